@@ -1,0 +1,104 @@
+//! Registries: a new method, sampler, data set, layer or probe is one file and one row.
+
+use super::{Config, KeyDoc, Part, schema::to_table};
+
+/// One row of a registry. `B` is the constructor's type.
+#[derive(Clone, Copy)]
+pub struct Entry<B> {
+    /// What the configuration says: `name = "lsd"`.
+    pub name: &'static str,
+    /// One line for listings.
+    pub about: &'static str,
+    /// Where it comes from: authors, year, equation or algorithm; empty where it is folklore.
+    pub cite: &'static str,
+    /// The keys of its section.
+    pub schema: Schema,
+    /// Makes it from a resolved table.
+    pub build: B,
+}
+
+/// The row called `name`.
+pub fn find<'a, B>(rows: &'a [Entry<B>], name: &str) -> Option<&'a Entry<B>> {
+    rows.iter().find(|row| row.name == name)
+}
+
+/// The keys that a section may have, with what is needed to check and to complete it.
+#[derive(Clone, Copy)]
+pub struct Schema {
+    /// The plain keys, documented.
+    pub keys: fn() -> Vec<KeyDoc>,
+    /// The sub-sections that name rows of other registries.
+    pub parts: fn() -> Vec<Part>,
+    /// The section when nothing is written (without `name`).
+    pub defaults: fn() -> toml::Table,
+    /// Decodes the plain keys: the section completed with defaults, or all that is wrong as (path below the section, what).
+    pub decode: fn(toml::Table) -> Result<toml::Table, Vec<(String, String)>>,
+}
+
+impl Schema {
+    /// The schema of one struct.
+    pub const fn of<C: Config>() -> Self {
+        Schema { keys: C::docs, parts: C::parts, defaults: || to_table(&C::default()), decode: decode_one::<C> }
+    }
+
+    /// The schema of two structs that share one section, such as a sampler's own keys and `steps`, `init` of every chain.
+    pub const fn joined<A: Config, B: Config>() -> Self {
+        Schema {
+            keys: || [A::docs(), B::docs()].concat(),
+            parts: || [A::parts(), B::parts()].concat(),
+            defaults: || {
+                let mut table = to_table(&A::default());
+                table.extend(to_table(&B::default()));
+                table
+            },
+            decode: |table| {
+                let (a, b) = split::<A>(table);
+                merge(decode_one::<A>(a), decode_one::<B>(b))
+            },
+        }
+    }
+}
+
+fn split<A: Config>(table: toml::Table) -> (toml::Table, toml::Table) {
+    let parts = A::parts();
+    table.into_iter().partition(|(k, _)| A::KEYS.iter().any(|row| row.0 == k) || parts.iter().any(|p| p.key == k))
+}
+
+type Decoded = Result<toml::Table, Vec<(String, String)>>;
+
+fn merge(a: Decoded, b: Decoded) -> Decoded {
+    match (a, b) {
+        (Ok(mut a), Ok(b)) => {
+            a.extend(b);
+            Ok(a)
+        }
+        (Err(mut a), Err(b)) => {
+            a.extend(b);
+            Err(a)
+        }
+        (Err(e), Ok(_)) | (Ok(_), Err(e)) => Err(e),
+    }
+}
+
+/// Decodes again and again without the key that was refused, so that all mistakes are found at once.
+fn decode_one<C: Config>(mut table: toml::Table) -> Decoded {
+    let mut wrong = Vec::new();
+    loop {
+        match serde_path_to_error::deserialize::<_, C>(toml::Value::Table(table.clone())) {
+            Ok(config) => {
+                wrong.extend(
+                    config.check().into_iter().filter(|(k, _)| table.contains_key(*k)).map(|(k, w)| (k.to_owned(), w)),
+                );
+                return if wrong.is_empty() { Ok(to_table(&config)) } else { Err(wrong) };
+            }
+            Err(error) => {
+                let path = error.path().to_string();
+                let key = path.split(['.', '[']).next().unwrap_or_default().to_owned();
+                wrong.push((path, error.into_inner().to_string().trim_end().to_owned()));
+                if table.remove(&key).is_none() {
+                    return Err(wrong);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! `ebm`: train, sample and evaluate unnormalised densities p(x) = exp(-E(x)) / Z.
+//!
+//! The house, from the door to the cellar. A room may use the rooms below it, never one above
+//! (`tests/layers.rs` checks the `use crate::` lines).
+
+pub mod cli; // one file a subcommand: arguments in, exit code out, no mathematics
+
+pub mod report; // pictures and curves of runs: sample grids, densities, loss curves
+
+pub mod run; // experiment, run folder, checkpoint, trainer, metrics, signals: what survives a kill -9
+
+pub mod probes; // what is measured while training and after: grid likelihood, LSD scores
+
+pub mod methods; // how an energy is trained, one file a method: lsd, ml_grid
+
+pub mod samplers; // Markov kernels on an energy: langevin, sgld, mala
+
+pub mod density; // what a model is: Energy (p up to Z) and Density (Z known)
+
+pub mod nets; // networks whose layers carry their pull-back and tangent pass
+
+pub mod data; // data sets, splits, transforms, download and verification
+pub mod math; // log-sum-exp, Hutchinson probes, statistics, linear algebra
+pub mod optim; // Adam, EMA, gradient clipping; all state goes into the checkpoint
+
+pub mod config; // TOML with positions: extends, --set, decoding, diagnostics, registries
+pub mod kernels; // CPU kernels where candle's are many times slower, as differentiable operations
+
+pub mod device; // cpu, cuda:0, auto
+pub mod error; // every way to fail, and its exit code
+pub mod rng; // counter-based randomness: a draw is a function of (seed, purpose, step)
+
+pub use error::{Error, Result};

@@ -1,0 +1,175 @@
+//! Parameters: how they are named, initialised, shared and frozen.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use crate::{Error, Result, rng::Key};
+
+/// The named parameters of a model, in the order of their names, so that everything that loops over them is
+/// deterministic. Buffers are state that no gradient reaches, such as the power-iteration vectors of spectral norm.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    /// Trained.
+    pub weights: BTreeMap<String, Var>,
+    /// Kept in the checkpoint, not trained.
+    pub buffers: BTreeMap<String, Var>,
+}
+
+impl Params {
+    /// How many numbers are trained.
+    pub fn count(&self) -> usize {
+        self.weights.values().map(|v| v.elem_count()).sum()
+    }
+
+    /// Weights and buffers by name.
+    pub fn tensors(&self) -> BTreeMap<String, Tensor> {
+        let all = self.weights.iter().chain(&self.buffers);
+        all.map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
+    }
+
+    /// Overwrites every weight and buffer from `source`.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape, by name. Extra tensors are the caller's to judge.
+    pub fn load(&self, source: &BTreeMap<String, Tensor>) -> Result<()> {
+        for (name, var) in self.weights.iter().chain(&self.buffers) {
+            let tensor = source.get(name).ok_or_else(|| Error::Other(format!("tensor `{name}` is missing")))?;
+            if tensor.dims() != var.dims() {
+                let (have, want) = (tensor.dims(), var.dims());
+                return Err(Error::Other(format!("tensor `{name}` has shape {have:?}, the model needs {want:?}")));
+            }
+            var.set(&tensor.to_dtype(var.dtype())?.to_device(var.device())?)?;
+        }
+        Ok(())
+    }
+}
+
+/// How a new parameter is filled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// The same number everywhere.
+    Constant(f64),
+    /// Uniform on [-bound, bound].
+    Uniform(f64),
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f64),
+}
+
+/// Hands out parameters while a network is built: new ones, or those of an existing [`Params`] (tracked or frozen).
+///
+/// Building the same specification on existing parameters is how a network is frozen or run on EMA weights: no layer
+/// needs to know how.
+#[derive(Clone)]
+pub struct Builder {
+    path: String,
+    key: Key,
+    dtype: DType,
+    device: Device,
+    source: Source,
+}
+
+#[derive(Clone)]
+enum Source {
+    New(Rc<RefCell<Params>>),
+    Bound { tensors: Rc<BTreeMap<String, Tensor>> },
+}
+
+impl Builder {
+    /// Makes new parameters, initialised from `key`; collect them with [`Builder::finish`].
+    pub fn new(key: Key, dtype: DType, device: &Device) -> Self {
+        let source = Source::New(Rc::default());
+        Builder { path: String::new(), key, dtype, device: device.clone(), source }
+    }
+
+    /// Hands out the tensors of `tensors` by name. Detached ones give a frozen network that shares storage with the
+    /// original, and so follows it when an optimiser updates it in place.
+    pub fn bound(tensors: BTreeMap<String, Tensor>, dtype: DType, device: &Device) -> Self {
+        let source = Source::Bound { tensors: Rc::new(tensors) };
+        Builder { path: String::new(), key: Key::new(0), dtype, device: device.clone(), source }
+    }
+
+    /// The builder for a named child: its parameters are called `name.…`.
+    pub fn sub(&self, name: impl std::fmt::Display) -> Self {
+        Builder { path: self.full(&name.to_string()), ..self.clone() }
+    }
+
+    /// Where this builder stands, such as `net.2`; names dropout masks.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Data type of the parameters.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Device of the parameters.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// A trained parameter.
+    ///
+    /// # Errors
+    /// Bound builders: the name is missing or has another shape.
+    pub fn weight(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
+        self.make(name, shape, init, |params| &mut params.weights)
+    }
+
+    /// State that is saved but not trained. New: filled by `init`.
+    ///
+    /// # Errors
+    /// As [`Builder::weight`].
+    pub fn buffer(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
+        self.make(name, shape, init, |params| &mut params.buffers)
+    }
+
+    /// The parameters made so far (empty for a bound builder).
+    pub fn finish(&self) -> Params {
+        match &self.source {
+            Source::New(params) => params.borrow().clone(),
+            Source::Bound { .. } => Params::default(),
+        }
+    }
+
+    fn make(
+        &self,
+        name: &str,
+        shape: &[usize],
+        init: Init,
+        shelf: fn(&mut Params) -> &mut BTreeMap<String, Var>,
+    ) -> Result<Tensor> {
+        let full = self.full(name);
+        match &self.source {
+            Source::New(params) => {
+                let var = Var::from_tensor(&self.initial(&full, shape, init)?)?;
+                let tensor = var.as_tensor().clone();
+                match shelf(&mut params.borrow_mut()).insert(full.clone(), var) {
+                    None => Ok(tensor),
+                    Some(_) => Err(Error::Other(format!("parameter `{full}` is declared twice"))),
+                }
+            }
+            Source::Bound { tensors } => match tensors.get(&full) {
+                Some(t) if t.dims() == shape => Ok(t.clone()),
+                Some(t) => Err(Error::Other(format!("tensor `{full}` has shape {:?}, not {shape:?}", t.dims()))),
+                None => Err(Error::Other(format!("tensor `{full}` is missing"))),
+            },
+        }
+    }
+
+    fn initial(&self, full: &str, shape: &[usize], init: Init) -> Result<Tensor> {
+        let key = self.key.with(full);
+        Ok(match init {
+            Init::Constant(c) => Tensor::full(c, shape, &self.device)?.to_dtype(self.dtype)?,
+            Init::Uniform(bound) => key.uniform(shape, self.dtype, &self.device)?.affine(2.0 * bound, -bound)?,
+            Init::Normal(std) => key.normal(shape, self.dtype, &self.device)?.affine(std, 0.0)?,
+        })
+    }
+
+    fn full(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+}
