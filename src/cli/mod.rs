@@ -1,1 +1,149 @@
-//! (to come)
+//! The command line: one file a subcommand. Arguments in, exit code out; what is computed lives in the rooms below.
+
+mod catalogue;
+mod check;
+mod data;
+mod eval_lsd;
+mod explain;
+mod init;
+mod ls;
+mod methods;
+mod output;
+mod resume;
+mod sample;
+mod show;
+mod stored;
+mod train;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{Error, Result};
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done · 1 error · 2 configuration or usage · 3 diverged · 4 bad checkpoint or data · 5 out of memory or \
+disk · 130/143 stopped by SIGINT/SIGTERM (resume with `ebm resume`)";
+
+/// Train, sample and evaluate energy-based models p(x) = exp(-E(x)) / Z.
+#[derive(Parser)]
+#[command(name = "ebm", version, about, after_help = EXIT_CODES, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options that every subcommand takes, anywhere on the line.
+#[derive(Args, Clone, Debug)]
+pub struct Global {
+    /// Overrides one key: --set sampler.steps=60. May be given again
+    #[arg(long = "set", value_name = "PATH=VALUE", global = true)]
+    pub sets: Vec<String>,
+    /// cpu, cuda:0 or auto; short for --set device=…
+    #[arg(long, global = true)]
+    pub device: Option<String>,
+    /// Prints one JSON document on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress, only warnings and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Says more; twice for everything
+    #[arg(long, short, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+}
+
+impl Global {
+    /// `--set` and `--device` as overrides, in the order in which they count.
+    pub fn overrides(&self) -> Vec<String> {
+        let device = self.device.iter().map(|name| format!("device={name:?}"));
+        self.sets.iter().cloned().chain(device).collect()
+    }
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Trains the experiment of a configuration file
+    Train(train::TrainArgs),
+    /// Goes on with an interrupted run, exactly where it was saved
+    Resume(resume::ResumeArgs),
+    /// Draws samples from a checkpoint
+    Sample(sample::SampleArgs),
+    /// Scores checkpoints by a learned Stein discrepancy and ranks them
+    EvalLsd(eval_lsd::EvalLsdArgs),
+    /// Checks a configuration: decodes it, builds everything, runs one step
+    Check(check::CheckArgs),
+    /// Shows a configuration as it is resolved, with the origin of every value
+    Show(show::ShowArgs),
+    /// Lists methods, models, samplers, data sets, networks, optimisers and probes
+    Methods(methods::MethodsArgs),
+    /// Explains one of them: what it does, its keys and defaults, its paper
+    Explain(explain::ExplainArgs),
+    /// Writes a commented configuration to start from
+    Init(init::InitArgs),
+    /// Lists, fetches and verifies data sets
+    Data(data::DataArgs),
+    /// Lists runs
+    Ls(ls::LsArgs),
+    /// Prints shell completions
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Parses the command line and runs it; gives the exit code.
+pub fn main() -> i32 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed pipe behind --help is no error.
+            let _ = error.print();
+            return error.exit_code();
+        }
+    };
+    output::start_log(&cli.global);
+    match dispatch(&cli) {
+        Ok(()) => 0,
+        Err(error) => {
+            output::print_error(&error);
+            error.exit_code()
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<()> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Train(args) => train::run(args, global),
+        Command::Resume(args) => resume::run(args, global),
+        Command::Sample(args) => sample::run(args, global),
+        Command::EvalLsd(args) => eval_lsd::run(args, global),
+        Command::Check(args) => check::run(args, global),
+        Command::Show(args) => show::run(args, global),
+        Command::Methods(args) => methods::run(args, global),
+        Command::Explain(args) => explain::run(args, global),
+        Command::Init(args) => init::run(args, global),
+        Command::Data(args) => data::run(args, global.json),
+        Command::Ls(args) => ls::run(args, global),
+        Command::Completions { shell } => completions(*shell),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "ebm", &mut script);
+    output::print(&String::from_utf8_lossy(&script))
+}
+
+/// Where runs go unless `--run-dir` says otherwise.
+pub(crate) fn runs_root() -> PathBuf {
+    PathBuf::from("runs")
+}
+
+/// A usage error, exit code 2.
+fn usage(message: impl std::fmt::Display, hint: impl std::fmt::Display) -> Error {
+    Error::Config(format!("error: {message}\n\nhint: {hint}"))
+}

@@ -1,1 +1,56 @@
-//! (to come)
+//! What a model is: an [`Energy`] gives p(x) ∝ exp(-E(x)); a [`Density`] also knows its normaliser.
+
+mod gaussian;
+mod model;
+mod neural;
+
+pub use gaussian::Gaussian;
+pub use model::{BuildModel, Context, MODELS, Model, Moments, schemas};
+pub use neural::Neural;
+
+use candle_core::Tensor;
+
+use crate::{Result, rng::Key};
+
+/// An unnormalised density p(x) ∝ exp(-E(x)). Energies are in nats; low is likely.
+///
+/// # Shapes
+/// x: `[B, ..]`, energies: `[B]`, gradients: as x.
+pub trait Energy: Send + Sync {
+    /// E(x), differentiable in the parameters (and in x).
+    fn energy(&self, x: &Tensor) -> Result<Tensor>;
+
+    /// (E(x), ∇x E(x)), both differentiable in the parameters.
+    fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)>;
+
+    /// (E(x), v·∇x E(x)): one tangent pass where an energy has one. With v held constant, its gradient in the
+    /// parameters is all that LSD's model step and ½‖∇x E‖² need.
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (energy, grad) = self.grad(x)?;
+        Ok((energy, (grad * v)?.flatten_from(1)?.sum(1)?))
+    }
+
+    /// The learned part of E without its base density; E itself where there is no base.
+    fn residual(&self, x: &Tensor) -> Result<Tensor> {
+        self.energy(x)
+    }
+
+    /// Exact draws from the base density that the energy tilts, if it has one: where a chain may start.
+    fn base_sample(&self, _key: Key, _n: usize) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// The same energy as a normalised density, if its normaliser is known.
+    fn density(&self) -> Option<&dyn Density> {
+        None
+    }
+}
+
+/// A density with a known normaliser.
+pub trait Density: Energy {
+    /// log p(x) in nats, `[B]`.
+    fn log_prob(&self, x: &Tensor) -> Result<Tensor>;
+
+    /// n independent draws, `[n, ..]`.
+    fn sample(&self, key: Key, n: usize) -> Result<Tensor>;
+}

@@ -1,1 +1,99 @@
-//! (to come)
+//! How an energy is trained: one file a method, state and step and nothing else.
+
+mod critic;
+mod lsd;
+mod metrics;
+mod ml_grid;
+
+pub use critic::{Critic, Noise, SteinSample};
+pub use metrics::Metrics;
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+
+use crate::config::{Entry, Schema, Spec, find};
+use crate::data::{Batch, Data};
+use crate::density::Model;
+use crate::{Error, Result, rng::Key};
+
+/// Everything a method must keep to go on as if never stopped: weights, moments, buffers, chains; by name.
+pub type State = BTreeMap<String, Tensor>;
+
+/// What a step may depend on besides the batch and the method's own state.
+#[derive(Clone, Copy, Debug)]
+pub struct StepContext {
+    /// Number of this step, from 0.
+    pub step: u64,
+    /// All randomness of this step.
+    pub key: Key,
+    /// Learning rates are multiplied by this (schedule, warm-up).
+    pub lr_scale: f64,
+}
+
+/// A training method with the model it trains.
+pub trait Method {
+    /// How many fresh batches one step takes.
+    fn batches_per_step(&self) -> usize {
+        1
+    }
+
+    /// One update of the model, and of all that is trained beside it. `batches` has
+    /// [`Method::batches_per_step`] entries.
+    fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics>;
+
+    /// The model being trained.
+    fn model(&self) -> &Model;
+
+    /// ALL state, by name. The model's weights are under `model.`.
+    fn state(&self) -> State;
+
+    /// Continues from `state`.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape, by name.
+    fn load(&mut self, state: &State) -> Result<()>;
+}
+
+/// What a method is built from.
+pub struct Setup<'a> {
+    /// The model to train, with fresh parameters.
+    pub model: Model,
+    /// `[optim]`: the model's optimiser.
+    pub optim: &'a Spec,
+    /// The data that batches will come from.
+    pub data: &'a Data,
+    /// Randomness of initialisation.
+    pub key: Key,
+}
+
+/// Makes a method from its resolved section.
+pub type BuildMethod = fn(&toml::Table, Setup) -> Result<Box<dyn Method>>;
+
+/// Every method that `[method] name = "…"` can name.
+pub const METHODS: &[Entry<BuildMethod>] = &[lsd::ENTRY, ml_grid::ENTRY];
+
+/// The rows of [`METHODS`] for the configuration.
+pub fn schemas() -> Vec<(&'static str, Schema)> {
+    METHODS.iter().map(|row| (row.name, row.schema)).collect()
+}
+
+/// Builds `[method]`.
+///
+/// # Errors
+/// A specification that does not fit the model or the data.
+pub fn build(spec: &Spec, setup: Setup) -> Result<Box<dyn Method>> {
+    let row = find(METHODS, spec.name()).ok_or_else(|| Error::Other(format!("unknown method `{}`", spec.name())))?;
+    (row.build)(&spec.0, setup)
+}
+
+/// Adds `part`'s entries to `state` under `prefix.`.
+fn put(state: &mut State, prefix: &str, part: BTreeMap<String, Tensor>) {
+    state.extend(part.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)));
+}
+
+/// The entries of `state` under `prefix.`, without the prefix.
+pub fn take(state: &State, prefix: &str) -> BTreeMap<String, Tensor> {
+    let below = |name: &str| name.strip_prefix(prefix)?.strip_prefix('.').map(str::to_owned);
+    state.iter().filter_map(|(name, tensor)| Some((below(name)?, tensor.clone()))).collect()
+}

@@ -119,6 +119,25 @@ impl Builder {
         self.make(name, shape, init, |params| &mut params.weights)
     }
 
+    /// A trained parameter that starts at a given value; bound builders take its shape only.
+    ///
+    /// # Errors
+    /// As [`Builder::weight`].
+    pub fn weight_at(&self, name: &str, start: &Tensor) -> Result<Tensor> {
+        let weight = self.weight(name, start.dims(), Init::Constant(0.0))?;
+        if let Source::New(params) = &self.source
+            && let Some(var) = params.borrow().weights.get(&self.full(name))
+        {
+            var.set(&start.to_dtype(self.dtype)?)?;
+        }
+        Ok(weight)
+    }
+
+    /// Whether parameters are made here, rather than taken from existing ones.
+    pub fn is_new(&self) -> bool {
+        matches!(self.source, Source::New(_))
+    }
+
     /// State that is saved but not trained. New: filled by `init`.
     ///
     /// # Errors

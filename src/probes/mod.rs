@@ -1,1 +1,92 @@
-//! (to come)
+//! What is measured while a run trains and after: numbers against exact or published values, and pictures.
+
+pub mod lsd;
+mod nll;
+mod samples;
+
+use crate::config::{Entry, Schema, Spec, decode, find};
+use crate::data::Data;
+use crate::density::Energy;
+use crate::methods::Metrics;
+use crate::samplers::Sampler;
+use crate::{Error, Result, rng::Key};
+
+/// What a probe looks at.
+pub struct Subject<'a> {
+    /// The energy, frozen.
+    pub energy: &'a dyn Energy,
+    /// The data it was trained on.
+    pub data: &'a Data,
+    /// The run's sampler.
+    pub sampler: &'a Sampler,
+    /// Randomness of this look.
+    pub key: Key,
+}
+
+/// What a probe found.
+#[derive(Default)]
+pub struct Finding {
+    /// Numbers, in the order found.
+    pub metrics: Metrics,
+    /// PNG files: (name without extension, bytes).
+    pub pictures: Vec<(String, Vec<u8>)>,
+}
+
+impl Finding {
+    /// Numbers without a picture.
+    pub fn of(metrics: Metrics) -> Self {
+        Finding { metrics, pictures: Vec::new() }
+    }
+}
+
+/// A measurement. The same subject gives the same finding.
+pub trait Probe {
+    /// Looks.
+    fn run(&self, subject: &Subject) -> Result<Finding>;
+}
+
+crate::config! {
+    /// When a probe runs.
+    pub struct Schedule {
+        /// Every so many steps; 0 means at the end of the run only.
+        every: u64 = 0;
+    }
+}
+
+/// Makes a probe from its resolved section.
+pub type BuildProbe = fn(&toml::Table) -> Result<Box<dyn Probe>>;
+
+/// Every probe that `[[probe]] name = "…"` can name.
+pub const PROBES: &[Entry<BuildProbe>] = &[nll::ENTRY, samples::ENTRY, lsd::ENTRY];
+
+/// The rows of [`PROBES`] for the configuration.
+pub fn schemas() -> Vec<(&'static str, Schema)> {
+    PROBES.iter().map(|row| (row.name, row.schema)).collect()
+}
+
+/// A probe with its schedule: one `[[probe]]` of a run.
+pub struct Scheduled {
+    /// Registry name.
+    pub name: String,
+    /// Every so many steps; 0 for the end only.
+    pub every: u64,
+    /// The probe.
+    pub probe: Box<dyn Probe>,
+}
+
+impl Scheduled {
+    /// Builds one `[[probe]]`.
+    ///
+    /// # Errors
+    /// A specification that is not resolved.
+    pub fn new(spec: &Spec) -> Result<Self> {
+        let row = find(PROBES, spec.name()).ok_or_else(|| Error::Other(format!("unknown probe `{}`", spec.name())))?;
+        let every = decode::<Schedule>(&spec.0)?.every;
+        Ok(Scheduled { name: spec.name().into(), every, probe: (row.build)(&spec.0)? })
+    }
+
+    /// Whether the probe is due after `step` steps of `total`.
+    pub fn due(&self, step: u64, total: u64) -> bool {
+        step == total || (self.every > 0 && step.is_multiple_of(self.every))
+    }
+}

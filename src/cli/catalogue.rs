@@ -1,0 +1,49 @@
+//! Everything a configuration can name, from all registries: what `methods`, `explain` and `init` show.
+
+use serde::Serialize;
+
+use crate::config::{Entry, Schema};
+use crate::{data, density, methods, nets, optim, probes, samplers};
+
+/// One row of one registry.
+#[derive(Serialize)]
+pub struct Row {
+    /// The section it belongs to: `method`, `sampler`, …
+    pub kind: &'static str,
+    /// What `name = "…"` says.
+    pub name: &'static str,
+    /// One line.
+    pub about: &'static str,
+    /// Its source.
+    pub cite: &'static str,
+    /// Its keys.
+    #[serde(skip)]
+    pub schema: Schema,
+}
+
+/// Every row of every registry, methods first.
+pub fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    extend(&mut rows, "method", methods::METHODS);
+    extend(&mut rows, "model", density::MODELS);
+    extend(&mut rows, "network", nets::NETS);
+    extend(&mut rows, "sampler", samplers::SAMPLERS);
+    extend(&mut rows, "dataset", data::DATASETS);
+    extend(&mut rows, "optimiser", optim::OPTIMISERS);
+    extend(&mut rows, "probe", probes::PROBES);
+    rows
+}
+
+fn extend<B>(rows: &mut Vec<Row>, kind: &'static str, registry: &[Entry<B>]) {
+    let row = |e: &Entry<B>| Row { kind, name: e.name, about: e.about, cite: e.cite, schema: e.schema };
+    rows.extend(registry.iter().map(row));
+}
+
+/// The sections that have no `name`, as rows that can be explained.
+pub fn plain_sections() -> Vec<Row> {
+    let row = |name, about, schema| Row { kind: "section", name, about, cite: "", schema };
+    vec![
+        row("train", "how long to train, how often to log and to save", Schema::of::<crate::run::TrainConfig>()),
+        row("guard", "when a run counts as diverged", Schema::of::<crate::run::GuardConfig>()),
+    ]
+}

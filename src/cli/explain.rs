@@ -1,0 +1,52 @@
+//! `ebm explain lsd`: what it does, its keys with their defaults, its paper.
+
+use clap::Args;
+use serde_json::json;
+
+use super::catalogue::{self, Row};
+use super::{Global, output, usage};
+use crate::Result;
+use crate::config::{Schema, explain_keys};
+
+/// Explains what a name in a configuration stands for.
+#[derive(Args)]
+pub struct ExplainArgs {
+    /// lsd, neural, langevin, mnist, …; or train, guard for the keys of those sections
+    name: String,
+}
+
+/// Prints every row of that name.
+pub fn run(args: &ExplainArgs, global: &Global) -> Result<()> {
+    let mut rows = catalogue::rows();
+    rows.extend(catalogue::plain_sections());
+    let known: Vec<&str> = rows.iter().map(|row| row.name).collect();
+    let hint = match crate::config::nearest(&args.name, &known) {
+        Some(near) => format!("did you mean `{near}`? `ebm methods` lists them all"),
+        None => "`ebm methods` lists them all".to_owned(),
+    };
+    rows.retain(|row| row.name == args.name);
+    if rows.is_empty() {
+        return Err(usage(format!("nothing is called `{}`", args.name), hint));
+    }
+    if global.json {
+        let describe = |row: &Row| {
+            let keys = explain_keys(&row.schema);
+            json!({"kind": row.kind, "name": row.name, "about": row.about, "cite": row.cite, "keys": keys})
+        };
+        return output::print_json(&rows.iter().map(describe).collect::<Vec<_>>());
+    }
+    output::print(&rows.iter().map(text).collect::<Vec<_>>().join("\n"))
+}
+
+fn text(row: &Row) -> String {
+    let mut text = format!("{} ({})\n  {}\n", row.name, row.kind, row.about);
+    if !row.cite.is_empty() {
+        text += &format!("  {}\n", row.cite);
+    }
+    text + "\nkeys:\n" + &keys(&row.schema)
+}
+
+fn keys(schema: &Schema) -> String {
+    let row = |key: crate::config::KeyDoc| format!("  {} = {}\n      {}\n", key.name, key.default, key.doc);
+    explain_keys(schema).into_iter().map(row).collect()
+}

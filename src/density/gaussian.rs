@@ -1,0 +1,193 @@
+//! The normal density with diagonal covariance: a base to tilt, and a model whose answers are known.
+
+use candle_core::Tensor;
+
+use super::{BuildModel, Context, Density, Energy, Moments};
+use crate::config::{Entry, Schema, decode, rule};
+use crate::nets::{Builder, Init};
+use crate::{Error, Result, rng::Key};
+
+crate::config! {
+    /// Keys of the model `gaussian`.
+    pub struct GaussianConfig {
+        /// Mean of every coordinate before training.
+        mean: f64 = 0.0;
+        /// Standard deviation of every coordinate before training.
+        std: f64 = 1.0, rule::positive;
+        /// Start from the data's mean and standard deviation instead.
+        from_data: bool = false;
+    }
+}
+
+pub(super) const ENTRY: Entry<BuildModel> = Entry {
+    name: "gaussian",
+    about: "N(μ, diag σ²) with learned μ and log σ; its normaliser is known",
+    cite: "",
+    schema: Schema::of::<GaussianConfig>(),
+    build: |table, context, builder| {
+        let config: GaussianConfig = decode(table)?;
+        if config.from_data {
+            return Ok(Box::new(Gaussian::of_data(context, 0.0, builder)?));
+        }
+        Ok(Box::new(Gaussian::new(&context.shape, config.mean, config.std, builder)?))
+    },
+};
+
+/// E(x) = ½ Σ ((x - μ)/σ)² + Σ log σ + (D/2) log 2π, so that exp(-E) integrates to 1.
+///
+/// # Shapes
+/// μ and log σ: that of one item, or `[1]` for one number shared by all coordinates.
+pub struct Gaussian {
+    mean: Tensor,
+    log_std: Tensor,
+    shape: Vec<usize>,
+}
+
+impl Gaussian {
+    /// N(mean, std²) in every coordinate.
+    pub fn new(shape: &[usize], mean: f64, std: f64, builder: &Builder) -> Result<Self> {
+        let mean = builder.weight("mean", shape, Init::Constant(mean))?;
+        let log_std = builder.weight("log_std", shape, Init::Constant(std.ln()))?;
+        Ok(Gaussian { mean, log_std, shape: shape.to_vec() })
+    }
+
+    /// Starts at the data's moments, coordinate by coordinate; `widen` is added to the standard deviation.
+    ///
+    /// # Errors
+    /// New parameters without moments in the context.
+    pub fn of_data(context: &Context, widen: f64, builder: &Builder) -> Result<Self> {
+        let (mean, std) = match Self::start(context, builder)? {
+            Some(m) => (m.mean.clone(), (&m.std + widen)?),
+            None => blank(&context.shape, builder)?,
+        };
+        Self::at(&mean, &std, &context.shape, builder)
+    }
+
+    /// One mean and one standard deviation for all coordinates, as the released LSD code has for images.
+    ///
+    /// # Errors
+    /// As [`Gaussian::of_data`].
+    pub fn of_data_scalar(context: &Context, widen: f64, builder: &Builder) -> Result<Self> {
+        let (mean, std) = match Self::start(context, builder)? {
+            Some(m) => {
+                let mean = m.mean.mean_all()?;
+                let between = m.mean.broadcast_sub(&mean)?.sqr()?.mean_all()?;
+                let std = ((m.std.sqr()?.mean_all()? + between)?.sqrt()? + widen)?;
+                (mean.reshape(1)?, std.reshape(1)?)
+            }
+            None => blank(&[1], builder)?,
+        };
+        Self::at(&mean, &std, &context.shape, builder)
+    }
+
+    /// The moments that new parameters start at; nothing for parameters that exist already.
+    fn start<'a>(context: &'a Context, builder: &Builder) -> Result<Option<&'a Moments>> {
+        match (&context.moments, builder.is_new()) {
+            (_, false) => Ok(None),
+            (Some(moments), true) => Ok(Some(moments)),
+            (None, true) => Err(Error::Other("a base density needs the data's moments to start at".into())),
+        }
+    }
+
+    fn at(mean: &Tensor, std: &Tensor, shape: &[usize], builder: &Builder) -> Result<Self> {
+        let mean = builder.weight_at("mean", mean)?;
+        let log_std = builder.weight_at("log_std", &std.maximum(MIN_STD)?.log()?)?;
+        Ok(Gaussian { mean, log_std, shape: shape.to_vec() })
+    }
+
+    fn dim(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// (x - μ)/σ, `[B, ..]`.
+    fn standardise(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.broadcast_sub(&self.mean)?.broadcast_mul(&self.log_std.neg()?.exp()?)?)
+    }
+
+    /// Σ log σ + (D/2) log 2π, a scalar.
+    fn log_normaliser(&self) -> Result<Tensor> {
+        let copies = self.dim() as f64 / self.log_std.elem_count() as f64;
+        let log_2pi = (2.0 * std::f64::consts::PI).ln();
+        Ok(self.log_std.sum_all()?.affine(copies, 0.5 * self.dim() as f64 * log_2pi)?)
+    }
+}
+
+/// A constant coordinate still gets a width.
+const MIN_STD: f64 = 1e-3;
+
+/// Placeholders whose shape is compared with bound parameters.
+fn blank(shape: &[usize], builder: &Builder) -> Result<(Tensor, Tensor)> {
+    let ones = Tensor::ones(shape, builder.dtype(), builder.device())?;
+    Ok((ones.clone(), ones))
+}
+
+impl Energy for Gaussian {
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        let half = self.standardise(x)?.sqr()?.flatten_from(1)?.sum(1)?.affine(0.5, 0.0)?;
+        Ok(half.broadcast_add(&self.log_normaliser()?)?)
+    }
+
+    fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let z = self.standardise(x)?;
+        let half = z.sqr()?.flatten_from(1)?.sum(1)?.affine(0.5, 0.0)?;
+        let grad = z.broadcast_mul(&self.log_std.neg()?.exp()?)?;
+        Ok((half.broadcast_add(&self.log_normaliser()?)?, grad))
+    }
+
+    fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
+        self.sample(key, n).map(Some)
+    }
+
+    fn density(&self) -> Option<&dyn Density> {
+        Some(self)
+    }
+}
+
+impl Density for Gaussian {
+    fn log_prob(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.energy(x)?.neg()?)
+    }
+
+    fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
+        let shape: Vec<usize> = std::iter::once(n).chain(self.shape.iter().copied()).collect();
+        let noise = key.normal(shape, self.mean.dtype(), self.mean.device())?;
+        Ok(noise.broadcast_mul(&self.log_std.exp()?)?.broadcast_add(&self.mean)?.detach())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    fn moments() -> Moments {
+        let tensor = |v: [f64; 2]| Tensor::new(&v, &Device::Cpu).unwrap();
+        Moments { mean: tensor([1.0, -2.0]), std: tensor([0.5, 2.0]) }
+    }
+
+    #[test]
+    fn energy_and_gradient_match_the_formula() {
+        let builder = Builder::new(Key::new(0), DType::F64, &Device::Cpu);
+        let context = Context { shape: vec![2], moments: Some(moments()) };
+        let p = Gaussian::of_data(&context, 0.0, &builder).unwrap();
+        let x = Tensor::new(&[[1.5f64, 0.0]], &Device::Cpu).unwrap();
+        let (energy, grad) = p.grad(&x).unwrap();
+        let log_2pi = (2.0 * std::f64::consts::PI).ln();
+        let expected = 0.5 * (1.0 + 1.0) + (0.5f64 * 2.0).ln() + log_2pi;
+        assert!((energy.to_vec1::<f64>().unwrap()[0] - expected).abs() < 1e-12);
+        let grad = grad.to_vec2::<f64>().unwrap();
+        assert!((grad[0][0] - 2.0).abs() < 1e-12 && (grad[0][1] - 0.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_shared_width_counts_every_coordinate_in_the_normaliser() {
+        let builder = Builder::new(Key::new(0), DType::F64, &Device::Cpu);
+        let context = Context { shape: vec![2], moments: Some(moments()) };
+        let p = Gaussian::of_data_scalar(&context, 1.0, &builder).unwrap();
+        let at_mean = Tensor::new(&[[-0.5f64, -0.5]], &Device::Cpu).unwrap();
+        let std = 1.0 + (0.5 * (0.25 + 4.0) + 2.25f64).sqrt();
+        let expected = 2.0 * std.ln() + (2.0 * std::f64::consts::PI).ln();
+        assert!((p.energy(&at_mean).unwrap().to_vec1::<f64>().unwrap()[0] - expected).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,120 @@
+//! The model of a run: an energy built from `[model]`, with its parameters.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::{Energy, gaussian, neural};
+use crate::config::{Entry, Schema, Spec, find};
+use crate::nets::{Builder, Params};
+use crate::{Error, Result, rng::Key};
+
+/// Mean and standard deviation of the data, per dimension, where a base density starts.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    /// `[..]`, the shape of one item.
+    pub mean: Tensor,
+    /// `[..]`, the shape of one item.
+    pub std: Tensor,
+}
+
+/// What a model is built for.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Shape of one item: `[2]`, `[1, 28, 28]`.
+    pub shape: Vec<usize>,
+    /// First two moments of the training data; `None` when the parameters come from a checkpoint.
+    pub moments: Option<Moments>,
+}
+
+/// Makes an energy from its resolved section.
+pub type BuildModel = fn(&toml::Table, &Context, &Builder) -> Result<Box<dyn Energy>>;
+
+/// Every model that `[model] name = "…"` can name.
+pub const MODELS: &[Entry<BuildModel>] = &[neural::ENTRY, gaussian::ENTRY];
+
+/// The rows of [`MODELS`] for the configuration.
+pub fn schemas() -> Vec<(&'static str, Schema)> {
+    MODELS.iter().map(|row| (row.name, row.schema)).collect()
+}
+
+/// An energy with the parameters it is made of.
+pub struct Model {
+    spec: Spec,
+    context: Context,
+    dtype: DType,
+    device: Device,
+    params: Params,
+    energy: Box<dyn Energy>,
+}
+
+impl Model {
+    /// A new model with parameters initialised from `key`.
+    ///
+    /// # Errors
+    /// A specification that does not fit the data's shape.
+    pub fn new(spec: &Spec, context: &Context, key: Key, dtype: DType, device: &Device) -> Result<Self> {
+        let builder = Builder::new(key, dtype, device);
+        let energy = build(spec, context, &builder)?;
+        let (spec, context, device) = (spec.clone(), context.clone(), device.clone());
+        Ok(Model { spec, context, dtype, device, params: builder.finish(), energy })
+    }
+
+    /// A model on existing tensors, such as those of a checkpoint.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape.
+    pub fn bound(
+        spec: &Spec,
+        context: &Context,
+        tensors: BTreeMap<String, Tensor>,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let energy = build(spec, context, &Builder::bound(tensors, dtype, device))?;
+        let (spec, context, device) = (spec.clone(), context.clone(), device.clone());
+        Ok(Model { spec, context, dtype, device, params: Params::default(), energy })
+    }
+
+    /// The same model on other tensors, such as EMA weights.
+    ///
+    /// # Errors
+    /// As [`Model::bound`].
+    pub fn on(&self, tensors: BTreeMap<String, Tensor>) -> Result<Self> {
+        Self::bound(&self.spec, &self.context, tensors, self.dtype, &self.device)
+    }
+
+    /// The same model on detached weights: passes build no graph. Storage is shared, so it follows training.
+    pub fn frozen(&self) -> Result<Self> {
+        self.on(self.params.tensors())
+    }
+
+    /// The trained parameters.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Shape of one item.
+    pub fn shape(&self) -> &[usize] {
+        &self.context.shape
+    }
+
+    /// The energy itself.
+    pub fn energy(&self) -> &dyn Energy {
+        &*self.energy
+    }
+}
+
+impl Deref for Model {
+    type Target = dyn Energy;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.energy
+    }
+}
+
+fn build(spec: &Spec, context: &Context, builder: &Builder) -> Result<Box<dyn Energy>> {
+    let row = find(MODELS, spec.name()).ok_or_else(|| Error::Other(format!("unknown model `{}`", spec.name())))?;
+    (row.build)(&spec.0, context, builder)
+}

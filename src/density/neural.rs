@@ -1,0 +1,94 @@
+//! A neural energy, alone or tilting a learned Gaussian: what LSD trains (Grathwohl 2020, §5 and appendix B).
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{BuildModel, Energy, Gaussian};
+use crate::config::{Entry, Schema, decode, rule};
+use crate::nets::{Io, Jet, Network, Pass};
+use crate::{Result, rng::Key};
+
+/// The density that the network's energy tilts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Base {
+    /// N(μ, diag σ²), learned, started at the data's moments.
+    #[default]
+    Diagonal,
+    /// N(μ, σ² I) with one μ and one σ for all coordinates, learned (released LSD code, images).
+    Scalar,
+    /// None: the network alone must make exp(-E) integrable.
+    None,
+}
+
+crate::config! {
+    /// Keys of the model `neural`.
+    pub struct NeuralConfig {
+        /// Density that the network tilts: diagonal, scalar or none. A swish network grows linearly at most, so without
+        /// a base nothing makes exp(-E) integrable.
+        base: Base = Base::Diagonal;
+        /// Added to the data's standard deviation where the base starts (released LSD code, images: 1).
+        base_widen: f64 = 0.0, rule::non_negative;
+    }
+    parts {
+        /// The network g: item -> scalar, in E(x) = g(x) - log N(x; μ, σ²).
+        net: "mlp" of crate::nets::schemas;
+    }
+}
+
+pub(super) const ENTRY: Entry<BuildModel> = Entry {
+    name: "neural",
+    about: "E(x) = g(x) - log N(x; μ, σ²): a network tilting a learned Gaussian",
+    cite: "Grathwohl et al. 2020, section 5; arXiv 2002.05616",
+    schema: Schema::of::<NeuralConfig>(),
+    build: |table, context, builder| {
+        let config: NeuralConfig = decode(table)?;
+        let io = Io { input: context.shape.clone(), output: vec![] };
+        let net = Network::new(&config.net, &io, &builder.sub("net"))?;
+        let base = match config.base {
+            Base::Diagonal => Some(Gaussian::of_data(context, config.base_widen, &builder.sub("base"))?),
+            Base::Scalar => Some(Gaussian::of_data_scalar(context, config.base_widen, &builder.sub("base"))?),
+            Base::None => None,
+        };
+        Ok(Box::new(Neural { net, base }))
+    },
+};
+
+/// E(x) = g(x) - log N(x; μ, σ²), or g(x) alone. The sign is that of an energy: the released LSD code's network is -g.
+pub struct Neural {
+    net: Network,
+    base: Option<Gaussian>,
+}
+
+impl Energy for Neural {
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        let energy = self.net.forward(x, Pass::EVAL)?;
+        match &self.base {
+            Some(base) => Ok((energy + base.energy(x)?)?),
+            None => Ok(energy),
+        }
+    }
+
+    fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (energy, grad) = self.net.grad(x, Pass::EVAL)?;
+        let Some(base) = &self.base else { return Ok((energy, grad)) };
+        let (base_energy, base_grad) = base.grad(x)?;
+        Ok(((energy + base_energy)?, (grad + base_grad)?))
+    }
+
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        let jet = self.net.jvp(&Jet::new(x, v)?, Pass::EVAL)?;
+        let (energy, slope) = (jet.value()?, jet.tangent()?);
+        let Some(base) = &self.base else { return Ok((energy, slope)) };
+        let (base_energy, base_slope) = base.directional(x, v)?;
+        Ok(((energy + base_energy)?, (slope + base_slope)?))
+    }
+
+    fn residual(&self, x: &Tensor) -> Result<Tensor> {
+        self.net.forward(x, Pass::EVAL)
+    }
+
+    fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
+        self.base.as_ref().map_or(Ok(None), |base| base.base_sample(key, n))
+    }
+}

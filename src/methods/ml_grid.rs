@@ -1,0 +1,89 @@
+//! Exact maximum likelihood in 2-D, the normaliser by quadrature: the ceiling that every other method is measured by.
+
+use candle_core::{D, DType};
+
+use super::{BuildMethod, Method, Metrics, Setup, State, StepContext, put, take};
+use crate::config::{Entry, Schema, decode, rule};
+use crate::data::Batch;
+use crate::density::Model;
+use crate::math::Grid;
+use crate::optim::{self, Optimiser};
+use crate::{Error, Result};
+
+crate::config! {
+    /// Keys of the method `ml_grid`.
+    pub struct MlGridConfig {
+        /// Grid points along each axis. The grid is shifted at random at every step, so that the normaliser is
+        /// unbiased and no mass can hide between its points.
+        points: usize = 80, rule::at_least(8);
+        /// The grid covers the data's window widened by this factor.
+        widen: f64 = 1.2, rule::at_least(1.0);
+    }
+}
+
+pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+    name: "ml_grid",
+    about: "exact maximum likelihood in 2-D: log Z by quadrature on a randomly shifted grid",
+    cite: "",
+    schema: Schema::of::<MlGridConfig>(),
+    build: |table, setup| Ok(Box::new(MlGrid::new(decode(table)?, setup)?)),
+};
+
+/// Minimises mean E(x) + log ∫ exp(-E) by its exact gradient: mean ∇E(data) - Σ w ∇E(grid), w = softmax(-E(grid)).
+struct MlGrid {
+    grid: Grid,
+    model: Model,
+    optim: Box<dyn Optimiser>,
+}
+
+impl MlGrid {
+    fn new(config: MlGridConfig, setup: Setup) -> Result<Self> {
+        let window = setup.data.bounds_2d().ok_or_else(|| {
+            let shape = &setup.data.spec().shape;
+            Error::Config(format!(
+                "error: method `ml_grid` integrates over the plane, but items of `{}` have shape {shape:?}\n\nhint: \
+                 choose a 2-D data set (ebm data list), or another method (ebm methods)",
+                setup.data.spec().name
+            ))
+        })?;
+        let optim = optim::build(setup.optim, &setup.model.params().weights)?;
+        Ok(MlGrid { grid: Grid::new(window, config.points).widened(config.widen), model: setup.model, optim })
+    }
+}
+
+impl Method for MlGrid {
+    fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
+        let batch = batches.first().ok_or_else(|| Error::Other("ml_grid: a step needs a batch".into()))?;
+        let shift = cx.key.with("shift").uniform(2, DType::F64, batch.x.device())?.to_vec1::<f64>()?;
+        let points = self.grid.points([shift[0], shift[1]], batch.x.device())?;
+        let on_data = self.model.energy(&batch.x)?.mean_all()?;
+        let on_grid = self.model.energy(&points)?;
+        let weights = candle_nn::ops::softmax(&on_grid.detach().neg()?, D::Minus1)?;
+        // Its gradient is that of the negative log-likelihood; its value is not.
+        let surrogate = (&on_data - (&on_grid * weights)?.sum_all()?)?;
+        let stats = self.optim.step(&surrogate.backward()?, cx.lr_scale)?;
+        let log_z = self.grid.log_integral(&on_grid.detach().neg()?.to_dtype(DType::F64)?.to_vec1()?);
+        let energy: f64 = on_data.to_dtype(DType::F64)?.to_scalar()?;
+        Ok(Metrics::new()
+            .with("nll", energy + log_z)
+            .with("energy", energy)
+            .with("log_z", log_z)
+            .with("grad_norm", stats.norm))
+    }
+
+    fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn state(&self) -> State {
+        let mut state = State::new();
+        put(&mut state, "model", self.model.params().tensors());
+        put(&mut state, "optim", self.optim.state());
+        state
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.model.params().load(&take(state, "model"))?;
+        self.optim.load(&take(state, "optim"))
+    }
+}

@@ -1,0 +1,229 @@
+//! From a configuration to everything a run needs: data, model, method, sampler, probes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::guard::GuardConfig;
+use crate::config::{Document, Resolved, Schema, Section, decode, rule};
+use crate::data::{self, Data};
+use crate::density::{self, Context, Model};
+use crate::methods::{self, Method, Setup};
+use crate::probes::{self, Scheduled};
+use crate::samplers::{self, Sampler};
+use crate::{Error, Result, device, optim, rng::Key};
+
+/// How the learning rate goes from the first step to the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decay {
+    /// Stays.
+    #[default]
+    Constant,
+    /// Falls to 0 along a line.
+    Linear,
+    /// Falls to 0 along half a cosine.
+    Cosine,
+}
+
+crate::config! {
+    /// Keys at the top of the file.
+    pub struct TopConfig {
+        /// All randomness of the run follows from this number.
+        seed: u64 = 0;
+        /// cpu, cuda:0, or auto (the first CUDA device if there is one).
+        device: String = "cpu".to_owned();
+    }
+}
+
+crate::config! {
+    /// Keys of `[train]`.
+    pub struct TrainConfig {
+        /// Steps of the method (model updates); 0 to give `epochs` instead.
+        steps: u64 = 0;
+        /// Passes over the training data; every batch counts, the critic's too. Needs a finite data set; 0 to give `steps`.
+        epochs: u64 = 0;
+        /// Items in a batch.
+        batch_size: usize = 128, rule::at_least(1);
+        /// Steps between lines of metrics.jsonl.
+        log_every: u64 = 10, rule::at_least(1);
+        /// Steps between checkpoints; 0 means at the end only.
+        checkpoint_every: u64 = 500;
+        /// Checkpoints to keep besides the newest; 0 keeps all.
+        keep: usize = 2;
+        /// Never delete the checkpoint of a step that is a multiple of this; 0 for none.
+        keep_every: u64 = 0;
+        /// Decay of the exponential moving average of the model's weights; 0 switches it off. Sampling and probes
+        /// use the average where there is one.
+        ema: f64 = 0.0, rule::rate;
+        /// Steps over which the learning rates rise from 0.
+        warmup: u64 = 0;
+        /// Learning-rate schedule after the warm-up: constant, linear or cosine.
+        decay: Decay = Decay::Constant;
+    }
+}
+
+impl TrainConfig {
+    /// What learning rates are multiplied by at `step` of `total`.
+    pub fn lr_scale(&self, step: u64, total: u64) -> f64 {
+        if step < self.warmup {
+            return (step + 1) as f64 / self.warmup as f64;
+        }
+        let progress = (step - self.warmup) as f64 / total.saturating_sub(self.warmup).max(1) as f64;
+        match self.decay {
+            Decay::Constant => 1.0,
+            Decay::Linear => 1.0 - progress,
+            Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
+        }
+    }
+}
+
+/// The sections of an experiment file.
+pub fn sections() -> Vec<Section> {
+    vec![
+        Section::plain("", Schema::of::<TopConfig>()),
+        Section::named("dataset", data::schemas, None),
+        Section::named("model", density::schemas, Some("neural")),
+        Section::named("method", methods::schemas, None),
+        Section::named("optim", optim::schemas, Some("adam")),
+        Section::named("sampler", samplers::schemas, Some("langevin")),
+        Section::plain("train", Schema::of::<TrainConfig>()),
+        Section::plain("guard", Schema::of::<GuardConfig>()),
+        Section::list("probe", probes::schemas),
+    ]
+}
+
+/// A configuration, checked and completed, with what is known without opening data.
+pub struct Experiment {
+    /// The completed configuration.
+    pub resolved: Resolved,
+    /// Keys at the top of the file.
+    pub top: TopConfig,
+    /// `[train]`.
+    pub train: TrainConfig,
+    /// `[guard]`.
+    pub guard: GuardConfig,
+    /// Where tensors live.
+    pub device: Device,
+}
+
+impl Experiment {
+    /// Reads and resolves a configuration file.
+    ///
+    /// # Errors
+    /// All mistakes of the file and of the `--set` arguments at once.
+    pub fn load(path: &Path, sets: &[String]) -> Result<Self> {
+        Self::of(&Document::load(path, sets)?)
+    }
+
+    /// Resolves the configuration kept in a checkpoint, with `--set` on top.
+    ///
+    /// # Errors
+    /// As [`Experiment::load`].
+    pub fn parse(name: &str, text: &str, sets: &[String]) -> Result<Self> {
+        Self::of(&Document::parse(name, text, sets)?)
+    }
+
+    fn of(document: &Document) -> Result<Self> {
+        let resolved = document.resolve(&sections())?;
+        let top: TopConfig = decode(&resolved.section(""))?;
+        let train: TrainConfig = decode(&resolved.section("train"))?;
+        if (train.steps == 0) == (train.epochs == 0) {
+            let what = if train.steps == 0 { "neither is set" } else { "both are set" };
+            let message = format!("`train.steps` or `train.epochs` says how long to train, but {what}");
+            return Err(document.error_at("train", &message, "set one: --set train.steps=1000"));
+        }
+        let device = device::open(&top.device)?;
+        Ok(Experiment { guard: decode(&resolved.section("guard"))?, resolved, top, train, device })
+    }
+
+    /// Opens and verifies the data.
+    ///
+    /// # Errors
+    /// Files that are missing, truncated or not what their name says.
+    pub fn data(&self) -> Result<Data> {
+        Data::open(&self.resolved.spec("dataset"), self.top.seed, &self.device)
+    }
+
+    /// The root of the run's randomness.
+    pub fn key(&self) -> Key {
+        Key::new(self.top.seed)
+    }
+
+    /// A fresh model for the data.
+    ///
+    /// # Errors
+    /// A network that does not fit the data's shape.
+    pub fn model(&self, data: &Data) -> Result<Model> {
+        let context = Context { shape: data.spec().shape.clone(), moments: Some(data.moments()?) };
+        Model::new(&self.resolved.spec("model"), &context, self.key().with("model"), DType::F32, &self.device)
+    }
+
+    /// A model on stored weights. Needs no data.
+    ///
+    /// # Errors
+    /// Weights that are missing or have another shape.
+    pub fn model_on(&self, shape: &[usize], weights: BTreeMap<String, Tensor>) -> Result<Model> {
+        let context = Context { shape: shape.to_vec(), moments: None };
+        Model::bound(&self.resolved.spec("model"), &context, weights, DType::F32, &self.device)
+    }
+
+    /// The method on a fresh model.
+    ///
+    /// # Errors
+    /// A method that does not fit the data.
+    pub fn method(&self, data: &Data) -> Result<Box<dyn Method>> {
+        let optim = self.resolved.spec("optim");
+        let setup = Setup { model: self.model(data)?, optim: &optim, data, key: self.key().with("method") };
+        methods::build(&self.resolved.spec("method"), setup)
+    }
+
+    /// `[sampler]`.
+    ///
+    /// # Errors
+    /// None for a resolved configuration.
+    pub fn sampler(&self) -> Result<Sampler> {
+        Sampler::new(&self.resolved.spec("sampler"))
+    }
+
+    /// Every `[[probe]]`.
+    ///
+    /// # Errors
+    /// None for a resolved configuration.
+    pub fn probes(&self) -> Result<Vec<Scheduled>> {
+        self.resolved.list("probe").iter().map(Scheduled::new).collect()
+    }
+
+    /// How many steps the run has.
+    ///
+    /// # Errors
+    /// Epochs of a data set that has no end.
+    pub fn total_steps(&self, data: &Data, method: &dyn Method) -> Result<u64> {
+        if self.train.steps > 0 {
+            return Ok(self.train.steps);
+        }
+        let per_epoch = data.batches_per_epoch(self.train.batch_size).ok_or_else(|| {
+            let name = &data.spec().name;
+            Error::Config(format!("error: `{name}` is generated and has no epochs\n\nhint: --set train.epochs=0 --set train.steps=1000"))
+        })?;
+        Ok((self.train.epochs * per_epoch).div_ceil(method.batches_per_step() as u64).max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_learning_rate_rises_then_falls() {
+        let config = TrainConfig { warmup: 10, decay: Decay::Linear, ..TrainConfig::default() };
+        assert_eq!(config.lr_scale(0, 110), 0.1);
+        assert_eq!(config.lr_scale(9, 110), 1.0);
+        assert_eq!(config.lr_scale(10, 110), 1.0);
+        assert_eq!(config.lr_scale(60, 110), 0.5);
+        let cosine = TrainConfig { decay: Decay::Cosine, ..TrainConfig::default() };
+        assert!((cosine.lr_scale(50, 100) - 0.5).abs() < 1e-12);
+    }
+}

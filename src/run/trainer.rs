@@ -1,0 +1,204 @@
+//! The loop: step, watch, write down, look, save.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use candle_core::Tensor;
+
+use super::checkpoint::Checkpoint;
+use super::experiment::Experiment;
+use super::folder::RunFolder;
+use super::guard::Guard;
+use super::journal::Journal;
+use super::progress::Progress;
+use super::signal;
+use crate::data::{Batch, Data, Split};
+use crate::density::Model;
+use crate::methods::{Method, Metrics, State, StepContext, take};
+use crate::optim::Ema;
+use crate::probes::{Scheduled, Subject};
+use crate::samplers::Sampler;
+use crate::{Error, Result};
+
+/// A run in memory: everything built, standing at some step.
+pub struct Trainer {
+    experiment: Experiment,
+    data: Data,
+    method: Box<dyn Method>,
+    sampler: Sampler,
+    probes: Vec<Scheduled>,
+    ema: Option<Ema>,
+    step: u64,
+    total: u64,
+}
+
+impl Trainer {
+    /// Builds every part of the experiment, at step 0.
+    ///
+    /// # Errors
+    /// Data that cannot be used, a model that does not fit them.
+    pub fn new(experiment: Experiment) -> Result<Self> {
+        let data = experiment.data()?;
+        let method = experiment.method(&data)?;
+        let ema = match experiment.train.ema {
+            0.0 => None,
+            decay => Some(Ema::new(decay, &method.model().params().weights)?),
+        };
+        let (sampler, probes) = (experiment.sampler()?, experiment.probes()?);
+        let total = experiment.total_steps(&data, &*method)?;
+        Ok(Trainer { experiment, data, method, sampler, probes, ema, step: 0, total })
+    }
+
+    /// Takes up where `checkpoint` was written.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.method.load(&take(&checkpoint.tensors, "method"))?;
+        if let Some(ema) = &mut self.ema {
+            ema.load(&take(&checkpoint.tensors, "ema"))?;
+        }
+        self.step = checkpoint.step;
+        Ok(())
+    }
+
+    /// The experiment this is a run of.
+    pub fn experiment(&self) -> &Experiment {
+        &self.experiment
+    }
+
+    /// The data it trains on.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// The model as it stands.
+    pub fn model(&self) -> &Model {
+        self.method.model()
+    }
+
+    /// Steps done.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Steps of the whole run.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// One step of the method, guarded.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when the guard objects.
+    pub fn advance(&mut self, guard: &mut Guard) -> Result<Metrics> {
+        let batches = self.batches()?;
+        let key = self.experiment.key().with("step").at(self.step);
+        let lr_scale = self.experiment.train.lr_scale(self.step, self.total);
+        let metrics = self.method.step(&StepContext { step: self.step, key, lr_scale }, &batches)?;
+        self.step += 1;
+        guard.check(self.step, &metrics)?;
+        if let Some(ema) = &mut self.ema {
+            ema.update(&self.method.model().params().weights)?;
+        }
+        Ok(metrics)
+    }
+
+    fn batches(&self) -> Result<Vec<Batch>> {
+        let per_step = self.method.batches_per_step() as u64;
+        let first = self.step * per_step;
+        let batch = |i| self.data.batch(Split::Train, i, self.experiment.train.batch_size);
+        (first..first + per_step).map(batch).collect()
+    }
+
+    /// Runs to the end, to a signal, or until the guard objects; whatever happens, the folder can be resumed.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] after a signal, [`Error::Diverged`], and whatever stops the run from being saved.
+    pub fn run(&mut self, folder: &RunFolder, progress: &Progress) -> Result<Metrics> {
+        let mut guard = Guard::new(&self.experiment.guard);
+        let mut journal = Journal::open(folder, self.step)?;
+        let mut seen = Metrics::new();
+        let started = (Instant::now(), self.step);
+        while self.step < self.total {
+            if let Some(signal) = signal::stop_requested() {
+                self.save(folder)?;
+                return Err(Error::Interrupted(signal));
+            }
+            let mut metrics = self.advance(&mut guard)?;
+            progress.step(self.step, &metrics);
+            let log = self.step.is_multiple_of(self.experiment.train.log_every) || self.step == self.total;
+            let (findings, pictures) = self.probe()?;
+            if log || !findings.is_empty() {
+                metrics.extend(findings);
+                journal.write(self.step, &metrics, &pictures)?;
+                journal.time(self.step, started.0.elapsed(), self.step - started.1)?;
+                seen.extend(metrics);
+            }
+            if self.checkpoint_due() {
+                self.check_weights()?;
+                self.save(folder)?;
+            }
+        }
+        Ok(seen)
+    }
+
+    fn checkpoint_due(&self) -> bool {
+        let every = self.experiment.train.checkpoint_every;
+        self.step == self.total || (every > 0 && self.step.is_multiple_of(every))
+    }
+
+    /// A checkpoint that cannot be used is not written: the previous one stays.
+    fn check_weights(&self) -> Result<()> {
+        super::guard::check_tensors(self.step, &self.method.state())
+    }
+
+    /// Every probe that is due at this step.
+    fn probe(&self) -> Result<(Metrics, Vec<(String, Vec<u8>)>)> {
+        let due: Vec<_> = self.probes.iter().filter(|p| p.due(self.step, self.total)).collect();
+        let (mut metrics, mut pictures) = (Metrics::new(), Vec::new());
+        if due.is_empty() {
+            return Ok((metrics, pictures));
+        }
+        let model = self.evaluated()?;
+        for scheduled in due {
+            let key = self.experiment.key().with("probe").with(&scheduled.name);
+            let subject = Subject { energy: model.energy(), data: &self.data, sampler: &self.sampler, key };
+            let finding = scheduled.probe.run(&subject)?;
+            metrics.extend(finding.metrics);
+            pictures.extend(finding.pictures);
+        }
+        Ok((metrics, pictures))
+    }
+
+    /// The model that is looked at: on averaged weights where there is an average.
+    fn evaluated(&self) -> Result<Model> {
+        let model = self.method.model();
+        match &self.ema {
+            None => model.frozen(),
+            Some(ema) => model.on(with_average(model.params().tensors(), ema.state())),
+        }
+    }
+
+    fn save(&self, folder: &RunFolder) -> Result<()> {
+        let mut tensors = State::new();
+        let mut put = |prefix: &str, part: BTreeMap<String, Tensor>| {
+            tensors.extend(part.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)));
+        };
+        put("method", self.method.state());
+        if let Some(ema) = &self.ema {
+            put("ema", ema.state());
+        }
+        let config = self.experiment.resolved.to_toml();
+        let shape = serde_json::to_string(&self.data.spec().shape).unwrap_or_default();
+        let meta = BTreeMap::from([("shape".to_owned(), shape)]);
+        let train = &self.experiment.train;
+        folder.save(&Checkpoint { step: self.step, config, meta, tensors }, train.keep, train.keep_every)
+    }
+}
+
+/// Weights with those that have an average replaced by it; buffers stay.
+pub fn with_average(mut tensors: State, average: State) -> State {
+    tensors.extend(average);
+    tensors
+}

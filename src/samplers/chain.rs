@@ -1,0 +1,104 @@
+//! Running a kernel for a while: the settings that every sampler shares, and what a run of chains leaves.
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{Chain, Kernel, SAMPLERS};
+use crate::config::{Spec, decode, find};
+use crate::data::{Data, Split};
+use crate::density::Energy;
+use crate::{Error, Result, rng::Key};
+
+/// Where chains start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// Uniform: over pixel values, carried to model space, for images; over the data's box for vectors.
+    Uniform,
+    /// Draws from the model's base density; standard normal draws where it has none.
+    #[default]
+    Normal,
+    /// Training items.
+    Data,
+}
+
+crate::config! {
+    /// Keys that every sampler has.
+    pub struct ChainConfig {
+        /// How many steps each chain runs.
+        steps: usize = 100;
+        /// Where chains start: uniform, normal (the model's base density) or data.
+        init: Start = Start::Normal;
+    }
+}
+
+/// What a run of chains leaves.
+pub struct Trace {
+    /// Where the chains stand at the end.
+    pub chain: Chain,
+    /// Mean acceptance over steps and chains, for kernels that reject.
+    pub accept: Option<f64>,
+    /// Proposals without a finite energy, over all steps and chains.
+    pub nonfinite: usize,
+}
+
+/// A kernel with its settings: `[sampler]` of a run.
+pub struct Sampler {
+    /// Moves the chains.
+    pub kernel: Box<dyn Kernel>,
+    /// How long, from where.
+    pub config: ChainConfig,
+}
+
+impl Sampler {
+    /// Builds `[sampler]`.
+    ///
+    /// # Errors
+    /// A specification that is not resolved.
+    pub fn new(spec: &Spec) -> Result<Self> {
+        let row = find(SAMPLERS, spec.name()).ok_or_else(|| Error::Other(format!("unknown sampler `{}`", spec.name())))?;
+        Ok(Sampler { kernel: (row.build)(&spec.0)?, config: decode(&spec.0)? })
+    }
+
+    /// n starting points, `[n, ..]`.
+    pub fn start(&self, key: Key, e: &dyn Energy, data: &Data, n: usize) -> Result<Tensor> {
+        match self.config.init {
+            Start::Uniform => data.uniform_init(key, n),
+            Start::Data => Ok(data.all(Split::Train, n)?.x),
+            Start::Normal => match e.base_sample(key, n)? {
+                Some(x) => Ok(x),
+                None => {
+                    let shape: Vec<usize> = std::iter::once(n).chain(data.spec().shape.iter().copied()).collect();
+                    key.normal(shape, candle_core::DType::F32, data.device())
+                }
+            },
+        }
+    }
+
+    /// Runs the chains from x; `watch(step, chain)` sees every state and may stop the run by an error.
+    pub fn run(
+        &self,
+        key: Key,
+        e: &dyn Energy,
+        x: &Tensor,
+        mut watch: impl FnMut(usize, &Chain) -> Result<()>,
+    ) -> Result<Trace> {
+        let mut chain = self.kernel.init(e, x)?;
+        let (mut accept, mut nonfinite) = (None, 0);
+        for step in 0..self.config.steps {
+            let (next, info) = self.kernel.step(key.at(step as u64), e, &chain)?;
+            chain = next;
+            nonfinite += info.nonfinite;
+            accept = info.accept.map(|a| accept.unwrap_or(0.0) + a).or(accept);
+            watch(step, &chain)?;
+        }
+        let accept = accept.map(|sum: f64| sum / self.config.steps.max(1) as f64);
+        Ok(Trace { chain, accept, nonfinite })
+    }
+
+    /// n samples: start, run, and the positions at the end, `[n, ..]`.
+    pub fn sample(&self, key: Key, e: &dyn Energy, data: &Data, n: usize) -> Result<Tensor> {
+        let x = self.start(key.with("start"), e, data, n)?;
+        Ok(self.run(key.with("steps"), e, &x, |_, _| Ok(()))?.chain.x)
+    }
+}

@@ -1,0 +1,41 @@
+//! Unadjusted Langevin: drift and noise matched, biased by O(ε²), no rejection.
+
+use super::{BuildKernel, Chain, ChainConfig, Info, Kernel};
+use crate::config::{Entry, Schema, decode, rule};
+use crate::density::Energy;
+use crate::{Result, kernels, rng::Key};
+
+crate::config! {
+    /// Keys of the sampler `langevin`.
+    pub struct LangevinConfig {
+        /// ε in x ← x - (ε²/2)∇E + ε ξ: the standard deviation of the noise.
+        step_size: f64 = 0.1, rule::positive;
+    }
+}
+
+pub(super) const ENTRY: Entry<BuildKernel> = Entry {
+    name: "langevin",
+    about: "matched Langevin: x ← x - (ε²/2)∇E + ε ξ",
+    cite: "Roberts & Tweedie 1996",
+    schema: Schema::joined::<LangevinConfig, ChainConfig>(),
+    build: |table| Ok(Box::new(Langevin { step_size: decode::<LangevinConfig>(table)?.step_size })),
+};
+
+/// x ← x - (ε²/2)∇E(x) + ε ξ, ξ ~ N(0, I). Its stationary density differs from exp(-E) by O(ε²).
+pub struct Langevin {
+    /// ε.
+    pub step_size: f64,
+}
+
+impl Kernel for Langevin {
+    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
+        let noise = key.normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
+        let drift = 0.5 * self.step_size * self.step_size;
+        let x = kernels::langevin_update(&chain.x, &chain.grad, &noise, drift, self.step_size)?;
+        Ok((Chain::at(e, &x)?, Info::default()))
+    }
+
+    fn describe(&self) -> String {
+        format!("matched Langevin, step size {}", self.step_size)
+    }
+}

@@ -1,0 +1,67 @@
+//! Tempered Langevin as EBM papers run it: drift and noise chosen apart (Grathwohl 2020, eq. 19).
+
+use super::{BuildKernel, Chain, ChainConfig, Info, Kernel};
+use crate::config::{Entry, Schema, decode, rule};
+use crate::density::Energy;
+use crate::{Result, kernels, rng::Key};
+
+crate::config! {
+    /// Keys of the sampler `sgld`.
+    pub struct SgldConfig {
+        /// Multiplies ∇E in x ← x - drift ∇E + noise ξ.
+        drift: f64 = 1.0, rule::positive;
+        /// Standard deviation of the noise. The pair samples, up to discretisation, exp(-E/T) at T = noise² / (2 drift).
+        noise: f64 = 0.01, rule::non_negative;
+    }
+}
+
+pub(super) const ENTRY: Entry<BuildKernel> = Entry {
+    name: "sgld",
+    about: "tempered Langevin: x ← x - drift ∇E + noise ξ, not a sampler of exp(-E)",
+    cite: "Grathwohl et al. 2020, eq. 19; Welling & Teh 2011",
+    schema: Schema::joined::<SgldConfig, ChainConfig>(),
+    build: |table| {
+        let SgldConfig { drift, noise } = decode(table)?;
+        Ok(Box::new(Sgld { drift, noise }))
+    },
+};
+
+/// x ← x - drift ∇E(x) + noise ξ, ξ ~ N(0, I).
+pub struct Sgld {
+    /// Multiplies the gradient.
+    pub drift: f64,
+    /// Standard deviation of the noise.
+    pub noise: f64,
+}
+
+impl Sgld {
+    /// T of the density exp(-E/T) that matched Langevin with this drift and noise would have.
+    pub fn temperature(&self) -> f64 {
+        self.noise * self.noise / (2.0 * self.drift)
+    }
+}
+
+impl Kernel for Sgld {
+    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
+        let noise = key.normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
+        let x = kernels::langevin_update(&chain.x, &chain.grad, &noise, self.drift, self.noise)?;
+        Ok((Chain::at(e, &x)?, Info::default()))
+    }
+
+    fn describe(&self) -> String {
+        let (drift, noise) = (self.drift, self.noise);
+        format!("tempered Langevin, drift {drift}, noise {noise}: implied temperature {:.3e}", self.temperature())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matched_settings_have_temperature_one() {
+        let eps = 0.3f64;
+        assert!((Sgld { drift: eps * eps / 2.0, noise: eps }.temperature() - 1.0).abs() < 1e-12);
+        assert!((Sgld { drift: 1.0, noise: 0.01 }.temperature() - 5e-5).abs() < 1e-15);
+    }
+}
