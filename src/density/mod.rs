@@ -35,6 +35,11 @@ pub trait Energy: Send + Sync {
         self.energy(x)
     }
 
+    /// What must follow every change of the weights, such as a power iteration of spectral norm.
+    fn after_update(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Exact draws from the base density that the energy tilts, if it has one: where a chain may start.
     fn base_sample(&self, _key: Key, _n: usize) -> Result<Option<Tensor>> {
         Ok(None)

@@ -43,8 +43,7 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
     schema: Schema::of::<NeuralConfig>(),
     build: |table, context, builder| {
         let config: NeuralConfig = decode(table)?;
-        let io = Io { input: context.shape.clone(), output: vec![] };
-        let net = Network::new(&config.net, &io, &builder.sub("net"))?;
+        let net = Network::new(&config.net, &Io::scalar(&context.shape), &builder.sub("net"))?;
         let base = match config.base {
             Base::Diagonal => Some(Gaussian::of_data(context, config.base_widen, &builder.sub("base"))?),
             Base::Scalar => Some(Gaussian::of_data_scalar(context, config.base_widen, &builder.sub("base"))?),
@@ -70,7 +69,7 @@ impl Energy for Neural {
     }
 
     fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
-        let (energy, grad) = self.net.grad(x, Pass::EVAL)?;
+        let (energy, grad) = self.net.grad(x)?;
         let Some(base) = &self.base else { return Ok((energy, grad)) };
         let (base_energy, base_grad) = base.grad(x)?;
         Ok(((energy + base_energy)?, (grad + base_grad)?))
@@ -86,6 +85,10 @@ impl Energy for Neural {
 
     fn residual(&self, x: &Tensor) -> Result<Tensor> {
         self.net.forward(x, Pass::EVAL)
+    }
+
+    fn after_update(&self) -> Result<()> {
+        self.net.power_iterate()
     }
 
     fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {

@@ -50,7 +50,92 @@ pub fn linear_pullback(g: &Tensor, w: &Tensor) -> Result<Tensor> {
 /// σ(u), of u's shape.
 pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
     Ok(match act {
-        Activation::Swish => u.silu()?,
-        _ => todo!("{act:?}"),
+        Activation::Swish => (u * sigmoid(u)?)?,
+        Activation::Softplus => (u.relu()? + (u.abs()?.neg()?.exp()? + 1.0)?.log()?)?,
+        Activation::Sigmoid => sigmoid(u)?,
+        Activation::Tanh => u.tanh()?,
+        Activation::Relu => u.relu()?,
+        Activation::LeakyRelu(alpha) => (u * slope(u, alpha)?)?,
+        Activation::Elu(alpha) => u.elu(alpha)?,
     })
+}
+
+/// σ'(u)∘v, of u's shape; differentiable in both.
+pub fn activate_pullback(act: Activation, u: &Tensor, v: &Tensor) -> Result<Tensor> {
+    let derivative = match act {
+        Activation::Swish => {
+            let s = sigmoid(u)?;
+            (&s + ((u * &s)? * (1.0 - &s)?)?)?
+        }
+        Activation::Softplus => sigmoid(u)?,
+        Activation::Sigmoid => {
+            let s = sigmoid(u)?;
+            (&s * (1.0 - &s)?)?
+        }
+        Activation::Tanh => (1.0 - u.tanh()?.sqr()?)?,
+        Activation::Relu => slope(u, 0.0)?,
+        Activation::LeakyRelu(alpha) => slope(u, alpha)?,
+        Activation::Elu(alpha) => {
+            let negative = (u - u.relu()?)?.exp()?.affine(alpha, 0.0)?;
+            u.detach().gt(0.0)?.where_cond(&u.ones_like()?, &negative)?
+        }
+    };
+    Ok((derivative * v)?)
+}
+
+/// [`activate`] on values and tangents stacked: (σ(u), σ'(u)∘u̇).
+pub fn activate_jet(act: Activation, uu: &Tensor) -> Result<Tensor> {
+    let half = uu.dim(0)? / 2;
+    let (u, tangent) = (uu.narrow(0, 0, half)?, uu.narrow(0, half, half)?);
+    Ok(Tensor::cat(&[activate(act, &u)?, activate_pullback(act, &u, &tangent)?], 0)?)
+}
+
+fn sigmoid(u: &Tensor) -> Result<Tensor> {
+    Ok((u * 0.5)?.tanh()?.affine(0.5, 0.5)?)
+}
+
+fn slope(u: &Tensor, alpha: f64) -> Result<Tensor> {
+    Ok(u.detach().gt(0.0)?.to_dtype(u.dtype())?.affine(1.0 - alpha, alpha)?)
+}
+
+/// Geometry of a convolution, the same in both directions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Conv {
+    /// Pixels from one window to the next.
+    pub stride: usize,
+    /// Zeros added on each side.
+    pub padding: usize,
+}
+
+/// Cross-correlation without bias. Shapes: x `[N, C, H, W]`, w `[O, C, K, K]` -> `[N, O, H', W']`.
+pub fn conv2d(x: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
+    Ok(x.conv2d(w, conv.padding, conv.stride, 1, 1)?)
+}
+
+/// The pull-back of [`conv2d`] in x, whose images have the size `(h, w)`.
+pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, (h, _): (usize, usize)) -> Result<Tensor> {
+    let covered = (g.dim(2)? - 1) * conv.stride + w.dim(2)?;
+    let extra = (h + 2 * conv.padding).saturating_sub(covered);
+    Ok(g.conv_transpose2d(w, conv.padding, extra, conv.stride, 1)?)
+}
+
+/// y + b, one b a channel. Shapes: y `[N, O, H, W]`, b `[O]`.
+pub fn channel_bias(y: &Tensor, b: &Tensor) -> Result<Tensor> {
+    Ok(y.broadcast_add(&b.reshape((1, b.elem_count(), 1, 1))?)?)
+}
+
+/// [`channel_bias`] on values and tangents stacked: only the first half gets the bias.
+pub fn channel_bias_jet(yy: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let half = yy.dim(0)? / 2;
+    Ok(Tensor::cat(&[channel_bias(&yy.narrow(0, 0, half)?, b)?, yy.narrow(0, half, half)?], 0)?)
+}
+
+/// Sums over rows: `[N, D]` -> `[D]`.
+pub fn column_sum(x: &Tensor) -> Result<Tensor> {
+    Ok(x.sum(0)?)
+}
+
+/// Σ a∘b over each item: `[B, ..]` twice -> `[B]`.
+pub fn dot(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    Ok((a * b)?.flatten_from(1)?.sum(1)?)
 }

@@ -77,8 +77,7 @@ impl Critic {
         key: Key,
         device: &candle_core::Device,
     ) -> Result<Self> {
-        let io = Io { input: shape.to_vec(), output: shape.to_vec() };
-        let net = Network::new(net, &io, &Builder::new(key, DType::F32, device))?;
+        let net = Network::new(net, &Io::field(shape), &Builder::new(key, DType::F32, device))?;
         let frozen = net.frozen()?;
         let optim = optim::build(optim, &net.params().weights)?;
         Ok(Critic { net, frozen, optim, lambda, noise })

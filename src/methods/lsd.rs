@@ -69,6 +69,7 @@ impl Lsd {
             loss = (loss + (residual.sqr()?.mean_all()? * self.config.energy_l2)?)?;
         }
         let stats = self.optim.step(&loss.backward()?, cx.lr_scale)?;
+        self.model.after_update()?;
         let energy: f64 = energy.mean_all()?.to_dtype(DType::F64)?.to_scalar()?;
         Ok(Metrics::new().with("energy", energy).with("grad_norm", stats.norm))
     }

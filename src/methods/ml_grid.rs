@@ -62,6 +62,7 @@ impl Method for MlGrid {
         // Its gradient is that of the negative log-likelihood; its value is not.
         let surrogate = (&on_data - (&on_grid * weights)?.sum_all()?)?;
         let stats = self.optim.step(&surrogate.backward()?, cx.lr_scale)?;
+        self.model.after_update()?;
         let log_z = self.grid.log_integral(&on_grid.detach().neg()?.to_dtype(DType::F64)?.to_vec1()?);
         let energy: f64 = on_data.to_dtype(DType::F64)?.to_scalar()?;
         Ok(Metrics::new()

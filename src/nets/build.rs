@@ -138,12 +138,18 @@ impl Builder {
         matches!(self.source, Source::New(_))
     }
 
-    /// State that is saved but not trained. New: filled by `init`.
+    /// State that is saved but not trained. New: filled by `init`. Detached, so that no gradient reaches it, but on
+    /// the storage of the buffer in [`Params`].
     ///
     /// # Errors
     /// As [`Builder::weight`].
     pub fn buffer(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
-        self.make(name, shape, init, |params| &mut params.buffers)
+        Ok(self.make(name, shape, init, |params| &mut params.buffers)?.detach())
+    }
+
+    /// Whether parameters are made here, rather than handed out.
+    pub fn is_new(&self) -> bool {
+        matches!(self.source, Source::New(_))
     }
 
     /// The parameters made so far (empty for a bound builder).
@@ -152,6 +158,28 @@ impl Builder {
             Source::New(params) => params.borrow().clone(),
             Source::Bound { .. } => Params::default(),
         }
+    }
+
+    /// The parameters made so far below this builder's path (empty for a bound builder).
+    pub fn own(&self) -> Params {
+        let Params { weights, buffers } = self.finish();
+        let mine = |vars: BTreeMap<String, Var>| vars.into_iter().filter(|(name, _)| self.holds(name)).collect();
+        Params { weights: mine(weights), buffers: mine(buffers) }
+    }
+
+    /// Everything below this builder's path that was made or can be handed out, detached, on the same storage.
+    pub fn detached(&self) -> BTreeMap<String, Tensor> {
+        match &self.source {
+            Source::New(_) => self.own().tensors(),
+            Source::Bound { tensors } => {
+                let mine = tensors.iter().filter(|(name, _)| self.holds(name));
+                mine.map(|(name, tensor)| (name.clone(), tensor.detach())).collect()
+            }
+        }
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        self.path.is_empty() || name.strip_prefix(&self.path).is_some_and(|rest| rest.starts_with('.'))
     }
 
     fn make(

@@ -6,15 +6,32 @@
 //! weights, ONE ordinary `backward()` through them gives the second-order terms of LSD, score matching and gradient
 //! penalties: no double backward, no environment variable.
 
+mod activation;
 mod build;
+mod dropout;
 mod jet;
+mod linear;
+mod mlp;
+mod network;
+mod norm;
+mod reshape;
+mod sequence;
+mod spectral;
 
+pub use activation::{Nonlinear, NonlinearName};
 pub use build::{Builder, Init, Params};
+pub use dropout::Dropout;
 pub use jet::Jet;
+pub use linear::Linear;
+pub use network::{BuildNet, Io, NETS, Network, schemas};
+pub use norm::GroupNorm;
+pub use reshape::Reshape;
+pub use sequence::Sequence;
+pub use spectral::Weight;
 
 use candle_core::Tensor;
 
-use crate::{Result, rng::Key};
+use crate::{Error, Result, rng::Key};
 
 /// The reverse pass of a layer at the point where `vjp` was taken: ȳ of y's shape -> x̄ of x's shape.
 /// Linear in ȳ, differentiable in ȳ and in the parameters.
@@ -30,6 +47,17 @@ pub trait Layer: Send + Sync {
 
     /// (y, ẏ) = (f(x), ∂f/∂x·ẋ), both with one set of weights reads.
     fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet>;
+
+    /// One power iteration of every spectral norm inside, in place. A layer that holds layers passes the call on.
+    fn power_iterate(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// tr ∂f/∂x of every item, `[B]`, for an f whose output has as many numbers as its input; without dropout.
+    /// Differentiable in the parameters. A layer that knows a closed form overrides these D pull-backs.
+    fn trace(&self, x: &Tensor) -> Result<Tensor> {
+        trace_by_pullbacks(self, x)
+    }
 }
 
 /// What may differ from one pass through a network to the next.
@@ -48,4 +76,21 @@ impl Pass {
     pub fn train(key: Key) -> Self {
         Pass { dropout: Some(key) }
     }
+}
+
+/// tr J = Σ_d e_dᵀ J e_d: one pull-back for each of the D inputs, `[B, ..]` -> `[B]`.
+fn trace_by_pullbacks<L: Layer + ?Sized>(layer: &L, x: &Tensor) -> Result<Tensor> {
+    let (y, pull) = layer.vjp(x, Pass::EVAL)?;
+    if y.elem_count() != x.elem_count() {
+        let (input, output) = (x.dims(), y.dims());
+        return Err(Error::Other(format!("a trace needs an output of the input's size, not {input:?} -> {output:?}")));
+    }
+    let batch = x.dim(0)?;
+    let size = x.elem_count() / batch.max(1);
+    let mut trace = Tensor::zeros(batch, x.dtype(), x.device())?;
+    for (d, unit) in Tensor::eye(size, x.dtype(), x.device())?.chunk(size.max(1), 0)?.iter().enumerate() {
+        let g = pull(&unit.broadcast_as((batch, size))?.reshape(y.dims())?)?;
+        trace = (trace + g.reshape((batch, size))?.narrow(1, d, 1)?.squeeze(1)?)?;
+    }
+    Ok(trace)
 }

@@ -1,0 +1,103 @@
+//! Element-wise non-linearities as layers.
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{Builder, Init, Jet, Layer, Pass, Pullback};
+use crate::kernels::{Activation, activate, activate_jet, activate_pullback};
+use crate::{Error, Result};
+
+/// How a configuration names a non-linearity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NonlinearName {
+    /// u·sigmoid(u).
+    Swish,
+    /// log(1 + eᵘ).
+    Softplus,
+    /// max(u, 0.2 u): the slope that the image EBMs of the literature use.
+    LeakyRelu,
+    /// tanh u.
+    Tanh,
+    /// max(u, 0).
+    Relu,
+    /// u for u > 0, else eᵘ - 1.
+    Elu,
+    /// 1 / (1 + e⁻ᵘ).
+    Sigmoid,
+}
+
+impl NonlinearName {
+    /// The function itself.
+    pub fn function(self) -> Activation {
+        match self {
+            NonlinearName::Swish => Activation::Swish,
+            NonlinearName::Softplus => Activation::Softplus,
+            NonlinearName::LeakyRelu => Activation::LeakyRelu(0.2),
+            NonlinearName::Tanh => Activation::Tanh,
+            NonlinearName::Relu => Activation::Relu,
+            NonlinearName::Elu => Activation::Elu(1.0),
+            NonlinearName::Sigmoid => Activation::Sigmoid,
+        }
+    }
+}
+
+/// y = σ(h) of any shape, or swish with a learned β for each unit.
+#[derive(Clone)]
+pub enum Nonlinear {
+    /// A fixed function.
+    Fixed(Activation),
+    /// y = h·sigmoid(βh) on `[B, D]`, with β `[D]` of any sign (the reference code of LSD). Every derivative is one of
+    /// swish at z = βh: ∂y/∂h = s(z) + z·s'(z) = swish'(z), so there is no division by β.
+    LearnedSwish {
+        /// `[D]`.
+        beta: Tensor,
+    },
+}
+
+impl Nonlinear {
+    /// The non-linearity called `name`; `learned` gives swish a β, initially 1, for each of the `units`.
+    ///
+    /// # Errors
+    /// `learned` with anything but swish.
+    pub fn new(builder: &Builder, name: NonlinearName, units: usize, learned: bool) -> Result<Self> {
+        match (name, learned) {
+            (_, false) => Ok(Nonlinear::Fixed(name.function())),
+            (NonlinearName::Swish, true) => {
+                Ok(Nonlinear::LearnedSwish { beta: builder.weight("beta", &[units], Init::Constant(1.0))? })
+            }
+            _ => Err(Error::Config(
+                "error: `learned_beta` belongs to swish: set `activation = \"swish\"` or `learned_beta = false`".into(),
+            )),
+        }
+    }
+}
+
+impl Layer for Nonlinear {
+    fn forward(&self, h: &Tensor, _: Pass) -> Result<Tensor> {
+        match self {
+            Nonlinear::Fixed(act) => activate(*act, h),
+            Nonlinear::LearnedSwish { beta } => Ok((h * activate(Activation::Sigmoid, &h.broadcast_mul(beta)?)?)?),
+        }
+    }
+
+    fn vjp<'a>(&'a self, h: &Tensor, pass: Pass) -> Result<(Tensor, Pullback<'a>)> {
+        let y = self.forward(h, pass)?;
+        let (act, z) = match self {
+            Nonlinear::Fixed(act) => (*act, h.clone()),
+            Nonlinear::LearnedSwish { beta } => (Activation::Swish, h.broadcast_mul(beta)?),
+        };
+        Ok((y, Box::new(move |g| activate_pullback(act, &z, g))))
+    }
+
+    fn jvp(&self, h: &Jet, pass: Pass) -> Result<Jet> {
+        match self {
+            Nonlinear::Fixed(act) => h.linear(|hh| activate_jet(*act, hh)),
+            Nonlinear::LearnedSwish { beta } => {
+                let value = h.value()?;
+                let z = value.broadcast_mul(beta)?;
+                Jet::new(&self.forward(&value, pass)?, &activate_pullback(Activation::Swish, &z, &h.tangent()?)?)
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The fully connected layer.
+
+use candle_core::Tensor;
+
+use super::{Builder, Init, Jet, Layer, Pass, Pullback, Weight};
+use crate::{Result, kernels};
+
+/// y = x Wᵀ + b.
+///
+/// # Shapes
+/// x `[B, I]`, W `[O, I]`, b `[O]`, y `[B, O]`.
+#[derive(Clone)]
+pub struct Linear {
+    weight: Weight,
+    bias: Tensor,
+}
+
+impl Linear {
+    /// W and b uniform on ±1/√I (PyTorch's default, which the LSD experiments use). With `spectral`, W is divided by
+    /// its largest singular value.
+    pub fn new(builder: &Builder, input: usize, output: usize, spectral: bool) -> Result<Self> {
+        let init = Init::Uniform(1.0 / (input.max(1) as f64).sqrt());
+        let weight = Weight::new(builder, &[output, input], init, spectral)?;
+        Ok(Linear { weight, bias: builder.weight("bias", &[output], init)? })
+    }
+
+    /// The matrix that is applied, `[O, I]`: W, or W/σ(W) under spectral norm.
+    pub fn matrix(&self) -> Result<Tensor> {
+        self.weight.get()
+    }
+}
+
+impl Layer for Linear {
+    fn forward(&self, x: &Tensor, _: Pass) -> Result<Tensor> {
+        kernels::linear(x, &self.weight.get()?, Some(&self.bias))
+    }
+
+    fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
+        let w = self.weight.get()?;
+        let y = kernels::linear(x, &w, Some(&self.bias))?;
+        Ok((y, Box::new(move |g| kernels::linear_pullback(g, &w))))
+    }
+
+    fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
+        let w = self.weight.get()?;
+        x.linear(|xx| kernels::linear_jet(xx, &w, Some(&self.bias)))
+    }
+
+    fn power_iterate(&self) -> Result<()> {
+        self.weight.power_iterate()
+    }
+}

@@ -1,0 +1,154 @@
+//! The multi-layer perceptron: energies and critics on vectors.
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Builder, Dropout, GroupNorm, Io, Jet, Layer, Linear, Nonlinear, NonlinearName, Pass, Pullback, Reshape, Sequence,
+    trace_by_pullbacks,
+};
+use crate::config::{self, Spec, rule};
+use crate::{Result, kernels};
+
+/// The normalisation between a linear map and its activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MlpNorm {
+    /// Nothing.
+    None,
+    /// Layer norm.
+    Layer,
+}
+
+crate::config! {
+    /// Keys of the network `mlp`.
+    pub struct MlpConfig {
+        /// Units of each hidden layer; none gives a linear map.
+        hidden: Vec<usize> = vec![300, 300], rule::sizes;
+        /// Non-linearity: swish, softplus, leaky_relu, tanh, relu, elu or sigmoid.
+        activation: NonlinearName = NonlinearName::Swish;
+        /// Whether swish learns its β, one a unit: h·sigmoid(βh).
+        learned_beta: bool = false;
+        /// Probability of dropping a unit after each activation, while training.
+        dropout: f64 = 0.0, rule::rate;
+        /// Divide each weight matrix by its largest singular value.
+        spectral_norm: bool = false;
+        /// Normalisation before each activation: none or layer.
+        norm: MlpNorm = MlpNorm::None;
+    }
+}
+
+/// Linear - activation - … - linear on the flattened item.
+pub struct Mlp {
+    body: Sequence,
+    /// The same layers again (they share tensors), where the trace has a closed form.
+    shallow: Option<Shallow>,
+}
+
+/// What the closed form of the trace needs.
+struct Shallow {
+    linears: Vec<Linear>,
+    activations: Vec<Nonlinear>,
+}
+
+/// Builds an `mlp` from a resolved section.
+///
+/// # Errors
+/// Keys that do not fit together; tensors that a bound builder lacks.
+pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
+    Ok(Box::new(Mlp::new(&config::decode(&spec.0)?, io, builder)?))
+}
+
+impl Mlp {
+    /// Layers are called `0`, `1`, … in order.
+    ///
+    /// # Errors
+    /// As [`Nonlinear::new`] and [`Builder::weight`].
+    pub fn new(config: &MlpConfig, io: &Io, builder: &Builder) -> Result<Self> {
+        let mut body = Sequence::new().then(Reshape::flatten(&io.input));
+        let mut shallow = Shallow { linears: Vec::new(), activations: Vec::new() };
+        let mut width = io.input_size();
+        for (i, &units) in config.hidden.iter().enumerate() {
+            let here = builder.sub(i);
+            let linear = Linear::new(&here, width, units, config.spectral_norm)?;
+            let activation = Nonlinear::new(&here, config.activation, units, config.learned_beta)?;
+            body.push(linear.clone());
+            if config.norm == MlpNorm::Layer {
+                body.push(GroupNorm::layer(&here.sub("norm"), units)?);
+            }
+            body.push(activation.clone());
+            body.push(Dropout::new(&here, config.dropout));
+            shallow.linears.push(linear);
+            shallow.activations.push(activation);
+            width = units;
+        }
+        let last = Linear::new(&builder.sub(config.hidden.len()), width, io.output_size(), config.spectral_norm)?;
+        shallow.linears.push(last.clone());
+        let body = body.then(last).then(Reshape::to(&io.output));
+        let closed = config.hidden.len() <= 2 && config.norm == MlpNorm::None && io.input_size() == io.output_size();
+        Ok(Mlp { body, shallow: closed.then_some(shallow) })
+    }
+}
+
+impl Layer for Mlp {
+    fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
+        self.body.forward(x, pass)
+    }
+
+    fn vjp<'a>(&'a self, x: &Tensor, pass: Pass) -> Result<(Tensor, Pullback<'a>)> {
+        self.body.vjp(x, pass)
+    }
+
+    fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {
+        self.body.jvp(x, pass)
+    }
+
+    fn power_iterate(&self) -> Result<()> {
+        self.body.power_iterate()
+    }
+
+    /// In closed form up to two hidden layers (see [`Shallow::trace`]), else by D pull-backs.
+    fn trace(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.shallow {
+            Some(shallow) => shallow.trace(&x.flatten_from(1)?),
+            None => trace_by_pullbacks(self, x),
+        }
+    }
+}
+
+impl Shallow {
+    /// With aₖ the slopes of the k-th activation, the Jacobian W₃·diag(a₂)·W₂·diag(a₁)·W₁ has the trace
+    /// a₂ᵀ [W₂ ∘ (W₁W₃)ᵀ] a₁; with one hidden layer, a₁·Σ_d W₁∘W₂ᵀ; with none, tr W₁. The product of the weights is
+    /// formed once for the batch, so this costs about one forward pass instead of D backward passes.
+    ///
+    /// # Shapes
+    /// x `[B, D]` -> `[B]`.
+    fn trace(&self, x: &Tensor) -> Result<Tensor> {
+        let weights = self.linears.iter().map(Linear::matrix).collect::<Result<Vec<_>>>()?;
+        let slopes = self.slopes(x)?;
+        match (weights.as_slice(), slopes.as_slice()) {
+            ([w1, w2, w3], [a1, a2]) => {
+                let middle = (w2 * w1.matmul(w3)?.t()?)?;
+                kernels::dot(&kernels::linear(a1, &middle, None)?, a2)
+            }
+            ([w1, w2], [a1]) => Ok(a1.broadcast_mul(&(w1 * w2.t()?)?.sum(1)?)?.sum(1)?),
+            ([w], []) => {
+                let eye = Tensor::eye(w.dim(0)?, w.dtype(), w.device())?;
+                Ok((w * eye)?.sum_all()?.broadcast_as(x.dim(0)?)?)
+            }
+            _ => trace_by_pullbacks(&self.linears[0], x),
+        }
+    }
+
+    /// σ' at each hidden layer.
+    fn slopes(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        let mut x = x.clone();
+        let mut slopes = Vec::with_capacity(self.activations.len());
+        for (linear, activation) in self.linears.iter().zip(&self.activations) {
+            let (y, pull) = activation.vjp(&linear.forward(&x, Pass::EVAL)?, Pass::EVAL)?;
+            slopes.push(pull(&y.ones_like()?)?);
+            x = y;
+        }
+        Ok(slopes)
+    }
+}

@@ -1,0 +1,167 @@
+//! A whole network: what the configuration names, on its parameters.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::{Builder, Jet, Layer, Params, Pass, Pullback, mlp};
+use crate::config::{Entry, Schema, Spec, find};
+use crate::{Error, Result};
+
+/// Makes the layers of a network from its resolved section.
+pub type BuildNet = fn(&Spec, &Io, &Builder) -> Result<Box<dyn Layer>>;
+
+/// The networks that a configuration can name.
+pub const NETS: &[Entry<BuildNet>] = &[Entry {
+    name: "mlp",
+    about: "fully connected layers on the flattened item",
+    cite: "",
+    schema: Schema::of::<mlp::MlpConfig>(),
+    build: mlp::build,
+}];
+
+/// The rows of [`NETS`], for a `parts` clause of [`config!`](crate::config).
+pub fn schemas() -> Vec<(&'static str, Schema)> {
+    NETS.iter().map(|row| (row.name, row.schema)).collect()
+}
+
+/// Shapes of ONE item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Io {
+    /// Such as `[2]` or `[1, 28, 28]`.
+    pub input: Vec<usize>,
+    /// Empty for one number per item: x `[B, ..]` -> `[B]`.
+    pub output: Vec<usize>,
+}
+
+impl Io {
+    /// An energy on items of this shape.
+    pub fn scalar(input: &[usize]) -> Self {
+        Io { input: input.to_vec(), output: Vec::new() }
+    }
+
+    /// A critic on items of this shape: output like input.
+    pub fn field(item: &[usize]) -> Self {
+        Io { input: item.to_vec(), output: item.to_vec() }
+    }
+
+    /// How many numbers go in.
+    pub fn input_size(&self) -> usize {
+        self.input.iter().product()
+    }
+
+    /// How many numbers come out.
+    pub fn output_size(&self) -> usize {
+        self.output.iter().product()
+    }
+}
+
+/// A network with its parameters: new ones, those of another network (frozen), or an average of them (EMA).
+pub struct Network {
+    root: Box<dyn Layer>,
+    spec: Spec,
+    io: Io,
+    path: String,
+    dtype: DType,
+    device: Device,
+    params: Params,
+    /// Detached, on the storage of the parameters.
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Network {
+    /// Builds the network that `spec` names, its parameters below the builder's path.
+    ///
+    /// # Errors
+    /// A name that is not in [`NETS`], keys that do not fit together or do not fit the shapes, and, with a bound
+    /// builder, tensors that are missing or have another shape.
+    pub fn new(spec: &Spec, io: &Io, builder: &Builder) -> Result<Self> {
+        if io.input_size() == 0 || io.output_size() == 0 {
+            return Err(Error::Config(format!("error: a network needs items that are not empty, got {io:?}")));
+        }
+        let root = (row(spec.name())?.build)(spec, io, builder)?;
+        Ok(Network {
+            root,
+            spec: spec.clone(),
+            io: io.clone(),
+            path: builder.path().to_owned(),
+            dtype: builder.dtype(),
+            device: builder.device().clone(),
+            params: builder.own(),
+            tensors: builder.detached(),
+        })
+    }
+
+    /// y = f(x): x `[B, input..]` -> `[B, output..]`.
+    pub fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
+        self.root.forward(x, pass)
+    }
+
+    /// y = f(x) and ȳ ↦ ȳ·∂f/∂x.
+    pub fn vjp<'a>(&'a self, x: &Tensor, pass: Pass) -> Result<(Tensor, Pullback<'a>)> {
+        self.root.vjp(x, pass)
+    }
+
+    /// (y, ẏ) = (f(x), ∂f/∂x·ẋ).
+    pub fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {
+        self.root.jvp(x, pass)
+    }
+
+    /// (y, ∂Σy/∂x): for a scalar network the value `[B]` and gradient `[B, input..]` of each item, without dropout.
+    /// Differentiable in the parameters.
+    pub fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (y, pull) = self.vjp(x, Pass::EVAL)?;
+        let g = pull(&y.ones_like()?)?;
+        Ok((y, g))
+    }
+
+    /// tr ∂f/∂x of every item, `[B]`, exactly and without dropout; differentiable in the parameters. D pull-backs, or a
+    /// closed form where the network has one.
+    ///
+    /// # Errors
+    /// The output has another size than the input.
+    pub fn exact_trace(&self, x: &Tensor) -> Result<Tensor> {
+        self.root.trace(x)
+    }
+
+    /// One power iteration of every spectral norm, in place: to be called between training steps.
+    pub fn power_iterate(&self) -> Result<()> {
+        self.root.power_iterate()
+    }
+
+    /// The same network on other tensors of the same names, such as an average.
+    ///
+    /// # Errors
+    /// A tensor is missing or has another shape.
+    pub fn rebind(&self, tensors: BTreeMap<String, Tensor>) -> Result<Self> {
+        Network::new(&self.spec, &self.io, &Builder::bound(tensors, self.dtype, &self.device).sub(&self.path))
+    }
+
+    /// The same network on detached weights: passes build no graph and no parameter gets a gradient. It shares storage
+    /// with this one, and so follows it when an optimiser updates it in place.
+    pub fn frozen(&self) -> Result<Self> {
+        self.rebind(self.tensors.clone())
+    }
+
+    /// The parameters made for this network; empty for a frozen or rebound one.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Shapes of one item.
+    pub fn io(&self) -> &Io {
+        &self.io
+    }
+
+    /// The section that it was built from.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+}
+
+fn row(name: &str) -> Result<&'static Entry<BuildNet>> {
+    find(NETS, name).ok_or_else(|| {
+        let known = NETS.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
+        Error::Config(format!("error: there is no network `{name}`; choose one of {known}"))
+    })
+}

@@ -1,0 +1,101 @@
+//! Group norm, and layer norm as its case of one group.
+
+use candle_core::{D, Tensor};
+
+use super::{Builder, Init, Jet, Layer, Pass, Pullback};
+use crate::{Error, Result};
+
+/// Added to the variance.
+const EPSILON: f64 = 1e-5;
+
+/// y = γ∘x̂ + β with x̂ = (x - mean)/√(variance + ε), mean and variance over each of the G groups of channels of each
+/// item (Wu & He 2018). On vectors `[B, D]` with one group it is layer norm (Ba et al. 2016).
+///
+/// The Jacobian of x ↦ x̂ is symmetric, J = (I - 11ᵀ/n - x̂x̂ᵀ/n)/√(variance + ε), so one function serves pull-back and
+/// tangent.
+///
+/// # Shapes
+/// x `[B, C, ..]`, γ and β `[C]`.
+pub struct GroupNorm {
+    groups: usize,
+    gain: Tensor,
+    shift: Tensor,
+}
+
+/// x̂ `[B, G, n]` and 1/√(variance + ε) `[B, G, 1]`.
+struct Normal {
+    unit: Tensor,
+    rate: Tensor,
+}
+
+impl GroupNorm {
+    /// γ = 1, β = 0.
+    ///
+    /// # Errors
+    /// `groups` does not divide `channels`.
+    pub fn new(builder: &Builder, channels: usize, groups: usize) -> Result<Self> {
+        if groups == 0 || !channels.is_multiple_of(groups) {
+            return Err(Error::Config(format!(
+                "error: group norm cannot split {channels} channels into {groups} equal groups; choose a divisor"
+            )));
+        }
+        let gain = builder.weight("gain", &[channels], Init::Constant(1.0))?;
+        Ok(GroupNorm { groups, gain, shift: builder.weight("shift", &[channels], Init::Constant(0.0))? })
+    }
+
+    /// Layer norm on `[B, width]`.
+    pub fn layer(builder: &Builder, width: usize) -> Result<Self> {
+        GroupNorm::new(builder, width, 1)
+    }
+
+    fn grouped(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.reshape((x.dim(0)?, self.groups, ()))?)
+    }
+
+    fn normalise(&self, x: &Tensor) -> Result<Normal> {
+        let x = self.grouped(x)?;
+        let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+        let rate = (centred.sqr()?.mean_keepdim(D::Minus1)? + EPSILON)?.sqrt()?.recip()?;
+        Ok(Normal { unit: centred.broadcast_mul(&rate)?, rate })
+    }
+
+    /// γ or β against `[B, C, ..]`.
+    fn per_channel(&self, p: &Tensor, like: &Tensor) -> Result<Tensor> {
+        let mut shape = vec![1; like.rank()];
+        shape[1] = p.elem_count();
+        Ok(p.reshape(shape)?)
+    }
+
+    fn affine(&self, n: &Normal, like: &Tensor) -> Result<Tensor> {
+        let scaled = n.unit.reshape(like.dims())?.broadcast_mul(&self.per_channel(&self.gain, like)?)?;
+        Ok(scaled.broadcast_add(&self.per_channel(&self.shift, like)?)?)
+    }
+
+    /// J t, of t's shape.
+    fn jacobian(&self, n: &Normal, t: &Tensor) -> Result<Tensor> {
+        let g = self.grouped(t)?;
+        let along = n.unit.broadcast_mul(&(&n.unit * &g)?.mean_keepdim(D::Minus1)?)?;
+        let rest = (g.broadcast_sub(&g.mean_keepdim(D::Minus1)?)? - along)?;
+        Ok(rest.broadcast_mul(&n.rate)?.reshape(t.dims())?)
+    }
+}
+
+impl Layer for GroupNorm {
+    fn forward(&self, x: &Tensor, _: Pass) -> Result<Tensor> {
+        self.affine(&self.normalise(x)?, x)
+    }
+
+    fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
+        let n = self.normalise(x)?;
+        let y = self.affine(&n, x)?;
+        let gain = self.per_channel(&self.gain, x)?;
+        Ok((y, Box::new(move |g| self.jacobian(&n, &g.broadcast_mul(&gain)?))))
+    }
+
+    fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
+        let (value, tangent) = (x.value()?, x.tangent()?);
+        let n = self.normalise(&value)?;
+        let gain = self.per_channel(&self.gain, &value)?;
+        Jet::new(&self.affine(&n, &value)?, &self.jacobian(&n, &tangent)?.broadcast_mul(&gain)?)
+    }
+}
