@@ -1,0 +1,48 @@
+//! `ebm check`: everything that can go wrong before a long run, in seconds.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Global, output};
+use crate::Result;
+use crate::run::{Experiment, Guard, Trainer};
+
+/// Checks a configuration: decodes it, opens and verifies the data, builds everything, runs one step.
+#[derive(Args)]
+pub struct CheckArgs {
+    /// The configuration file
+    config: PathBuf,
+}
+
+/// Runs one step in memory; writes nothing.
+pub fn run(args: &CheckArgs, global: &Global) -> Result<()> {
+    let experiment = Experiment::load(&args.config, &global.overrides())?;
+    let mut trainer = Trainer::new(experiment)?;
+    let mut guard = Guard::new(&trainer.experiment().guard);
+    let started = Instant::now();
+    let metrics = trainer.advance(&mut guard)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let parameters = trainer.model().params().count();
+    let bytes: usize = trainer.state_bytes();
+    if global.json {
+        let metrics: serde_json::Map<_, _> = metrics.iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
+        return output::print_json(&json!({
+            "config": args.config, "ok": true, "steps": trainer.total(), "parameters": parameters,
+            "dataset": trainer.data().spec().name, "shape": trainer.data().spec().shape,
+            "checkpoint_bytes": bytes, "first_step_seconds": seconds, "metrics": metrics,
+        }));
+    }
+    let spec = trainer.data().spec();
+    let mut text = format!("{}: ok\n", args.config.display());
+    text += &format!("  data        {} {:?}\n", spec.name, spec.shape);
+    text += &format!("  parameters  {parameters}\n");
+    text += &format!("  steps       {}, the first took {seconds:.2} s\n", trainer.total());
+    text += &format!("  checkpoint  {:.1} MB\n", bytes as f64 / 1e6);
+    for (name, value) in metrics.iter() {
+        text += &format!("  {name:<11} {value:.5}\n");
+    }
+    output::print(&text)
+}

@@ -1,0 +1,110 @@
+//! `ebm eval-lsd`: a critic for each checkpoint, one table, the best first.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::stored::{Stored, Weights, WeightsArg};
+use super::{Global, output};
+use crate::config::{Document, Section, decode};
+use crate::data::Split;
+use crate::probes::lsd::{self, Epoch, LsdConfig, Score};
+use crate::run::{Progress, fs, signal};
+use crate::{Error, Result, rng::Key};
+
+/// Scores checkpoints by a learned Stein discrepancy on held-out data and ranks them: smaller is better, 0 is perfect.
+#[derive(Args)]
+pub struct EvalLsdArgs {
+    /// A checkpoint file; give it again to compare several
+    #[arg(long, required = true, value_name = "FILE")]
+    ckpt: Vec<PathBuf>,
+    /// The data that the critic sees: train, validation or test
+    #[arg(long, default_value = "test")]
+    split: Split,
+    /// Keys of the evaluation: --eval epochs=100, --eval lambda=0.5, --eval critic.hidden=[1000,1000]
+    /// (`ebm explain lsd` lists them)
+    #[arg(long = "eval", value_name = "KEY=VALUE")]
+    eval: Vec<String>,
+    /// Also writes the critic's training curves, one PNG for each checkpoint, into this folder
+    #[arg(long, value_name = "DIR")]
+    curves: Option<PathBuf>,
+    #[command(flatten)]
+    weights: WeightsArg,
+}
+
+struct Line {
+    ckpt: PathBuf,
+    step: u64,
+    dataset: String,
+    score: Score,
+    history: Vec<Epoch>,
+}
+
+/// Evaluates every checkpoint, then prints the table.
+pub fn run(args: &EvalLsdArgs, global: &Global) -> Result<()> {
+    signal::install()?;
+    let config = eval_config(&args.eval)?;
+    let mut lines = Vec::with_capacity(args.ckpt.len());
+    for path in &args.ckpt {
+        lines.push(evaluate(path.clone(), &config, args, global)?);
+    }
+    lines.sort_by(|a, b| a.score.mean.total_cmp(&b.score.mean));
+    match global.json {
+        true => output::print_json(&json!({"split": args.split.to_string(), "lambda": config.lambda,
+            "weights": match args.weights.weights { Weights::Ema => "ema", Weights::Raw => "raw" },
+            "results": lines.iter().enumerate().map(|(i, line)| as_json(i + 1, line)).collect::<Vec<_>>()})),
+        false => output::print(&as_table(&lines)),
+    }
+}
+
+/// The evaluation's keys, with the defaults of the probe `lsd`.
+fn eval_config(sets: &[String]) -> Result<LsdConfig> {
+    let document = Document::parse("--eval", "", sets)?;
+    let resolved = document.resolve(&[Section::plain("", crate::config::Schema::of::<LsdConfig>())])?;
+    decode(&resolved.section(""))
+}
+
+fn evaluate(ckpt: PathBuf, config: &LsdConfig, args: &EvalLsdArgs, global: &Global) -> Result<Line> {
+    let stored = Stored::load(&ckpt, &global.overrides(), args.weights.weights)?;
+    let data = stored.data()?;
+    let items = lsd::items(&data, args.split, config.items)?;
+    // The same key for every checkpoint: same parts, same critic at the start, same probes.
+    let key = Key::new(stored.experiment.top.seed).with("eval-lsd");
+    let progress = Progress::new(&ckpt.display().to_string(), config.epochs as u64, 0, global.quiet);
+    let outcome = lsd::evaluate(config, stored.model.energy(), &items, key, |epoch| {
+        progress.at(epoch.epoch as u64);
+        signal::stop_requested().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
+    })?;
+    progress.finish();
+    if let Some(folder) = &args.curves {
+        let name = format!("{}.png", ckpt.file_stem().and_then(|s| s.to_str()).unwrap_or("checkpoint"));
+        fs::write_atomic(&folder.join(name), &lsd::curves(&outcome.history)?)?;
+    }
+    let dataset = data.spec().name.clone();
+    Ok(Line { ckpt, step: stored.step, dataset, score: outcome.score, history: outcome.history })
+}
+
+fn as_json(rank: usize, line: &Line) -> serde_json::Value {
+    json!({"rank": rank, "checkpoint": line.ckpt, "step": line.step, "dataset": line.dataset,
+           "lsd": line.score.mean, "std_error": line.score.std_error, "score": line.score, "history": line.history})
+}
+
+fn as_table(lines: &[Line]) -> String {
+    let header = ["rank", "LSD", "± s.e.", "items", "epoch", "step", "data", "checkpoint"].map(str::to_owned).to_vec();
+    let row = |(i, line): (usize, &Line)| {
+        let Score { mean, std_error, items, epoch, .. } = line.score;
+        vec![
+            (i + 1).to_string(),
+            format!("{mean:.4}"),
+            format!("{std_error:.4}"),
+            items.to_string(),
+            epoch.to_string(),
+            line.step.to_string(),
+            line.dataset.clone(),
+            line.ckpt.display().to_string(),
+        ]
+    };
+    let rows: Vec<_> = std::iter::once(header).chain(lines.iter().enumerate().map(row)).collect();
+    output::table(&rows)
+}

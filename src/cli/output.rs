@@ -1,0 +1,59 @@
+//! What a user sees: data on stdout, everything else on stderr.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+
+use super::Global;
+use crate::{Error, Result};
+
+/// Writes to stdout. A closed pipe (`ebm ls | head`) is no error.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("stdout".as_ref())(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes one JSON document to stdout.
+pub fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::Other(format!("cannot write JSON: {e}")))?;
+    print(&(text + "\n"))
+}
+
+/// The final word on stderr. Diagnostics come rendered, with their own `error:`.
+pub fn print_error(error: &Error) {
+    let text = error.to_string();
+    let prefix = if text.starts_with("error") { "" } else { "error: " };
+    // Nobody is left to tell that stderr is closed.
+    let _ = writeln!(std::io::stderr(), "{prefix}{text}");
+}
+
+/// Sets the log level from `-q`, `-v` and `RUST_LOG`; logs go to stderr.
+pub fn start_log(global: &Global) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => "ebm=warn",
+        (false, 0) => "ebm=info",
+        (false, 1) => "ebm=debug",
+        (false, _) => "ebm=trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second subscriber (tests) keeps the first.
+    let _ = log.with_ansi(colour).with_target(false).without_time().try_init();
+}
+
+/// Columns aligned, two spaces apart; the first row is the header.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, w)| format!("{cell:<w$}")).collect();
+        cells.join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}

@@ -1,0 +1,37 @@
+//! `ebm resume`: goes on where the last good checkpoint was written; the result is that of a run never stopped.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Global, output, usage};
+use crate::run::{Experiment, RunFolder, Trainer, signal};
+use crate::Result;
+
+/// Goes on with an interrupted run.
+#[derive(Args)]
+pub struct ResumeArgs {
+    /// The run folder
+    dir: PathBuf,
+}
+
+/// Restores, cuts the logs back to the checkpoint, trains on.
+pub fn run(args: &ResumeArgs, global: &Global) -> Result<()> {
+    if !global.sets.is_empty() {
+        return Err(usage("a resumed run keeps its configuration, --set would make it another run",
+            "start a new one: ebm train RUN/config.toml --set …"));
+    }
+    signal::install()?;
+    let folder = RunFolder::open(&args.dir)?;
+    let config = folder.path().join("config.toml");
+    let experiment = Experiment::load(&config, &global.overrides())?;
+    let mut trainer = Trainer::new(experiment)?;
+    if let Some(checkpoint) = folder.latest(trainer.experiment())? {
+        trainer.restore(&checkpoint)?;
+    }
+    if trainer.step() >= trainer.total() {
+        return output::print(&format!("{}: already finished at step {}\n", args.dir.display(), trainer.step()));
+    }
+    folder.go_on(trainer.step())?;
+    super::train::drive(&mut trainer, &folder, global)
+}

@@ -1,0 +1,145 @@
+//! `ebm sample`: draws from a checkpoint, with its own sampler or another.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::Tensor;
+use clap::Args;
+use serde_json::json;
+
+use super::stored::{Stored, WeightsArg};
+use super::{Global, output, usage};
+use crate::probes::Picture;
+use crate::run::{Progress, fs, signal};
+use crate::samplers::{Sampler, Trace};
+use crate::{Error, Result, rng::Key};
+
+/// Draws samples from a checkpoint and writes a picture of them.
+#[derive(Args)]
+pub struct SampleArgs {
+    /// The checkpoint file
+    #[arg(long, value_name = "FILE")]
+    ckpt: PathBuf,
+    /// How many samples
+    #[arg(long, default_value_t = 100)]
+    n: usize,
+    /// Steps of the sampler; short for --set sampler.steps=…
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Seed of the chains; short for --set seed=…
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The picture, PNG [default: samples/ of the run, or the working directory]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Also writes the samples as a NumPy array, in model space
+    #[arg(long, value_name = "FILE")]
+    save_npy: Option<PathBuf>,
+    /// Also writes the chains as an animation
+    #[arg(long, value_name = "FILE")]
+    gif: Option<PathBuf>,
+    #[command(flatten)]
+    weights: WeightsArg,
+}
+
+/// Pictures in an animation, at most.
+const FRAMES: usize = 60;
+
+/// Loads, runs the chains, writes what was asked for.
+pub fn run(args: &SampleArgs, global: &Global) -> Result<()> {
+    if args.n == 0 {
+        return Err(usage("--n 0 draws nothing", "--n 100 draws a grid of 10 x 10"));
+    }
+    let out = args.out.clone().unwrap_or_else(|| default_out(&args.ckpt));
+    for path in [Some(&out), args.save_npy.as_ref(), args.gif.as_ref()].into_iter().flatten() {
+        fs::check_writable(path)?;
+    }
+    signal::install()?;
+    let stored = Stored::load(&args.ckpt, &sets(args, global), args.weights.weights)?;
+    let data = stored.experiment.data_shape(stored.model.shape())?;
+    let sampler = stored.experiment.sampler()?;
+    let picture = Picture::of(&data)?;
+    let key = Key::new(stored.experiment.top.seed).with("sample");
+    let mut frames = Vec::new();
+    let (trace, every) = (&mut frames, frame_interval(args, &sampler));
+    let start = sampler.start(key.with("start"), stored.model.energy(), &data, args.n)?;
+    let progress = Progress::new("sample", sampler.config.steps as u64, 0, global.quiet);
+    let end = sampler.run(key.with("steps"), stored.model.energy(), &start, |step, chain| {
+        progress.at(step as u64 + 1);
+        if every.is_some_and(|every| step % every == 0) {
+            trace.push(picture.draw(&chain.x)?);
+        }
+        signal::stop_requested().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
+    })?;
+    progress.finish();
+    write(args, &out, &picture, &end, frames)?;
+    report(args, global, &out, &stored, &sampler, &end)
+}
+
+fn sets(args: &SampleArgs, global: &Global) -> Vec<String> {
+    let mut sets = global.overrides();
+    sets.extend(args.steps.map(|n| format!("sampler.steps={n}")));
+    sets.extend(args.seed.map(|n| format!("seed={n}")));
+    sets
+}
+
+/// `RUN/samples/sample-<checkpoint>.png` for a checkpoint in a run folder, numbered when that exists.
+fn default_out(ckpt: &Path) -> PathBuf {
+    let stem = ckpt.file_stem().and_then(|s| s.to_str()).unwrap_or("checkpoint");
+    let run = ckpt.parent().and_then(Path::parent).map(|run| run.join("samples"));
+    let folder = run.filter(|f| f.is_dir()).unwrap_or_default();
+    let name = |i: usize| match i {
+        0 => folder.join(format!("sample-{stem}.png")),
+        _ => folder.join(format!("sample-{stem}-{i}.png")),
+    };
+    (0..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
+}
+
+fn frame_interval(args: &SampleArgs, sampler: &Sampler) -> Option<usize> {
+    args.gif.as_ref().map(|_| sampler.config.steps.div_ceil(FRAMES).max(1))
+}
+
+fn write(args: &SampleArgs, out: &Path, picture: &Picture, end: &Trace, mut frames: Vec<Vec<u8>>) -> Result<()> {
+    let png = picture.draw(&end.chain.x)?;
+    fs::write_atomic(out, &png)?;
+    if let Some(path) = &args.gif {
+        frames.push(png);
+        fs::write_atomic(path, &crate::draw::gif(&frames, 80)?)?;
+    }
+    match &args.save_npy {
+        Some(path) => fs::write_atomic(path, &npy(&end.chain.x)?),
+        None => Ok(()),
+    }
+}
+
+/// The tensor as a .npy file of f32.
+fn npy(x: &Tensor) -> Result<Vec<u8>> {
+    use npyz::WriterBuilder as _;
+    let failed = |e: std::io::Error| Error::Other(format!("cannot encode the samples as .npy: {e}"));
+    let shape: Vec<u64> = x.dims().iter().map(|&d| d as u64).collect();
+    let mut bytes = Vec::new();
+    let mut writer =
+        npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes).begin_nd().map_err(failed)?;
+    writer.extend(x.flatten_all()?.to_vec1::<f32>()?).map_err(failed)?;
+    writer.finish().map_err(failed)?;
+    Ok(bytes)
+}
+
+fn report(args: &SampleArgs, global: &Global, out: &Path, stored: &Stored, sampler: &Sampler, end: &Trace) -> Result<()> {
+    let energy: f64 = end.chain.energy.to_dtype(candle_core::DType::F64)?.mean_all()?.to_scalar()?;
+    if global.json {
+        return output::print_json(&json!({
+            "checkpoint": args.ckpt, "step": stored.step, "sampler": sampler.kernel.describe(), "steps": sampler.config.steps,
+            "n": args.n, "mean_energy": energy, "acceptance": end.accept, "nonfinite": end.nonfinite,
+            "picture": out, "npy": args.save_npy, "gif": args.gif,
+        }));
+    }
+    let mut text = format!("{} samples, {} steps of {}\n", args.n, sampler.config.steps, sampler.kernel.describe());
+    text += &format!("mean energy {energy:.4} nats");
+    if let Some(accept) = end.accept {
+        text += &format!(", acceptance {:.1} %", 100.0 * accept);
+    }
+    if end.nonfinite > 0 {
+        text += &format!(", {} proposals without a finite energy", end.nonfinite);
+    }
+    output::print(&format!("{text}\n{}\n", out.display()))
+}

@@ -1,0 +1,70 @@
+//! A model out of a checkpoint file: all that `sample` and `eval-lsd` need.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use crate::data::Data;
+use crate::density::Model;
+use crate::methods::take;
+use crate::run::{Checkpoint, Experiment, with_average};
+use crate::{Error, Result};
+
+/// Which weights of a checkpoint to use.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct WeightsArg {
+    /// The moving average where the checkpoint has one, or the weights as trained
+    #[arg(long, value_enum, default_value_t = Weights::Ema)]
+    pub weights: Weights,
+}
+
+/// The choice of `--weights`.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub enum Weights {
+    /// Exponential moving average.
+    Ema,
+    /// As trained.
+    Raw,
+}
+
+/// A checkpoint brought back to life.
+pub struct Stored {
+    /// The file.
+    pub path: PathBuf,
+    /// Steps trained.
+    pub step: u64,
+    /// The configuration it was trained by, with `--set` on top.
+    pub experiment: Experiment,
+    /// The model on its weights.
+    pub model: Model,
+}
+
+impl Stored {
+    /// Loads `path`; `sets` override keys of the stored configuration.
+    ///
+    /// # Errors
+    /// A file that is no good checkpoint, or one of another model.
+    pub fn load(path: &Path, sets: &[String], weights: Weights) -> Result<Self> {
+        let checkpoint = Checkpoint::load(path, &candle_core::Device::Cpu)?;
+        let name = format!("{} (stored configuration)", path.display());
+        let experiment = Experiment::parse(&name, &checkpoint.config, sets)?;
+        let mut tensors = take(&checkpoint.tensors, "method.model");
+        if weights == Weights::Ema {
+            tensors = with_average(tensors, take(&checkpoint.tensors, "ema"));
+        }
+        for tensor in tensors.values_mut() {
+            *tensor = tensor.to_device(&experiment.device)?;
+        }
+        let unfit = |e: Error| Error::checkpoint(path, e.to_string(), "the file and its stored configuration disagree");
+        let model = experiment.model_on(&checkpoint.shape()?, tensors).map_err(unfit)?;
+        Ok(Stored { path: path.into(), step: checkpoint.step, experiment, model })
+    }
+
+    /// The data it was trained on.
+    ///
+    /// # Errors
+    /// Files that are missing or damaged.
+    pub fn data(&self) -> Result<Data> {
+        self.experiment.data()
+    }
+}
