@@ -47,6 +47,9 @@ impl Params {
     }
 }
 
+/// More numbers than this in one parameter are taken for a mistake (16 GiB of f32): a failed allocation would abort.
+const LARGEST: usize = 1 << 32;
+
 /// How a new parameter is filled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
@@ -208,6 +211,13 @@ impl Builder {
     }
 
     fn initial(&self, full: &str, shape: &[usize], init: Init) -> Result<Tensor> {
+        let size = shape.iter().try_fold(1, |n: usize, &d| n.checked_mul(d));
+        if size.is_none_or(|n| n > LARGEST) {
+            return Err(Error::Resource {
+                what: format!("parameter `{full}` of shape {shape:?} would not fit into memory"),
+                remedy: "make the layers of the network narrower".into(),
+            });
+        }
         let key = self.key.with(full);
         Ok(match init {
             Init::Constant(c) => Tensor::full(c, shape, &self.device)?.to_dtype(self.dtype)?,

@@ -8,24 +8,33 @@
 
 mod activation;
 mod build;
+mod conv;
+mod conv2d;
 mod dropout;
+mod image;
 mod jet;
 mod linear;
 mod mlp;
 mod network;
 mod norm;
+mod pool;
 mod reshape;
+mod residual;
+mod resnet;
 mod sequence;
 mod spectral;
 
 pub use activation::{Nonlinear, NonlinearName};
 pub use build::{Builder, Init, Params};
+pub use conv2d::Conv2d;
 pub use dropout::Dropout;
 pub use jet::Jet;
 pub use linear::Linear;
 pub use network::{BuildNet, Io, NETS, Network, schemas};
 pub use norm::GroupNorm;
+pub use pool::{AvgPool, GlobalPool};
 pub use reshape::Reshape;
+pub use residual::Residual;
 pub use sequence::Sequence;
 pub use spectral::Weight;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Builder, Jet, Layer, Params, Pass, Pullback, mlp};
+use super::{Builder, Jet, Layer, Params, Pass, Pullback, conv, mlp, resnet};
 use crate::config::{Entry, Schema, Spec, find};
 use crate::{Error, Result};
 
@@ -12,13 +12,29 @@ use crate::{Error, Result};
 pub type BuildNet = fn(&Spec, &Io, &Builder) -> Result<Box<dyn Layer>>;
 
 /// The networks that a configuration can name.
-pub const NETS: &[Entry<BuildNet>] = &[Entry {
-    name: "mlp",
-    about: "fully connected layers on the flattened item",
-    cite: "",
-    schema: Schema::of::<mlp::MlpConfig>(),
-    build: mlp::build,
-}];
+pub const NETS: &[Entry<BuildNet>] = &[
+    Entry {
+        name: "mlp",
+        about: "fully connected layers on the flattened item: energies and critics",
+        cite: "",
+        schema: Schema::of::<mlp::MlpConfig>(),
+        build: mlp::build,
+    },
+    Entry {
+        name: "conv",
+        about: "a few convolutions on images: energies, and critics that map an image to an image",
+        cite: "Nijkamp et al. 2019, On learning non-convergent non-persistent short-run MCMC",
+        schema: Schema::of::<conv::ConvConfig>(),
+        build: conv::build,
+    },
+    Entry {
+        name: "resnet",
+        about: "residual blocks with mean pooling on images: energies",
+        cite: "Du & Mordatch 2019, Implicit generation and modeling with energy-based models",
+        schema: Schema::of::<resnet::ResnetConfig>(),
+        build: resnet::build,
+    },
+];
 
 /// The rows of [`NETS`], for a `parts` clause of [`config!`](crate::config).
 pub fn schemas() -> Vec<(&'static str, Schema)> {

@@ -1,0 +1,99 @@
+//! The small convolutional network: image energies, and critics that map an image to an image.
+
+use super::image::{Head, Image, ImageNorm, widths};
+use super::{Builder, Conv2d, Io, Layer, Nonlinear, NonlinearName, Sequence};
+use crate::config::{self, Spec, rule};
+use crate::kernels::Conv;
+use crate::{Error, Result};
+
+crate::config! {
+    /// Keys of the network `conv`.
+    pub struct ConvConfig {
+        /// Channels of each convolution.
+        channels: Vec<usize> = vec![32, 64, 64, 128], widths;
+        /// Kernel sizes K, one a convolution; the padding is (K - 1)/2. Empty: 3 and then 4, or 3 throughout if the
+        /// output is an image.
+        kernels: Vec<usize> = Vec::new(), rule::sizes;
+        /// Strides, one a convolution. Empty: 1 and then 2, or 1 throughout if the output is an image.
+        strides: Vec<usize> = Vec::new(), rule::sizes;
+        /// Non-linearity: swish, softplus, leaky_relu, tanh, relu, elu or sigmoid.
+        activation: NonlinearName = NonlinearName::Swish;
+        /// Normalisation before each activation: none or group.
+        norm: ImageNorm = ImageNorm::None;
+        /// Groups of the group norm.
+        groups: usize = 8, rule::at_least(1);
+        /// Divide each weight by its largest singular value.
+        spectral_norm: bool = false;
+        /// What the last linear layer reads: flatten (every pixel), sum or mean (over pixels). An image output has none.
+        head: Head = Head::Flatten;
+    }
+}
+
+/// Builds a `conv` from a resolved section: convolutions and activations; then, for an output of shape `[C, H, W]`, a
+/// last 3×3 convolution, else `head` and a linear layer.
+///
+/// # Errors
+/// Inputs that are no images, kernels that do not fit on them, lists of different lengths, convolutions that do not
+/// keep the size of an image output.
+pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
+    let config: ConvConfig = config::decode(&spec.0)?;
+    let mut image = Image::of(io, "conv")?;
+    let mut body = Sequence::new();
+    for (i, (channels, kernel, stride)) in config.layers(io)?.into_iter().enumerate() {
+        let here = builder.sub(i);
+        image = push_conv(&mut body, &here, image, channels, kernel, stride, config.spectral_norm)?;
+        config.norm.push(&mut body, &here, channels, config.groups)?;
+        body.push(Nonlinear::Fixed(config.activation.function()));
+    }
+    match *io.output.as_slice() {
+        [channels, h, w] if image.size == (h, w) => {
+            push_conv(&mut body, &builder.sub("out"), image, channels, 3, 1, config.spectral_norm)?;
+        }
+        [_, h, w] => return Err(size_lost(image.size, (h, w))),
+        _ => config.head.push(&mut body, builder, image, io, config.spectral_norm)?,
+    }
+    Ok(Box::new(body))
+}
+
+impl ConvConfig {
+    /// (channels, kernel, stride) of each convolution, with the defaults that suit the output.
+    fn layers(&self, io: &Io) -> Result<Vec<(usize, usize, usize)>> {
+        let down = io.output.len() != 3;
+        let filled = |key: &str, given: &[usize], first: usize, rest: usize| match given.len() {
+            0 => Ok((0..self.channels.len()).map(|i| if down && i > 0 { rest } else { first }).collect::<Vec<_>>()),
+            n if n == self.channels.len() => Ok(given.to_vec()),
+            n => Err(Error::Config(format!(
+                "error: `{key}` has {n} entries and `channels` has {}; give one for each convolution, or none",
+                self.channels.len()
+            ))),
+        };
+        let kernels = filled("kernels", &self.kernels, 3, 4)?;
+        let strides = filled("strides", &self.strides, 1, 2)?;
+        let pairs = kernels.into_iter().zip(strides);
+        Ok(self.channels.iter().zip(pairs).map(|(&c, (k, s))| (c, k, s)).collect())
+    }
+}
+
+/// Appends a convolution with padding (K - 1)/2; gives the image behind it.
+pub(super) fn push_conv(
+    body: &mut Sequence,
+    builder: &Builder,
+    image: Image,
+    channels: usize,
+    kernel: usize,
+    stride: usize,
+    spectral: bool,
+) -> Result<Image> {
+    let conv = Conv { stride, padding: kernel.saturating_sub(1) / 2 };
+    let size = Conv2d::output_size(image.size, kernel, conv)?;
+    body.push(Conv2d::new(builder, (image.channels, channels), kernel, conv, spectral)?);
+    Ok(Image { channels, size })
+}
+
+fn size_lost(have: (usize, usize), want: (usize, usize)) -> Error {
+    Error::Config(format!(
+        "error: the convolutions make {}x{} pixels, the output has {}x{}; set `strides` to 1 and `kernels` to odd \
+         numbers, or leave both out",
+        have.0, have.1, want.0, want.1
+    ))
+}

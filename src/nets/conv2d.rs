@@ -1,0 +1,74 @@
+//! The two-dimensional convolution.
+
+use candle_core::Tensor;
+
+use super::{Builder, Init, Jet, Layer, Pass, Pullback, Weight};
+use crate::kernels::{self, Conv};
+use crate::{Error, Result};
+
+/// y = w ⋆ x + b: cross-correlation with square kernels, stride and zero padding.
+///
+/// # Shapes
+/// x `[B, I, H, W]`, w `[O, I, K, K]`, b `[O]`, y `[B, O, H', W']` with H' = ⌊(H + 2·padding - K)/stride⌋ + 1.
+#[derive(Clone)]
+pub struct Conv2d {
+    weight: Weight,
+    bias: Tensor,
+    conv: Conv,
+}
+
+impl Conv2d {
+    /// w and b uniform on ±1/√(I·K²), PyTorch's default. With `spectral`, w as a matrix `[O, I·K²]` is divided by its
+    /// largest singular value.
+    pub fn new(
+        builder: &Builder,
+        (input, output): (usize, usize),
+        kernel: usize,
+        conv: Conv,
+        spectral: bool,
+    ) -> Result<Self> {
+        let fan_in = (input * kernel * kernel).max(1);
+        let init = Init::Uniform(1.0 / (fan_in as f64).sqrt());
+        let weight = Weight::new(builder, &[output, input, kernel, kernel], init, spectral)?;
+        Ok(Conv2d { weight, bias: builder.weight("bias", &[output], init)?, conv })
+    }
+
+    /// The size (H', W') that a kernel makes of images (H, W).
+    ///
+    /// # Errors
+    /// The kernel is empty or larger than the padded image, or the stride is 0: candle would go on with nonsense.
+    pub fn output_size((h, w): (usize, usize), kernel: usize, conv: Conv) -> Result<(usize, usize)> {
+        let (padded_h, padded_w) = (h + 2 * conv.padding, w + 2 * conv.padding);
+        if conv.stride == 0 || kernel == 0 || kernel > padded_h.min(padded_w) {
+            let Conv { stride, padding } = conv;
+            return Err(Error::Config(format!(
+                "error: a {kernel}x{kernel} convolution with stride {stride} and padding {padding} does not fit on \
+                 {h}x{w} pixels; use fewer layers, smaller kernels or smaller strides"
+            )));
+        }
+        let count = |padded: usize| (padded - kernel) / conv.stride + 1;
+        Ok((count(padded_h), count(padded_w)))
+    }
+}
+
+impl Layer for Conv2d {
+    fn forward(&self, x: &Tensor, _: Pass) -> Result<Tensor> {
+        kernels::channel_bias(&kernels::conv2d(x, &self.weight.get()?, self.conv)?, &self.bias)
+    }
+
+    fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
+        let w = self.weight.get()?;
+        let y = kernels::channel_bias(&kernels::conv2d(x, &w, self.conv)?, &self.bias)?;
+        let size = (x.dim(2)?, x.dim(3)?);
+        Ok((y, Box::new(move |g| kernels::conv2d_pullback(g, &w, self.conv, size))))
+    }
+
+    fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
+        let w = self.weight.get()?;
+        x.linear(|xx| kernels::channel_bias_jet(&kernels::conv2d(xx, &w, self.conv)?, &self.bias))
+    }
+
+    fn power_iterate(&self) -> Result<()> {
+        self.weight.power_iterate()
+    }
+}

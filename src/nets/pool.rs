@@ -1,0 +1,103 @@
+//! Pooling over pixels.
+
+use candle_core::Tensor;
+
+use super::{Jet, Layer, Pass, Pullback};
+use crate::{Error, Result};
+
+/// Means over disjoint K×K windows: `[B, C, H, W]` -> `[B, C, H/K, W/K]`.
+pub struct AvgPool {
+    window: usize,
+}
+
+impl AvgPool {
+    /// Windows of `window`×`window` pixels, side by side.
+    pub fn new(window: usize) -> Self {
+        AvgPool { window }
+    }
+
+    /// The size (H/K, W/K) that is left of (H, W).
+    ///
+    /// # Errors
+    /// K does not divide H and W: the last pixels would be dropped, and candle's gradient of that is wrong.
+    pub fn output_size(&self, (h, w): (usize, usize)) -> Result<(usize, usize)> {
+        let k = self.window;
+        if k == 0 || h < k || w < k || !h.is_multiple_of(k) || !w.is_multiple_of(k) {
+            return Err(Error::Config(format!(
+                "error: {h}x{w} pixels cannot be pooled in {k}x{k} windows; use fewer stages, or pad or crop the images"
+            )));
+        }
+        Ok((h / k, w / k))
+    }
+
+    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let (_, _, h, w) = x.dims4()?;
+        self.output_size((h, w))?;
+        Ok(x.avg_pool2d(self.window)?)
+    }
+
+    /// Each ȳ spread over its window: ȳ/K² at every pixel.
+    fn spread(&self, g: &Tensor) -> Result<Tensor> {
+        let (b, c, h, w) = g.dims4()?;
+        let k = self.window;
+        let g = g.affine(1.0 / (k * k) as f64, 0.0)?.reshape((b, c, h, 1, w, 1))?;
+        Ok(g.broadcast_as((b, c, h, k, w, k))?.reshape((b, c, h * k, w * k))?)
+    }
+}
+
+impl Layer for AvgPool {
+    fn forward(&self, x: &Tensor, _: Pass) -> Result<Tensor> {
+        self.apply(x)
+    }
+
+    fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
+        Ok((self.apply(x)?, Box::new(move |g| self.spread(g))))
+    }
+
+    fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
+        x.linear(|xx| self.apply(xx))
+    }
+}
+
+/// The sum or the mean over all pixels: `[B, C, H, W]` -> `[B, C]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GlobalPool {
+    /// Σ over pixels: energies that are extensive in the image.
+    Sum,
+    /// 1/(HW) Σ.
+    Mean,
+}
+
+impl GlobalPool {
+    /// What each pixel is multiplied by.
+    fn share(self, pixels: usize) -> f64 {
+        match self {
+            GlobalPool::Sum => 1.0,
+            GlobalPool::Mean => 1.0 / pixels.max(1) as f64,
+        }
+    }
+
+    fn apply(self, x: &Tensor) -> Result<Tensor> {
+        let (_, _, h, w) = x.dims4()?;
+        Ok(x.flatten_from(2)?.sum(2)?.affine(self.share(h * w), 0.0)?)
+    }
+}
+
+impl Layer for GlobalPool {
+    fn forward(&self, x: &Tensor, _: Pass) -> Result<Tensor> {
+        self.apply(x)
+    }
+
+    fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
+        let (b, c, h, w) = x.dims4()?;
+        let spread = move |g: &Tensor| {
+            let g = g.affine(self.share(h * w), 0.0)?.reshape((b, c, 1, 1))?;
+            Ok(g.broadcast_as((b, c, h, w))?.contiguous()?)
+        };
+        Ok((self.apply(x)?, Box::new(spread)))
+    }
+
+    fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
+        x.linear(|xx| self.apply(xx))
+    }
+}

@@ -1,0 +1,59 @@
+//! The residual connection.
+
+use candle_core::Tensor;
+
+use super::{Jet, Layer, Pass, Pullback};
+use crate::Result;
+
+/// y = s(x) + f(x), with s the identity unless f changes the shape (He et al. 2016).
+pub struct Residual {
+    body: Box<dyn Layer>,
+    shortcut: Option<Box<dyn Layer>>,
+}
+
+impl Residual {
+    /// x + f(x).
+    pub fn new(body: impl Layer + 'static) -> Self {
+        Residual { body: Box::new(body), shortcut: None }
+    }
+
+    /// s(x) + f(x).
+    pub fn with_shortcut(mut self, shortcut: impl Layer + 'static) -> Self {
+        self.shortcut = Some(Box::new(shortcut));
+        self
+    }
+}
+
+impl Layer for Residual {
+    fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
+        let y = self.body.forward(x, pass)?;
+        Ok(match &self.shortcut {
+            None => (x + y)?,
+            Some(s) => (s.forward(x, pass)? + y)?,
+        })
+    }
+
+    fn vjp<'a>(&'a self, x: &Tensor, pass: Pass) -> Result<(Tensor, Pullback<'a>)> {
+        let (y, pull) = self.body.vjp(x, pass)?;
+        Ok(match &self.shortcut {
+            None => ((x + y)?, Box::new(move |g| Ok((g + pull(g)?)?))),
+            Some(s) => {
+                let (z, along) = s.vjp(x, pass)?;
+                ((z + y)?, Box::new(move |g| Ok((along(g)? + pull(g)?)?)))
+            }
+        })
+    }
+
+    fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {
+        let y = self.body.jvp(x, pass)?;
+        Ok(Jet::from_stacked(match &self.shortcut {
+            None => (x.stacked() + y.stacked())?,
+            Some(s) => (s.jvp(x, pass)?.stacked() + y.stacked())?,
+        }))
+    }
+
+    fn power_iterate(&self) -> Result<()> {
+        self.body.power_iterate()?;
+        self.shortcut.iter().try_for_each(|s| s.power_iterate())
+    }
+}
