@@ -72,7 +72,7 @@ fn evaluate(ckpt: PathBuf, config: &LsdConfig, args: &EvalLsdArgs, global: &Glob
     // The same key for every checkpoint: same parts, same critic at the start, same probes.
     let key = Key::new(stored.experiment.top.seed).with("eval-lsd");
     let progress = Progress::new(&ckpt.display().to_string(), config.epochs as u64, 0, global.quiet);
-    let outcome = lsd::evaluate(config, stored.model.energy(), &items, key, |epoch| {
+    let outcome = lsd::evaluate(config, stored.model.as_energy(), &items, key, |epoch| {
         progress.at(epoch.epoch as u64);
         signal::stop_requested().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
     })?;

@@ -61,9 +61,9 @@ pub fn run(args: &SampleArgs, global: &Global) -> Result<()> {
     let key = Key::new(stored.experiment.top.seed).with("sample");
     let mut frames = Vec::new();
     let (trace, every) = (&mut frames, frame_interval(args, &sampler));
-    let start = sampler.start(key.with("start"), stored.model.energy(), &data, args.n)?;
+    let start = sampler.start(key.with("start"), stored.model.as_energy(), &data, args.n)?;
     let progress = Progress::new("sample", sampler.config.steps as u64, 0, global.quiet);
-    let end = sampler.run(key.with("steps"), stored.model.energy(), &start, |step, chain| {
+    let end = sampler.run(key.with("steps"), stored.model.as_energy(), &start, |step, chain| {
         progress.at(step as u64 + 1);
         if every.is_some_and(|every| step % every == 0) {
             trace.push(picture.draw(&chain.x)?);

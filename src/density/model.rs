@@ -100,8 +100,8 @@ impl Model {
         &self.context.shape
     }
 
-    /// The energy itself.
-    pub fn energy(&self) -> &dyn Energy {
+    /// As the trait object that samplers and probes take.
+    pub fn as_energy(&self) -> &dyn Energy {
         &*self.energy
     }
 }

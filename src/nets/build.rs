@@ -136,11 +136,6 @@ impl Builder {
         Ok(weight)
     }
 
-    /// Whether parameters are made here, rather than taken from existing ones.
-    pub fn is_new(&self) -> bool {
-        matches!(self.source, Source::New(_))
-    }
-
     /// State that is saved but not trained. New: filled by `init`. Detached, so that no gradient reaches it, but on
     /// the storage of the buffer in [`Params`].
     ///

@@ -163,7 +163,7 @@ impl Trainer {
         let model = self.evaluated()?;
         for scheduled in due {
             let key = self.experiment.key().with("probe").with(&scheduled.name);
-            let subject = Subject { energy: model.energy(), data: &self.data, sampler: &self.sampler, key };
+            let subject = Subject { energy: model.as_energy(), data: &self.data, sampler: &self.sampler, key };
             let finding = scheduled.probe.run(&subject)?;
             metrics.extend(finding.metrics);
             pictures.extend(finding.pictures);
