@@ -1,11 +1,26 @@
 //! Operations for which candle's CPU versions are many times slower than they need to be.
 //!
-//! Each is differentiable, runs on every device (candle's own operations where we have no kernel) and is tested
-//! against them. What `nets`, `optim` and `samplers` call is this list; how it is done is inside.
+//! Each is differentiable by one ordinary `backward()`, derivative passes included, runs on every device (candle's own
+//! operations where we have no kernel, `fallback.rs`) and is tested against them. What `nets`, `optim` and `samplers`
+//! call is this list; how it is done is inside. Results do not depend on the number of threads.
+
+mod access;
+mod activation;
+mod curve;
+mod fallback;
+mod linear;
+mod raw;
+mod real;
+mod reduce;
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod tests;
 
 use candle_core::Tensor;
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// An element-wise non-linearity σ.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,39 +33,175 @@ pub enum Activation {
     Sigmoid,
     /// tanh u.
     Tanh,
-    /// max(u, 0).
+    /// max(u, 0); its slope at 0 is 0.
     Relu,
-    /// max(u, αu), α < 1.
+    /// max(u, αu), α < 1; its slope at 0 is α.
     LeakyRelu(f64),
     /// u for u > 0, else α(eᵘ - 1).
     Elu(f64),
 }
 
 /// y = x wᵀ + b. Shapes: x `[N, I]`, w `[O, I]`, b `[O]`, y `[N, O]`.
+///
+/// # Errors
+/// Shapes that do not fit.
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-    let y = x.matmul(&w.t()?)?;
-    Ok(match b {
-        Some(b) => y.broadcast_add(b)?,
-        None => y,
-    })
+    affine(x, w, b, false)
 }
 
 /// [`linear`] on values and tangents stacked: x `[2B, I]`; the bias goes to the first B rows only.
+///
+/// # Errors
+/// Shapes that do not fit, or an odd number of rows.
 pub fn linear_jet(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-    let half = x.dim(0)? / 2;
-    let (value, tangent) = (x.narrow(0, 0, half)?, x.narrow(0, half, half)?);
-    Ok(Tensor::cat(&[linear(&value, w, b)?, linear(&tangent, w, None)?], 0)?)
+    even(x)?;
+    affine(x, w, b, true)
+}
+
+fn affine(x: &Tensor, w: &Tensor, b: Option<&Tensor>, jet: bool) -> Result<Tensor> {
+    let (&[_, inputs], &[outputs, expected]) = (x.dims(), w.dims()) else {
+        return Err(Error::Other(format!("linear: x {:?} and w {:?} must be matrices", x.dims(), w.dims())));
+    };
+    if inputs != expected || b.is_some_and(|b| b.dims() != [outputs]) {
+        let b = b.map(|b| b.dims());
+        return Err(Error::Other(format!("linear: x {:?}, w {:?} and b {b:?} do not fit", x.dims(), w.dims())));
+    }
+    let op = linear::Linear { jet };
+    Ok(match b {
+        Some(b) if access::served(&[x, w, b]) => x.apply_op3(w, &b.contiguous()?, op)?,
+        None if access::served(&[x, w]) => x.apply_op2(w, op)?,
+        _ if jet => fallback::linear_jet(x, w, b)?,
+        _ => fallback::linear(x, w, b)?,
+    })
 }
 
 /// The pull-back of [`linear`]: g w. Shapes: g `[N, O]`, w `[O, I]` -> `[N, I]`.
+///
+/// # Errors
+/// Shapes that do not fit.
 pub fn linear_pullback(g: &Tensor, w: &Tensor) -> Result<Tensor> {
-    Ok(g.matmul(w)?)
+    match (g.dims(), w.dims()) {
+        (&[_, have], &[want, _]) if have == want => {}
+        (g, w) => return Err(Error::Other(format!("linear pull-back: g {g:?} and w {w:?} do not fit"))),
+    }
+    Ok(if access::served(&[g, w]) { g.apply_op2(w, linear::Pullback)? } else { g.matmul(w)? })
 }
 
 /// σ(u), of u's shape.
+///
+/// # Errors
+/// None but the device's own.
 pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
-    Ok(match act {
-        Activation::Swish => u.silu()?,
-        _ => todo!("{act:?}"),
+    Ok(match access::served(&[u]) {
+        true => u.contiguous()?.apply_op1(activation::Value(act))?,
+        false => fallback::activate(act, u)?,
     })
+}
+
+/// σ'(u)·v, entry by entry: the pull-back and the push-forward of [`activate`]. Differentiable in u and v.
+///
+/// # Errors
+/// u and v differ in shape.
+pub fn activate_pullback(act: Activation, u: &Tensor, v: &Tensor) -> Result<Tensor> {
+    same_shape("activation pull-back", u, v)?;
+    Ok(match access::served(&[u, v]) {
+        true => u.contiguous()?.apply_op2(&v.contiguous()?, activation::Pullback(act))?,
+        false => fallback::activate_pullback(act, u, v)?,
+    })
+}
+
+/// [`activate`] on values and tangents stacked: [u; u̇] `[2B, ..]` -> [σ(u); σ'(u)·u̇].
+///
+/// # Errors
+/// The first dimension is odd.
+pub fn activate_jet(act: Activation, stacked: &Tensor) -> Result<Tensor> {
+    even(stacked)?;
+    Ok(match access::served(&[stacked]) {
+        true => stacked.contiguous()?.apply_op1(activation::Jet(act))?,
+        false => fallback::activate_jet(act, stacked)?,
+    })
+}
+
+/// y + b along the channels. Shapes: y `[N, O, H, W]`, b `[O]`.
+///
+/// # Errors
+/// Shapes that do not fit.
+pub fn channel_bias(y: &Tensor, b: &Tensor) -> Result<Tensor> {
+    channels(y, b)?;
+    Ok(match access::served(&[y, b]) {
+        true => y.contiguous()?.apply_op2(&b.contiguous()?, reduce::ChannelBias { jet: false })?,
+        false => fallback::channel_bias(y, b)?,
+    })
+}
+
+/// [`channel_bias`] on values and tangents stacked: the bias goes to the first half of the batch only.
+///
+/// # Errors
+/// Shapes that do not fit, or an odd batch.
+pub fn channel_bias_jet(y: &Tensor, b: &Tensor) -> Result<Tensor> {
+    channels(y, b)?;
+    even(y)?;
+    Ok(match access::served(&[y, b]) {
+        true => y.contiguous()?.apply_op2(&b.contiguous()?, reduce::ChannelBias { jet: true })?,
+        false => fallback::on_values(y, |value| fallback::channel_bias(value, b))?,
+    })
+}
+
+/// Σₙ xₙ: `[N, M]` -> `[M]`.
+///
+/// # Errors
+/// x is no matrix.
+pub fn column_sum(x: &Tensor) -> Result<Tensor> {
+    x.dims2()?;
+    Ok(if access::served(&[x]) { x.contiguous()?.apply_op1(reduce::ColumnSum)? } else { x.sum(0)? })
+}
+
+/// Σ x·y over all but the first dimension: `[N, ..]`, `[N, ..]` -> `[N]`.
+///
+/// # Errors
+/// x and y differ in shape.
+pub fn dot(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    same_shape("dot", x, y)?;
+    Ok(match access::served(&[x, y]) {
+        true => x.contiguous()?.apply_op2(&y.contiguous()?, reduce::Dot)?,
+        false => fallback::dot(x, y)?,
+    })
+}
+
+/// One Langevin move, x - drift·grad + std·noise, in one pass; not tracked. All of one shape.
+///
+/// # Errors
+/// Shapes differ.
+pub fn langevin_update(x: &Tensor, grad: &Tensor, noise: &Tensor, drift: f64, std: f64) -> Result<Tensor> {
+    same_shape("langevin update", x, grad)?;
+    same_shape("langevin update", x, noise)?;
+    let [x, grad, noise] = [x, grad, noise].map(Tensor::detach);
+    Ok(match access::served(&[&x, &grad, &noise]) {
+        true => {
+            let op = reduce::Langevin { drift, std };
+            x.contiguous()?.apply_op3_no_bwd(&grad.contiguous()?, &noise.contiguous()?, &op)?
+        }
+        false => ((x - (grad * drift)?)? + (noise * std)?)?,
+    })
+}
+
+fn even(stacked: &Tensor) -> Result<()> {
+    match stacked.dims().first() {
+        Some(rows) if rows % 2 == 0 => Ok(()),
+        _ => Err(Error::Other(format!("values and tangents stacked need an even batch, got {:?}", stacked.dims()))),
+    }
+}
+
+fn same_shape(what: &str, a: &Tensor, b: &Tensor) -> Result<()> {
+    if a.dims() == b.dims() {
+        return Ok(());
+    }
+    Err(Error::Other(format!("{what}: shapes {:?} and {:?} differ", a.dims(), b.dims())))
+}
+
+fn channels(y: &Tensor, b: &Tensor) -> Result<()> {
+    match (y.dims(), b.dims()) {
+        (&[_, channels, _, _], &[given]) if channels == given => Ok(()),
+        (y, b) => Err(Error::Other(format!("channel bias: y {y:?} and b {b:?} do not fit"))),
+    }
 }
