@@ -4,7 +4,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::Activation;
+use super::{Activation, Conv};
 
 /// x wᵀ + b.
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
@@ -102,4 +102,21 @@ pub fn dot(x: &Tensor, y: &Tensor) -> Result<Tensor> {
 /// y + b along the channels.
 pub fn channel_bias(y: &Tensor, b: &Tensor) -> Result<Tensor> {
     y.broadcast_add(&b.reshape((1, (), 1, 1))?)
+}
+
+/// Convolution without bias.
+pub fn conv2d(x: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
+    x.conv2d(w, conv.padding, conv.stride, 1, 1)
+}
+
+/// The pull-back of [`conv2d`], for an input of `size`.
+pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, (height, width): (usize, usize)) -> Result<Tensor> {
+    let (_, _, rows, columns) = g.dims4()?;
+    let kernel = w.dim(2)?;
+    // Rows and columns at the far end that no window covers; conv_transpose2d takes one number for both.
+    let reached = |n: usize| (n - 1) * conv.stride + kernel - 2 * conv.padding;
+    let (left, right) = (height - reached(rows), width - reached(columns));
+    let extra = left.max(right);
+    let x = g.contiguous()?.conv_transpose2d(&w.contiguous()?, conv.padding, extra, conv.stride, 1)?;
+    x.narrow(2, 0, height)?.narrow(3, 0, width)
 }

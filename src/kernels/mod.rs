@@ -41,6 +41,33 @@ pub enum Activation {
     Elu(f64),
 }
 
+/// Geometry of a convolution with a square kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv {
+    /// Pixels from one window to the next, at least 1.
+    pub stride: usize,
+    /// Zeros added on each side.
+    pub padding: usize,
+}
+
+impl Conv {
+    /// Windows along one dimension: ⌊(size + 2·padding - kernel)/stride⌋ + 1.
+    ///
+    /// # Errors
+    /// Stride 0, kernel 0, or a kernel larger than the padded input.
+    pub fn windows(self, size: usize, kernel: usize) -> Result<usize> {
+        let Conv { stride, padding } = self;
+        let room = padding.checked_mul(2).and_then(|p| p.checked_add(size)).and_then(|s| s.checked_sub(kernel));
+        match room {
+            Some(room) if stride > 0 && kernel > 0 && size > 0 => Ok(room / stride + 1),
+            _ => Err(Error::Other(format!(
+                "convolution: a kernel of {kernel} with stride {stride} and padding {padding} does not fit into \
+                 {size} pixels; all but the padding must be at least 1, and the kernel no larger than the padded input"
+            ))),
+        }
+    }
+}
+
 /// y = x wᵀ + b. Shapes: x `[N, I]`, w `[O, I]`, b `[O]`, y `[N, O]`.
 ///
 /// # Errors
@@ -120,6 +147,46 @@ pub fn activate_jet(act: Activation, stacked: &Tensor) -> Result<Tensor> {
         true => stacked.contiguous()?.apply_op1(activation::Jet(act))?,
         false => fallback::activate_jet(act, stacked)?,
     })
+}
+
+/// Convolution (cross-correlation, as everywhere in deep learning) without bias:
+/// y\[n,o,i,j\] = Σ w\[o,c,a,b\]·x\[n,c,i·stride + a - padding,j·stride + b - padding\].
+///
+/// # Shapes
+/// x `[N, C, H, W]`, w `[O, C, k, k]` -> `[N, O, H', W']`, H' by [`Conv::windows`].
+///
+/// # Errors
+/// Shapes or a geometry that do not fit.
+pub fn conv2d(x: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
+    let (&[_, channels, height, width], &[_, expected, kernel, across]) = (x.dims(), w.dims()) else {
+        return Err(Error::Other(format!("convolution: x {:?} and w {:?} need 4 dimensions", x.dims(), w.dims())));
+    };
+    if channels != expected || kernel != across {
+        return Err(Error::Other(format!("convolution: x {:?} and w {:?} do not fit", x.dims(), w.dims())));
+    }
+    conv.windows(height, kernel)?;
+    conv.windows(width, kernel)?;
+    Ok(fallback::conv2d(x, w, conv)?)
+}
+
+/// The pull-back of [`conv2d`]: g `[N, O, H', W']`, w `[O, C, k, k]` -> `[N, C, H, W]` for an input of `size` = (H, W).
+/// Also the transposed convolution with that output size.
+///
+/// # Errors
+/// Shapes or a geometry that do not fit: an input of `size` must give g's H' and W'.
+pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize)) -> Result<Tensor> {
+    let (&[_, outputs, rows, columns], &[expected, _, kernel, across]) = (g.dims(), w.dims()) else {
+        return Err(Error::Other(format!("convolution: g {:?} and w {:?} need 4 dimensions", g.dims(), w.dims())));
+    };
+    let windows = (conv.windows(size.0, kernel)?, conv.windows(size.1, kernel)?);
+    if outputs != expected || kernel != across || windows != (rows, columns) {
+        return Err(Error::Other(format!(
+            "convolution pull-back: g {:?}, w {:?}, {conv:?} and an input of {size:?} do not fit",
+            g.dims(),
+            w.dims()
+        )));
+    }
+    Ok(fallback::conv2d_pullback(g, w, conv, size)?)
 }
 
 /// y + b along the channels. Shapes: y `[N, O, H, W]`, b `[O]`.
