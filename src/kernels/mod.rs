@@ -1,11 +1,26 @@
 //! Operations for which candle's CPU versions are many times slower than they need to be.
 //!
-//! Each is differentiable, runs on every device (candle's own operations where we have no kernel) and is tested
-//! against them. What `nets`, `optim` and `samplers` call is this list; how it is done is inside.
+//! Each is differentiable by one ordinary `backward()`, derivative passes included, runs on every device (candle's own
+//! operations where we have no kernel, `fallback.rs`) and is tested against them. What `nets`, `optim` and `samplers`
+//! call is this list; how it is done is inside. Results do not depend on the number of threads.
+
+mod access;
+mod activation;
+mod curve;
+mod fallback;
+mod linear;
+mod raw;
+mod real;
+mod reduce;
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod tests;
 
 use candle_core::Tensor;
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// An element-wise non-linearity σ.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,124 +33,242 @@ pub enum Activation {
     Sigmoid,
     /// tanh u.
     Tanh,
-    /// max(u, 0).
+    /// max(u, 0); its slope at 0 is 0.
     Relu,
-    /// max(u, αu), α < 1.
+    /// max(u, αu), α < 1; its slope at 0 is α.
     LeakyRelu(f64),
     /// u for u > 0, else α(eᵘ - 1).
     Elu(f64),
 }
 
-/// y = x wᵀ + b. Shapes: x `[N, I]`, w `[O, I]`, b `[O]`, y `[N, O]`.
-pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-    let y = x.matmul(&w.t()?)?;
-    Ok(match b {
-        Some(b) => y.broadcast_add(b)?,
-        None => y,
-    })
-}
-
-/// [`linear`] on values and tangents stacked: x `[2B, I]`; the bias goes to the first B rows only.
-pub fn linear_jet(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-    let half = x.dim(0)? / 2;
-    let (value, tangent) = (x.narrow(0, 0, half)?, x.narrow(0, half, half)?);
-    Ok(Tensor::cat(&[linear(&value, w, b)?, linear(&tangent, w, None)?], 0)?)
-}
-
-/// The pull-back of [`linear`]: g w. Shapes: g `[N, O]`, w `[O, I]` -> `[N, I]`.
-pub fn linear_pullback(g: &Tensor, w: &Tensor) -> Result<Tensor> {
-    Ok(g.matmul(w)?)
-}
-
-/// σ(u), of u's shape.
-pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
-    Ok(match act {
-        Activation::Swish => (u * sigmoid(u)?)?,
-        Activation::Softplus => (u.relu()? + (u.abs()?.neg()?.exp()? + 1.0)?.log()?)?,
-        Activation::Sigmoid => sigmoid(u)?,
-        Activation::Tanh => u.tanh()?,
-        Activation::Relu => u.relu()?,
-        Activation::LeakyRelu(alpha) => (u * slope(u, alpha)?)?,
-        Activation::Elu(alpha) => u.elu(alpha)?,
-    })
-}
-
-/// σ'(u)∘v, of u's shape; differentiable in both.
-pub fn activate_pullback(act: Activation, u: &Tensor, v: &Tensor) -> Result<Tensor> {
-    let derivative = match act {
-        Activation::Swish => {
-            let s = sigmoid(u)?;
-            (&s + ((u * &s)? * (1.0 - &s)?)?)?
-        }
-        Activation::Softplus => sigmoid(u)?,
-        Activation::Sigmoid => {
-            let s = sigmoid(u)?;
-            (&s * (1.0 - &s)?)?
-        }
-        Activation::Tanh => (1.0 - u.tanh()?.sqr()?)?,
-        Activation::Relu => slope(u, 0.0)?,
-        Activation::LeakyRelu(alpha) => slope(u, alpha)?,
-        Activation::Elu(alpha) => {
-            let negative = (u - u.relu()?)?.exp()?.affine(alpha, 0.0)?;
-            u.detach().gt(0.0)?.where_cond(&u.ones_like()?, &negative)?
-        }
-    };
-    Ok((derivative * v)?)
-}
-
-/// [`activate`] on values and tangents stacked: (σ(u), σ'(u)∘u̇).
-pub fn activate_jet(act: Activation, uu: &Tensor) -> Result<Tensor> {
-    let half = uu.dim(0)? / 2;
-    let (u, tangent) = (uu.narrow(0, 0, half)?, uu.narrow(0, half, half)?);
-    Ok(Tensor::cat(&[activate(act, &u)?, activate_pullback(act, &u, &tangent)?], 0)?)
-}
-
-fn sigmoid(u: &Tensor) -> Result<Tensor> {
-    Ok((u * 0.5)?.tanh()?.affine(0.5, 0.5)?)
-}
-
-fn slope(u: &Tensor, alpha: f64) -> Result<Tensor> {
-    Ok(u.detach().gt(0.0)?.to_dtype(u.dtype())?.affine(1.0 - alpha, alpha)?)
-}
-
-/// Geometry of a convolution, the same in both directions.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Geometry of a convolution with a square kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv {
-    /// Pixels from one window to the next.
+    /// Pixels from one window to the next, at least 1.
     pub stride: usize,
     /// Zeros added on each side.
     pub padding: usize,
 }
 
-/// Cross-correlation without bias. Shapes: x `[N, C, H, W]`, w `[O, C, K, K]` -> `[N, O, H', W']`.
+impl Conv {
+    /// Windows along one dimension: ⌊(size + 2·padding - kernel)/stride⌋ + 1.
+    ///
+    /// # Errors
+    /// Stride 0, kernel 0, or a kernel larger than the padded input.
+    pub fn windows(self, size: usize, kernel: usize) -> Result<usize> {
+        let Conv { stride, padding } = self;
+        let room = padding.checked_mul(2).and_then(|p| p.checked_add(size)).and_then(|s| s.checked_sub(kernel));
+        match room {
+            Some(room) if stride > 0 && kernel > 0 && size > 0 => Ok(room / stride + 1),
+            _ => Err(Error::Other(format!(
+                "convolution: a kernel of {kernel} with stride {stride} and padding {padding} does not fit into \
+                 {size} pixels; all but the padding must be at least 1, and the kernel no larger than the padded input"
+            ))),
+        }
+    }
+}
+
+/// y = x wᵀ + b. Shapes: x `[N, I]`, w `[O, I]`, b `[O]`, y `[N, O]`.
+///
+/// # Errors
+/// Shapes that do not fit.
+pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+    affine(x, w, b, false)
+}
+
+/// [`linear`] on values and tangents stacked: x `[2B, I]`; the bias goes to the first B rows only.
+///
+/// # Errors
+/// Shapes that do not fit, or an odd number of rows.
+pub fn linear_jet(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+    even(x)?;
+    affine(x, w, b, true)
+}
+
+fn affine(x: &Tensor, w: &Tensor, b: Option<&Tensor>, jet: bool) -> Result<Tensor> {
+    let (&[_, inputs], &[outputs, expected]) = (x.dims(), w.dims()) else {
+        return Err(Error::Other(format!("linear: x {:?} and w {:?} must be matrices", x.dims(), w.dims())));
+    };
+    if inputs != expected || b.is_some_and(|b| b.dims() != [outputs]) {
+        let b = b.map(|b| b.dims());
+        return Err(Error::Other(format!("linear: x {:?}, w {:?} and b {b:?} do not fit", x.dims(), w.dims())));
+    }
+    let op = linear::Linear { jet };
+    Ok(match b {
+        Some(b) if access::served(&[x, w, b]) => x.apply_op3(w, &b.contiguous()?, op)?,
+        None if access::served(&[x, w]) => x.apply_op2(w, op)?,
+        _ if jet => fallback::linear_jet(x, w, b)?,
+        _ => fallback::linear(x, w, b)?,
+    })
+}
+
+/// The pull-back of [`linear`]: g w. Shapes: g `[N, O]`, w `[O, I]` -> `[N, I]`.
+///
+/// # Errors
+/// Shapes that do not fit.
+pub fn linear_pullback(g: &Tensor, w: &Tensor) -> Result<Tensor> {
+    match (g.dims(), w.dims()) {
+        (&[_, have], &[want, _]) if have == want => {}
+        (g, w) => return Err(Error::Other(format!("linear pull-back: g {g:?} and w {w:?} do not fit"))),
+    }
+    Ok(if access::served(&[g, w]) { g.apply_op2(w, linear::Pullback)? } else { g.matmul(w)? })
+}
+
+/// σ(u), of u's shape.
+///
+/// # Errors
+/// None but the device's own.
+pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
+    Ok(match access::served(&[u]) {
+        true => u.contiguous()?.apply_op1(activation::Value(act))?,
+        false => fallback::activate(act, u)?,
+    })
+}
+
+/// σ'(u)·v, entry by entry: the pull-back and the push-forward of [`activate`]. Differentiable in u and v.
+///
+/// # Errors
+/// u and v differ in shape.
+pub fn activate_pullback(act: Activation, u: &Tensor, v: &Tensor) -> Result<Tensor> {
+    same_shape("activation pull-back", u, v)?;
+    Ok(match access::served(&[u, v]) {
+        true => u.contiguous()?.apply_op2(&v.contiguous()?, activation::Pullback(act))?,
+        false => fallback::activate_pullback(act, u, v)?,
+    })
+}
+
+/// [`activate`] on values and tangents stacked: [u; u̇] `[2B, ..]` -> [σ(u); σ'(u)·u̇].
+///
+/// # Errors
+/// The first dimension is odd.
+pub fn activate_jet(act: Activation, stacked: &Tensor) -> Result<Tensor> {
+    even(stacked)?;
+    Ok(match access::served(&[stacked]) {
+        true => stacked.contiguous()?.apply_op1(activation::Jet(act))?,
+        false => fallback::activate_jet(act, stacked)?,
+    })
+}
+
+/// Convolution (cross-correlation, as everywhere in deep learning) without bias:
+/// y\[n,o,i,j\] = Σ w\[o,c,a,b\]·x\[n,c,i·stride + a - padding,j·stride + b - padding\].
+///
+/// # Shapes
+/// x `[N, C, H, W]`, w `[O, C, k, k]` -> `[N, O, H', W']`, H' by [`Conv::windows`].
+///
+/// # Errors
+/// Shapes or a geometry that do not fit.
 pub fn conv2d(x: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
-    Ok(x.conv2d(w, conv.padding, conv.stride, 1, 1)?)
+    let (&[_, channels, height, width], &[_, expected, kernel, across]) = (x.dims(), w.dims()) else {
+        return Err(Error::Other(format!("convolution: x {:?} and w {:?} need 4 dimensions", x.dims(), w.dims())));
+    };
+    if channels != expected || kernel != across {
+        return Err(Error::Other(format!("convolution: x {:?} and w {:?} do not fit", x.dims(), w.dims())));
+    }
+    conv.windows(height, kernel)?;
+    conv.windows(width, kernel)?;
+    Ok(fallback::conv2d(x, w, conv)?)
 }
 
-/// The pull-back of [`conv2d`] in x, whose images have the size `(h, w)`.
-pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, (h, _): (usize, usize)) -> Result<Tensor> {
-    let covered = (g.dim(2)? - 1) * conv.stride + w.dim(2)?;
-    let extra = (h + 2 * conv.padding).saturating_sub(covered);
-    Ok(g.conv_transpose2d(w, conv.padding, extra, conv.stride, 1)?)
+/// The pull-back of [`conv2d`]: g `[N, O, H', W']`, w `[O, C, k, k]` -> `[N, C, H, W]` for an input of `size` = (H, W).
+/// Also the transposed convolution with that output size.
+///
+/// # Errors
+/// Shapes or a geometry that do not fit: an input of `size` must give g's H' and W'.
+pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize)) -> Result<Tensor> {
+    let (&[_, outputs, rows, columns], &[expected, _, kernel, across]) = (g.dims(), w.dims()) else {
+        return Err(Error::Other(format!("convolution: g {:?} and w {:?} need 4 dimensions", g.dims(), w.dims())));
+    };
+    let windows = (conv.windows(size.0, kernel)?, conv.windows(size.1, kernel)?);
+    if outputs != expected || kernel != across || windows != (rows, columns) {
+        return Err(Error::Other(format!(
+            "convolution pull-back: g {:?}, w {:?}, {conv:?} and an input of {size:?} do not fit",
+            g.dims(),
+            w.dims()
+        )));
+    }
+    Ok(fallback::conv2d_pullback(g, w, conv, size)?)
 }
 
-/// y + b, one b a channel. Shapes: y `[N, O, H, W]`, b `[O]`.
+/// y + b along the channels. Shapes: y `[N, O, H, W]`, b `[O]`.
+///
+/// # Errors
+/// Shapes that do not fit.
 pub fn channel_bias(y: &Tensor, b: &Tensor) -> Result<Tensor> {
-    Ok(y.broadcast_add(&b.reshape((1, b.elem_count(), 1, 1))?)?)
+    channels(y, b)?;
+    Ok(match access::served(&[y, b]) {
+        true => y.contiguous()?.apply_op2(&b.contiguous()?, reduce::ChannelBias { jet: false })?,
+        false => fallback::channel_bias(y, b)?,
+    })
 }
 
-/// [`channel_bias`] on values and tangents stacked: only the first half gets the bias.
-pub fn channel_bias_jet(yy: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let half = yy.dim(0)? / 2;
-    Ok(Tensor::cat(&[channel_bias(&yy.narrow(0, 0, half)?, b)?, yy.narrow(0, half, half)?], 0)?)
+/// [`channel_bias`] on values and tangents stacked: the bias goes to the first half of the batch only.
+///
+/// # Errors
+/// Shapes that do not fit, or an odd batch.
+pub fn channel_bias_jet(y: &Tensor, b: &Tensor) -> Result<Tensor> {
+    channels(y, b)?;
+    even(y)?;
+    Ok(match access::served(&[y, b]) {
+        true => y.contiguous()?.apply_op2(&b.contiguous()?, reduce::ChannelBias { jet: true })?,
+        false => fallback::on_values(y, |value| fallback::channel_bias(value, b))?,
+    })
 }
 
-/// Sums over rows: `[N, D]` -> `[D]`.
+/// Σₙ xₙ: `[N, M]` -> `[M]`.
+///
+/// # Errors
+/// x is no matrix.
 pub fn column_sum(x: &Tensor) -> Result<Tensor> {
-    Ok(x.sum(0)?)
+    x.dims2()?;
+    Ok(if access::served(&[x]) { x.contiguous()?.apply_op1(reduce::ColumnSum)? } else { x.sum(0)? })
 }
 
-/// Σ a∘b over each item: `[B, ..]` twice -> `[B]`.
-pub fn dot(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    Ok((a * b)?.flatten_from(1)?.sum(1)?)
+/// Σ x·y over all but the first dimension: `[N, ..]`, `[N, ..]` -> `[N]`.
+///
+/// # Errors
+/// x and y differ in shape.
+pub fn dot(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    same_shape("dot", x, y)?;
+    Ok(match access::served(&[x, y]) {
+        true => x.contiguous()?.apply_op2(&y.contiguous()?, reduce::Dot)?,
+        false => fallback::dot(x, y)?,
+    })
+}
+
+/// One Langevin move, x - drift·grad + std·noise, in one pass; not tracked. All of one shape.
+///
+/// # Errors
+/// Shapes differ.
+pub fn langevin_update(x: &Tensor, grad: &Tensor, noise: &Tensor, drift: f64, std: f64) -> Result<Tensor> {
+    same_shape("langevin update", x, grad)?;
+    same_shape("langevin update", x, noise)?;
+    let [x, grad, noise] = [x, grad, noise].map(Tensor::detach);
+    Ok(match access::served(&[&x, &grad, &noise]) {
+        true => {
+            let op = reduce::Langevin { drift, std };
+            x.contiguous()?.apply_op3_no_bwd(&grad.contiguous()?, &noise.contiguous()?, &op)?
+        }
+        false => ((x - (grad * drift)?)? + (noise * std)?)?,
+    })
+}
+
+fn even(stacked: &Tensor) -> Result<()> {
+    match stacked.dims().first() {
+        Some(rows) if rows % 2 == 0 => Ok(()),
+        _ => Err(Error::Other(format!("values and tangents stacked need an even batch, got {:?}", stacked.dims()))),
+    }
+}
+
+fn same_shape(what: &str, a: &Tensor, b: &Tensor) -> Result<()> {
+    if a.dims() == b.dims() {
+        return Ok(());
+    }
+    Err(Error::Other(format!("{what}: shapes {:?} and {:?} differ", a.dims(), b.dims())))
+}
+
+fn channels(y: &Tensor, b: &Tensor) -> Result<()> {
+    match (y.dims(), b.dims()) {
+        (&[_, channels, _, _], &[given]) if channels == given => Ok(()),
+        (y, b) => Err(Error::Other(format!("channel bias: y {y:?} and b {b:?} do not fit"))),
+    }
 }

@@ -1,0 +1,55 @@
+//! From candle's storages to slices and matrices, and back.
+
+use candle_core::{CpuStorage, DType, Layout, Result, Shape, Tensor, bail};
+
+use super::{raw::Matrix, real::Real};
+
+/// Runs the expression with `$T` = f32 or f64, as the storage has it.
+macro_rules! on_floats {
+    ($storage:expr, $T:ident => $body:expr) => {
+        match $storage {
+            candle_core::CpuStorage::F32(_) => {
+                type $T = f32;
+                $body
+            }
+            candle_core::CpuStorage::F64(_) => {
+                type $T = f64;
+                $body
+            }
+            _ => Err(candle_core::Error::Msg("the CPU kernels work in f32 and f64 only".into())),
+        }
+    };
+}
+pub(super) use on_floats;
+
+/// Whether the kernels of this room serve these tensors; if not, candle's own operations do.
+pub fn served(tensors: &[&Tensor]) -> bool {
+    let mut each = tensors.iter();
+    let first = each.next().map(|t| t.dtype());
+    matches!(first, Some(DType::F32 | DType::F64))
+        && tensors.iter().all(|t| t.device().is_cpu())
+        && each.all(|t| Some(t.dtype()) == first)
+}
+
+/// The entries of a contiguous tensor.
+pub fn slice<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+    let data = storage.as_slice::<T>()?;
+    match layout.contiguous_offsets().and_then(|(from, to)| data.get(from..to)) {
+        Some(entries) => Ok(entries),
+        None => bail!("a kernel needs contiguous entries, got {layout:?}"),
+    }
+}
+
+/// A tensor of two dimensions, in whatever order it is stored.
+pub fn matrix<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<Matrix<'a, T>> {
+    let data = storage.as_slice::<T>()?.get(layout.start_offset()..).unwrap_or_default();
+    match (layout.dims(), layout.stride()) {
+        (&[rows, columns], &[down, across]) => Matrix::new(data, [rows, columns], [down, across]),
+        (dims, _) => bail!("expected a matrix, got shape {dims:?}"),
+    }
+}
+
+/// What a custom operation returns.
+pub fn output<T: Real>(data: Vec<T>, shape: impl Into<Shape>) -> Result<(CpuStorage, Shape)> {
+    Ok((T::to_cpu_storage_owned(data), shape.into()))
+}

@@ -1,0 +1,86 @@
+//! What every kernel must satisfy, whichever it is: the value of candle's operations, the gradients of finite
+//! differences, no gradient for arguments that are not tracked, and f32 as good as f32 can be.
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use crate::{Result, rng::Key};
+
+/// An operation on tensors.
+pub type Op<'a> = &'a dyn Fn(&[Tensor]) -> Result<Tensor>;
+
+/// Normal numbers in f64, the same for the same name.
+pub fn normal(name: &str, shape: &[usize]) -> Tensor {
+    Key::new(7).with(name).normal(shape, DType::F64, &Device::Cpu).unwrap()
+}
+
+/// All entries, whatever the shape.
+pub fn entries(t: &Tensor) -> Vec<f64> {
+    t.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
+}
+
+/// Fails with both numbers where two tensors differ by more than `tolerance` of the largest entry (or of 1).
+pub fn assert_close(what: &str, have: &Tensor, want: &Tensor, tolerance: f64) {
+    assert_eq!(have.dims(), want.dims(), "{what}: shape");
+    let (have, want) = (entries(have), entries(want));
+    let scale = want.iter().fold(1.0, |m: f64, w| m.max(w.abs()));
+    for (i, (h, w)) in have.iter().zip(&want).enumerate() {
+        assert!((h - w).abs() <= tolerance * scale, "{what}: entry {i} is {h}, expected {w}");
+    }
+}
+
+/// Σ weight∘f(inputs), with weights that depend on the shape only.
+fn loss(f: Op, inputs: &[Tensor]) -> Tensor {
+    let y = f(inputs).unwrap();
+    let weight = normal("loss weight", y.dims()).to_dtype(y.dtype()).unwrap();
+    (y * weight).unwrap().sum_all().unwrap()
+}
+
+/// The gradient for every input, by one ordinary backward pass.
+fn gradients(f: Op, inputs: &[Tensor]) -> Vec<Tensor> {
+    let vars: Vec<Var> = inputs.iter().map(|x| Var::from_tensor(x).unwrap()).collect();
+    let tracked: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
+    let store = loss(f, &tracked).backward().unwrap();
+    // None: the result does not depend on it, as candle sees it (the slope of a rectifier).
+    vars.iter().map(|v| store.get(v).cloned().unwrap_or_else(|| v.zeros_like().unwrap())).collect()
+}
+
+/// The gradient for input `k`, by central differences.
+fn differences(f: Op, inputs: &[Tensor], k: usize) -> Tensor {
+    let step = 1e-5;
+    let base = entries(&inputs[k]);
+    let at = |i: usize, move_by: f64| {
+        let mut moved = base.clone();
+        moved[i] += move_by;
+        let mut inputs = inputs.to_vec();
+        inputs[k] = Tensor::from_vec(moved, inputs[k].shape(), &Device::Cpu).unwrap();
+        loss(f, &inputs).to_scalar::<f64>().unwrap()
+    };
+    let slopes: Vec<f64> = (0..base.len()).map(|i| (at(i, step) - at(i, -step)) / (2.0 * step)).collect();
+    Tensor::from_vec(slopes, inputs[k].shape(), &Device::Cpu).unwrap()
+}
+
+/// Runs the whole contract for a kernel against the same operation composed of candle's.
+pub fn check(what: &str, kernel: Op, candle: Op, inputs: &[Tensor]) {
+    assert_close(what, &kernel(inputs).unwrap(), &candle(inputs).unwrap(), 1e-13);
+    let have = gradients(kernel, inputs);
+    for (k, (have, want)) in have.iter().zip(gradients(candle, inputs)).enumerate() {
+        assert_close(&format!("{what}: gradient {k} against candle's"), have, &want, 1e-12);
+        assert_close(&format!("{what}: gradient {k} against differences"), have, &differences(kernel, inputs, k), 2e-9);
+    }
+    for k in 0..inputs.len() {
+        let var = Var::from_tensor(&inputs[k]).unwrap();
+        let mut mixed = inputs.to_vec();
+        mixed[k] = var.as_tensor().clone();
+        let store = loss(kernel, &mixed).backward().unwrap();
+        let alone = store.get(&var).unwrap();
+        assert_close(&format!("{what}: gradient {k} alone"), alone, &have[k], 1e-15);
+        for (other, input) in mixed.iter().enumerate().filter(|(other, _)| *other != k) {
+            assert!(store.get(input).is_none(), "{what}: input {other} is not tracked and got a gradient");
+        }
+    }
+    let single: Vec<Tensor> = inputs.iter().map(|x| x.to_dtype(DType::F32).unwrap()).collect();
+    assert_close(&format!("{what}: f32"), &kernel(&single).unwrap(), &kernel(inputs).unwrap(), 5e-6);
+    for (k, (f32s, f64s)) in gradients(kernel, &single).iter().zip(&have).enumerate() {
+        assert_close(&format!("{what}: f32 gradient {k}"), f32s, f64s, 5e-6);
+    }
+}

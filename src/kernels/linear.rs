@@ -1,0 +1,114 @@
+//! The closed triple of a linear map: L(x, w) = x wᵀ, its pull-back P(g, w) = g w, its weight gradient K(g, x) = gᵀ x.
+//!
+//! Each one's backward pass consists of the other two, and leaves out what nobody asked for.
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+
+use super::{
+    access::{matrix, on_floats, output, slice},
+    raw::{Matrix, Threads, product, product_into},
+    real::Real,
+    reduce::ColumnSum,
+};
+
+type Output = Result<(CpuStorage, Shape)>;
+
+/// L: (x `[N, I]`, w `[O, I]`) ↦ x wᵀ `[N, O]`; with b `[O]` also + b, on the first N rows or the first N/2 (`jet`).
+#[derive(Clone, Copy)]
+pub struct Linear {
+    /// The rows are values and tangents; the bias belongs to the values.
+    pub jet: bool,
+}
+
+impl Linear {
+    fn biased(&self, rows: usize) -> usize {
+        if self.jet { rows / 2 } else { rows }
+    }
+}
+
+impl CustomOp2 for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
+        on_floats!(x, T => multiply(matrix::<T>(x, lx)?, matrix(w, lw)?.t()))
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok((wanted(x, || g.apply_op2_no_bwd(w, &Pullback))?, wanted(w, || g.apply_op2_no_bwd(x, &WeightGradient))?))
+    }
+}
+
+impl CustomOp3 for Linear {
+    fn name(&self) -> &'static str {
+        "linear with bias"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout, b: &CpuStorage, lb: &Layout) -> Output {
+        on_floats!(x, T => {
+            let (x, w, b) = (matrix::<T>(x, lx)?, matrix(w, lw)?.t(), slice::<T>(b, lb)?);
+            let ([rows, _], [_, columns]) = (x.shape(), w.shape());
+            let mut y = Vec::with_capacity(rows * columns);
+            (0..self.biased(rows)).for_each(|_| y.extend_from_slice(b));
+            y.resize(rows * columns, T::ZERO);
+            product_into(&mut y, [columns, 1], true, x, w, Threads::Pool)?;
+            output(y, (rows, columns))
+        })
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        y: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (gx, gw) = CustomOp2::bwd(self, x, w, y, g)?;
+        let gb = wanted(b, || g.narrow(0, 0, self.biased(g.dim(0)?))?.contiguous()?.apply_op1_no_bwd(&ColumnSum))?;
+        Ok((gx, gw, gb))
+    }
+}
+
+/// P: (g `[N, O]`, w `[O, I]`) ↦ g w `[N, I]`.
+#[derive(Clone, Copy)]
+pub struct Pullback;
+
+impl CustomOp2 for Pullback {
+    fn name(&self) -> &'static str {
+        "linear pull-back"
+    }
+
+    fn cpu_fwd(&self, g: &CpuStorage, lg: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
+        on_floats!(g, T => multiply(matrix::<T>(g, lg)?, matrix(w, lw)?))
+    }
+
+    fn bwd(&self, g: &Tensor, w: &Tensor, _: &Tensor, h: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let plain = Linear { jet: false };
+        Ok((wanted(g, || h.apply_op2_no_bwd(w, &plain))?, wanted(w, || g.apply_op2_no_bwd(h, &WeightGradient))?))
+    }
+}
+
+/// K: (g `[N, O]`, x `[N, I]`) ↦ gᵀ x `[O, I]`. Used in backward passes only.
+struct WeightGradient;
+
+impl CustomOp2 for WeightGradient {
+    fn name(&self) -> &'static str {
+        "linear weight gradient"
+    }
+
+    fn cpu_fwd(&self, g: &CpuStorage, lg: &Layout, x: &CpuStorage, lx: &Layout) -> Output {
+        on_floats!(g, T => multiply(matrix::<T>(g, lg)?.t(), matrix(x, lx)?))
+    }
+}
+
+fn multiply<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Output {
+    let shape = (a.shape()[0], b.shape()[1]);
+    output(product(a, b, Threads::Pool)?, shape)
+}
+
+/// The gradient if the argument is tracked: candle would store it in either case.
+pub fn wanted(argument: &Tensor, gradient: impl FnOnce() -> Result<Tensor>) -> Result<Option<Tensor>> {
+    if argument.track_op() { gradient().map(Some) } else { Ok(None) }
+}

@@ -1,0 +1,298 @@
+//! The only `unsafe` code of the project: products by the `gemm` crate, and maps into memory that is not zeroed first.
+//!
+//! Why it is here: `gemm` takes raw pointers with strides, and that is what lets a transposed or sliced matrix be
+//! multiplied without a copy; and filling fresh memory with zeros before overwriting it costs as much as the cheaper
+//! kernels themselves. Everything below checks its slices and strides first, so that the functions are safe to call.
+
+#![allow(unsafe_code)]
+
+use candle_core::{Error, Result};
+use rayon::prelude::*;
+
+use super::real::Real;
+
+/// A matrix inside a slice: entry (i, j) is `data[i * rows_apart + j * columns_apart]`.
+#[derive(Clone, Copy)]
+pub struct Matrix<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    columns: usize,
+    strides: [usize; 2],
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// A view of `data` with `strides` between (rows, columns).
+    ///
+    /// # Errors
+    /// An entry would lie outside of the slice.
+    pub fn new(data: &'a [T], [rows, columns]: [usize; 2], strides: [usize; 2]) -> Result<Self> {
+        inside(data.len(), [rows, columns], strides)?;
+        Ok(Matrix { data, rows, columns, strides })
+    }
+
+    /// A row-major matrix that begins where `data` begins.
+    pub fn rows(data: &'a [T], rows: usize, columns: usize) -> Result<Self> {
+        Matrix::new(data, [rows, columns], [columns, 1])
+    }
+
+    /// The transpose; nothing moves.
+    pub fn t(self) -> Self {
+        let [rows, columns] = self.strides;
+        Matrix { data: self.data, rows: self.columns, columns: self.rows, strides: [columns, rows] }
+    }
+
+    /// (rows, columns).
+    pub fn shape(&self) -> [usize; 2] {
+        [self.rows, self.columns]
+    }
+}
+
+fn inside(len: usize, [rows, columns]: [usize; 2], strides: [usize; 2]) -> Result<()> {
+    if rows == 0 || columns == 0 {
+        return Ok(());
+    }
+    let last = (rows - 1).checked_mul(strides[0]).zip((columns - 1).checked_mul(strides[1]));
+    match last.and_then(|(r, c)| r.checked_add(c)) {
+        Some(last) if last < len && last <= isize::MAX as usize => Ok(()),
+        _ => Err(Error::Msg(format!("matrix {rows}x{columns} with strides {strides:?} leaves a slice of {len}"))),
+    }
+}
+
+/// How many threads a product may use. The result does not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Threads {
+    /// The calling thread.
+    One,
+    /// Those of the current rayon pool, where the product is large enough to gain.
+    Pool,
+}
+
+impl Threads {
+    /// Below this many multiply-adds a second thread costs more than it brings.
+    const WORTH: usize = 1 << 22;
+
+    fn for_product(self, m: usize, n: usize, k: usize) -> gemm::Parallelism {
+        let work = m.saturating_mul(n).saturating_mul(k);
+        match self {
+            Threads::Pool if work >= Self::WORTH && rayon::current_num_threads() > 1 => {
+                gemm::Parallelism::Rayon(rayon::current_num_threads())
+            }
+            _ => gemm::Parallelism::None,
+        }
+    }
+}
+
+/// a b, row-major, in new memory.
+///
+/// # Errors
+/// The inner dimensions differ.
+pub fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>, threads: Threads) -> Result<Vec<T>> {
+    let [m, n] = conformable(&a, &b)?;
+    let len = m * n;
+    let mut out: Vec<T> = Vec::with_capacity(len);
+    // SAFETY: `out` has room for m·n entries, addressed below with strides (n, 1); `gemm` writes every one of them
+    // without reading (read = false), also when the inner dimension is 0; then all `len` entries are initialised.
+    unsafe {
+        call(out.as_mut_ptr(), [n, 1], false, a, b, threads);
+        out.set_len(len);
+    }
+    Ok(out)
+}
+
+/// dst += a b, or dst = a b with `keep = false`; dst has `strides` between (rows, columns).
+///
+/// # Errors
+/// The inner dimensions differ, or dst does not fit into its slice.
+pub fn product_into<T: Real>(
+    dst: &mut [T],
+    strides: [usize; 2],
+    keep: bool,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    threads: Threads,
+) -> Result<()> {
+    let shape = conformable(&a, &b)?;
+    inside(dst.len(), shape, strides)?;
+    let overlaps = strides[0] < shape[1].saturating_mul(strides[1]) && strides[1] < shape[0].saturating_mul(strides[0]);
+    if overlaps && shape.iter().all(|&d| d > 1) {
+        return Err(Error::Msg(format!("product into overlapping entries: strides {strides:?}, shape {shape:?}")));
+    }
+    // SAFETY: every entry of dst lies inside the slice (checked above), which is borrowed mutably and initialised, and
+    // no two entries share an address, so that threads write to disjoint places.
+    unsafe { call(dst.as_mut_ptr(), strides, keep, a, b, threads) };
+    Ok(())
+}
+
+fn conformable<T>(a: &Matrix<'_, T>, b: &Matrix<'_, T>) -> Result<[usize; 2]> {
+    if a.columns != b.rows {
+        return Err(Error::Msg(format!("cannot multiply {:?} by {:?}", a.shape(), b.shape())));
+    }
+    Ok([a.rows, b.columns])
+}
+
+/// SAFETY: dst must be valid for writes (and reads, if `keep`) at all i·strides.0 + j·strides.1 for (i, j) in the
+/// product's shape, at distinct addresses; `a` and `b` were checked when they were made.
+unsafe fn call<T: Real>(
+    dst: *mut T,
+    strides: [usize; 2],
+    keep: bool,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    threads: Threads,
+) {
+    let (m, n, k) = (a.rows, b.columns, a.columns);
+    // `gemm` computes dst := alpha·dst + beta·a·b: alpha scales what is there, not the product.
+    let (alpha, beta) = (if keep { T::ONE } else { T::ZERO }, T::ONE);
+    let [(dr, dc), (ar, ac), (br, bc)] = [strides, a.strides, b.strides].map(|[r, c]| (r as isize, c as isize));
+    let (lhs, rhs) = (a.data.as_ptr(), b.data.as_ptr());
+    let threads = threads.for_product(m, n, k);
+    // SAFETY: the caller's promise for dst; for a and b `Matrix::new`; T is f32 or f64 (`Real` is sealed).
+    unsafe {
+        gemm::gemm(m, n, k, dst, dc, dr, keep, lhs, ac, ar, rhs, bc, br, alpha, beta, false, false, false, threads);
+    }
+}
+
+/// Entries that one task of [`map`] handles; fixed, so that the split does not depend on the number of threads.
+const GRAIN: usize = 1 << 14;
+
+/// Below this many entries [`map`] stays on the calling thread.
+const PARALLEL: usize = 1 << 16;
+
+#[derive(Clone, Copy)]
+struct Target<T>(*mut T);
+
+// SAFETY: used by `map` alone, whose tasks write disjoint ranges.
+unsafe impl<T: Send> Send for Target<T> {}
+unsafe impl<T: Send> Sync for Target<T> {}
+
+impl<T> Target<T> {
+    fn at(self, offset: usize) -> *mut T {
+        self.0.wrapping_add(offset)
+    }
+}
+
+/// Applies f to K slices entry by entry: M planes of results, one after the other.
+///
+/// # Errors
+/// The slices differ in length.
+pub fn map<T: Real, const K: usize, const M: usize>(
+    sources: [&[T]; K],
+    f: impl Fn([T; K]) -> [T; M] + Sync,
+) -> Result<Vec<T>> {
+    let n = sources.first().map_or(0, |s| s.len());
+    if sources.iter().any(|s| s.len() != n) {
+        return Err(Error::Msg(format!("element-wise kernel on lengths {:?}", sources.map(<[T]>::len))));
+    }
+    let mut out: Vec<T> = Vec::with_capacity(n * M);
+    let target = Target(out.as_mut_ptr());
+    let run = |from: usize, to: usize| {
+        let arch = pulp::Arch::new();
+        arch.dispatch(
+            #[inline(always)]
+            || {
+                for i in from..to {
+                    // SAFETY: i < n, the length of every source.
+                    let values = f(std::array::from_fn(|k| unsafe { *sources[k].get_unchecked(i) }));
+                    for (m, value) in values.into_iter().enumerate() {
+                        // SAFETY: m·n + i < M·n, inside `out`'s capacity, and no other task has this i.
+                        unsafe { target.at(m * n + i).write(value) };
+                    }
+                }
+            },
+        )
+    };
+    if n < PARALLEL {
+        run(0, n);
+    } else {
+        let tasks = n.div_ceil(GRAIN);
+        (0..tasks).into_par_iter().for_each(|t| run(t * GRAIN, n.min((t + 1) * GRAIN)));
+    }
+    // SAFETY: the ranges above cover 0..n, and each i wrote one value in each of the M planes.
+    unsafe { out.set_len(n * M) };
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(n: usize, seed: u64) -> Vec<f32> {
+        let mut state = seed;
+        (0..n)
+            .map(|_| {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                (state >> 40) as f32 / 16777216.0 - 0.5
+            })
+            .collect()
+    }
+
+    fn pool(threads: usize) -> rayon::ThreadPool {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
+    }
+
+    fn naive(a: Matrix<'_, f32>, b: Matrix<'_, f32>) -> Vec<f64> {
+        let at = |m: &Matrix<'_, f32>, i: usize, j: usize| m.data[i * m.strides[0] + j * m.strides[1]] as f64;
+        let entry = |i, j| (0..a.columns).map(|k| at(&a, i, k) * at(&b, k, j)).sum::<f64>();
+        (0..a.rows).flat_map(|i| (0..b.columns).map(move |j| (i, j))).map(|(i, j)| entry(i, j)).collect()
+    }
+
+    #[test]
+    fn products_of_all_orientations_agree_with_the_definition() {
+        for [m, n, k] in [[1, 1, 1], [3, 5, 2], [17, 1, 9], [1, 23, 40], [33, 18, 65], [4, 4, 0]] {
+            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+            for (a, b) in [
+                (Matrix::rows(&a, m, k).unwrap(), Matrix::rows(&b, k, n).unwrap()),
+                (Matrix::rows(&a, k, m).unwrap().t(), Matrix::rows(&b, n, k).unwrap().t()),
+            ] {
+                let want = naive(a, b);
+                let got = product(a, b, Threads::One).unwrap();
+                assert!(got.iter().zip(&want).all(|(g, w)| (*g as f64 - w).abs() < 1e-5), "{m} {n} {k}");
+                let mut sum = vec![1f32; m * n];
+                product_into(&mut sum, [n, 1], true, a, b, Threads::One).unwrap();
+                assert!(sum.iter().zip(&want).all(|(g, w)| (*g as f64 - 1.0 - w).abs() < 1e-5), "{m} {n} {k}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_and_two_threads_give_the_same_bytes() {
+        for [m, n, k] in [[128, 1000, 784], [1000, 784, 256], [256, 1000, 1000], [200, 300, 300], [4096, 64, 576]] {
+            let (a, b) = (numbers(m * k, 3), numbers(k * n, 4));
+            for transposed in [false, true] {
+                let run = || {
+                    let a = Matrix::rows(&a, m, k).unwrap();
+                    let b =
+                        if transposed { Matrix::rows(&b, n, k).unwrap().t() } else { Matrix::rows(&b, k, n).unwrap() };
+                    product(a, b, Threads::Pool).unwrap()
+                };
+                let (one, two) = (pool(1).install(run), pool(2).install(run));
+                assert!(one.iter().zip(&two).all(|(a, b)| a.to_bits() == b.to_bits()), "{m} {n} {k}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let data = [0f32; 12];
+        assert!(Matrix::rows(&data, 3, 4).is_ok());
+        assert!(Matrix::rows(&data, 4, 4).is_err());
+        assert!(Matrix::new(&data, [2, 2], [usize::MAX, 1]).is_err());
+        let (a, b) = (Matrix::rows(&data, 3, 4).unwrap(), Matrix::rows(&data, 3, 4).unwrap());
+        assert!(product(a, b, Threads::One).is_err());
+        let mut dst = [0f32; 8];
+        assert!(product_into(&mut dst, [3, 1], false, a, b.t(), Threads::One).is_err());
+        let mut dst = [0f32; 9];
+        assert!(product_into(&mut dst, [1, 1], false, a, b.t(), Threads::One).is_err());
+        assert!(map([&data[..], &data[..3]], |[a, b]| [a + b]).is_err());
+    }
+
+    #[test]
+    fn maps_fill_planes_and_do_not_depend_on_threads() {
+        let x = numbers(100_001, 5);
+        let run = || map([&x[..]], |[x]| [x + 1.0, x * 2.0]).unwrap();
+        let (one, two) = (pool(1).install(run), pool(2).install(run));
+        assert_eq!(one, two);
+        let want: Vec<f32> = x.iter().map(|x| x + 1.0).chain(x.iter().map(|x| x * 2.0)).collect();
+        assert_eq!(one, want);
+    }
+}

@@ -1,0 +1,166 @@
+//! Every operation of the list against its composition of candle's operations, and what it refuses.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::contract::{assert_close, check, entries, normal};
+use super::*;
+
+const ALL: [Activation; 7] = [
+    Activation::Swish,
+    Activation::Softplus,
+    Activation::Sigmoid,
+    Activation::Tanh,
+    Activation::Relu,
+    Activation::LeakyRelu(0.2),
+    Activation::Elu(0.7),
+];
+
+#[test]
+fn linear_keeps_the_contract() {
+    for (n, i, o) in [(5, 3, 4), (1, 2, 7), (6, 1, 1), (9, 17, 33)] {
+        let inputs = [normal("x", &[n, i]), normal("w", &[o, i]), normal("b", &[o])];
+        check(
+            "linear",
+            &|t| linear(&t[0], &t[1], Some(&t[2])),
+            &|t| Ok(fallback::linear(&t[0], &t[1], Some(&t[2]))?),
+            &inputs,
+        );
+        check(
+            "linear without bias",
+            &|t| linear(&t[0], &t[1], None),
+            &|t| Ok(fallback::linear(&t[0], &t[1], None)?),
+            &inputs[..2],
+        );
+        check(
+            "linear pull-back",
+            &|t| linear_pullback(&t[0], &t[1]),
+            &|t| Ok(t[0].matmul(&t[1])?),
+            &[normal("g", &[n, o]), normal("w", &[o, i])],
+        );
+    }
+}
+
+#[test]
+fn linear_jet_keeps_the_contract() {
+    let inputs = [normal("x", &[8, 3]), normal("w", &[5, 3]), normal("b", &[5])];
+    check(
+        "linear jet",
+        &|t| linear_jet(&t[0], &t[1], Some(&t[2])),
+        &|t| Ok(fallback::linear_jet(&t[0], &t[1], Some(&t[2]))?),
+        &inputs,
+    );
+    check(
+        "linear jet without bias",
+        &|t| linear_jet(&t[0], &t[1], None),
+        &|t| Ok(fallback::linear_jet(&t[0], &t[1], None)?),
+        &inputs[..2],
+    );
+}
+
+#[test]
+fn matrices_may_be_transposed_or_cut_out() {
+    check(
+        "linear on views",
+        &|t| linear(&t[0].t()?.narrow(1, 1, 3)?, &t[1].t()?, None),
+        &|t| Ok(fallback::linear(&t[0].t()?.narrow(1, 1, 3)?, &t[1].t()?, None)?),
+        &[normal("x", &[5, 4]), normal("w", &[3, 6])],
+    );
+}
+
+#[test]
+fn activations_keep_the_contract() {
+    for act in ALL {
+        check(
+            &format!("{act:?}"),
+            &|t| activate(act, &t[0]),
+            &|t| Ok(fallback::activate(act, &t[0])?),
+            &[normal("u", &[4, 9])],
+        );
+        check(
+            &format!("{act:?} pull-back"),
+            &|t| activate_pullback(act, &t[0], &t[1]),
+            &|t| Ok(fallback::activate_pullback(act, &t[0], &t[1])?),
+            &[normal("u", &[4, 9]), normal("v", &[4, 9])],
+        );
+        check(
+            &format!("{act:?} jet"),
+            &|t| activate_jet(act, &t[0]),
+            &|t| Ok(fallback::activate_jet(act, &t[0])?),
+            &[normal("uu", &[6, 2, 3])],
+        );
+    }
+}
+
+#[test]
+fn activations_stay_finite_far_out_and_pass_nan_on() {
+    for act in ALL {
+        for dtype in [DType::F32, DType::F64] {
+            let u = Tensor::new(&[1e4f64, -1e4, 100.0, -100.0, 0.0, -0.0, 1e-30], &Device::Cpu).unwrap();
+            let u = u.to_dtype(dtype).unwrap();
+            let var = candle_core::Var::from_tensor(&Tensor::cat(&[&u, &u.ones_like().unwrap()], 0).unwrap()).unwrap();
+            let y = activate_jet(act, &var).unwrap();
+            let store = y.sum_all().unwrap().backward().unwrap();
+            for t in [&y, store.get(&var).unwrap(), &activate(act, &u).unwrap()] {
+                assert!(entries(t).iter().all(|v| v.is_finite()), "{act:?} {t}");
+            }
+            assert_close("far out", &activate(act, &u).unwrap(), &fallback::activate(act, &u).unwrap(), 1e-7);
+            let nan = Tensor::new(&[f64::NAN], &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+            assert!(entries(&activate(act, &nan).unwrap())[0].is_nan(), "{act:?}");
+        }
+    }
+}
+
+#[test]
+fn channel_bias_keeps_the_contract() {
+    let inputs = [normal("y", &[4, 3, 2, 5]), normal("b", &[3])];
+    check("channel bias", &|t| channel_bias(&t[0], &t[1]), &|t| Ok(fallback::channel_bias(&t[0], &t[1])?), &inputs);
+    let candle = |t: &[Tensor]| Ok(fallback::on_values(&t[0], |value| fallback::channel_bias(value, &t[1]))?);
+    check("channel bias jet", &|t| channel_bias_jet(&t[0], &t[1]), &candle, &inputs);
+}
+
+#[test]
+fn sums_keep_the_contract() {
+    check("column sum", &|t| column_sum(&t[0]), &|t| Ok(t[0].sum(0)?), &[normal("x", &[7, 21])]);
+    check(
+        "dot",
+        &|t| dot(&t[0], &t[1]),
+        &|t| Ok(fallback::dot(&t[0], &t[1])?),
+        &[normal("x", &[3, 5, 7]), normal("y", &[3, 5, 7])],
+    );
+}
+
+#[test]
+fn langevin_update_is_the_formula_and_not_tracked() {
+    let x = candle_core::Var::from_tensor(&normal("x", &[3, 4])).unwrap();
+    let (grad, noise) = (normal("g", &[4, 3]).t().unwrap(), normal("noise", &[3, 4]));
+    let have = langevin_update(&x, &grad, &noise, 0.3, 0.7).unwrap();
+    let want = ((x.as_tensor() - (&grad * 0.3).unwrap()).unwrap() + (&noise * 0.7).unwrap()).unwrap();
+    assert_close("langevin", &have, &want, 1e-15);
+    assert!(!have.track_op());
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_refused() {
+    let t = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+    assert!(linear(&t(&[2, 3]), &t(&[4, 2]), None).is_err());
+    assert!(linear(&t(&[2, 3]), &t(&[4, 3]), Some(&t(&[3]))).is_err());
+    assert!(linear(&t(&[3]), &t(&[4, 3]), None).is_err());
+    assert!(linear_jet(&t(&[3, 3]), &t(&[4, 3]), None).is_err());
+    assert!(linear_pullback(&t(&[2, 3]), &t(&[4, 3])).is_err());
+    assert!(activate_pullback(Activation::Tanh, &t(&[2, 3]), &t(&[3, 2])).is_err());
+    assert!(activate_jet(Activation::Tanh, &t(&[3, 2])).is_err());
+    assert!(channel_bias(&t(&[1, 2, 3, 3]), &t(&[3])).is_err());
+    assert!(channel_bias_jet(&t(&[1, 2, 3, 3]), &t(&[2])).is_err());
+    assert!(dot(&t(&[2, 3]), &t(&[2, 4])).is_err());
+    assert!(column_sum(&t(&[2])).is_err());
+    assert!(langevin_update(&t(&[2]), &t(&[3]), &t(&[2]), 1.0, 1.0).is_err());
+}
+
+#[test]
+fn empty_batches_pass_through() {
+    let t = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+    assert_eq!(linear(&t(&[0, 3]), &t(&[4, 3]), Some(&t(&[4]))).unwrap().dims(), [0, 4]);
+    assert_eq!(activate(Activation::Swish, &t(&[0, 3])).unwrap().dims(), [0, 3]);
+    assert_eq!(column_sum(&t(&[0, 3])).unwrap().to_vec1::<f32>().unwrap(), [0.0; 3]);
+    assert_eq!(dot(&t(&[0, 3]), &t(&[0, 3])).unwrap().dims(), [0]);
+}
