@@ -55,6 +55,13 @@ impl Grid {
         super::logsumexp(v) + (dx * dy).ln()
     }
 
+    /// [`Grid::log_integral`] from every other cell only, as on a chessboard; its distance from the whole bounds the error.
+    pub fn log_integral_of_half(&self, v: &[f64]) -> f64 {
+        let black = |k: &usize| (k % self.n + k / self.n).is_multiple_of(2);
+        let half: Vec<f64> = (0..v.len()).filter(black).map(|k| v[k]).collect();
+        self.log_integral(&half) + (v.len() as f64 / half.len() as f64).ln()
+    }
+
     /// Share of the mass exp(v) that lies in the outermost ring of cells: what the window cuts off is not far below.
     pub fn edge_mass(&self, v: &[f64]) -> f64 {
         let total = super::logsumexp(v);
@@ -82,6 +89,7 @@ mod tests {
         for shift in [[0.5, 0.5], [0.0, 0.9], [0.3, 0.1]] {
             let v = normal_log_density(&grid, shift);
             assert!(grid.log_integral(&v).abs() < 1e-6, "{shift:?}");
+            assert!(grid.log_integral_of_half(&v).abs() < 1e-6, "{shift:?}");
             assert!(grid.edge_mass(&v) < 1e-9);
         }
     }

@@ -1,8 +1,10 @@
 //! What is measured while a run trains and after: numbers against exact or published values, and pictures.
 
 pub mod lsd;
-mod nll;
+pub mod nll;
 mod samples;
+
+pub use samples::Picture;
 
 use crate::config::{Entry, Schema, Spec, decode, find};
 use crate::data::Data;

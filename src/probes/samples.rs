@@ -1,0 +1,82 @@
+//! Samples by the run's sampler, as a picture: a grid of images, or points in the plane.
+
+use candle_core::{DType, Tensor};
+
+use super::{Finding, Probe, Subject};
+use crate::config::{Entry, Schema, decode, rule};
+use crate::data::{Data, Split};
+use crate::methods::Metrics;
+use crate::{Error, Result, draw};
+
+crate::config! {
+    /// Keys of the probe `samples`.
+    pub struct SamplesConfig {
+        /// How many samples.
+        n: usize = 100, rule::at_least(1);
+    }
+}
+
+pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+    name: "samples",
+    about: "runs the sampler and draws what it gives: a grid of images, or points in the plane",
+    cite: "",
+    schema: Schema::joined::<SamplesConfig, super::Schedule>(),
+    build: |table| Ok(Box::new(Samples(decode(table)?))),
+};
+
+struct Samples(SamplesConfig);
+
+impl Probe for Samples {
+    fn run(&self, subject: &Subject) -> Result<Finding> {
+        let start = subject.sampler.start(subject.key.with("start"), subject.energy, subject.data, self.0.n)?;
+        let end = subject.sampler.run(subject.key.with("steps"), subject.energy, &start, |_, _| Ok(()))?;
+        let energy: f64 = end.chain.energy.to_dtype(DType::F64)?.mean_all()?.to_scalar()?;
+        let mut metrics = Metrics::new().with("sample_energy", energy);
+        if let Some(accept) = end.accept {
+            metrics.set("acceptance", accept);
+        }
+        let png = Picture::of(subject.data)?.draw(&end.chain.x)?;
+        Ok(Finding { metrics, pictures: vec![("samples".to_owned(), png)] })
+    }
+}
+
+/// How samples of a data set are shown.
+pub enum Picture<'a> {
+    /// A grid of images; model space is carried back to pixels.
+    Grid(&'a Data),
+    /// Points beside data points, in a common window.
+    Plane {
+        /// Data to compare with.
+        points: Vec<[f64; 2]>,
+        /// What is shown of the plane.
+        window: [[f64; 2]; 2],
+    },
+}
+
+impl<'a> Picture<'a> {
+    /// The way that fits the data.
+    ///
+    /// # Errors
+    /// Items that are neither images nor points in the plane.
+    pub fn of(data: &'a Data) -> Result<Self> {
+        const SHOWN: usize = 2000;
+        match (data.spec().shape.as_slice(), data.bounds_2d()) {
+            ([1 | 3, _, _], _) => Ok(Picture::Grid(data)),
+            (_, Some(window)) => Ok(Picture::Plane { points: draw::points(&data.all(Split::Test, SHOWN)?.x)?, window }),
+            (shape, None) => Err(Error::Other(format!(
+                "samples of shape {shape:?} cannot be drawn; remove the probe `samples`, or use ebm sample --save-npy"
+            ))),
+        }
+    }
+
+    /// PNG bytes of samples x, `[N, ..]`.
+    ///
+    /// # Errors
+    /// Samples of another shape.
+    pub fn draw(&self, x: &Tensor) -> Result<Vec<u8>> {
+        match self {
+            Picture::Grid(data) => draw::grid(&data.to_unit(x)?),
+            Picture::Plane { points, window } => draw::scatter(points, &draw::points(x)?, *window),
+        }
+    }
+}
