@@ -114,8 +114,8 @@ pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, (height, width): (usi
     let (_, _, rows, columns) = g.dims4()?;
     let kernel = w.dim(2)?;
     // Rows and columns at the far end that no window covers; conv_transpose2d takes one number for both.
-    let reached = |n: usize| (n - 1) * conv.stride + kernel - 2 * conv.padding;
-    let (left, right) = (height - reached(rows), width - reached(columns));
+    let beyond = |size: usize, n: usize| size + 2 * conv.padding - ((n - 1) * conv.stride + kernel);
+    let (left, right) = (beyond(height, rows), beyond(width, columns));
     let extra = left.max(right);
     let x = g.contiguous()?.conv_transpose2d(&w.contiguous()?, conv.padding, extra, conv.stride, 1)?;
     x.narrow(2, 0, height)?.narrow(3, 0, width)

@@ -12,13 +12,16 @@ mod linear;
 mod raw;
 mod real;
 mod reduce;
+mod update;
 
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod tests;
 
-use candle_core::Tensor;
+pub use update::{Adam, Sgd};
+
+use candle_core::{Tensor, Var};
 
 use crate::{Error, Result};
 
@@ -250,6 +253,43 @@ pub fn langevin_update(x: &Tensor, grad: &Tensor, noise: &Tensor, drift: f64, st
         }
         false => ((x - (grad * drift)?)? + (noise * std)?)?,
     })
+}
+
+/// One Adam step: `var` and its moments change in place, and so does everything that shares their storage.
+///
+/// ĝ = scale·g + weight_decay·p (unless `decoupled`); m ← β₁m + (1-β₁)ĝ; v ← β₂v + (1-β₂)ĝ²;
+/// p ← p - lr·m̂/(√v̂ + eps) with m̂ = m/(1-β₁ᵗ), v̂ = v/(1-β₂ᵗ). Kingma & Ba 2015, algorithm 1; `decoupled` as
+/// Loshchilov & Hutter 2019: p is first multiplied by 1 - lr·weight_decay.
+///
+/// # Errors
+/// Shapes differ, or two of the tensors share their storage.
+pub fn adam_update(var: &Var, grad: &Tensor, first: &Var, second: &Var, numbers: &Adam) -> Result<()> {
+    Ok(update::adam(var, first, second, grad, numbers)?)
+}
+
+/// One step of gradient descent with momentum, in place: ĝ = scale·g + weight_decay·p; b ← momentum·b + ĝ;
+/// p ← p - lr·b, or p - lr·(ĝ + momentum·b) with `nesterov`.
+///
+/// # Errors
+/// Shapes differ, or two of the tensors share their storage.
+pub fn sgd_update(var: &Var, grad: &Tensor, velocity: &Var, numbers: &Sgd) -> Result<()> {
+    Ok(update::sgd(var, velocity, grad, numbers)?)
+}
+
+/// a ← a + weight·(b - a), in place.
+///
+/// # Errors
+/// Shapes differ, or a and b share their storage.
+pub fn lerp_update(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
+    Ok(update::lerp(a, b, weight)?)
+}
+
+/// Σ x² in f64, whatever x's type.
+///
+/// # Errors
+/// The device's own.
+pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
+    Ok(update::sum_of_squares(x)?)
 }
 
 fn even(stacked: &Tensor) -> Result<()> {

@@ -153,10 +153,10 @@ unsafe fn call<T: Real>(
 }
 
 /// Entries that one task of [`map`] handles; fixed, so that the split does not depend on the number of threads.
-const GRAIN: usize = 1 << 14;
+pub const GRAIN: usize = 1 << 14;
 
 /// Below this many entries [`map`] stays on the calling thread.
-const PARALLEL: usize = 1 << 16;
+pub const PARALLEL: usize = 1 << 16;
 
 #[derive(Clone, Copy)]
 struct Target<T>(*mut T);

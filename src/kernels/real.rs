@@ -2,7 +2,7 @@
 
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
-use candle_core::WithDType;
+use candle_core::{CpuStorage, WithDType};
 
 mod sealed {
     pub trait Sealed {}
@@ -32,6 +32,8 @@ pub trait Real:
     const ZERO: Self;
     /// 1.
     const ONE: Self;
+    /// The numbers of a storage of this type.
+    fn entries_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
     /// Rounded from f64.
     fn of(x: f64) -> Self;
     /// √x.
@@ -51,6 +53,14 @@ pub trait Real:
 impl Real for f64 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
+
+    fn entries_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
+        match storage {
+            CpuStorage::F64(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
     fn of(x: f64) -> Self {
         x
     }
@@ -77,6 +87,13 @@ impl Real for f64 {
 impl Real for f32 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
+
+    fn entries_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
+        match storage {
+            CpuStorage::F32(entries) => Some(entries),
+            _ => None,
+        }
+    }
 
     #[inline(always)]
     fn of(x: f64) -> Self {

@@ -164,3 +164,35 @@ fn empty_batches_pass_through() {
     assert_eq!(column_sum(&t(&[0, 3])).unwrap().to_vec1::<f32>().unwrap(), [0.0; 3]);
     assert_eq!(dot(&t(&[0, 3]), &t(&[0, 3])).unwrap().dims(), [0]);
 }
+
+#[test]
+fn fused_updates_are_the_composed_ones() {
+    let vars = |names: [&str; 3]| names.map(|n| Var::from_tensor(&normal(n, &[70_001]).sqr().unwrap()).unwrap());
+    let grad = normal("grad", &[70_001]);
+    for decoupled in [false, true] {
+        let numbers =
+            Adam { lr: 0.1, betas: [0.9, 0.99], eps: 1e-8, weight_decay: 0.3, decoupled, step: 3, scale: 0.7 };
+        let (a, b) = (vars(["p", "m", "v"]), vars(["p", "m", "v"]));
+        adam_update(&a[0], &grad, &a[1], &a[2], &numbers).unwrap();
+        update::adam_composed(&b[0], &b[1], &b[2], &grad, &numbers).unwrap();
+        a.iter().zip(&b).for_each(|(a, b)| assert_close("adam", a, b, 1e-14));
+    }
+    for nesterov in [false, true] {
+        let numbers = Sgd { lr: 0.1, momentum: 0.9, nesterov, weight_decay: 0.3, scale: 0.7 };
+        let (a, b) = (vars(["p", "m", "v"]), vars(["p", "m", "v"]));
+        sgd_update(&a[0], &grad, &a[1], &numbers).unwrap();
+        update::sgd_composed(&b[0], &b[1], &grad, &numbers).unwrap();
+        a.iter().zip(&b).for_each(|(a, b)| assert_close("sgd", a, b, 1e-14));
+    }
+    let want = entries(&grad).iter().map(|g| g * g).sum::<f64>();
+    assert!((sum_of_squares(&grad).unwrap() / want - 1.0).abs() < 1e-13);
+}
+
+#[test]
+fn an_update_of_tensors_that_share_storage_is_refused() {
+    let (p, v) = (Var::from_tensor(&normal("p", &[3])).unwrap(), Var::from_tensor(&normal("v", &[3])).unwrap());
+    let numbers = Sgd { lr: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.0, scale: 1.0 };
+    assert!(sgd_update(&p, &p.as_tensor().detach(), &v, &numbers).is_err());
+    assert!(sgd_update(&p, &normal("g", &[4]), &v, &numbers).is_err());
+    assert!(lerp_update(&p, &p, 0.5).is_err());
+}

@@ -1,0 +1,66 @@
+//! Exponential moving averages of parameters.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Tensor, Var};
+
+use super::{Weights, check_names, take};
+use crate::{Error, Result, kernels};
+
+/// s ← decay·s + (1 - decay)·p after every update; s begins as p.
+pub struct Ema {
+    decay: f64,
+    shadow: Weights,
+}
+
+impl Ema {
+    /// Averages of `weights`, beginning with what they are now; `decay` in [0, 1).
+    ///
+    /// # Errors
+    /// The decay is out of range.
+    pub fn new(decay: f64, weights: &Weights) -> Result<Self> {
+        if !(0.0..1.0).contains(&decay) {
+            return Err(Error::Other(format!("the decay of an average must be in [0, 1), got {decay}")));
+        }
+        let copy =
+            |(name, var): (&String, &Var)| Ok((name.clone(), Var::from_tensor(&var.as_tensor().detach().copy()?)?));
+        Ok(Ema { decay, shadow: weights.iter().map(copy).collect::<Result<_>>()? })
+    }
+
+    /// Moves the averages towards the weights.
+    ///
+    /// # Errors
+    /// A weight is missing or has another shape.
+    pub fn update(&mut self, weights: &Weights) -> Result<()> {
+        for (name, shadow) in &self.shadow {
+            let var = weights.get(name).ok_or_else(|| Error::Other(format!("parameter `{name}` is missing")))?;
+            kernels::lerp_update(shadow, var, 1.0 - self.decay)?;
+        }
+        Ok(())
+    }
+
+    /// The averages by name; they share storage and follow later updates.
+    pub fn weights(&self) -> &Weights {
+        &self.shadow
+    }
+
+    /// A copy of the averages.
+    ///
+    /// # Errors
+    /// The device's own.
+    pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
+        self.shadow.iter().map(|(name, var)| Ok((name.clone(), var.as_tensor().detach().copy()?))).collect()
+    }
+
+    /// Takes averages that [`Ema::state`] gave.
+    ///
+    /// # Errors
+    /// A tensor is missing, is not ours, or has another shape; nothing has changed then.
+    pub fn load(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        check_names("average", &self.state()?, state)?;
+        for (name, shadow) in &self.shadow {
+            shadow.set(&take(state, name)?.to_dtype(shadow.dtype())?.to_device(shadow.device())?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! Gradient descent, with momentum if wanted.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Tensor, backprop::GradStore};
+
+use super::{BuildOptim, GradStats, Optimiser, Slots, Weights};
+use crate::{
+    Result,
+    config::{Entry, Schema, decode, rule},
+    kernels,
+};
+
+crate::config! {
+    /// Keys of `[optim] name = "sgd"`.
+    pub struct SgdConfig {
+        /// Learning rate.
+        lr: f64 = 1e-2, rule::positive;
+        /// Decay rate of the velocity; 0 is plain gradient descent.
+        momentum: f64 = 0.0, rule::rate;
+        /// Look ahead along the new velocity.
+        nesterov: bool = false;
+        /// Weight decay, added to the gradient (L2).
+        weight_decay: f64 = 0.0, rule::non_negative;
+        /// Scale gradients down to this norm over all parameters together; 0 leaves them.
+        clip_norm: f64 = 0.0, rule::non_negative;
+    }
+}
+
+pub(super) const ENTRY: Entry<BuildOptim> = Entry {
+    name: "sgd",
+    about: "steps along the gradient, with momentum if wanted",
+    cite: "Robbins & Monro 1951; momentum: Polyak 1964; nesterov: Sutskever et al. 2013, eq. 3-4",
+    schema: Schema::of::<SgdConfig>(),
+    build: |table, weights| Ok(Box::new(Sgd::new(decode(table)?, weights)?)),
+};
+
+/// b ← momentum·b + g, p ← p - lr·b.
+struct Sgd {
+    config: SgdConfig,
+    slots: Slots<1>,
+}
+
+impl Sgd {
+    fn new(config: SgdConfig, weights: &Weights) -> Result<Self> {
+        Ok(Sgd { config, slots: Slots::new(weights, ["velocity"])? })
+    }
+}
+
+impl Optimiser for Sgd {
+    fn step(&mut self, grads: &GradStore, lr_scale: f64) -> Result<GradStats> {
+        let SgdConfig { lr, momentum, nesterov, weight_decay, clip_norm } = self.config;
+        self.slots.step(grads, clip_norm, |slot, grad, scale| {
+            let [velocity] = &slot.memory;
+            let numbers = kernels::Sgd { lr: lr * lr_scale, momentum, nesterov, weight_decay, scale };
+            kernels::sgd_update(&slot.var, grad, velocity, &numbers)
+        })
+    }
+
+    fn state(&self) -> Result<BTreeMap<String, Tensor>> {
+        self.slots.state()
+    }
+
+    fn load(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        self.slots.load(state)
+    }
+}
