@@ -136,11 +136,11 @@ impl Critic {
     }
 
     /// Weights and optimiser state.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> Result<State> {
         let mut state = State::new();
         put(&mut state, "net", self.net.params().tensors());
-        put(&mut state, "optim", self.optim.state());
-        state
+        put(&mut state, "optim", self.optim.state()?);
+        Ok(state)
     }
 
     /// Continues from `state`.

@@ -99,12 +99,12 @@ impl Method for Lsd {
         &self.model
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> Result<State> {
         let mut state = State::new();
         put(&mut state, "model", self.model.params().tensors());
-        put(&mut state, "optim", self.optim.state());
-        put(&mut state, "critic", self.critic.state());
-        state
+        put(&mut state, "optim", self.optim.state()?);
+        put(&mut state, "critic", self.critic.state()?);
+        Ok(state)
     }
 
     fn load(&mut self, state: &State) -> Result<()> {

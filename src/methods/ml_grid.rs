@@ -76,11 +76,11 @@ impl Method for MlGrid {
         &self.model
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> Result<State> {
         let mut state = State::new();
         put(&mut state, "model", self.model.params().tensors());
-        put(&mut state, "optim", self.optim.state());
-        state
+        put(&mut state, "optim", self.optim.state()?);
+        Ok(state)
     }
 
     fn load(&mut self, state: &State) -> Result<()> {

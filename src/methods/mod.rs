@@ -46,7 +46,7 @@ pub trait Method {
     fn model(&self) -> &Model;
 
     /// ALL state, by name. The model's weights are under `model.`.
-    fn state(&self) -> State;
+    fn state(&self) -> Result<State>;
 
     /// Continues from `state`.
     ///

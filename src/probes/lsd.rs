@@ -228,7 +228,7 @@ fn train_epoch(config: &LsdConfig, critic: &mut Critic, part: &Part, key: Key) -
 
 /// The critic's state in storage of its own: its tensors are updated in place.
 fn copy(critic: &Critic) -> Result<State> {
-    critic.state().into_iter().map(|(name, tensor)| Ok((name, tensor.copy()?))).collect()
+    critic.state()?.into_iter().map(|(name, tensor)| Ok((name, tensor.copy()?))).collect()
 }
 
 fn not_finite(epoch: usize) -> Error {

@@ -150,7 +150,7 @@ impl Trainer {
 
     /// A checkpoint that cannot be used is not written: the previous one stays.
     fn check_weights(&self) -> Result<()> {
-        super::guard::check_tensors(self.step, &self.method.state())
+        super::guard::check_tensors(self.step, &self.method.state()?)
     }
 
     /// Every probe that is due at this step.
@@ -176,7 +176,7 @@ impl Trainer {
         let model = self.method.model();
         match &self.ema {
             None => model.frozen(),
-            Some(ema) => model.on(with_average(model.params().tensors(), ema.state())),
+            Some(ema) => model.on(with_average(model.params().tensors(), ema.state()?)),
         }
     }
 
@@ -185,9 +185,9 @@ impl Trainer {
         let mut put = |prefix: &str, part: BTreeMap<String, Tensor>| {
             tensors.extend(part.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)));
         };
-        put("method", self.method.state());
+        put("method", self.method.state()?);
         if let Some(ema) = &self.ema {
-            put("ema", ema.state());
+            put("ema", ema.state()?);
         }
         let config = self.experiment.resolved.to_toml();
         let shape = serde_json::to_string(&self.data.spec().shape).unwrap_or_default();
