@@ -108,15 +108,27 @@ pub struct Conv {
 }
 
 /// Cross-correlation without bias. Shapes: x `[N, C, H, W]`, w `[O, C, K, K]` -> `[N, O, H', W']`.
+///
+/// Padded and cropped to what the windows cover beforehand: candle's own backward takes the uncovered margin of H for
+/// that of W too.
 pub fn conv2d(x: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
-    Ok(x.conv2d(w, conv.padding, conv.stride, 1, 1)?)
+    let mut x = x.clone();
+    for dim in [2, 3] {
+        x = x.pad_with_zeros(dim, conv.padding, conv.padding)?;
+        let covered = (x.dim(dim)? - w.dim(dim)?) / conv.stride * conv.stride + w.dim(dim)?;
+        x = x.narrow(dim, 0, covered)?;
+    }
+    Ok(x.contiguous()?.conv2d(w, 0, conv.stride, 1, 1)?)
 }
 
 /// The pull-back of [`conv2d`] in x, whose images have the size `(h, w)`.
-pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, (h, _): (usize, usize)) -> Result<Tensor> {
-    let covered = (g.dim(2)? - 1) * conv.stride + w.dim(2)?;
-    let extra = (h + 2 * conv.padding).saturating_sub(covered);
-    Ok(g.conv_transpose2d(w, conv.padding, extra, conv.stride, 1)?)
+pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize)) -> Result<Tensor> {
+    let mut x = g.contiguous()?.conv_transpose2d(w, 0, 0, conv.stride, 1)?;
+    for (dim, size) in [(2, size.0), (3, size.1)] {
+        let missing = (size + 2 * conv.padding).saturating_sub(x.dim(dim)?);
+        x = x.pad_with_zeros(dim, 0, missing)?.narrow(dim, conv.padding, size)?;
+    }
+    Ok(x)
 }
 
 /// y + b, one b a channel. Shapes: y `[N, O, H, W]`, b `[O]`.

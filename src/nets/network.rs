@@ -63,13 +63,18 @@ impl Io {
 
     /// How many numbers go in.
     pub fn input_size(&self) -> usize {
-        self.input.iter().product()
+        size(&self.input)
     }
 
     /// How many numbers come out.
     pub fn output_size(&self) -> usize {
-        self.output.iter().product()
+        size(&self.output)
     }
+}
+
+/// How many numbers there are in an item; stops at the largest count, which no builder then accepts.
+fn size(item: &[usize]) -> usize {
+    item.iter().fold(1, |n: usize, &d| n.saturating_mul(d))
 }
 
 /// A network with its parameters: new ones, those of another network (frozen), or an average of them (EMA).
@@ -121,6 +126,11 @@ impl Network {
     /// (y, ẏ) = (f(x), ∂f/∂x·ẋ).
     pub fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {
         self.root.jvp(x, pass)
+    }
+
+    /// The network as a layer, to be composed or tested.
+    pub fn layer(&self) -> &dyn Layer {
+        self.root.as_ref()
     }
 
     /// (y, ∂Σy/∂x): for a scalar network the value `[B]` and gradient `[B, input..]` of each item, without dropout.
