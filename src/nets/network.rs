@@ -155,7 +155,7 @@ impl Network {
         self.root.power_iterate()
     }
 
-    /// The same network on other tensors of the same names, such as an average.
+    /// The same network on other tensors of the same names, such as an average; it is tracked where they are.
     ///
     /// # Errors
     /// A tensor is missing or has another shape.

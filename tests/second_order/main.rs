@@ -5,7 +5,7 @@ mod cases;
 mod difference;
 
 use candle_core::Tensor;
-use cases::{Case, all};
+use cases::{Case, Subject, all};
 use difference::{H, analytic, assert_close, entries, inner, number, numeric};
 use ebm::Result;
 use ebm::nets::Jet;
@@ -84,6 +84,18 @@ fn every_parameter_gets_a_gradient() {
                 assert!(gradient.iter().any(|g| g.abs() > 1e-12), "{}: {name} has no gradient by {how}", case.name);
             }
         }
+    }
+}
+
+/// ∇φ tr(∂f/∂x), by the closed forms of small perceptrons and by D pull-backs, for critics that learn from exact traces.
+#[test]
+fn the_exact_trace_has_the_right_gradient() {
+    let square = |case: &&Case| matches!(&case.layer, Subject::Net(net) if net.io().input == net.io().output);
+    let cases = cases::nets();
+    assert!(cases.iter().filter(square).count() >= 4);
+    for case in cases.iter().filter(square) {
+        let weights = case.constant("trace", &case.layer().trace(&case.x).unwrap());
+        assert_gradient(case, "trace", &|| inner(&case.layer().trace(&case.x)?, &weights));
     }
 }
 
