@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Init, Jet, Layer, Pass, Pullback};
+use super::{Builder, Init, Jet, Layer, Pass, Pullback, linear::repeated};
 use crate::kernels::{Activation, activate, activate_jet, activate_pullback};
 use crate::{Error, Result};
 
@@ -77,7 +77,7 @@ impl Layer for Nonlinear {
     fn forward(&self, h: &Tensor, _: Pass) -> Result<Tensor> {
         match self {
             Nonlinear::Fixed(act) => activate(*act, h),
-            Nonlinear::LearnedSwish { beta } => Ok((h * activate(Activation::Sigmoid, &h.broadcast_mul(beta)?)?)?),
+            Nonlinear::LearnedSwish { beta } => Ok((h * activate(Activation::Sigmoid, &scaled(h, beta)?)?)?),
         }
     }
 
@@ -85,7 +85,7 @@ impl Layer for Nonlinear {
         let y = self.forward(h, pass)?;
         let (act, z) = match self {
             Nonlinear::Fixed(act) => (*act, h.clone()),
-            Nonlinear::LearnedSwish { beta } => (Activation::Swish, h.broadcast_mul(beta)?),
+            Nonlinear::LearnedSwish { beta } => (Activation::Swish, scaled(h, beta)?),
         };
         Ok((y, Box::new(move |g| activate_pullback(act, &z, g))))
     }
@@ -95,9 +95,14 @@ impl Layer for Nonlinear {
             Nonlinear::Fixed(act) => h.linear(|hh| activate_jet(*act, hh)),
             Nonlinear::LearnedSwish { beta } => {
                 let value = h.value()?;
-                let z = value.broadcast_mul(beta)?;
+                let z = scaled(&value, beta)?;
                 Jet::new(&self.forward(&value, pass)?, &activate_pullback(Activation::Swish, &z, &h.tangent()?)?)
             }
         }
     }
+}
+
+/// z = βh.
+fn scaled(h: &Tensor, beta: &Tensor) -> Result<Tensor> {
+    Ok((h * repeated(beta, h.dim(0)?)?)?)
 }

@@ -47,8 +47,8 @@ impl Params {
     }
 }
 
-/// More numbers than this in one parameter are taken for a mistake (16 GiB of f32): a failed allocation would abort.
-const LARGEST: usize = 1 << 32;
+/// More numbers than this in one parameter are taken for a mistake (4 GiB of f32): a failed allocation would abort.
+const LARGEST: usize = 1 << 30;
 
 /// How a new parameter is filled.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -52,3 +52,54 @@ fn scale(x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
         None => x.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::rng::Key;
+
+    const N: usize = 40_000;
+
+    fn ones() -> Tensor {
+        Tensor::ones((N / 100, 100), DType::F64, &Device::Cpu).unwrap()
+    }
+
+    fn dropped(rate: f64, path: &str, key: Key) -> Vec<f64> {
+        let layer = Dropout::new(&Builder::new(Key::new(0), DType::F64, &Device::Cpu).sub(path), rate);
+        layer.forward(&ones(), Pass::train(key)).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn the_mask_is_a_function_of_key_and_path() {
+        let here = dropped(0.5, "a", Key::new(1));
+        assert_eq!(here, dropped(0.5, "a", Key::new(1)));
+        assert_ne!(here, dropped(0.5, "a", Key::new(2)));
+        assert_ne!(here, dropped(0.5, "b", Key::new(1)));
+    }
+
+    #[test]
+    fn it_keeps_the_share_it_says_and_the_mean() {
+        for rate in [0.1, 0.5, 0.9] {
+            let y = dropped(rate, "a", Key::new(3));
+            let kept = y.iter().filter(|v| **v != 0.0).count() as f64;
+            let z = (kept - N as f64 * (1.0 - rate)) / (N as f64 * rate * (1.0 - rate)).sqrt();
+            assert!(z.abs() < 4.0, "rate {rate}: z = {z}");
+            assert!(y.iter().all(|v| *v == 0.0 || (v * (1.0 - rate) - 1.0).abs() < 1e-12));
+        }
+    }
+
+    #[test]
+    fn it_is_the_identity_in_evaluation_and_masks_value_pull_back_and_tangent_alike() {
+        let layer = Dropout::new(&Builder::new(Key::new(0), DType::F64, &Device::Cpu), 0.5);
+        let sum = |t: &Tensor| t.sum_all().unwrap().to_scalar::<f64>().unwrap();
+        assert_eq!(sum(&layer.forward(&ones(), Pass::EVAL).unwrap()), N as f64);
+        let pass = Pass::train(Key::new(4));
+        let (y, pull) = layer.vjp(&ones(), pass).unwrap();
+        let jet = layer.jvp(&Jet::new(&ones(), &ones()).unwrap(), pass).unwrap();
+        for other in [pull(&ones()).unwrap(), jet.value().unwrap(), jet.tangent().unwrap()] {
+            assert_eq!(sum(&(&y - other).unwrap().abs().unwrap()), 0.0);
+        }
+    }
+}

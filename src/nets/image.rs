@@ -40,6 +40,11 @@ pub(super) fn widths(v: &Vec<usize>) -> Verdict {
     (v.is_empty() || v.contains(&0)).then(|| format!("must be a list of one or more numbers above 0, got {v:?}"))
 }
 
+/// Blocks a stage: at least one, and few enough that building them ends.
+pub(super) fn blocks(v: &usize) -> Verdict {
+    (!(1..=1000).contains(v)).then(|| format!("must be from 1 to 1000, got {v}"))
+}
+
 /// Normalisation before an activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -41,7 +41,7 @@ crate::config! {
 /// Linear - activation - … - linear on the flattened item.
 pub struct Mlp {
     body: Sequence,
-    /// The same layers again (they share tensors), where the trace has a closed form.
+    /// The same layers again (they share tensors), where the trace may have a closed form: for critics without norm.
     shallow: Option<Shallow>,
 }
 
@@ -85,7 +85,7 @@ impl Mlp {
         let last = Linear::new(&builder.sub(config.hidden.len()), width, io.output_size(), config.spectral_norm)?;
         shallow.linears.push(last.clone());
         let body = body.then(last).then(Reshape::to(&io.output));
-        let closed = config.hidden.len() <= 2 && config.norm == MlpNorm::None && io.input_size() == io.output_size();
+        let closed = config.norm == MlpNorm::None && io.input_size() == io.output_size();
         Ok(Mlp { body, shallow: closed.then_some(shallow) })
     }
 }
@@ -109,35 +109,43 @@ impl Layer for Mlp {
 
     /// In closed form up to two hidden layers (see [`Shallow::trace`]), else by D pull-backs.
     fn trace(&self, x: &Tensor) -> Result<Tensor> {
-        match &self.shallow {
-            Some(shallow) => shallow.trace(&x.flatten_from(1)?),
-            None => trace_by_pullbacks(self, x),
-        }
+        let closed = match &self.shallow {
+            Some(shallow) => shallow.trace(&x.flatten_from(1)?)?,
+            None => None,
+        };
+        closed.map_or_else(|| trace_by_pullbacks(self, x), Ok)
     }
 }
 
 impl Shallow {
     /// With aₖ the slopes of the k-th activation, the Jacobian W₃·diag(a₂)·W₂·diag(a₁)·W₁ has the trace
     /// a₂ᵀ [W₂ ∘ (W₁W₃)ᵀ] a₁; with one hidden layer, a₁·Σ_d W₁∘W₂ᵀ; with none, tr W₁. The product of the weights is
-    /// formed once for the batch, so this costs about one forward pass instead of D backward passes.
+    /// formed once for the batch, so this costs about one forward pass instead of D backward passes. `None` for more
+    /// hidden layers.
     ///
     /// # Shapes
     /// x `[B, D]` -> `[B]`.
-    fn trace(&self, x: &Tensor) -> Result<Tensor> {
+    fn trace(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        if self.activations.len() > 2 {
+            return Ok(None);
+        }
         let weights = self.linears.iter().map(Linear::matrix).collect::<Result<Vec<_>>>()?;
         let slopes = self.slopes(x)?;
-        match (weights.as_slice(), slopes.as_slice()) {
+        Ok(match (weights.as_slice(), slopes.as_slice()) {
             ([w1, w2, w3], [a1, a2]) => {
                 let middle = (w2 * w1.matmul(w3)?.t()?)?;
-                kernels::dot(&kernels::linear(a1, &middle, None)?, a2)
+                Some(kernels::dot(&kernels::linear(a1, &middle, None)?, a2)?)
             }
-            ([w1, w2], [a1]) => Ok(a1.broadcast_mul(&(w1 * w2.t()?)?.sum(1)?)?.sum(1)?),
+            ([w1, w2], [a1]) => {
+                let middle = (w1 * w2.t()?)?.sum_keepdim(1)?.t()?;
+                Some(kernels::linear(a1, &middle, None)?.squeeze(1)?)
+            }
             ([w], []) => {
                 let eye = Tensor::eye(w.dim(0)?, w.dtype(), w.device())?;
-                Ok((w * eye)?.sum_all()?.broadcast_as(x.dim(0)?)?)
+                Some((w * eye)?.sum_all()?.broadcast_as(x.dim(0)?)?)
             }
-            _ => trace_by_pullbacks(&self.linears[0], x),
-        }
+            _ => None,
+        })
     }
 
     /// σ' at each hidden layer.

@@ -63,13 +63,18 @@ impl Io {
 
     /// How many numbers go in.
     pub fn input_size(&self) -> usize {
-        self.input.iter().product()
+        size(&self.input)
     }
 
     /// How many numbers come out.
     pub fn output_size(&self) -> usize {
-        self.output.iter().product()
+        size(&self.output)
     }
+}
+
+/// How many numbers there are in an item; stops at the largest count, which no builder then accepts.
+fn size(item: &[usize]) -> usize {
+    item.iter().fold(1, |n: usize, &d| n.saturating_mul(d))
 }
 
 /// A network with its parameters: new ones, those of another network (frozen), or an average of them (EMA).
@@ -123,6 +128,11 @@ impl Network {
         self.root.jvp(x, pass)
     }
 
+    /// The network as a layer, to be composed or tested.
+    pub fn layer(&self) -> &dyn Layer {
+        self.root.as_ref()
+    }
+
     /// (y, ∂Σy/∂x): for a scalar network the value `[B]` and gradient `[B, input..]` of each item, without dropout.
     /// Differentiable in the parameters.
     pub fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
@@ -145,7 +155,7 @@ impl Network {
         self.root.power_iterate()
     }
 
-    /// The same network on other tensors of the same names, such as an average.
+    /// The same network on other tensors of the same names, such as an average; it is tracked where they are.
     ///
     /// # Errors
     /// A tensor is missing or has another shape.

@@ -2,7 +2,7 @@
 
 use candle_core::{D, Tensor};
 
-use super::{Builder, Init, Jet, Layer, Pass, Pullback};
+use super::{Builder, Init, Jet, Layer, Pass, Pullback, linear::repeated};
 use crate::{Error, Result};
 
 /// Added to the variance.
@@ -61,9 +61,9 @@ impl GroupNorm {
 
     /// γ or β against `[B, C, ..]`.
     fn per_channel(&self, p: &Tensor, like: &Tensor) -> Result<Tensor> {
-        let mut shape = vec![1; like.rank()];
-        shape[1] = p.elem_count();
-        Ok(p.reshape(shape)?)
+        let mut shape = vec![like.dim(0)?, p.elem_count()];
+        shape.resize(like.rank(), 1);
+        Ok(repeated(p, like.dim(0)?)?.reshape(shape)?)
     }
 
     fn affine(&self, n: &Normal, like: &Tensor) -> Result<Tensor> {

@@ -18,7 +18,7 @@ impl Reshape {
 
     /// To vectors `[B, D]`, from items of the given shape.
     pub fn flatten(item: &[usize]) -> Self {
-        Reshape { item: vec![item.iter().product()] }
+        Reshape { item: vec![item.iter().fold(1, |n: usize, &d| n.saturating_mul(d))] }
     }
 
     fn apply(&self, x: &Tensor) -> Result<Tensor> {

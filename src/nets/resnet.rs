@@ -1,7 +1,7 @@
 //! A small residual network on images.
 
 use super::conv::push_conv;
-use super::image::{Head, Image, ImageNorm, widths};
+use super::image::{Head, Image, ImageNorm, blocks, widths};
 use super::{AvgPool, Builder, Io, Layer, Nonlinear, NonlinearName, Residual, Sequence};
 use crate::Result;
 use crate::config::{self, Spec, rule};
@@ -12,7 +12,7 @@ crate::config! {
         /// Channels of each stage; behind each stage the size is halved by mean pooling.
         widths: Vec<usize> = vec![64, 128], widths;
         /// Residual blocks a stage.
-        blocks: usize = 1, rule::at_least(1);
+        blocks: usize = 1, blocks;
         /// Non-linearity: swish, softplus, leaky_relu, tanh, relu, elu or sigmoid.
         activation: NonlinearName = NonlinearName::Swish;
         /// Normalisation before each activation in a block: none or group.

@@ -65,3 +65,55 @@ fn unit(x: &Tensor) -> Result<Tensor> {
     let norm = x.sqr()?.sum_all()?.sqrt()?;
     Ok(x.broadcast_div(&norm.maximum(1e-12)?)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::rng::Key;
+
+    /// The largest singular value of a matrix with two rows, from the eigenvalues of the 2×2 matrix M Mᵀ.
+    fn top_singular_value(weight: &Tensor) -> f64 {
+        let m = weight.flatten_from(1).unwrap();
+        let gram = m.matmul(&m.t().unwrap()).unwrap().to_vec2::<f64>().unwrap();
+        let (a, b, d) = (gram[0][0], gram[0][1], gram[1][1]);
+        ((a + d) / 2.0 + ((a - d).powi(2) / 4.0 + b * b).sqrt()).sqrt()
+    }
+
+    #[test]
+    fn the_top_singular_value_becomes_one() {
+        for shape in [vec![2, 30], vec![2, 3, 3, 3]] {
+            let builder = Builder::new(Key::new(6), DType::F64, &Device::Cpu);
+            let weight = Weight::new(&builder, &shape, Init::Uniform(0.7), true).unwrap();
+            let raw = top_singular_value(&weight.raw);
+            assert!((raw - 1.0).abs() > 0.1, "a weight of norm {raw} would pass untouched");
+            for _ in 0..200 {
+                weight.power_iterate().unwrap();
+            }
+            let top = top_singular_value(&weight.get().unwrap());
+            assert!((top - 1.0).abs() < 1e-4, "{shape:?}: {top}");
+        }
+    }
+
+    #[test]
+    fn a_pass_leaves_the_vectors_alone_and_an_iteration_moves_the_saved_buffers() {
+        let builder = Builder::new(Key::new(6), DType::F64, &Device::Cpu);
+        let weight = Weight::new(&builder, &[5, 30], Init::Uniform(0.7), true).unwrap();
+        let saved = || builder.finish().buffers["u"].to_vec1::<f64>().unwrap();
+        let before = saved();
+        let first = weight.get().unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        assert_eq!(first, weight.get().unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap());
+        assert_eq!(before, saved());
+        weight.power_iterate().unwrap();
+        assert_ne!(before, saved());
+    }
+
+    #[test]
+    fn a_zero_weight_gives_no_nan_vectors() {
+        let builder = Builder::new(Key::new(6), DType::F64, &Device::Cpu);
+        Weight::new(&builder, &[2, 3], Init::Constant(0.0), true).unwrap();
+        let u = builder.finish().buffers["u"].to_vec1::<f64>().unwrap();
+        assert!(u.iter().all(|v| v.is_finite()));
+    }
+}

@@ -1,0 +1,199 @@
+//! Networks as the configuration makes them: frozen copies, spectral norm, traces, and refusals instead of panics.
+
+use candle_core::{DType, Device, Tensor};
+use ebm::Error;
+use ebm::config::{Spec, find};
+use ebm::nets::{Builder, Io, Jet, NETS, Network, Pass};
+use ebm::rng::Key;
+
+/// One network of each row, with whatever that row can normalise switched on.
+const SMALL: &[(&str, &str)] = &[
+    ("mlp", "hidden = [6, 5]\nspectral_norm = true\nnorm = \"layer\""),
+    ("conv", "channels = [4, 4]\nspectral_norm = true\nnorm = \"group\"\ngroups = 2"),
+    ("resnet", "widths = [2, 4]\nspectral_norm = true\nnorm = \"group\"\ngroups = 1"),
+];
+
+fn spec(name: &str, text: &str) -> Spec {
+    let row = find(NETS, name).unwrap();
+    let mut table = (row.schema.decode)(text.parse().unwrap()).unwrap();
+    table.insert("name".into(), name.into());
+    Spec(table)
+}
+
+fn builder() -> Builder {
+    Builder::new(Key::new(1), DType::F64, &Device::Cpu).sub("net")
+}
+
+fn network(name: &str, text: &str, io: &Io) -> Result<Network, Error> {
+    Network::new(&spec(name, text), io, &builder())
+}
+
+fn points(shape: &[usize]) -> Tensor {
+    Key::new(2).normal(shape, DType::F64, &Device::Cpu).unwrap()
+}
+
+fn entries(t: &Tensor) -> Vec<f64> {
+    t.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn images() -> Vec<(Network, Tensor)> {
+    assert_eq!(SMALL.len(), NETS.len(), "a network is missing here");
+    let make = |&(name, text): &(&str, &str)| network(name, text, &Io::scalar(&[1, 8, 8])).unwrap();
+    SMALL.iter().map(|row| (make(row), points(&[3, 1, 8, 8]))).collect()
+}
+
+#[test]
+fn a_frozen_network_builds_no_graph_and_follows_updates_in_place() {
+    for (net, x) in images() {
+        let frozen = net.frozen().unwrap();
+        assert!(net.params().count() > 0 && frozen.params().count() == 0);
+        let before = entries(&frozen.forward(&x, Pass::EVAL).unwrap());
+        for var in net.params().weights.values() {
+            var.set(&(var.as_tensor() * 1.5).unwrap().affine(1.0, 0.1).unwrap()).unwrap();
+        }
+        net.power_iterate().unwrap();
+        let ((y, g), (tracked, want)) = (frozen.grad(&x).unwrap(), net.grad(&x).unwrap());
+        assert!(!y.track_op() && !g.track_op() && tracked.track_op() && want.track_op());
+        assert!(!frozen.jvp(&Jet::new(&x, &x).unwrap(), Pass::EVAL).unwrap().stacked().track_op());
+        assert_eq!((entries(&y), entries(&g)), (entries(&tracked), entries(&want)));
+        assert_ne!(before, entries(&y));
+        assert_eq!(entries(&y), entries(&frozen.frozen().unwrap().forward(&x, Pass::EVAL).unwrap()));
+    }
+}
+
+#[test]
+fn rebinding_puts_a_network_on_other_tensors_and_names_what_is_missing() {
+    for (net, x) in images() {
+        let mut tensors = net.params().tensors();
+        for t in tensors.values_mut() {
+            *t = (&*t * 2.0).unwrap();
+        }
+        let other = net.rebind(tensors.clone()).unwrap();
+        assert_ne!(entries(&other.forward(&x, Pass::EVAL).unwrap()), entries(&net.forward(&x, Pass::EVAL).unwrap()));
+        let gone = tensors.pop_first().unwrap().0;
+        let error = net.rebind(tensors).err().unwrap().to_string();
+        assert!(error.contains(&gone), "{error}");
+    }
+}
+
+#[test]
+fn power_iteration_reaches_every_spectral_norm() {
+    for (net, _) in images() {
+        let state = || net.params().buffers.iter().map(|(n, b)| (n.clone(), entries(b))).collect::<Vec<_>>();
+        let matrices = net.params().weights.keys().filter(|name| name.ends_with("weight")).count();
+        let before = state();
+        assert_eq!(before.len(), 2 * matrices);
+        // New weights, so that vectors that had converged move again.
+        for var in net.params().weights.values().filter(|v| v.rank() > 1) {
+            var.set(&Key::new(9).normal(var.dims(), DType::F64, &Device::Cpu).unwrap()).unwrap();
+        }
+        net.power_iterate().unwrap();
+        for ((name, a), (_, b)) in before.iter().zip(state()) {
+            assert!(a.len() == 1 || *a != b, "{name} did not move");
+        }
+    }
+}
+
+#[test]
+fn the_trace_in_closed_form_is_the_sum_of_the_pull_backs() {
+    let nets = [
+        "hidden = []",
+        "hidden = [7]\nlearned_beta = true",
+        "hidden = [7, 6]\nlearned_beta = true\ndropout = 0.5",
+        "hidden = [7, 6]\nactivation = \"softplus\"\nspectral_norm = true",
+        "hidden = [7, 6]\nnorm = \"layer\"",
+        "hidden = [7, 6, 5]",
+    ];
+    for text in nets {
+        let net = network("mlp", text, &Io::field(&[1, 2, 2])).unwrap();
+        let x = points(&[3, 1, 2, 2]);
+        let (_, pull) = net.vjp(&x, Pass::EVAL).unwrap();
+        let column = |d: usize| {
+            let unit: Vec<f64> = (0..12).map(|i| if i % 4 == d { 1.0 } else { 0.0 }).collect();
+            let g = pull(&Tensor::from_vec(unit, (3, 1, 2, 2), &Device::Cpu).unwrap()).unwrap();
+            entries(&g.flatten_from(1).unwrap().narrow(1, d, 1).unwrap())
+        };
+        let columns: Vec<Vec<f64>> = (0..4).map(column).collect();
+        let trace = entries(&net.exact_trace(&x).unwrap());
+        assert_eq!(trace.len(), 3, "{text}");
+        for (b, have) in trace.iter().enumerate() {
+            let want: f64 = columns.iter().map(|c| c[b]).sum();
+            assert!((have - want).abs() < 1e-12, "{text}: {have} {want}");
+        }
+    }
+    let scalar = network("mlp", "", &Io::scalar(&[3])).unwrap();
+    assert!(scalar.exact_trace(&points(&[2, 3])).is_err());
+}
+
+#[test]
+fn initial_weights_fill_the_interval_of_the_fan_in() {
+    let net = network("mlp", "hidden = [400]", &Io::scalar(&[100])).unwrap();
+    for name in ["net.0.weight", "net.0.bias"] {
+        let w = entries(&net.params().weights[name]);
+        let top = w.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+        let share = w.iter().filter(|v| v.abs() < 0.05).count() as f64 / w.len() as f64;
+        assert!(top <= 0.1 && top > 0.099, "{name}: {top}");
+        assert!((share - 0.5).abs() < 4.0 * 0.5 / (w.len() as f64).sqrt(), "{name}: {share}");
+    }
+    let bound = 1.0 / 9f64.sqrt();
+    let conv = network("conv", "channels = [50]", &Io::scalar(&[1, 8, 8])).unwrap();
+    let top = entries(&conv.params().weights["net.0.weight"]).iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    assert!(top <= bound && top > 0.98 * bound, "{top}");
+}
+
+#[test]
+fn geometry_that_cannot_work_is_refused() {
+    let bad = [
+        ("conv", "", vec![2], "use `mlp`"),
+        ("resnet", "", vec![64], "use `mlp`"),
+        ("conv", "", vec![1, 2, 2], "does not fit"),
+        ("conv", "kernels = [9, 3, 3, 3]\nstrides = [1, 1, 1, 1]", vec![1, 0, 8], "not empty"),
+        ("conv", "channels = [4]\nkernels = [40]\nstrides = [1]", vec![1, 8, 8], "does not fit"),
+        ("conv", "kernels = [3, 3]", vec![1, 8, 8], "`kernels` has 2 entries"),
+        ("conv", "norm = \"group\"\ngroups = 5", vec![1, 28, 28], "32 channels into 5"),
+        ("resnet", "widths = [4, 4, 4]", vec![1, 28, 28], "7x7 pixels"),
+        ("mlp", "activation = \"tanh\"\nlearned_beta = true", vec![2], "learned_beta"),
+        ("mlp", "hidden = [1000000000000000000]", vec![2], "narrower"),
+        ("mlp", "", vec![usize::MAX, 2], "narrower"),
+    ];
+    for (name, text, item, part) in bad {
+        let error = network(name, text, &Io::scalar(&item)).err().map(|e| e.to_string());
+        assert!(error.as_ref().is_some_and(|e| e.contains(part)), "{name} {text:?} on {item:?}: {error:?}");
+    }
+    let strided = network("conv", "channels = [4]\nstrides = [2]", &Io::field(&[1, 8, 8])).err().unwrap().to_string();
+    assert!(strided.contains("`strides`"), "{strided}");
+    assert!(network("mlp", "hidden = []", &Io::scalar(&[3])).is_ok());
+    let unknown = Network::new(&Spec::default(), &Io::scalar(&[2]), &builder()).err().unwrap().to_string();
+    assert!(unknown.contains("mlp, conv, resnet"), "{unknown}");
+}
+
+#[test]
+fn an_unknown_word_is_refused_with_the_words_that_are_known() {
+    for (name, text) in [
+        ("mlp", "activation = \"gelu\""),
+        ("mlp", "norm = \"batch\""),
+        ("conv", "head = \"max\""),
+        ("conv", "channels = []"),
+        ("resnet", "widths = [4, 0]"),
+        ("resnet", "blocks = 0"),
+        ("resnet", "blocks = 1000000000000"),
+        ("mlp", "dropout = 1.0"),
+    ] {
+        let key = text.split(' ').next().unwrap();
+        let wrong = (find(NETS, name).unwrap().schema.decode)(text.parse().unwrap()).unwrap_err();
+        assert!(wrong.len() == 1 && wrong[0].0 == key, "{wrong:?}");
+        assert!(!text.contains('"') || wrong[0].1.contains("expected"), "{wrong:?}");
+    }
+}
+
+#[test]
+fn the_networks_have_the_shapes_they_are_asked_for() {
+    let (scalar, field) = (Io::scalar(&[3, 32, 32]), Io::field(&[3, 9, 7]));
+    for (name, _) in SMALL {
+        let text = if *name == "mlp" { "hidden = [10]" } else { "" };
+        let y = network(name, text, &scalar).unwrap().forward(&points(&[2, 3, 32, 32]), Pass::EVAL).unwrap();
+        assert_eq!(y.dims(), [2], "{name}");
+    }
+    let critic = network("conv", "channels = [4, 4]", &field).unwrap();
+    assert_eq!(critic.forward(&points(&[2, 3, 9, 7]), Pass::EVAL).unwrap().dims(), [2, 3, 9, 7]);
+}
