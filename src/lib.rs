@@ -28,6 +28,7 @@ pub mod kernels; // CPU kernels where candle's are many times slower, as differe
 
 pub mod device; // cpu, cuda:0, auto
 pub mod error; // every way to fail, and its exit code
+pub mod metrics; // named numbers of one step
 pub mod rng; // counter-based randomness: a draw is a function of (seed, purpose, step)
 
 pub use error::{Error, Result};

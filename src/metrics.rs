@@ -1,0 +1,118 @@
+//! Named numbers of one step, in the order in which they were set.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What a method or a probe reports: `loss`, `energy_gap`, `val_nll` … An ordered map from name to f64.
+///
+/// As JSON it is one object. JSON knows no NaN and no infinity, so a value that is not finite is written `null` and
+/// read back as NaN; the guard stops a run at such a value and its message says which one it was.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Map<String, Value>", into = "Map<String, Value>")]
+pub struct Metrics(Vec<(String, f64)>);
+
+impl Metrics {
+    /// No numbers yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets `name`; a name that is there already keeps its place.
+    pub fn set(&mut self, name: impl Into<String>, value: f64) {
+        let name = name.into();
+        match self.0.iter_mut().find(|row| row.0 == name) {
+            Some(row) => row.1 = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// The value of `name`.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.iter().find(|row| row.0 == name).map(|row| row.1)
+    }
+
+    /// All (name, value), in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), *value))
+    }
+
+    /// Whether nothing was set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The same numbers with `prefix/` before every name, as TensorBoard groups them.
+    pub fn prefixed(self, prefix: &str) -> Self {
+        self.0.into_iter().map(|(name, value)| (format!("{prefix}/{name}"), value)).collect()
+    }
+}
+
+impl<S: Into<String>> Extend<(S, f64)> for Metrics {
+    fn extend<I: IntoIterator<Item = (S, f64)>>(&mut self, rows: I) {
+        rows.into_iter().for_each(|(name, value)| self.set(name, value));
+    }
+}
+
+impl<S: Into<String>> FromIterator<(S, f64)> for Metrics {
+    fn from_iter<I: IntoIterator<Item = (S, f64)>>(rows: I) -> Self {
+        let mut metrics = Self::new();
+        metrics.extend(rows);
+        metrics
+    }
+}
+
+impl IntoIterator for Metrics {
+    type Item = (String, f64);
+    type IntoIter = std::vec::IntoIter<(String, f64)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl From<Metrics> for Map<String, Value> {
+    fn from(metrics: Metrics) -> Self {
+        metrics.0.into_iter().map(|(name, value)| (name, Value::from(value))).collect()
+    }
+}
+
+impl From<Map<String, Value>> for Metrics {
+    fn from(map: Map<String, Value>) -> Self {
+        map.into_iter().map(|(name, value)| (name, value.as_f64().unwrap_or(f64::NAN))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_is_that_of_setting() {
+        let mut m = Metrics::new();
+        m.set("loss", 1.0);
+        m.set("gap", 2.0);
+        m.set("loss", 3.0);
+        assert_eq!(m.iter().collect::<Vec<_>>(), [("loss", 3.0), ("gap", 2.0)]);
+        assert_eq!(m.get("gap"), Some(2.0));
+        assert_eq!(m.prefixed("val").get("val/gap"), Some(2.0));
+    }
+
+    #[test]
+    fn json_keeps_order_and_every_bit() {
+        let values = [0.1 + 0.2, 1e-300, -0.0, f64::MIN_POSITIVE, 1.0 / 3.0, 123456789.123456789, f64::MAX];
+        let m: Metrics = values.iter().enumerate().map(|(i, v)| (format!("z{}", 9 - i), *v)).collect();
+        let text = serde_json::to_string(&m).unwrap();
+        let back: Metrics = serde_json::from_str(&text).unwrap();
+        let bits = |m: &Metrics| m.iter().map(|(k, v)| (k.to_owned(), v.to_bits())).collect::<Vec<_>>();
+        assert_eq!(bits(&back), bits(&m), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_finite_is_null() {
+        let m: Metrics = [("a", f64::NAN), ("b", f64::INFINITY), ("c", 1.0)].into_iter().collect();
+        let text = serde_json::to_string(&m).unwrap();
+        assert_eq!(text, r#"{"a":null,"b":null,"c":1.0}"#);
+        let back: Metrics = serde_json::from_str(&text).unwrap();
+        assert!(back.get("a").unwrap().is_nan() && back.get("b").unwrap().is_nan());
+    }
+}

@@ -1,0 +1,217 @@
+//! The bytes of a checkpoint.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{Checkpoint, FORMAT, hex};
+use crate::Error;
+
+/// Headers above this are refused unread: none that this program writes comes near it.
+const HEADER_LIMIT: u64 = 16 << 20;
+/// The length of the header, 8 bytes, comes first in a safetensors file.
+const LEN: usize = 8;
+/// How every header of ours begins; the 64 digits follow.
+const OPENING: &[u8] = br#"{"__metadata__":{"checksum":""#;
+const DIGITS: usize = 64;
+/// Keys of [`Checkpoint::meta`] in the header, so that they cannot collide with ours.
+const META: &str = "meta.";
+
+/// Why a file is no good, before its path is known.
+pub(super) struct Wrong {
+    what: String,
+    remedy: &'static str,
+}
+
+impl Wrong {
+    fn new(what: impl Into<String>, remedy: &'static str) -> Self {
+        Wrong { what: what.into(), remedy }
+    }
+
+    pub(super) fn at(self, path: &Path) -> Error {
+        Error::checkpoint(path, self.what, self.remedy)
+    }
+}
+
+const EARLIER: &str = "use an earlier checkpoint of the run; `ebm resume` falls back to one by itself";
+const FOREIGN: &str = "name a file that `ebm train` wrote, such as runs/<run>/checkpoints/last.safetensors";
+
+/// The whole file: its length is known and its header checked before memory is taken.
+pub(super) fn read(path: &Path) -> crate::Result<Vec<u8>> {
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let meta = file.metadata().map_err(Error::io(path))?;
+    if !meta.is_file() {
+        return Err(Error::checkpoint(path, "not a file", FOREIGN));
+    }
+    let mut bytes = Vec::new();
+    file.by_ref().take(LEN as u64).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    header_len(&bytes, meta.len()).map_err(|wrong| wrong.at(path))?;
+    bytes.reserve_exact((meta.len() as usize).saturating_sub(bytes.len()));
+    file.take(meta.len()).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    Ok(bytes)
+}
+
+/// Where the header ends, from the first 8 bytes and the length of the file.
+fn header_len(bytes: &[u8], file_len: u64) -> Result<u64, Wrong> {
+    let Some(head) = bytes.get(..LEN).and_then(|b| <[u8; LEN]>::try_from(b).ok()) else {
+        return Err(Wrong::new(format!("truncated: {file_len} bytes, too short for any checkpoint"), EARLIER));
+    };
+    match u64::from_le_bytes(head) {
+        0 => Err(Wrong::new("begins with zeros: never written to the end, or not a checkpoint", EARLIER)),
+        n if n > HEADER_LIMIT => {
+            Err(Wrong::new(format!("not a checkpoint: header of {n} bytes (the limit is {HEADER_LIMIT})"), FOREIGN))
+        }
+        n if n > file_len.saturating_sub(LEN as u64) => {
+            Err(Wrong::new(format!("truncated inside the header: {file_len} bytes"), EARLIER))
+        }
+        n => Ok(n),
+    }
+}
+
+/// Parses and verifies. The order matters: nothing in the file is believed before its checksum fits.
+pub(super) fn decode(bytes: &[u8], device: &Device) -> Result<Checkpoint, Wrong> {
+    let end = LEN + header_len(bytes, bytes.len() as u64)? as usize;
+    let (header, data) = (bytes.get(LEN..end).unwrap_or_default(), bytes.get(end..).unwrap_or_default());
+    if !header.starts_with(OPENING) {
+        return Err(Wrong::new("not a checkpoint of this program (or corrupt at its beginning)", FOREIGN));
+    }
+    let parsed = serde_json::from_slice::<Metadata>(header);
+    verify(bytes).map_err(|wrong| match &parsed {
+        Ok(m) if m.data_len() > data.len() => {
+            Wrong::new(format!("truncated: {} bytes of tensors, should be {}", data.len(), m.data_len()), EARLIER)
+        }
+        _ => wrong,
+    })?;
+    let parsed = parsed.map_err(|e| Wrong::new(format!("malformed header: {e}"), FOREIGN))?;
+    if parsed.data_len() != data.len() {
+        return Err(Wrong::new("malformed: the tensors do not fill the file", FOREIGN));
+    }
+    assemble(&parsed, data, device)
+}
+
+/// Whether the checksum fits the bytes.
+fn verify(bytes: &[u8]) -> Result<(), Wrong> {
+    let at = LEN + OPENING.len();
+    let told = bytes.get(at..at + DIGITS).unwrap_or_default();
+    if checksum(bytes).as_bytes() == told {
+        return Ok(());
+    }
+    Err(Wrong::new("corrupt: the checksum does not fit the content", EARLIER))
+}
+
+/// The sha256 of the file with zeros in the place of the digits.
+fn checksum(bytes: &[u8]) -> String {
+    let (before, rest) = bytes.split_at((LEN + OPENING.len()).min(bytes.len()));
+    let after = rest.get(DIGITS..).unwrap_or_default();
+    hex(&Sha256::new().chain_update(before).chain_update([b'0'; DIGITS]).chain_update(after).finalize())
+}
+
+fn assemble(parsed: &Metadata, data: &[u8], device: &Device) -> Result<Checkpoint, Wrong> {
+    let meta = parsed.metadata().as_ref();
+    let get = |key: &str| meta.and_then(|m| m.get(key)).map(String::as_str).unwrap_or_default();
+    let number = |key: &str| {
+        get(key).parse::<u64>().map_err(|_| Wrong::new(format!("malformed header: no number `{key}`"), FOREIGN))
+    };
+    let format = number("format")?;
+    if format > FORMAT {
+        let what = format!("format {format}, and this program reads up to {FORMAT}");
+        return Err(Wrong::new(what, "it was written by a newer `ebm`: upgrade this one"));
+    }
+    let tensors =
+        parsed.tensors().into_iter().map(|(name, info)| Ok((name.clone(), tensor(&name, info, data, device)?)));
+    Ok(Checkpoint {
+        step: number("step")?,
+        config: get("config").to_owned(),
+        meta: meta.map(own_meta).unwrap_or_default(),
+        tensors: tensors.collect::<Result<_, Wrong>>()?,
+    })
+}
+
+fn own_meta(all: &HashMap<String, String>) -> BTreeMap<String, String> {
+    all.iter().filter_map(|(k, v)| Some((k.strip_prefix(META)?.to_owned(), v.clone()))).collect()
+}
+
+fn tensor(name: &str, info: &TensorInfo, data: &[u8], device: &Device) -> Result<Tensor, Wrong> {
+    let malformed = |what: String| Wrong::new(format!("tensor `{name}`: {what}"), FOREIGN);
+    let dtype = known(info.dtype).ok_or_else(|| malformed(format!("type {:?} is not supported", info.dtype)))?;
+    let (from, to) = info.data_offsets;
+    let bytes = data.get(from..to).ok_or_else(|| malformed("outside the file".into()))?;
+    Tensor::from_raw_buffer(bytes, dtype, &info.shape, device).map_err(|e| malformed(Error::from(e).to_string()))
+}
+
+fn known(dtype: Dtype) -> Option<DType> {
+    match dtype {
+        Dtype::F32 => Some(DType::F32),
+        Dtype::F64 => Some(DType::F64),
+        Dtype::U32 => Some(DType::U32),
+        Dtype::I64 => Some(DType::I64),
+        Dtype::U8 => Some(DType::U8),
+        _ => None,
+    }
+}
+
+/// The bytes of the file; the error says which tensor cannot be stored.
+pub(super) fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>, String> {
+    let mut rows: Vec<(&str, &Tensor)> = checkpoint.tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
+    // Wide types first, as safetensors does: every tensor is then aligned.
+    rows.sort_by_key(|(name, tensor)| (std::cmp::Reverse(tensor.dtype().size_in_bytes()), *name));
+    let mut header = Map::from_iter([("__metadata__".to_owned(), metadata(checkpoint))]);
+    let mut data = Vec::new();
+    for (name, tensor) in rows {
+        let from = data.len();
+        let kind = append(&mut data, tensor).map_err(|what| format!("tensor `{name}`: {what}"))?;
+        let info = json!({"dtype": kind, "shape": tensor.dims(), "data_offsets": [from, data.len()]});
+        if header.insert(name.to_owned(), info).is_some() {
+            return Err(format!("`{name}` is a reserved name"));
+        }
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(LEN), b' ');
+    if header.len() as u64 > HEADER_LIMIT {
+        return Err(format!("its header has {} bytes, and the limit is {HEADER_LIMIT}", header.len()));
+    }
+    let mut bytes = [&(header.len() as u64).to_le_bytes()[..], &header].concat();
+    bytes.append(&mut data);
+    let sum = checksum(&bytes);
+    let at = LEN + OPENING.len();
+    bytes.splice(at..at + DIGITS, sum.into_bytes());
+    Ok(bytes)
+}
+
+fn metadata(checkpoint: &Checkpoint) -> Value {
+    let mut map = Map::new();
+    map.insert("checksum".into(), "0".repeat(DIGITS).into());
+    map.insert("format".into(), FORMAT.to_string().into());
+    map.insert("step".into(), checkpoint.step.to_string().into());
+    map.insert("config".into(), checkpoint.config.as_str().into());
+    map.extend(checkpoint.meta.iter().map(|(k, v)| (format!("{META}{k}"), Value::from(v.as_str()))));
+    Value::Object(map)
+}
+
+/// Appends the values, little-endian, and names their type.
+fn append(data: &mut Vec<u8>, tensor: &Tensor) -> Result<&'static str, String> {
+    let message = |e: candle_core::Error| Error::from(e).to_string();
+    let flat = tensor.flatten_all().map_err(message)?;
+    macro_rules! le {
+        ($kind:ty, $name:literal) => {{
+            let values = flat.to_vec1::<$kind>().map_err(message)?;
+            data.reserve(values.len() * size_of::<$kind>());
+            values.iter().for_each(|v| data.extend_from_slice(&v.to_le_bytes()));
+            Ok($name)
+        }};
+    }
+    match tensor.dtype() {
+        DType::F32 => le!(f32, "F32"),
+        DType::F64 => le!(f64, "F64"),
+        DType::U32 => le!(u32, "U32"),
+        DType::I64 => le!(i64, "I64"),
+        DType::U8 => le!(u8, "U8"),
+        other => Err(format!("type {other:?} is not stored; convert it to f32")),
+    }
+}

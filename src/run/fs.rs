@@ -1,0 +1,162 @@
+//! Files that are either the old one or the new one, whatever happens in between.
+//!
+//! A file is written to a temporary name in the same folder, synced, renamed over the target, and the folder is synced.
+//! A crash leaves at most a stale temporary file, which [`sweep_temporary`] removes at start-up.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{Error, Result};
+
+/// One operation on the file system, as [`Witness`] sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op<'a> {
+    /// A new, empty file.
+    Create(&'a Path),
+    /// Bytes appended to it; not durable before `Sync`.
+    Write(&'a Path, &'a [u8]),
+    /// The bytes of the file made durable.
+    Sync(&'a Path),
+    /// A second name for the file.
+    Link(&'a Path, &'a Path),
+    /// The file takes another name, replacing what had it; not durable before `SyncDir`.
+    Rename(&'a Path, &'a Path),
+    /// The names in the folder made durable.
+    SyncDir(&'a Path),
+}
+
+/// Told of every operation before it happens, and able to make it fail: how tests fill the disk at the k-th operation.
+pub trait Witness {
+    /// An error here takes the place of the operation.
+    fn before(&self, op: &Op<'_>) -> io::Result<()>;
+}
+
+/// The witness of every real run: it lets everything happen.
+pub struct Unwatched;
+
+impl Witness for Unwatched {
+    fn before(&self, _: &Op<'_>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Replaces the content of `path`, all or nothing.
+///
+/// # Errors
+/// Any failed operation, naming `path`; what was there before is untouched. A full disk says how many bytes were needed.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomic_watched(path, bytes, &Unwatched)
+}
+
+/// [`write_atomic`] under the eyes of a witness.
+pub fn write_atomic_watched(path: &Path, bytes: &[u8], witness: &dyn Witness) -> Result<()> {
+    let temporary = temporary_name(path);
+    write_new(&temporary, bytes, witness)
+        .and_then(|()| put_in_place(&temporary, path, witness))
+        .map_err(|source| failed(path, bytes.len(), source, &temporary))
+}
+
+/// Makes `link` another name for the file `target` (a copy where the file system has no hard links), all or nothing.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn link_atomic(target: &Path, link: &Path) -> Result<()> {
+    link_atomic_watched(target, link, &Unwatched)
+}
+
+/// [`link_atomic`] under the eyes of a witness.
+pub fn link_atomic_watched(target: &Path, link: &Path, witness: &dyn Witness) -> Result<()> {
+    let temporary = temporary_name(link);
+    let linked = witness.before(&Op::Link(target, &temporary)).and_then(|()| fs::hard_link(target, &temporary));
+    if linked.is_err() {
+        return write_atomic_watched(link, &fs::read(target).map_err(Error::io(target))?, witness);
+    }
+    put_in_place(&temporary, link, witness).map_err(|source| failed(link, 0, source, &temporary))?;
+    // rename(2) of two names of one file does nothing, and leaves both.
+    let _ = fs::remove_file(&temporary);
+    Ok(())
+}
+
+/// Removes what interrupted writes left in `dir` and returns the names. Call it with the folder's lock held.
+///
+/// # Errors
+/// The folder cannot be listed or a file not removed.
+pub fn sweep_temporary(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut swept = Vec::new();
+    for entry in fs::read_dir(dir).map_err(Error::io(dir))? {
+        let path = entry.map_err(Error::io(dir))?.path();
+        if is_temporary(&path) {
+            fs::remove_file(&path).map_err(Error::io(&path))?;
+            swept.push(path);
+        }
+    }
+    Ok(swept)
+}
+
+/// Makes a folder and its parents.
+///
+/// # Errors
+/// As the system says, naming the folder.
+pub fn create_dir(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).map_err(Error::io(dir))
+}
+
+/// Writes are cut so that a witness can fail in the middle of a file, as a full disk does.
+const PIECE: usize = 1 << 20;
+
+fn write_new(path: &Path, bytes: &[u8], witness: &dyn Witness) -> io::Result<()> {
+    witness.before(&Op::Create(path))?;
+    let mut file = File::create_new(path)?;
+    for piece in bytes.chunks(PIECE) {
+        witness.before(&Op::Write(path, piece))?;
+        file.write_all(piece)?;
+    }
+    witness.before(&Op::Sync(path))?;
+    file.sync_all()
+}
+
+fn put_in_place(temporary: &Path, path: &Path, witness: &dyn Witness) -> io::Result<()> {
+    witness.before(&Op::Rename(temporary, path))?;
+    fs::rename(temporary, path)?;
+    let dir = folder_of(path);
+    witness.before(&Op::SyncDir(dir))?;
+    File::open(dir)?.sync_all()
+}
+
+/// Cleans up and says what was wrong; a full disk becomes a resource error with the bytes needed.
+fn failed(path: &Path, bytes: usize, source: io::Error, temporary: &Path) -> Error {
+    let _ = fs::remove_file(temporary);
+    if !matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+        return Error::Io { path: path.into(), source };
+    }
+    Error::Resource {
+        what: format!("{}: {source} ({bytes} bytes needed)", path.display()),
+        remedy: "free some space, or choose another disk with --run-dir; what was saved before is intact, so \
+                 `ebm resume` continues from there"
+            .into(),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// `dir/.name.PID-COUNT.tmp`: in the same folder, since a rename does not cross file systems.
+fn temporary_name(path: &Path) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    folder_of(path).join(format!(".{name}.{}-{count}.tmp", std::process::id()))
+}
+
+fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let middle = name.strip_prefix('.').and_then(|n| n.strip_suffix(".tmp"));
+    let numbers = middle.and_then(|n| n.rsplit_once('.')).and_then(|(_, n)| n.split_once('-'));
+    numbers.is_some_and(|(pid, count)| pid.parse::<u32>().is_ok() && count.parse::<u64>().is_ok())
+}
+
+#[cfg(test)]
+mod tests;
