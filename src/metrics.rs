@@ -26,6 +26,12 @@ impl Metrics {
         }
     }
 
+    /// Sets `name` and gives itself back, to be chained.
+    pub fn with(mut self, name: impl Into<String>, value: f64) -> Self {
+        self.set(name, value);
+        self
+    }
+
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.0.iter().find(|row| row.0 == name).map(|row| row.1)

@@ -21,12 +21,12 @@ pub struct CheckArgs {
 pub fn run(args: &CheckArgs, global: &Global) -> Result<()> {
     let experiment = Experiment::load(&args.config, &global.overrides())?;
     let mut trainer = Trainer::new(experiment)?;
-    let mut guard = Guard::new(&trainer.experiment().guard);
+    let mut guard = Guard::new(trainer.experiment().guard.clone());
     let started = Instant::now();
     let metrics = trainer.advance(&mut guard)?;
     let seconds = started.elapsed().as_secs_f64();
     let parameters = trainer.model().params().count();
-    let bytes: usize = trainer.state_bytes();
+    let bytes: usize = trainer.state_bytes()?;
     if global.json {
         let metrics: serde_json::Map<_, _> = metrics.iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
         return output::print_json(&json!({

@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::stored::{Stored, Weights, WeightsArg};
 use super::{Global, output};
-use crate::config::{Document, Section, decode};
+use crate::config::{Document, Schema, Section, SectionKind, decode};
 use crate::data::Split;
 use crate::probes::lsd::{self, Epoch, LsdConfig, Score};
+use crate::metrics::Metrics;
 use crate::run::{Progress, fs, signal};
 use crate::{Error, Result, rng::Key};
 
@@ -60,8 +61,8 @@ pub fn run(args: &EvalLsdArgs, global: &Global) -> Result<()> {
 
 /// The evaluation's keys, with the defaults of the probe `lsd`.
 fn eval_config(sets: &[String]) -> Result<LsdConfig> {
-    let document = Document::parse("--eval", "", sets)?;
-    let resolved = document.resolve(&[Section::plain("", crate::config::Schema::of::<LsdConfig>())])?;
+    let document = Document::from_str("--eval", "", sets)?;
+    let resolved = document.resolve(&[Section { key: "", kind: SectionKind::Plain(Schema::of::<LsdConfig>()) }])?;
     decode(&resolved.section(""))
 }
 
@@ -71,9 +72,10 @@ fn evaluate(ckpt: PathBuf, config: &LsdConfig, args: &EvalLsdArgs, global: &Glob
     let items = lsd::items(&data, args.split, config.items)?;
     // The same key for every checkpoint: same parts, same critic at the start, same probes.
     let key = Key::new(stored.experiment.top.seed).with("eval-lsd");
-    let progress = Progress::new(&ckpt.display().to_string(), config.epochs as u64, 0, global.quiet);
+    tracing::info!("critic for {}", ckpt.display());
+    let mut progress = Progress::new(config.epochs as u64, 0, global.quiet);
     let outcome = lsd::evaluate(config, stored.model.as_energy(), &items, key, |epoch| {
-        progress.at(epoch.epoch as u64);
+        progress.step(epoch.epoch as u64, &Metrics::new().with("lsd", epoch.validation));
         signal::stop_requested().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
     })?;
     progress.finish();

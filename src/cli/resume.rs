@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Global, output, usage};
-use crate::run::{Experiment, RunFolder, Trainer, signal};
 use crate::Result;
+use crate::run::{Experiment, RunFolder, Trainer, checkpoint, signal};
 
 /// Goes on with an interrupted run.
 #[derive(Args)]
@@ -23,15 +23,17 @@ pub fn run(args: &ResumeArgs, global: &Global) -> Result<()> {
     }
     signal::install()?;
     let folder = RunFolder::open(&args.dir)?;
-    let config = folder.path().join("config.toml");
+    let config = folder.config();
     let experiment = Experiment::load(&config, &global.overrides())?;
     let mut trainer = Trainer::new(experiment)?;
-    if let Some(checkpoint) = folder.latest(trainer.experiment())? {
-        trainer.restore(&checkpoint)?;
+    if checkpoint::steps(&folder.checkpoints())?.is_empty() {
+        tracing::warn!("{}: no checkpoint yet, starting at step 0", args.dir.display());
+    } else {
+        let (path, checkpoint) = checkpoint::latest_good(&folder.checkpoints(), &trainer.experiment().device)?;
+        trainer.restore(&path, &checkpoint)?;
     }
     if trainer.step() >= trainer.total() {
         return output::print(&format!("{}: already finished at step {}\n", args.dir.display(), trainer.step()));
     }
-    folder.go_on(trainer.step())?;
     super::train::drive(&mut trainer, &folder, global)
 }

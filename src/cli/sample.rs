@@ -9,6 +9,7 @@ use serde_json::json;
 use super::stored::{Stored, WeightsArg};
 use super::{Global, output, usage};
 use crate::probes::Picture;
+use crate::metrics::Metrics;
 use crate::run::{Progress, fs, signal};
 use crate::samplers::{Sampler, Trace};
 use crate::{Error, Result, rng::Key};
@@ -50,21 +51,18 @@ pub fn run(args: &SampleArgs, global: &Global) -> Result<()> {
         return Err(usage("--n 0 draws nothing", "--n 100 draws a grid of 10 x 10"));
     }
     let out = args.out.clone().unwrap_or_else(|| default_out(&args.ckpt));
-    for path in [Some(&out), args.save_npy.as_ref(), args.gif.as_ref()].into_iter().flatten() {
-        fs::check_writable(path)?;
-    }
     signal::install()?;
     let stored = Stored::load(&args.ckpt, &sets(args, global), args.weights.weights)?;
-    let data = stored.experiment.data_shape(stored.model.shape())?;
+    let data = stored.data_without_items()?;
     let sampler = stored.experiment.sampler()?;
     let picture = Picture::of(&data)?;
     let key = Key::new(stored.experiment.top.seed).with("sample");
     let mut frames = Vec::new();
     let (trace, every) = (&mut frames, frame_interval(args, &sampler));
     let start = sampler.start(key.with("start"), stored.model.as_energy(), &data, args.n)?;
-    let progress = Progress::new("sample", sampler.config.steps as u64, 0, global.quiet);
+    let mut progress = Progress::new(sampler.config.steps as u64, 0, global.quiet);
     let end = sampler.run(key.with("steps"), stored.model.as_energy(), &start, |step, chain| {
-        progress.at(step as u64 + 1);
+        progress.step(step as u64 + 1, &Metrics::new());
         if every.is_some_and(|every| step % every == 0) {
             trace.push(picture.draw(&chain.x)?);
         }
@@ -103,7 +101,7 @@ fn write(args: &SampleArgs, out: &Path, picture: &Picture, end: &Trace, mut fram
     fs::write_atomic(out, &png)?;
     if let Some(path) = &args.gif {
         frames.push(png);
-        fs::write_atomic(path, &crate::draw::gif(&frames, 80)?)?;
+        fs::write_atomic(path, &crate::draw::gif(&frames)?)?;
     }
     match &args.save_npy {
         Some(path) => fs::write_atomic(path, &npy(&end.chain.x)?),

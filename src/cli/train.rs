@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Global, output, runs_root};
-use crate::methods::Metrics;
-use crate::run::{Experiment, Progress, RunFolder, Status, Trainer, signal};
+use crate::metrics::Metrics;
+use crate::run::{Experiment, Manifest, Progress, RunFolder, Status, Trainer, default_dir, fs, signal};
 use crate::{Error, Result, config, methods};
 
 /// Trains the experiment of a configuration file.
@@ -28,32 +28,48 @@ pub fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     signal::install()?;
     let experiment = Experiment::load(&args.config, &global.overrides())?;
     let stem = args.config.file_stem().and_then(|s| s.to_str()).unwrap_or("run");
-    let dir = args.run_dir.clone().unwrap_or_else(|| RunFolder::default_dir(&runs_root(), stem, experiment.top.seed));
+    let dir = args.run_dir.clone().unwrap_or_else(|| default_dir(&runs_root(), stem, experiment.top.seed));
     let mut trainer = Trainer::new(experiment)?;
     let folder = match args.overwrite {
-        true => RunFolder::replace(&dir)?,
+        true => RunFolder::overwrite(&dir)?,
         false => RunFolder::create(&dir)?,
     };
-    folder.begin(&trainer)?;
+    fs::write_atomic(&folder.config(), trainer.experiment().resolved.to_toml().as_bytes())?;
     drive(&mut trainer, &folder, global)
 }
 
 /// Trains to the end and says how it went; the manifest learns it in any case.
 pub(super) fn drive(trainer: &mut Trainer, folder: &RunFolder, global: &Global) -> Result<()> {
-    if !global.quiet {
-        banner(trainer, folder.path());
-    }
-    let progress = Progress::new("train", trainer.total(), trainer.step(), global.quiet);
-    let result = trainer.run(folder, &progress);
+    banner(trainer, folder.dir());
+    let mut manifest = describe(trainer);
+    manifest.save(&folder.manifest())?;
+    let mut progress = Progress::new(trainer.total(), trainer.step(), global.quiet);
+    let result = trainer.run(folder, &mut progress);
     progress.finish();
-    folder.end(Status::of(&result), trainer.step(), result.as_ref().ok())?;
-    match result {
-        Ok(metrics) => report(&metrics, trainer, folder.path(), global),
-        Err(error @ (Error::Interrupted(_) | Error::Diverged { .. })) => {
-            tracing::warn!("go on with: ebm resume {}", folder.path().display());
-            Err(error)
-        }
-        Err(error) => Err(error),
+    manifest.last_step = trainer.step();
+    if let Ok(metrics) = &result {
+        manifest.last_metrics = metrics.clone();
+    }
+    manifest.end(Status::of(&result));
+    manifest.save(&folder.manifest())?;
+    if matches!(result, Err(Error::Interrupted(_))) {
+        tracing::warn!("go on with: ebm resume {}", folder.dir().display());
+    }
+    report(&result?, trainer, folder.dir(), global)
+}
+
+fn describe(trainer: &Trainer) -> Manifest {
+    let experiment = trainer.experiment();
+    let model = ("model".to_owned(), trainer.model().params().count());
+    Manifest {
+        method: experiment.resolved.spec("method").name().into(),
+        dataset: trainer.data().spec().name.clone(),
+        dataset_sha256: Some(trainer.data().sha256().into()),
+        seed: experiment.top.seed,
+        last_step: trainer.step(),
+        parameters: [model].into(),
+        device: crate::device::name(&experiment.device),
+        ..Manifest::begin()
     }
 }
 

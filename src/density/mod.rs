@@ -5,7 +5,7 @@ mod model;
 mod neural;
 
 pub use gaussian::Gaussian;
-pub use model::{BuildModel, Context, MODELS, Model, Moments, schemas};
+pub use model::{BuildModel, Context, MODELS, Model, schemas};
 pub use neural::Neural;
 
 use candle_core::Tensor;

@@ -7,17 +7,9 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{Energy, gaussian, neural};
 use crate::config::{Entry, Schema, Spec, find};
+use crate::data::Moments;
 use crate::nets::{Builder, Params};
 use crate::{Error, Result, rng::Key};
-
-/// Mean and standard deviation of the data, per dimension, where a base density starts.
-#[derive(Clone, Debug)]
-pub struct Moments {
-    /// `[..]`, the shape of one item.
-    pub mean: Tensor,
-    /// `[..]`, the shape of one item.
-    pub std: Tensor,
-}
 
 /// What a model is built for.
 #[derive(Clone, Debug)]

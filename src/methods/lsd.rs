@@ -2,10 +2,11 @@
 
 use candle_core::DType;
 
-use super::{BuildMethod, Critic, Method, Metrics, Noise, Setup, State, StepContext, put, take};
+use super::{BuildMethod, Critic, Method, Noise, Setup, State, StepContext, put, take};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::Model;
+use crate::metrics::Metrics;
 use crate::optim::{self, Optimiser};
 use crate::{Error, Result};
 

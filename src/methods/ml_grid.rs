@@ -2,10 +2,11 @@
 
 use candle_core::{D, DType};
 
-use super::{BuildMethod, Method, Metrics, Setup, State, StepContext, put, take};
+use super::{BuildMethod, Method, Setup, State, StepContext, put, take};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::Model;
+use crate::metrics::Metrics;
 use crate::math::Grid;
 use crate::optim::{self, Optimiser};
 use crate::{Error, Result};

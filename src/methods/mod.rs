@@ -2,11 +2,9 @@
 
 mod critic;
 mod lsd;
-mod metrics;
 mod ml_grid;
 
 pub use critic::{Critic, Noise, SteinSample};
-pub use metrics::Metrics;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +13,7 @@ use candle_core::Tensor;
 use crate::config::{Entry, Schema, Spec, find};
 use crate::data::{Batch, Data};
 use crate::density::Model;
+use crate::metrics::Metrics;
 use crate::{Error, Result, rng::Key};
 
 /// Everything a method must keep to go on as if never stopped: weights, moments, buffers, chains; by name.

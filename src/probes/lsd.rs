@@ -12,7 +12,8 @@ use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Split;
 use crate::density::Energy;
 use crate::math::stats;
-use crate::methods::{Critic, Metrics, Noise, State};
+use crate::methods::{Critic, Noise, State};
+use crate::metrics::Metrics;
 use crate::{Error, Result, rng::Key};
 
 crate::config! {

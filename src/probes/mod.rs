@@ -9,7 +9,7 @@ pub use samples::Picture;
 use crate::config::{Entry, Schema, Spec, decode, find};
 use crate::data::Data;
 use crate::density::Energy;
-use crate::methods::Metrics;
+use crate::metrics::Metrics;
 use crate::samplers::Sampler;
 use crate::{Error, Result, rng::Key};
 

@@ -7,7 +7,7 @@ use crate::config::{Entry, Schema, decode, rule};
 use crate::data::{Data, Split};
 use crate::density::Energy;
 use crate::math::{Grid, stats};
-use crate::methods::Metrics;
+use crate::metrics::Metrics;
 use crate::{Error, Result, draw};
 
 crate::config! {
@@ -99,7 +99,7 @@ impl Probe for Nll {
         metrics.set("grid_error", p.error);
         metrics.set("edge_mass", p.edge_mass);
         if let Some(truth) = subject.data.log_density(&test)? {
-            metrics.set("true_ll", stats::mean(&truth));
+            metrics.set("true_ll", truth.to_dtype(DType::F64)?.mean_all()?.to_scalar()?);
         }
         let pictures = match self.0.samples {
             0 => vec![],

@@ -5,7 +5,7 @@ use candle_core::{DType, Tensor};
 use super::{Finding, Probe, Subject};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::{Data, Split};
-use crate::methods::Metrics;
+use crate::metrics::Metrics;
 use crate::{Error, Result, draw};
 
 crate::config! {

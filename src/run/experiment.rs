@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::guard::GuardConfig;
-use crate::config::{Document, Resolved, Schema, Section, decode, rule};
+use crate::config::{Document, Resolved, Schema, Section, SectionKind, decode, rule};
 use crate::data::{self, Data};
 use crate::density::{self, Context, Model};
 use crate::methods::{self, Method, Setup};
@@ -82,18 +82,24 @@ impl TrainConfig {
 
 /// The sections of an experiment file.
 pub fn sections() -> Vec<Section> {
-    vec![
-        Section::plain("", Schema::of::<TopConfig>()),
-        Section::named("dataset", data::schemas, None),
-        Section::named("model", density::schemas, Some("neural")),
-        Section::named("method", methods::schemas, None),
-        Section::named("optim", optim::schemas, Some("adam")),
-        Section::named("sampler", samplers::schemas, Some("langevin")),
-        Section::plain("train", Schema::of::<TrainConfig>()),
-        Section::plain("guard", Schema::of::<GuardConfig>()),
-        Section::list("probe", probes::schemas),
+    use SectionKind::{List, Named, Plain};
+    [
+        ("", Plain(Schema::of::<TopConfig>())),
+        ("dataset", Named { rows: data::schemas, default: None }),
+        ("model", Named { rows: density::schemas, default: Some("neural") }),
+        ("method", Named { rows: methods::schemas, default: None }),
+        ("optim", Named { rows: optim::schemas, default: Some("adam") }),
+        ("sampler", Named { rows: samplers::schemas, default: Some("langevin") }),
+        ("train", Plain(Schema::of::<TrainConfig>())),
+        ("guard", Plain(Schema::of::<GuardConfig>())),
+        ("probe", List { rows: probes::schemas }),
     ]
+    .map(|(key, kind)| Section { key, kind })
+    .to_vec()
 }
+
+/// Training items that the base density's first moments are taken from.
+const MOMENT_ITEMS: usize = 10_000;
 
 /// A configuration, checked and completed, with what is known without opening data.
 pub struct Experiment {
@@ -123,7 +129,7 @@ impl Experiment {
     /// # Errors
     /// As [`Experiment::load`].
     pub fn parse(name: &str, text: &str, sets: &[String]) -> Result<Self> {
-        Self::of(&Document::parse(name, text, sets)?)
+        Self::of(&Document::from_str(name, text, sets)?)
     }
 
     fn of(document: &Document) -> Result<Self> {
@@ -133,7 +139,8 @@ impl Experiment {
         if (train.steps == 0) == (train.epochs == 0) {
             let what = if train.steps == 0 { "neither is set" } else { "both are set" };
             let message = format!("`train.steps` or `train.epochs` says how long to train, but {what}");
-            return Err(document.error_at("train", &message, "set one: --set train.steps=1000"));
+            let hint = "set one of them, such as --set train.steps=1000".to_owned();
+            return Err(document.error_at("train", message, Some(hint)));
         }
         let device = device::open(&top.device)?;
         Ok(Experiment { guard: decode(&resolved.section("guard"))?, resolved, top, train, device })
@@ -157,7 +164,7 @@ impl Experiment {
     /// # Errors
     /// A network that does not fit the data's shape.
     pub fn model(&self, data: &Data) -> Result<Model> {
-        let context = Context { shape: data.spec().shape.clone(), moments: Some(data.moments()?) };
+        let context = Context { shape: data.spec().shape.clone(), moments: Some(data.mean_std(MOMENT_ITEMS)?) };
         Model::new(&self.resolved.spec("model"), &context, self.key().with("model"), DType::F32, &self.device)
     }
 

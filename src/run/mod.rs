@@ -1,6 +1,25 @@
-//! A run and what is left of it: folder, checkpoints, metrics, signals.
+//! A run and what is left of it: experiment, folder, checkpoints, metrics, signals.
 
 pub mod checkpoint;
-pub mod folder;
+mod experiment;
+mod folder;
 pub mod fs;
+mod guard;
+mod journal;
+mod manifest;
 pub mod metrics;
+mod out;
+mod progress;
+pub mod signal;
+pub mod tensorboard;
+mod trainer;
+
+pub use checkpoint::Checkpoint;
+pub use experiment::{Experiment, TopConfig, TrainConfig, sections};
+pub use folder::{Paths, RunFolder, default_dir};
+pub use guard::{Guard, GuardConfig};
+pub use journal::Journal;
+pub use manifest::{Manifest, Status, list};
+pub use out::print_out;
+pub use progress::Progress;
+pub use trainer::{Trainer, with_average};

@@ -1,12 +1,11 @@
 //! The loop: step, watch, write down, look, save.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use candle_core::Tensor;
 
-use super::checkpoint::Checkpoint;
-use super::experiment::Experiment;
+use super::checkpoint::{self, Checkpoint, Keep};
+use super::experiment::{Experiment, TrainConfig};
 use super::folder::RunFolder;
 use super::guard::Guard;
 use super::journal::Journal;
@@ -14,7 +13,8 @@ use super::progress::Progress;
 use super::signal;
 use crate::data::{Batch, Data, Split};
 use crate::density::Model;
-use crate::methods::{Method, Metrics, State, StepContext, take};
+use crate::methods::{Method, State, StepContext, take};
+use crate::metrics::Metrics;
 use crate::optim::Ema;
 use crate::probes::{Scheduled, Subject};
 use crate::samplers::Sampler;
@@ -115,14 +115,13 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Interrupted`] after a signal, [`Error::Diverged`], and whatever stops the run from being saved.
-    pub fn run(&mut self, folder: &RunFolder, progress: &Progress) -> Result<Metrics> {
-        let mut guard = Guard::new(&self.experiment.guard);
+    pub fn run(&mut self, folder: &RunFolder, progress: &mut Progress) -> Result<Metrics> {
+        let mut guard = Guard::new(self.experiment.guard.clone());
         let mut journal = Journal::open(folder, self.step)?;
         let mut seen = Metrics::new();
-        let started = (Instant::now(), self.step);
         while self.step < self.total {
             if let Some(signal) = signal::stop_requested() {
-                self.save(folder)?;
+                self.save(folder, &journal)?;
                 return Err(Error::Interrupted(signal));
             }
             let mut metrics = self.advance(&mut guard)?;
@@ -132,12 +131,11 @@ impl Trainer {
             if log || !findings.is_empty() {
                 metrics.extend(findings);
                 journal.write(self.step, &metrics, &pictures)?;
-                journal.time(self.step, started.0.elapsed(), self.step - started.1)?;
                 seen.extend(metrics);
             }
             if self.checkpoint_due() {
-                self.check_weights()?;
-                self.save(folder)?;
+                self.check_weights(&guard)?;
+                self.save(folder, &journal)?;
             }
         }
         Ok(seen)
@@ -149,8 +147,9 @@ impl Trainer {
     }
 
     /// A checkpoint that cannot be used is not written: the previous one stays.
-    fn check_weights(&self) -> Result<()> {
-        super::guard::check_tensors(self.step, &self.method.state()?)
+    fn check_weights(&self, guard: &Guard) -> Result<()> {
+        let state = self.method.state()?;
+        guard.check_tensors(self.step, state.iter().map(|(name, tensor)| (name.as_str(), tensor)))
     }
 
     /// Every probe that is due at this step.
@@ -180,7 +179,8 @@ impl Trainer {
         }
     }
 
-    fn save(&self, folder: &RunFolder) -> Result<()> {
+    /// Everything that the rest of the run depends on.
+    fn checkpoint(&self) -> Result<Checkpoint> {
         let mut tensors = State::new();
         let mut put = |prefix: &str, part: BTreeMap<String, Tensor>| {
             tensors.extend(part.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)));
@@ -189,11 +189,16 @@ impl Trainer {
         if let Some(ema) = &self.ema {
             put("ema", ema.state()?);
         }
-        let config = self.experiment.resolved.to_toml();
         let shape = serde_json::to_string(&self.data.spec().shape).unwrap_or_default();
         let meta = BTreeMap::from([("shape".to_owned(), shape)]);
-        let train = &self.experiment.train;
-        folder.save(&Checkpoint { step: self.step, config, meta, tensors }, train.keep, train.keep_every)
+        Ok(Checkpoint { step: self.step, config: self.experiment.resolved.to_toml(), meta, tensors })
+    }
+
+    fn save(&self, folder: &RunFolder, journal: &Journal) -> Result<()> {
+        journal.sync()?;
+        let TrainConfig { keep, keep_every, .. } = self.experiment.train;
+        let keep = Keep { last: if keep == 0 { usize::MAX } else { keep }, every: keep_every, best: false };
+        checkpoint::save_in(&folder.checkpoints(), &self.checkpoint()?, &keep, None).map(|_| ())
     }
 }
 
