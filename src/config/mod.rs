@@ -3,10 +3,27 @@
 //! A [`Config`] struct declares its keys once, with their documentation, default and range
 //! ([`config!`](crate::config)); decoding, `ebm explain`, `ebm init` and the resolved `config.toml` all read that
 //! declaration. A section with a `name` selects a row of a registry ([`Entry`]) and is decoded by the row's [`Schema`].
+//!
+//! A [`Document`] is what the user wrote (a file, what it extends, `--set`), merged into a tree whose nodes remember
+//! where they come from. [`Document::resolve`] checks it against [`Section`]s and gives a [`Resolved`] configuration.
 
+mod diagnostics;
+mod document;
+mod dump;
+mod load;
+mod node;
 mod registry;
+mod resolve;
 pub mod rule;
 mod schema;
+mod set;
+mod source;
+mod suggest;
+mod wording;
 
+pub use diagnostics::{Place, Problem, Problems};
+pub use document::Document;
 pub use registry::{Entry, Schema, find};
+pub use resolve::{Resolved, Rows, Section, SectionKind};
 pub use schema::{Config, KeyDoc, Part, Spec, decode, verdict};
+pub use suggest::nearest;

@@ -81,14 +81,16 @@ fn merge(a: Decoded, b: Decoded) -> Decoded {
 }
 
 /// Decodes again and again without the key that was refused, so that all mistakes are found at once.
+///
+/// A default that breaks its own rule is how a key is made obligatory: it is refused where nothing is written.
 fn decode_one<C: Config>(mut table: toml::Table) -> Decoded {
-    let mut wrong = Vec::new();
+    let mut wrong: Vec<(String, String)> = Vec::new();
+    let mut removed = Vec::new();
     loop {
         match serde_path_to_error::deserialize::<_, C>(toml::Value::Table(table.clone())) {
             Ok(config) => {
-                wrong.extend(
-                    config.check().into_iter().filter(|(k, _)| table.contains_key(*k)).map(|(k, w)| (k.to_owned(), w)),
-                );
+                let complaints = config.check().into_iter().map(|(key, what)| (key.to_owned(), what));
+                wrong.extend(complaints.filter(|(key, _)| !removed.contains(key)));
                 return if wrong.is_empty() { Ok(to_table(&config)) } else { Err(wrong) };
             }
             Err(error) => {
@@ -98,6 +100,7 @@ fn decode_one<C: Config>(mut table: toml::Table) -> Decoded {
                 if table.remove(&key).is_none() {
                     return Err(wrong);
                 }
+                removed.push(key);
             }
         }
     }

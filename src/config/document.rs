@@ -1,0 +1,135 @@
+//! A configuration as it was written: all its sources merged into one tree with positions.
+
+use std::path::Path;
+
+use super::diagnostics::{Problem, Problems};
+use super::load::Loader;
+use super::node::{Node, Value};
+use super::resolve::{Resolved, Section, resolve};
+use super::set;
+use super::source::{Source, Span};
+use crate::{Error, Result};
+
+/// The merged tree of a file, what it extends, and the `--set` arguments.
+#[derive(Clone, Debug)]
+pub struct Document {
+    pub(super) name: String,
+    pub(super) sources: Vec<Source>,
+    pub(super) root: Node,
+    /// The source that the user named; what is missing altogether is missing from it.
+    pub(super) main: usize,
+}
+
+impl Document {
+    /// Reads a file, the files it extends (relative to itself, later ones win) and the `path=value` of every `--set`.
+    ///
+    /// # Errors
+    /// [`Error::Config`]: a file that cannot be read, TOML syntax, `--set` syntax; all of them at once.
+    pub fn load(path: &Path, sets: &[String]) -> Result<Document> {
+        let load = |loader: &mut Loader<'_>| loader.file(path);
+        Ok(Self::assemble(path.display().to_string(), sets, load)?)
+    }
+
+    /// The same for a text; `name` is what messages call it, and `extends` is relative to its folder.
+    ///
+    /// # Errors
+    /// As [`Document::load`].
+    #[allow(clippy::should_implement_trait)]
+    pub fn from_str(name: &str, text: &str, sets: &[String]) -> Result<Document> {
+        Ok(Self::parse(name, text, sets)?)
+    }
+
+    /// [`Document::from_str`] with the problems as data.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub fn parse(name: &str, text: &str, sets: &[String]) -> std::result::Result<Document, Problems> {
+        let load = |loader: &mut Loader<'_>| loader.text(name.to_owned(), text.to_owned());
+        Self::assemble(name.to_owned(), sets, load)
+    }
+
+    fn assemble(
+        name: String,
+        sets: &[String],
+        load: impl FnOnce(&mut Loader<'_>) -> Option<Node>,
+    ) -> std::result::Result<Document, Problems> {
+        let mut problems = Problems::new(&name);
+        let mut sources = Vec::new();
+        let loaded = load(&mut Loader::new(&mut sources, &mut problems));
+        let mut root = loaded.unwrap_or_else(|| Node::empty(Span::start_of(0)));
+        // A file that was not understood makes paths of `--set` fail that are right: its problems come alone.
+        if problems.is_empty() {
+            for argument in sets {
+                sources.push(Source { name: "--set".into(), text: argument.clone() });
+                let outcome = set::apply(&mut root, &sources, sources.len() - 1);
+                outcome.err().into_iter().flatten().for_each(|problem| problems.push(problem));
+            }
+        }
+        if problems.is_empty() { Ok(Document { name, sources, root, main: 0 }) } else { Err(problems) }
+    }
+
+    /// Checks everything against the declared sections and fills in every default.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with all problems, each at its position.
+    pub fn resolve(&self, sections: &[Section]) -> Result<Resolved> {
+        Ok(self.check(sections)?)
+    }
+
+    /// [`Document::resolve`] with the problems as data.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub fn check(&self, sections: &[Section]) -> std::result::Result<Resolved, Problems> {
+        resolve(self, sections)
+    }
+
+    /// An error that later code found in the value at `path`, such as `method.critic.hidden`, shown at its position.
+    pub fn error_at(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Error {
+        let mut problems = Problems::new(&self.name);
+        problems.push(Problem::at(&self.sources, self.nearest(path), message, hint));
+        problems.into()
+    }
+
+    /// Where the value at `path` comes from: `configs/x.toml:7`, `--set` or `default`.
+    pub fn origin(&self, path: &str) -> String {
+        let names = steps(path);
+        let found = follow(&self.root, &names);
+        match found
+            .last()
+            .filter(|_| found.len() == names.len())
+            .and_then(|n| Some((n, self.sources.get(n.at.source)?)))
+        {
+            None => "default".into(),
+            Some((_, source)) if source.name == "--set" => source.name.clone(),
+            Some((node, source)) => format!("{}:{}", source.name, source.line_of(source.clamp(node.at).start).0),
+        }
+    }
+
+    /// The position of the value at `path`, or of the table closest to it.
+    fn nearest(&self, path: &str) -> Span {
+        follow(&self.root, &steps(path)).last().map_or(Span::start_of(self.main), |node| node.at)
+    }
+}
+
+/// The names in a dotted path; one that cannot be read leads nowhere.
+fn steps(path: &str) -> Vec<String> {
+    set::path(path).map(|(steps, _)| steps.into_iter().map(|s| s.name).collect()).unwrap_or_default()
+}
+
+/// The nodes that a path leads through, as far as it exists.
+pub(super) fn follow<'a>(root: &'a Node, names: &[String]) -> Vec<&'a Node> {
+    let mut node = root;
+    let mut found = Vec::new();
+    for name in names {
+        let next = match &node.value {
+            Value::Table(fields) => fields.get(name),
+            Value::List(items) => name.parse::<usize>().ok().and_then(|i| items.get(i)),
+            Value::Plain(_) => None,
+        };
+        let Some(next) = next else { break };
+        found.push(next);
+        node = next;
+    }
+    found
+}

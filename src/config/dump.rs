@@ -1,0 +1,94 @@
+//! A resolved configuration as TOML: the same text for the same content, and itself runnable.
+
+use std::fmt::Write as _;
+
+use toml::{Table, Value};
+
+use super::Resolved;
+
+impl Resolved {
+    /// The complete configuration. Parsing and resolving it gives the same text again.
+    pub fn to_toml(&self) -> String {
+        let mut out = String::new();
+        body(&mut out, "", &self.0);
+        out
+    }
+}
+
+/// The plain keys of a table, `name` first, then its sub-tables under headers of their own.
+fn body(out: &mut String, path: &str, table: &Table) {
+    let plain = table.iter().filter(|(_, value)| !has_header(value));
+    let (names, others): (Vec<_>, Vec<_>) = plain.partition(|(key, _)| *key == "name");
+    for (key, value) in names.into_iter().chain(others) {
+        let _ = writeln!(out, "{} = {}", bare(key), inline(value));
+    }
+    for (key, value) in table.iter().filter(|(_, value)| has_header(value)) {
+        let path = if path.is_empty() { bare(key) } else { format!("{path}.{}", bare(key)) };
+        let (open, close, tables) = match value {
+            Value::Array(items) => ("[[", "]]", items.iter().filter_map(Value::as_table).collect()),
+            other => ("[", "]", other.as_table().into_iter().collect::<Vec<_>>()),
+        };
+        for table in tables {
+            let gap = if out.is_empty() { "" } else { "\n" };
+            let _ = writeln!(out, "{gap}{open}{path}{close}");
+            body(out, &path, table);
+        }
+    }
+}
+
+/// Whether a value is written below a `[header]` or `[[header]]`.
+fn has_header(value: &Value) -> bool {
+    value.is_table() || value.as_array().is_some_and(|a| !a.is_empty() && a.iter().all(Value::is_table))
+}
+
+/// A value on one line.
+pub(super) fn inline(value: &Value) -> String {
+    match value {
+        // Debug keeps the point of 1.0 and the exponent of 1e-300, and reads back to the same bits.
+        Value::Float(x) => format!("{x:?}"),
+        Value::String(text) => quote(text),
+        Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
+        Value::Table(table) => {
+            let pairs: Vec<String> = table.iter().map(|(k, v)| format!("{} = {}", bare(k), inline(v))).collect();
+            if pairs.is_empty() { "{}".into() } else { format!("{{ {} }}", pairs.join(", ")) }
+        }
+        plain => plain.to_string(),
+    }
+}
+
+/// A key, in quotes only if it needs them.
+fn bare(key: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !key.is_empty() && key.chars().all(plain) { key.to_owned() } else { quote(key) }
+}
+
+/// A basic string.
+fn quote(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control() => drop(write!(out, "\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_reads_back_to_the_same_content() {
+        let text = "z = 1.0\n'odd key' = \"tab\\t quote\\\" \\u007F \\u0000 é\"\ne = [1e-300, 1e300, -0.0, 3.0]\nn = []\n\
+                    [m]\nname = 'b'\na = 1\n[m.part]\nname = 'c'\n[[p]]\nx = [{a = 1}, {b = {c = 2}}]\n[[p]]\n[p.q]\ny = true\n";
+        let table: Table = toml::from_str(text).unwrap();
+        let dumped = Resolved(table.clone()).to_toml();
+        assert_eq!(toml::from_str::<Table>(&dumped).unwrap(), table, "{dumped}");
+        assert!(dumped.contains("z = 1.0\n") && dumped.contains("[m]\nname = \"b\"\na = 1\n\n[m.part]\n"), "{dumped}");
+    }
+}

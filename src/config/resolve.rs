@@ -1,0 +1,341 @@
+//! From a tree to complete tables: names are looked up, keys checked, defaults filled in.
+
+use super::diagnostics::{Problem, Problems};
+use super::document::{Document, follow};
+use super::node::{Fields, Node, Value};
+use super::source::Span;
+use super::{Part, Schema, Spec, set, suggest, wording};
+
+/// A function that lists the rows of a registry.
+pub type Rows = fn() -> Vec<(&'static str, Schema)>;
+
+/// A section that a configuration may have.
+#[derive(Clone, Copy)]
+pub struct Section {
+    /// Its key; empty for the keys above the first header.
+    pub key: &'static str,
+    /// What it holds.
+    pub kind: SectionKind,
+}
+
+/// What a section holds.
+#[derive(Clone, Copy)]
+pub enum SectionKind {
+    /// Keys that are always the same: `[train]`.
+    Plain(Schema),
+    /// The row of a registry that its `name` selects, with the keys of that row: `[method]`.
+    Named {
+        /// The rows.
+        rows: Rows,
+        /// The row when the section or its name is left out; none: it must be written.
+        default: Option<&'static str>,
+    },
+    /// Any number of them: `[[probe]]`.
+    List {
+        /// The rows.
+        rows: Rows,
+    },
+}
+
+/// A complete configuration: every section, every key, no `extends`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resolved(pub toml::Table);
+
+impl Resolved {
+    /// The table of a section; `""` for the keys above the first header. Empty if there is none.
+    pub fn section(&self, key: &str) -> toml::Table {
+        if key.is_empty() {
+            return self.0.iter().filter(|(_, v)| !is_section(v)).map(|(k, v)| (k.clone(), v.clone())).collect();
+        }
+        self.0.get(key).and_then(toml::Value::as_table).cloned().unwrap_or_default()
+    }
+
+    /// A section that selects a row.
+    pub fn spec(&self, key: &str) -> Spec {
+        Spec(self.section(key))
+    }
+
+    /// The entries of a list of sections, in the order written.
+    pub fn list(&self, key: &str) -> Vec<Spec> {
+        let items = self.0.get(key).and_then(toml::Value::as_array).into_iter().flatten();
+        items.filter_map(toml::Value::as_table).cloned().map(Spec).collect()
+    }
+}
+
+fn is_section(value: &toml::Value) -> bool {
+    value.is_table() || value.as_array().is_some_and(|a| a.iter().any(toml::Value::is_table))
+}
+
+/// Checks a document against sections.
+pub(super) fn resolve(document: &Document, sections: &[Section]) -> Result<Resolved, Problems> {
+    let mut resolver = Resolver { document, problems: Problems::new(&document.name) };
+    let table = resolver.root(sections);
+    if resolver.problems.is_empty() { Ok(Resolved(table)) } else { Err(resolver.problems) }
+}
+
+/// Where the resolver is.
+struct Scope<'a> {
+    /// As messages say it: `[method.critic]`; empty above the first header.
+    label: String,
+    /// The dotted path.
+    path: String,
+    /// What was written.
+    node: Option<&'a Node>,
+    /// Where to point for what was not written.
+    header: Span,
+}
+
+impl<'a> Scope<'a> {
+    fn part(&self, key: &str, node: Option<&'a Node>) -> Self {
+        let path = format!("{}.{key}", self.path);
+        Scope { label: format!("[{path}]"), path, node, header: node.map_or(self.header, |n| n.at) }
+    }
+
+    /// ` in [method.critic]`, or nothing at the top.
+    fn inside(&self) -> String {
+        if self.label.is_empty() { String::new() } else { format!(" in {}", self.label) }
+    }
+}
+
+struct Resolver<'a> {
+    document: &'a Document,
+    problems: Problems,
+}
+
+impl<'a> Resolver<'a> {
+    fn refuse(&mut self, at: Span, message: String, hint: Option<String>) {
+        self.problems.push(Problem::at(&self.document.sources, at, message, hint));
+    }
+
+    fn root(&mut self, sections: &[Section]) -> toml::Table {
+        let mut table = toml::Table::new();
+        let Some(root) = self.document.root.fields() else { return table };
+        self.unknown_sections(root, sections);
+        for section in sections {
+            if let SectionKind::Plain(schema) = section.kind
+                && section.key.is_empty()
+            {
+                let (label, path) = (String::new(), String::new());
+                let scope = Scope { label, path, node: None, header: Span::start_of(self.document.main) };
+                let keys = keys_of(&schema);
+                let own: Vec<_> = root.iter().filter(|(k, _)| keys.contains(k)).collect();
+                table.extend(self.body(&schema, &own, &scope, false));
+            } else if let Some(value) = self.section(section, root.get(section.key)) {
+                table.insert(section.key.into(), value);
+            }
+        }
+        table
+    }
+
+    /// Keys and sections at the top that nothing declares.
+    fn unknown_sections(&mut self, root: &Fields, sections: &[Section]) {
+        let keys: Vec<&str> = sections.iter().map(|s| s.key).filter(|key| !key.is_empty()).collect();
+        let scalars: Vec<String> = sections.iter().filter(|s| s.key.is_empty()).flat_map(top_keys).collect();
+        for (key, node) in root.iter().filter(|(k, _)| !keys.contains(&k.as_str()) && !scalars.contains(k)) {
+            let all: Vec<&str> = keys.iter().copied().chain(scalars.iter().map(String::as_str)).collect();
+            if node.fields().is_some() {
+                let hint = suggest::hint(key, "the sections are", &keys);
+                self.refuse(node.key, format!("unknown section [{key}]"), hint);
+            } else {
+                let hint = suggest::nearest(key, &all).map(|word| format!("did you mean `{word}`?"));
+                let hint =
+                    hint.or_else(|| home_of(key, sections)).or_else(|| suggest::hint(key, "the keys here are", &all));
+                self.refuse(node.key, format!("unknown key `{key}` above the first section"), hint);
+            }
+        }
+    }
+
+    fn section(&mut self, section: &Section, node: Option<&'a Node>) -> Option<toml::Value> {
+        let key = section.key;
+        let header = node.map_or(Span::start_of(self.document.main), |n| n.at);
+        let scope = Scope { label: format!("[{key}]"), path: key.to_owned(), node, header };
+        match section.kind {
+            SectionKind::Plain(schema) => {
+                let fields: Vec<_> = self.fields(&scope)?.into_iter().flatten().collect();
+                Some(toml::Value::Table(self.body(&schema, &fields, &scope, false)))
+            }
+            SectionKind::Named { rows, default } => self.named(&rows(), default, &scope).map(toml::Value::Table),
+            SectionKind::List { rows } => self.list(&rows(), key, node).map(toml::Value::Array),
+        }
+    }
+
+    fn list(
+        &mut self,
+        rows: &[(&'static str, Schema)],
+        key: &str,
+        node: Option<&'a Node>,
+    ) -> Option<toml::value::Array> {
+        let items: &[Node] = match node.map(|n| (&n.value, n)) {
+            None => &[],
+            Some((Value::List(items), _)) => items,
+            Some((_, node)) => {
+                self.refuse(node.key, format!("`{key}` must be a list"), Some(format!("write `[[{key}]]`")));
+                return None;
+            }
+        };
+        let scope = |item: &'a Node| Scope {
+            label: format!("[[{key}]]"),
+            path: key.to_owned(),
+            node: Some(item),
+            header: item.at,
+        };
+        Some(items.iter().filter_map(|item| self.named(rows, None, &scope(item)).map(toml::Value::Table)).collect())
+    }
+
+    /// The content of a section: nothing if it is not written, refused if it is no table.
+    fn fields(&mut self, scope: &Scope<'a>) -> Option<Option<&'a Fields>> {
+        match scope.node {
+            None => Some(None),
+            Some(node) if node.fields().is_some() => Some(node.fields()),
+            Some(node) => {
+                let message = format!("{} must be a table, got {}", scope.label, self.written(node));
+                self.refuse(node.at, message, Some(format!("write `{}`, and its keys below", scope.label)));
+                None
+            }
+        }
+    }
+
+    /// A section whose `name` selects a row.
+    fn named(
+        &mut self,
+        rows: &[(&'static str, Schema)],
+        default: Option<&str>,
+        scope: &Scope<'a>,
+    ) -> Option<toml::Table> {
+        let fields = self.fields(scope)?;
+        let (name, schema) = self.row(rows, default, fields.and_then(|f| f.get("name")), scope)?;
+        let own: Vec<_> = fields.into_iter().flatten().filter(|(key, _)| *key != "name").collect();
+        let mut table = self.body(&schema, &own, scope, true);
+        table.insert("name".into(), name.into());
+        Some(table)
+    }
+
+    fn row(
+        &mut self,
+        rows: &[(&'static str, Schema)],
+        default: Option<&str>,
+        name: Option<&Node>,
+        scope: &Scope<'a>,
+    ) -> Option<(&'static str, Schema)> {
+        let names: Vec<&str> = rows.iter().map(|row| row.0).collect();
+        let label = &scope.label;
+        let wanted = match (name, default) {
+            (Some(node), _) => match node.as_str() {
+                Some(name) => name,
+                None => {
+                    let message = format!("`name` in {label} must be a string, got {}", self.written(node));
+                    self.refuse(node.at, message, Some(format!("one of {}", suggest::quoted(&names))));
+                    return None;
+                }
+            },
+            (None, Some(default)) => default,
+            (None, None) => {
+                let missing = if scope.node.is_some() { "needs a `name`" } else { "is missing" };
+                let hint = format!("write `{label}` with `name` = one of {}", suggest::quoted(&names));
+                self.refuse(scope.header, format!("{label} {missing}"), Some(hint));
+                return None;
+            }
+        };
+        let found = rows.iter().find(|row| row.0 == wanted).copied();
+        if found.is_none() {
+            let hint = suggest::hint(wanted, "the names here are", &names);
+            self.refuse(name.map_or(scope.header, |n| n.at), format!("unknown name `{wanted}` in {label}"), hint);
+        }
+        found
+    }
+
+    /// The keys and parts of one schema, checked and completed. `lenient`: outdated keys may be unknown.
+    fn body(
+        &mut self,
+        schema: &Schema,
+        fields: &[(&'a String, &'a Node)],
+        scope: &Scope<'a>,
+        lenient: bool,
+    ) -> toml::Table {
+        let parts = (schema.parts)();
+        let is_part = |key: &str| parts.iter().any(|part| part.key == key);
+        let known = keys_of(schema);
+        let mut plain = toml::Table::new();
+        for (key, node) in fields.iter().filter(|(key, _)| !is_part(key)) {
+            if known.contains(key) {
+                self.plain(key, node, scope, &mut plain);
+            } else if !(lenient && node.outdated) {
+                let keys: Vec<&str> = known.iter().map(String::as_str).collect();
+                let hint = suggest::hint(key, "the keys here are", &keys);
+                self.refuse(node.key, format!("unknown key `{key}`{}", scope.inside()), hint);
+            }
+        }
+        let mut table = (schema.decode)(plain).unwrap_or_else(|wrong| {
+            wrong.iter().for_each(|(path, what)| self.wrong(fields, scope, path, what));
+            toml::Table::new()
+        });
+        for part in &parts {
+            let node = fields.iter().find(|(key, _)| *key == part.key).map(|(_, node)| *node);
+            self.part(part, &scope.part(part.key, node), &mut table);
+        }
+        table
+    }
+
+    fn part(&mut self, part: &Part, scope: &Scope<'a>, table: &mut toml::Table) {
+        if let Some(resolved) = self.named(&(part.rows)(), Some(part.default), scope) {
+            table.insert(part.key.into(), toml::Value::Table(resolved));
+        }
+    }
+
+    /// Takes over a plain value, unless it holds a number that is not finite.
+    fn plain(&mut self, key: &str, node: &Node, scope: &Scope<'a>, into: &mut toml::Table) {
+        let mut infinite = Vec::new();
+        let value = node.to_toml(&mut |n| infinite.push((n.at, self.written(n))));
+        if infinite.is_empty() {
+            into.insert(key.to_owned(), value);
+        }
+        for (at, written) in infinite {
+            self.refuse(at, format!("`{key}`{} must be a finite number, got {written}", scope.inside()), None);
+        }
+    }
+
+    /// Places what decoding refused at the value, or at the header if it is a default.
+    fn wrong(&mut self, fields: &[(&'a String, &'a Node)], scope: &Scope<'a>, path: &str, what: &str) {
+        let names: Vec<String> =
+            set::path(path).map(|(s, _)| s.into_iter().map(|s| s.name).collect()).unwrap_or_default();
+        let first = names.first().and_then(|name| fields.iter().find(|(key, _)| *key == name)).map(|(_, node)| *node);
+        let below = first.map(|node| follow(node, names.get(1..).unwrap_or_default())).unwrap_or_default();
+        let node = below.last().copied().or(first);
+        let written = node.map(|n| self.written(n));
+        let (sentence, hint) = wording::sentence(what, written.as_deref());
+        self.refuse(node.map_or(scope.header, |n| n.at), format!("`{path}`{} {sentence}", scope.inside()), hint);
+    }
+
+    /// A value as the user wrote it, shortened.
+    fn written(&self, node: &Node) -> String {
+        match &node.value {
+            Value::List(_) => "a list".into(),
+            Value::Table(_) => "a table".into(),
+            Value::Plain(value) => {
+                let text = self.document.sources.get(node.at.source).map_or("", |s| s.slice(node.at));
+                let text = value.as_str().map_or_else(|| format!("`{text}`"), |s| format!("the string {s:?}"));
+                if text.chars().count() <= 60 { text } else { text.chars().take(60).chain(['…']).collect() }
+            }
+        }
+    }
+}
+
+/// The plain keys and the parts of a schema.
+fn keys_of(schema: &Schema) -> Vec<String> {
+    let parts = (schema.parts)();
+    let parts = parts.iter().map(|part| part.key.to_owned());
+    (schema.keys)().into_iter().map(|doc| doc.name).chain(parts).collect()
+}
+
+fn top_keys(section: &Section) -> Vec<String> {
+    match &section.kind {
+        SectionKind::Plain(schema) => keys_of(schema),
+        _ => Vec::new(),
+    }
+}
+
+/// The plain sections that have a key that stands at the wrong place.
+fn home_of(key: &str, sections: &[Section]) -> Option<String> {
+    let has = |s: &&Section| !s.key.is_empty() && top_keys(s).iter().any(|k| k == key);
+    sections.iter().find(has).map(|s| format!("`{key}` belongs below `[{}]`", s.key))
+}
