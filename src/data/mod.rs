@@ -1,1 +1,54 @@
-//! (to come)
+//! Data sets: where the numbers come from, how they are split, and what the model sees of them.
+//!
+//! A data set is one row of [`DATASETS`]. It gives raw items: stored images ([`Images`]) or a generator of points
+//! ([`Generator`]). [`Data`] splits, shuffles, dequantises and transforms them. Every batch is a function of
+//! (configuration, seed, split, index), so a resumed run sees what an uninterrupted one sees.
+
+mod digits;
+mod gaussian;
+mod idx;
+mod image2d;
+mod loader;
+pub mod locate;
+pub mod manifest;
+mod mixture;
+mod mnist;
+mod order;
+mod rows;
+mod source;
+mod split;
+mod toy2d;
+mod transform;
+
+pub use loader::{Batch, Data, Moments, Spec};
+pub use source::{Bounds, BuildSource, Generator, Images, Pixels, Points, Source};
+pub use split::Split;
+pub use transform::Transform;
+
+use crate::config::{Entry, Schema};
+
+/// Every data set. A new one is one file and one row.
+pub const DATASETS: &[Entry<BuildSource>] = &[
+    toy2d::EIGHT_GAUSSIANS,
+    toy2d::TWENTY_FIVE_GAUSSIANS,
+    toy2d::TWO_SPIRALS,
+    toy2d::MOONS,
+    toy2d::RINGS,
+    toy2d::CIRCLES,
+    toy2d::CHECKERBOARD,
+    toy2d::PINWHEEL,
+    toy2d::SWISS_ROLL,
+    toy2d::COS,
+    image2d::IMAGE2D,
+    gaussian::GAUSSIAN,
+    digits::DIGITS,
+    mnist::MNIST,
+    mnist::FASHION_MNIST,
+    mnist::EMNIST_LETTERS,
+    mnist::USPS,
+];
+
+/// The rows of [`DATASETS`] for the configuration's `[dataset]` section.
+pub fn schemas() -> Vec<(&'static str, Schema)> {
+    DATASETS.iter().map(|row| (row.name, row.schema)).collect()
+}

@@ -1,0 +1,61 @@
+//! The 8×8 digits that ship with the program, so that it can train on real images without a download.
+
+use std::path::PathBuf;
+
+use super::{
+    BuildSource, Images, Pixels, Source, idx,
+    locate::{self, Content},
+    manifest,
+    mnist::form,
+};
+use crate::{
+    Result,
+    config::{Entry, Schema, decode, rule},
+};
+
+crate::config! {
+    /// Keys of `digits`.
+    pub struct Digits {
+        /// Items held out for testing, as the set has no test file: a share below 1, a count from 1 on.
+        test: f64 = 0.2, rule::non_negative;
+        /// The folder that holds the files; empty: `$EBM_DATA/digits`, then `datasets/digits`, then the copy in the program.
+        path: String = String::new();
+    }
+}
+
+/// `digits`.
+pub(super) const DIGITS: Entry<BuildSource> = Entry {
+    name: "digits",
+    about: "handwritten digits, 1,797 of 8×8, 17 grey levels; shipped",
+    cite: "Alpaydin & Kaynak 1998, UCI ML Repository (CC BY 4.0)",
+    schema: Schema::joined::<Digits, Pixels>(),
+    build: |table| {
+        let set = manifest::find("digits")?;
+        let path = decode::<Digits>(table)?.path;
+        let folders = locate::folders(&set, &path);
+        let here = set.files.iter().any(|file| locate::find(&folders, file).is_some());
+        let shipped = path.is_empty() && !here;
+        let images = if shipped { built_in(&set)? } else { idx::load(&set, &folders, form("digits"))? };
+        Ok(Source::Images(images))
+    },
+};
+
+const BUILT_IN: [&[u8]; 2] = [
+    include_bytes!("../../datasets/digits/digits-images-idx3-ubyte.gz"),
+    include_bytes!("../../datasets/digits/digits-labels-idx1-ubyte.gz"),
+];
+
+/// The compiled-in copy, through the same checks as files.
+fn built_in(set: &manifest::Known) -> Result<Images> {
+    let contents: Result<Vec<Content>> = set
+        .files
+        .iter()
+        .zip(BUILT_IN)
+        .map(|(file, raw)| {
+            let path = PathBuf::from(format!("(built in) {}", file.name));
+            let bytes = locate::gunzip(&path, raw)?;
+            Ok(Content { sha256: locate::hex(&bytes), path, bytes })
+        })
+        .collect();
+    idx::assemble(set, contents?, form("digits"))
+}

@@ -1,0 +1,327 @@
+//! [`Data`]: what training and probes hold. Batches, evaluation sets, and the way between pixels and model space.
+
+use candle_core::{DType, Device, Tensor};
+use serde::Serialize;
+
+use super::{
+    Bounds, DATASETS, Pixels, Points, Source, Split, Transform,
+    rows::{Drawn, Rows, Table},
+    split::{self, Division},
+    transform::PixelMap,
+};
+use crate::{
+    Error, Result,
+    config::{self, decode},
+    rng::Key,
+};
+
+/// What a model must know about a data set to be built for it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Spec {
+    /// The registry row.
+    pub name: String,
+    /// One item as the model sees it: `[2]`, `[1, 28, 28]`, or `[784]` when flattened.
+    pub shape: Vec<usize>,
+    /// Channels, height, width if items are pictures, flattened or not.
+    pub image: Option<[usize; 3]>,
+    /// Labels are integers in 0..classes.
+    pub classes: Option<usize>,
+    /// Items for training, validation and test; `None` if any of them is drawn without end.
+    pub sizes: Option<[usize; 3]>,
+}
+
+impl Spec {
+    /// Numbers in one item.
+    pub fn dim(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Some items and, where the set has them, their labels.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// `[B, ..]`, f32, in model space.
+    pub x: Tensor,
+    /// `[B]`, u32.
+    pub y: Option<Tensor>,
+}
+
+/// Mean and standard deviation (n - 1 in the denominator) of training items in model space.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    /// Of each coordinate, of an item's shape, f32.
+    pub mean: Tensor,
+    /// Of each coordinate, of an item's shape, f32; 0 for coordinates that never change.
+    pub std: Tensor,
+    /// Of all numbers together.
+    pub overall_mean: f64,
+    /// Of all numbers together.
+    pub overall_std: f64,
+}
+
+/// A data set, opened, verified and split.
+///
+/// Batches are functions of (seed, split, index): nothing is stored between calls that changes a result.
+pub struct Data {
+    spec: Spec,
+    items: Rows,
+    map: Option<PixelMap>,
+    dequantise: bool,
+    noise: f64,
+    key: Key,
+    device: Device,
+    sha256: String,
+}
+
+impl Data {
+    /// Opens the data set that a resolved `[dataset]` section names. Files are read and verified here, so that nothing
+    /// is found wrong with them after training has begun. `seed` is the run's.
+    ///
+    /// # Errors
+    /// A missing, truncated, corrupt or mislabelled file ([`Error::Data`]); keys that contradict each other.
+    pub fn open(spec: &config::Spec, seed: u64, device: &Device) -> Result<Data> {
+        let row = config::find(DATASETS, spec.name()).ok_or_else(|| {
+            Error::Config(format!("error: unknown data set `{}`\n\nhint: `ebm data list` names them all", spec.name()))
+        })?;
+        let source = (row.build)(&spec.0)?;
+        let key = Key::new(seed).with("data");
+        match source {
+            Source::Images(images) => Data::of_images(spec, images, key, device),
+            Source::Points(generator) => Data::of_points(spec, generator, key, device),
+        }
+    }
+
+    fn of_images(spec: &config::Spec, images: super::Images, key: Key, device: &Device) -> Result<Data> {
+        let keys: Pixels = decode(&spec.0)?;
+        let map = pixel_map(&keys, images.levels)?;
+        // Only sets without a test file of their own have the key.
+        let test = spec.0.get("test").and_then(number).unwrap_or(0.0);
+        let how = Division { validation: keys.validation, test, seed: keys.split_seed, limit: keys.limit };
+        let rows = split::divide(&images, how)?;
+        let spec = Spec {
+            name: spec.name().into(),
+            shape: if keys.flatten { vec![images.dim()] } else { images.shape.to_vec() },
+            image: Some(images.shape),
+            classes: Some(images.classes),
+            sizes: Some(rows.each_ref().map(Vec::len)),
+        };
+        let sha256 = images.sha256.clone();
+        let items = Rows::of_images(images, rows);
+        let (dequantise, noise, device) = (keys.dequantise, keys.noise, device.clone());
+        Ok(Data { spec, items, map: Some(map), dequantise, noise, key, device, sha256 })
+    }
+
+    fn of_points(spec: &config::Spec, generator: Box<dyn super::Generator>, key: Key, device: &Device) -> Result<Data> {
+        let keys: Points = decode(&spec.0)?;
+        let sha256 = super::source::describe(&spec.0);
+        let shape = vec![generator.dim()];
+        let items = Rows::of_points(generator, keys.limit, key);
+        let spec = Spec { name: spec.name().into(), shape, image: None, classes: None, sizes: None };
+        Ok(Data { spec, items, map: None, dequantise: false, noise: keys.noise, key, device: device.clone(), sha256 })
+    }
+
+    /// What a model must know about the data.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// How many items a split has; `None` if they are drawn without end.
+    pub fn len(&self, split: Split) -> Option<usize> {
+        self.items.len(split)
+    }
+
+    /// How many training batches of this size an epoch has, the incomplete last one dropped; `None` without epochs.
+    pub fn batches_per_epoch(&self, size: usize) -> Option<u64> {
+        self.len(Split::Train).map(|n| (n / size.max(1)) as u64)
+    }
+
+    /// Where the data come from: the hash of the files' content, or of the generator's configuration.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Batch number `index` of the endless sequence of epochs, each in its own random order, incomplete last batches
+    /// dropped; of a generated set, fresh draws. Noise is fresh for every batch.
+    ///
+    /// # Errors
+    /// A batch larger than the split.
+    pub fn batch(&self, split: Split, index: u64, size: usize) -> Result<Batch> {
+        let key = self.key.with(split.name()).at(index);
+        let Some(n) = self.len(split) else { return self.fresh(key, size) };
+        let per_epoch = n.checked_div(size).unwrap_or(0) as u64;
+        if per_epoch == 0 {
+            return Err(Error::Config(format!(
+                "error: a batch of {size} does not fit the {n} {split} items of {}\n\nhint: set a batch size between \
+                 1 and {n}",
+                self.spec.name
+            )));
+        }
+        let order = self.items.order(self.key, split, index / per_epoch, n);
+        let from = (index % per_epoch) as usize * size;
+        self.finish(self.items.rows(split, order.iter().skip(from).take(size).map(|&r| r as usize)), key)
+    }
+
+    /// The first `max` items of a split in an order that never changes, or `max` draws of a generated set, apart from
+    /// those of every batch. Repeated calls give the same numbers, noise included.
+    ///
+    /// # Errors
+    /// A tensor that cannot be made on the device.
+    pub fn all(&self, split: Split, max: usize) -> Result<Batch> {
+        let key = self.key.with(split.name()).with("all");
+        match self.len(split) {
+            Some(n) => self.finish(self.items.rows(split, 0..n.min(max)), key),
+            None => self.fresh(key, max),
+        }
+    }
+
+    fn fresh(&self, key: Key, n: usize) -> Result<Batch> {
+        self.finish(self.items.fresh(key.with("draw"), n), key)
+    }
+
+    /// Raw rows to model space.
+    fn finish(&self, rows: Drawn, key: Key) -> Result<Batch> {
+        let values = match (rows.values, &self.map) {
+            (Table::Points(values), _) => values,
+            (Table::Pixels(pixels), Some(map)) => self.to_model(&pixels, map, key),
+            (Table::Pixels(pixels), None) => pixels.into_iter().map(f32::from).collect(),
+        };
+        let count = values.len().checked_div(self.spec.dim()).unwrap_or(0);
+        let mut x = Tensor::from_vec(values, self.shaped(count), &self.device)?;
+        if self.noise > 0.0 {
+            x = (&x + (key.with("noise").normal(x.dims(), DType::F32, &self.device)? * self.noise)?)?;
+        }
+        let y = rows.labels.map(|labels| Tensor::from_vec(labels, count, &self.device)).transpose()?;
+        Ok(Batch { x, y })
+    }
+
+    fn to_model(&self, pixels: &[u8], map: &PixelMap, key: Key) -> Vec<f32> {
+        let mut rng = key.with("dequantise").rng();
+        let mut shift = || if self.dequantise { open_uniform(&mut rng) } else { 0.0 };
+        pixels.iter().map(|&v| map.from_unit((f64::from(v) + shift()) / map.scale) as f32).collect()
+    }
+
+    fn shaped(&self, count: usize) -> Vec<usize> {
+        [&[count], self.spec.shape.as_slice()].concat()
+    }
+
+    /// Samples uniform over pixels in [0, 1] mapped to model space, as LSD starts its sampler (logit of a uniform);
+    /// for points, uniform on the box that holds the data. Shape `[n, ..]`, f32.
+    ///
+    /// # Errors
+    /// A tensor that cannot be made on the device.
+    pub fn uniform_init(&self, key: Key, n: usize) -> Result<Tensor> {
+        let mut rng = key.rng();
+        let bounds = self.items.bounds();
+        let total = n * self.spec.dim();
+        let values: Vec<f32> = match (&self.map, bounds) {
+            (Some(map), _) => (0..total).map(|_| map.from_unit(open_uniform(&mut rng)) as f32).collect(),
+            (None, bounds) => {
+                let sides = bounds.iter().cycle().take(total);
+                sides.map(|[low, high]| (low + (high - low) * open_uniform(&mut rng)) as f32).collect()
+            }
+        };
+        Ok(Tensor::from_vec(values, self.shaped(n), &self.device)?)
+    }
+
+    /// Pixels in [0, 1] for pictures, `[B, C, H, W]`; points are returned as they are.
+    ///
+    /// # Errors
+    /// `x` is not in this data set's model space.
+    pub fn to_unit(&self, x: &Tensor) -> Result<Tensor> {
+        match (&self.map, self.spec.image) {
+            (Some(map), Some([c, h, w])) => Ok(map.to_unit(x)?.reshape((x.dim(0)?, c, h, w))?),
+            _ => Ok(x.clone()),
+        }
+    }
+
+    /// log |det| of the map from raw pixels in [0, L) to model space, at x in model space; 0 for points.
+    ///
+    /// log p(raw) = log p(model space) + log_det. Shapes: `[B, ..]` -> `[B]`, f64, nats.
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn log_det(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.map {
+            Some(map) => map.log_det(x),
+            None => Ok(Tensor::zeros(x.dim(0)?, DType::F64, x.device())?),
+        }
+    }
+
+    /// Bits per dimension of the raw data: -(log p(x) + log_det(x)) / (D log 2).
+    ///
+    /// With uniform dequantisation this is an upper bound on the bits that code the integers. A model that is uniform
+    /// over the pixels has log2(levels), 8 for bytes.
+    ///
+    /// # Shapes
+    /// log p `[B]` in nats, in model space; x `[B, ..]`; result `[B]`, f64.
+    ///
+    /// # Errors
+    /// The images are not dequantised: a density at discrete points has no bound.
+    pub fn bits_per_dim(&self, log_prob: &Tensor, x: &Tensor) -> Result<Tensor> {
+        if self.map.is_some() && !self.dequantise {
+            return Err(Error::Config(
+                "error: bits/dim of images that are not dequantised mean nothing\n\nhint: set `dataset.dequantise = true`"
+                    .into(),
+            ));
+        }
+        let nats = (log_prob.to_dtype(DType::F64)? + self.log_det(x)?)?;
+        Ok((nats * (-1.0 / (self.spec.dim() as f64 * 2f64.ln())))?)
+    }
+
+    /// The box of each coordinate that holds the data; `None` unless items are points in the plane.
+    pub fn bounds_2d(&self) -> Option<[[f64; 2]; 2]> {
+        let bounds: Bounds = self.items.bounds();
+        bounds.try_into().ok()
+    }
+
+    /// The true log p(x) in nats, `[B, D]` -> `[B]` f64, where it is known and no `noise` blurs it.
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn log_density(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        let Some(generator) = self.items.generator().filter(|_| self.noise == 0.0) else { return Ok(None) };
+        let rows = x.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+        let logs: Option<Vec<f64>> = rows.iter().map(|row| generator.log_density(row)).collect();
+        logs.map(|logs| Ok(Tensor::from_vec(logs, rows.len(), x.device())?)).transpose()
+    }
+
+    /// Mean and standard deviation of the first `n` training items in model space, summed in f64.
+    ///
+    /// # Errors
+    /// Fewer than two items.
+    pub fn mean_std(&self, n: usize) -> Result<Moments> {
+        let x = self.all(Split::Train, n)?.x.flatten_from(1)?.to_dtype(DType::F64)?;
+        let count = x.dim(0)?;
+        if count < 2 {
+            return Err(Error::Config(format!("error: a standard deviation needs two items, not {count}")));
+        }
+        let mean = x.mean(0)?;
+        let std = (x.broadcast_sub(&mean)?.sqr()?.sum(0)? / (count - 1) as f64)?.sqrt()?;
+        let overall_mean = x.mean_all()?.to_scalar::<f64>()?;
+        let spread = (&x - overall_mean)?.sqr()?.sum_all()?.to_scalar::<f64>()?;
+        let overall_std = (spread / (x.elem_count() - 1) as f64).sqrt();
+        let shaped = |t: Tensor| -> Result<Tensor> { Ok(t.to_dtype(DType::F32)?.reshape(self.spec.shape.as_slice())?) };
+        Ok(Moments { mean: shaped(mean)?, std: shaped(std)?, overall_mean, overall_std })
+    }
+}
+
+fn pixel_map(keys: &Pixels, levels: u32) -> Result<PixelMap> {
+    if keys.transform == Transform::Logit && !keys.dequantise && keys.logit_alpha == 0.0 {
+        return Err(Error::Config(
+            "error: the logit of black and white pixels is infinite\n\nhint: set `dataset.dequantise = true`, or \
+             `dataset.logit_alpha` above 0"
+                .into(),
+        ));
+    }
+    let top = if keys.dequantise { levels } else { levels - 1 };
+    Ok(PixelMap { transform: keys.transform, alpha: keys.logit_alpha, scale: f64::from(top) })
+}
+
+/// Uniform on (0, 1), both ends left out so that a logit stays finite.
+fn open_uniform(rng: &mut impl rand::Rng) -> f64 {
+    (f64::from(rng.random::<u32>()) + 0.5) / 4_294_967_296.0
+}
+
+fn number(value: &toml::Value) -> Option<f64> {
+    value.as_float().or_else(|| value.as_integer().map(|i| i as f64))
+}

@@ -1,0 +1,104 @@
+//! The raw rows of a data set: a table in memory, a generator, or a pool drawn from one.
+
+use std::sync::Arc;
+
+use super::{Bounds, Generator, Images, Split, order::Epochs};
+use crate::rng::Key;
+
+/// Raw values of some rows.
+pub(super) enum Table {
+    Pixels(Vec<u8>),
+    Points(Vec<f32>),
+}
+
+/// Some rows and their labels.
+pub(super) struct Drawn {
+    pub values: Table,
+    pub labels: Option<Vec<u32>>,
+}
+
+enum Store {
+    Images { images: Images, splits: [Vec<u32>; 3] },
+    Points { generator: Box<dyn Generator>, pool: Vec<f32> },
+}
+
+/// All rows of a data set, by split.
+pub(super) struct Rows {
+    store: Store,
+    epochs: Epochs,
+}
+
+impl Rows {
+    pub(super) fn of_images(images: Images, splits: [Vec<u32>; 3]) -> Self {
+        Rows { store: Store::Images { images, splits }, epochs: Epochs::default() }
+    }
+
+    /// Training points come from a pool of `limit`, or without end if it is 0.
+    pub(super) fn of_points(generator: Box<dyn Generator>, limit: usize, key: Key) -> Self {
+        let pool = draw(&*generator, key.with("pool"), limit);
+        Rows { store: Store::Points { generator, pool }, epochs: Epochs::default() }
+    }
+
+    pub(super) fn len(&self, split: Split) -> Option<usize> {
+        match &self.store {
+            Store::Images { splits, .. } => Some(splits[split as usize].len()),
+            Store::Points { generator, pool } if split == Split::Train && !pool.is_empty() => {
+                Some(pool.len() / generator.dim())
+            }
+            Store::Points { .. } => None,
+        }
+    }
+
+    pub(super) fn order(&self, key: Key, split: Split, epoch: u64, n: usize) -> Arc<Vec<u32>> {
+        self.epochs.order(key, split, epoch, n)
+    }
+
+    /// Drawn by their place in the split; places beyond its end are left out.
+    pub(super) fn rows(&self, split: Split, places: impl Iterator<Item = usize>) -> Drawn {
+        match &self.store {
+            Store::Images { images, splits } => {
+                let at = &splits[split as usize];
+                let rows: Vec<usize> = places.filter_map(|p| at.get(p)).map(|&r| r as usize).collect();
+                let pixels = gather(&images.pixels, images.dim(), rows.iter().copied());
+                let labels = rows.iter().filter_map(|&r| images.labels.get(r)).map(|&l| u32::from(l)).collect();
+                Drawn { values: Table::Pixels(pixels), labels: Some(labels) }
+            }
+            Store::Points { generator, pool } => {
+                Drawn { values: Table::Points(gather(pool, generator.dim(), places)), labels: None }
+            }
+        }
+    }
+
+    /// New draws; none of a set that is stored.
+    pub(super) fn fresh(&self, key: Key, n: usize) -> Drawn {
+        let values = self.generator().map(|g| draw(g, key, n)).unwrap_or_default();
+        Drawn { values: Table::Points(values), labels: None }
+    }
+
+    pub(super) fn generator(&self) -> Option<&dyn Generator> {
+        match &self.store {
+            Store::Images { .. } => None,
+            Store::Points { generator, .. } => Some(&**generator),
+        }
+    }
+
+    /// Of points; empty for images.
+    pub(super) fn bounds(&self) -> Bounds {
+        self.generator().map(Generator::bounds).unwrap_or_default()
+    }
+}
+
+fn gather<T: Copy>(values: &[T], dim: usize, rows: impl Iterator<Item = usize>) -> Vec<T> {
+    rows.filter_map(|r| values.get(r * dim..(r + 1) * dim)).flatten().copied().collect()
+}
+
+fn draw(generator: &dyn Generator, key: Key, n: usize) -> Vec<f32> {
+    let mut rng = key.rng();
+    let mut point = vec![0.0; generator.dim()];
+    let mut all = Vec::with_capacity(n * point.len());
+    for _ in 0..n {
+        generator.draw(&mut rng, &mut point);
+        all.extend(point.iter().map(|&c| c as f32));
+    }
+    all
+}

@@ -1,0 +1,140 @@
+//! Training, validation and test items, disjoint and fixed by a seed of their own.
+
+use serde::{Deserialize, Serialize};
+
+use super::{order, source::Images};
+use crate::{Error, Result};
+
+/// One of the three parts of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// What the model is fitted to.
+    Train,
+    /// What settings and stopping times are chosen by.
+    Validation,
+    /// What is reported.
+    Test,
+}
+
+impl Split {
+    /// All three, in the order of [`super::Spec::sizes`].
+    pub const ALL: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
+
+    /// The name used in configurations, on the command line and in random keys.
+    pub fn name(self) -> &'static str {
+        match self {
+            Split::Train => "train",
+            Split::Validation => "validation",
+            Split::Test => "test",
+        }
+    }
+}
+
+impl std::fmt::Display for Split {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Split {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let unknown = || Error::Config(format!("error: unknown split `{name}`\n\nhint: use train, validation or test"));
+        Split::ALL.into_iter().find(|split| split.name() == name).ok_or_else(unknown)
+    }
+}
+
+/// How stored images are divided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Division {
+    /// Validation items: a share of the training file below 1, a count from 1 on.
+    pub validation: f64,
+    /// Test items where the set has no test file of its own; the same convention.
+    pub test: f64,
+    /// Which items: the same for every run seed.
+    pub seed: u64,
+    /// Training items kept; 0 keeps all.
+    pub limit: usize,
+}
+
+/// Row numbers of training, validation and test items.
+///
+/// Rows are in a random order fixed by the seed, the official test file's too: the first 5,000 test images of MNIST
+/// are cleaner than the last 5,000, and "the first n" must be a fair sample.
+///
+/// # Errors
+/// A division that leaves no training item.
+pub(super) fn divide(images: &Images, how: Division) -> Result<[Vec<u32>; 3]> {
+    let own = images.test_from.unwrap_or(images.len());
+    let test_count = if images.test_from.is_some() { 0 } else { count(how.test, own) };
+    let held_out = test_count + count(how.validation, own);
+    if held_out >= own {
+        return Err(Error::Config(format!(
+            "error: validation and test take {held_out} of {own} items, which leaves none to train on\n\nhint: lower \
+             `dataset.validation` (a share below 1, or a count)"
+        )));
+    }
+    let mut rows = order::permutation(order::split_key(how.seed), own);
+    let mut train = rows.split_off(held_out);
+    let validation = rows.split_off(test_count);
+    if how.limit > 0 {
+        train.truncate(how.limit);
+    }
+    let official = order::permutation(order::split_key(how.seed).with("test"), images.len() - own);
+    let test = if images.test_from.is_some() { official.iter().map(|r| r + own as u32).collect() } else { rows };
+    Ok([train, validation, test])
+}
+
+fn count(share: f64, of: usize) -> usize {
+    if share < 1.0 { (share * of as f64).round() as usize } else { share.round() as usize }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images(n: usize, test_from: Option<usize>) -> Images {
+        Images {
+            shape: [1, 1, 1],
+            levels: 256,
+            classes: 10,
+            pixels: vec![0; n],
+            labels: vec![0; n],
+            test_from,
+            sha256: String::new(),
+        }
+    }
+
+    #[test]
+    fn parts_are_disjoint_and_complete() {
+        for test_from in [None, Some(80)] {
+            let how = Division { validation: 0.25, test: 0.1, seed: 3, limit: 0 };
+            let parts = divide(&images(100, test_from), how).unwrap();
+            let want = if test_from.is_some() { [60, 20, 20] } else { [65, 25, 10] };
+            assert_eq!(parts.each_ref().map(Vec::len), want);
+            let mut all = parts.concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..100).collect::<Vec<u32>>());
+            assert_ne!(parts, divide(&images(100, test_from), Division { seed: 4, ..how }).unwrap());
+            assert!(test_from.is_none_or(|t| parts[2].iter().all(|&r| r as usize >= t)));
+        }
+    }
+
+    #[test]
+    fn counts_limits_and_too_much() {
+        let how = Division { validation: 7.0, test: 5.0, seed: 0, limit: 10 };
+        assert_eq!(divide(&images(100, None), how).unwrap().map(|p| p.len()), [10, 7, 5]);
+        let error = divide(&images(10, None), Division { validation: 6.0, ..how }).unwrap_err();
+        assert!(error.to_string().contains("11 of 10") && error.exit_code() == 2, "{error}");
+    }
+
+    #[test]
+    fn names_round_trip() {
+        for split in Split::ALL {
+            assert_eq!(split.to_string().parse::<Split>().unwrap(), split);
+        }
+        assert_eq!("valid".parse::<Split>().unwrap_err().exit_code(), 2);
+    }
+}

@@ -1,0 +1,180 @@
+//! Data sets through the door that training uses: every row of the registry.
+
+use candle_core::{DType, Device, Tensor};
+use ebm::config::Spec;
+use ebm::data::{DATASETS, Data, Split};
+use ebm::rng::Key;
+
+/// A resolved `[dataset]` section: the row's defaults with some keys replaced.
+fn section(name: &str, keys: &str) -> Spec {
+    let row = DATASETS.iter().find(|row| row.name == name).unwrap();
+    let mut table = (row.schema.defaults)();
+    table.extend(keys.parse::<toml::Table>().unwrap());
+    table.insert("name".into(), name.into());
+    Spec(table)
+}
+
+fn open(name: &str, keys: &str) -> Data {
+    Data::open(&section(name, keys), 7, &Device::Cpu).unwrap()
+}
+
+fn values(x: &Tensor) -> Vec<f64> {
+    x.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
+}
+
+fn generated() -> impl Iterator<Item = &'static str> {
+    let files = ["digits", "mnist", "fashion_mnist", "emnist_letters", "usps", "cifar10"];
+    DATASETS.iter().map(|row| row.name).filter(move |name| !files.contains(name))
+}
+
+#[test]
+fn generated_sets_give_finite_reproducible_independent_batches() {
+    for name in generated() {
+        let data = open(name, "");
+        let draw = |data: &Data, split, index| values(&data.batch(split, index, 101).unwrap().x);
+        let first = draw(&data, Split::Train, 3);
+        assert_eq!(first.len(), 101 * data.spec().dim(), "{name}");
+        assert!(first.iter().all(|v| v.is_finite()), "{name}");
+        assert_eq!(first, draw(&open(name, ""), Split::Train, 3), "{name}");
+        assert_ne!(first, draw(&data, Split::Train, 4), "{name}");
+        assert_ne!(first, draw(&data, Split::Validation, 3), "{name}");
+        assert_ne!(first, draw(&data, Split::Test, 3), "{name}");
+        assert_ne!(first, values(&data.all(Split::Train, 101).unwrap().x), "{name}");
+        assert_eq!((data.len(Split::Train), data.batches_per_epoch(10)), (None, None), "{name}");
+    }
+}
+
+#[test]
+fn generated_points_lie_in_their_box() {
+    for name in generated() {
+        let data = open(name, "");
+        let bounds = data.bounds_2d().unwrap();
+        let x = data.all(Split::Test, 20_000).unwrap().x.to_dtype(DType::F64).unwrap().to_vec2::<f64>().unwrap();
+        let out = x.iter().filter(|p| p.iter().zip(bounds).any(|(c, [low, high])| *c < low || *c > high)).count();
+        assert!(out <= 1, "{name}: {out} of 20,000 points outside {bounds:?}");
+        let start = data.uniform_init(Key::new(1), 1000).unwrap().to_vec2::<f32>().unwrap();
+        assert!(start.iter().all(|p| p.iter().zip(bounds).all(|(c, [l, h])| (l..=h).contains(&f64::from(*c)))));
+    }
+}
+
+#[test]
+fn a_pool_of_points_is_a_finite_training_set() {
+    let data = open("gaussian", "dim = 10\nlimit = 100");
+    assert_eq!((data.len(Split::Train), data.len(Split::Validation)), (Some(100), None));
+    assert_eq!(data.batches_per_epoch(30), Some(3));
+    let sorted = |index| {
+        let mut v = values(&data.batch(Split::Train, index, 100).unwrap().x);
+        v.sort_by(f64::total_cmp);
+        v
+    };
+    assert_eq!(sorted(0), sorted(1));
+    assert_ne!(
+        values(&data.batch(Split::Train, 0, 100).unwrap().x),
+        values(&data.batch(Split::Train, 1, 100).unwrap().x)
+    );
+}
+
+#[test]
+fn digits_are_split_batched_and_labelled() {
+    let data = open("digits", "transform = \"none\"\ndequantise = false");
+    let spec = data.spec();
+    assert_eq!((spec.shape.as_slice(), spec.image, spec.classes), ([1, 8, 8].as_slice(), Some([1, 8, 8]), Some(10)));
+    assert_eq!(spec.sizes, Some([1258, 180, 359]));
+    let mut rows: Vec<Vec<u8>> = Vec::new();
+    for split in Split::ALL {
+        let batch = data.all(split, usize::MAX).unwrap();
+        assert!(batch.y.unwrap().to_vec1::<u32>().unwrap().iter().all(|&y| y < 10));
+        let x = batch.x.flatten_from(1).unwrap().to_vec2::<f32>().unwrap();
+        rows.extend(x.iter().map(|row| row.iter().map(|&v| v as u8).collect::<Vec<u8>>()));
+    }
+    assert_eq!(rows.len(), 1797);
+    // Sum of all pixels of the original table.
+    assert_eq!(rows.iter().flatten().map(|&v| u64::from(v)).sum::<u64>(), 561_718);
+}
+
+#[test]
+fn an_epoch_shows_every_item_once() {
+    let data = open("digits", "dequantise = false");
+    let n = data.batches_per_epoch(100).unwrap();
+    assert_eq!(n, 12);
+    let epoch = |e: u64| -> Vec<Vec<u32>> {
+        let batch = |i| data.batch(Split::Train, e * n + i, 100).unwrap().x.flatten_from(1).unwrap();
+        let bits = |row: &Vec<f32>| row.iter().map(|v| v.to_bits()).collect();
+        (0..n).flat_map(|i| batch(i).to_vec2::<f32>().unwrap().iter().map(bits).collect::<Vec<_>>()).collect()
+    };
+    let (first, second) = (epoch(0), epoch(1));
+    assert_ne!(first, second);
+    let unique: std::collections::BTreeSet<_> = first.iter().collect();
+    // The shipped digits have no duplicates, so 1200 rows of one epoch are 1200 items.
+    assert_eq!(unique.len(), 1200);
+}
+
+#[test]
+fn dequantisation_is_fresh_uniform_and_reproducible() {
+    let raw = |dequantise| open("digits", &format!("transform = \"none\"\ndequantise = {dequantise}"));
+    let noise = |index| {
+        let noisy = values(&raw(true).batch(Split::Train, index, 200).unwrap().x);
+        let exact = values(&raw(false).batch(Split::Train, index, 200).unwrap().x);
+        noisy.iter().zip(&exact).map(|(a, b)| a - b).collect::<Vec<f64>>()
+    };
+    let u = noise(0);
+    assert_eq!(u, noise(0));
+    assert_ne!(u, noise(6));
+    assert!(u.iter().all(|u| (0.0..=1.0).contains(u)));
+    let n = u.len() as f64;
+    let z = (u.iter().sum::<f64>() / n - 0.5) * (12.0 * n).sqrt();
+    assert!(z.abs() < 4.0, "z = {z}");
+}
+
+#[test]
+fn a_model_uniform_over_pixels_costs_log2_of_the_levels() {
+    for transform in ["none", "unit", "scaled", "logit"] {
+        let data = open("digits", &format!("transform = \"{transform}\"\nlogit_alpha = 0.0"));
+        let x = data.all(Split::Test, 50).unwrap().x;
+        // log p in model space of the density that is 17^-64 in raw pixels, by the change of variables in closed form.
+        let log_prob = match transform {
+            "none" => Tensor::full(-64.0 * 17f64.ln(), 50, &Device::Cpu).unwrap(),
+            "unit" => Tensor::zeros(50, DType::F64, &Device::Cpu).unwrap(),
+            "scaled" => Tensor::full(-64.0 * 2f64.ln(), 50, &Device::Cpu).unwrap(),
+            // The standard logistic density is the image of the uniform one.
+            _ => {
+                let logistic = |v: &f64| -v.abs() - 2.0 * (-v.abs()).exp().ln_1p();
+                let sums: Vec<f64> = values(&x).chunks(64).map(|c| c.iter().map(logistic).sum()).collect();
+                Tensor::from_vec(sums, 50, &Device::Cpu).unwrap()
+            }
+        };
+        for bits in values(&data.bits_per_dim(&log_prob, &x).unwrap()) {
+            assert!((bits - 17f64.log2()).abs() < 1e-12, "{transform}: {bits}");
+        }
+    }
+}
+
+#[test]
+fn pictures_come_back_and_flattened_ones_too() {
+    for flatten in [false, true] {
+        let data = open("digits", &format!("transform = \"logit\"\nflatten = {flatten}"));
+        let plain = open("digits", "transform = \"unit\"");
+        let (x, want) = (data.all(Split::Test, 20).unwrap().x, plain.all(Split::Test, 20).unwrap().x);
+        assert_eq!(x.rank(), if flatten { 2 } else { 4 });
+        let back = data.to_unit(&x).unwrap();
+        assert_eq!(back.dims(), [20, 1, 8, 8]);
+        let worst = values(&back).iter().zip(values(&want)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(worst < 1e-6, "{worst}");
+    }
+}
+
+#[test]
+fn moments_agree_with_their_definition() {
+    let data = open("gaussian", "dim = 3\nmean = [1.0, -2.0, 0.5]\nstd = [0.5, 1.0, 3.0]");
+    let n = 40_000;
+    let moments = data.mean_std(n).unwrap();
+    let (mean, std) = (values(&moments.mean), values(&moments.std));
+    for (i, (m, s)) in [(1.0, 0.5), (-2.0, 1.0), (0.5, 3.0)].into_iter().enumerate() {
+        let z_mean = (mean[i] - m) / (s / (n as f64).sqrt());
+        let z_std = (std[i] - s) / (s / (2.0 * n as f64).sqrt());
+        assert!(z_mean.abs() < 4.0 && z_std.abs() < 4.0, "{i}: {z_mean} {z_std}");
+    }
+    let x = values(&data.all(Split::Train, n).unwrap().x);
+    let all = x.iter().sum::<f64>() / x.len() as f64;
+    assert!((moments.overall_mean - all).abs() < 1e-9);
+}
