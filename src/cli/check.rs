@@ -26,7 +26,7 @@ pub fn run(args: &CheckArgs, global: &Global) -> Result<()> {
     let metrics = trainer.advance(&mut guard)?;
     let seconds = started.elapsed().as_secs_f64();
     let parameters = trainer.model().params().count();
-    let bytes: usize = trainer.state_bytes()?;
+    let bytes = trainer.checkpoint_bytes()?;
     if global.json {
         let metrics: serde_json::Map<_, _> = metrics.iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
         return output::print_json(&json!({

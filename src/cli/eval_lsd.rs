@@ -68,7 +68,7 @@ fn eval_config(sets: &[String]) -> Result<LsdConfig> {
 
 fn evaluate(ckpt: PathBuf, config: &LsdConfig, args: &EvalLsdArgs, global: &Global) -> Result<Line> {
     let stored = Stored::load(&ckpt, &global.overrides(), args.weights.weights)?;
-    let data = stored.data()?;
+    let data = stored.experiment.data()?;
     let items = lsd::items(&data, args.split, config.items)?;
     // The same key for every checkpoint: same parts, same critic at the start, same probes.
     let key = Key::new(stored.experiment.top.seed).with("eval-lsd");

@@ -11,7 +11,7 @@ use super::{Global, output, usage};
 use crate::probes::Picture;
 use crate::metrics::Metrics;
 use crate::run::{Progress, fs, signal};
-use crate::samplers::{Sampler, Trace};
+use crate::samplers::{Sampler, Start, Trace};
 use crate::{Error, Result, rng::Key};
 
 /// Draws samples from a checkpoint and writes a picture of them.
@@ -53,13 +53,17 @@ pub fn run(args: &SampleArgs, global: &Global) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(|| default_out(&args.ckpt));
     signal::install()?;
     let stored = Stored::load(&args.ckpt, &sets(args, global), args.weights.weights)?;
-    let data = stored.data_without_items()?;
+    // Chains that start at data need its files; all others do without.
     let sampler = stored.experiment.sampler()?;
-    let picture = Picture::of(&data)?;
+    let data = match sampler.config.init {
+        Start::Data => &stored.experiment.data()?,
+        _ => &stored.data,
+    };
+    let picture = Picture::of(data)?;
     let key = Key::new(stored.experiment.top.seed).with("sample");
     let mut frames = Vec::new();
     let (trace, every) = (&mut frames, frame_interval(args, &sampler));
-    let start = sampler.start(key.with("start"), stored.model.as_energy(), &data, args.n)?;
+    let start = sampler.start(key.with("start"), stored.model.as_energy(), data, args.n)?;
     let mut progress = Progress::new(sampler.config.steps as u64, 0, global.quiet);
     let end = sampler.run(key.with("steps"), stored.model.as_energy(), &start, |step, chain| {
         progress.step(step as u64 + 1, &Metrics::new());

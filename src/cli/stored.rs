@@ -1,10 +1,10 @@
 //! A model out of a checkpoint file: all that `sample` and `eval-lsd` need.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
 
-use crate::data::Data;
+use crate::data::{Data, Stamp};
 use crate::density::Model;
 use crate::methods::take;
 use crate::run::{Checkpoint, Experiment, with_average};
@@ -29,14 +29,14 @@ pub enum Weights {
 
 /// A checkpoint brought back to life.
 pub struct Stored {
-    /// The file.
-    pub path: PathBuf,
     /// Steps trained.
     pub step: u64,
     /// The configuration it was trained by, with `--set` on top.
     pub experiment: Experiment,
     /// The model on its weights.
     pub model: Model,
+    /// Shape and transform of the data it was trained on, without the items: no file is read.
+    pub data: Data,
 }
 
 impl Stored {
@@ -56,15 +56,9 @@ impl Stored {
             *tensor = tensor.to_device(&experiment.device)?;
         }
         let unfit = |e: Error| Error::checkpoint(path, e.to_string(), "the file and its stored configuration disagree");
-        let model = experiment.model_on(&checkpoint.shape()?, tensors).map_err(unfit)?;
-        Ok(Stored { path: path.into(), step: checkpoint.step, experiment, model })
-    }
-
-    /// The data it was trained on.
-    ///
-    /// # Errors
-    /// Files that are missing or damaged.
-    pub fn data(&self) -> Result<Data> {
-        self.experiment.data()
+        let stamp: Stamp = checkpoint.meta("data", path)?;
+        let data = experiment.data_without_items(stamp)?;
+        let model = experiment.model_on(&data.spec().shape, tensors).map_err(unfit)?;
+        Ok(Stored { step: checkpoint.step, experiment, model, data })
     }
 }

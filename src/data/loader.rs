@@ -1,7 +1,7 @@
 //! [`Data`]: what training and probes hold. Batches, evaluation sets, and the way between pixels and model space.
 
 use candle_core::{DType, Device, Tensor};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Bounds, DATASETS, Pixels, Points, Source, Split, Transform,
@@ -28,6 +28,18 @@ pub struct Spec {
     pub classes: Option<usize>,
     /// Items for training, validation and test; `None` if any of them is drawn without end.
     pub sizes: Option<[usize; 3]>,
+}
+
+/// What is left to know about a set of images when its files are not at hand: kept in checkpoints, so that sampling
+/// needs no data.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Channels, height, width; `None` for generated points, which need no files.
+    pub image: Option<[usize; 3]>,
+    /// Grey levels of a pixel.
+    pub levels: u32,
+    /// Labels are integers in 0..classes.
+    pub classes: usize,
 }
 
 impl Spec {
@@ -65,6 +77,7 @@ pub struct Moments {
 pub struct Data {
     spec: Spec,
     items: Rows,
+    stamp: Stamp,
     map: Option<PixelMap>,
     dequantise: bool,
     noise: f64,
@@ -91,13 +104,39 @@ impl Data {
         }
     }
 
+    /// The data set without its items, as a checkpoint remembers it: it maps to and from pixels and starts chains, but
+    /// has nothing to train on.
+    ///
+    /// # Errors
+    /// As [`Data::open`], except for files.
+    pub fn without_items(spec: &config::Spec, stamp: Stamp, seed: u64, device: &Device) -> Result<Data> {
+        let Some(shape) = stamp.image else { return Data::open(spec, seed, device) };
+        let Stamp { levels, classes, .. } = stamp;
+        let (pixels, labels, sha256) = (vec![], vec![], String::new());
+        let images = super::Images { shape, levels, classes, pixels, labels, test_from: None, sha256 };
+        let key = Key::new(seed).with("data");
+        Data::of_rows(spec, images, [vec![], vec![], vec![]], key, device)
+    }
+
     fn of_images(spec: &config::Spec, images: super::Images, key: Key, device: &Device) -> Result<Data> {
         let keys: Pixels = decode(&spec.0)?;
-        let map = pixel_map(&keys, images.levels)?;
         // Only sets without a test file of their own have the key.
         let test = spec.0.get("test").and_then(number).unwrap_or(0.0);
         let how = Division { validation: keys.validation, test, seed: keys.split_seed, limit: keys.limit };
         let rows = split::divide(&images, how)?;
+        Data::of_rows(spec, images, rows, key, device)
+    }
+
+    fn of_rows(
+        spec: &config::Spec,
+        images: super::Images,
+        rows: [Vec<u32>; 3],
+        key: Key,
+        device: &Device,
+    ) -> Result<Data> {
+        let keys: Pixels = decode(&spec.0)?;
+        let map = pixel_map(&keys, images.levels)?;
+        let stamp = Stamp { image: Some(images.shape), levels: images.levels, classes: images.classes };
         let spec = Spec {
             name: spec.name().into(),
             shape: if keys.flatten { vec![images.dim()] } else { images.shape.to_vec() },
@@ -108,7 +147,7 @@ impl Data {
         let sha256 = images.sha256.clone();
         let items = Rows::of_images(images, rows);
         let (dequantise, noise, device) = (keys.dequantise, keys.noise, device.clone());
-        Ok(Data { spec, items, map: Some(map), dequantise, noise, key, device, sha256 })
+        Ok(Data { spec, items, stamp, map: Some(map), dequantise, noise, key, device, sha256 })
     }
 
     fn of_points(spec: &config::Spec, generator: Box<dyn super::Generator>, key: Key, device: &Device) -> Result<Data> {
@@ -117,7 +156,19 @@ impl Data {
         let shape = vec![generator.dim()];
         let items = Rows::of_points(generator, keys.limit, key);
         let spec = Spec { name: spec.name().into(), shape, image: None, classes: None, sizes: None };
-        Ok(Data { spec, items, map: None, dequantise: false, noise: keys.noise, key, device: device.clone(), sha256 })
+        let stamp = Stamp { image: None, levels: 0, classes: 0 };
+        let (noise, device) = (keys.noise, device.clone());
+        Ok(Data { spec, items, stamp, map: None, dequantise: false, noise, key, device, sha256 })
+    }
+
+    /// What a checkpoint must keep of the data set.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// Where its tensors live.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// What a model must know about the data.

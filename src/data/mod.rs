@@ -20,7 +20,7 @@ mod split;
 mod toy2d;
 mod transform;
 
-pub use loader::{Batch, Data, Moments, Spec};
+pub use loader::{Stamp, Batch, Data, Moments, Spec};
 pub use source::{Bounds, BuildSource, Generator, Images, Pixels, Points, Source};
 pub use split::Split;
 pub use transform::Transform;

@@ -240,3 +240,4 @@ fn not_finite(epoch: usize) -> Error {
     }
 }
 
+pub fn curves(_:&[Epoch])->Result<Vec<u8>>{Ok(vec![])}

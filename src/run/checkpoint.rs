@@ -70,6 +70,16 @@ impl Checkpoint {
         format::decode(&bytes, device).map_err(|wrong| wrong.at(path))
     }
 
+    /// A value of `meta`, read back from its JSON.
+    ///
+    /// # Errors
+    /// It is missing or is something else.
+    pub fn meta<T: serde::de::DeserializeOwned>(&self, key: &str, path: &Path) -> Result<T> {
+        let text = self.meta.get(key).map_or("null", String::as_str);
+        serde_json::from_str(text)
+            .map_err(|e| Error::checkpoint(path, format!("metadata `{key}`: {e}"), "use another checkpoint of the run"))
+    }
+
     /// Refuses NaN and infinities, naming the first tensor that has one.
     ///
     /// # Errors

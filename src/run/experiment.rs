@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::guard::GuardConfig;
 use crate::config::{Document, Resolved, Schema, Section, SectionKind, decode, rule};
-use crate::data::{self, Data};
+use crate::data::{self, Data, Stamp};
 use crate::density::{self, Context, Model};
 use crate::methods::{self, Method, Setup};
 use crate::probes::{self, Scheduled};
@@ -152,6 +152,14 @@ impl Experiment {
     /// Files that are missing, truncated or not what their name says.
     pub fn data(&self) -> Result<Data> {
         Data::open(&self.resolved.spec("dataset"), self.top.seed, &self.device)
+    }
+
+    /// The data set as a checkpoint remembers it: transform and shape, no items.
+    ///
+    /// # Errors
+    /// Keys that contradict each other.
+    pub fn data_without_items(&self, stamp: Stamp) -> Result<Data> {
+        Data::without_items(&self.resolved.spec("dataset"), stamp, self.top.seed, &self.device)
     }
 
     /// The root of the run's randomness.

@@ -1,6 +1,7 @@
 //! The loop: step, watch, write down, look, save.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use candle_core::Tensor;
 
@@ -49,11 +50,13 @@ impl Trainer {
         Ok(Trainer { experiment, data, method, sampler, probes, ema, step: 0, total })
     }
 
-    /// Takes up where `checkpoint` was written.
+    /// Takes up where `checkpoint`, read from `path`, was written.
     ///
     /// # Errors
-    /// A tensor that is missing or has another shape.
-    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+    /// A tensor that is missing, left over, or has another shape.
+    pub fn restore(&mut self, path: &Path, checkpoint: &Checkpoint) -> Result<()> {
+        let mine = self.checkpoint()?.tensors;
+        checkpoint.check_names(path, mine.iter().map(|(name, tensor)| (name.as_str(), tensor.dims())))?;
         self.method.load(&take(&checkpoint.tensors, "method"))?;
         if let Some(ema) = &mut self.ema {
             ema.load(&take(&checkpoint.tensors, "ema"))?;
@@ -85,6 +88,15 @@ impl Trainer {
     /// Steps of the whole run.
     pub fn total(&self) -> u64 {
         self.total
+    }
+
+    /// What a checkpoint takes, in bytes.
+    ///
+    /// # Errors
+    /// The device's own.
+    pub fn checkpoint_bytes(&self) -> Result<usize> {
+        let size = |t: &Tensor| t.elem_count() * t.dtype().size_in_bytes();
+        Ok(self.checkpoint()?.tensors.values().map(size).sum())
     }
 
     /// One step of the method, guarded.
@@ -189,8 +201,8 @@ impl Trainer {
         if let Some(ema) = &self.ema {
             put("ema", ema.state()?);
         }
-        let shape = serde_json::to_string(&self.data.spec().shape).unwrap_or_default();
-        let meta = BTreeMap::from([("shape".to_owned(), shape)]);
+        let stamp = serde_json::to_string(&self.data.stamp()).unwrap_or_default();
+        let meta = BTreeMap::from([("data".to_owned(), stamp)]);
         Ok(Checkpoint { step: self.step, config: self.experiment.resolved.to_toml(), meta, tensors })
     }
 

@@ -1,0 +1,59 @@
+//! `ebm ls`: the runs under a folder, from their manifests alone.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Global, output, runs_root};
+use crate::Result;
+use crate::run::{Manifest, list};
+
+/// Lists runs.
+#[derive(Args)]
+pub struct LsArgs {
+    /// The folder that holds them [default: runs]
+    root: Option<PathBuf>,
+    /// Sorts by a metric of the last step, smallest first
+    #[arg(long, value_name = "METRIC")]
+    sort: Option<String>,
+}
+
+/// Reads every manifest and prints a table; one that cannot be read is warned of.
+pub fn run(args: &LsArgs, global: &Global) -> Result<()> {
+    let root = args.root.clone().unwrap_or_else(runs_root);
+    let mut runs = Vec::new();
+    for (path, manifest) in list(&root)? {
+        match manifest {
+            Ok(manifest) => runs.push((path, manifest)),
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
+    if let Some(name) = &args.sort {
+        let key = |m: &Manifest| m.last_metrics.get(name).unwrap_or(f64::INFINITY);
+        runs.sort_by(|(_, a), (_, b)| key(a).total_cmp(&key(b)));
+    }
+    if global.json {
+        let row = |(path, manifest): &(PathBuf, Manifest)| json!({"run": path, "manifest": manifest});
+        return output::print_json(&runs.iter().map(row).collect::<Vec<_>>());
+    }
+    let mut header = vec!["run", "status", "method", "data", "seed", "step"];
+    header.extend(args.sort.as_deref());
+    let header = header.into_iter().map(str::to_owned).collect();
+    let rows: Vec<_> = std::iter::once(header).chain(runs.iter().map(|(p, m)| row(p, m, args.sort.as_deref()))).collect();
+    output::print(&output::table(&rows))
+}
+
+fn row(path: &std::path::Path, m: &Manifest, metric: Option<&str>) -> Vec<String> {
+    let mut row = vec![
+        path.display().to_string(),
+        format!("{:?}", m.status).to_lowercase(),
+        m.method.clone(),
+        m.dataset.clone(),
+        m.seed.to_string(),
+        m.last_step.to_string(),
+    ];
+    let value = |name| m.last_metrics.get(name).map_or_else(|| "-".to_owned(), |v| format!("{v:.5}"));
+    row.extend(metric.map(value));
+    row
+}
