@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ebm::config::{Document, Resolved};
+use ebm::config::{Document, Resolved, Schema, explain_keys, template};
 use insta::assert_snapshot;
 
 mod config_sections;
@@ -98,7 +98,7 @@ fn lists_of_sections() {
 
 #[test]
 fn syntax_errors() {
-    assert_snapshot!(refused("seed = = 3\n[dataset\nname = rings\nok = 1\nok = 2\n", &[]));
+    assert_snapshot!(refused("seed = = 3\nname = rings\nok = 1\nok = 2\n[dataset]\n[dataset\n", &[]));
 }
 
 #[test]
@@ -218,4 +218,26 @@ fn later_code_can_point_at_a_value_or_at_the_header_of_a_default() {
     let at = |path| document.error_at(path, format!("{path} is bad"), None).to_string();
     let all = ["method.critic.hidden[1]", "method.critic.activation", "method.lambda", "train.steps"].map(at);
     assert_snapshot!(all.join("\n\n"));
+}
+
+#[test]
+fn a_template_documents_every_key_and_resolves_to_the_defaults() {
+    for (dataset, method) in [("rings", "lsd"), ("8gaussians", "cd")] {
+        let text = template(&sections(), &[("method", method), ("dataset", dataset)]);
+        let bare = format!("dataset.name = '{dataset}'\nmethod.name = '{method}'\n");
+        assert_eq!(good(&text, &[]), good(&bare, &[]), "{text}");
+        // The list that is shown as a comment is right as well.
+        let (above, list) = text.split_at(text.find("# [[probe]]").unwrap());
+        let uncommented = list.lines().map(|l| l.strip_prefix("# ").filter(|l| l.contains(" = ") || l.contains("[[")));
+        let list: Vec<&str> = uncommented.flatten().collect();
+        assert_eq!(good(&format!("{above}{}", list.join("\n")), &[]).list("probe").len(), 1);
+    }
+    assert_snapshot!(template(&sections(), &[("method", "lsd")]));
+}
+
+#[test]
+fn keys_are_explained_with_those_of_their_parts() {
+    let keys = explain_keys(&Schema::of::<config_sections::Lsd>());
+    let lines = keys.iter().map(|k| format!("{} | {} | {} | {}", k.name, k.kind, k.default, k.doc));
+    assert_snapshot!(lines.collect::<Vec<_>>().join("\n"));
 }

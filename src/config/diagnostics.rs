@@ -59,7 +59,7 @@ impl Place {
         let span = source.clamp(span);
         let (line, start) = source.line_of(span.start);
         let rest = source.text.get(start..).unwrap_or_default();
-        let text = rest.split('\n').next().unwrap_or_default().trim_end_matches('\r');
+        let text = rest.split('\n').next().unwrap_or_default();
         let from = span.start.saturating_sub(start).min(text.len());
         let to = span.end.saturating_sub(start).min(text.len());
         let (before, rest) = text.split_at_checked(from).unwrap_or((text, ""));
@@ -71,7 +71,7 @@ impl Place {
 
 /// The three pieces of a line as it is shown, with the caret's column and width.
 fn excerpt(before: &str, marked: &str, after: &str) -> (String, (usize, usize)) {
-    let (mut before, mut marked, mut after) = (shown(before), shown(marked), shown(after));
+    let (mut before, mut marked, mut after) = (shown(before), shown(marked), shown(after.trim_end_matches('\r')));
     if width(&before) + width(&marked) + width(&after) > WIDEST {
         before = shorten(&before, WIDEST / 4, true);
         marked = shorten(&marked, WIDEST / 2, false);

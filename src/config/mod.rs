@@ -10,6 +10,7 @@
 mod diagnostics;
 mod document;
 mod dump;
+mod explain;
 mod load;
 mod node;
 mod registry;
@@ -23,6 +24,7 @@ mod wording;
 
 pub use diagnostics::{Place, Problem, Problems};
 pub use document::Document;
+pub use explain::{explain_keys, template};
 pub use registry::{Entry, Schema, find};
 pub use resolve::{Resolved, Rows, Section, SectionKind};
 pub use schema::{Config, KeyDoc, Part, Spec, decode, verdict};
