@@ -141,6 +141,8 @@ fn another_name_drops_the_keys_of_the_old_row_only() {
     assert!(!resolved.spec("sampler").0.contains_key("noise"));
     assert!(!resolved.spec("method").0.contains_key("critic"));
     assert_snapshot!(refused(&text, &["sampler.name=mala", "sampler.noise=1"]));
+    let turned = refused(&text, &["sampler.noise=1", "sampler.name=mala"]);
+    assert_eq!(turned, refused(&text, &["sampler.name=mala", "sampler.noise=1"]), "the order of arguments is free");
 }
 
 #[test]
