@@ -2,15 +2,9 @@
 
 use std::fmt;
 
-use unicode_width::UnicodeWidthChar as _;
-
+use super::excerpt::{excerpt, shown};
 use super::source::{Source, Span};
 use crate::{Error, Result};
-
-/// A tab is drawn as this many spaces.
-const TAB: usize = 4;
-/// Lines longer than this many columns are shown in part.
-const WIDEST: usize = 160;
 
 /// Where a problem is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +53,7 @@ impl Place {
         let span = source.clamp(span);
         let (line, start) = source.line_of(span.start);
         let rest = source.text.get(start..).unwrap_or_default();
-        let text = rest.split('\n').next().unwrap_or_default().trim_end_matches('\r');
+        let text = rest.split('\n').next().unwrap_or_default();
         let from = span.start.saturating_sub(start).min(text.len());
         let to = span.end.saturating_sub(start).min(text.len());
         let (before, rest) = text.split_at_checked(from).unwrap_or((text, ""));
@@ -67,58 +61,6 @@ impl Place {
         let (excerpt, underline) = excerpt(before, marked, after);
         Place { source: source.name.clone(), line, column: before.chars().count() + 1, span, excerpt, underline }
     }
-}
-
-/// The three pieces of a line as it is shown, with the caret's column and width.
-fn excerpt(before: &str, marked: &str, after: &str) -> (String, (usize, usize)) {
-    let (mut before, mut marked, mut after) = (shown(before), shown(marked), shown(after));
-    if width(&before) + width(&marked) + width(&after) > WIDEST {
-        before = shorten(&before, WIDEST / 4, true);
-        marked = shorten(&marked, WIDEST / 2, false);
-        after = shorten(&after, WIDEST / 4, false);
-    }
-    let underline = (width(&before), width(&marked).max(1));
-    (before + &marked + &after, underline)
-}
-
-fn width(text: &str) -> usize {
-    text.chars().map(|c| c.width().unwrap_or(0)).sum()
-}
-
-/// At most `columns` of a text, from its end or its beginning, with `…` for what is left out.
-fn shorten(text: &str, columns: usize, keep_end: bool) -> String {
-    if width(text) <= columns {
-        return text.to_owned();
-    }
-    let mut room = columns;
-    let mut fits = |c: &char| {
-        let w = c.width().unwrap_or(0);
-        let ok = w <= room;
-        room = room.saturating_sub(w);
-        ok
-    };
-    if keep_end {
-        let kept: Vec<char> = text.chars().rev().take_while(&mut fits).collect();
-        format!("…{}", kept.iter().rev().collect::<String>())
-    } else {
-        format!("{}…", text.chars().take_while(&mut fits).collect::<String>())
-    }
-}
-
-/// A line without what would move the cursor of a terminal.
-fn shown(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\t' => out.push_str(&" ".repeat(TAB)),
-            // Control characters and the marks that reverse the direction of text.
-            c if c.is_control() || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}') => {
-                out.push('\u{FFFD}')
-            }
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 impl fmt::Display for Problem {
@@ -226,16 +168,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn long_lines_are_shown_in_part() {
-        let text = format!("x = \"{}\" y = 日 {}", "日".repeat(500), "z".repeat(500));
-        let at = text.find('y').unwrap();
-        let shown = render(&text, at..at + 1);
-        let lines: Vec<&str> = shown.lines().collect();
-        assert!(width(lines[3]) < WIDEST, "{shown}");
-        assert_eq!(width(&lines[3][..lines[3].find('y').unwrap()]), width(&lines[4][..lines[4].find('^').unwrap()]));
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::path::Path;
 use super::diagnostics::{Problem, Problems};
 use super::load::Loader;
 use super::node::{Node, Value};
-use super::resolve::{Resolved, Section, resolve};
-use super::set;
-use super::source::{Source, Span};
+use super::resolve::resolve;
+use super::source::{ARGUMENT, Source, Span};
+use super::{Resolved, Section, set};
 use crate::{Error, Result};
 
 /// The merged tree of a file, what it extends, and the `--set` arguments.
@@ -60,7 +60,7 @@ impl Document {
         // A file that was not understood makes paths of `--set` fail that are right: its problems come alone.
         if problems.is_empty() {
             for argument in sets {
-                sources.push(Source { name: "--set".into(), text: argument.clone() });
+                sources.push(Source { name: ARGUMENT.into(), text: argument.clone() });
                 let outcome = set::apply(&mut root, &sources, sources.len() - 1);
                 outcome.err().into_iter().flatten().for_each(|problem| problems.push(problem));
             }
@@ -101,7 +101,7 @@ impl Document {
             .and_then(|n| Some((n, self.sources.get(n.at.source)?)))
         {
             None => "default".into(),
-            Some((_, source)) if source.name == "--set" => source.name.clone(),
+            Some((_, source)) if source.name == ARGUMENT => source.name.clone(),
             Some((node, source)) => format!("{}:{}", source.name, source.line_of(source.clamp(node.at).start).0),
         }
     }

@@ -104,16 +104,14 @@ impl<'a> Loader<'a> {
 
     /// Syntax errors, the first of each line: what follows on the same line is mostly an echo.
     fn syntax(&mut self, source: usize, errors: &[toml::de::Error]) {
-        let mut found: Vec<(Span, &str)> =
-            errors.iter().map(|e| (Span::new(source, e.span().unwrap_or(0..0)), e.message())).collect();
-        found.sort();
-        let mut last = 0;
-        for (span, message) in found {
+        let mut lines = Vec::new();
+        for error in errors {
+            let span = Span::new(source, error.span().unwrap_or(0..0));
             let line = self.sources.get(source).map_or(1, |s| s.line_of(s.clamp(span).start).0);
-            if line != last {
-                self.refuse(span, message, None);
+            if !lines.contains(&line) {
+                self.refuse(span, error.message().trim_end_matches(", expected nothing"), None);
+                lines.push(line);
             }
-            last = line;
         }
     }
 

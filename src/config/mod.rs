@@ -10,12 +10,15 @@
 mod diagnostics;
 mod document;
 mod dump;
+mod excerpt;
+mod explain;
 mod load;
 mod node;
 mod registry;
 mod resolve;
 pub mod rule;
 mod schema;
+mod section;
 mod set;
 mod source;
 mod suggest;
@@ -23,9 +26,10 @@ mod wording;
 
 pub use diagnostics::{Place, Problem, Problems};
 pub use document::Document;
-pub use registry::{Entry, Schema, find};
-pub use resolve::{Resolved, Rows, Section, SectionKind};
+pub use explain::{explain_keys, template};
+pub use registry::{Decoded, Entry, Schema, find};
 pub use schema::{Config, KeyDoc, Part, Spec, decode, verdict};
+pub use section::{Resolved, Rows, Section, SectionKind};
 pub use suggest::nearest;
 pub fn explain_keys(s:&Schema)->Vec<KeyDoc>{(s.keys)()}
 pub fn template(_:&[Section],_:&[(&str,&str)])->crate::Result<String>{Ok(String::new())}

@@ -80,7 +80,7 @@ impl Node {
     pub fn merge(&mut self, over: Node) {
         match (&mut self.value, over.value) {
             (Value::Table(mine), Value::Table(theirs)) => {
-                rename(mine, theirs.get("name"));
+                rename(mine, theirs.get("name"), usize::MAX);
                 for (key, node) in theirs {
                     match mine.get_mut(&key) {
                         Some(old) => old.merge(node),
@@ -93,21 +93,22 @@ impl Node {
         }
     }
 
-    fn outdate(&mut self) {
-        self.outdated = true;
+    fn outdate(&mut self, below: usize) {
+        self.outdated = self.at.source < below;
         if let Value::Table(fields) = &mut self.value {
-            fields.values_mut().for_each(Node::outdate);
+            fields.values_mut().for_each(|node| node.outdate(below));
         }
     }
 }
 
-/// Marks the keys of a table as outdated if `name` names another row than the table does now.
-pub fn rename(fields: &mut Fields, name: Option<&Node>) {
+/// Marks the keys of a table that sources `..below` wrote as outdated if `name` names another row than the table does
+/// now.
+pub fn rename(fields: &mut Fields, name: Option<&Node>, below: usize) {
     let old = fields.get("name").and_then(Node::as_str);
     if let (Some(old), Some(new)) = (old, name.and_then(Node::as_str))
         && old != new
     {
-        fields.values_mut().for_each(Node::outdate);
+        fields.values_mut().for_each(|node| node.outdate(below));
     }
 }
 

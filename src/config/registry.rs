@@ -22,6 +22,9 @@ pub fn find<'a, B>(rows: &'a [Entry<B>], name: &str) -> Option<&'a Entry<B>> {
     rows.iter().find(|row| row.name == name)
 }
 
+/// The section completed with defaults, or all that is wrong as (path below the section, what).
+pub type Decoded = Result<toml::Table, Vec<(String, String)>>;
+
 /// The keys that a section may have, with what is needed to check and to complete it.
 #[derive(Clone, Copy)]
 pub struct Schema {
@@ -31,8 +34,8 @@ pub struct Schema {
     pub parts: fn() -> Vec<Part>,
     /// The section when nothing is written (without `name`).
     pub defaults: fn() -> toml::Table,
-    /// Decodes the plain keys: the section completed with defaults, or all that is wrong as (path below the section, what).
-    pub decode: fn(toml::Table) -> Result<toml::Table, Vec<(String, String)>>,
+    /// Decodes the plain keys.
+    pub decode: fn(toml::Table) -> Decoded,
 }
 
 impl Schema {
@@ -63,8 +66,6 @@ fn split<A: Config>(table: toml::Table) -> (toml::Table, toml::Table) {
     let parts = A::parts();
     table.into_iter().partition(|(k, _)| A::KEYS.iter().any(|row| row.0 == k) || parts.iter().any(|p| p.key == k))
 }
-
-type Decoded = Result<toml::Table, Vec<(String, String)>>;
 
 fn merge(a: Decoded, b: Decoded) -> Decoded {
     match (a, b) {

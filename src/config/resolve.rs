@@ -4,67 +4,8 @@ use super::diagnostics::{Problem, Problems};
 use super::document::{Document, follow};
 use super::node::{Fields, Node, Value};
 use super::source::Span;
-use super::{Part, Schema, Spec, set, suggest, wording};
-
-/// A function that lists the rows of a registry.
-pub type Rows = fn() -> Vec<(&'static str, Schema)>;
-
-/// A section that a configuration may have.
-#[derive(Clone, Copy)]
-pub struct Section {
-    /// Its key; empty for the keys above the first header.
-    pub key: &'static str,
-    /// What it holds.
-    pub kind: SectionKind,
-}
-
-/// What a section holds.
-#[derive(Clone, Copy)]
-pub enum SectionKind {
-    /// Keys that are always the same: `[train]`.
-    Plain(Schema),
-    /// The row of a registry that its `name` selects, with the keys of that row: `[method]`.
-    Named {
-        /// The rows.
-        rows: Rows,
-        /// The row when the section or its name is left out; none: it must be written.
-        default: Option<&'static str>,
-    },
-    /// Any number of them: `[[probe]]`.
-    List {
-        /// The rows.
-        rows: Rows,
-    },
-}
-
-/// A complete configuration: every section, every key, no `extends`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Resolved(pub toml::Table);
-
-impl Resolved {
-    /// The table of a section; `""` for the keys above the first header. Empty if there is none.
-    pub fn section(&self, key: &str) -> toml::Table {
-        if key.is_empty() {
-            return self.0.iter().filter(|(_, v)| !is_section(v)).map(|(k, v)| (k.clone(), v.clone())).collect();
-        }
-        self.0.get(key).and_then(toml::Value::as_table).cloned().unwrap_or_default()
-    }
-
-    /// A section that selects a row.
-    pub fn spec(&self, key: &str) -> Spec {
-        Spec(self.section(key))
-    }
-
-    /// The entries of a list of sections, in the order written.
-    pub fn list(&self, key: &str) -> Vec<Spec> {
-        let items = self.0.get(key).and_then(toml::Value::as_array).into_iter().flatten();
-        items.filter_map(toml::Value::as_table).cloned().map(Spec).collect()
-    }
-}
-
-fn is_section(value: &toml::Value) -> bool {
-    value.is_table() || value.as_array().is_some_and(|a| a.iter().any(toml::Value::is_table))
-}
+use super::suggest::short;
+use super::{Part, Resolved, Schema, Section, SectionKind, set, suggest, wording};
 
 /// Checks a document against sections.
 pub(super) fn resolve(document: &Document, sections: &[Section]) -> Result<Resolved, Problems> {
@@ -134,13 +75,12 @@ impl<'a> Resolver<'a> {
         for (key, node) in root.iter().filter(|(k, _)| !keys.contains(&k.as_str()) && !scalars.contains(k)) {
             let all: Vec<&str> = keys.iter().copied().chain(scalars.iter().map(String::as_str)).collect();
             if node.fields().is_some() {
-                let hint = suggest::hint(key, "the sections are", &keys);
-                self.refuse(node.key, format!("unknown section [{key}]"), hint);
+                let hint = suggest::hint(key, "sections", &keys);
+                self.refuse(node.key, format!("unknown section [{}]", short(key)), hint);
             } else {
                 let hint = suggest::nearest(key, &all).map(|word| format!("did you mean `{word}`?"));
-                let hint =
-                    hint.or_else(|| home_of(key, sections)).or_else(|| suggest::hint(key, "the keys here are", &all));
-                self.refuse(node.key, format!("unknown key `{key}` above the first section"), hint);
+                let hint = hint.or_else(|| home_of(key, sections)).or_else(|| suggest::hint(key, "keys", &all));
+                self.refuse(node.key, format!("unknown key `{}` above the first section", short(key)), hint);
             }
         }
     }
@@ -224,22 +164,29 @@ impl<'a> Resolver<'a> {
                 Some(name) => name,
                 None => {
                     let message = format!("`name` in {label} must be a string, got {}", self.written(node));
-                    self.refuse(node.at, message, Some(format!("one of {}", suggest::quoted(&names))));
+                    self.refuse(node.at, message, Some(format!("known names: {}", suggest::quoted(&names))));
                     return None;
                 }
             },
             (None, Some(default)) => default,
             (None, None) => {
-                let missing = if scope.node.is_some() { "needs a `name`" } else { "is missing" };
-                let hint = format!("write `{label}` with `name` = one of {}", suggest::quoted(&names));
+                let (missing, remedy) = match scope.node {
+                    Some(_) => ("needs a `name`", "write `name` =".to_owned()),
+                    None => ("is missing", format!("add `{label}` with `name` =")),
+                };
+                let hint = format!("{remedy} one of {}", suggest::quoted(&names));
                 self.refuse(scope.header, format!("{label} {missing}"), Some(hint));
                 return None;
             }
         };
         let found = rows.iter().find(|row| row.0 == wanted).copied();
         if found.is_none() {
-            let hint = suggest::hint(wanted, "the names here are", &names);
-            self.refuse(name.map_or(scope.header, |n| n.at), format!("unknown name `{wanted}` in {label}"), hint);
+            let hint = suggest::hint(wanted, "names", &names);
+            self.refuse(
+                name.map_or(scope.header, |n| n.at),
+                format!("unknown name `{}` in {label}", short(wanted)),
+                hint,
+            );
         }
         found
     }
@@ -261,8 +208,8 @@ impl<'a> Resolver<'a> {
                 self.plain(key, node, scope, &mut plain);
             } else if !(lenient && node.outdated) {
                 let keys: Vec<&str> = known.iter().map(String::as_str).collect();
-                let hint = suggest::hint(key, "the keys here are", &keys);
-                self.refuse(node.key, format!("unknown key `{key}`{}", scope.inside()), hint);
+                let hint = suggest::hint(key, "keys", &keys);
+                self.refuse(node.key, format!("unknown key `{}`{}", short(key), scope.inside()), hint);
             }
         }
         let mut table = (schema.decode)(plain).unwrap_or_else(|wrong| {
@@ -314,7 +261,7 @@ impl<'a> Resolver<'a> {
             Value::Plain(value) => {
                 let text = self.document.sources.get(node.at.source).map_or("", |s| s.slice(node.at));
                 let text = value.as_str().map_or_else(|| format!("`{text}`"), |s| format!("the string {s:?}"));
-                if text.chars().count() <= 60 { text } else { text.chars().take(60).chain(['…']).collect() }
+                short(&text)
             }
         }
     }

@@ -4,7 +4,7 @@ use toml::de::DeValue;
 
 use super::diagnostics::Problem;
 use super::node::{Node, Reader, Value, rename};
-use super::source::{Source, Span};
+use super::source::{ARGUMENT, Source, Span};
 
 /// A step of a dotted path with the bytes it was written at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,8 @@ pub(super) fn apply(root: &mut Node, sources: &[Source], source: usize) -> Resul
         return Err(problem(0..equals, "`extends` can only stand in a file".into(), hint));
     }
     let value = value(sources, source, equals + 1, &steps)?;
-    insert(root, &steps, value, source).map_err(|(at, what)| problem(at, what, None))
+    let files = sources.iter().position(|s| s.name == ARGUMENT).unwrap_or(source);
+    insert(root, &steps, value, files).map_err(|(at, what)| problem(at, what, None))
 }
 
 /// The value after the `=`: TOML, or a bare string if it does not look like TOML.
@@ -116,8 +117,9 @@ fn value(sources: &[Source], source: usize, after: usize, steps: &[Step]) -> Res
 
 type Refusal = (std::ops::Range<usize>, String);
 
-/// Puts `value` where the steps lead, making the tables that are missing.
-fn insert(node: &mut Node, steps: &[Step], value: Node, source: usize) -> Result<(), Refusal> {
+/// Puts `value` where the steps lead, making the tables that are missing. A new `name` outdates what the `files` say,
+/// not what other arguments do: their order is free.
+fn insert(node: &mut Node, steps: &[Step], value: Node, files: usize) -> Result<(), Refusal> {
     let Some((step, rest)) = steps.split_first() else {
         *node = value;
         return Ok(());
@@ -127,15 +129,15 @@ fn insert(node: &mut Node, steps: &[Step], value: Node, source: usize) -> Result
     match &mut node.value {
         Value::Table(fields) => {
             if step.name == "name" && rest.is_empty() {
-                rename(fields, Some(&value));
+                rename(fields, Some(&value), files);
             }
-            let missing = || Node::empty(Span::new(source, step.start..step.end));
-            insert(fields.entry(step.name.clone()).or_insert_with(missing), rest, value, source)
+            let missing = || Node::empty(Span::new(value.at.source, step.start..step.end));
+            insert(fields.entry(step.name.clone()).or_insert_with(missing), rest, value, files)
         }
         Value::List(items) => {
             let count = items.len();
             match step.name.parse::<usize>().ok().and_then(|i| items.get_mut(i)) {
-                Some(item) => insert(item, rest, value, source),
+                Some(item) => insert(item, rest, value, files),
                 None if count == 0 => Err((here, "this list is empty: there is nothing to change".into())),
                 None => Err((here, format!("this list has the entries 0 to {}, not `{}`", count - 1, step.name))),
             }

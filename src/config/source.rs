@@ -1,5 +1,8 @@
 //! The texts that a configuration is made of, and the positions in them.
 
+/// The name of the source of a `--set`.
+pub(super) const ARGUMENT: &str = "--set";
+
 /// One text: a file, or the argument of one `--set`.
 #[derive(Clone, Debug)]
 pub struct Source {

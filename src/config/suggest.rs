@@ -14,19 +14,23 @@ pub fn nearest<'a>(wrong: &str, allowed: &[&'a str]) -> Option<&'a str> {
     (best <= (wrong.chars().count() / 3).max(1) && best < word.chars().count()).then_some(word)
 }
 
-/// The hint for a wrong word: the nearest one, else all that are allowed, introduced by `what`.
+/// The hint for a wrong word: the nearest one, else all that are allowed; `what` they are, in the plural.
 pub(super) fn hint(wrong: &str, what: &str, allowed: &[&str]) -> Option<String> {
     match (nearest(wrong, allowed), allowed) {
         (Some(word), _) => Some(format!("did you mean `{word}`?")),
         (None, []) => None,
-        (None, [one]) => Some(format!("{what} `{one}`")),
-        (None, many) => Some(format!("{what} one of {}", quoted(many))),
+        (None, all) => Some(format!("known {what}: {}", quoted(all))),
     }
 }
 
 /// `a`, `b`, `c`.
 pub(super) fn quoted(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// A word of the user's as messages repeat it: at most 60 characters.
+pub(super) fn short(word: &str) -> String {
+    if word.chars().count() <= 60 { word.to_owned() } else { word.chars().take(60).chain(['…']).collect() }
 }
 
 #[cfg(test)]

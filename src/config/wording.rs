@@ -26,9 +26,14 @@ pub(super) fn sentence(what: &str, written: Option<&str>) -> (String, Option<Str
 
 /// "`swihs`, expected one of `swish`, `relu`".
 fn variant(rest: &str) -> (String, Option<String>) {
-    let words: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+    let words = quoted_words(rest);
     let (wrong, allowed) = words.split_first().map_or(("", [].as_slice()), |(w, a)| (*w, a));
-    (format!("cannot be `{wrong}`"), suggest::hint(wrong, "it can be", allowed))
+    (format!("cannot be `{}`", suggest::short(wrong)), suggest::hint(wrong, "values", allowed))
+}
+
+/// What stands in backticks.
+pub(super) fn quoted_words(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
 }
 
 /// A Rust type in plain words.
