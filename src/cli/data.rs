@@ -166,3 +166,36 @@ fn print(text: &str) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        data: DataArgs,
+    }
+
+    fn ebm_data(words: &[&str]) -> Result<()> {
+        let line = Line::parse_from([&["data"], words].concat());
+        run(&line.data, true)
+    }
+
+    #[test]
+    fn lists_and_verifies() {
+        ebm_data(&["list"]).unwrap();
+        ebm_data(&["verify", "digits"]).unwrap();
+        assert_eq!(ebm_data(&["verify", "moons"]).unwrap_err().exit_code(), 2);
+        assert_eq!(ebm_data(&["fetch", "usps"]).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_fetched_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("sets");
+        assert_eq!(ebm_data(&["fetch", "usps", "--dir", root.to_str().unwrap()]).unwrap_err().exit_code(), 2);
+        assert!(!root.exists());
+    }
+}
