@@ -1,25 +1,14 @@
 //! Data sets through the door that training uses: every row of the registry.
 
 use candle_core::{DType, Device, Tensor};
-use ebm::config::Spec;
+use data_support::{try_open, values};
 use ebm::data::{DATASETS, Data, Split};
 use ebm::rng::Key;
 
-/// A resolved `[dataset]` section: the row's defaults with some keys replaced.
-fn section(name: &str, keys: &str) -> Spec {
-    let row = DATASETS.iter().find(|row| row.name == name).unwrap();
-    let mut table = (row.schema.defaults)();
-    table.extend(keys.parse::<toml::Table>().unwrap());
-    table.insert("name".into(), name.into());
-    Spec(table)
-}
+mod data_support;
 
 fn open(name: &str, keys: &str) -> Data {
-    Data::open(&section(name, keys), 7, &Device::Cpu).unwrap()
-}
-
-fn values(x: &Tensor) -> Vec<f64> {
-    x.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
+    try_open(name, keys).unwrap()
 }
 
 fn generated() -> impl Iterator<Item = &'static str> {

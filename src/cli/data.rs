@@ -1,3 +1,201 @@
-use clap::Args;
-#[derive(Args)] pub struct DataArgs {}
-pub fn run(_:&DataArgs,_:bool)->crate::Result<()> {Ok(())}
+//! `ebm data list | fetch | verify`: which data sets there are, getting them, checking them.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::{
+    Error, Result,
+    data::{
+        DATASETS, fetch, locate,
+        manifest::{self, Known},
+        verify::{self, Report, State},
+    },
+};
+
+/// `ebm data`: list, download and check data sets.
+#[derive(Debug, clap::Args)]
+pub struct DataArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Every data set: what it is, and whether its files are here
+    List,
+    /// Download a data set from its public home, checked by size and sha256
+    Fetch {
+        /// The data set, as in `dataset.name`
+        name: String,
+        /// A server to try before the known ones: file names are appended to it
+        #[arg(long, value_name = "URL")]
+        mirror: Vec<String>,
+        /// The folder that holds all data sets [default: $EBM_DATA, or datasets]
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Check the files of one data set, or of all that are here: size, sha256, format
+    Verify {
+        /// The data set, as in `dataset.name`
+        name: Option<String>,
+    },
+}
+
+/// Runs the subcommand; `json` asks for one JSON document on stdout.
+///
+/// # Errors
+/// Files that are missing or bad (exit code 4), an unknown name (2).
+pub fn run(args: &DataArgs, json: bool) -> Result<()> {
+    match &args.command {
+        Command::List => list(json),
+        Command::Fetch { name, mirror, dir } => get(name, mirror, dir.as_deref(), json),
+        Command::Verify { name } => check(name.as_deref(), json),
+    }
+}
+
+fn list(json: bool) -> Result<()> {
+    let sets = manifest::known()?;
+    let rows: Vec<Value> = DATASETS
+        .iter()
+        .map(|row| {
+            let known = sets.iter().find(|set| set.name == row.name);
+            json!({
+                "name": row.name,
+                "about": row.about,
+                "cite": row.cite,
+                "status": known.map_or("generated", status),
+                "licence": known.map(|k| &k.licence),
+                "home": known.map(|k| &k.home),
+            })
+        })
+        .collect();
+    if json {
+        return print(&json!({ "datasets": rows }).to_string());
+    }
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    let line = |row: &Value| format!("{:<15} {:<10} {}", text(row, "name"), text(row, "status"), text(row, "about"));
+    print(&rows.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// One word on a set of files; only looks whether they exist.
+fn status(set: &Known) -> &'static str {
+    let folders = locate::folders(set, "");
+    let here = set.files.iter().filter(|file| locate::find(&folders, file).is_some()).count();
+    match here {
+        0 if set.name == "digits" => "shipped",
+        0 if set.mirrors.is_empty() => "by hand",
+        0 => "to fetch",
+        n if n == set.files.len() => "here",
+        _ => "partly",
+    }
+}
+
+fn get(name: &str, mirrors: &[String], dir: Option<&Path>, json: bool) -> Result<()> {
+    let set = manifest::find(name)?;
+    let root = dir.map(Path::to_path_buf).unwrap_or_else(default_root);
+    let folder = root.join(set.folder());
+    let mirrors = [mirrors, &set.mirrors].concat();
+    let bar = ProgressBar::new(0);
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+    }
+    let style = "{msg:<28} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let progress = |name: &str, have: u64, total: u64| {
+        bar.set_message(name.to_owned());
+        bar.set_length(total);
+        bar.set_position(have);
+    };
+    let fetched = fetch::fetch(&set, &mirrors, &folder, &progress);
+    bar.finish_and_clear();
+    let files = fetched?;
+    if json {
+        return print(&json!({ "name": name, "folder": folder, "files": files }).to_string());
+    }
+    let line = |f: &fetch::Fetched| format!("{:<11} {}", format!("{:?}", f.outcome).to_lowercase(), f.path.display());
+    print(&files.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+fn default_root() -> PathBuf {
+    std::env::var_os("EBM_DATA").filter(|v| !v.is_empty()).map_or_else(|| "datasets".into(), PathBuf::from)
+}
+
+fn check(name: Option<&str>, json: bool) -> Result<()> {
+    let sets = match name {
+        Some(name) => vec![manifest::find(name)?],
+        None => manifest::known()?,
+    };
+    let reports = sets.iter().map(|set| (set, verify::verify(set, &locate::folders(set, ""))));
+    let reports: Vec<(&Known, Report)> = reports.filter(|(_, r)| name.is_some() || !r.absent()).collect();
+    let plain: Vec<&Report> = reports.iter().map(|(_, r)| r).collect();
+    if json {
+        print(&json!({ "sets": plain }).to_string())?;
+    } else {
+        print(&plain.iter().flat_map(|r| table(r)).collect::<Vec<_>>().join("\n"))?;
+    }
+    match reports.iter().find(|(_, r)| r.bad() || (name.is_some() && !r.usable)) {
+        None => Ok(()),
+        Some((set, report)) => {
+            let what = if report.bad() { "has files that are not what they should be" } else { "is not complete" };
+            Err(Error::data(Path::new(&set.name), what, set.remedy()))
+        }
+    }
+}
+
+fn table(report: &Report) -> Vec<String> {
+    let line = |f: &verify::Finding| {
+        let state = match f.state {
+            State::Good => "good",
+            State::Missing => "missing",
+            State::Bad => "BAD",
+        };
+        let place = f.path.as_ref().map_or_else(|| f.name.clone(), |p| p.display().to_string());
+        let problem = f.problem.as_ref().map(|p| format!("\n{:24}{p}", "")).unwrap_or_default();
+        format!("{:<15} {state:<7} {place}{problem}", report.name)
+    };
+    report.files.iter().map(line).collect()
+}
+
+/// Prints on stdout; a reader that has gone away is no error.
+fn print(text: &str) -> Result<()> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io(Path::new("stdout"))(e)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        data: DataArgs,
+    }
+
+    fn ebm_data(words: &[&str]) -> Result<()> {
+        let line = Line::parse_from([&["data"], words].concat());
+        run(&line.data, true)
+    }
+
+    #[test]
+    fn lists_and_verifies() {
+        ebm_data(&["list"]).unwrap();
+        ebm_data(&["verify", "digits"]).unwrap();
+        assert_eq!(ebm_data(&["verify", "moons"]).unwrap_err().exit_code(), 2);
+        assert_eq!(ebm_data(&["fetch", "usps"]).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_fetched_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("sets");
+        assert_eq!(ebm_data(&["fetch", "usps", "--dir", root.to_str().unwrap()]).unwrap_err().exit_code(), 2);
+        assert!(!root.exists());
+    }
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{
     BuildSource, Images, Pixels, Source, idx,
     locate::{self, Content},
-    manifest,
+    manifest::{self, Known, KnownFile},
     mnist::form,
 };
 use crate::{
@@ -40,22 +40,22 @@ pub(super) const DIGITS: Entry<BuildSource> = Entry {
     },
 };
 
-const BUILT_IN: [&[u8]; 2] = [
-    include_bytes!("../../datasets/digits/digits-images-idx3-ubyte.gz"),
-    include_bytes!("../../datasets/digits/digits-labels-idx1-ubyte.gz"),
-];
+const IMAGES: &[u8] = include_bytes!("../../datasets/digits/digits-images-idx3-ubyte.gz");
+const LABELS: &[u8] = include_bytes!("../../datasets/digits/digits-labels-idx1-ubyte.gz");
 
 /// The compiled-in copy, through the same checks as files.
-fn built_in(set: &manifest::Known) -> Result<Images> {
-    let contents: Result<Vec<Content>> = set
-        .files
-        .iter()
-        .zip(BUILT_IN)
-        .map(|(file, raw)| {
-            let path = PathBuf::from(format!("(built in) {}", file.name));
-            let bytes = locate::gunzip(&path, raw)?;
-            Ok(Content { sha256: locate::hex(&bytes), path, bytes })
-        })
-        .collect();
+fn built_in(set: &Known) -> Result<Images> {
+    let contents: Result<Vec<Content>> = set.files.iter().map(built_in_file).collect();
     idx::assemble(set, contents?, form("digits"))
+}
+
+/// The compiled-in content of one file of the set.
+///
+/// # Errors
+/// None in a binary that passed its tests.
+pub(super) fn built_in_file(file: &KnownFile) -> Result<Content> {
+    let raw = if file.role.ends_with("images") { IMAGES } else { LABELS };
+    let path = PathBuf::from(format!("(built in) {}", file.name));
+    let bytes = locate::gunzip(&path, raw)?;
+    Ok(Content { sha256: locate::hex(&bytes), path, bytes })
 }

@@ -78,15 +78,7 @@ pub(super) fn load(set: &Known, folders: &[PathBuf], form: Form) -> Result<Image
 /// # Errors
 /// As [`load`].
 pub(super) fn assemble(set: &Known, contents: Vec<Content>, form: Form) -> Result<Images> {
-    let mut images = Images {
-        shape: [1, form.side, form.side],
-        levels: form.levels,
-        classes: form.classes,
-        pixels: Vec::new(),
-        labels: Vec::new(),
-        test_from: None,
-        sha256: String::new(),
-    };
+    let mut images = empty(form);
     let mut hashes = String::new();
     for (file, content) in set.files.iter().zip(contents) {
         if file.role == "test-images" {
@@ -99,11 +91,31 @@ pub(super) fn assemble(set: &Known, contents: Vec<Content>, form: Form) -> Resul
     Ok(images)
 }
 
+fn empty(form: Form) -> Images {
+    Images {
+        shape: [1, form.side, form.side],
+        levels: form.levels,
+        classes: form.classes,
+        pixels: Vec::new(),
+        labels: Vec::new(),
+        test_from: None,
+        sha256: String::new(),
+    }
+}
+
+/// Checks one file by itself.
+///
+/// # Errors
+/// As [`load`], except that no file is missing.
+pub(super) fn check(set: &Known, file: &KnownFile, content: &Content, form: Form) -> Result<()> {
+    append(&mut empty(form), set, file, content, form)
+}
+
 /// Checks one file and appends what is in it.
 ///
 /// # Errors
 /// The file is truncated, corrupt or not what its name says.
-pub(super) fn append(images: &mut Images, set: &Known, file: &KnownFile, content: &Content, form: Form) -> Result<()> {
+fn append(images: &mut Images, set: &Known, file: &KnownFile, content: &Content, form: Form) -> Result<()> {
     let remedy = format!("move the file away; {}", set.remedy());
     let bad = |what: String| Err(Error::data(&content.path, what, &*remedy));
     let pictures = file.role.ends_with("images");

@@ -248,7 +248,7 @@ impl Data {
     fn to_model(&self, pixels: &[u8], map: &PixelMap, key: Key) -> Vec<f32> {
         let mut rng = key.with("dequantise").rng();
         let mut shift = || if self.dequantise { open_uniform(&mut rng) } else { 0.0 };
-        pixels.iter().map(|&v| map.from_unit((f64::from(v) + shift()) / map.scale) as f32).collect()
+        pixels.iter().map(|&v| map.forward((f64::from(v) + shift()) / map.scale) as f32).collect()
     }
 
     fn shaped(&self, count: usize) -> Vec<usize> {
@@ -265,7 +265,7 @@ impl Data {
         let bounds = self.items.bounds();
         let total = n * self.spec.dim();
         let values: Vec<f32> = match (&self.map, bounds) {
-            (Some(map), _) => (0..total).map(|_| map.from_unit(open_uniform(&mut rng)) as f32).collect(),
+            (Some(map), _) => (0..total).map(|_| map.forward(open_uniform(&mut rng)) as f32).collect(),
             (None, bounds) => {
                 let sides = bounds.iter().cycle().take(total);
                 sides.map(|[low, high]| (low + (high - low) * open_uniform(&mut rng)) as f32).collect()
@@ -280,7 +280,7 @@ impl Data {
     /// `x` is not in this data set's model space.
     pub fn to_unit(&self, x: &Tensor) -> Result<Tensor> {
         match (&self.map, self.spec.image) {
-            (Some(map), Some([c, h, w])) => Ok(map.to_unit(x)?.reshape((x.dim(0)?, c, h, w))?),
+            (Some(map), Some([c, h, w])) => Ok(map.inverse(x)?.reshape((x.dim(0)?, c, h, w))?),
             _ => Ok(x.clone()),
         }
     }

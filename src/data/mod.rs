@@ -4,7 +4,9 @@
 //! ([`Generator`]). [`Data`] splits, shuffles, dequantises and transforms them. Every batch is a function of
 //! (configuration, seed, split, index), so a resumed run sees what an uninterrupted one sees.
 
+mod cifar;
 mod digits;
+pub mod fetch;
 mod gaussian;
 mod idx;
 mod image2d;
@@ -17,8 +19,10 @@ mod order;
 mod rows;
 mod source;
 mod split;
+mod tar;
 mod toy2d;
 mod transform;
+pub mod verify;
 
 pub use loader::{Stamp, Batch, Data, Moments, Spec};
 pub use source::{Bounds, BuildSource, Generator, Images, Pixels, Points, Source};
@@ -46,6 +50,7 @@ pub const DATASETS: &[Entry<BuildSource>] = &[
     mnist::FASHION_MNIST,
     mnist::EMNIST_LETTERS,
     mnist::USPS,
+    cifar::CIFAR10,
 ];
 
 /// The rows of [`DATASETS`] for the configuration's `[dataset]` section.

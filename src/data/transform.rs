@@ -33,7 +33,7 @@ pub(super) struct PixelMap {
 
 impl PixelMap {
     /// Model space from z = v/L in [0, 1], in f64 as the logit loses digits next to 1.
-    pub(super) fn from_unit(&self, z: f64) -> f64 {
+    pub(super) fn forward(&self, z: f64) -> f64 {
         match self.transform {
             Transform::None => z * self.scale,
             Transform::Unit => z,
@@ -46,7 +46,7 @@ impl PixelMap {
     }
 
     /// Pixels in [0, 1], clamped, from model space; any shape.
-    pub(super) fn to_unit(&self, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn inverse(&self, x: &Tensor) -> Result<Tensor> {
         let z = match self.transform {
             Transform::None => x.affine(1.0 / self.scale, 0.0)?,
             Transform::Unit => x.clone(),
@@ -97,8 +97,8 @@ mod tests {
     fn there_and_back() {
         let z: Vec<f64> = (0..=100).map(|i| i as f64 / 100.0).collect();
         for m in ALL.map(map) {
-            let x: Vec<f64> = z.iter().map(|&z| m.from_unit(z)).collect();
-            let back = m.to_unit(&Tensor::new(x.as_slice(), &Device::Cpu).unwrap()).unwrap().to_vec1::<f64>().unwrap();
+            let x: Vec<f64> = z.iter().map(|&z| m.forward(z)).collect();
+            let back = m.inverse(&Tensor::new(x.as_slice(), &Device::Cpu).unwrap()).unwrap().to_vec1::<f64>().unwrap();
             let worst = z.iter().zip(&back).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(worst < 1e-12, "{m:?}: {worst}");
         }
@@ -108,7 +108,7 @@ mod tests {
     fn log_det_is_the_derivative() {
         let (v, h) = ([0.3, 17.0, 128.0, 250.5], 1e-4);
         for m in ALL.map(map) {
-            let at = |v: f64| m.from_unit(v / m.scale);
+            let at = |v: f64| m.forward(v / m.scale);
             let want: f64 = v.iter().map(|&v| ((at(v + h) - at(v - h)) / (2.0 * h)).ln()).sum();
             let x = Tensor::from_vec(v.map(at).to_vec(), (1, 4), &Device::Cpu).unwrap();
             let got = m.log_det(&x).unwrap().to_vec1::<f64>().unwrap()[0];
