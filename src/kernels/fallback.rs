@@ -104,19 +104,25 @@ pub fn channel_bias(y: &Tensor, b: &Tensor) -> Result<Tensor> {
     y.broadcast_add(&b.reshape((1, (), 1, 1))?)
 }
 
-/// Convolution without bias.
-pub fn conv2d(x: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
-    x.conv2d(w, conv.padding, conv.stride, 1, 1)
+/// Pixels that the windows cover along one dimension of the padded input.
+fn covered(windows: usize, kernel: usize, conv: Conv) -> usize {
+    (windows - 1) * conv.stride + kernel
 }
 
-/// The pull-back of [`conv2d`], for an input of `size`.
-pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, (height, width): (usize, usize)) -> Result<Tensor> {
-    let (_, _, rows, columns) = g.dims4()?;
-    let kernel = w.dim(2)?;
-    // Rows and columns at the far end that no window covers; conv_transpose2d takes one number for both.
-    let beyond = |size: usize, n: usize| size + 2 * conv.padding - ((n - 1) * conv.stride + kernel);
-    let (left, right) = (beyond(height, rows), beyond(width, columns));
-    let extra = left.max(right);
-    let x = g.contiguous()?.conv_transpose2d(&w.contiguous()?, conv.padding, extra, conv.stride, 1)?;
-    x.narrow(2, 0, height)?.narrow(3, 0, width)
+/// Convolution without bias. Padded and cut beforehand: candle's backward pass of a convolution that leaves a rest
+/// takes the rest to be the same in both directions, and overflows where the padding exceeds the kernel.
+pub fn conv2d(x: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
+    let (kernel, p) = (w.dim(2)?, conv.padding);
+    let padded = x.pad_with_zeros(2, p, p)?.pad_with_zeros(3, p, p)?;
+    let used = |dim| Ok::<_, candle_core::Error>(covered((padded.dim(dim)? - kernel) / conv.stride + 1, kernel, conv));
+    padded.narrow(2, 0, used(2)?)?.narrow(3, 0, used(3)?)?.contiguous()?.conv2d(w, 0, conv.stride, 1, 1)
+}
+
+/// The pull-back of [`conv2d`], for an input of `size`: the same steps in reverse.
+pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize)) -> Result<Tensor> {
+    let ((_, _, rows, columns), kernel, p) = (g.dims4()?, w.dim(2)?, conv.padding);
+    let x = g.contiguous()?.conv_transpose2d(&w.contiguous()?, 0, 0, conv.stride, 1)?;
+    let rest = |size: usize, windows: usize| size + 2 * p - covered(windows, kernel, conv);
+    let padded = x.pad_with_zeros(2, 0, rest(size.0, rows))?.pad_with_zeros(3, 0, rest(size.1, columns))?;
+    padded.narrow(2, p, size.0)?.narrow(3, p, size.1)
 }

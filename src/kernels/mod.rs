@@ -6,6 +6,8 @@
 
 mod access;
 mod activation;
+mod columns;
+mod conv;
 mod curve;
 mod fallback;
 mod linear;
@@ -169,7 +171,10 @@ pub fn conv2d(x: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
     }
     conv.windows(height, kernel)?;
     conv.windows(width, kernel)?;
-    Ok(fallback::conv2d(x, w, conv)?)
+    Ok(match access::served(&[x, w]) && x.dims().iter().chain(w.dims()).all(|d| *d > 0) {
+        true => x.contiguous()?.apply_op2(&w.contiguous()?, conv::Convolution(conv))?,
+        false => fallback::conv2d(x, w, conv)?,
+    })
 }
 
 /// The pull-back of [`conv2d`]: g `[N, O, H', W']`, w `[O, C, k, k]` -> `[N, C, H, W]` for an input of `size` = (H, W).
@@ -189,7 +194,10 @@ pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize))
             w.dims()
         )));
     }
-    Ok(fallback::conv2d_pullback(g, w, conv, size)?)
+    Ok(match access::served(&[g, w]) && g.dims().iter().chain(w.dims()).all(|d| *d > 0) {
+        true => g.contiguous()?.apply_op2(&w.contiguous()?, conv::Pullback { conv, size })?,
+        false => fallback::conv2d_pullback(g, w, conv, size)?,
+    })
 }
 
 /// y + b along the channels. Shapes: y `[N, O, H, W]`, b `[O]`.

@@ -196,3 +196,71 @@ fn an_update_of_tensors_that_share_storage_is_refused() {
     assert!(sgd_update(&p, &normal("g", &[4]), &v, &numbers).is_err());
     assert!(lerp_update(&p, &p, 0.5).is_err());
 }
+
+/// (images, channels, size, outputs, kernel, stride, padding): small and large images, odd sizes, windows that leave a
+/// rest, strides larger than the kernel, padding larger than the kernel.
+const CONVOLUTIONS: [(usize, usize, (usize, usize), usize, usize, usize, usize); 9] = [
+    (3, 2, (5, 6), 3, 3, 1, 1),
+    (2, 3, (4, 4), 2, 4, 2, 1),
+    (2, 1, (7, 5), 2, 3, 2, 0),
+    (2, 2, (6, 6), 1, 1, 1, 0),
+    (1, 2, (5, 5), 2, 2, 3, 0),
+    (2, 1, (3, 3), 2, 2, 2, 3),
+    (2, 1, (1, 1), 2, 1, 5, 1),
+    (1, 1, (20, 19), 2, 3, 1, 1),
+    (2, 2, (8, 8), 3, 8, 1, 0),
+];
+
+#[test]
+fn convolutions_keep_the_contract() {
+    for (images, channels, size, outputs, kernel, stride, padding) in CONVOLUTIONS {
+        let conv = Conv { stride, padding };
+        let what = format!("convolution {kernel}x{kernel} of {size:?}, {conv:?}");
+        let w = normal("w", &[outputs, channels, kernel, kernel]);
+        check(
+            &what,
+            &|t| conv2d(&t[0], &t[1], conv),
+            &|t| Ok(fallback::conv2d(&t[0], &t[1], conv)?),
+            &[normal("x", &[images, channels, size.0, size.1]), w.clone()],
+        );
+        let (rows, columns) = (conv.windows(size.0, kernel).unwrap(), conv.windows(size.1, kernel).unwrap());
+        check(
+            &format!("pull-back of {what}"),
+            &|t| conv2d_pullback(&t[0], &t[1], conv, size),
+            &|t| Ok(fallback::conv2d_pullback(&t[0], &t[1], conv, size)?),
+            &[normal("g", &[images, outputs, rows, columns]), w],
+        );
+    }
+}
+
+#[test]
+fn convolutions_give_the_same_bytes_on_one_and_two_threads() {
+    for (channels, size, stride) in [(3, 32, 1), (16, 8, 2)] {
+        let conv = Conv { stride, padding: 1 };
+        let single = |name: &str, shape: &[usize]| normal(name, shape).to_dtype(DType::F32).unwrap();
+        let (x, w) = (single("x", &[37, channels, size, size]), single("w", &[24, channels, 4, 4]));
+        let run = || {
+            let (x, w) = (Var::from_tensor(&x).unwrap(), Var::from_tensor(&w).unwrap());
+            let y = conv2d(&x, &w, conv).unwrap();
+            let store = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            [&y, store.get(&x).unwrap(), store.get(&w).unwrap()].map(entries)
+        };
+        let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+        assert!(pool(1).install(run) == pool(2).install(run));
+    }
+}
+
+#[test]
+fn impossible_convolutions_are_refused() {
+    let t = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+    let (x, w) = (t(&[1, 2, 4, 4]), t(&[3, 2, 5, 5]));
+    assert!(conv2d(&x, &w, Conv { stride: 1, padding: 0 }).is_err());
+    assert!(conv2d(&x, &w, Conv { stride: 0, padding: 1 }).is_err());
+    assert!(conv2d(&x, &w, Conv { stride: 1, padding: usize::MAX }).is_err());
+    assert!(conv2d(&x, &t(&[3, 1, 3, 3]), Conv { stride: 1, padding: 1 }).is_err());
+    assert!(conv2d(&x, &t(&[3, 2, 3, 2]), Conv { stride: 1, padding: 1 }).is_err());
+    let (g, conv) = (t(&[1, 3, 2, 2]), Conv { stride: 1, padding: 1 });
+    assert!(conv2d_pullback(&g, &w, conv, (4, 4)).is_ok());
+    assert!(conv2d_pullback(&g, &w, conv, (5, 4)).is_err());
+    assert!(conv2d_pullback(&g, &w, Conv { stride: 0, padding: 1 }, (4, 4)).is_err());
+}

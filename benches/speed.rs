@@ -1,0 +1,19 @@
+//! `cargo bench --bench speed`: every work on its own. Compare within one run only.
+
+mod works;
+
+use divan::Bencher;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench(args = works::WORKS.iter().map(|work| work.0))]
+fn work(bencher: Bencher, name: &str) {
+    let Some((_, make)) = works::WORKS.iter().find(|work| work.0 == name) else { return };
+    let mut step = make().expect("a work can be set up");
+    bencher.bench_local(|| step().expect("a step succeeds"));
+}

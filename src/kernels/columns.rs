@@ -1,0 +1,208 @@
+//! Images as columns of windows, and back: what turns a convolution into products of matrices.
+//!
+//! An image is first spread over its phases: padded, and for stride s split into s² images of every s-th row and
+//! column. Then every row of the column matrix consists of contiguous runs, whatever the stride, and borders need no care.
+
+use candle_core::{Result, bail};
+
+use super::{Conv, real::Real};
+
+/// The sizes of one convolution x `[N, C, H, W]` * w `[O, C, k, k]` -> y `[N, O, H', W']`.
+#[derive(Clone, Copy, Debug)]
+pub struct Geometry {
+    /// C.
+    pub channels: usize,
+    /// O.
+    pub outputs: usize,
+    /// k.
+    pub kernel: usize,
+    /// (H, W).
+    pub size: (usize, usize),
+    /// (H', W').
+    pub windows: (usize, usize),
+    /// Stride and padding.
+    pub conv: Conv,
+}
+
+impl Geometry {
+    /// Of an input image of `size` and weights with these dimensions.
+    pub fn new(size: (usize, usize), w: &[usize], conv: Conv) -> Result<Self> {
+        let &[outputs, channels, kernel, _] = w else { bail!("convolution with weights of shape {w:?}") };
+        let windows = |size: usize| conv.windows(size, kernel).map_err(|e| candle_core::Error::Msg(e.to_string()));
+        Ok(Geometry { channels, outputs, kernel, size, windows: (windows(size.0)?, windows(size.1)?), conv })
+    }
+
+    /// Entries of one input image.
+    pub fn image(&self) -> usize {
+        self.channels * self.size.0 * self.size.1
+    }
+
+    /// Windows of one image, H'W'.
+    pub fn positions(&self) -> usize {
+        self.windows.0 * self.windows.1
+    }
+
+    /// Entries of one window, C k².
+    pub fn window(&self) -> usize {
+        self.channels * self.kernel * self.kernel
+    }
+
+    /// (rows, columns) of a phase image.
+    fn phase(&self) -> (usize, usize) {
+        let Conv { stride, padding } = self.conv;
+        ((self.size.0 + 2 * padding).div_ceil(stride), (self.size.1 + 2 * padding).div_ceil(stride))
+    }
+
+    /// Entries of all phase images.
+    pub fn phases(&self) -> usize {
+        let (rows, columns) = self.phase();
+        self.channels * self.conv.stride * self.conv.stride * rows * columns
+    }
+
+    /// Where padded pixel (row, column) of a channel lies among the phases.
+    fn at(&self, channel: usize, row: usize, column: usize) -> usize {
+        let (s, (rows, columns)) = (self.conv.stride, self.phase());
+        (((channel * s + row % s) * s + column % s) * rows + row / s) * columns + column / s
+    }
+
+    /// Copies an image into its phases. Padding is left as it is: zero, in fresh memory.
+    pub fn spread<T: Real>(&self, image: &[T], phases: &mut [T]) {
+        let (s, p, (height, width)) = (self.conv.stride, self.conv.padding, self.size);
+        for (i, row) in image.chunks_exact(width).enumerate() {
+            let (channel, y) = (i / height, i % height + p);
+            for phase in 0..s.min(width) {
+                let start = self.at(channel, y, phase + p);
+                let pixels = row.iter().skip(phase).step_by(s);
+                let Some(target) = phases.get_mut(start..start + pixels.len()) else { return };
+                if s == 1 {
+                    target.copy_from_slice(row);
+                } else {
+                    target.iter_mut().zip(pixels).for_each(|(t, &x)| *t = x);
+                }
+            }
+        }
+    }
+
+    /// Copies the phases back into an image, without the padding.
+    pub fn collect<T: Real>(&self, phases: &[T], image: &mut [T]) {
+        let (s, p, (height, width)) = (self.conv.stride, self.conv.padding, self.size);
+        for (i, row) in image.chunks_exact_mut(width).enumerate() {
+            let (channel, y) = (i / height, i % height + p);
+            for phase in 0..s.min(width) {
+                let start = self.at(channel, y, phase + p);
+                let Some(source) = phases.get(start..) else { return };
+                row.iter_mut().skip(phase).step_by(s).zip(source).for_each(|(x, &t)| *x = t);
+            }
+        }
+    }
+
+    /// Calls f(start of a run in the column matrix, start of the run among the phases) for every window entry and
+    /// every row of windows in `rows`. Runs are W' long; the matrix has `pitch` columns, ours begin at `offset`.
+    #[inline(always)]
+    fn runs(&self, rows: std::ops::Range<usize>, pitch: usize, offset: usize, mut f: impl FnMut(usize, usize)) {
+        let (k, width, pitch_in) = (self.kernel, self.windows.1, self.phase().1);
+        for channel in 0..self.channels {
+            for entry in 0..k * k {
+                let from = self.at(channel, entry / k, entry % k) + rows.start * pitch_in;
+                let to = (channel * k * k + entry) * pitch + offset;
+                for i in 0..rows.len() {
+                    f(to + i * width, from + i * pitch_in);
+                }
+            }
+        }
+    }
+
+    /// Writes the windows of the output rows `rows` as columns: entry (c, a, b) of window j at row (c k + a) k + b.
+    pub fn gather<T: Real>(
+        &self,
+        phases: &[T],
+        rows: std::ops::Range<usize>,
+        columns: &mut [T],
+        pitch: usize,
+        at: usize,
+    ) {
+        self.by_width(&mut Gather { phases, columns }, rows, pitch, at);
+    }
+
+    /// Adds columns onto the phases: the transpose of [`Geometry::gather`].
+    pub fn scatter<T: Real>(
+        &self,
+        columns: &[T],
+        rows: std::ops::Range<usize>,
+        phases: &mut [T],
+        pitch: usize,
+        at: usize,
+    ) {
+        self.by_width(&mut Scatter { phases, columns }, rows, pitch, at);
+    }
+
+    /// Short runs are copied as arrays of known length: a call for four numbers would cost more than the numbers.
+    fn by_width(&self, job: &mut impl Runs, rows: std::ops::Range<usize>, pitch: usize, at: usize) {
+        let width = self.windows.1;
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || match width {
+                4 => self.runs(rows, pitch, at, |to, from| job.fixed::<4>(to, from)),
+                8 => self.runs(rows, pitch, at, |to, from| job.fixed::<8>(to, from)),
+                16 => self.runs(rows, pitch, at, |to, from| job.fixed::<16>(to, from)),
+                32 => self.runs(rows, pitch, at, |to, from| job.fixed::<32>(to, from)),
+                _ => self.runs(rows, pitch, at, |to, from| job.any(to, from, width)),
+            },
+        );
+    }
+}
+
+trait Runs {
+    fn fixed<const N: usize>(&mut self, column: usize, phase: usize);
+    fn any(&mut self, column: usize, phase: usize, n: usize);
+}
+
+struct Gather<'a, T> {
+    phases: &'a [T],
+    columns: &'a mut [T],
+}
+
+impl<T: Real> Runs for Gather<'_, T> {
+    #[inline(always)]
+    fn fixed<const N: usize>(&mut self, column: usize, phase: usize) {
+        let target = self.columns.get_mut(column..).and_then(|c| c.first_chunk_mut::<N>());
+        let source = self.phases.get(phase..).and_then(|p| p.first_chunk::<N>());
+        if let (Some(target), Some(source)) = (target, source) {
+            *target = *source;
+        }
+    }
+
+    #[inline(always)]
+    fn any(&mut self, column: usize, phase: usize, n: usize) {
+        let (target, source) = (self.columns.get_mut(column..column + n), self.phases.get(phase..phase + n));
+        if let (Some(target), Some(source)) = (target, source) {
+            target.copy_from_slice(source);
+        }
+    }
+}
+
+struct Scatter<'a, T> {
+    phases: &'a mut [T],
+    columns: &'a [T],
+}
+
+impl<T: Real> Runs for Scatter<'_, T> {
+    #[inline(always)]
+    fn fixed<const N: usize>(&mut self, column: usize, phase: usize) {
+        let target = self.phases.get_mut(phase..).and_then(|p| p.first_chunk_mut::<N>());
+        let source = self.columns.get(column..).and_then(|c| c.first_chunk::<N>());
+        if let (Some(target), Some(source)) = (target, source) {
+            for i in 0..N {
+                target[i] += source[i];
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn any(&mut self, column: usize, phase: usize, n: usize) {
+        let (target, source) = (self.phases.get_mut(phase..phase + n), self.columns.get(column..column + n));
+        if let (Some(target), Some(source)) = (target, source) {
+            target.iter_mut().zip(source).for_each(|(t, &s)| *t += s);
+        }
+    }
+}

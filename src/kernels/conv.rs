@@ -1,0 +1,326 @@
+//! The closed triple of a convolution: C(x, w), its pull-back T(g, w), its weight gradient K(x, g).
+//!
+//! Each one's backward pass consists of the other two. All three run over groups of images: their windows become the
+//! columns of a matrix ([`Geometry`]), and the rest is a product. Groups are the same whatever the number of threads.
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
+
+use super::{
+    Conv,
+    access::{on_floats, output, slice},
+    columns::Geometry,
+    linear::wanted,
+    raw::{Matrix, Threads, product_into},
+    real::Real,
+};
+
+type Output = Result<(CpuStorage, Shape)>;
+
+/// C: (x `[N, C, H, W]`, w `[O, C, k, k]`) ↦ `[N, O, H', W']`.
+#[derive(Clone, Copy)]
+pub struct Convolution(pub Conv);
+
+impl CustomOp2 for Convolution {
+    fn name(&self) -> &'static str {
+        "convolution"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
+        let (images, _, height, width) = lx.shape().dims4()?;
+        let geometry = Geometry::new((height, width), lw.dims(), self.0)?;
+        let shape = (images, geometry.outputs, geometry.windows.0, geometry.windows.1);
+        on_floats!(x, T => output(convolve(slice::<T>(x, lx)?, slice(w, lw)?, &geometry, images)?, shape))
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (_, _, height, width) = x.dims4()?;
+        let g = &g.contiguous()?;
+        let gx = wanted(x, || g.apply_op2_no_bwd(w, &Pullback { conv: self.0, size: (height, width) }))?;
+        Ok((gx, wanted(w, || x.apply_op2_no_bwd(g, &WeightGradient { conv: self.0, kernel: w.dim(2)? }))?))
+    }
+}
+
+/// T: (g `[N, O, H', W']`, w `[O, C, k, k]`) ↦ `[N, C, H, W]`, (H, W) = `size`.
+#[derive(Clone, Copy)]
+pub struct Pullback {
+    /// Of the convolution.
+    pub conv: Conv,
+    /// (H, W).
+    pub size: (usize, usize),
+}
+
+impl CustomOp2 for Pullback {
+    fn name(&self) -> &'static str {
+        "convolution pull-back"
+    }
+
+    fn cpu_fwd(&self, g: &CpuStorage, lg: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
+        let geometry = Geometry::new(self.size, lw.dims(), self.conv)?;
+        let images = lg.shape().dims4()?.0;
+        let shape = (images, geometry.channels, self.size.0, self.size.1);
+        on_floats!(g, T => output(pull_back(slice::<T>(g, lg)?, slice(w, lw)?, &geometry, images)?, shape))
+    }
+
+    fn bwd(&self, g: &Tensor, w: &Tensor, _: &Tensor, h: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let h = &h.contiguous()?;
+        let gg = wanted(g, || h.apply_op2_no_bwd(w, &Convolution(self.conv)))?;
+        Ok((gg, wanted(w, || h.apply_op2_no_bwd(g, &WeightGradient { conv: self.conv, kernel: w.dim(2)? }))?))
+    }
+}
+
+/// K: (x `[N, C, H, W]`, g `[N, O, H', W']`) ↦ `[O, C, k, k]`. Used in backward passes only.
+struct WeightGradient {
+    conv: Conv,
+    kernel: usize,
+}
+
+impl CustomOp2 for WeightGradient {
+    fn name(&self) -> &'static str {
+        "convolution weight gradient"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, g: &CpuStorage, lg: &Layout) -> Output {
+        let ((images, channels, height, width), (_, outputs, ..)) = (lx.shape().dims4()?, lg.shape().dims4()?);
+        let shape = [outputs, channels, self.kernel, self.kernel];
+        let geometry = Geometry::new((height, width), &shape, self.conv)?;
+        on_floats!(x, T => output(weight_gradient(slice::<T>(x, lx)?, slice(g, lg)?, &geometry, images)?, &shape[..]))
+    }
+}
+
+/// Columns that one product aims at: enough to be efficient, few enough for their matrix to stay in the cache.
+const COLUMNS: usize = 256;
+
+/// How a batch is cut: groups of images whose windows share a matrix, or parts of one large image.
+#[derive(Clone, Copy)]
+struct Plan {
+    /// Images in a group; more than 1 only if each is small.
+    group: usize,
+    /// Rows of windows handled at a time.
+    rows: usize,
+}
+
+impl Plan {
+    fn of(geometry: &Geometry) -> Self {
+        let (rows, columns) = geometry.windows;
+        let group = (COLUMNS / (rows * columns)).max(1);
+        Plan { group, rows: if group > 1 { rows } else { (COLUMNS / columns).clamp(1, rows) } }
+    }
+
+    /// The ranges of rows of windows.
+    fn bands(self, rows: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+        (0..rows.div_ceil(self.rows)).map(move |i| i * self.rows..rows.min((i + 1) * self.rows))
+    }
+}
+
+/// What a thread reuses from group to group.
+struct Scratch<T> {
+    phases: Vec<T>,
+    columns: Vec<T>,
+    /// Outputs of a group, `[O, windows]`.
+    outputs: Vec<T>,
+}
+
+impl<T: Real> Scratch<T> {
+    fn new(geometry: &Geometry, plan: Plan) -> Self {
+        let columns = plan.group * plan.rows * geometry.windows.1;
+        let outputs = if plan.group > 1 { geometry.outputs * columns } else { 0 };
+        Scratch {
+            phases: vec![T::ZERO; geometry.phases()],
+            columns: vec![T::ZERO; geometry.window() * columns],
+            outputs: vec![T::ZERO; outputs],
+        }
+    }
+}
+
+fn check<T>(x: &[T], w: &[T], y: &[T], geometry: &Geometry, images: usize) -> Result<()> {
+    let sizes = (
+        geometry.image() * images,
+        geometry.outputs * geometry.window(),
+        geometry.outputs * geometry.positions() * images,
+    );
+    if (x.len(), w.len(), y.len()) != sizes || geometry.image() == 0 || geometry.outputs == 0 {
+        bail!("convolution on {} and {} and {} entries with {geometry:?}", x.len(), w.len(), y.len());
+    }
+    Ok(())
+}
+
+fn convolve<T: Real>(x: &[T], w: &[T], geometry: &Geometry, images: usize) -> Result<Vec<T>> {
+    let (plan, positions) = (Plan::of(geometry), geometry.positions());
+    let mut y = vec![T::ZERO; images * geometry.outputs * positions];
+    check(x, w, &y, geometry, images)?;
+    let weights = Matrix::rows(w, geometry.outputs, geometry.window())?;
+    let groups =
+        y.par_chunks_mut(plan.group * geometry.outputs * positions).zip(x.par_chunks(plan.group * geometry.image()));
+    groups.try_for_each_init(
+        || Scratch::new(geometry, plan),
+        |scratch, (y, x)| {
+            if plan.group == 1 {
+                image(scratch, y, x, weights, geometry, plan)
+            } else {
+                group(scratch, y, x, weights, geometry)
+            }
+        },
+    )?;
+    Ok(y)
+}
+
+/// One large image, band by band, straight into its place.
+fn image<T: Real>(
+    scratch: &mut Scratch<T>,
+    y: &mut [T],
+    x: &[T],
+    w: Matrix<'_, T>,
+    geometry: &Geometry,
+    plan: Plan,
+) -> Result<()> {
+    geometry.spread(x, &mut scratch.phases);
+    for band in plan.bands(geometry.windows.0) {
+        let (from, width) = (band.start * geometry.windows.1, band.len() * geometry.windows.1);
+        geometry.gather(&scratch.phases, band, &mut scratch.columns, width, 0);
+        let columns = Matrix::rows(&scratch.columns, geometry.window(), width)?;
+        let target = y.get_mut(from..).unwrap_or_default();
+        product_into(target, [geometry.positions(), 1], false, w, columns, Threads::One)?;
+    }
+    Ok(())
+}
+
+/// Several small images side by side in one product.
+fn group<T: Real>(scratch: &mut Scratch<T>, y: &mut [T], x: &[T], w: Matrix<'_, T>, geometry: &Geometry) -> Result<()> {
+    let positions = geometry.positions();
+    let width = gather_group(scratch, x, geometry);
+    let columns = Matrix::rows(&scratch.columns, geometry.window(), width)?;
+    product_into(&mut scratch.outputs, [width, 1], false, w, columns, Threads::One)?;
+    for (i, y) in y.chunks_exact_mut(geometry.outputs * positions).enumerate() {
+        for (y, row) in y.chunks_exact_mut(positions).zip(scratch.outputs.chunks_exact(width)) {
+            row.iter().skip(i * positions).zip(y).for_each(|(&from, to)| *to = from);
+        }
+    }
+    Ok(())
+}
+
+/// The windows of all images of a group as columns; their number.
+fn gather_group<T: Real>(scratch: &mut Scratch<T>, x: &[T], geometry: &Geometry) -> usize {
+    let width = x.len() / geometry.image() * geometry.positions();
+    for (i, x) in x.chunks_exact(geometry.image()).enumerate() {
+        geometry.spread(x, &mut scratch.phases);
+        geometry.gather(&scratch.phases, 0..geometry.windows.0, &mut scratch.columns, width, i * geometry.positions());
+    }
+    width
+}
+
+/// y of a group of images as a matrix `[O, windows of all]`, into `target`.
+fn side_by_side<T: Real>(y: &[T], geometry: &Geometry, width: usize, target: &mut [T]) {
+    let positions = geometry.positions();
+    for (i, y) in y.chunks_exact(geometry.outputs * positions).enumerate() {
+        for (y, row) in y.chunks_exact(positions).zip(target.chunks_exact_mut(width)) {
+            row.iter_mut().skip(i * positions).zip(y).for_each(|(to, &from)| *to = from);
+        }
+    }
+}
+
+fn pull_back<T: Real>(g: &[T], w: &[T], geometry: &Geometry, images: usize) -> Result<Vec<T>> {
+    let (plan, positions) = (Plan::of(geometry), geometry.positions());
+    let mut x = vec![T::ZERO; images * geometry.image()];
+    check(&x, w, g, geometry, images)?;
+    let weights = Matrix::rows(w, geometry.outputs, geometry.window())?.t();
+    let groups =
+        x.par_chunks_mut(plan.group * geometry.image()).zip(g.par_chunks(plan.group * geometry.outputs * positions));
+    groups.try_for_each_init(
+        || Scratch::new(geometry, plan),
+        |scratch, (x, g)| {
+            if plan.group == 1 {
+                image_back(scratch, x, g, weights, geometry, plan)
+            } else {
+                group_back(scratch, x, g, weights, geometry)
+            }
+        },
+    )?;
+    Ok(x)
+}
+
+fn image_back<T: Real>(
+    scratch: &mut Scratch<T>,
+    x: &mut [T],
+    g: &[T],
+    w: Matrix<'_, T>,
+    geometry: &Geometry,
+    plan: Plan,
+) -> Result<()> {
+    scratch.phases.fill(T::ZERO);
+    for band in plan.bands(geometry.windows.0) {
+        let (from, width) = (band.start * geometry.windows.1, band.len() * geometry.windows.1);
+        let source = g.get(from..).unwrap_or_default();
+        let source = Matrix::new(source, [geometry.outputs, width], [geometry.positions(), 1])?;
+        product_into(&mut scratch.columns, [width, 1], false, w, source, Threads::One)?;
+        geometry.scatter(&scratch.columns, band, &mut scratch.phases, width, 0);
+    }
+    geometry.collect(&scratch.phases, x);
+    Ok(())
+}
+
+fn group_back<T: Real>(
+    scratch: &mut Scratch<T>,
+    x: &mut [T],
+    g: &[T],
+    w: Matrix<'_, T>,
+    geometry: &Geometry,
+) -> Result<()> {
+    let positions = geometry.positions();
+    let width = g.len() / geometry.outputs;
+    side_by_side(g, geometry, width, &mut scratch.outputs);
+    let source = Matrix::rows(&scratch.outputs, geometry.outputs, width)?;
+    product_into(&mut scratch.columns, [width, 1], false, w, source, Threads::One)?;
+    for (i, x) in x.chunks_exact_mut(geometry.image()).enumerate() {
+        scratch.phases.fill(T::ZERO);
+        geometry.scatter(&scratch.columns, 0..geometry.windows.0, &mut scratch.phases, width, i * positions);
+        geometry.collect(&scratch.phases, x);
+    }
+    Ok(())
+}
+
+/// Sums that run side by side; a fixed number, so that the order of additions is fixed.
+const LANES: usize = 8;
+
+fn weight_gradient<T: Real>(x: &[T], g: &[T], geometry: &Geometry, images: usize) -> Result<Vec<T>> {
+    let plan = Plan::of(geometry);
+    let mut sum = vec![T::ZERO; geometry.outputs * geometry.window()];
+    check(x, &sum, g, geometry, images)?;
+    let share = images.div_ceil(plan.group).div_ceil(LANES).max(1) * plan.group;
+    let lanes =
+        x.par_chunks(share * geometry.image()).zip(g.par_chunks(share * geometry.outputs * geometry.positions()));
+    let sums: Vec<Vec<T>> = lanes.map(|(x, g)| lane(x, g, geometry, plan)).collect::<Result<_>>()?;
+    for lane in sums {
+        sum.iter_mut().zip(lane).for_each(|(s, l)| *s += l);
+    }
+    Ok(sum)
+}
+
+/// The weight gradient of some images, added up one group after the other.
+fn lane<T: Real>(x: &[T], g: &[T], geometry: &Geometry, plan: Plan) -> Result<Vec<T>> {
+    let mut sum = vec![T::ZERO; geometry.outputs * geometry.window()];
+    let mut scratch = Scratch::new(geometry, plan);
+    let mut add = |g: Matrix<'_, T>, columns: &[T], width: usize| {
+        let windows = Matrix::rows(columns, geometry.window(), width)?.t();
+        product_into(&mut sum, [geometry.window(), 1], true, g, windows, Threads::One)
+    };
+    let groups =
+        x.chunks(plan.group * geometry.image()).zip(g.chunks(plan.group * geometry.outputs * geometry.positions()));
+    for (x, g) in groups {
+        if plan.group > 1 {
+            let width = gather_group(&mut scratch, x, geometry);
+            side_by_side(g, geometry, width, &mut scratch.outputs);
+            add(Matrix::rows(&scratch.outputs, geometry.outputs, width)?, &scratch.columns, width)?;
+            continue;
+        }
+        geometry.spread(x, &mut scratch.phases);
+        for band in plan.bands(geometry.windows.0) {
+            let (from, width) = (band.start * geometry.windows.1, band.len() * geometry.windows.1);
+            geometry.gather(&scratch.phases, band, &mut scratch.columns, width, 0);
+            let g =
+                Matrix::new(g.get(from..).unwrap_or_default(), [geometry.outputs, width], [geometry.positions(), 1])?;
+            add(g, &scratch.columns, width)?;
+        }
+    }
+    Ok(sum)
+}
