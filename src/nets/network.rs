@@ -36,7 +36,7 @@ pub const NETS: &[Entry<BuildNet>] = &[
     },
 ];
 
-/// The rows of [`NETS`], for a `parts` clause of [`config!`](crate::config).
+/// The rows of [`NETS`], for a `parts` clause of [`config!`](macro@crate::config).
 pub fn schemas() -> Vec<(&'static str, Schema)> {
     NETS.iter().map(|row| (row.name, row.schema)).collect()
 }

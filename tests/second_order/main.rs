@@ -1,5 +1,5 @@
-//! The contract of [`Layer`](ebm::nets::Layer), checked for every layer and every network of the registry: first and second derivatives
-//! against finite differences in f64.
+//! The contract of [`Layer`](ebm::nets::Layer), for every layer and every network of the registry: first and second
+//! derivatives against finite differences in f64.
 
 mod cases;
 mod difference;
