@@ -3,4 +3,10 @@
 pub mod checkpoint;
 pub mod folder;
 pub mod fs;
+pub mod guard;
+pub mod manifest;
 pub mod metrics;
+pub mod out;
+pub mod progress;
+pub mod signal;
+pub mod tensorboard;

@@ -1,0 +1,224 @@
+//! `manifest.json`: what ran, with what, and how it ended. `ebm ls` and `ebm compare` read nothing else.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::Paths;
+use super::fs::write_atomic;
+use crate::metrics::Metrics;
+use crate::{Error, Result};
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Under way, or killed: [`Paths::is_in_use`] tells which.
+    #[default]
+    Running,
+    /// All steps done.
+    Finished,
+    /// Stopped by the guard.
+    Diverged,
+    /// Stopped by a signal; it can be resumed.
+    Interrupted,
+    /// Stopped by an error.
+    Failed,
+}
+
+impl Status {
+    /// The status that a run's result stands for.
+    pub fn of<T>(result: &Result<T>) -> Self {
+        match result {
+            Ok(_) => Status::Finished,
+            Err(Error::Diverged { .. }) => Status::Diverged,
+            Err(Error::Interrupted(_)) => Status::Interrupted,
+            Err(_) => Status::Failed,
+        }
+    }
+}
+
+/// The source tree that a run was started in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Git {
+    /// The commit.
+    pub hash: String,
+    /// Whether tracked files differ from it.
+    pub dirty: bool,
+}
+
+/// The content of `manifest.json`. Keys unknown to this version are passed over, missing ones take their default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Manifest {
+    /// How the run stands.
+    pub status: Status,
+    /// Registry name of the method.
+    pub method: String,
+    /// Registry name of the data set.
+    pub dataset: String,
+    /// sha256 of the data, where it comes from files.
+    pub dataset_sha256: Option<String>,
+    /// The seed.
+    pub seed: u64,
+    /// Steps done.
+    pub last_step: u64,
+    /// Metrics of the last logged step.
+    pub last_metrics: Metrics,
+    /// Step and metrics of the best probe.
+    pub best: Option<(u64, Metrics)>,
+    /// Number of weights of each part of the model.
+    pub parameters: BTreeMap<String, usize>,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Threads on the CPU.
+    pub threads: usize,
+    /// Version of `ebm`.
+    pub version: String,
+    /// The source tree, where the run was started inside one.
+    pub git: Option<Git>,
+    /// The command line.
+    pub command: Vec<String>,
+    /// When it was started, RFC 3339 in UTC.
+    pub started: String,
+    /// When it ended.
+    pub finished: Option<String>,
+}
+
+impl Manifest {
+    /// One of a run that starts now in this process: version, source tree, command line, threads and time filled in.
+    pub fn begin() -> Self {
+        Manifest {
+            version: env!("CARGO_PKG_VERSION").into(),
+            git: git(Path::new(".")),
+            command: std::env::args().collect(),
+            threads: rayon::current_num_threads(),
+            started: now(),
+            ..Default::default()
+        }
+    }
+
+    /// Notes how the run ended, and when.
+    pub fn end(&mut self, status: Status) {
+        self.status = status;
+        self.finished = Some(now());
+    }
+
+    /// Writes the file, all or nothing.
+    ///
+    /// # Errors
+    /// As [`write_atomic`].
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(|e| Error::Other(format!("{}: {e}", path.display())))?;
+        write_atomic(path, (text + "\n").as_bytes())
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// It cannot be read or is not a manifest.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read(path).map_err(Error::io(path))?;
+        serde_json::from_slice(&text).map_err(|e| {
+            Error::data(
+                path,
+                format!("not a manifest: {e}"),
+                "`ebm resume` writes it anew; the checkpoints do not need it",
+            )
+        })
+    }
+}
+
+/// Every run under `root`, by name, with its manifest or why that cannot be read.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn list(root: &Path) -> Result<Vec<(PathBuf, Result<Manifest>)>> {
+    let entries = std::fs::read_dir(root).map_err(Error::io(root))?;
+    let mut dirs: Vec<PathBuf> =
+        entries.flatten().map(|e| e.path()).filter(|p| p.join("manifest.json").exists()).collect();
+    dirs.sort();
+    Ok(dirs.into_iter().map(|dir| (dir.clone(), Manifest::load(&Paths::of(&dir).manifest()))).collect())
+}
+
+/// The commit of the source tree around `dir`; none without git or outside a repository.
+fn git(dir: &Path) -> Option<Git> {
+    let ask = |args: &[&str]| {
+        let output =
+            Command::new("git").current_dir(dir).args(args).stderr(std::process::Stdio::null()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let hash = ask(&["rev-parse", "HEAD"])?;
+    let dirty = ask(&["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"]);
+    Some(Git { hash, dirty: dirty.is_none_or(|changes| !changes.is_empty()) })
+}
+
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manifest.json");
+        let mut manifest = Manifest { method: "lsd".into(), seed: u64::MAX, last_step: 9, ..Manifest::begin() };
+        manifest.last_metrics.set("loss", 0.1 + 0.2);
+        manifest.best = Some((4, [("val_nll", -1.5)].into_iter().collect()));
+        manifest.parameters.insert("energy".into(), 12);
+        assert!(manifest.started.ends_with('Z') && !manifest.command.is_empty() && manifest.threads > 0);
+        manifest.save(&path).unwrap();
+        assert_eq!(Manifest::load(&path).unwrap(), manifest);
+        manifest.end(Status::of::<()>(&Err(Error::Interrupted(2))));
+        manifest.save(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("\"status\": \"interrupted\"") && manifest.finished.is_some(), "{text}");
+    }
+
+    #[test]
+    fn other_versions_are_read_and_damage_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("manifest.json");
+        std::fs::write(&path, r#"{"status": "finished", "seed": 3, "of_the_future": 1}"#).unwrap();
+        let manifest = Manifest::load(&path).unwrap();
+        assert_eq!((manifest.status, manifest.seed), (Status::Finished, 3));
+        std::fs::write(&path, r#"{"status": "fin"#).unwrap();
+        let error = Manifest::load(&path).unwrap_err();
+        assert!(error.exit_code() == 4 && error.to_string().contains("manifest.json"), "{error}");
+    }
+
+    #[test]
+    fn runs_are_listed_by_name_good_or_bad() {
+        let root = tempfile::tempdir().unwrap();
+        for (name, text) in [("b", "{}"), ("a", "oops")] {
+            std::fs::create_dir(root.path().join(name)).unwrap();
+            std::fs::write(root.path().join(name).join("manifest.json"), text).unwrap();
+        }
+        std::fs::create_dir(root.path().join("no-run")).unwrap();
+        let runs = list(root.path()).unwrap();
+        let seen: Vec<_> =
+            runs.iter().map(|(dir, m)| (dir.file_name().unwrap().to_str().unwrap(), m.is_ok())).collect();
+        assert_eq!(seen, [("a", false), ("b", true)]);
+    }
+
+    #[test]
+    fn the_source_tree_is_named_where_there_is_one() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(git(dir.path()), None);
+        let run = |args: &[&str]| Command::new("git").current_dir(dir.path()).args(args).output();
+        let Ok(output) = run(&["init", "-q"]) else { return };
+        assert!(output.status.success());
+        std::fs::write(dir.path().join("x"), "1").unwrap();
+        run(&["add", "x"]).unwrap();
+        run(&["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]).unwrap();
+        let clean = git(dir.path()).unwrap();
+        assert!(clean.hash.len() >= 40 && !clean.dirty);
+        std::fs::write(dir.path().join("x"), "2").unwrap();
+        assert!(git(dir.path()).unwrap().dirty);
+    }
+}
