@@ -5,8 +5,6 @@
 
 pub mod cli; // one file a subcommand: arguments in, exit code out, no mathematics
 
-pub mod report; // pictures and curves of runs: sample grids, densities, loss curves
-
 pub mod run; // experiment, run folder, checkpoint, trainer, metrics, signals: what survives a kill -9
 
 pub mod probes; // what is measured while training and after: grid likelihood, LSD scores
@@ -20,6 +18,7 @@ pub mod density; // what a model is: Energy (p up to Z) and Density (Z known)
 pub mod nets; // networks whose layers carry their pull-back and tangent pass
 
 pub mod data; // data sets, splits, transforms, download and verification
+pub mod draw; // pictures: tensors and series in, the bytes of a PNG, GIF or SVG out
 pub mod math; // log-sum-exp, Hutchinson probes, statistics, linear algebra
 pub mod optim; // Adam, EMA, gradient clipping; all state goes into the checkpoint
 
