@@ -1,8 +1,58 @@
-use candle_core::Tensor;
-use crate::{Result, math::Grid};
-pub fn points(x:&Tensor)->Result<Vec<[f64;2]>>{ Ok(x.to_vec2::<f32>()?.iter().map(|r|[f64::from(r[0]),f64::from(r[1])]).collect()) }
-pub fn density2d(_:&[[f64;2]],_:(&[f64],Grid),_:&[[f64;2]],_:[[f64;2];2])->Result<Vec<u8>>{Ok(vec![])}
-pub fn grid(_:&Tensor)->Result<Vec<u8>>{Ok(vec![])}
-pub fn scatter(_:&[[f64;2]],_:&[[f64;2]],_:[[f64;2];2])->Result<Vec<u8>>{Ok(vec![])}
-pub fn gif(_:&[Vec<u8>])->Result<Vec<u8>>{Ok(vec![])}
-pub fn size(_:&[u8])->Result<(u32,u32)>{Ok((1,1))}
+//! Pictures: tensors and series in, the bytes of a PNG, GIF or SVG out. Writing them is the caller's.
+
+mod colour;
+mod curves;
+mod density2d;
+mod gif;
+mod grid;
+
+use std::sync::OnceLock;
+
+use image::{ExtendedColorType, ImageEncoder as _, RgbImage};
+use plotters::style::{FontStyle, register_font};
+
+pub use colour::{PALETTE, viridis};
+pub use curves::{Curves, Series};
+pub use density2d::{Heat, panels};
+pub use gif::gif;
+pub use grid::{grid, scale_for};
+
+use crate::{Error, Result};
+
+/// The bytes of a PNG file.
+///
+/// # Errors
+/// The picture is empty.
+pub fn png(picture: &RgbImage) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let (width, height) = picture.dimensions();
+    image::codecs::png::PngEncoder::new(&mut bytes)
+        .write_image(picture.as_raw(), width, height, ExtendedColorType::Rgb8)
+        .map_err(|e| Error::Other(format!("cannot encode a PNG of {width} × {height}: {e}")))?;
+    Ok(bytes)
+}
+
+/// The font of every text; it is part of the program, so pictures are the same on every machine.
+const FONT: &str = "sans-serif";
+
+/// Makes [`FONT`] known to plotters.
+fn ready_font() -> Result<()> {
+    static READY: OnceLock<bool> = OnceLock::new();
+    let register = || register_font(FONT, FontStyle::Normal, dejavu::sans::regular()).is_ok();
+    if *READY.get_or_init(register) { Ok(()) } else { Err(Error::Other("the built-in font cannot be read".into())) }
+}
+
+/// plotters has an error type for each backend; a sentence is enough here.
+fn plot_error(error: impl std::fmt::Display) -> Error {
+    Error::Other(format!("cannot draw: {error}"))
+}
+
+/// The smallest interval that holds all values, which are finite, with a margin of 5 %, never empty.
+fn range(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    if low > high {
+        return 0.0..1.0;
+    }
+    let margin = if high > low { 0.05 * (high - low) } else { 0.5 * low.abs().max(1.0) };
+    low - margin..high + margin
+}

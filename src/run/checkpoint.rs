@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use sha2::{Digest as _, Sha256};
 
 use super::fs::{Unwatched, Witness, link_atomic_watched, write_atomic_watched};
+use super::guard::first_not_finite;
 use crate::{Error, Result};
 
 mod format;
@@ -86,12 +87,8 @@ impl Checkpoint {
     /// A value is not finite.
     pub fn check_finite(&self, path: &Path) -> Result<()> {
         for (name, tensor) in &self.tensors {
-            if !matches!(tensor.dtype(), DType::F32 | DType::F64) {
-                continue;
-            }
-            let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-            if let Some(at) = values.iter().position(|v| !v.is_finite()) {
-                let what = format!("tensor `{name}` has {} at index {at} of {}", values[at], values.len());
+            if let Some((at, value)) = first_not_finite(tensor)? {
+                let what = format!("tensor `{name}` has {value} at index {at} of {}", tensor.elem_count());
                 return Err(Error::checkpoint(path, what, "use an earlier checkpoint of the run"));
             }
         }

@@ -58,6 +58,12 @@ impl Paths {
         self.0.join("samples")
     }
 
+    /// Whether a live process is using the folder now; a manifest that says `running` without one tells of a crash.
+    pub fn is_in_use(&self) -> bool {
+        let lock = File::open(self.lock());
+        lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     fn lock(&self) -> PathBuf {
         self.0.join(".lock")
     }
@@ -263,7 +269,9 @@ mod tests {
         fs::write(first.config(), "").unwrap();
         let text = RunFolder::open(root.path()).unwrap_err().to_string();
         assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
+        assert!(first.is_in_use());
         drop(first);
+        assert!(!Paths::of(root.path()).is_in_use());
         RunFolder::open(root.path()).unwrap();
     }
 

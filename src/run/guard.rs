@@ -150,7 +150,8 @@ mod tests {
         let error = guard.check(401, &of(&[("loss", 1.0), ("gap", f64::NAN)])).unwrap_err();
         assert_eq!(error.exit_code(), 3);
         let text = error.to_string();
-        for says in ["step 401", "gap = NaN is not finite", "it was 1.0000 at step 200", "--set optim.lr", "checkpoint"] {
+        for says in ["step 401", "gap = NaN is not finite", "it was 1.0000 at step 200", "--set optim.lr", "checkpoint"]
+        {
             assert!(text.contains(says), "{says}: {text}");
         }
     }
@@ -161,7 +162,10 @@ mod tests {
         let mut guard = Guard::new(config).with_advice(["--set method.lambda=20".into()]);
         guard.check(1, &of(&[("critic/grad_norm", 0.25), ("energy_gap", -5.0), ("loss", 1e30)])).unwrap();
         let text = guard.check(51, &of(&[("critic/grad_norm", 10.1)])).unwrap_err().to_string();
-        assert!(text.contains("beyond guard.max_grad_norm = 10; it was 0.2500 at step 1 (grew 40-fold in 50 steps)"), "{text}");
+        assert!(
+            text.contains("beyond guard.max_grad_norm = 10; it was 0.2500 at step 1 (grew 40-fold in 50 steps)"),
+            "{text}"
+        );
         assert!(text.contains("method.lambda=20"), "{text}");
         assert!(guard.check(52, &of(&[("energy_gap", -5.1)])).is_err());
     }

@@ -122,7 +122,11 @@ impl Manifest {
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read(path).map_err(Error::io(path))?;
         serde_json::from_slice(&text).map_err(|e| {
-            Error::data(path, format!("not a manifest: {e}"), "`ebm resume` writes it anew; the checkpoints do not need it")
+            Error::data(
+                path,
+                format!("not a manifest: {e}"),
+                "`ebm resume` writes it anew; the checkpoints do not need it",
+            )
         })
     }
 }
@@ -133,7 +137,8 @@ impl Manifest {
 /// The folder cannot be listed.
 pub fn list(root: &Path) -> Result<Vec<(PathBuf, Result<Manifest>)>> {
     let entries = std::fs::read_dir(root).map_err(Error::io(root))?;
-    let mut dirs: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.join("manifest.json").exists()).collect();
+    let mut dirs: Vec<PathBuf> =
+        entries.flatten().map(|e| e.path()).filter(|p| p.join("manifest.json").exists()).collect();
     dirs.sort();
     Ok(dirs.into_iter().map(|dir| (dir.clone(), Manifest::load(&Paths::of(&dir).manifest()))).collect())
 }
@@ -141,7 +146,8 @@ pub fn list(root: &Path) -> Result<Vec<(PathBuf, Result<Manifest>)>> {
 /// The commit of the source tree around `dir`; none without git or outside a repository.
 fn git(dir: &Path) -> Option<Git> {
     let ask = |args: &[&str]| {
-        let output = Command::new("git").current_dir(dir).args(args).stderr(std::process::Stdio::null()).output().ok()?;
+        let output =
+            Command::new("git").current_dir(dir).args(args).stderr(std::process::Stdio::null()).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let hash = ask(&["rev-parse", "HEAD"])?;
@@ -195,7 +201,8 @@ mod tests {
         }
         std::fs::create_dir(root.path().join("no-run")).unwrap();
         let runs = list(root.path()).unwrap();
-        let seen: Vec<_> = runs.iter().map(|(dir, m)| (dir.file_name().unwrap().to_str().unwrap(), m.is_ok())).collect();
+        let seen: Vec<_> =
+            runs.iter().map(|(dir, m)| (dir.file_name().unwrap().to_str().unwrap(), m.is_ok())).collect();
         assert_eq!(seen, [("a", false), ("b", true)]);
     }
 

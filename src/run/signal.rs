@@ -32,17 +32,3 @@ pub fn stop_requested() -> Option<i32> {
         signal => i32::try_from(signal).ok(),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_signal_is_noted_and_does_not_kill() {
-        install().unwrap();
-        assert_eq!(stop_requested(), None);
-        signal_hook::low_level::raise(SIGTERM).unwrap();
-        assert_eq!(stop_requested(), Some(SIGTERM));
-        assert_eq!(Error::Interrupted(SIGTERM).exit_code(), 143);
-    }
-}

@@ -172,7 +172,6 @@ mod tests {
         assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
         assert_eq!(crc32c(&[0xff; 32]), 0x62a8_ab43);
         assert_eq!(crc32c(&(0..32).collect::<Vec<u8>>()), 0x46dd_794e);
-        // The framing of an eight-byte length of 24, as found at the start of event files (version record).
         assert_eq!(crc32c(&[]), 0);
     }
 

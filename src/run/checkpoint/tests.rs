@@ -2,6 +2,7 @@ use std::cell::Cell;
 use std::fs;
 use std::io::{self, ErrorKind};
 
+use candle_core::DType;
 use rand::Rng as _;
 
 use super::super::fs::Op;

@@ -1,0 +1,180 @@
+//! Curves with axes, as PNG or SVG.
+
+use image::RgbImage;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use super::{FONT, PALETTE, plot_error, range, ready_font};
+use crate::{Error, Result};
+
+/// One curve.
+#[derive(Clone, Debug, Default)]
+pub struct Series {
+    /// What the legend says.
+    pub name: String,
+    /// (x, y) in order of x; one that is not finite (or beyond 1e300) breaks the line.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A picture of one or more curves over a common axis.
+#[derive(Clone, Debug, Default)]
+pub struct Curves {
+    /// Above the picture.
+    pub title: String,
+    /// Below the x axis.
+    pub x_label: String,
+    /// Beside the y axis, with the unit.
+    pub y_label: String,
+    /// The curves; more than seven repeat colours.
+    pub series: Vec<Series>,
+}
+
+impl Curves {
+    /// As pixels.
+    ///
+    /// # Errors
+    /// The size is too small to draw in.
+    pub fn picture(&self, (width, height): (u32, u32)) -> Result<RgbImage> {
+        let mut pixels = vec![0; width as usize * height as usize * 3];
+        self.draw(BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area())?;
+        RgbImage::from_raw(width, height, pixels).ok_or_else(|| Error::Other("cannot draw: no pixels".into()))
+    }
+
+    /// As the text of an SVG file.
+    ///
+    /// # Errors
+    /// The size is too small to draw in.
+    pub fn svg(&self, size: (u32, u32)) -> Result<String> {
+        let mut text = String::new();
+        self.draw(SVGBackend::with_string(&mut text, size).into_drawing_area())?;
+        Ok(text)
+    }
+
+    fn draw<B: DrawingBackend>(&self, area: DrawingArea<B, Shift>) -> Result<()> {
+        ready_font()?;
+        area.fill(&WHITE).map_err(plot_error)?;
+        let all = || self.series.iter().flat_map(|s| &s.points).filter(|p| drawable(p));
+        let mut chart = ChartBuilder::on(&area)
+            .caption(&self.title, (FONT, 20))
+            .margin(12)
+            .margin_right(24)
+            .x_label_area_size(44)
+            .y_label_area_size(72)
+            .build_cartesian_2d(range(all().map(|p| p.0)), range(all().map(|p| p.1)))
+            .map_err(plot_error)?;
+        chart
+            .configure_mesh()
+            .x_desc(&self.x_label)
+            .y_desc(&self.y_label)
+            .axis_desc_style((FONT, 15))
+            .label_style((FONT, 13))
+            .x_labels(8)
+            .y_labels(8)
+            .x_label_formatter(&|v| tick(*v))
+            .y_label_formatter(&|v| tick(*v))
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(BLACK.mix(0.12))
+            .draw()
+            .map_err(plot_error)?;
+        for (series, [r, g, b]) in self.series.iter().zip(PALETTE.iter().cycle()) {
+            let style = RGBColor(*r, *g, *b).stroke_width(2);
+            for (i, run) in runs(&series.points).enumerate() {
+                let drawn = chart.draw_series(LineSeries::new(run.iter().copied(), style)).map_err(plot_error)?;
+                if i == 0 {
+                    drawn.label(&series.name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+                }
+            }
+        }
+        if self.series.len() > 1 {
+            let mut legend = chart.configure_series_labels();
+            legend.position(SeriesLabelPosition::UpperRight).label_font((FONT, 14)).margin(8);
+            legend.background_style(WHITE.mix(0.85)).border_style(BLACK.mix(0.25)).draw().map_err(plot_error)?;
+        }
+        area.present().map_err(plot_error)
+    }
+}
+
+/// Finite, and far enough from the largest number that differences are finite too.
+fn drawable((x, y): &(f64, f64)) -> bool {
+    x.abs() < 1e300 && y.abs() < 1e300
+}
+
+/// The stretches of points that can be drawn.
+fn runs(points: &[(f64, f64)]) -> impl Iterator<Item = &[(f64, f64)]> {
+    points.split(|p| !drawable(p)).filter(|run| !run.is_empty())
+}
+
+/// `20000` as `20k`, `1e-5` as such, the rest with as many digits as it needs.
+fn tick(v: f64) -> String {
+    match v.abs() {
+        s if s < 1e-12 => "0".into(),
+        s if (1e6..1e9).contains(&s) => format!("{}M", short(v / 1e6)),
+        s if (1e4..1e6).contains(&s) => format!("{}k", short(v / 1e3)),
+        s if (1e-3..1e4).contains(&s) => short(v),
+        _ => format!("{v:.1e}"),
+    }
+}
+
+fn short(v: f64) -> String {
+    let text = format!("{v:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn curves(points: Vec<(f64, f64)>) -> Curves {
+        let series = |name: &str, points: &[(f64, f64)]| Series { name: name.into(), points: points.to_vec() };
+        let up: Vec<_> = points.iter().map(|(x, y)| (*x, y + 0.3)).collect();
+        Curves {
+            title: "Learned Stein discrepancy".into(),
+            x_label: "step".into(),
+            y_label: "LSD".into(),
+            series: vec![series("train", &points), series("validation", &up)],
+        }
+    }
+
+    fn falling() -> Vec<(f64, f64)> {
+        (0..500).map(|i| f64::from(i) * 40.0).map(|x| (x, 2.0 * (-x / 5000.0).exp() + 0.1)).collect()
+    }
+
+    #[test]
+    fn both_curves_are_in_the_picture_in_their_colours() {
+        let picture = curves(falling()).picture((720, 420)).unwrap();
+        for colour in &PALETTE[..2] {
+            let count = picture.pixels().filter(|p| p.0 == *colour).count();
+            assert!(count > 500, "{count} pixels of {colour:?}");
+        }
+    }
+
+    #[test]
+    fn svg_has_the_words_as_text() {
+        let svg = curves(falling()).svg((720, 420)).unwrap();
+        for word in ["Learned Stein discrepancy", "validation", "step", "LSD", "20k"] {
+            assert!(svg.contains(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn odd_series_are_drawn_without_a_panic() {
+        let (nan, inf) = (f64::NAN, f64::INFINITY);
+        for points in [
+            vec![],
+            vec![(1.0, 5.0)],
+            vec![(0.0, 1.0), (1.0, nan), (2.0, inf), (3.0, 2.0)],
+            vec![(nan, 1.0), (inf, 2.0)],
+            vec![(0.0, 1e308), (1.0, -1e308)],
+            vec![(0.0, 3.0), (0.0, 3.0)],
+        ] {
+            curves(points).picture((200, 150)).unwrap();
+        }
+        let _ = curves(falling()).picture((3, 3));
+    }
+
+    #[test]
+    fn ticks_are_short() {
+        let texts = [0.0, 20_000.0, 2_500_000.0, 0.25, -1.0, 1e-5, 1e-17].map(tick);
+        assert_eq!(texts, ["0", "20k", "2.5M", "0.25", "-1", "1.0e-5", "0"]);
+    }
+}
