@@ -36,7 +36,11 @@ fn check(dim: usize, shift: f64, lambda: f64, items: usize, epochs: usize) {
     let expected = square / (2.0 * lambda);
     let relative = outcome.score.mean / expected - 1.0;
     let r2 = r_squared(&outcome, dim, shift / (2.0 * lambda));
-    println!("D = {dim}: LSD {:.4}, closed form {expected:.4} ({:+.2} %), R² {r2:.4}", outcome.score.mean, 100.0 * relative);
+    println!(
+        "D = {dim}: LSD {:.4}, closed form {expected:.4} ({:+.2} %), R² {r2:.4}",
+        outcome.score.mean,
+        100.0 * relative
+    );
     assert!(relative.abs() < 0.05, "LSD {:.4}, closed form {expected:.4}", outcome.score.mean);
     assert!(r2 > 0.95, "R² of the critic {r2:.4}");
 }

@@ -9,10 +9,10 @@ use super::stored::{Stored, Weights, WeightsArg};
 use super::{Global, output};
 use crate::config::{Document, Schema, Section, SectionKind, decode};
 use crate::data::Split;
-use crate::probes::lsd::{self, Epoch, LsdConfig, Score};
 use crate::metrics::Metrics;
+use crate::probes::lsd::{self, Epoch, LsdConfig, Score};
 use crate::run::{Progress, fs, signal};
-use crate::{Error, Result, rng::Key};
+use crate::{Error, Result, draw, rng::Key};
 
 /// Scores checkpoints by a learned Stein discrepancy on held-out data and ranks them: smaller is better, 0 is perfect.
 #[derive(Args)]
@@ -81,7 +81,9 @@ fn evaluate(ckpt: PathBuf, config: &LsdConfig, args: &EvalLsdArgs, global: &Glob
     progress.finish();
     if let Some(folder) = &args.curves {
         let name = format!("{}.png", ckpt.file_stem().and_then(|s| s.to_str()).unwrap_or("checkpoint"));
-        fs::write_atomic(&folder.join(name), &lsd::curves(&outcome.history)?)?;
+        let picture = lsd::curves(&outcome.history)?.picture((900, 600))?;
+        fs::create_dir(folder)?;
+        fs::write_atomic(&folder.join(name), &draw::png(&picture)?)?;
     }
     let dataset = data.spec().name.clone();
     Ok(Line { ckpt, step: stored.step, dataset, score: outcome.score, history: outcome.history })

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Global, output, usage};
+use super::{Global, catalogue, output, usage};
 use crate::Result;
 use crate::config::template;
 use crate::run::sections;
@@ -21,8 +21,12 @@ pub struct InitArgs {
 /// Prints the template.
 pub fn run(args: &InitArgs, global: &Global) -> Result<()> {
     let choices = [("method", args.method.as_str()), ("dataset", args.dataset.as_str())];
-    let text = template(&sections(), &choices)
-        .map_err(|e| usage(e, "ebm methods lists what can be named"))?;
+    for (kind, name) in choices {
+        if !catalogue::rows().iter().any(|row| row.kind == kind && row.name == name) {
+            return Err(usage(format!("there is no {kind} `{name}`"), "`ebm methods` lists what can be named"));
+        }
+    }
+    let text = template(&sections(), &choices);
     match global.json {
         true => output::print_json(&serde_json::json!({"toml": text})),
         false => output::print(&text),

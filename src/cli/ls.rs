@@ -40,7 +40,8 @@ pub fn run(args: &LsArgs, global: &Global) -> Result<()> {
     let mut header = vec!["run", "status", "method", "data", "seed", "step"];
     header.extend(args.sort.as_deref());
     let header = header.into_iter().map(str::to_owned).collect();
-    let rows: Vec<_> = std::iter::once(header).chain(runs.iter().map(|(p, m)| row(p, m, args.sort.as_deref()))).collect();
+    let rows: Vec<_> =
+        std::iter::once(header).chain(runs.iter().map(|(p, m)| row(p, m, args.sort.as_deref()))).collect();
     output::print(&output::table(&rows))
 }
 

@@ -8,14 +8,7 @@ use tracing_subscriber::EnvFilter;
 use super::Global;
 use crate::{Error, Result};
 
-/// Writes to stdout. A closed pipe (`ebm ls | head`) is no error.
-pub fn print(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("stdout".as_ref())(e)),
-        _ => Ok(()),
-    }
-}
+pub use crate::run::print_out as print;
 
 /// Writes one JSON document to stdout.
 pub fn print_json(value: &impl Serialize) -> Result<()> {

@@ -18,8 +18,10 @@ pub struct ResumeArgs {
 /// Restores, cuts the logs back to the checkpoint, trains on.
 pub fn run(args: &ResumeArgs, global: &Global) -> Result<()> {
     if !global.sets.is_empty() {
-        return Err(usage("a resumed run keeps its configuration, --set would make it another run",
-            "start a new one: ebm train RUN/config.toml --set …"));
+        return Err(usage(
+            "a resumed run keeps its configuration, --set would make it another run",
+            "start a new one: ebm train RUN/config.toml --set …",
+        ));
     }
     signal::install()?;
     let folder = RunFolder::open(&args.dir)?;

@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use clap::Args;
+use image::RgbImage;
 use serde_json::json;
 
 use super::stored::{Stored, WeightsArg};
 use super::{Global, output, usage};
-use crate::probes::Picture;
 use crate::metrics::Metrics;
+use crate::probes::Picture;
 use crate::run::{Progress, fs, signal};
 use crate::samplers::{Sampler, Start, Trace};
-use crate::{Error, Result, rng::Key};
+use crate::{Error, Result, draw, rng::Key};
 
 /// Draws samples from a checkpoint and writes a picture of them.
 #[derive(Args)]
@@ -100,12 +101,12 @@ fn frame_interval(args: &SampleArgs, sampler: &Sampler) -> Option<usize> {
     args.gif.as_ref().map(|_| sampler.config.steps.div_ceil(FRAMES).max(1))
 }
 
-fn write(args: &SampleArgs, out: &Path, picture: &Picture, end: &Trace, mut frames: Vec<Vec<u8>>) -> Result<()> {
-    let png = picture.draw(&end.chain.x)?;
-    fs::write_atomic(out, &png)?;
+fn write(args: &SampleArgs, out: &Path, picture: &Picture, end: &Trace, mut frames: Vec<RgbImage>) -> Result<()> {
+    let last = picture.draw(&end.chain.x)?;
+    fs::write_atomic(out, &draw::png(&last)?)?;
     if let Some(path) = &args.gif {
-        frames.push(png);
-        fs::write_atomic(path, &crate::draw::gif(&frames)?)?;
+        frames.push(last);
+        fs::write_atomic(path, &draw::gif(&frames, 80)?)?;
     }
     match &args.save_npy {
         Some(path) => fs::write_atomic(path, &npy(&end.chain.x)?),
@@ -126,7 +127,14 @@ fn npy(x: &Tensor) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn report(args: &SampleArgs, global: &Global, out: &Path, stored: &Stored, sampler: &Sampler, end: &Trace) -> Result<()> {
+fn report(
+    args: &SampleArgs,
+    global: &Global,
+    out: &Path,
+    stored: &Stored,
+    sampler: &Sampler,
+    end: &Trace,
+) -> Result<()> {
     let energy: f64 = end.chain.energy.to_dtype(candle_core::DType::F64)?.mean_all()?.to_scalar()?;
     if global.json {
         return output::print_json(&json!({

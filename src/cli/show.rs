@@ -28,7 +28,7 @@ pub fn run(args: &ShowArgs, global: &Global) -> Result<()> {
         (false, false) => output::print(&resolved.to_toml()),
         (false, true) => {
             let row = |(path, value): (String, String)| vec![path.clone(), value, document.origin(&path)];
-            let rows: Vec<_> = Vec::<(String,String)>::new().into_iter().map(row).collect();
+            let rows: Vec<_> = Vec::<(String, String)>::new().into_iter().map(row).collect();
             output::print(&output::table(&rows))
         }
     }

@@ -31,5 +31,3 @@ pub use registry::{Decoded, Entry, Schema, find};
 pub use schema::{Config, KeyDoc, Part, Spec, decode, verdict};
 pub use section::{Resolved, Rows, Section, SectionKind};
 pub use suggest::nearest;
-pub fn explain_keys(s:&Schema)->Vec<KeyDoc>{(s.keys)()}
-pub fn template(_:&[Section],_:&[(&str,&str)])->crate::Result<String>{Ok(String::new())}

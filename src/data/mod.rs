@@ -24,7 +24,7 @@ mod toy2d;
 mod transform;
 pub mod verify;
 
-pub use loader::{Stamp, Batch, Data, Moments, Spec};
+pub use loader::{Batch, Data, Moments, Spec, Stamp};
 pub use source::{Bounds, BuildSource, Generator, Images, Pixels, Points, Source};
 pub use split::Split;
 pub use transform::Transform;

@@ -78,6 +78,28 @@ pub fn panels(data: &Tensor, density: &Heat, samples: &Tensor) -> Result<RgbImag
     RgbImage::from_raw(width, height, pixels).ok_or_else(|| Error::Other("cannot draw: no pixels".into()))
 }
 
+/// One panel of points on a window `[[x_lo, x_hi], [y_lo, y_hi]]`. Shape of x: `[N, 2]`.
+///
+/// # Errors
+/// Another shape; a window of no extent.
+pub fn plane(x: &Tensor, window: [[f64; 2]; 2]) -> Result<RgbImage> {
+    let [across, up] = window;
+    let blank = Heat { x: across, y: up, columns: 1, values: vec![0.0] };
+    if !blank.is_sound() {
+        return Err(Error::Other(format!("cannot draw points on the window {window:?}")));
+    }
+    ready_font()?;
+    let (width, height) = (SIDE, SIDE + 16);
+    let mut pixels = vec![0; (3 * width * height) as usize];
+    {
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        area.fill(&WHITE).map_err(plot_error)?;
+        scatter(&area, "samples", &blank, &points(x)?, PALETTE[1])?;
+        area.present().map_err(plot_error)?;
+    }
+    RgbImage::from_raw(width, height, pixels).ok_or_else(|| Error::Other("cannot draw: no pixels".into()))
+}
+
 /// Pixels of a panel, with its frame.
 const SIDE: u32 = 360;
 

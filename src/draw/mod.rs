@@ -13,7 +13,7 @@ use plotters::style::{FontStyle, register_font};
 
 pub use colour::{PALETTE, viridis};
 pub use curves::{Curves, Series};
-pub use density2d::{Heat, panels};
+pub use density2d::{Heat, panels, plane};
 pub use gif::gif;
 pub use grid::{grid, scale_for};
 

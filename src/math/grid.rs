@@ -1,5 +1,7 @@
 //! Quadrature on a regular grid in the plane: how 2-D densities get their exact normaliser.
 
+use std::ops::Range;
+
 use candle_core::{Device, Tensor};
 
 use crate::Result;
@@ -47,6 +49,19 @@ impl Grid {
         let cells = (0..self.n).flat_map(|j| (0..self.n).map(move |i| (i, j)));
         let flat: Vec<f32> = cells.flat_map(|(i, j)| [at(0, i), at(1, j)]).collect();
         Ok(Tensor::from_vec(flat, (self.n * self.n, 2), device)?)
+    }
+
+    /// The cells along an axis whose middle lies in the interval.
+    pub fn cells_within(&self, axis: usize, [lo, hi]: [f64; 2]) -> Range<usize> {
+        let (start, width) = (self.window[axis][0], self.cell()[axis]);
+        let first_after = |v: f64| (((v - start) / width - 0.5).ceil().max(0.0) as usize).min(self.n);
+        first_after(lo)..first_after(hi)
+    }
+
+    /// The interval that these cells along an axis cover.
+    pub fn extent(&self, axis: usize, cells: &Range<usize>) -> [f64; 2] {
+        let edge = |i: usize| self.window[axis][0] + i as f64 * self.cell()[axis];
+        [edge(cells.start), edge(cells.end)]
     }
 
     /// log ∫ exp(v) over the window, from v at the points.
@@ -99,5 +114,13 @@ mod tests {
         let grid = Grid::new([[-1.0, 1.0], [-1.0, 1.0]], 32);
         assert!(grid.edge_mass(&normal_log_density(&grid, [0.5, 0.5])) > 0.05);
         assert_eq!(grid.widened(2.0).window(), [[-2.0, 2.0], [-2.0, 2.0]]);
+    }
+
+    #[test]
+    fn the_cells_of_a_part_cover_that_part() {
+        let grid = Grid::new([[-1.0, 1.0], [-1.0, 1.0]], 32).widened(2.0);
+        let cells = grid.cells_within(0, [-1.0, 1.0]);
+        assert_eq!((cells.clone(), grid.extent(0, &cells)), (8..24, [-1.0, 1.0]));
+        assert_eq!(grid.cells_within(1, [-9.0, 9.0]), 0..32);
     }
 }

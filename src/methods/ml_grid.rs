@@ -6,8 +6,8 @@ use super::{BuildMethod, Method, Setup, State, StepContext, put, take};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::Model;
-use crate::metrics::Metrics;
 use crate::math::Grid;
+use crate::metrics::Metrics;
 use crate::optim::{self, Optimiser};
 use crate::{Error, Result};
 

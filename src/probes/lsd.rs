@@ -11,6 +11,7 @@ use super::{Finding, Probe, Subject};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Split;
 use crate::density::Energy;
+use crate::draw::{Curves, Series};
 use crate::math::stats;
 use crate::methods::{Critic, Noise, State};
 use crate::metrics::Metrics;
@@ -188,7 +189,10 @@ pub fn evaluate(
             let std = stats::std(&on_test);
             let std_error = std / (on_test.len() as f64).sqrt();
             let items = on_test.len();
-            best = Some((Score { mean: row.test, std_error, std, items, epoch, selection: mean - row.validation_std }, copy(&critic)?));
+            best = Some((
+                Score { mean: row.test, std_error, std, items, epoch, selection: mean - row.validation_std },
+                copy(&critic)?,
+            ));
         }
     }
     let (score, state) = best.ok_or_else(|| not_finite(0))?;
@@ -236,8 +240,32 @@ fn not_finite(epoch: usize) -> Error {
     Error::Diverged {
         step: epoch as u64,
         what: "the critic's discrepancy is not finite".into(),
-        remedy: "lower critic_optim.lr or raise lambda; if the model's scores are not finite, no critic can help".into(),
+        remedy: "lower critic_optim.lr or raise lambda; if the model's scores are not finite, no critic can help"
+            .into(),
     }
 }
 
-pub fn curves(_:&[Epoch])->Result<Vec<u8>>{Ok(vec![])}
+/// The critic's training as curves: discrepancy on each part, and μ - σ on the validation part, which selects.
+///
+/// # Errors
+/// Nothing to draw.
+pub fn curves(history: &[Epoch]) -> Result<Curves> {
+    let series = |name: &str, value: fn(&Epoch) -> f64| Series {
+        name: name.to_owned(),
+        points: history.iter().map(|row| (row.epoch as f64, value(row))).collect(),
+    };
+    if history.is_empty() {
+        return Err(Error::Other("the critic was trained for no epoch: there are no curves".into()));
+    }
+    Ok(Curves {
+        title: "learned Stein discrepancy".into(),
+        x_label: "epoch".into(),
+        y_label: "nats".into(),
+        series: vec![
+            series("training", |row| row.train),
+            series("validation", |row| row.validation),
+            series("test", |row| row.test),
+            series("validation, mean - std", |row| row.validation - row.validation_std),
+        ],
+    })
+}

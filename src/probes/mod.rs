@@ -6,6 +6,8 @@ mod samples;
 
 pub use samples::Picture;
 
+use image::RgbImage;
+
 use crate::config::{Entry, Schema, Spec, decode, find};
 use crate::data::Data;
 use crate::density::Energy;
@@ -30,8 +32,8 @@ pub struct Subject<'a> {
 pub struct Finding {
     /// Numbers, in the order found.
     pub metrics: Metrics,
-    /// PNG files: (name without extension, bytes).
-    pub pictures: Vec<(String, Vec<u8>)>,
+    /// By name, which becomes the file's.
+    pub pictures: Vec<(String, RgbImage)>,
 }
 
 impl Finding {

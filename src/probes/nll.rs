@@ -1,14 +1,16 @@
 //! Exact test log-likelihood in 2-D: log Z by quadrature in f64, and the picture data | density | samples.
 
 use candle_core::{DType, Tensor};
+use image::RgbImage;
 
 use super::{Finding, Probe, Subject};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::{Data, Split};
 use crate::density::Energy;
+use crate::draw::{self, Heat};
 use crate::math::{Grid, stats};
 use crate::metrics::Metrics;
-use crate::{Error, Result, draw};
+use crate::{Error, Result};
 
 crate::config! {
     /// Keys of the probe `nll`.
@@ -50,7 +52,12 @@ pub struct Normalised {
 ///
 /// # Errors
 /// An energy that is not finite on the grid.
-pub fn normalise(energy: &dyn Energy, window: [[f64; 2]; 2], points: usize, device: &candle_core::Device) -> Result<Normalised> {
+pub fn normalise(
+    energy: &dyn Energy,
+    window: [[f64; 2]; 2],
+    points: usize,
+    device: &candle_core::Device,
+) -> Result<Normalised> {
     const EDGE: f64 = 1e-6;
     const GROWTH: [f64; 4] = [1.0, 1.5, 2.5, 4.0];
     let mut result = None;
@@ -85,8 +92,22 @@ fn minus_energy(energy: &dyn Energy, grid: &Grid, device: &candle_core::Device) 
 
 /// Mean and standard error of log p over the test items, nats.
 pub fn log_likelihood(energy: &dyn Energy, log_z: f64, x: &Tensor) -> Result<(f64, f64)> {
-    let log_p: Vec<f64> = energy.energy(x)?.to_dtype(DType::F64)?.to_vec1::<f64>()?.iter().map(|e| -e - log_z).collect();
+    let log_p: Vec<f64> =
+        energy.energy(x)?.to_dtype(DType::F64)?.to_vec1::<f64>()?.iter().map(|e| -e - log_z).collect();
     Ok((stats::mean(&log_p), stats::std(&log_p) / (log_p.len() as f64).sqrt()))
+}
+
+impl Normalised {
+    /// The density on the cells whose middle lies in the window.
+    fn heat(&self, window: [[f64; 2]; 2]) -> Heat {
+        let inside = |axis: usize| self.grid.cells_within(axis, window[axis]);
+        let (columns, rows) = (inside(0), inside(1));
+        let density = |j: usize, i: usize| self.log_density[j * self.grid.side() + i].exp();
+        let values =
+            rows.clone().flat_map(|j| columns.clone().map(move |i| (j, i))).map(|(j, i)| density(j, i)).collect();
+        let [x, y] = [self.grid.extent(0, &columns), self.grid.extent(1, &rows)];
+        Heat { x, y, columns: columns.len(), values }
+    }
 }
 
 impl Probe for Nll {
@@ -110,11 +131,10 @@ impl Probe for Nll {
 }
 
 impl Nll {
-    fn picture(&self, subject: &Subject, p: &Normalised, test: &Tensor, n: usize) -> Result<Vec<u8>> {
+    fn picture(&self, subject: &Subject, p: &Normalised, test: &Tensor, n: usize) -> Result<RgbImage> {
         let data = test.narrow(0, 0, n.min(test.dim(0)?))?;
         let samples = subject.sampler.sample(subject.key, subject.energy, subject.data, n)?;
-        let window = window(subject.data)?;
-        draw::density2d(&draw::points(&data)?, (&p.log_density, p.grid), &draw::points(&samples)?, window)
+        draw::panels(&data, &p.heat(window(subject.data)?), &samples)
     }
 }
 

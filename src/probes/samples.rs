@@ -1,10 +1,11 @@
 //! Samples by the run's sampler, as a picture: a grid of images, or points in the plane.
 
 use candle_core::{DType, Tensor};
+use image::RgbImage;
 
 use super::{Finding, Probe, Subject};
 use crate::config::{Entry, Schema, decode, rule};
-use crate::data::{Data, Split};
+use crate::data::Data;
 use crate::metrics::Metrics;
 use crate::{Error, Result, draw};
 
@@ -35,22 +36,17 @@ impl Probe for Samples {
         if let Some(accept) = end.accept {
             metrics.set("acceptance", accept);
         }
-        let png = Picture::of(subject.data)?.draw(&end.chain.x)?;
-        Ok(Finding { metrics, pictures: vec![("samples".to_owned(), png)] })
+        let picture = Picture::of(subject.data)?.draw(&end.chain.x)?;
+        Ok(Finding { metrics, pictures: vec![("samples".to_owned(), picture)] })
     }
 }
 
 /// How samples of a data set are shown.
 pub enum Picture<'a> {
     /// A grid of images; model space is carried back to pixels.
-    Grid(&'a Data),
-    /// Points beside data points, in a common window.
-    Plane {
-        /// Data to compare with.
-        points: Vec<[f64; 2]>,
-        /// What is shown of the plane.
-        window: [[f64; 2]; 2],
-    },
+    Grid(&'a Data, [usize; 3]),
+    /// Points in the plane.
+    Plane([[f64; 2]; 2]),
 }
 
 impl<'a> Picture<'a> {
@@ -59,24 +55,24 @@ impl<'a> Picture<'a> {
     /// # Errors
     /// Items that are neither images nor points in the plane.
     pub fn of(data: &'a Data) -> Result<Self> {
-        const SHOWN: usize = 2000;
-        match (data.spec().shape.as_slice(), data.bounds_2d()) {
-            ([1 | 3, _, _], _) => Ok(Picture::Grid(data)),
-            (_, Some(window)) => Ok(Picture::Plane { points: draw::points(&data.all(Split::Test, SHOWN)?.x)?, window }),
-            (shape, None) => Err(Error::Other(format!(
-                "samples of shape {shape:?} cannot be drawn; remove the probe `samples`, or use ebm sample --save-npy"
+        match (data.spec().image, data.bounds_2d()) {
+            (Some(image), _) => Ok(Picture::Grid(data, image)),
+            (None, Some(window)) => Ok(Picture::Plane(window)),
+            (None, None) => Err(Error::Other(format!(
+                "samples of shape {:?} cannot be drawn\n\nhint: remove the probe `samples`, or use ebm sample --save-npy",
+                data.spec().shape
             ))),
         }
     }
 
-    /// PNG bytes of samples x, `[N, ..]`.
+    /// A picture of samples x, `[N, ..]`.
     ///
     /// # Errors
     /// Samples of another shape.
-    pub fn draw(&self, x: &Tensor) -> Result<Vec<u8>> {
+    pub fn draw(&self, x: &Tensor) -> Result<RgbImage> {
         match self {
-            Picture::Grid(data) => draw::grid(&data.to_unit(x)?),
-            Picture::Plane { points, window } => draw::scatter(points, &draw::points(x)?, *window),
+            Picture::Grid(data, [_, height, _]) => draw::grid(&data.to_unit(x)?, 0, draw::scale_for(*height)),
+            Picture::Plane(window) => draw::plane(x, *window),
         }
     }
 }

@@ -221,7 +221,9 @@ impl Experiment {
         }
         let per_epoch = data.batches_per_epoch(self.train.batch_size).ok_or_else(|| {
             let name = &data.spec().name;
-            Error::Config(format!("error: `{name}` is generated and has no epochs\n\nhint: --set train.epochs=0 --set train.steps=1000"))
+            Error::Config(format!(
+                "error: `{name}` is generated and has no epochs\n\nhint: --set train.epochs=0 --set train.steps=1000"
+            ))
         })?;
         Ok((self.train.epochs * per_epoch).div_ceil(method.batches_per_step() as u64).max(1))
     }

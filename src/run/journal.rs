@@ -1,11 +1,13 @@
 //! What a run writes down as it goes: metrics, times, pictures, TensorBoard events.
 
+use image::RgbImage;
+
 use super::folder::RunFolder;
 use super::fs;
 use super::metrics::{MetricsLog, TimingLog};
 use super::tensorboard::EventLog;
-use crate::{Result, draw};
 use crate::metrics::Metrics;
+use crate::{Result, draw};
 
 /// All logs of a run, appended in one place so that they agree on the step.
 pub struct Journal<'a> {
@@ -33,13 +35,14 @@ impl<'a> Journal<'a> {
     ///
     /// # Errors
     /// A full disk, among others.
-    pub fn write(&mut self, step: u64, metrics: &Metrics, pictures: &[(String, Vec<u8>)]) -> Result<()> {
+    pub fn write(&mut self, step: u64, metrics: &Metrics, pictures: &[(String, RgbImage)]) -> Result<()> {
         self.metrics.append(step, metrics)?;
         self.timing.append(step)?;
         self.events.scalars(step, metrics)?;
-        for (name, png) in pictures {
-            fs::write_atomic(&self.folder.samples().join(format!("{name}-{step:08}.png")), png)?;
-            self.events.image(step, name, draw::size(png)?, png)?;
+        for (name, picture) in pictures {
+            let png = draw::png(picture)?;
+            fs::write_atomic(&self.folder.samples().join(format!("{name}-{step:08}.png")), &png)?;
+            self.events.image(step, name, picture.dimensions(), &png)?;
         }
         Ok(())
     }

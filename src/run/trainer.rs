@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Tensor;
+use image::RgbImage;
 
 use super::checkpoint::{self, Checkpoint, Keep};
 use super::experiment::{Experiment, TrainConfig};
@@ -165,7 +166,7 @@ impl Trainer {
     }
 
     /// Every probe that is due at this step.
-    fn probe(&self) -> Result<(Metrics, Vec<(String, Vec<u8>)>)> {
+    fn probe(&self) -> Result<(Metrics, Vec<(String, RgbImage)>)> {
         let due: Vec<_> = self.probes.iter().filter(|p| p.due(self.step, self.total)).collect();
         let (mut metrics, mut pictures) = (Metrics::new(), Vec::new());
         if due.is_empty() {

@@ -56,7 +56,8 @@ impl Sampler {
     /// # Errors
     /// A specification that is not resolved.
     pub fn new(spec: &Spec) -> Result<Self> {
-        let row = find(SAMPLERS, spec.name()).ok_or_else(|| Error::Other(format!("unknown sampler `{}`", spec.name())))?;
+        let row =
+            find(SAMPLERS, spec.name()).ok_or_else(|| Error::Other(format!("unknown sampler `{}`", spec.name())))?;
         Ok(Sampler { kernel: (row.build)(&spec.0)?, config: decode(&spec.0)? })
     }
 
