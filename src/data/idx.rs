@@ -152,3 +152,25 @@ fn extend_pixels(pixels: &mut Vec<u8>, bytes: &[u8], form: Form) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emnist_is_turned_upright() {
+        let form = Form { side: 2, levels: 256, first_label: 1, classes: 26, transposed: true };
+        let mut pixels = Vec::new();
+        extend_pixels(&mut pixels, &[1, 2, 3, 4, 5, 6, 7, 8], form);
+        assert_eq!(pixels, [1, 3, 2, 4, 5, 7, 6, 8]);
+    }
+
+    #[test]
+    fn sizes_that_overflow_are_refused() {
+        let bytes = [&[0, 0, 8, 3][..], &[255; 12], &[0; 9]].concat();
+        let error = parse(Path::new("x"), &bytes, 3, "hint").unwrap_err().to_string();
+        assert!(error.contains("byte 4"), "{error}");
+        let empty = parse(Path::new("x"), &[0, 0, 8, 1, 0, 0, 0, 0], 1, "hint").unwrap();
+        assert_eq!(empty, Idx { dims: vec![0], bytes: &[] });
+    }
+}

@@ -1,10 +1,12 @@
 //! [`Data`]: what training and probes hold. Batches, evaluation sets, and the way between pixels and model space.
 
 use candle_core::{DType, Device, Tensor};
+use rand::Rng as _;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bounds, DATASETS, Pixels, Points, Source, Split, Transform,
+    DATASETS, Pixels, Points, Source, Split, Transform,
     rows::{Drawn, Rows, Table},
     split::{self, Division},
     transform::PixelMap,
@@ -58,31 +60,18 @@ pub struct Batch {
     pub y: Option<Tensor>,
 }
 
-/// Mean and standard deviation (n - 1 in the denominator) of training items in model space.
-#[derive(Clone, Debug)]
-pub struct Moments {
-    /// Of each coordinate, of an item's shape, f32.
-    pub mean: Tensor,
-    /// Of each coordinate, of an item's shape, f32; 0 for coordinates that never change.
-    pub std: Tensor,
-    /// Of all numbers together.
-    pub overall_mean: f64,
-    /// Of all numbers together.
-    pub overall_std: f64,
-}
-
 /// A data set, opened, verified and split.
 ///
 /// Batches are functions of (seed, split, index): nothing is stored between calls that changes a result.
 pub struct Data {
-    spec: Spec,
-    items: Rows,
+    pub(super) spec: Spec,
+    pub(super) items: Rows,
     stamp: Stamp,
-    map: Option<PixelMap>,
-    dequantise: bool,
-    noise: f64,
+    pub(super) map: Option<PixelMap>,
+    pub(super) dequantise: bool,
+    pub(super) noise: f64,
     key: Key,
-    device: Device,
+    pub(super) device: Device,
     sha256: String,
 }
 
@@ -245,114 +234,19 @@ impl Data {
         Ok(Batch { x, y })
     }
 
+    /// Dequantised and transformed pixels; every number depends on its own draw alone, so threads change nothing.
     fn to_model(&self, pixels: &[u8], map: &PixelMap, key: Key) -> Vec<f32> {
-        let mut rng = key.with("dequantise").rng();
-        let mut shift = || if self.dequantise { open_uniform(&mut rng) } else { 0.0 };
-        pixels.iter().map(|&v| map.forward((f64::from(v) + shift()) / map.scale) as f32).collect()
+        let model = |v: u8, shift: f64| map.forward((f64::from(v) + shift) / map.scale) as f32;
+        if !self.dequantise {
+            return pixels.iter().map(|&v| model(v, 0.0)).collect();
+        }
+        let mut bits = vec![0u32; pixels.len()];
+        key.with("dequantise").rng().fill(bits.as_mut_slice());
+        pixels.par_iter().zip(bits).with_min_len(4096).map(|(&v, bits)| model(v, inside(bits))).collect()
     }
 
-    fn shaped(&self, count: usize) -> Vec<usize> {
+    pub(super) fn shaped(&self, count: usize) -> Vec<usize> {
         [&[count], self.spec.shape.as_slice()].concat()
-    }
-
-    /// Samples uniform over pixels in [0, 1] mapped to model space, as LSD starts its sampler (logit of a uniform);
-    /// for points, uniform on the box that holds the data. Shape `[n, ..]`, f32.
-    ///
-    /// # Errors
-    /// A tensor that cannot be made on the device.
-    pub fn uniform_init(&self, key: Key, n: usize) -> Result<Tensor> {
-        let mut rng = key.rng();
-        let bounds = self.items.bounds();
-        let total = n * self.spec.dim();
-        let values: Vec<f32> = match (&self.map, bounds) {
-            (Some(map), _) => (0..total).map(|_| map.forward(open_uniform(&mut rng)) as f32).collect(),
-            (None, bounds) => {
-                let sides = bounds.iter().cycle().take(total);
-                sides.map(|[low, high]| (low + (high - low) * open_uniform(&mut rng)) as f32).collect()
-            }
-        };
-        Ok(Tensor::from_vec(values, self.shaped(n), &self.device)?)
-    }
-
-    /// Pixels in [0, 1] for pictures, `[B, C, H, W]`; points are returned as they are.
-    ///
-    /// # Errors
-    /// `x` is not in this data set's model space.
-    pub fn to_unit(&self, x: &Tensor) -> Result<Tensor> {
-        match (&self.map, self.spec.image) {
-            (Some(map), Some([c, h, w])) => Ok(map.inverse(x)?.reshape((x.dim(0)?, c, h, w))?),
-            _ => Ok(x.clone()),
-        }
-    }
-
-    /// log |det| of the map from raw pixels in [0, L) to model space, at x in model space; 0 for points.
-    ///
-    /// log p(raw) = log p(model space) + log_det. Shapes: `[B, ..]` -> `[B]`, f64, nats.
-    ///
-    /// # Errors
-    /// A tensor operation that failed.
-    pub fn log_det(&self, x: &Tensor) -> Result<Tensor> {
-        match &self.map {
-            Some(map) => map.log_det(x),
-            None => Ok(Tensor::zeros(x.dim(0)?, DType::F64, x.device())?),
-        }
-    }
-
-    /// Bits per dimension of the raw data: -(log p(x) + log_det(x)) / (D log 2).
-    ///
-    /// With uniform dequantisation this is an upper bound on the bits that code the integers. A model that is uniform
-    /// over the pixels has log2(levels), 8 for bytes.
-    ///
-    /// # Shapes
-    /// log p `[B]` in nats, in model space; x `[B, ..]`; result `[B]`, f64.
-    ///
-    /// # Errors
-    /// The images are not dequantised: a density at discrete points has no bound.
-    pub fn bits_per_dim(&self, log_prob: &Tensor, x: &Tensor) -> Result<Tensor> {
-        if self.map.is_some() && !self.dequantise {
-            return Err(Error::Config(
-                "error: bits/dim of images that are not dequantised mean nothing\n\nhint: set `dataset.dequantise = true`"
-                    .into(),
-            ));
-        }
-        let nats = (log_prob.to_dtype(DType::F64)? + self.log_det(x)?)?;
-        Ok((nats * (-1.0 / (self.spec.dim() as f64 * 2f64.ln())))?)
-    }
-
-    /// The box of each coordinate that holds the data; `None` unless items are points in the plane.
-    pub fn bounds_2d(&self) -> Option<[[f64; 2]; 2]> {
-        let bounds: Bounds = self.items.bounds();
-        bounds.try_into().ok()
-    }
-
-    /// The true log p(x) in nats, `[B, D]` -> `[B]` f64, where it is known and no `noise` blurs it.
-    ///
-    /// # Errors
-    /// A tensor operation that failed.
-    pub fn log_density(&self, x: &Tensor) -> Result<Option<Tensor>> {
-        let Some(generator) = self.items.generator().filter(|_| self.noise == 0.0) else { return Ok(None) };
-        let rows = x.to_dtype(DType::F64)?.to_vec2::<f64>()?;
-        let logs: Option<Vec<f64>> = rows.iter().map(|row| generator.log_density(row)).collect();
-        logs.map(|logs| Ok(Tensor::from_vec(logs, rows.len(), x.device())?)).transpose()
-    }
-
-    /// Mean and standard deviation of the first `n` training items in model space, summed in f64.
-    ///
-    /// # Errors
-    /// Fewer than two items.
-    pub fn mean_std(&self, n: usize) -> Result<Moments> {
-        let x = self.all(Split::Train, n)?.x.flatten_from(1)?.to_dtype(DType::F64)?;
-        let count = x.dim(0)?;
-        if count < 2 {
-            return Err(Error::Config(format!("error: a standard deviation needs two items, not {count}")));
-        }
-        let mean = x.mean(0)?;
-        let std = (x.broadcast_sub(&mean)?.sqr()?.sum(0)? / (count - 1) as f64)?.sqrt()?;
-        let overall_mean = x.mean_all()?.to_scalar::<f64>()?;
-        let spread = (&x - overall_mean)?.sqr()?.sum_all()?.to_scalar::<f64>()?;
-        let overall_std = (spread / (x.elem_count() - 1) as f64).sqrt();
-        let shaped = |t: Tensor| -> Result<Tensor> { Ok(t.to_dtype(DType::F32)?.reshape(self.spec.shape.as_slice())?) };
-        Ok(Moments { mean: shaped(mean)?, std: shaped(std)?, overall_mean, overall_std })
     }
 }
 
@@ -369,8 +263,13 @@ fn pixel_map(keys: &Pixels, levels: u32) -> Result<PixelMap> {
 }
 
 /// Uniform on (0, 1), both ends left out so that a logit stays finite.
-fn open_uniform(rng: &mut impl rand::Rng) -> f64 {
-    (f64::from(rng.random::<u32>()) + 0.5) / 4_294_967_296.0
+pub(super) fn open_uniform(rng: &mut impl rand::Rng) -> f64 {
+    inside(rng.random())
+}
+
+/// The middle of one of 2³² equal parts of (0, 1).
+fn inside(bits: u32) -> f64 {
+    (f64::from(bits) + 0.5) / 4_294_967_296.0
 }
 
 fn number(value: &toml::Value) -> Option<f64> {

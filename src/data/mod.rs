@@ -18,14 +18,16 @@ mod mnist;
 mod order;
 mod rows;
 mod source;
+mod space;
 mod split;
 mod tar;
 mod toy2d;
 mod transform;
 pub mod verify;
 
-pub use loader::{Batch, Data, Moments, Spec, Stamp};
+pub use loader::{Batch, Data, Spec, Stamp};
 pub use source::{Bounds, BuildSource, Generator, Images, Pixels, Points, Source};
+pub use space::Moments;
 pub use split::Split;
 pub use transform::Transform;
 

@@ -1,0 +1,121 @@
+//! The space that the model works in: its way back to pixels, its volume, its moments and its bounds.
+
+use candle_core::{DType, Tensor};
+
+use super::{Bounds, Data, Split, loader::open_uniform};
+use crate::{Error, Result, rng::Key};
+
+/// Mean and standard deviation (n - 1 in the denominator) of training items in model space.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    /// Of each coordinate, of an item's shape, f32.
+    pub mean: Tensor,
+    /// Of each coordinate, of an item's shape, f32; 0 for coordinates that never change.
+    pub std: Tensor,
+    /// Of all numbers together.
+    pub overall_mean: f64,
+    /// Of all numbers together.
+    pub overall_std: f64,
+}
+
+impl Data {
+    /// Samples uniform over pixels in [0, 1] mapped to model space, as LSD starts its sampler (logit of a uniform);
+    /// for points, uniform on the box that holds the data. Shape `[n, ..]`, f32.
+    ///
+    /// # Errors
+    /// A tensor that cannot be made on the device.
+    pub fn uniform_init(&self, key: Key, n: usize) -> Result<Tensor> {
+        let mut rng = key.rng();
+        let bounds = self.items.bounds();
+        let total = n * self.spec.dim();
+        let values: Vec<f32> = match (&self.map, bounds) {
+            (Some(map), _) => (0..total).map(|_| map.forward(open_uniform(&mut rng)) as f32).collect(),
+            (None, bounds) => {
+                let sides = bounds.iter().cycle().take(total);
+                sides.map(|[low, high]| (low + (high - low) * open_uniform(&mut rng)) as f32).collect()
+            }
+        };
+        Ok(Tensor::from_vec(values, self.shaped(n), &self.device)?)
+    }
+
+    /// Pixels in [0, 1] for pictures, `[B, C, H, W]`; points are returned as they are.
+    ///
+    /// # Errors
+    /// `x` is not in this data set's model space.
+    pub fn to_unit(&self, x: &Tensor) -> Result<Tensor> {
+        match (&self.map, self.spec.image) {
+            (Some(map), Some([c, h, w])) => Ok(map.inverse(x)?.reshape((x.dim(0)?, c, h, w))?),
+            _ => Ok(x.clone()),
+        }
+    }
+
+    /// log |det| of the map from raw pixels in [0, L) to model space, at x in model space; 0 for points.
+    ///
+    /// log p(raw) = log p(model space) + log_det. Shapes: `[B, ..]` -> `[B]`, f64, nats.
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn log_det(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.map {
+            Some(map) => map.log_det(x),
+            None => Ok(Tensor::zeros(x.dim(0)?, DType::F64, x.device())?),
+        }
+    }
+
+    /// Bits per dimension of the raw data: -(log p(x) + log_det(x)) / (D log 2).
+    ///
+    /// With uniform dequantisation this is an upper bound on the bits that code the integers. A model that is uniform
+    /// over the pixels has log2(levels), 8 for bytes.
+    ///
+    /// # Shapes
+    /// log p `[B]` in nats, in model space; x `[B, ..]`; result `[B]`, f64.
+    ///
+    /// # Errors
+    /// The images are not dequantised: a density at discrete points has no bound.
+    pub fn bits_per_dim(&self, log_prob: &Tensor, x: &Tensor) -> Result<Tensor> {
+        if self.map.is_some() && !self.dequantise {
+            return Err(Error::Config(
+                "error: bits/dim of images that are not dequantised mean nothing\n\nhint: set `dataset.dequantise = true`"
+                    .into(),
+            ));
+        }
+        let nats = (log_prob.to_dtype(DType::F64)? + self.log_det(x)?)?;
+        Ok((nats * (-1.0 / (self.spec.dim() as f64 * 2f64.ln())))?)
+    }
+
+    /// The box of each coordinate that holds the data; `None` unless items are points in the plane.
+    pub fn bounds_2d(&self) -> Option<[[f64; 2]; 2]> {
+        let bounds: Bounds = self.items.bounds();
+        bounds.try_into().ok()
+    }
+
+    /// The true log p(x) in nats, `[B, D]` -> `[B]` f64, where it is known and no `noise` blurs it.
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn log_density(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        let Some(generator) = self.items.generator().filter(|_| self.noise == 0.0) else { return Ok(None) };
+        let rows = x.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+        let logs: Option<Vec<f64>> = rows.iter().map(|row| generator.log_density(row)).collect();
+        logs.map(|logs| Ok(Tensor::from_vec(logs, rows.len(), x.device())?)).transpose()
+    }
+
+    /// Mean and standard deviation of the first `n` training items in model space, summed in f64.
+    ///
+    /// # Errors
+    /// Fewer than two items.
+    pub fn mean_std(&self, n: usize) -> Result<Moments> {
+        let x = self.all(Split::Train, n)?.x.flatten_from(1)?.to_dtype(DType::F64)?;
+        let count = x.dim(0)?;
+        if count < 2 {
+            return Err(Error::Config(format!("error: a standard deviation needs two items, not {count}")));
+        }
+        let mean = x.mean(0)?;
+        let std = (x.broadcast_sub(&mean)?.sqr()?.sum(0)? / (count - 1) as f64)?.sqrt()?;
+        let overall_mean = x.mean_all()?.to_scalar::<f64>()?;
+        let spread = (&x - overall_mean)?.sqr()?.sum_all()?.to_scalar::<f64>()?;
+        let overall_std = (spread / (x.elem_count() - 1) as f64).sqrt();
+        let shaped = |t: Tensor| -> Result<Tensor> { Ok(t.to_dtype(DType::F32)?.reshape(self.spec.shape.as_slice())?) };
+        Ok(Moments { mean: shaped(mean)?, std: shaped(std)?, overall_mean, overall_std })
+    }
+}
