@@ -61,12 +61,14 @@ pub fn pearson(x: &[f64], y: &[f64]) -> f64 {
 }
 
 fn ranks(x: &[f64]) -> Vec<f64> {
-    let rank = |v: f64| {
-        let below = x.iter().filter(|o| o.total_cmp(&&v).is_lt()).count();
-        let equal = x.iter().filter(|o| o.total_cmp(&&v).is_eq()).count();
-        below as f64 + (equal as f64 + 1.0) / 2.0
+    let mut sorted = x.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = |v: &f64| {
+        let below = sorted.partition_point(|o| o.total_cmp(v).is_lt());
+        let not_above = sorted.partition_point(|o| o.total_cmp(v).is_le());
+        (below + not_above + 1) as f64 / 2.0
     };
-    x.iter().map(|&v| rank(v)).collect()
+    x.iter().map(rank).collect()
 }
 
 #[cfg(test)]

@@ -107,7 +107,8 @@ impl Checkpoint {
             let shape = want.get(name.as_str())?;
             (tensor.dims() != *shape).then(|| format!("{name} {:?} instead of {shape:?}", tensor.dims()))
         });
-        let lists = [("missing", missing), ("unknown", extra), ("of another shape", shaped.collect())];
+        let lists: [(&str, Vec<String>); 3] =
+            [("missing", missing), ("unknown", extra), ("of another shape", shaped.collect())];
         let wrong: Vec<String> = lists.iter().filter_map(|(what, names)| listed(what, names)).collect();
         if wrong.is_empty() {
             return Ok(());
@@ -117,7 +118,7 @@ impl Checkpoint {
     }
 }
 
-fn listed(what: &str, names: &Vec<String>) -> Option<String> {
+fn listed(what: &str, names: &[String]) -> Option<String> {
     let first = names.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
     let more = if names.len() > 8 { ", …" } else { "" };
     (!names.is_empty()).then(|| format!("{} {what}: {first}{more}", names.len()))

@@ -215,11 +215,11 @@ mod tests {
             for byte in data {
                 for bit in 0..8 {
                     let out = (crc ^ u32::from(byte >> bit)) & 1;
-                    crc = crc >> 1 ^ out * 0x82f6_3b78;
+                    crc = (crc >> 1) ^ (out * 0x82f6_3b78);
                 }
             }
             let crc = !crc;
-            (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8).to_le_bytes()
+            crc.rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
         };
         let bytes = std::fs::read(path).unwrap();
         let (mut rest, mut out) = (&bytes[..], Vec::new());

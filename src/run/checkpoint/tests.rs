@@ -86,30 +86,33 @@ fn other_readers_of_safetensors_read_it() {
     tensors.iter().for_each(|(name, t)| assert_eq!(bytes_of(t), bytes_of(&sample(5).tensors[name])));
 }
 
+/// What [`refusal`] looks at without the file, for tests that try thousands.
+fn is_refused(bytes: &[u8]) -> bool {
+    format::decode(bytes, &Device::Cpu).is_err()
+}
+
 #[test]
 fn every_flipped_byte_of_the_header_is_found() {
-    let dir = tempfile::tempdir().unwrap();
     let bytes = encoded(&sample(5));
     let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     for at in 0..header {
         for mask in [1, 0x20, 0xff] {
             let mut bad = bytes.clone();
             bad[at] ^= mask;
-            refusal(&dir.path().join("x"), &bad);
+            assert!(is_refused(&bad), "byte {at}, mask {mask:#x}");
         }
     }
 }
 
 #[test]
 fn every_flipped_bit_is_found() {
-    let dir = tempfile::tempdir().unwrap();
     let bytes = encoded(&sample(5));
     let mut rng = Key::new(1).rng();
     for _ in 0..1000 {
         let mut bad = bytes.clone();
         let bit = rng.random_range(0..bad.len() * 8);
         bad[bit / 8] ^= 1 << (bit % 8);
-        refusal(&dir.path().join("x"), &bad);
+        assert!(is_refused(&bad), "bit {bit}");
     }
 }
 
