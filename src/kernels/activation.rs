@@ -23,7 +23,7 @@ impl CustomOp1 for Value {
 
     fn cpu_fwd(&self, u: &CpuStorage, l: &Layout) -> Output {
         with_curve!(self.0, c => on_floats!(u, T => {
-            output(map([slice::<T>(u, l)?], |[u]| { let [y, ..] = c.jet(u); [y] })?, l.shape())
+            output(map([slice::<T>(u, l)?], #[inline(always)] |[u]| { let [y, ..] = c.jet(u); [y] })?, l.shape())
         }))
     }
 
@@ -43,8 +43,7 @@ impl CustomOp2 for Pullback {
 
     fn cpu_fwd(&self, u: &CpuStorage, lu: &Layout, v: &CpuStorage, lv: &Layout) -> Output {
         with_curve!(self.0, c => on_floats!(u, T => {
-            let slope = |[u, v]: [T; 2]| { let [_, slope, _] = c.jet(u); [slope * v] };
-            output(map([slice::<T>(u, lu)?, slice(v, lv)?], slope)?, lu.shape())
+            output(map([slice::<T>(u, lu)?, slice(v, lv)?], #[inline(always)] |[u, v]: [T; 2]| { let [_, slope, _] = c.jet(u); [slope * v] })?, lu.shape())
         }))
     }
 
@@ -81,11 +80,9 @@ impl candle_core::CustomOp3 for Bend {
         with_curve!(self.act, c => on_floats!(u, T => {
             let sources = [slice::<T>(u, lu)?, slice(v, lv)?, slice(g, lg)?];
             if self.slope_too {
-                let f = |[u, v, g]: [T; 3]| { let [_, slope, bend] = c.jet(u); [bend * v * g, slope * g] };
-                output(map(sources, f)?, [&[2], lu.dims()].concat())
+                output(map(sources, #[inline(always)] |[u, v, g]: [T; 3]| { let [_, slope, bend] = c.jet(u); [bend * v * g, slope * g] })?, [&[2], lu.dims()].concat())
             } else {
-                let f = |[u, v, g]: [T; 3]| { let [_, _, bend] = c.jet(u); [bend * v * g] };
-                output(map(sources, f)?, lu.shape())
+                output(map(sources, #[inline(always)] |[u, v, g]: [T; 3]| { let [_, _, bend] = c.jet(u); [bend * v * g] })?, lu.shape())
             }
         }))
     }
@@ -102,8 +99,7 @@ impl CustomOp1 for Jet {
 
     fn cpu_fwd(&self, uu: &CpuStorage, l: &Layout) -> Output {
         with_curve!(self.0, c => on_floats!(uu, T => {
-            let f = |[u, du]: [T; 2]| { let [y, slope, _] = c.jet(u); [y, slope * du] };
-            output(map(halves::<T>(uu, l)?, f)?, l.shape())
+            output(map(halves::<T>(uu, l)?, #[inline(always)] |[u, du]: [T; 2]| { let [y, slope, _] = c.jet(u); [y, slope * du] })?, l.shape())
         }))
     }
 
@@ -123,11 +119,10 @@ impl CustomOp2 for JetBackward {
     fn cpu_fwd(&self, uu: &CpuStorage, lu: &Layout, gg: &CpuStorage, lg: &Layout) -> Output {
         with_curve!(self.0, c => on_floats!(uu, T => {
             let ([u, du], [g, dg]) = (halves::<T>(uu, lu)?, halves(gg, lg)?);
-            let f = |[u, du, g, dg]: [T; 4]| {
+            output(map([u, du, g, dg], #[inline(always)] |[u, du, g, dg]: [T; 4]| {
                 let [_, slope, bend] = c.jet(u);
                 [slope * g + bend * du * dg, slope * dg]
-            };
-            output(map([u, du, g, dg], f)?, lu.shape())
+            })?, lu.shape())
         }))
     }
 }

@@ -142,11 +142,41 @@ impl Geometry {
         pulp::Arch::new().dispatch(
             #[inline(always)]
             || match width {
-                4 => self.runs(rows, pitch, at, |to, from| job.fixed::<4>(to, from)),
-                8 => self.runs(rows, pitch, at, |to, from| job.fixed::<8>(to, from)),
-                16 => self.runs(rows, pitch, at, |to, from| job.fixed::<16>(to, from)),
-                32 => self.runs(rows, pitch, at, |to, from| job.fixed::<32>(to, from)),
-                _ => self.runs(rows, pitch, at, |to, from| job.any(to, from, width)),
+                4 => self.runs(
+                    rows,
+                    pitch,
+                    at,
+                    #[inline(always)]
+                    |to, from| job.fixed::<4>(to, from),
+                ),
+                8 => self.runs(
+                    rows,
+                    pitch,
+                    at,
+                    #[inline(always)]
+                    |to, from| job.fixed::<8>(to, from),
+                ),
+                16 => self.runs(
+                    rows,
+                    pitch,
+                    at,
+                    #[inline(always)]
+                    |to, from| job.fixed::<16>(to, from),
+                ),
+                32 => self.runs(
+                    rows,
+                    pitch,
+                    at,
+                    #[inline(always)]
+                    |to, from| job.fixed::<32>(to, from),
+                ),
+                _ => self.runs(
+                    rows,
+                    pitch,
+                    at,
+                    #[inline(always)]
+                    |to, from| job.any(to, from, width),
+                ),
             },
         );
     }

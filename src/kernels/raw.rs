@@ -165,7 +165,15 @@ struct Target<T>(*mut T);
 unsafe impl<T: Send> Send for Target<T> {}
 unsafe impl<T: Send> Sync for Target<T> {}
 
+#[derive(Clone, Copy)]
+struct Source<T>(*const T);
+
+// SAFETY: points into a slice that `map` borrows while its tasks read it.
+unsafe impl<T: Sync> Send for Source<T> {}
+unsafe impl<T: Sync> Sync for Source<T> {}
+
 impl<T> Target<T> {
+    #[inline(always)]
     fn at(self, offset: usize) -> *mut T {
         self.0.wrapping_add(offset)
     }
@@ -185,14 +193,17 @@ pub fn map<T: Real, const K: usize, const M: usize>(
     }
     let mut out: Vec<T> = Vec::with_capacity(n * M);
     let target = Target(out.as_mut_ptr());
+    let pointers = sources.map(|s| Source(s.as_ptr()));
+    // Everything the loop needs is a local copy: what it might reload through a reference would keep it from
+    // becoming vector code.
     let run = |from: usize, to: usize| {
-        let arch = pulp::Arch::new();
-        arch.dispatch(
+        pulp::Arch::new().dispatch(
             #[inline(always)]
             || {
+                let (sources, target) = (pointers, target);
                 for i in from..to {
                     // SAFETY: i < n, the length of every source.
-                    let values = f(std::array::from_fn(|k| unsafe { *sources[k].get_unchecked(i) }));
+                    let values = f(sources.map(|s| unsafe { *s.0.add(i) }));
                     for (m, value) in values.into_iter().enumerate() {
                         // SAFETY: m·n + i < M·n, inside `out`'s capacity, and no other task has this i.
                         unsafe { target.at(m * n + i).write(value) };

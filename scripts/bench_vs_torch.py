@@ -1,0 +1,262 @@
+"""The PyTorch side of the comparison (`work`), and what runs both sides in turn (`drive`).
+
+The PyTorch steps are written as one would for speed: the score is detached, only the gradients that are needed are
+asked for, one double backward pass where the mathematics has one. Plain torch.optim.Adam; its fused variant is a row
+of its own.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from datetime import date
+
+WORKS = {
+    "critic-2d": "LSD critic step, 2-300-300-2, batch 100",
+    "model-2d": "LSD model step, 2-300-300-1, batch 100",
+    "grad-2d": "∇ₓE, 2-300-300-1, batch 100",
+    "critic-image": "LSD critic step, 784-1000-1000-784, batch 128",
+    "model-image": "LSD model step, 784-1000-1000-1, batch 128",
+    "grad-image": "∇ₓE, 784-1000-1000-1, batch 128",
+    "langevin-60": "60 Langevin steps, 4 convolutions, 32×32, batch 64",
+    "conv-train": "training step of the same energy",
+    "adam": "Adam, 2.6 M weights",
+    "adam-fused": "Adam, 2.6 M weights, against PyTorch's fused=True",
+}
+SAME_AS = {"adam-fused": "adam"}
+
+
+def torch_works():
+    """name -> a function that sets a work up and gives its step."""
+    import torch
+    from torch import nn
+    from torch.autograd import grad
+
+    def mlp(*sizes):
+        layers = []
+        for i, (a, b) in enumerate(zip(sizes, sizes[1:])):
+            layers += [nn.Linear(a, b)] + ([nn.SiLU()] if i + 2 < len(sizes) else [])
+        return nn.Sequential(*layers)
+
+    def pair(batch, dim, hidden):
+        return torch.randn(batch, dim), mlp(dim, hidden, hidden, 1), mlp(dim, hidden, hidden, dim)
+
+    def finish(optimiser, loss):
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    def critic(*sizes):
+        x, energy, critic = pair(*sizes)
+        energy.requires_grad_(False)
+        probe, optimiser = torch.randn_like(x), torch.optim.Adam(critic.parameters())
+
+        def step():
+            at = x.detach().requires_grad_()
+            score = -grad(energy(at).sum(), at)[0]
+            f = critic(at)
+            trace = (grad(f, at, probe, create_graph=True)[0] * probe).sum(1)
+            loss = (10.0 * (f * f).sum(1) - (score * f).sum(1) - trace).mean()
+            finish(optimiser, loss)
+
+        return step
+
+    def model(*sizes):
+        x, energy, critic = pair(*sizes)
+        optimiser = torch.optim.Adam(energy.parameters())
+
+        def step():
+            with torch.no_grad():
+                f = critic(x)
+            at = x.detach().requires_grad_()
+            score = -grad(energy(at).sum(), at, create_graph=True)[0]
+            finish(optimiser, (score * f).sum(1).mean())
+
+        return step
+
+    def gradient(*sizes):
+        x, energy, _ = pair(*sizes)
+        energy.requires_grad_(False)
+
+        def step():
+            at = x.detach().requires_grad_()
+            grad(energy(at).sum(), at)
+
+        return step
+
+    def conv_energy():
+        def block(a, b, k, s):
+            return [nn.Conv2d(a, b, k, s, 1), nn.SiLU()]
+
+        body = block(3, 32, 3, 1) + block(32, 64, 4, 2) + block(64, 128, 4, 2) + block(128, 256, 4, 2)
+        return nn.Sequential(*body, nn.Flatten(), nn.Linear(4096, 1, bias=False)), torch.randn(64, 3, 32, 32)
+
+    def langevin():
+        energy, start = conv_energy()
+        energy.requires_grad_(False)
+
+        def step():
+            x = start
+            for _ in range(60):
+                x = x.detach().requires_grad_()
+                x = x - 5e-5 * grad(energy(x).sum(), x)[0] + 1e-2 * torch.randn_like(x)
+
+        return step
+
+    def conv_train():
+        energy, x = conv_energy()
+        optimiser = torch.optim.Adam(energy.parameters())
+
+        def step():
+            y = energy(x)
+            finish(optimiser, y[:32].mean() - y[32:].mean())
+
+        return step
+
+    def adam(**options):
+        weights = list(mlp(784, 1000, 1000, 784).parameters())
+        for weight in weights:
+            weight.grad = torch.randn_like(weight)
+        return torch.optim.Adam(weights, **options).step
+
+    two_d, image = (100, 2, 300), (128, 784, 1000)
+    return {
+        "critic-2d": lambda: critic(*two_d),
+        "model-2d": lambda: model(*two_d),
+        "grad-2d": lambda: gradient(*two_d),
+        "critic-image": lambda: critic(*image),
+        "model-image": lambda: model(*image),
+        "grad-image": lambda: gradient(*image),
+        "langevin-60": langevin,
+        "conv-train": conv_train,
+        "adam": adam,
+        "adam-fused": lambda: adam(fused=True),
+    }
+
+
+def work():
+    """Reads `work milliseconds` lines and answers with the times of steps, as benches/versus.rs does."""
+    import torch
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    works = torch_works()
+    print(json.dumps(torch.__version__), flush=True)
+    for line in sys.stdin:
+        name, budget = line.split()
+        step = works[name]()
+        step()
+        begin, cpu, times = time.perf_counter(), time.process_time(), []
+        while len(times) < 3 or (time.perf_counter() - begin) * 1e3 < float(budget):
+            now = time.perf_counter()
+            step()
+            times.append((time.perf_counter() - now) * 1e3)
+        cpu = (time.process_time() - cpu) * 1e3 / len(times)
+        print(json.dumps([statistics.median(times), cpu]), flush=True)
+
+
+class Side:
+    """A process that times works on request and sleeps otherwise."""
+
+    def __init__(self, command, threads):
+        n = str(threads)
+        env = dict(os.environ, OMP_NUM_THREADS=n, MKL_NUM_THREADS=n, RAYON_NUM_THREADS=n, CANDLE_NUM_THREADS=n)
+        self.process = subprocess.Popen(command, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def read(self):
+        return json.loads(self.process.stdout.readline())
+
+    def times(self, name, budget):
+        self.process.stdin.write(f"{name} {budget}\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(bench, works, threads, rounds):
+    """(torch version, [(work, PyTorch ms, ebm ms, (smallest, largest) ratio of the rounds)])."""
+    ours, theirs = Side([bench], threads), Side([sys.executable, __file__, "work"], threads)
+    clock = 1 if threads == 1 else 0
+    version, rows = theirs.read(), []
+    for name in works:
+        pairs = []
+        for _ in range(rounds):
+            mine = ours.times(SAME_AS.get(name, name), 400)[clock]
+            time.sleep(0.05)
+            other = theirs.times(name, 400)[clock]
+            time.sleep(0.25)  # OpenMP's threads spin for a while after their last task
+            pairs.append((other, mine))
+        ratios = sorted(other / mine for other, mine in pairs)
+        torch_ms, ebm_ms = (statistics.median(column) for column in zip(*pairs))
+        rows.append((name, torch_ms, ebm_ms, statistics.median(ratios), ratios[0], ratios[-1]))
+        print(f"{threads} thread(s) {name}: {torch_ms:.2f} : {ebm_ms:.2f} = {rows[-1][3]:.2f}", file=sys.stderr)
+    ours.close()
+    theirs.close()
+    return version, rows
+
+
+def machine():
+    """Processor and cores, as the kernel tells them."""
+    model, flags = platform.processor() or platform.machine(), ""
+    if os.path.exists("/proc/cpuinfo"):
+        lines = [line.split(":", 1) for line in open("/proc/cpuinfo") if ":" in line]
+        facts = {key.strip(): value.strip() for key, value in lines}
+        model, flags = facts.get("model name", model), facts.get("flags", "")
+    wide = "AVX-512" if "avx512f" in flags else "AVX2" if "avx2" in flags else "no AVX2"
+    return f"{model}, {os.cpu_count()} cores, {wide}"
+
+
+def output(*command):
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+
+def drive(args):
+    tables, version = [], ""
+    for threads in args.threads:
+        version, rows = compare(args.bench, args.works, threads, args.rounds)
+        lines = [
+            f"## {threads} thread{'s' if threads > 1 else ''}\n",
+            "| work | PyTorch, ms | ebm, ms | PyTorch : ebm | range over rounds |",
+            "|---|---|---|---|---|",
+        ]
+        for name, torch_ms, ebm_ms, ratio, low, high in rows:
+            lines.append(f"| {WORKS[name]} | {torch_ms:.2f} | {ebm_ms:.2f} | **{ratio:.2f}** | {low:.2f} – {high:.2f} |")
+        tables.append("\n".join(lines))
+    head = f"""# Speed against PyTorch
+
+Written by `scripts/bench_vs_torch.sh` on {date.today()}. A ratio above 1 means that ebm is faster.
+
+{machine()}; {platform.system()}; PyTorch {version} (CPU), Python {platform.python_version()}; {output("rustc", "--version")}.
+Both sides do the same work in turn within one run, {args.rounds} rounds of about 0.4 s each; a time is the median of the
+rounds, a ratio the median of the rounds' ratios. One thread: processor time of the process, which other work on the
+machine disturbs least. More threads: wall time.
+"""
+    text = head + "\n" + "\n\n".join(tables) + "\n"
+    with open(args.out, "w") as file:
+        file.write(text)
+    print(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    sub = parser.add_subparsers(required=True)
+    sub.add_parser("work").set_defaults(run=lambda _: work())
+    driver = sub.add_parser("drive")
+    driver.add_argument("bench")
+    driver.add_argument("--rounds", type=int, default=5)
+    driver.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    driver.add_argument("--works", nargs="+", default=list(WORKS), choices=list(WORKS))
+    driver.add_argument("--out", default="docs/results/speed.md")
+    driver.set_defaults(run=drive)
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()
