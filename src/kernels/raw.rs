@@ -200,7 +200,7 @@ pub fn map<T: Real, const K: usize, const M: usize>(
         pulp::Arch::new().dispatch(
             #[inline(always)]
             || {
-                let (sources, target) = (pointers, target);
+                let (sources, target, n) = (pointers, target, n);
                 for i in from..to {
                     // SAFETY: i < n, the length of every source.
                     let values = f(sources.map(|s| unsafe { *s.0.add(i) }));
