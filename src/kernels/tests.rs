@@ -17,7 +17,7 @@ const ALL: [Activation; 7] = [
 
 #[test]
 fn linear_keeps_the_contract() {
-    for (n, i, o) in [(5, 3, 4), (1, 2, 7), (6, 1, 1), (9, 17, 33)] {
+    for (n, i, o) in [(5, 3, 4), (1, 2, 7), (6, 1, 1), (9, 17, 33), (16, 33, 35)] {
         let inputs = [normal("x", &[n, i]), normal("w", &[o, i]), normal("b", &[o])];
         check(
             "linear",
@@ -42,7 +42,7 @@ fn linear_keeps_the_contract() {
 
 #[test]
 fn linear_jet_keeps_the_contract() {
-    let inputs = [normal("x", &[8, 3]), normal("w", &[5, 3]), normal("b", &[5])];
+    let inputs = [normal("x", &[18, 37]), normal("w", &[36, 37]), normal("b", &[36])];
     check(
         "linear jet",
         &|t| linear_jet(&t[0], &t[1], Some(&t[2])),
