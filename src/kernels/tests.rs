@@ -197,9 +197,11 @@ fn an_update_of_tensors_that_share_storage_is_refused() {
     assert!(lerp_update(&p, &p, 0.5).is_err());
 }
 
+type Case = (usize, usize, (usize, usize), usize, usize, usize, usize);
+
 /// (images, channels, size, outputs, kernel, stride, padding): small and large images, odd sizes, windows that leave a
 /// rest, strides larger than the kernel, padding larger than the kernel.
-const CONVOLUTIONS: [(usize, usize, (usize, usize), usize, usize, usize, usize); 9] = [
+const CONVOLUTIONS: [Case; 9] = [
     (3, 2, (5, 6), 3, 3, 1, 1),
     (2, 3, (4, 4), 2, 4, 2, 1),
     (2, 1, (7, 5), 2, 3, 2, 0),
