@@ -150,7 +150,7 @@ def work():
         step = works[name]()
         step()
         begin, cpu, times = time.perf_counter(), time.process_time(), []
-        while len(times) < 3 or (time.perf_counter() - begin) * 1e3 < float(budget):
+        while not times or (time.perf_counter() - begin) * 1e3 < float(budget):
             now = time.perf_counter()
             step()
             times.append((time.perf_counter() - now) * 1e3)

@@ -11,7 +11,7 @@ use super::{
     access::{on_floats, output, slice},
     columns::Geometry,
     linear::wanted,
-    raw::{Matrix, Threads, product_into},
+    raw::{Matrix, Threads, product_into, transposed},
     real::Real,
 };
 
@@ -223,7 +223,9 @@ fn pull_back<T: Real>(g: &[T], w: &[T], geometry: &Geometry, images: usize) -> R
     let (plan, positions) = (Plan::of(geometry), geometry.positions());
     let mut x = vec![T::ZERO; images * geometry.image()];
     check(&x, w, g, geometry, images)?;
-    let weights = Matrix::rows(w, geometry.outputs, geometry.window())?.t();
+    // Transposed once: `gemm` would do it for every group.
+    let w = transposed(w, geometry.outputs, geometry.window());
+    let weights = Matrix::rows(&w, geometry.window(), geometry.outputs)?;
     let groups =
         x.par_chunks_mut(plan.group * geometry.image()).zip(g.par_chunks(plan.group * geometry.outputs * positions));
     groups.try_for_each_init(
@@ -293,16 +295,17 @@ fn weight_gradient<T: Real>(x: &[T], g: &[T], geometry: &Geometry, images: usize
     for lane in sums {
         sum.iter_mut().zip(lane).for_each(|(s, l)| *s += l);
     }
-    Ok(sum)
+    Ok(transposed(&sum, geometry.window(), geometry.outputs))
 }
 
-/// The weight gradient of some images, added up one group after the other.
+/// The transposed weight gradient of some images, added up one group after the other: in this order `gemm` reads the
+/// columns as they lie.
 fn lane<T: Real>(x: &[T], g: &[T], geometry: &Geometry, plan: Plan) -> Result<Vec<T>> {
     let mut sum = vec![T::ZERO; geometry.outputs * geometry.window()];
     let mut scratch = Scratch::new(geometry, plan);
     let mut add = |g: Matrix<'_, T>, columns: &[T], width: usize| {
         let windows = Matrix::rows(columns, geometry.window(), width)?.t();
-        product_into(&mut sum, [geometry.window(), 1], true, g, windows, Threads::One)
+        product_into(&mut sum, [1, geometry.outputs], true, g, windows, Threads::One)
     };
     let groups =
         x.chunks(plan.group * geometry.image()).zip(g.chunks(plan.group * geometry.outputs * geometry.positions()));

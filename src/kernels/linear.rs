@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 
 use super::{
     access::{matrix, on_floats, output, slice},
-    raw::{Matrix, Threads, product, product_into},
+    raw::{Matrix, Threads, product, product_by_columns, product_into, transposed},
     real::Real,
     reduce::ColumnSum,
 };
@@ -32,7 +32,11 @@ impl CustomOp2 for Linear {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
-        on_floats!(x, T => multiply(matrix::<T>(x, lx)?, matrix(w, lw)?.t()))
+        on_floats!(x, T => {
+            let (x, w) = (matrix::<T>(x, lx)?, matrix(w, lw)?);
+            if few_rows(&x, &w) { return by_columns(x, w); }
+            multiply(x, w.t())
+        })
     }
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
@@ -47,12 +51,20 @@ impl CustomOp3 for Linear {
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout, b: &CpuStorage, lb: &Layout) -> Output {
         on_floats!(x, T => {
-            let (x, w, b) = (matrix::<T>(x, lx)?, matrix(w, lw)?.t(), slice::<T>(b, lb)?);
-            let ([rows, _], [_, columns]) = (x.shape(), w.shape());
+            let (x, w, b) = (matrix::<T>(x, lx)?, matrix(w, lw)?, slice::<T>(b, lb)?);
+            let ([rows, _], [columns, _]) = (x.shape(), w.shape());
+            if few_rows(&x, &w) {
+                let (mut y, shape) = by_columns(x, w)?;
+                if let Some(y) = T::entries_mut(&mut y) {
+                    let values = y.chunks_exact_mut(columns).take(self.biased(rows));
+                    values.for_each(|row| row.iter_mut().zip(b).for_each(|(y, &b)| *y += b));
+                }
+                return Ok((y, shape));
+            }
             let mut y = Vec::with_capacity(rows * columns);
             (0..self.biased(rows)).for_each(|_| y.extend_from_slice(b));
             y.resize(rows * columns, T::ZERO);
-            product_into(&mut y, [columns, 1], true, x, w, Threads::Pool)?;
+            product_into(&mut y, [columns, 1], true, x, w.t(), Threads::Pool)?;
             output(y, (rows, columns))
         })
     }
@@ -106,6 +118,20 @@ impl CustomOp2 for WeightGradient {
 fn multiply<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Output {
     let shape = (a.shape()[0], b.shape()[1]);
     output(product(a, b, Threads::Pool)?, shape)
+}
+
+/// Whether x wᵀ is better computed column by column: `gemm` then reads w as it lies, where it would otherwise copy and
+/// transpose all of it first; the result has to be transposed instead, which is less if it is smaller than w.
+fn few_rows<T>(x: &Matrix<'_, T>, w: &Matrix<'_, T>) -> bool {
+    let ([rows, inputs], [outputs, _]) = (x.shape(), w.shape());
+    rows >= 16 && 2 * rows <= inputs && 2 * rows <= outputs
+}
+
+/// x wᵀ as the transpose of what `gemm` writes column by column.
+fn by_columns<T: Real>(x: Matrix<'_, T>, w: Matrix<'_, T>) -> Output {
+    let ([rows, _], [outputs, _]) = (x.shape(), w.shape());
+    let columns = product_by_columns(x, w.t(), Threads::Pool)?;
+    output(transposed(&columns, outputs, rows), (rows, outputs))
 }
 
 /// The gradient if the argument is tracked: candle would store it in either case.

@@ -99,6 +99,22 @@ pub fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>, threads: Threads) ->
     Ok(out)
 }
 
+/// a b, column-major, in new memory.
+///
+/// # Errors
+/// The inner dimensions differ.
+pub fn product_by_columns<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>, threads: Threads) -> Result<Vec<T>> {
+    let [m, n] = conformable(&a, &b)?;
+    let len = m * n;
+    let mut out: Vec<T> = Vec::with_capacity(len);
+    // SAFETY: as in `product`, with strides (1, m).
+    unsafe {
+        call(out.as_mut_ptr(), [1, m], false, a, b, threads);
+        out.set_len(len);
+    }
+    Ok(out)
+}
+
 /// dst += a b, or dst = a b with `keep = false`; dst has `strides` between (rows, columns).
 ///
 /// # Errors
@@ -121,6 +137,19 @@ pub fn product_into<T: Real>(
     // no two entries share an address, so that threads write to disjoint places.
     unsafe { call(dst.as_mut_ptr(), strides, keep, a, b, threads) };
     Ok(())
+}
+
+/// The transpose of a row-major matrix, in blocks that fit the cache.
+pub fn transposed<T: Real>(x: &[T], rows: usize, columns: usize) -> Vec<T> {
+    const BLOCK: usize = 16;
+    let mut out = vec![T::ZERO; rows * columns];
+    for from in (0..rows).step_by(BLOCK) {
+        for (column, out) in out.chunks_exact_mut(rows.max(1)).enumerate() {
+            let source = x.get(from * columns + column..).unwrap_or_default().iter().step_by(columns);
+            out.iter_mut().skip(from).take(BLOCK).zip(source).for_each(|(o, &x)| *o = x);
+        }
+    }
+    out
 }
 
 fn conformable<T>(a: &Matrix<'_, T>, b: &Matrix<'_, T>) -> Result<[usize; 2]> {
@@ -279,6 +308,15 @@ mod tests {
                 let (one, two) = (pool(1).install(run), pool(2).install(run));
                 assert!(one.iter().zip(&two).all(|(a, b)| a.to_bits() == b.to_bits()), "{m} {n} {k}");
             }
+        }
+    }
+
+    #[test]
+    fn transposes_exchange_rows_and_columns() {
+        for (rows, columns) in [(1, 1), (3, 40), (40, 3), (17, 33), (0, 5)] {
+            let x: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
+            let want: Vec<f32> = (0..columns).flat_map(|j| (0..rows).map(move |i| (i * columns + j) as f32)).collect();
+            assert_eq!(transposed(&x, rows, columns), want, "{rows}x{columns}");
         }
     }
 

@@ -17,7 +17,7 @@ const ALL: [Activation; 7] = [
 
 #[test]
 fn linear_keeps_the_contract() {
-    for (n, i, o) in [(5, 3, 4), (1, 2, 7), (6, 1, 1), (9, 17, 33)] {
+    for (n, i, o) in [(5, 3, 4), (1, 2, 7), (6, 1, 1), (9, 17, 33), (16, 33, 35)] {
         let inputs = [normal("x", &[n, i]), normal("w", &[o, i]), normal("b", &[o])];
         check(
             "linear",
@@ -42,7 +42,7 @@ fn linear_keeps_the_contract() {
 
 #[test]
 fn linear_jet_keeps_the_contract() {
-    let inputs = [normal("x", &[8, 3]), normal("w", &[5, 3]), normal("b", &[5])];
+    let inputs = [normal("x", &[18, 37]), normal("w", &[36, 37]), normal("b", &[36])];
     check(
         "linear jet",
         &|t| linear_jet(&t[0], &t[1], Some(&t[2])),
@@ -197,9 +197,11 @@ fn an_update_of_tensors_that_share_storage_is_refused() {
     assert!(lerp_update(&p, &p, 0.5).is_err());
 }
 
+type Case = (usize, usize, (usize, usize), usize, usize, usize, usize);
+
 /// (images, channels, size, outputs, kernel, stride, padding): small and large images, odd sizes, windows that leave a
 /// rest, strides larger than the kernel, padding larger than the kernel.
-const CONVOLUTIONS: [(usize, usize, (usize, usize), usize, usize, usize, usize); 9] = [
+const CONVOLUTIONS: [Case; 9] = [
     (3, 2, (5, 6), 3, 3, 1, 1),
     (2, 3, (4, 4), 2, 4, 2, 1),
     (2, 1, (7, 5), 2, 3, 2, 0),

@@ -145,7 +145,7 @@ pub fn sgd(p: &Var, b: &Var, g: &Tensor, numbers: &Sgd) -> Result<()> {
                     for ((p, b), &g) in p.iter_mut().zip(b.iter_mut()).zip(g) {
                         let g = scale * g + decay * *p;
                         *b = momentum * *b + g;
-                        *p = *p - lr * if nesterov { g + momentum * *b } else { *b };
+                        *p += -(lr * if nesterov { g + momentum * *b } else { *b });
                     }
                 });
             });
@@ -238,11 +238,14 @@ fn address(t: &Tensor) -> usize {
     std::ptr::from_ref(&*t.storage_and_layout().0).addr()
 }
 
-/// Lets f change the entries of a contiguous tensor on the CPU.
-fn edit<T: Real>(t: &Tensor, f: &mut dyn FnMut(&mut [T]) -> Result<()>) -> Result<()> {
-    struct Edit<'a, T>(RefCell<&'a mut dyn FnMut(&mut [T]) -> Result<()>>);
+/// Changes entries where they are.
+type Change<'a, T> = dyn FnMut(&mut [T]) -> Result<()> + 'a;
 
-    impl<T: Real> InplaceOp1 for Edit<'_, T> {
+/// Lets f change the entries of a contiguous tensor on the CPU.
+fn edit<T: Real>(t: &Tensor, f: &mut Change<'_, T>) -> Result<()> {
+    struct Edit<'a, 'b, T>(RefCell<&'a mut Change<'b, T>>);
+
+    impl<T: Real> InplaceOp1 for Edit<'_, '_, T> {
         fn name(&self) -> &'static str {
             "update in place"
         }
