@@ -1,6 +1,9 @@
 //! What a user sees: data on stdout, everything else on stderr.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
@@ -33,10 +36,38 @@ pub fn start_log(global: &Global) {
         (false, _) => "ebm=trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Tee);
     // A second subscriber (tests) keeps the first.
-    let _ = log.with_ansi(colour).with_target(false).without_time().try_init();
+    let _ = log.with_ansi(false).with_target(false).without_time().try_init();
+}
+
+/// Log lines go to stderr, and to the run's `log.txt` once there is a run.
+struct Tee;
+
+static LOG_FILE: OnceLock<File> = OnceLock::new();
+
+/// From here on, everything logged is also appended to this file.
+///
+/// # Errors
+/// The file cannot be opened.
+pub fn log_to(path: &Path) -> Result<()> {
+    let file = File::options().create(true).append(true).open(path).map_err(Error::io(path))?;
+    // A process has one run; a second file (tests) is not wanted.
+    let _ = LOG_FILE.set(file);
+    Ok(())
+}
+
+impl std::io::Write for Tee {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if let Some(mut file) = LOG_FILE.get() {
+            file.write_all(bytes)?;
+        }
+        std::io::stderr().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }
 
 /// Columns aligned, two spaces apart; the first row is the header.

@@ -40,6 +40,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> Result<()> {
 
 /// Trains to the end and says how it went; the manifest learns it in any case.
 pub(super) fn drive(trainer: &mut Trainer, folder: &RunFolder, global: &Global) -> Result<()> {
+    output::log_to(&folder.log())?;
     banner(trainer, folder.dir());
     let mut manifest = describe(trainer);
     manifest.save(&folder.manifest())?;

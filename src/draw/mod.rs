@@ -5,6 +5,7 @@ mod curves;
 mod density2d;
 mod gif;
 mod grid;
+mod tile;
 
 use std::sync::OnceLock;
 
@@ -16,6 +17,7 @@ pub use curves::{Curves, Series};
 pub use density2d::{Heat, panels, plane};
 pub use gif::gif;
 pub use grid::{grid, scale_for};
+pub use tile::tile;
 
 use crate::{Error, Result};
 

@@ -1,6 +1,7 @@
 //! A run and what is left of it: experiment, folder, checkpoints, metrics, signals.
 
 pub mod checkpoint;
+mod curves;
 mod experiment;
 mod folder;
 pub mod fs;

@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use image::RgbImage;
 
 use super::checkpoint::{self, Checkpoint, Keep};
+use super::curves;
 use super::experiment::{Experiment, TrainConfig};
 use super::folder::RunFolder;
 use super::guard::Guard;
@@ -149,6 +150,7 @@ impl Trainer {
             if self.checkpoint_due() {
                 self.check_weights(&guard)?;
                 self.save(folder, &journal)?;
+                curves::write(folder)?;
             }
         }
         Ok(seen)

@@ -1,0 +1,65 @@
+//! The curves of a run: one small picture for each metric, all in one file, from `metrics.jsonl` alone.
+
+use std::collections::BTreeMap;
+
+use image::RgbImage;
+
+use super::folder::Paths;
+use super::{fs, metrics};
+use crate::Result;
+use crate::draw::{self, Curves, Series};
+
+/// Pixels of one panel.
+const PANEL: (u32, u32) = (560, 320);
+
+/// Writes `samples/curves.png`. A run without metrics has no curves.
+///
+/// # Errors
+/// A log that cannot be read, a disk that cannot be written.
+pub fn write(paths: &Paths) -> Result<()> {
+    let panels = panels(&metrics::read(&paths.metrics())?)?;
+    if panels.is_empty() {
+        return Ok(());
+    }
+    fs::write_atomic(&paths.samples().join("curves.png"), &draw::png(&draw::tile(&panels, 2))?)
+}
+
+/// A panel for every metric that was logged more than once, in order of first appearance.
+fn panels(log: &[(u64, metrics::Metrics)]) -> Result<Vec<RgbImage>> {
+    let mut names: Vec<String> = Vec::new();
+    let mut points: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+    for (step, metrics) in log {
+        for (name, value) in metrics.iter() {
+            if !points.contains_key(name) {
+                names.push(name.to_owned());
+            }
+            points.entry(name.to_owned()).or_default().push((*step as f64, value));
+        }
+    }
+    let many = names.into_iter().filter_map(|name| {
+        let points = points.remove(&name).filter(|p| p.len() > 1)?;
+        Some(Curves {
+            title: name,
+            x_label: "step".into(),
+            series: vec![Series { name: String::new(), points }],
+            ..Curves::default()
+        })
+    });
+    many.map(|curves| curves.picture(PANEL)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn every_metric_with_a_course_gets_a_panel() {
+        let row = |step: u64| (step, Metrics::new().with("lsd", 1.0 / step as f64).with("energy", step as f64));
+        let mut log: Vec<_> = (1..20).map(row).collect();
+        log.push((20, Metrics::new().with("once", 1.0)));
+        let panels = panels(&log).unwrap();
+        assert_eq!(panels.len(), 2);
+        assert_eq!(panels[0].dimensions(), PANEL);
+    }
+}
