@@ -1,6 +1,6 @@
 //! `ebm eval-lsd`: a critic for each checkpoint, one table, the best first.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::stored::{Stored, Weights, WeightsArg};
 use super::{Global, output};
 use crate::config::{Document, Schema, Section, SectionKind, decode};
-use crate::data::Split;
+use crate::data::{Data, Split};
 use crate::metrics::Metrics;
 use crate::probes::lsd::{self, Epoch, LsdConfig, Score};
 use crate::run::{Progress, fs, signal};
@@ -18,8 +18,11 @@ use crate::{Error, Result, draw, rng::Key};
 #[derive(Args)]
 pub struct EvalLsdArgs {
     /// A checkpoint file; give it again to compare several
-    #[arg(long, required = true, value_name = "FILE")]
+    #[arg(long, required_unless_present = "config", value_name = "FILE")]
     ckpt: Vec<PathBuf>,
+    /// A configuration, whose model is scored as it is before training
+    #[arg(long, value_name = "FILE")]
+    config: Vec<PathBuf>,
     /// The data that the critic sees: train, validation or test
     #[arg(long, default_value = "test")]
     split: Split,
@@ -46,9 +49,15 @@ struct Line {
 pub fn run(args: &EvalLsdArgs, global: &Global) -> Result<()> {
     signal::install()?;
     let config = eval_config(&args.eval)?;
-    let mut lines = Vec::with_capacity(args.ckpt.len());
+    let mut lines = Vec::new();
     for path in &args.ckpt {
-        lines.push(evaluate(path.clone(), &config, args, global)?);
+        let stored = Stored::load(path, &global.overrides(), args.weights.weights)?;
+        let data = stored.experiment.data()?;
+        lines.push(evaluate(path, &stored, &data, &config, args, global)?);
+    }
+    for path in &args.config {
+        let stored = Stored::untrained(path, &global.overrides())?;
+        lines.push(evaluate(path, &stored, &stored.data, &config, args, global)?);
     }
     lines.sort_by(|a, b| a.score.mean.total_cmp(&b.score.mean));
     match global.json {
@@ -66,13 +75,18 @@ fn eval_config(sets: &[String]) -> Result<LsdConfig> {
     decode(&resolved.section(""))
 }
 
-fn evaluate(ckpt: PathBuf, config: &LsdConfig, args: &EvalLsdArgs, global: &Global) -> Result<Line> {
-    let stored = Stored::load(&ckpt, &global.overrides(), args.weights.weights)?;
-    let data = stored.experiment.data()?;
-    let items = lsd::items(&data, args.split, config.items)?;
+fn evaluate(
+    path: &Path,
+    stored: &Stored,
+    data: &Data,
+    config: &LsdConfig,
+    args: &EvalLsdArgs,
+    global: &Global,
+) -> Result<Line> {
+    let items = lsd::items(data, args.split, config.items)?;
     // The same key for every checkpoint: same parts, same critic at the start, same probes.
     let key = Key::new(stored.experiment.top.seed).with("eval-lsd");
-    tracing::info!("critic for {}", ckpt.display());
+    tracing::info!("critic for {}", path.display());
     let mut progress = Progress::new(config.epochs as u64, 0, global.quiet);
     let outcome = lsd::evaluate(config, stored.model.as_energy(), &items, key, |epoch| {
         progress.step(epoch.epoch as u64, &Metrics::new().with("lsd", epoch.validation));
@@ -80,13 +94,13 @@ fn evaluate(ckpt: PathBuf, config: &LsdConfig, args: &EvalLsdArgs, global: &Glob
     })?;
     progress.finish();
     if let Some(folder) = &args.curves {
-        let name = format!("{}.png", ckpt.file_stem().and_then(|s| s.to_str()).unwrap_or("checkpoint"));
+        let name = format!("{}.png", path.file_stem().and_then(|s| s.to_str()).unwrap_or("checkpoint"));
         let picture = lsd::curves(&outcome.history)?.picture((900, 600))?;
         fs::create_dir(folder)?;
         fs::write_atomic(&folder.join(name), &draw::png(&picture)?)?;
     }
     let dataset = data.spec().name.clone();
-    Ok(Line { ckpt, step: stored.step, dataset, score: outcome.score, history: outcome.history })
+    Ok(Line { ckpt: path.into(), step: stored.step, dataset, score: outcome.score, history: outcome.history })
 }
 
 fn as_json(rank: usize, line: &Line) -> serde_json::Value {

@@ -27,7 +27,7 @@ pub enum Weights {
     Raw,
 }
 
-/// A checkpoint brought back to life.
+/// A model to look at: a checkpoint brought back to life, or a configuration's before training.
 pub struct Stored {
     /// Steps trained.
     pub step: u64,
@@ -60,5 +60,16 @@ impl Stored {
         let data = experiment.data_without_items(stamp)?;
         let model = experiment.model_on(&data.spec().shape, tensors).map_err(unfit)?;
         Ok(Stored { step: checkpoint.step, experiment, model, data })
+    }
+
+    /// The model of a configuration as it is before training, with its data.
+    ///
+    /// # Errors
+    /// A configuration that is wrong, data that cannot be used.
+    pub fn untrained(config: &Path, sets: &[String]) -> Result<Self> {
+        let experiment = Experiment::load(config, sets)?;
+        let data = experiment.data()?;
+        let model = experiment.model(&data)?.frozen()?;
+        Ok(Stored { step: 0, experiment, model, data })
     }
 }

@@ -31,6 +31,9 @@ crate::config! {
         /// Items used, split 80 : 10 : 10 into training, validation and test part; 0 uses all (10,000 drawn ones
         /// where the data are generated).
         items: usize = 0;
+        /// The critic sees only so many items of the training part, to study overfitting (Fig. 10 of the paper: 100); 0
+        /// for all.
+        train_items: usize = 0;
         /// Take the exact trace for validation and test when an item has at most this many dimensions, else one
         /// Hutchinson probe an item.
         exact_trace_dim: usize = 1024;
@@ -161,7 +164,7 @@ pub fn evaluate(
     key: Key,
     mut watch: impl FnMut(&Epoch) -> Result<()>,
 ) -> Result<Outcome> {
-    let [train, validation, test] = split(energy, x, key.with("split"))?;
+    let [train, validation, test] = split(energy, x, config.train_items, key.with("split"))?;
     let mut critic = Critic::on_shape(
         &config.critic,
         &config.critic_optim,
@@ -200,8 +203,8 @@ pub fn evaluate(
     Ok(Outcome { score, history, critic })
 }
 
-/// 80 : 10 : 10, in an order drawn from `key`.
-fn split(energy: &dyn Energy, x: &Tensor, key: Key) -> Result<[Part; 3]> {
+/// 80 : 10 : 10, in an order drawn from `key`; of the first part `limit` items, all for 0.
+fn split(energy: &dyn Energy, x: &Tensor, limit: usize, key: Key) -> Result<[Part; 3]> {
     let n = x.dim(0)?;
     if n < 10 {
         return Err(Error::Other(format!("eval-lsd splits the items 80 : 10 : 10 and needs at least 10, got {n}")));
@@ -212,6 +215,7 @@ fn split(energy: &dyn Energy, x: &Tensor, key: Key) -> Result<[Part; 3]> {
     let part = |rows: &[u32]| Part::new(energy, x.index_select(&Tensor::new(rows, x.device())?, 0)?);
     let (train, rest) = order.split_at(n - 2 * tenth);
     let (validation, test) = rest.split_at(tenth);
+    let train = if limit == 0 { train } else { &train[..limit.min(train.len())] };
     Ok([part(train)?, part(validation)?, part(test)?])
 }
 
