@@ -212,12 +212,17 @@ def machine():
     return f"{model}, {os.cpu_count()} cores, {wide}"
 
 
+def loads(before):
+    """Runnable processes before and at the end; more than the threads we use is other people's work."""
+    return f"{before:.1f} at the start, {os.getloadavg()[0]:.1f} at the end"
+
+
 def output(*command):
     return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
 def drive(args):
-    tables, version = [], ""
+    tables, version, before = [], "", os.getloadavg()[0]
     for threads in args.threads:
         version, rows = compare(args.bench, args.works, threads, args.rounds)
         lines = [
@@ -235,7 +240,8 @@ Written by `scripts/bench_vs_torch.sh` on {date.today()}. A ratio above 1 means 
 {machine()}; {platform.system()}; PyTorch {version} (CPU), Python {platform.python_version()}; {output("rustc", "--version")}.
 Both sides do the same work in turn within one run, {args.rounds} rounds of about 0.4 s each; a time is the median of the
 rounds, a ratio the median of the rounds' ratios. One thread: processor time of the process, which other work on the
-machine disturbs least. More threads: wall time.
+machine disturbs least. More threads: wall time, which means something on an idle machine only: PyTorch's threads wait
+for each other after every operation. Load average over the run: {loads(before)}.
 """
     text = head + "\n" + "\n\n".join(tables) + "\n"
     with open(args.out, "w") as file:
