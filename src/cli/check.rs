@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Global, output};
 use crate::Result;
-use crate::run::{Experiment, Guard, Trainer};
+use crate::run::{Experiment, Trainer};
 
 /// Checks a configuration: decodes it, opens and verifies the data, builds everything, runs one step.
 #[derive(Args)]
@@ -21,7 +21,7 @@ pub struct CheckArgs {
 pub fn run(args: &CheckArgs, global: &Global) -> Result<()> {
     let experiment = Experiment::load(&args.config, &global.overrides())?;
     let mut trainer = Trainer::new(experiment)?;
-    let mut guard = Guard::new(trainer.experiment().guard.clone());
+    let mut guard = trainer.guard();
     let started = Instant::now();
     let metrics = trainer.advance(&mut guard)?;
     let seconds = started.elapsed().as_secs_f64();

@@ -100,6 +100,14 @@ impl Method for Lsd {
         &self.model
     }
 
+    fn advice(&self) -> Vec<String> {
+        let steps = 2 * self.config.critic_steps;
+        vec![
+            format!("a critic that keeps up (--set method.critic_steps={steps})"),
+            "weight decay on the critic (--set method.critic_optim.weight_decay=5e-4)".to_owned(),
+        ]
+    }
+
     fn state(&self) -> Result<State> {
         let mut state = State::new();
         put(&mut state, "model", self.model.params().tensors());

@@ -44,6 +44,11 @@ pub trait Method {
     /// The model being trained.
     fn model(&self) -> &Model;
 
+    /// What to try when a run diverges, best first, before the general advice.
+    fn advice(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// ALL state, by name. The model's weights are under `model.`.
     fn state(&self) -> Result<State>;
 

@@ -101,6 +101,11 @@ impl Trainer {
         Ok(self.checkpoint()?.tensors.values().map(size).sum())
     }
 
+    /// A guard with the method's advice.
+    pub fn guard(&self) -> Guard {
+        Guard::new(self.experiment.guard.clone()).with_advice(self.method.advice())
+    }
+
     /// One step of the method, guarded.
     ///
     /// # Errors
@@ -130,7 +135,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Interrupted`] after a signal, [`Error::Diverged`], and whatever stops the run from being saved.
     pub fn run(&mut self, folder: &RunFolder, progress: &mut Progress) -> Result<Metrics> {
-        let mut guard = Guard::new(self.experiment.guard.clone());
+        let mut guard = self.guard();
         let mut journal = Journal::open(folder, self.step)?;
         let mut seen = Metrics::new();
         while self.step < self.total {
