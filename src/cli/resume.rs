@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 
 use super::{Global, output, usage};
 use crate::Result;
-use crate::run::{Experiment, RunFolder, Trainer, checkpoint, signal};
+use crate::run::{Experiment, Manifest, RunFolder, Status, Trainer, checkpoint, signal};
 
 /// Goes on with an interrupted run.
 #[derive(Args)]
@@ -34,8 +35,14 @@ pub fn run(args: &ResumeArgs, global: &Global) -> Result<()> {
         let (path, checkpoint) = checkpoint::latest_good(&folder.checkpoints(), &trainer.experiment().device)?;
         trainer.restore(&path, &checkpoint)?;
     }
-    if trainer.step() >= trainer.total() {
-        return output::print(&format!("{}: already finished at step {}\n", args.dir.display(), trainer.step()));
+    // A kill between the last checkpoint and the manifest leaves a run that is done but does not say so.
+    let told = Manifest::load(&folder.manifest()).is_ok_and(|manifest| manifest.status == Status::Finished);
+    if told && trainer.step() >= trainer.total() {
+        let text = format!("{}: already finished at step {}", args.dir.display(), trainer.step());
+        return match global.json {
+            true => output::print_json(&json!({"run": args.dir, "step": trainer.step(), "finished": true})),
+            false => output::print(&(text + "\n")),
+        };
     }
     super::train::drive(&mut trainer, &folder, global)
 }

@@ -13,6 +13,36 @@ impl Resolved {
         body(&mut out, "", &self.0);
         out
     }
+
+    /// Every value in the order of [`Resolved::to_toml`]: (dotted path as `--set` takes it, the value on one line).
+    pub fn leaves(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        leaves(&mut found, "", &self.0);
+        found
+    }
+}
+
+fn leaves(found: &mut Vec<(String, String)>, path: &str, table: &Table) {
+    let (below, plain): (Vec<_>, Vec<_>) = table.iter().partition(|(_, value)| has_header(value));
+    let (names, others): (Vec<_>, Vec<_>) = plain.into_iter().partition(|(key, _)| *key == "name");
+    for (key, value) in names.into_iter().chain(others) {
+        found.push((joined(path, &bare(key)), inline(value)));
+    }
+    for (key, value) in below {
+        let path = joined(path, &bare(key));
+        match value {
+            Value::Array(items) => {
+                let tables = items.iter().filter_map(Value::as_table).enumerate();
+                tables.for_each(|(i, table)| leaves(found, &joined(&path, &i.to_string()), table));
+            }
+            other => other.as_table().into_iter().for_each(|table| leaves(found, &path, table)),
+        }
+    }
+}
+
+/// `a.b`, or `b` where there is no `a`.
+fn joined(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 /// The plain keys of a table, `name` first, then its sub-tables under headers of their own.
@@ -23,7 +53,7 @@ fn body(out: &mut String, path: &str, table: &Table) {
         let _ = writeln!(out, "{} = {}", bare(key), inline(value));
     }
     for (key, value) in table.iter().filter(|(_, value)| has_header(value)) {
-        let path = if path.is_empty() { bare(key) } else { format!("{path}.{}", bare(key)) };
+        let path = joined(path, &bare(key));
         let (open, close, tables) = match value {
             Value::Array(items) => ("[[", "]]", items.iter().filter_map(Value::as_table).collect()),
             other => ("[", "]", other.as_table().into_iter().collect::<Vec<_>>()),
@@ -90,5 +120,24 @@ mod tests {
         let dumped = Resolved(table.clone()).to_toml();
         assert_eq!(toml::from_str::<Table>(&dumped).unwrap(), table, "{dumped}");
         assert!(dumped.contains("z = 1.0\n") && dumped.contains("[m]\nname = \"b\"\na = 1\n\n[m.part]\n"), "{dumped}");
+    }
+
+    #[test]
+    fn leaves_are_the_values_with_their_paths() {
+        let text = "z = 1.0\n'odd key' = []\n[m]\na = 1\nname = 'b'\n[m.part]\nname = 'c'\n[[p]]\nx = [1, 2]\n[[p]]\nq.y = true\n";
+        let leaves = Resolved(toml::from_str(text).unwrap()).leaves();
+        let lines: Vec<String> = leaves.into_iter().map(|(path, value)| format!("{path} = {value}")).collect();
+        let want = [
+            "\"odd key\" = []",
+            "z = 1.0",
+            "m.name = \"b\"",
+            "m.a = 1",
+            "m.part.name = \"c\"",
+            "p.0.x = [1, 2]",
+            "p.1.q.y = true",
+        ];
+        assert_eq!(lines, want);
+        // The same content again, from the paths alone.
+        assert_eq!(toml::from_str::<Table>(&lines[..5].join("\n")).unwrap().len(), 3);
     }
 }

@@ -5,7 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use super::fs::{create_dir, sweep_temporary};
+use super::fs::{create_dir, is_temporary, sweep_temporary};
 use crate::{Error, Result};
 
 /// The files of a run, by name. Reading them needs no lock.
@@ -147,13 +147,14 @@ impl RunFolder {
         Ok(self)
     }
 
-    /// Whether there is nothing here but the lock and the empty folders that [`Self::furnished`] makes.
+    /// Whether there is nothing here but the lock, the empty folders that [`Self::furnished`] makes, and what a kill
+    /// in the middle of writing the configuration leaves.
     fn is_fresh(&self) -> Result<bool> {
         let ours = [self.checkpoints(), self.samples()];
         for entry in fs::read_dir(self.dir()).map_err(Error::io(self.dir()))? {
             let path = entry.map_err(Error::io(self.dir()))?.path();
             let empty = ours.contains(&path) && fs::read_dir(&path).is_ok_and(|mut inside| inside.next().is_none());
-            if path != self.paths.lock() && !empty {
+            if path != self.paths.lock() && !empty && !is_temporary(&path) {
                 return Ok(false);
             }
         }
@@ -237,7 +238,10 @@ mod tests {
         let dir = root.path().join("a/b");
         // An empty frame, as an early crash leaves it, is nothing yet; with a configuration in it, it is a run.
         drop(RunFolder::create(&dir).unwrap());
+        let torn = dir.join(".config.toml.41-0.tmp");
+        fs::write(&torn, "seed =").unwrap();
         drop(RunFolder::create(&dir).unwrap());
+        assert!(!torn.exists());
         fs::write(dir.join("config.toml"), "seed = 1").unwrap();
         fs::write(dir.join("notes.md"), "mine").unwrap();
         fs::write(dir.join("checkpoints/last.safetensors"), "x").unwrap();

@@ -4,7 +4,7 @@ use image::RgbImage;
 
 use super::folder::RunFolder;
 use super::fs;
-use super::metrics::{MetricsLog, TimingLog};
+use super::metrics::{self, MetricsLog, TimingLog};
 use super::tensorboard::EventLog;
 use crate::metrics::Metrics;
 use crate::{Result, draw};
@@ -29,6 +29,14 @@ impl<'a> Journal<'a> {
             events: EventLog::create(folder.dir(), step)?,
             folder,
         })
+    }
+
+    /// The newest line of metrics; empty if there is none yet.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn last(&self) -> Result<Metrics> {
+        Ok(metrics::read(&self.folder.metrics())?.pop().map(|(_, metrics)| metrics).unwrap_or_default())
     }
 
     /// One line of metrics and the pictures of one step.

@@ -137,7 +137,7 @@ impl Trainer {
     pub fn run(&mut self, folder: &RunFolder, progress: &mut Progress) -> Result<Metrics> {
         let mut guard = self.guard();
         let mut journal = Journal::open(folder, self.step)?;
-        let mut seen = Metrics::new();
+        let mut seen = journal.last()?;
         while self.step < self.total {
             if let Some(signal) = signal::stop_requested() {
                 self.save(folder, &journal)?;

@@ -44,7 +44,10 @@ const FOREIGN: &str = "name a file that `ebm train` wrote, such as runs/<run>/ch
 
 /// The whole file: its length is known and its header checked before memory is taken.
 pub(super) fn read(path: &Path) -> crate::Result<Vec<u8>> {
-    let mut file = File::open(path).map_err(Error::io(path))?;
+    let mut file = File::open(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => Error::checkpoint(path, "there is no such file", FOREIGN),
+        _ => Error::io(path)(e),
+    })?;
     let meta = file.metadata().map_err(Error::io(path))?;
     if !meta.is_file() {
         return Err(Error::checkpoint(path, "not a file", FOREIGN));
