@@ -235,6 +235,8 @@ fn a_template_documents_every_key_and_resolves_to_the_defaults() {
         assert_eq!(good(&format!("{above}{}", list.join("\n")), &[]).list("probe").len(), 1);
     }
     assert_snapshot!(template(&sections(), &[("method", "lsd")]));
+    let written = good(&template(&sections(), &[("method", "lsd"), ("train.steps", "77")]), &["dataset.name=rings"]);
+    assert_eq!(written.section("train")["steps"].as_integer(), Some(77));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Global, catalogue, output, usage};
 use crate::Result;
-use crate::config::template;
+use crate::config::{nearest, template};
 use crate::run::sections;
 
 /// Writes a commented configuration to stdout: ebm init --method lsd > my.toml
@@ -21,12 +21,16 @@ pub struct InitArgs {
 /// Prints the template.
 pub fn run(args: &InitArgs, global: &Global) -> Result<()> {
     let choices = [("method", args.method.as_str()), ("dataset", args.dataset.as_str())];
+    let rows = catalogue::rows();
     for (kind, name) in choices {
-        if !catalogue::rows().iter().any(|row| row.kind == kind && row.name == name) {
-            return Err(usage(format!("there is no {kind} `{name}`"), "`ebm methods` lists what can be named"));
+        let known: Vec<&str> = rows.iter().filter(|row| row.kind == kind).map(|row| row.name).collect();
+        if !known.contains(&name) {
+            let near = nearest(name, &known).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+            return Err(usage(format!("there is no {kind} `{name}`"), near + "`ebm methods` lists what can be named"));
         }
     }
-    let text = template(&sections(), &choices);
+    // How long to train has no default; the first file that a user makes should run all the same.
+    let text = template(&sections(), &[&choices[..], &[("train.steps", "1000")]].concat());
     match global.json {
         true => output::print_json(&serde_json::json!({"toml": text})),
         false => output::print(&text),

@@ -23,7 +23,9 @@ pub struct LsArgs {
 pub fn run(args: &LsArgs, global: &Global) -> Result<()> {
     let root = args.root.clone().unwrap_or_else(runs_root);
     let mut runs = Vec::new();
-    for (path, manifest) in list(&root)? {
+    // Nobody has trained here yet: no error, unless the folder was named.
+    let listed = if args.root.is_none() && !root.exists() { Vec::new() } else { list(&root)? };
+    for (path, manifest) in listed {
         match manifest {
             Ok(manifest) => runs.push((path, manifest)),
             Err(error) => tracing::warn!("{error}"),

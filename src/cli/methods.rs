@@ -2,8 +2,9 @@
 
 use clap::Args;
 
-use super::{Global, catalogue, output};
+use super::{Global, catalogue, output, usage};
 use crate::Result;
+use crate::config::nearest;
 
 /// Lists methods, models, samplers, data sets, networks, optimisers and probes.
 #[derive(Args)]
@@ -16,6 +17,12 @@ pub struct MethodsArgs {
 /// Prints the catalogue.
 pub fn run(args: &MethodsArgs, global: &Global) -> Result<()> {
     let mut rows = catalogue::rows();
+    if let Some(kind) = args.kind.as_deref().filter(|kind| rows.iter().all(|row| row.kind != *kind)) {
+        let mut kinds: Vec<&str> = rows.iter().map(|row| row.kind).collect();
+        kinds.dedup();
+        let near = nearest(kind, &kinds).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+        return Err(usage(format!("there is no kind `{kind}`"), format!("{near}the kinds are {}", kinds.join(", "))));
+    }
     rows.retain(|row| args.kind.as_deref().is_none_or(|kind| kind == row.kind));
     if global.json {
         return output::print_json(&rows);

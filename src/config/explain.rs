@@ -44,7 +44,8 @@ fn own_keys(schema: &Schema) -> Vec<KeyDoc> {
 }
 
 /// A configuration with every key, its documentation and its default. `chosen` names rows, as `("method", "lsd")`;
-/// other sections take their default row, or their first if there is none. Lists are shown as comments.
+/// other sections take their default row, or their first if there is none; `("train.steps", "1000")` writes another value
+/// than the default. Lists are shown as comments.
 pub fn template(sections: &[Section], chosen: &[(&str, &str)]) -> String {
     let mut out = String::new();
     let (top, below): (Vec<&Section>, Vec<&Section>) = sections.iter().partition(|section| section.key.is_empty());
@@ -52,7 +53,7 @@ pub fn template(sections: &[Section], chosen: &[(&str, &str)]) -> String {
         let key = section.key;
         let wanted = chosen.iter().find(|(k, _)| *k == key).map(|(_, name)| *name);
         match section.kind {
-            SectionKind::Plain(schema) => table(&mut out, key, None, &schema),
+            SectionKind::Plain(schema) => table(&mut out, key, None, &schema, chosen),
             SectionKind::Named { rows, default } => row(&mut out, key, "", rows, wanted.or(default)),
             SectionKind::List { rows } => {
                 let mut list = String::new();
@@ -81,11 +82,11 @@ fn row(out: &mut String, path: &str, doc: &str, rows: Rows, wanted: Option<&str>
     let found = wanted.and_then(|name| rows.iter().find(|row| row.0 == name)).or(rows.first());
     if let Some((name, schema)) = found {
         let about = format!("{doc} One of {}.", suggest::quoted(&names));
-        table(out, path, Some((name, about.trim())), schema);
+        table(out, path, Some((name, about.trim())), schema, &[]);
     }
 }
 
-fn table(out: &mut String, path: &str, name: Option<(&str, &str)>, schema: &Schema) {
+fn table(out: &mut String, path: &str, name: Option<(&str, &str)>, schema: &Schema, chosen: &[(&str, &str)]) {
     if !path.is_empty() {
         let gap = if out.is_empty() { "" } else { "\n" };
         let _ = writeln!(out, "{gap}[{path}]");
@@ -97,8 +98,9 @@ fn table(out: &mut String, path: &str, name: Option<(&str, &str)>, schema: &Sche
     let defaults = (schema.defaults)();
     for key in own_keys(schema) {
         comment(out, &format!("{} ({})", key.doc, key.kind));
-        match defaults.get(&key.name) {
-            Some(value) => drop(writeln!(out, "{} = {}", key.name, inline(value))),
+        let chosen = chosen.iter().find(|(k, _)| k.strip_prefix(path).is_some_and(|k| k == format!(".{}", key.name)));
+        match chosen.map(|(_, value)| (*value).to_owned()).or_else(|| defaults.get(&key.name).map(inline)) {
+            Some(value) => drop(writeln!(out, "{} = {value}", key.name)),
             None => drop(writeln!(out, "# {} is not set", key.name)),
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::config::nearest;
 use crate::{Error, Result};
 
 /// A data set that consists of files.
@@ -108,7 +109,10 @@ pub fn find(name: &str) -> Result<Known> {
     let sets = known()?;
     let names: Vec<String> = sets.iter().map(|s| s.name.clone()).collect();
     sets.into_iter().find(|s| s.name == name).ok_or_else(|| {
-        Error::Config(format!("error: `{name}` is not a data set of files\n\nhint: these are: {}", names.join(", ")))
+        let known: Vec<&str> = names.iter().map(String::as_str).collect();
+        let near = nearest(name, &known).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+        let hint = format!("{near}these are: {}", names.join(", "));
+        Error::Config(format!("error: `{name}` is not a data set of files\n\nhint: {hint}"))
     })
 }
 

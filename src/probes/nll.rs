@@ -74,7 +74,11 @@ pub fn normalise(
             break;
         }
     }
-    result.filter(|r| r.log_z.is_finite()).ok_or_else(|| Error::Other("the energy is not finite on the grid".into()))
+    result.filter(|r| r.log_z.is_finite()).ok_or_else(|| Error::Diverged {
+        step: 0,
+        what: "the energy is not finite on the grid".into(),
+        remedy: "go back to an earlier checkpoint; train with a smaller learning rate (--set optim.lr=…)".into(),
+    })
 }
 
 /// -E in the middle of each cell, f64.

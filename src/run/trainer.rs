@@ -183,11 +183,21 @@ impl Trainer {
         for scheduled in due {
             let key = self.experiment.key().with("probe").with(&scheduled.name);
             let subject = Subject { energy: model.as_energy(), data: &self.data, sampler: &self.sampler, key };
-            let finding = scheduled.probe.run(&subject)?;
+            let finding = scheduled.probe.run(&subject).map_err(|e| self.probe_failed(&scheduled.name, e))?;
             metrics.extend(finding.metrics);
             pictures.extend(finding.pictures);
         }
         Ok((metrics, pictures))
+    }
+
+    /// A probe counts steps of its own, or none: what it noticed was noticed at this step.
+    fn probe_failed(&self, probe: &str, error: Error) -> Error {
+        match error {
+            Error::Diverged { what, remedy, .. } => {
+                Error::Diverged { step: self.step, what: format!("probe `{probe}`: {what}"), remedy }
+            }
+            other => other,
+        }
     }
 
     /// The model that is looked at: on averaged weights where there is an average.
