@@ -53,12 +53,12 @@ def torch_works():
     def critic(*sizes):
         x, energy, critic = pair(*sizes)
         energy.requires_grad_(False)
-        probe, optimiser = torch.randn_like(x), torch.optim.Adam(critic.parameters())
+        optimiser = torch.optim.Adam(critic.parameters())
 
         def step():
             at = x.detach().requires_grad_()
             score = -grad(energy(at).sum(), at)[0]
-            f = critic(at)
+            f, probe = critic(at), torch.randn_like(x)
             trace = (grad(f, at, probe, create_graph=True)[0] * probe).sum(1)
             loss = (10.0 * (f * f).sum(1) - (score * f).sum(1) - trace).mean()
             finish(optimiser, loss)
@@ -93,7 +93,7 @@ def torch_works():
             return [nn.Conv2d(a, b, k, s, 1), nn.SiLU()]
 
         body = block(3, 32, 3, 1) + block(32, 64, 4, 2) + block(64, 128, 4, 2) + block(128, 256, 4, 2)
-        return nn.Sequential(*body, nn.Flatten(), nn.Linear(4096, 1, bias=False)), torch.randn(64, 3, 32, 32)
+        return nn.Sequential(*body, nn.Flatten(), nn.Linear(4096, 1)), torch.randn(64, 3, 32, 32)
 
     def langevin():
         energy, start = conv_energy()

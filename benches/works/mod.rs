@@ -1,16 +1,16 @@
-//! The works that are timed: each is one step of what training and sampling repeat millions of times.
+//! The works that are timed: each is one step of what training and sampling repeat millions of times, set up from a
+//! configuration and run by the code that `ebm train` and `ebm sample` run.
 
 mod image;
-mod mlp;
+mod lsd;
 
-use std::collections::BTreeMap;
-
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
 use ebm::{
     Result,
-    config::{Spec, find},
-    optim::{self, OPTIMISERS, Optimiser},
+    nets::{Builder, Io, Network},
+    optim,
     rng::Key,
+    run::Experiment,
 };
 
 /// One repetition of a work.
@@ -18,36 +18,39 @@ pub type Step = Box<dyn FnMut() -> Result<()>>;
 
 /// Name and constructor of every work.
 pub const WORKS: &[(&str, fn() -> Result<Step>)] = &[
-    ("critic-2d", || mlp::critic(mlp::TWO_D)),
-    ("model-2d", || mlp::model(mlp::TWO_D)),
-    ("grad-2d", || mlp::gradient(mlp::TWO_D)),
-    ("critic-image", || mlp::critic(mlp::IMAGE)),
-    ("model-image", || mlp::model(mlp::IMAGE)),
-    ("grad-image", || mlp::gradient(mlp::IMAGE)),
+    ("critic-2d", || lsd::critic(lsd::TWO_D)),
+    ("model-2d", || lsd::model(lsd::TWO_D)),
+    ("grad-2d", || lsd::gradient(lsd::TWO_D)),
+    ("critic-image", || lsd::critic(lsd::IMAGE)),
+    ("model-image", || lsd::model(lsd::IMAGE)),
+    ("grad-image", || lsd::gradient(lsd::IMAGE)),
     ("langevin-60", image::langevin),
     ("conv-train", image::train),
     ("adam", adam),
 ];
 
-/// Normal numbers times `std`.
-fn normal(name: &str, shape: &[usize], std: f64) -> Result<Tensor> {
-    Ok((Key::new(1).with(name).normal(shape, DType::F32, &Device::Cpu)? * std)?)
+/// An experiment with these sections; the data are normal points with `dim` coordinates.
+fn experiment(dim: usize, sections: &str) -> Result<Experiment> {
+    let frame = format!("dataset = {{ name = \"gaussian\", dim = {dim} }}\ntrain.steps = 1\nmethod.name = \"lsd\"\n");
+    Experiment::parse("benchmark", &format!("{frame}{sections}"), &[])
 }
 
-/// Adam at its defaults on these weights.
-fn optimiser(weights: &BTreeMap<String, Var>) -> Result<Box<dyn Optimiser>> {
-    let mut table = find(OPTIMISERS, "adam").map(|row| (row.schema.defaults)()).unwrap_or_default();
-    table.insert("name".into(), "adam".into());
-    optim::build(&Spec(table), weights)
+/// Standard normal numbers.
+fn normal(shape: &[usize]) -> Result<Tensor> {
+    Key::new(1).normal(shape, DType::F32, &Device::Cpu)
 }
 
 /// Adam on the 2.6 million weights of a 784-1000-1000-784 network.
 fn adam() -> Result<Step> {
-    let weights = mlp::Mlp::new("critic", [784, 1000, 1000, 784])?.weights;
+    let experiment = experiment(784, "method.critic.hidden = [1000, 1000]")?;
+    let Some(critic) = experiment.resolved.section("method").remove("critic") else { return Ok(Box::new(|| Ok(()))) };
+    let critic = critic.try_into().map_err(|e| ebm::Error::Other(format!("{e}")))?;
+    let net = Network::new(&critic, &Io::field(&[784]), &Builder::new(Key::new(0), DType::F32, &Device::Cpu))?;
     let mut loss = Tensor::zeros((), DType::F32, &Device::Cpu)?;
-    for weight in weights.values() {
+    for weight in net.params().weights.values() {
         loss = (loss + weight.sqr()?.sum_all()?)?;
     }
-    let (grads, mut optimiser) = (loss.backward()?, optimiser(&weights)?);
+    let grads = loss.backward()?;
+    let mut optimiser = optim::build(&experiment.resolved.spec("optim"), &net.params().weights)?;
     Ok(Box::new(move || optimiser.step(&grads, 1.0).map(drop)))
 }

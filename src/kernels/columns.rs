@@ -65,35 +65,57 @@ impl Geometry {
         (((channel * s + row % s) * s + column % s) * rows + row / s) * columns + column / s
     }
 
+    /// Where a channel's phases of each s-th column begin, for s columns from the first unpadded one.
+    fn column_starts(&self) -> Vec<usize> {
+        let Conv { stride, padding } = self.conv;
+        (padding..padding + stride.min(self.size.1)).map(|column| self.at(0, 0, column)).collect()
+    }
+
     /// Copies an image into its phases. Padding is left as it is: zero, in fresh memory.
     pub fn spread<T: Real>(&self, image: &[T], phases: &mut [T]) {
-        let (s, p, (height, width)) = (self.conv.stride, self.conv.padding, self.size);
-        for (i, row) in image.chunks_exact(width).enumerate() {
-            let (channel, y) = (i / height, i % height + p);
-            for phase in 0..s.min(width) {
-                let start = self.at(channel, y, phase + p);
-                let pixels = row.iter().skip(phase).step_by(s);
-                let Some(target) = phases.get_mut(start..start + pixels.len()) else { return };
-                if s == 1 {
-                    target.copy_from_slice(row);
-                } else {
-                    target.iter_mut().zip(pixels).for_each(|(t, &x)| *t = x);
+        let (s, width, starts) = (self.conv.stride, self.size.1, self.column_starts());
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (row, base) in image.chunks_exact(width).zip(self.row_starts()) {
+                    for (phase, start) in starts.iter().enumerate() {
+                        let (from, n) = (base + start, (width - phase).div_ceil(s));
+                        let Some(target) = phases.get_mut(from..from + n) else { return };
+                        match s {
+                            1 => target.copy_from_slice(row),
+                            2 => every_second(row.get(phase..).unwrap_or_default(), target),
+                            _ => target.iter_mut().zip(row.iter().skip(phase).step_by(s)).for_each(|(t, &x)| *t = x),
+                        }
+                    }
                 }
-            }
-        }
+            },
+        );
     }
 
     /// Copies the phases back into an image, without the padding.
     pub fn collect<T: Real>(&self, phases: &[T], image: &mut [T]) {
-        let (s, p, (height, width)) = (self.conv.stride, self.conv.padding, self.size);
-        for (i, row) in image.chunks_exact_mut(width).enumerate() {
-            let (channel, y) = (i / height, i % height + p);
-            for phase in 0..s.min(width) {
-                let start = self.at(channel, y, phase + p);
-                let Some(source) = phases.get(start..) else { return };
-                row.iter_mut().skip(phase).step_by(s).zip(source).for_each(|(x, &t)| *x = t);
-            }
-        }
+        let (s, width, starts) = (self.conv.stride, self.size.1, self.column_starts());
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (row, base) in image.chunks_exact_mut(width).zip(self.row_starts()) {
+                    let phase = |start: &usize| phases.get(base + start..).unwrap_or_default();
+                    match (s, starts.as_slice()) {
+                        (1, [only]) => row.iter_mut().zip(phase(only)).for_each(|(x, &t)| *x = t),
+                        (2, [even, odd]) => alternate(phase(even), phase(odd), row),
+                        _ => starts.iter().enumerate().for_each(|(first, start)| {
+                            row.iter_mut().skip(first).step_by(s).zip(phase(start)).for_each(|(x, &t)| *x = t);
+                        }),
+                    }
+                }
+            },
+        );
+    }
+
+    /// Where each unpadded row of each channel begins among the phases, its column left out.
+    fn row_starts(&self) -> impl Iterator<Item = usize> {
+        let channels = 0..self.channels;
+        channels.flat_map(move |c| (0..self.size.0).map(move |y| self.at(c, y + self.conv.padding, 0)))
     }
 
     /// Calls f(start of a run in the column matrix, start of the run among the phases) for every window entry and
@@ -101,9 +123,12 @@ impl Geometry {
     #[inline(always)]
     fn runs(&self, rows: std::ops::Range<usize>, pitch: usize, offset: usize, mut f: impl FnMut(usize, usize)) {
         let (k, width, pitch_in) = (self.kernel, self.windows.1, self.phase().1);
+        // Divisions by the stride are slower than the copies, so they are done once, not for every channel.
+        let starts: Vec<usize> = (0..k * k).map(|e| self.at(0, e / k, e % k) + rows.start * pitch_in).collect();
+        let channel_size = self.phases() / self.channels;
         for channel in 0..self.channels {
-            for entry in 0..k * k {
-                let from = self.at(channel, entry / k, entry % k) + rows.start * pitch_in;
+            for (entry, start) in starts.iter().enumerate() {
+                let from = channel * channel_size + start;
                 let to = (channel * k * k + entry) * pitch + offset;
                 for i in 0..rows.len() {
                     f(to + i * width, from + i * pitch_in);
@@ -182,6 +207,29 @@ impl Geometry {
     }
 }
 
+/// target ← the first, third, … entry of `source`.
+#[inline(always)]
+fn every_second<T: Real>(source: &[T], target: &mut [T]) {
+    let pairs = source.chunks_exact(2);
+    if let (Some(last), Some(&x)) = (target.last_mut(), pairs.remainder().first()) {
+        *last = x;
+    }
+    target.iter_mut().zip(pairs).for_each(|(t, pair)| *t = pair[0]);
+}
+
+/// target ← the entries of `even` and `odd` in turn, as many as it takes.
+#[inline(always)]
+fn alternate<T: Real>(even: &[T], odd: &[T], target: &mut [T]) {
+    let n = target.len() / 2;
+    let mut pairs = target.chunks_exact_mut(2);
+    for (pair, (&e, &o)) in pairs.by_ref().zip(even.iter().zip(odd)) {
+        [pair[0], pair[1]] = [e, o];
+    }
+    if let (Some(last), Some(&x)) = (pairs.into_remainder().first_mut(), even.get(n)) {
+        *last = x;
+    }
+}
+
 trait Runs {
     fn fixed<const N: usize>(&mut self, column: usize, phase: usize);
     fn any(&mut self, column: usize, phase: usize, n: usize);
@@ -222,9 +270,10 @@ impl<T: Real> Runs for Scatter<'_, T> {
         let target = self.phases.get_mut(phase..).and_then(|p| p.first_chunk_mut::<N>());
         let source = self.columns.get(column..).and_then(|c| c.first_chunk::<N>());
         if let (Some(target), Some(source)) = (target, source) {
-            for i in 0..N {
-                target[i] += source[i];
-            }
+            // Both are read before anything is written, so that the compiler need not fear an overlap.
+            let (mut sum, source) = (*target, *source);
+            sum.iter_mut().zip(source).for_each(|(s, x)| *s += x);
+            *target = sum;
         }
     }
 

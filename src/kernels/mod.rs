@@ -267,20 +267,21 @@ pub fn langevin_update(x: &Tensor, grad: &Tensor, noise: &Tensor, drift: f64, st
 ///
 /// ĝ = scale·g + weight_decay·p (unless `decoupled`); m ← β₁m + (1-β₁)ĝ; v ← β₂v + (1-β₂)ĝ²;
 /// p ← p - lr·m̂/(√v̂ + eps) with m̂ = m/(1-β₁ᵗ), v̂ = v/(1-β₂ᵗ). Kingma & Ba 2015, algorithm 1; `decoupled` as
-/// Loshchilov & Hutter 2019: p is first multiplied by 1 - lr·weight_decay.
+/// Loshchilov & Hutter 2019: p is first multiplied by 1 - lr·weight_decay. Returns Σ g² as [`sum_of_squares`] does,
+/// without another pass over memory.
 ///
 /// # Errors
 /// Shapes differ, or two of the tensors share their storage.
-pub fn adam_update(var: &Var, grad: &Tensor, first: &Var, second: &Var, numbers: &Adam) -> Result<()> {
+pub fn adam_update(var: &Var, grad: &Tensor, first: &Var, second: &Var, numbers: &Adam) -> Result<f64> {
     Ok(update::adam(var, first, second, grad, numbers)?)
 }
 
 /// One step of gradient descent with momentum, in place: ĝ = scale·g + weight_decay·p; b ← momentum·b + ĝ;
-/// p ← p - lr·b, or p - lr·(ĝ + momentum·b) with `nesterov`.
+/// p ← p - lr·b, or p - lr·(ĝ + momentum·b) with `nesterov`. Returns Σ g² as [`sum_of_squares`] does.
 ///
 /// # Errors
 /// Shapes differ, or two of the tensors share their storage.
-pub fn sgd_update(var: &Var, grad: &Tensor, velocity: &Var, numbers: &Sgd) -> Result<()> {
+pub fn sgd_update(var: &Var, grad: &Tensor, velocity: &Var, numbers: &Sgd) -> Result<f64> {
     Ok(update::sgd(var, velocity, grad, numbers)?)
 }
 

@@ -86,28 +86,33 @@ impl<T: Real> AdamNumbers<T> {
     }
 }
 
-/// Moves p along -m̂/(√v̂ + eps) and updates its moments m and v, all in place.
-pub fn adam(p: &Var, m: &Var, v: &Var, g: &Tensor, numbers: &Adam) -> Result<()> {
+/// Moves p along -m̂/(√v̂ + eps) and updates its moments m and v, all in place; Σ g², taken while g is in the cache.
+pub fn adam(p: &Var, m: &Var, v: &Var, g: &Tensor, numbers: &Adam) -> Result<f64> {
     same_shapes(&[p.as_tensor(), m, v, g])?;
     if !served(&[p, m, v, g]) {
-        return adam_composed(p, m, v, g, numbers);
+        adam_composed(p, m, v, g, numbers)?;
+        return sum_of_squares(g);
     }
     let g = g.contiguous()?;
     let (storage, layout) = g.storage_and_layout();
     let Storage::Cpu(g) = &*storage else { bail!("a gradient on another device") };
     on_floats!(g, T => {
         let (g, k) = (slice::<T>(g, layout)?, numbers.numbers::<T>());
+        let mut parts: Vec<f64> = Vec::new();
         edit(p, &mut |p: &mut [T]| edit(m, &mut |m: &mut [T]| edit(v, &mut |v: &mut [T]| {
             let chunks = p.par_chunks_mut(GRAIN).zip(m.par_chunks_mut(GRAIN)).zip(v.par_chunks_mut(GRAIN));
-            chunks.zip(g.par_chunks(GRAIN)).with_min_len(PARALLEL / GRAIN).for_each(|(((p, m), v), g)| {
+            let chunks = chunks.zip(g.par_chunks(GRAIN)).with_min_len(PARALLEL / GRAIN);
+            parts = chunks.map(|(((p, m), v), g)| {
                 pulp::Arch::new().dispatch(#[inline(always)] || {
                     for (((p, m), v), &g) in p.iter_mut().zip(m.iter_mut()).zip(v.iter_mut()).zip(g) {
                         [*p, *m, *v] = k.entry(*p, *m, *v, g);
                     }
                 });
-            });
+                squares(g)
+            }).collect();
             Ok(())
-        })))
+        })))?;
+        Ok(parts.iter().sum())
     })
 }
 
@@ -124,11 +129,12 @@ pub fn adam_composed(p: &Var, m: &Var, v: &Var, g: &Tensor, numbers: &Adam) -> R
     v.set(&v1)
 }
 
-/// Moves p along minus the velocity b, both in place.
-pub fn sgd(p: &Var, b: &Var, g: &Tensor, numbers: &Sgd) -> Result<()> {
+/// Moves p along minus the velocity b, both in place; Σ g², taken while g is in the cache.
+pub fn sgd(p: &Var, b: &Var, g: &Tensor, numbers: &Sgd) -> Result<f64> {
     same_shapes(&[p.as_tensor(), b, g])?;
     if !served(&[p, b, g]) {
-        return sgd_composed(p, b, g, numbers);
+        sgd_composed(p, b, g, numbers)?;
+        return sum_of_squares(g);
     }
     let g = g.contiguous()?;
     let (storage, layout) = g.storage_and_layout();
@@ -138,9 +144,10 @@ pub fn sgd(p: &Var, b: &Var, g: &Tensor, numbers: &Sgd) -> Result<()> {
         let Sgd { nesterov, .. } = *numbers;
         let [lr, momentum, decay, scale] =
             [numbers.lr, numbers.momentum, numbers.weight_decay, numbers.scale].map(T::of);
+        let mut parts: Vec<f64> = Vec::new();
         edit(p, &mut |p: &mut [T]| edit(b, &mut |b: &mut [T]| {
             let chunks = p.par_chunks_mut(GRAIN).zip(b.par_chunks_mut(GRAIN)).zip(g.par_chunks(GRAIN));
-            chunks.with_min_len(PARALLEL / GRAIN).for_each(|((p, b), g)| {
+            parts = chunks.with_min_len(PARALLEL / GRAIN).map(|((p, b), g)| {
                 pulp::Arch::new().dispatch(#[inline(always)] || {
                     for ((p, b), &g) in p.iter_mut().zip(b.iter_mut()).zip(g) {
                         let g = scale * g + decay * *p;
@@ -148,9 +155,11 @@ pub fn sgd(p: &Var, b: &Var, g: &Tensor, numbers: &Sgd) -> Result<()> {
                         *p += -(lr * if nesterov { g + momentum * *b } else { *b });
                     }
                 });
-            });
+                squares(g)
+            }).collect();
             Ok(())
-        }))
+        }))?;
+        Ok(parts.iter().sum())
     })
 }
 

@@ -11,7 +11,7 @@ use crate::config::Spec;
 use crate::data::Data;
 use crate::nets::{Builder, Io, Jet, Network, Pass};
 use crate::optim::{self, Optimiser};
-use crate::{Result, rng::Key};
+use crate::{Result, kernels, rng::Key};
 
 /// Distribution of Hutchinson's probe ε in tr J ≈ εᵀJε.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -99,7 +99,7 @@ impl Critic {
         let zero = f.zeros_like()?;
         let scale = 1.0 / jet.batch()? as f64;
         let seed = ((Tensor::cat(&[&f, &zero], 0)? * (2.0 * self.lambda))? - &constant)?.affine(scale, 0.0)?;
-        let grads = (out * seed)?.backward()?;
+        let grads = kernels::dot(out, &seed)?.backward()?;
         let grad_norm = self.optim.step(&grads, lr_scale)?.norm;
         self.net.power_iterate()?;
         Ok(SteinSample {

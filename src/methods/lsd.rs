@@ -1,8 +1,8 @@
 //! Learned Stein discrepancy (Grathwohl et al. 2020, Algorithm 3): train an energy without sampling from it.
 
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 
-use super::{BuildMethod, Critic, Method, Noise, Setup, State, StepContext, put, take};
+use super::{BuildMethod, Critic, Method, Noise, Setup, State, SteinSample, StepContext, put, take};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::Model;
@@ -44,7 +44,7 @@ pub(super) const ENTRY: Entry<BuildMethod> = Entry {
 ///
 /// The released code counts critic and model updates in one loop, so its "10,000 iterations" are 1,667 steps here; the
 /// paper's are 10,000.
-struct Lsd {
+pub struct Lsd {
     config: LsdConfig,
     model: Model,
     frozen: Model,
@@ -53,20 +53,37 @@ struct Lsd {
 }
 
 impl Lsd {
-    fn new(config: LsdConfig, setup: Setup) -> Result<Self> {
+    /// A critic for the model, and optimisers for both.
+    ///
+    /// # Errors
+    /// A critic that does not fit the data's shape.
+    pub fn new(config: LsdConfig, setup: Setup) -> Result<Self> {
         let key = setup.key.with("critic");
         let critic = Critic::new(&config.critic, &config.critic_optim, config.lambda, config.probe, setup.data, key)?;
         let optim = optim::build(setup.optim, &setup.model.params().weights)?;
         Ok(Lsd { config, frozen: setup.model.frozen()?, model: setup.model, optim, critic })
     }
 
-    /// mean[s·f] as a function of the model's parameters: minus the slope of E along the critic, f held constant.
-    fn update_model(&mut self, cx: &StepContext, batch: &Batch) -> Result<Metrics> {
-        let f = self.critic.value(&batch.x)?;
-        let (energy, slope) = self.model.directional(&batch.x, &f)?;
+    /// The `i`-th update of the critic in a step, at the model's present score.
+    ///
+    /// # Errors
+    /// Items of another shape than the model's.
+    pub fn update_critic(&mut self, cx: &StepContext, i: u64, x: &Tensor) -> Result<SteinSample> {
+        let score = self.frozen.grad(x)?.1.detach().neg()?;
+        self.critic.step(cx.key.with("critic").at(i), x, &score, cx.lr_scale)
+    }
+
+    /// One descent step on mean[s·f] as a function of the model's parameters: minus the slope of E along the critic, f
+    /// held constant.
+    ///
+    /// # Errors
+    /// Items of another shape than the model's.
+    pub fn update_model(&mut self, cx: &StepContext, x: &Tensor) -> Result<Metrics> {
+        let f = self.critic.value(x)?;
+        let (energy, slope) = self.model.directional(x, &f)?;
         let mut loss = slope.mean_all()?.neg()?;
         if self.config.energy_l2 > 0.0 {
-            let residual = self.model.residual(&batch.x)?;
+            let residual = self.model.residual(x)?;
             loss = (loss + (residual.sqr()?.mean_all()? * self.config.energy_l2)?)?;
         }
         let stats = self.optim.step(&loss.backward()?, cx.lr_scale)?;
@@ -86,13 +103,12 @@ impl Method for Lsd {
             batches.split_last().ok_or_else(|| Error::Other("lsd: a step needs batches".into()))?;
         let mut metrics = Metrics::new();
         for (i, batch) in critic_batches.iter().enumerate() {
-            let score = self.frozen.grad(&batch.x)?.1.detach().neg()?;
-            let stein = self.critic.step(cx.key.with("critic").at(i as u64), &batch.x, &score, cx.lr_scale)?;
+            let stein = self.update_critic(cx, i as u64, &batch.x)?;
             metrics.set("lsd", stein.discrepancy);
             metrics.set("objective", stein.discrepancy - stein.penalty);
             metrics.set("critic_grad_norm", stein.grad_norm);
         }
-        metrics.extend(self.update_model(cx, last)?);
+        metrics.extend(self.update_model(cx, &last.x)?);
         Ok(metrics)
     }
 

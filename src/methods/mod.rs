@@ -5,6 +5,7 @@ mod lsd;
 mod ml_grid;
 
 pub use critic::{Critic, Noise, SteinSample};
+pub use lsd::{Lsd, LsdConfig};
 
 use std::collections::BTreeMap;
 

@@ -105,21 +105,25 @@ impl<const K: usize> Slots<K> {
     }
 
     /// Calls `update` for each parameter that has a gradient, with the factor that clips the global norm to `clip_norm`.
+    /// An update returns the sum of its gradient's squares; only clipping needs them beforehand.
     fn step(
         &mut self,
         grads: &GradStore,
         clip_norm: f64,
-        mut update: impl FnMut(&Slot<K>, &Tensor, f64) -> Result<()>,
+        mut update: impl FnMut(&Slot<K>, &Tensor, f64) -> Result<f64>,
     ) -> Result<GradStats> {
         let mut pairs: Vec<(&mut Slot<K>, &Tensor)> =
             self.slots.iter_mut().filter_map(|slot| grads.get(&slot.var).map(|g| (slot, g))).collect();
-        let norm = clip::global_norm(pairs.iter().map(|(_, g)| *g))?;
-        let factor = clip::factor(norm, clip_norm);
+        let factor = match clip_norm > 0.0 {
+            true => clip::factor(clip::global_norm(pairs.iter().map(|(_, g)| *g))?, clip_norm),
+            false => 1.0,
+        };
+        let mut squares = 0.0;
         for (slot, grad) in &mut pairs {
             slot.steps += 1;
-            update(slot, grad, factor)?;
+            squares += update(slot, grad, factor)?;
         }
-        Ok(GradStats { norm })
+        Ok(GradStats { norm: squares.sqrt() })
     }
 
     fn state(&self) -> Result<BTreeMap<String, Tensor>> {
