@@ -373,7 +373,7 @@ fn samples_in_every_form() {
     let values: Vec<f32> = array.into_vec().unwrap();
     assert!(values.len() == 14 && values.iter().all(|v| v.is_finite()) && values[0] != values[2]);
     let gif = image::codecs::gif::GifDecoder::new(Cursor::new(read(&lab.path("x.gif")))).unwrap();
-    assert_eq!(gif.into_frames().map(|frame| frame.unwrap()).count(), 11, "every step and the end");
+    assert_eq!(gif.into_frames().collect_frames().unwrap().len(), 11, "every step and the end");
     // The same seed draws the same samples, another one others; a picture that exists is not overwritten.
     for (seed, same) in [("0", true), ("1", false)] {
         lab.ok(&["-q", "sample", "--ckpt", LAST, "--n", "7", "--steps", "10", "--seed", seed, "--save-npy", "y.npy"]);

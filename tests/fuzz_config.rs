@@ -1,29 +1,41 @@
 //! 10,000 mutated configurations: none panics, every refusal has a position inside its text, and every one that is
 //! accepted survives dump → parse → equal.
 
+use std::path::Path;
+
 use ebm::config::{Document, Problems, Section};
 use ebm::rng::Key;
+use ebm::run::sections;
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 
-mod config_sections;
-
-/// What the texts are resolved against.
-fn sections() -> Vec<Section> {
-    config_sections::sections()
-}
-
-/// Valid configurations, the beginning of every mutation.
+/// Configurations by hand, in the ways of writing that the shipped ones do not use.
 const TEXTS: [&str; 3] = [
-    "seed = 7\ndevice = \"cpu\"\n\n[dataset]\nname = \"rings\"\nnoise = 0.08\n\n[method]\nname = \"lsd\"\nlambda = 10\n\
+    "seed = 7\ndevice = \"cpu\"\n\n[dataset]\nname = \"rings\"\n\n[method]\nname = \"lsd\"\nlambda = 10\n\n[optim]\n\
      betas = [0.5, 0.9]\n\n[method.critic]\nname = \"mlp\"\nhidden = [300, 300]\nactivation = \"swish\"\n\n[train]\n\
      steps = 1_000\nbatch_size = 0x40\n",
-    "dataset = { name = \"8gaussians\", std = 1e-1 }\nmethod.name = 'cd'\nmethod.chain.name = 'mala'\n\
-     method.chain.step_size = 0.5e0\n",
-    "# größe\r\n[dataset]\r\nname = \"file\"\r\npath = \"\"\"\nä/日本.npy\"\"\"\r\n[method]\r\nname = \"lsd\"\r\n[[probe]]\r\n\
-     name = \"nll\"\r\n[[probe]]\r\nname = \"samples\"\r\nevery = 5\r\nsampler = { name = \"sgld\", clip = 1.0 }\r\n\
+    "dataset = { name = \"gaussian\", dim = 10, std = 1e-1 }\nmethod.name = 'ml_grid'\nsampler.name = 'mala'\n\
+     sampler.step_size = 0.5e0\ntrain.steps = 5\nguard.enabled = false\n",
+    "# größe\r\n[dataset]\r\nname = \"mnist\"\r\npath = \"\"\"\nä/日本\"\"\"\r\n[method]\r\nname = \"lsd\"\r\n[[probe]]\r\n\
+     name = \"nll\"\r\n[[probe]]\r\nname = \"lsd\"\r\nevery = 5\r\ncritic = { name = \"mlp\", dropout = 0.1 }\r\n\
      [sampler]\r\nname = \"mala\"\r\nsteps = 5\r\n",
 ];
+
+/// Valid configurations, the beginning of every mutation: those by hand, and the shipped ones with all that they
+/// extend, once with every key filled in and once with what is written in the file alone.
+fn texts(sections: &[Section]) -> Vec<String> {
+    let mut texts: Vec<String> = TEXTS.map(str::to_owned).into();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    for path in paths.into_iter().filter(|p| p.extension().is_some_and(|e| e == "toml")) {
+        let document = Document::load(&path, &[]).unwrap();
+        texts.push(document.resolve(sections).unwrap().to_toml());
+        let text = std::fs::read_to_string(&path).unwrap();
+        texts.extend(Some(text).filter(|text| !text.contains("extends")));
+    }
+    texts
+}
 
 /// Pieces that mistakes are made of.
 const TOKENS: [&str; 38] = [
@@ -70,11 +82,11 @@ const TOKENS: [&str; 38] = [
 const SETS: [&str; 8] = [
     "train.steps=5",
     "dataset.name=8gaussians",
-    "method.critic={name=\"linear\"}",
+    "method.critic={name=\"resnet\"}",
     "probe.0.every=9",
-    "probe[1].sampler.steps=3",
+    "probe[1].critic.hidden=[3]",
     "sampler.name=sgld",
-    "method.betas=[0.1,0.2]",
+    "optim.betas=[0.1,0.2]",
     "seed=3",
 ];
 
@@ -174,13 +186,15 @@ fn try_one(text: &str, set: Option<&str>, sections: &[Section]) -> bool {
 #[test]
 fn mutated_configurations_are_accepted_or_refused_with_a_position() {
     let sections = sections();
-    for text in TEXTS {
+    let texts = texts(&sections);
+    assert!(texts.len() >= 9, "{} texts", texts.len());
+    for text in &texts {
         assert!(try_one(text, None, &sections), "{text}");
     }
     let mut accepted = 0;
     for round in 0..10_000 {
         let mut rng = Key::new(1).with("fuzz").at(round).rng();
-        let mut bytes = TEXTS[rng.random_range(0..TEXTS.len())].as_bytes().to_vec();
+        let mut bytes = texts[rng.random_range(0..texts.len())].as_bytes().to_vec();
         for _ in 0..rng.random_range(1..4) {
             mutate(&mut bytes, &mut rng);
         }
@@ -190,6 +204,7 @@ fn mutated_configurations_are_accepted_or_refused_with_a_position() {
         let set = set.map(|argument| String::from_utf8_lossy(&argument).into_owned());
         accepted += usize::from(try_one(&text, set.as_deref(), &sections));
     }
+    println!("{accepted} of 10000 accepted");
     assert!((1_000..9_000).contains(&accepted), "the mutations are too mild or too wild: {accepted} accepted");
 }
 

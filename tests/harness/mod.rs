@@ -132,11 +132,11 @@ pub fn experiment(method: &str) -> String {
          [model]\nname = \"neural\"\nnet = {{ name = \"mlp\", hidden = [8, 8], spectral_norm = true }}\n\
          [method]\nname = \"{method}\"\n{}\
          [sampler]\nname = \"mala\"\nsteps = 3\n\
-         [train]\nsteps = 12\nbatch_size = 16\nlog_every = 1\ncheckpoint_every = 1\nkeep = 0\nema = 0.9\nwarmup = 4\n\
+         [train]\nsteps = 8\nbatch_size = 16\nlog_every = 1\ncheckpoint_every = 1\nkeep = 0\nema = 0.9\nwarmup = 4\n\
          decay = \"cosine\"\n\
-         [[probe]]\nname = \"nll\"\nevery = 5\npoints = 16\nitems = 50\nsamples = 20\n\
+         [[probe]]\nname = \"nll\"\nevery = 3\npoints = 16\nitems = 50\nsamples = 20\n\
          [[probe]]\nname = \"samples\"\nevery = 4\nn = 4\n\
-         [[probe]]\nname = \"lsd\"\nevery = 6\nepochs = 1\nitems = 50\ncritic = {{ name = \"mlp\", hidden = [8] }}\n",
+         [[probe]]\nname = \"lsd\"\nevery = 5\nepochs = 1\nitems = 50\ncritic = {{ name = \"mlp\", hidden = [8] }}\n",
         small(method)
     )
 }

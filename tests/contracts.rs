@@ -1,0 +1,267 @@
+//! What every row of a registry must keep to. The tests loop over the registries: a new row is tested by being listed.
+
+use candle_core::{DType, Device, Tensor};
+use ebm::config::{Schema, Spec, find};
+use ebm::data::{Data, Moments, Split};
+use ebm::density::{Context, Energy, Gaussian, MODELS, Model};
+use ebm::methods::{METHODS, Method, State, StepContext};
+use ebm::nets::Builder;
+use ebm::probes::{PROBES, Scheduled, Subject};
+use ebm::rng::Key;
+use ebm::run::Experiment;
+use ebm::samplers::{Chain, SAMPLERS};
+
+const CPU: Device = Device::Cpu;
+
+/// The section of a row at its defaults.
+fn spec(name: &str, schema: &Schema) -> Spec {
+    let mut table = (schema.defaults)();
+    table.insert("name".into(), name.into());
+    Spec(table)
+}
+
+/// An experiment on points in the plane, small wherever the row has the keys.
+fn experiment(method: &str, probes: &str) -> Experiment {
+    let small = match method {
+        "lsd" => {
+            "critic_steps = 2\ncritic = { name = \"mlp\", hidden = [8, 8], dropout = 0.2, spectral_norm = true }\n"
+        }
+        "ml_grid" => "points = 16\n",
+        _ => "",
+    };
+    let text = format!(
+        "[dataset]\nname = \"moons\"\n[model]\nnet = {{ name = \"mlp\", hidden = [8, 8], spectral_norm = true }}\n\
+         [method]\nname = \"{method}\"\n{small}[sampler]\nname = \"mala\"\nsteps = 5\n[train]\nsteps = 10\n{probes}"
+    );
+    Experiment::parse("contract.toml", &text, &[]).unwrap()
+}
+
+/// All bits of a state, by name.
+fn bits(state: &State) -> Vec<(String, Vec<usize>, Vec<u64>)> {
+    let bits = |t: &Tensor| {
+        let values = t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        values.into_iter().map(f64::to_bits).collect()
+    };
+    state.iter().map(|(name, t)| (name.clone(), t.dims().to_vec(), bits(t))).collect()
+}
+
+/// In storage of its own: a method's tensors are updated in place.
+fn copy(state: &State) -> State {
+    state.iter().map(|(name, t)| (name.clone(), t.copy().unwrap())).collect()
+}
+
+fn advance(method: &mut dyn Method, data: &Data, step: u64) -> Vec<(String, u64)> {
+    let count = method.batches_per_step() as u64;
+    let batches: Vec<_> = (0..count).map(|i| data.batch(Split::Train, step * count + i, 16).unwrap()).collect();
+    let cx = StepContext { step, key: Key::new(7).with("step").at(step), lr_scale: 0.5 };
+    let metrics = method.step(&cx, &batches).unwrap();
+    metrics.iter().map(|(name, value)| (name.to_owned(), value.to_bits())).collect()
+}
+
+#[test]
+fn a_method_goes_on_from_its_state_alone() {
+    for name in METHODS.iter().map(|row| row.name) {
+        let experiment = experiment(name, "");
+        let data = experiment.data().unwrap();
+        let fresh = || experiment.method(&data).unwrap();
+        let mut first = fresh();
+        assert_eq!(bits(&first.state().unwrap()), bits(&fresh().state().unwrap()), "{name}: two beginnings differ");
+        (0..3).for_each(|step| drop(advance(&mut *first, &data, step)));
+        let kept = copy(&first.state().unwrap());
+        let mut second = fresh();
+        second.load(&kept).unwrap();
+        assert_eq!(bits(&second.state().unwrap()), bits(&kept), "{name}: load, then state");
+        for step in 3..6 {
+            let (a, b) = (advance(&mut *first, &data, step), advance(&mut *second, &data, step));
+            assert_eq!(a, b, "{name}: metrics of step {step}");
+            assert_eq!(
+                bits(&first.state().unwrap()),
+                bits(&second.state().unwrap()),
+                "{name}: state after step {step}"
+            );
+        }
+        assert_ne!(bits(&first.state().unwrap()), bits(&kept), "{name}: a step changes nothing");
+    }
+}
+
+#[test]
+fn a_method_keeps_its_model_under_its_name_and_refuses_what_does_not_fit() {
+    for name in METHODS.iter().map(|row| row.name) {
+        let experiment = experiment(name, "");
+        let data = experiment.data().unwrap();
+        let mut method = experiment.method(&data).unwrap();
+        advance(&mut *method, &data, 0);
+        let state = copy(&method.state().unwrap());
+        let model = ebm::methods::take(&state, "model");
+        assert_eq!(bits(&model), bits(&method.model().params().tensors()), "{name}");
+        assert!(state.len() > model.len(), "{name}: where is the optimiser?");
+        for (key, tensor) in &state {
+            let values = tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            assert!(values.iter().all(|v| v.is_finite()), "{name}: {key}");
+            let mut broken = state.clone();
+            broken.remove(key);
+            assert!(method.load(&broken).is_err(), "{name} loads without {key}");
+            broken.insert(key.clone(), Tensor::zeros((3, 1, 4, 1), DType::F32, &CPU).unwrap());
+            assert!(method.load(&broken).is_err(), "{name} loads {key} in another shape");
+        }
+        method.load(&state).unwrap();
+    }
+}
+
+#[test]
+fn a_sampler_keeps_shapes_is_finite_and_follows_its_key() {
+    for row in SAMPLERS {
+        let kernel = (row.build)(&spec(row.name, &row.schema).0).unwrap();
+        assert!(!kernel.describe().is_empty());
+        for shape in [&[5, 2][..], &[3, 1, 4, 4]] {
+            let energy = Gaussian::new(&shape[1..], 0.5, 2.0, &Builder::new(Key::new(0), DType::F32, &CPU)).unwrap();
+            let x = Key::new(1).normal(shape.to_vec(), DType::F32, &CPU).unwrap();
+            let walk = |key: Key| {
+                let mut chain = kernel.init(&energy, &x).unwrap();
+                for i in 0..4 {
+                    let (next, info) = kernel.step(key.at(i), &energy, &chain).unwrap();
+                    assert!(
+                        info.accept.is_none_or(|a| (0.0..=1.0).contains(&a)) && info.nonfinite == 0,
+                        "{}",
+                        row.name
+                    );
+                    chain = next;
+                }
+                chain
+            };
+            let all = |chain: &Chain| {
+                bits(
+                    &[("x", &chain.x), ("e", &chain.energy), ("g", &chain.grad)]
+                        .map(|(k, t)| (k.to_owned(), t.clone()))
+                        .into(),
+                )
+            };
+            let (chain, again, other) = (walk(Key::new(2)), walk(Key::new(2)), walk(Key::new(3)));
+            assert_eq!(
+                (chain.x.dims(), chain.grad.dims(), chain.energy.dims()),
+                (shape, shape, &shape[..1]),
+                "{}",
+                row.name
+            );
+            assert_eq!((chain.x.dtype(), chain.energy.dtype()), (DType::F32, DType::F32));
+            assert!(
+                all(&chain).iter().all(|(_, _, v)| v.iter().all(|v| f64::from_bits(*v).is_finite())),
+                "{}",
+                row.name
+            );
+            assert_eq!(all(&chain), all(&again), "{}: the same key, another chain", row.name);
+            assert_ne!(all(&chain), all(&other), "{}: another key, the same chain", row.name);
+            // What it says of the point it stands at is true.
+            assert_eq!(all(&chain), all(&Chain::at(&energy, &chain.x).unwrap()), "{}", row.name);
+        }
+    }
+}
+
+/// Σ E over the batch as a function of x, f64.
+fn total(e: &dyn Energy, x: &[f64], shape: &[usize]) -> f64 {
+    e.energy(&Tensor::from_slice(x, shape, &CPU).unwrap()).unwrap().sum_all().unwrap().to_scalar().unwrap()
+}
+
+#[test]
+fn a_models_gradient_is_that_of_its_energy() {
+    for row in MODELS {
+        for shape in [&[4, 2][..], &[2, 1, 3, 3]] {
+            let item = &shape[1..];
+            let of = |value: f64| Tensor::full(value, item, &CPU).unwrap().to_dtype(DType::F32).unwrap();
+            let moments = Moments { mean: of(0.3), std: of(1.5), overall_mean: 0.3, overall_std: 1.5 };
+            let context = Context { shape: item.to_vec(), moments: Some(moments) };
+            let model = Model::new(&spec(row.name, &row.schema), &context, Key::new(4), DType::F64, &CPU).unwrap();
+            let normal = |key: u64| Key::new(key).normal(shape.to_vec(), DType::F64, &CPU).unwrap();
+            let (x, v) = (normal(5), normal(6));
+            let energy = model.energy(&x).unwrap().to_vec1::<f64>().unwrap();
+            let (with_grad, grad) = model.grad(&x).unwrap();
+            assert_eq!((with_grad.dims(), grad.dims()), (&shape[..1], shape), "{}", row.name);
+            let close = |a: f64, b: f64, what: &str| {
+                assert!((a - b).abs() < 1e-7 * (1.0 + a.abs()), "{}, {what}: {a} and {b}", row.name);
+            };
+            for (a, b) in energy.iter().zip(with_grad.to_vec1::<f64>().unwrap()) {
+                close(*a, b, "energy with and without gradient");
+            }
+            let flat = x.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            let slope = grad.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            for i in 0..flat.len() {
+                let at = |h: f64| {
+                    let mut moved = flat.clone();
+                    moved[i] += h;
+                    total(&*model, &moved, shape)
+                };
+                // Fourth order: the error is h⁴ times a fifth derivative, far below the tolerance.
+                let h = 1e-3;
+                let difference = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
+                close(difference, slope[i], "finite difference");
+            }
+            let (along, directional) = model.directional(&x, &v).unwrap();
+            let dot = (&grad * &v).unwrap().flatten_from(1).unwrap().sum(1).unwrap().to_vec1::<f64>().unwrap();
+            for ((a, b), (e, f)) in directional
+                .to_vec1::<f64>()
+                .unwrap()
+                .iter()
+                .zip(dot)
+                .zip(along.to_vec1::<f64>().unwrap().iter().zip(&energy))
+            {
+                close(*a, b, "slope along v");
+                close(*e, *f, "energy along v");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_model_is_the_same_on_its_own_tensors() {
+    for row in MODELS {
+        let moments = Moments {
+            mean: Tensor::new(&[0f32, 1.0], &CPU).unwrap(),
+            std: Tensor::new(&[1f32, 2.0], &CPU).unwrap(),
+            overall_mean: 0.5,
+            overall_std: 1.6,
+        };
+        let context = Context { shape: vec![2], moments: Some(moments) };
+        let model = Model::new(&spec(row.name, &row.schema), &context, Key::new(4), DType::F32, &CPU).unwrap();
+        let x = Key::new(5).normal((6, 2), DType::F32, &CPU).unwrap();
+        let energy = |m: &Model| m.energy(&x).unwrap().to_vec1::<f32>().unwrap();
+        assert!(model.params().count() > 0, "{}", row.name);
+        assert_eq!(energy(&model), energy(&model.frozen().unwrap()), "{}", row.name);
+        let mut short = model.params().tensors();
+        let (name, _) = short.pop_first().unwrap();
+        let refused = model.on(short).err().unwrap_or_else(|| panic!("{} is built without {name}", row.name));
+        assert!(refused.to_string().contains(&name), "{refused}");
+    }
+}
+
+#[test]
+fn a_probe_finds_the_same_twice() {
+    for row in PROBES {
+        let small = match row.name {
+            "nll" => "points = 32\nitems = 100\nsamples = 20\n",
+            "samples" => "n = 4\n",
+            "lsd" => "epochs = 2\nitems = 100\n",
+            _ => "",
+        };
+        let experiment = experiment("lsd", &format!("[[probe]]\nname = \"{}\"\nevery = 5\n{small}", row.name));
+        let probes: Vec<Scheduled> = experiment.probes().unwrap();
+        assert!(find(PROBES, &probes[0].name).is_some() && probes.len() == 1);
+        assert!(
+            [5, 10, 12].into_iter().map(|step| probes[0].due(step, 12)).eq([true, true, true]) && !probes[0].due(6, 12)
+        );
+        let (data, sampler) = (experiment.data().unwrap(), experiment.sampler().unwrap());
+        let model = experiment.model(&data).unwrap().frozen().unwrap();
+        let look = || {
+            let subject = Subject { energy: model.as_energy(), data: &data, sampler: &sampler, key: Key::new(9) };
+            probes[0].probe.run(&subject).unwrap()
+        };
+        let (one, two) = (look(), look());
+        assert!(
+            !one.metrics.is_empty() && one.metrics.iter().all(|(_, v)| v.is_finite()),
+            "{}: {:?}",
+            row.name,
+            one.metrics
+        );
+        assert_eq!(one.metrics, two.metrics, "{}", row.name);
+        assert!(one.pictures == two.pictures, "{}: another picture", row.name);
+    }
+}
