@@ -1,13 +1,13 @@
 //! `ebm ls`: the runs under a folder, from their manifests alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
 use super::{Global, output, runs_root};
 use crate::Result;
-use crate::run::{Manifest, list};
+use crate::run::{Manifest, Paths, Status, list};
 
 /// Lists runs.
 #[derive(Args)]
@@ -47,10 +47,18 @@ pub fn run(args: &LsArgs, global: &Global) -> Result<()> {
     output::print(&output::table(&rows))
 }
 
-fn row(path: &std::path::Path, m: &Manifest, metric: Option<&str>) -> Vec<String> {
+/// The manifest's word, except that a run that nobody runs any more was killed.
+fn status(path: &Path, m: &Manifest) -> String {
+    match m.status {
+        Status::Running if !Paths::of(path).is_in_use() => "killed".to_owned(),
+        status => format!("{status:?}").to_lowercase(),
+    }
+}
+
+fn row(path: &Path, m: &Manifest, metric: Option<&str>) -> Vec<String> {
     let mut row = vec![
         path.display().to_string(),
-        format!("{:?}", m.status).to_lowercase(),
+        status(path, m),
         m.method.clone(),
         m.dataset.clone(),
         m.seed.to_string(),

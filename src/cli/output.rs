@@ -59,10 +59,11 @@ pub fn log_to(path: &Path) -> Result<()> {
 
 impl std::io::Write for Tee {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if let Some(mut file) = LOG_FILE.get() {
-            file.write_all(bytes)?;
+        std::io::stderr().write_all(bytes)?;
+        match LOG_FILE.get() {
+            Some(mut file) => file.write(bytes),
+            None => Ok(bytes.len()),
         }
-        std::io::stderr().write(bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

@@ -43,6 +43,9 @@ pub(super) fn drive(trainer: &mut Trainer, folder: &RunFolder, global: &Global) 
     output::log_to(&folder.log())?;
     banner(trainer, folder.dir());
     let mut manifest = describe(trainer);
+    if let Ok(earlier) = Manifest::load(&folder.manifest()) {
+        manifest.started = earlier.started;
+    }
     manifest.save(&folder.manifest())?;
     let mut progress = Progress::new(trainer.total(), trainer.step(), global.quiet);
     let result = trainer.run(folder, &mut progress);

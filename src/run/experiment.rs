@@ -129,6 +129,10 @@ impl Experiment {
     /// # Errors
     /// As [`Experiment::load`].
     pub fn parse(name: &str, text: &str, sets: &[String]) -> Result<Self> {
+        if text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("extends")) {
+            let hint = "a checkpoint's configuration is complete in itself; this file was not written by ebm";
+            return Err(Error::Config(format!("error: {name}: `extends` in a stored configuration\n\nhint: {hint}")));
+        }
         Self::of(&Document::from_str(name, text, sets)?)
     }
 

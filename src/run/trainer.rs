@@ -155,7 +155,8 @@ impl Trainer {
             if self.checkpoint_due() {
                 self.check_weights(&guard)?;
                 self.save(folder, &journal)?;
-                curves::write(folder)?;
+                // The numbers are safe; a picture of them that fails is no reason to lose the run.
+                curves::write(folder).unwrap_or_else(|error| tracing::warn!("no curves.png: {error}"));
             }
         }
         Ok(seen)
