@@ -16,8 +16,11 @@ use ebm::{
 /// One repetition of a work.
 pub type Step = Box<dyn FnMut() -> Result<()>>;
 
+/// Makes a work ready to be repeated.
+pub type Build = fn() -> Result<Step>;
+
 /// Name and constructor of every work.
-pub const WORKS: &[(&str, fn() -> Result<Step>)] = &[
+pub const WORKS: &[(&str, Build)] = &[
     ("critic-2d", || lsd::critic(lsd::TWO_D)),
     ("model-2d", || lsd::model(lsd::TWO_D)),
     ("grad-2d", || lsd::gradient(lsd::TWO_D)),

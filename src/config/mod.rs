@@ -1,7 +1,7 @@
 //! TOML experiments, with the position of every value kept: so that every error has a file, a line and a caret.
 //!
 //! A [`Config`] struct declares its keys once, with their documentation, default and range
-//! ([`config!`](crate::config)); decoding, `ebm explain`, `ebm init` and the resolved `config.toml` all read that
+//! ([`config!`](macro@crate::config)); decoding, `ebm explain`, `ebm init` and the resolved `config.toml` all read that
 //! declaration. A section with a `name` selects a row of a registry ([`Entry`]) and is decoded by the row's [`Schema`].
 //!
 //! A [`Document`] is what the user wrote (a file, what it extends, `--set`), merged into a tree whose nodes remember

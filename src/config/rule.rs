@@ -1,4 +1,4 @@
-//! Ranges that a configuration value must lie in, as used by [`config!`](crate::config).
+//! Ranges that a configuration value must lie in, as used by [`config!`](macro@crate::config).
 //!
 //! A rule looks at a value and gives the sentence that completes "`key` ..." when it is out of range.
 

@@ -54,7 +54,7 @@ impl Spec {
     }
 }
 
-/// A struct that is one section (or a share of one) of the configuration file. Declare it with [`config!`](crate::config).
+/// A struct that is one section (or a share of one) of the configuration file. Declare it with [`config!`](macro@crate::config).
 pub trait Config: Default + Serialize + DeserializeOwned {
     /// (key, type, documentation) of every plain key, in order of declaration.
     const KEYS: &'static [(&'static str, &'static str, &'static str)];

@@ -83,7 +83,7 @@ crate::config! {
         logit_alpha: f64 = 1e-6, |v: &f64| (!(0.0..0.5).contains(v)).then(|| format!("must be in [0, 0.5), got {v}"));
         /// Standard deviation of Gaussian noise added after the transform, in every split: the noisy images are the data.
         noise: f64 = 0.0, rule::non_negative;
-        /// One vector [D] an item instead of [C, H, W].
+        /// One vector of D numbers an item instead of C × H × W.
         flatten: bool = false;
         /// Items held out of the training file for validation: a share below 1, a count from 1 on.
         validation: f64 = 0.1, rule::non_negative;
