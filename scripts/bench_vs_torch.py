@@ -221,6 +221,15 @@ def output(*command):
     return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
+NOTES = "## What stands in the way"
+
+
+def notes(path):
+    """The section that people write at the end of the results: a new run keeps it."""
+    text = open(path).read() if os.path.exists(path) else ""
+    return NOTES + text.partition(NOTES)[2] if NOTES in text else ""
+
+
 def drive(args):
     tables, version, before = [], "", os.getloadavg()[0]
     for threads in args.threads:
@@ -239,11 +248,12 @@ Written by `scripts/bench_vs_torch.sh` on {date.today()}. A ratio above 1 means 
 
 {machine()}; {platform.system()}; PyTorch {version} (CPU), Python {platform.python_version()}; {output("rustc", "--version")}.
 Both sides do the same work in turn within one run, {args.rounds} rounds of about 0.4 s each; a time is the median of the
-rounds, a ratio the median of the rounds' ratios. One thread: processor time of the process, which other work on the
-machine disturbs least. More threads: wall time, which means something on an idle machine only: PyTorch's threads wait
-for each other after every operation. Load average over the run: {loads(before)}.
+rounds, a ratio the median of the rounds' ratios. The ebm side is the code that `ebm train` and `ebm sample` run; its
+steps also compute the gradient's norm and the metrics that are logged, which PyTorch's do not. One thread: processor
+time of the process, which other work on the machine disturbs least. More threads: wall time, which means something on
+an idle machine only: PyTorch's threads wait for each other after every operation. Load average over the run: {loads(before)}.
 """
-    text = head + "\n" + "\n\n".join(tables) + "\n"
+    text = head + "\n" + "\n\n".join([*tables, notes(args.out)]).rstrip() + "\n"
     with open(args.out, "w") as file:
         file.write(text)
     print(text)

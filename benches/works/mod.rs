@@ -7,6 +7,8 @@ mod lsd;
 use candle_core::{DType, Device, Tensor};
 use ebm::{
     Result,
+    config::decode,
+    methods::LsdConfig,
     nets::{Builder, Io, Network},
     optim,
     rng::Key,
@@ -16,11 +18,11 @@ use ebm::{
 /// One repetition of a work.
 pub type Step = Box<dyn FnMut() -> Result<()>>;
 
-/// Makes a work ready to be repeated.
-pub type Build = fn() -> Result<Step>;
+/// Sets a work up.
+pub type Make = fn() -> Result<Step>;
 
 /// Name and constructor of every work.
-pub const WORKS: &[(&str, Build)] = &[
+pub const WORKS: &[(&str, Make)] = &[
     ("critic-2d", || lsd::critic(lsd::TWO_D)),
     ("model-2d", || lsd::model(lsd::TWO_D)),
     ("grad-2d", || lsd::gradient(lsd::TWO_D)),
@@ -46,9 +48,8 @@ fn normal(shape: &[usize]) -> Result<Tensor> {
 /// Adam on the 2.6 million weights of a 784-1000-1000-784 network.
 fn adam() -> Result<Step> {
     let experiment = experiment(784, "method.critic.hidden = [1000, 1000]")?;
-    let Some(critic) = experiment.resolved.section("method").remove("critic") else { return Ok(Box::new(|| Ok(()))) };
-    let critic = critic.try_into().map_err(|e| ebm::Error::Other(format!("{e}")))?;
-    let net = Network::new(&critic, &Io::field(&[784]), &Builder::new(Key::new(0), DType::F32, &Device::Cpu))?;
+    let method: LsdConfig = decode(&experiment.resolved.section("method"))?;
+    let net = Network::new(&method.critic, &Io::field(&[784]), &Builder::new(Key::new(0), DType::F32, &Device::Cpu))?;
     let mut loss = Tensor::zeros((), DType::F32, &Device::Cpu)?;
     for weight in net.params().weights.values() {
         loss = (loss + weight.sqr()?.sum_all()?)?;
