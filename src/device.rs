@@ -35,9 +35,9 @@ fn cuda(ordinal: usize) -> Result<Device> {
         )));
     }
     Device::new_cuda(ordinal).map_err(|e| {
-        Error::Config(format!(
-            "error: cannot open cuda:{ordinal}: {e}\n\nhint: nvidia-smi lists the devices; or use --device cpu"
-        ))
+        let why = crate::error::first_line(&e);
+        let hint = "nvidia-smi lists the devices; or use --device cpu";
+        Error::Config(format!("error: cannot open cuda:{ordinal}: {why}\n\nhint: {hint}"))
     })
 }
 

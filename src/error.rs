@@ -108,7 +108,7 @@ fn out_of_space(error: &std::io::Error) -> bool {
 }
 
 /// candle prints a backtrace behind its message when `RUST_BACKTRACE` is set; a user wants the message.
-fn first_line(error: &candle_core::Error) -> String {
+pub(crate) fn first_line(error: &candle_core::Error) -> String {
     let text = match error {
         candle_core::Error::WithBacktrace { inner, .. } => inner.to_string(),
         other => other.to_string(),
