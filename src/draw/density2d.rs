@@ -61,21 +61,15 @@ pub fn panels(data: &Tensor, density: &Heat, samples: &Tensor) -> Result<RgbImag
             density.y
         )));
     }
-    ready_font()?;
     let (data, samples) = (points(data)?, points(samples)?);
-    let (width, height) = (3 * SIDE, SIDE + 16);
-    let mut pixels = vec![0; (3 * width * height) as usize];
-    {
-        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-        area.fill(&WHITE).map_err(plot_error)?;
+    paint((3 * SIDE, SIDE + 16), |area| {
         if let [left, middle, right] = &area.split_evenly((1, 3))[..] {
             scatter(left, "data", density, &data, PALETTE[0])?;
             heat_map(middle, density)?;
             scatter(right, "samples", density, &samples, PALETTE[1])?;
         }
-        area.present().map_err(plot_error)?;
-    }
-    RgbImage::from_raw(width, height, pixels).ok_or_else(|| Error::Other("cannot draw: no pixels".into()))
+        Ok(())
+    })
 }
 
 /// One panel of points on a window `[[x_lo, x_hi], [y_lo, y_hi]]`. Shape of x: `[N, 2]`.
@@ -88,13 +82,18 @@ pub fn plane(x: &Tensor, window: [[f64; 2]; 2]) -> Result<RgbImage> {
     if !blank.is_sound() {
         return Err(Error::Other(format!("cannot draw points on the window {window:?}")));
     }
+    let points = points(x)?;
+    paint((SIDE, SIDE + 16), |area| scatter(area, "samples", &blank, &points, PALETTE[1]))
+}
+
+/// A white picture of the given size that `draw` has drawn on.
+fn paint((width, height): (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<RgbImage> {
     ready_font()?;
-    let (width, height) = (SIDE, SIDE + 16);
     let mut pixels = vec![0; (3 * width * height) as usize];
     {
         let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
         area.fill(&WHITE).map_err(plot_error)?;
-        scatter(&area, "samples", &blank, &points(x)?, PALETTE[1])?;
+        draw(&area)?;
         area.present().map_err(plot_error)?;
     }
     RgbImage::from_raw(width, height, pixels).ok_or_else(|| Error::Other("cannot draw: no pixels".into()))

@@ -93,7 +93,7 @@ pub fn build(spec: &Spec, setup: Setup) -> Result<Box<dyn Method>> {
 }
 
 /// Adds `part`'s entries to `state` under `prefix.`.
-fn put(state: &mut State, prefix: &str, part: BTreeMap<String, Tensor>) {
+pub fn put(state: &mut State, prefix: &str, part: BTreeMap<String, Tensor>) {
     state.extend(part.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)));
 }
 

@@ -16,7 +16,7 @@ use super::progress::Progress;
 use super::signal;
 use crate::data::{Batch, Data, Split};
 use crate::density::Model;
-use crate::methods::{Method, State, StepContext, take};
+use crate::methods::{Method, State, StepContext, put, take};
 use crate::metrics::Metrics;
 use crate::optim::Ema;
 use crate::probes::{Scheduled, Subject};
@@ -140,7 +140,7 @@ impl Trainer {
         let mut seen = journal.last()?;
         while self.step < self.total {
             if let Some(signal) = signal::stop_requested() {
-                self.save(folder, &journal)?;
+                self.save(folder, &journal, &self.checkpoint()?)?;
                 return Err(Error::Interrupted(signal));
             }
             let mut metrics = self.advance(&mut guard)?;
@@ -153,8 +153,9 @@ impl Trainer {
                 seen.extend(metrics);
             }
             if self.checkpoint_due() {
-                self.check_weights(&guard)?;
-                self.save(folder, &journal)?;
+                let checkpoint = self.checkpoint()?;
+                self.check_weights(&guard, &checkpoint)?;
+                self.save(folder, &journal, &checkpoint)?;
                 // The numbers are safe; a picture of them that fails is no reason to lose the run.
                 curves::write(folder).unwrap_or_else(|error| tracing::warn!("no curves.png: {error}"));
             }
@@ -168,8 +169,8 @@ impl Trainer {
     }
 
     /// A checkpoint that cannot be used is not written: the previous one stays.
-    fn check_weights(&self, guard: &Guard) -> Result<()> {
-        let state = self.method.state()?;
+    fn check_weights(&self, guard: &Guard, checkpoint: &Checkpoint) -> Result<()> {
+        let state = take(&checkpoint.tensors, "method");
         guard.check_tensors(self.step, state.iter().map(|(name, tensor)| (name.as_str(), tensor)))
     }
 
@@ -213,23 +214,20 @@ impl Trainer {
     /// Everything that the rest of the run depends on.
     fn checkpoint(&self) -> Result<Checkpoint> {
         let mut tensors = State::new();
-        let mut put = |prefix: &str, part: BTreeMap<String, Tensor>| {
-            tensors.extend(part.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)));
-        };
-        put("method", self.method.state()?);
+        put(&mut tensors, "method", self.method.state()?);
         if let Some(ema) = &self.ema {
-            put("ema", ema.state()?);
+            put(&mut tensors, "ema", ema.state()?);
         }
         let stamp = serde_json::to_string(&self.data.stamp()).unwrap_or_default();
         let meta = BTreeMap::from([("data".to_owned(), stamp)]);
         Ok(Checkpoint { step: self.step, config: self.experiment.resolved.to_toml(), meta, tensors })
     }
 
-    fn save(&self, folder: &RunFolder, journal: &Journal) -> Result<()> {
+    fn save(&self, folder: &RunFolder, journal: &Journal, checkpoint: &Checkpoint) -> Result<()> {
         journal.sync()?;
         let TrainConfig { keep, keep_every, .. } = self.experiment.train;
         let keep = Keep { last: if keep == 0 { usize::MAX } else { keep }, every: keep_every, best: false };
-        checkpoint::save_in(&folder.checkpoints(), &self.checkpoint()?, &keep, None).map(|_| ())
+        checkpoint::save_in(&folder.checkpoints(), checkpoint, &keep, None).map(|_| ())
     }
 }
 
