@@ -30,6 +30,21 @@ pub trait Energy: Send + Sync {
         Ok((energy, (grad * v)?.flatten_from(1)?.sum(1)?))
     }
 
+    /// (E(x), v·∇x E(x), vᵀ ∇²x E(x) v), each `[B]`: the energy and its first two derivatives along v, differentiable in
+    /// the parameters. What score matching and its relatives train on.
+    ///
+    /// # Errors
+    /// An energy that cannot be differentiated twice.
+    fn curvature(&self, _x: &Tensor, _v: &Tensor) -> Result<[Tensor; 3]> {
+        Err(crate::Error::Other("this model has no second derivatives".into()))
+    }
+
+    /// One sweep of block Gibbs sampling from x, `[B, ..]`: the hidden units given x, then x given them. `None` for a
+    /// model without hidden units whose conditionals are known.
+    fn gibbs_sweep(&self, _key: Key, _x: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
     /// The learned part of E without its base density; E itself where there is no base.
     fn residual(&self, x: &Tensor) -> Result<Tensor> {
         self.energy(x)

@@ -2,7 +2,9 @@
 
 mod critic;
 mod lsd;
+mod ml;
 mod ml_grid;
+mod none;
 
 pub use critic::{Critic, Noise, SteinSample};
 pub use lsd::{Lsd, LsdConfig};
@@ -76,7 +78,7 @@ pub struct Setup<'a> {
 pub type BuildMethod = fn(&toml::Table, Setup) -> Result<Box<dyn Method>>;
 
 /// Every method that `[method] name = "…"` can name.
-pub const METHODS: &[Entry<BuildMethod>] = &[lsd::ENTRY, ml_grid::ENTRY];
+pub const METHODS: &[Entry<BuildMethod>] = &[lsd::ENTRY, ml::ENTRY, ml_grid::ENTRY, none::ENTRY];
 
 /// The rows of [`METHODS`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {

@@ -229,7 +229,7 @@ impl Experiment {
                 "error: `{name}` is generated and has no epochs\n\nhint: --set train.epochs=0 --set train.steps=1000"
             ))
         })?;
-        Ok((self.train.epochs * per_epoch).div_ceil(method.batches_per_step() as u64).max(1))
+        Ok((self.train.epochs * per_epoch).div_ceil(method.batches_per_step().max(1) as u64).max(1))
     }
 }
 
