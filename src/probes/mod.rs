@@ -1,10 +1,13 @@
 //! What is measured while a run trains and after: numbers against exact or published values, and pictures.
 
+pub mod gof;
 pub mod lsd;
 pub mod nll;
 mod samples;
+mod scored;
 
 pub use samples::Picture;
+pub use scored::Scored;
 
 use image::RgbImage;
 
@@ -61,7 +64,8 @@ crate::config! {
 pub type BuildProbe = fn(&toml::Table) -> Result<Box<dyn Probe>>;
 
 /// Every probe that `[[probe]] name = "…"` can name.
-pub const PROBES: &[Entry<BuildProbe>] = &[nll::ENTRY, samples::ENTRY, lsd::ENTRY];
+pub const PROBES: &[Entry<BuildProbe>] =
+    &[nll::ENTRY, samples::ENTRY, lsd::ENTRY, gof::lsd::PROBE, gof::ksd::PROBE, gof::lksd::PROBE, gof::fssd::PROBE];
 
 /// The rows of [`PROBES`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
