@@ -5,6 +5,7 @@ mod check;
 mod data;
 mod eval_lsd;
 mod explain;
+mod gof;
 mod init;
 mod ls;
 mod methods;
@@ -73,6 +74,8 @@ enum Command {
     Sample(sample::SampleArgs),
     /// Scores checkpoints by a learned Stein discrepancy and ranks them
     EvalLsd(eval_lsd::EvalLsdArgs),
+    /// Tests whether data or samples come from a model
+    Gof(gof::GofArgs),
     /// Checks a configuration: decodes it, builds everything, runs one step
     Check(check::CheckArgs),
     /// Shows a configuration as it is resolved, with the origin of every value
@@ -121,6 +124,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Command::Resume(args) => resume::run(args, global),
         Command::Sample(args) => sample::run(args, global),
         Command::EvalLsd(args) => eval_lsd::run(args, global),
+        Command::Gof(args) => gof::run(args, global),
         Command::Check(args) => check::run(args, global),
         Command::Show(args) => show::run(args, global),
         Command::Methods(args) => methods::run(args, global),

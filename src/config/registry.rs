@@ -44,6 +44,29 @@ impl Schema {
         Schema { keys: C::docs, parts: C::parts, defaults: || to_table(&C::default()), decode: decode_one::<C> }
     }
 
+    /// The schema of one struct with some other defaults, for a part whose experiment has others than the row itself.
+    pub const fn changed<C: Config, D: Defaults>() -> Self {
+        Schema {
+            keys: || {
+                let mut keys = C::docs();
+                let other = D::table();
+                keys.iter_mut().for_each(|key| key.default = other.get(&key.name).unwrap_or(&key.default).clone());
+                keys
+            },
+            parts: C::parts,
+            defaults: || {
+                let mut table = to_table(&C::default());
+                table.extend(D::table());
+                table
+            },
+            decode: |table| {
+                let mut whole = D::table();
+                whole.extend(table);
+                decode_one::<C>(whole)
+            },
+        }
+    }
+
     /// The schema of two structs that share one section, such as a sampler's own keys and `steps`, `init` of every chain.
     pub const fn joined<A: Config, B: Config>() -> Self {
         Schema {
@@ -60,6 +83,12 @@ impl Schema {
             },
         }
     }
+}
+
+/// Defaults that replace those of a struct, for [`Schema::changed`].
+pub trait Defaults {
+    /// The keys that differ.
+    fn table() -> toml::Table;
 }
 
 fn split<A: Config>(table: toml::Table) -> (toml::Table, toml::Table) {

@@ -7,6 +7,7 @@
 mod cifar;
 mod digits;
 pub mod fetch;
+pub mod file;
 mod gaussian;
 mod ica;
 mod idx;

@@ -3,9 +3,11 @@
 mod grid;
 pub mod linalg;
 mod logsumexp;
+mod minimise;
 mod normal;
 pub mod stats;
 
 pub use grid::Grid;
 pub use logsumexp::{log_mean_exp, logsumexp, logsumexp_dim};
+pub use minimise::minimise;
 pub use normal::{erfc, normal_cdf, normal_quantile};

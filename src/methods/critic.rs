@@ -11,7 +11,7 @@ use crate::config::Spec;
 use crate::data::Data;
 use crate::nets::{Builder, Io, Jet, Network, Pass};
 use crate::optim::{self, Optimiser};
-use crate::{Result, kernels, rng::Key};
+use crate::{Result, kernels, math::stats, rng::Key};
 
 /// Distribution of Hutchinson's probe ε in tr J ≈ εᵀJε.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,44 @@ impl Noise {
         }
     }
 }
+
+/// What an update raises, beside the penalty -λ mean|f|²; vᵢ = s·f + εᵀ(∂f/∂x)ε of item i.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Objective {
+    /// mean v: the discrepancy itself (eq. 8).
+    #[default]
+    Discrepancy,
+    /// mean v / (std v + 10⁻⁶), std unbiased: the power of the test that rejects for a large mean (eq. 12).
+    Power,
+}
+
+impl Objective {
+    /// Its value for terms v, without the penalty.
+    pub fn value(self, v: &[f64]) -> f64 {
+        match self {
+            Objective::Discrepancy => stats::mean(v),
+            Objective::Power => stats::mean(v) / (stats::std(v) + FLOOR),
+        }
+    }
+
+    /// Its derivative in each vᵢ. With m, σ the mean and std of B terms, that of m/(σ + c) is
+    /// 1/(B(σ + c)) - m (vᵢ - m) / ((B - 1) σ (σ + c)²).
+    pub fn slopes(self, v: &[f64]) -> Vec<f64> {
+        let n = v.len() as f64;
+        let (m, std) = match self {
+            Objective::Discrepancy => return vec![1.0 / n; v.len()],
+            Objective::Power => (stats::mean(v), stats::std(v)),
+        };
+        let width = std + FLOOR;
+        // All terms alike: the std has no derivative there, and 0 is the one of smallest size.
+        let bend = if std > 0.0 { m / ((n - 1.0) * std * width * width) } else { 0.0 };
+        v.iter().map(|v| 1.0 / (n * width) - bend * (v - m)).collect()
+    }
+}
+
+/// Keeps the power finite where all terms agree; as released.
+const FLOOR: f64 = 1e-6;
 
 /// Means over a batch, in nats.
 #[derive(Clone, Copy, Debug)]
@@ -88,25 +126,41 @@ impl Critic {
     /// # Shapes
     /// x and score: `[B, ..]`.
     pub fn step(&mut self, key: Key, x: &Tensor, score: &Tensor, lr_scale: f64) -> Result<SteinSample> {
+        self.step_on(Objective::Discrepancy, key, x, score, lr_scale)
+    }
+
+    /// [`Critic::step`] on another objective, less the same penalty.
+    ///
+    /// # Shapes
+    /// x and score: `[B, ..]`.
+    pub fn step_on(
+        &mut self,
+        objective: Objective,
+        key: Key,
+        x: &Tensor,
+        score: &Tensor,
+        lr_scale: f64,
+    ) -> Result<SteinSample> {
         let probe = self.noise.draw(key.with("probe"), x)?;
         let jet = self.net.jvp(&Jet::new(x, &probe)?, Pass::train(key.with("dropout")))?;
         let out = jet.stacked();
         let constant = Jet::new(score, &probe)?.stacked().clone();
         let value = out.detach();
-        // d loss / d out in closed form: -([s; ε] - 2λ [f; 0]) / B. Seeding the backward pass with it keeps the graph to
-        // the network itself.
         let f = value.narrow(0, 0, jet.batch()?)?;
-        let zero = f.zeros_like()?;
         let scale = 1.0 / jet.batch()? as f64;
-        let seed = ((Tensor::cat(&[&f, &zero], 0)? * (2.0 * self.lambda))? - &constant)?.affine(scale, 0.0)?;
+        let terms = (&value * &constant)?;
+        // d loss / d out in closed form: -[w; w]∘[s; ε] + 2λ [f; 0] / B, w the objective's slopes. Seeding the backward
+        // pass with it keeps the graph to the network itself.
+        let pull = match objective {
+            Objective::Discrepancy => (constant * scale)?,
+            Objective::Power => weighted(&constant, &objective.slopes(&per_item(&terms)?))?,
+        };
+        let penalty = Tensor::cat(&[&f, &f.zeros_like()?], 0)?;
+        let seed = ((penalty * (2.0 * self.lambda * scale))? - pull)?;
         let grads = kernels::dot(out, &seed)?.backward()?;
         let grad_norm = self.optim.step(&grads, lr_scale)?.norm;
         self.net.power_iterate()?;
-        Ok(SteinSample {
-            discrepancy: scale * sum(&(value * constant)?)?,
-            penalty: self.lambda * scale * sum(&f.sqr()?)?,
-            grad_norm,
-        })
+        Ok(SteinSample { discrepancy: scale * sum(&terms)?, penalty: self.lambda * scale * sum(&f.sqr()?)?, grad_norm })
     }
 
     /// f(x) without dropout, as a constant.
@@ -124,10 +178,7 @@ impl Critic {
     pub fn stein_probed(&self, key: Key, x: &Tensor, score: &Tensor) -> Result<Vec<f64>> {
         let probe = self.noise.draw(key, x)?;
         let jet = self.frozen.jvp(&Jet::new(x, &probe)?, Pass::EVAL)?;
-        let terms = (jet.stacked() * Jet::new(score, &probe)?.stacked())?.flatten_from(1)?.sum(1)?;
-        let terms = terms.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-        let (dot, trace) = terms.split_at(terms.len() / 2);
-        Ok(dot.iter().zip(trace).map(|(d, t)| d + t).collect())
+        per_item(&(jet.stacked() * Jet::new(score, &probe)?.stacked())?)
     }
 
     /// The critic's parameters.
@@ -153,6 +204,43 @@ impl Critic {
     }
 }
 
+/// s·f + ε·Jε of each item, from the products entry by entry, stacked: `[2B, ..]` -> B numbers.
+fn per_item(products: &Tensor) -> Result<Vec<f64>> {
+    let terms = products.flatten_from(1)?.sum(1)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    let (dot, trace) = terms.split_at(terms.len() / 2);
+    Ok(dot.iter().zip(trace).map(|(d, t)| d + t).collect())
+}
+
+/// Rows i and B + i of a stacked tensor `[2B, ..]` times weight i.
+fn weighted(stacked: &Tensor, weights: &[f64]) -> Result<Tensor> {
+    let mut shape = vec![1; stacked.rank()];
+    shape[0] = stacked.dim(0)?;
+    let twice = Tensor::new([weights, weights].concat(), stacked.device())?.to_dtype(stacked.dtype())?;
+    Ok(stacked.broadcast_mul(&twice.reshape(shape)?)?)
+}
+
 fn sum(x: &Tensor) -> Result<f64> {
     Ok(x.sum_all()?.to_dtype(DType::F64)?.to_scalar()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slopes_of_the_objectives_are_their_derivatives() {
+        let v = [0.3, -1.2, 2.5, 0.7, 0.1];
+        for objective in [Objective::Discrepancy, Objective::Power] {
+            for (i, slope) in objective.slopes(&v).into_iter().enumerate() {
+                let at = |h: f64| {
+                    let mut v = v;
+                    v[i] += h;
+                    objective.value(&v)
+                };
+                let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+                assert!((slope - difference).abs() < 1e-9, "{objective:?}, {i}: {slope} and {difference}");
+            }
+        }
+        assert_eq!(Objective::Power.slopes(&[2.0, 2.0]), [0.5 / FLOOR; 2]);
+    }
 }

@@ -6,7 +6,7 @@ mod ml;
 mod ml_grid;
 mod none;
 
-pub use critic::{Critic, Noise, SteinSample};
+pub use critic::{Critic, Noise, Objective, SteinSample};
 pub use lsd::{Lsd, LsdConfig};
 
 use std::collections::BTreeMap;

@@ -30,6 +30,7 @@ pub use conv2d::Conv2d;
 pub use dropout::Dropout;
 pub use jet::Jet;
 pub use linear::Linear;
+pub use mlp::MlpConfig;
 pub use network::{BuildNet, Io, NETS, Network, schemas};
 pub use norm::GroupNorm;
 pub use pool::{AvgPool, GlobalPool};

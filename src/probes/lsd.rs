@@ -7,6 +7,7 @@
 use candle_core::Tensor;
 use rand::seq::SliceRandom as _;
 
+use super::scored::{self, Scored, copy, not_finite};
 use super::{Finding, Probe, Subject};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Split;
@@ -114,45 +115,6 @@ pub fn items(data: &crate::data::Data, split: Split, count: usize) -> Result<Ten
     Ok(data.all(split, count)?.x)
 }
 
-/// Items with the model's score s = -∇E at each.
-struct Part {
-    x: Tensor,
-    score: Tensor,
-}
-
-impl Part {
-    fn new(energy: &dyn Energy, x: Tensor) -> Result<Self> {
-        let chunks = (0..x.dim(0)?).step_by(CHUNK).map(|at| -> Result<Tensor> {
-            let rows = x.narrow(0, at, CHUNK.min(x.dim(0)? - at))?;
-            Ok(energy.grad(&rows)?.1.detach().neg()?)
-        });
-        let score = Tensor::cat(&chunks.collect::<Result<Vec<_>>>()?, 0)?;
-        Ok(Part { x, score })
-    }
-
-    fn len(&self) -> Result<usize> {
-        Ok(self.x.dim(0)?)
-    }
-
-    /// s·f + tr ∂f/∂x of every item.
-    fn stein(&self, critic: &Critic, config: &LsdConfig, key: Key) -> Result<Vec<f64>> {
-        let exact = self.x.elem_count() / self.len()? <= config.exact_trace_dim;
-        let mut values = Vec::with_capacity(self.len()?);
-        for at in (0..self.len()?).step_by(CHUNK) {
-            let n = CHUNK.min(self.len()? - at);
-            let (x, score) = (self.x.narrow(0, at, n)?, self.score.narrow(0, at, n)?);
-            values.extend(match exact {
-                true => critic.stein_exact(&x, &score)?,
-                false => critic.stein_probed(key.at(at as u64), &x, &score)?,
-            });
-        }
-        Ok(values)
-    }
-}
-
-/// Items evaluated at a time: bounds the memory, changes no result.
-const CHUNK: usize = 1000;
-
 /// Trains, selects and scores a critic of `energy` on the items x, `[N, ..]`; `watch` sees every epoch.
 ///
 /// # Errors
@@ -174,13 +136,14 @@ pub fn evaluate(
         key.with("critic"),
         x.device(),
     )?;
+    let exact = x.elem_count() / x.dim(0)? <= config.exact_trace_dim;
     let mut history = Vec::with_capacity(config.epochs);
     let mut best: Option<(Score, State)> = None;
     for epoch in 1..=config.epochs {
         let key = key.with("epoch").at(epoch as u64);
         let on_train = train_epoch(config, &mut critic, &train, key)?;
-        let on_validation = validation.stein(&critic, config, key.with("validation"))?;
-        let on_test = test.stein(&critic, config, key.with("test"))?;
+        let on_validation = validation.stein(&critic, exact, key.with("validation"))?;
+        let on_test = test.stein(&critic, exact, key.with("test"))?;
         let (mean, std) = (stats::mean(&on_validation), stats::std(&on_validation));
         let row = Epoch { epoch, train: on_train, validation: mean, validation_std: std, test: stats::mean(&on_test) };
         if ![row.train, mean, std].iter().all(|v| v.is_finite()) {
@@ -204,23 +167,17 @@ pub fn evaluate(
 }
 
 /// 80 : 10 : 10, in an order drawn from `key`; of the first part `limit` items, all for 0.
-fn split(energy: &dyn Energy, x: &Tensor, limit: usize, key: Key) -> Result<[Part; 3]> {
-    let n = x.dim(0)?;
-    if n < 10 {
-        return Err(Error::Other(format!("eval-lsd splits the items 80 : 10 : 10 and needs at least 10, got {n}")));
+fn split(energy: &dyn Energy, x: &Tensor, limit: usize, key: Key) -> Result<[Scored; 3]> {
+    let part = |rows: &[u32]| Scored::new(energy, x.index_select(&Tensor::new(rows, x.device())?, 0)?);
+    let [mut train, validation, test] = scored::divide(x.dim(0)?, key)?;
+    if limit > 0 {
+        train.truncate(limit);
     }
-    let mut order: Vec<u32> = (0..n as u32).collect();
-    order.shuffle(&mut key.rng());
-    let tenth = n / 10;
-    let part = |rows: &[u32]| Part::new(energy, x.index_select(&Tensor::new(rows, x.device())?, 0)?);
-    let (train, rest) = order.split_at(n - 2 * tenth);
-    let (validation, test) = rest.split_at(tenth);
-    let train = if limit == 0 { train } else { &train[..limit.min(train.len())] };
-    Ok([part(train)?, part(validation)?, part(test)?])
+    Ok([part(&train)?, part(&validation)?, part(&test)?])
 }
 
 /// One pass over the training part; the mean discrepancy over its batches.
-fn train_epoch(config: &LsdConfig, critic: &mut Critic, part: &Part, key: Key) -> Result<f64> {
+fn train_epoch(config: &LsdConfig, critic: &mut Critic, part: &Scored, key: Key) -> Result<f64> {
     let n = part.len()?;
     let mut order: Vec<u32> = (0..n as u32).collect();
     order.shuffle(&mut key.with("order").rng());
@@ -228,25 +185,10 @@ fn train_epoch(config: &LsdConfig, critic: &mut Critic, part: &Part, key: Key) -
     // A short last batch would weigh its items more: it is left to the next epoch's order.
     let size = config.batch_size.min(n);
     for (i, rows) in order.chunks_exact(size).enumerate() {
-        let rows = Tensor::new(rows, part.x.device())?;
-        let (x, score) = (part.x.index_select(&rows, 0)?, part.score.index_select(&rows, 0)?);
+        let Scored { x, score } = part.rows(rows)?;
         seen.push(critic.step(key.at(i as u64), &x, &score, 1.0)?.discrepancy);
     }
     Ok(stats::mean(&seen))
-}
-
-/// The critic's state in storage of its own: its tensors are updated in place.
-fn copy(critic: &Critic) -> Result<State> {
-    critic.state()?.into_iter().map(|(name, tensor)| Ok((name, tensor.copy()?))).collect()
-}
-
-fn not_finite(epoch: usize) -> Error {
-    Error::Diverged {
-        step: epoch as u64,
-        what: "the critic's discrepancy is not finite".into(),
-        remedy: "lower critic_optim.lr or raise lambda; if the model's scores are not finite, no critic can help"
-            .into(),
-    }
 }
 
 /// The critic's training as curves: discrepancy on each part, and μ - σ on the validation part, which selects.

@@ -1,12 +1,15 @@
 //! What is measured while a run trains and after: numbers against exact or published values, and pictures.
 
 mod amari;
+pub mod gof;
 pub mod likelihood;
 pub mod lsd;
 pub mod nll;
 mod samples;
+mod scored;
 
 pub use samples::Picture;
+pub use scored::Scored;
 
 use image::RgbImage;
 
@@ -63,7 +66,17 @@ crate::config! {
 pub type BuildProbe = fn(&toml::Table) -> Result<Box<dyn Probe>>;
 
 /// Every probe that `[[probe]] name = "…"` can name.
-pub const PROBES: &[Entry<BuildProbe>] = &[nll::ENTRY, samples::ENTRY, lsd::ENTRY, likelihood::ENTRY, amari::ENTRY];
+pub const PROBES: &[Entry<BuildProbe>] = &[
+    nll::ENTRY,
+    likelihood::ENTRY,
+    samples::ENTRY,
+    lsd::ENTRY,
+    amari::ENTRY,
+    gof::lsd::PROBE,
+    gof::ksd::PROBE,
+    gof::lksd::PROBE,
+    gof::fssd::PROBE,
+];
 
 /// The rows of [`PROBES`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {

@@ -1,0 +1,268 @@
+//! Vectors of the user's own, from a file: NumPy's `.npy`, or text with a row a line (`.csv`, `.tsv`, `.txt`).
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+
+use crate::{Error, Result};
+
+/// The rows of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Vectors {
+    /// Numbers in a row.
+    pub dim: usize,
+    /// Row after row.
+    pub values: Vec<f32>,
+}
+
+/// Reads a file; its first bytes tell which kind it is.
+///
+/// `.npy`: the first dimension counts the rows, in C or Fortran order; f32, f64, i32, i64 or u8. Text: numbers between
+/// commas, semicolons, tabs or blanks, with a line of names above them or none; lines that begin with # are skipped.
+///
+/// # Errors
+/// [`Error::Data`] with the line or row: a file that cannot be read, is of another kind or truncated, rows of different
+/// lengths, what is no number or not finite in f32.
+pub fn read(path: &Path) -> Result<Vectors> {
+    let bytes = std::fs::read(path)
+        .map_err(|e| Error::data(path, format!("cannot be read: {e}"), "give a .npy or .csv file of samples"))?;
+    let vectors = match bytes.as_slice() {
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => npy(path, &bytes)?,
+        [b'P', b'K', 3, 4, ..] => {
+            return Err(Error::data(path, "is an archive (.npz?)", "save one array with `numpy.save` as .npy"));
+        }
+        _ => text(path, &bytes)?,
+    };
+    match vectors.values.is_empty() {
+        true => Err(Error::data(path, "holds no numbers", "one sample a row")),
+        false => Ok(vectors),
+    }
+}
+
+impl Vectors {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.values.len().checked_div(self.dim).unwrap_or(0)
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The rows as items of a model's shape, `[N, ..]`; `path` is named in the error.
+    ///
+    /// # Errors
+    /// Rows of another length than an item.
+    pub fn items(self, shape: &[usize], path: &Path, device: &Device) -> Result<Tensor> {
+        let want: usize = shape.iter().product();
+        if self.dim != want {
+            return Err(Error::data(
+                path,
+                format!("a row has {} numbers, but the model's items have {want} (shape {shape:?})", self.dim),
+                "samples must be in the model's space, one flattened item a row",
+            ));
+        }
+        let shape = [&[self.len()], shape].concat();
+        Ok(Tensor::from_vec(self.values, shape, device)?)
+    }
+}
+
+fn npy(path: &Path, bytes: &[u8]) -> Result<Vectors> {
+    let bad =
+        |e: std::io::Error| Error::data(path, format!("is no sound .npy file: {e}"), "save it anew with `numpy.save`");
+    let file = npyz::NpyFile::new(bytes).map_err(bad)?;
+    let shape: Vec<usize> = file.shape().iter().map(|&d| d as usize).collect();
+    let (&[rows, ..], Some(count)) = (shape.as_slice(), shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))) else {
+        return Err(Error::data(path, format!("has the shape {shape:?}"), "save an array of shape [rows, numbers]"));
+    };
+    let fortran = file.order() == npyz::Order::Fortran;
+    let values = numbers(path, file)?.map_err(bad)?;
+    if values.len() != count {
+        return Err(Error::data(path, format!("holds {} of {count} numbers", values.len()), "copy the file again"));
+    }
+    let values = if fortran { row_major(values, &shape)? } else { values };
+    let dim = count.checked_div(rows).unwrap_or(0);
+    if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+        let (row, column) = (at / dim.max(1), at % dim.max(1));
+        return Err(Error::data(
+            path,
+            format!("row {row}, column {column} (from 0): {} is not finite in f32", values[at]),
+            "remove such rows: no density is defined there",
+        ));
+    }
+    Ok(Vectors { dim, values })
+}
+
+/// All numbers in the order of the file, whatever their type.
+fn numbers(path: &Path, file: npyz::NpyFile<&[u8]>) -> Result<std::io::Result<Vec<f32>>> {
+    macro_rules! of {
+        ($file:ident as $($kind:ty),*) => {{
+            $(let $file = match $file.try_data::<$kind>() {
+                Ok(data) => return Ok(data.map(|v| v.map(|v| v as f32)).collect()),
+                Err(file) => file,
+            };)*
+            $file
+        }};
+    }
+    let other = of!(file as f32, f64, i64, i32, u8);
+    Err(Error::data(
+        path,
+        format!("holds {}, which is no type of real numbers that is read", other.dtype().descr()),
+        "save it as `x.astype('float32')`",
+    ))
+}
+
+/// The same array with the last dimension running fastest.
+fn row_major(values: Vec<f32>, shape: &[usize]) -> Result<Vec<f32>> {
+    let reversed: Vec<usize> = shape.iter().rev().copied().collect();
+    let axes: Vec<usize> = (0..shape.len()).rev().collect();
+    Ok(Tensor::from_vec(values, reversed, &Device::Cpu)?.permute(axes)?.flatten_all()?.to_vec1()?)
+}
+
+fn text(path: &Path, bytes: &[u8]) -> Result<Vectors> {
+    let bad = |line: u64, what: String| {
+        Error::data(
+            path,
+            format!("line {line}: {what}"),
+            "one sample a line: numbers between commas, semicolons, tabs or blanks",
+        )
+    };
+    let content =
+        std::str::from_utf8(bytes).map_err(|e| bad(newlines(&bytes[..e.valid_up_to()]), "is no text".into()))?;
+    let delimiter = delimiter(content);
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .has_headers(false)
+        .flexible(true)
+        .comment(Some(b'#'))
+        .trim(csv::Trim::All)
+        .from_reader(content.trim_start_matches('\u{feff}').as_bytes());
+    let (mut dim, mut values, mut first) = (0, Vec::new(), true);
+    for record in reader.records() {
+        let record = record.map_err(|e| bad(e.position().map_or(1, |p| p.line()), "is no row of numbers".into()))?;
+        let line = record.position().map_or(1, |p| p.line());
+        // Columns padded with blanks leave empty fields between them.
+        let fields: Vec<&str> = record.iter().filter(|f| delimiter != b' ' || !f.is_empty()).collect();
+        let names = first && fields.iter().all(|f| f.parse::<f64>().is_err());
+        first = false;
+        if names || fields.is_empty() {
+            continue;
+        }
+        if dim != 0 && fields.len() != dim {
+            return Err(bad(line, format!("has {} numbers, the rows above have {dim}", fields.len())));
+        }
+        dim = fields.len();
+        for (column, field) in fields.iter().enumerate() {
+            let value: f32 =
+                field.parse().map_err(|_| bad(line, format!("column {}: `{field}` is no number", column + 1)))?;
+            if !value.is_finite() {
+                return Err(bad(line, format!("column {}: {field} is not finite in f32", column + 1)));
+            }
+            values.push(value);
+        }
+    }
+    Ok(Vectors { dim, values })
+}
+
+/// The line that follows so much text, from 1.
+fn newlines(bytes: &[u8]) -> u64 {
+    1 + bytes.iter().filter(|b| **b == b'\n').count() as u64
+}
+
+/// What stands between the numbers of the first row that is no comment.
+fn delimiter(content: &str) -> u8 {
+    let row = content.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with('#')).unwrap_or_default();
+    *[b';', b',', b'\t'].iter().find(|d| row.as_bytes().contains(d)).unwrap_or(&b' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<Vectors> {
+        super::text(Path::new("x.csv"), text.as_bytes())
+    }
+
+    #[test]
+    fn every_way_to_write_two_rows_is_read() {
+        let want = Vectors { dim: 3, values: vec![1.0, -2.5, 300.0, 4.0, 5.0, 6.0] };
+        for text in [
+            "1,-2.5,3e2\n4,5,6\n",
+            "a,b,c\r\n1, -2.5, 3e2\r\n4,5,6",
+            "\u{feff}\"x 1\";y;z\n1;-2.5;3e2\n\n4;5;6\n",
+            "# numpy.savetxt\n1\t-2.5\t3e2\n4\t5\t6\n",
+            "  1   -2.5  3e2\n  4    5    6 \n",
+        ] {
+            assert_eq!(of(text).unwrap(), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        for (text, says) in [
+            ("x,y\n1,2\n3\n", "line 3: has 1 numbers, the rows above have 2"),
+            ("1,2\n3,nan\n", "line 2: column 2: nan is not finite"),
+            ("1,2\n3,1e99\n", "line 2: column 2: 1e99 is not finite"),
+            ("1,two\n", "line 1: column 2: `two` is no number"),
+            ("1,2\n\n3,\n", "line 3: column 2: `` is no number"),
+        ] {
+            let error = of(text).unwrap_err();
+            assert!(error.to_string().contains(says) && error.exit_code() == 4, "{text:?}: {error}");
+        }
+    }
+
+    /// Version 1 of the format, written by hand.
+    fn npy(descr: &str, fortran: bool, shape: &str, data: &[u8]) -> Vec<u8> {
+        let order = if fortran { "True" } else { "False" };
+        let mut header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}");
+        while (10 + header.len() + 1) % 64 != 0 {
+            header.push(' ');
+        }
+        header.push('\n');
+        [&b"\x93NUMPY\x01\x00"[..], &(header.len() as u16).to_le_bytes(), header.as_bytes(), data].concat()
+    }
+
+    fn read_npy(bytes: &[u8]) -> Result<Vectors> {
+        super::npy(Path::new("x.npy"), bytes)
+    }
+
+    #[test]
+    fn arrays_of_every_type_and_order_are_read() {
+        let want = Vectors { dim: 2, values: vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0] };
+        let rows = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let columns = [1.0, 3.0, 5.0, 2.0, 4.0, 6.0];
+        let f64s = |v: [f64; 6]| v.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let f32s = |v: [f64; 6]| v.iter().flat_map(|v| (*v as f32).to_be_bytes()).collect::<Vec<u8>>();
+        let i64s = |v: [f64; 6]| v.iter().flat_map(|v| (*v as i64).to_le_bytes()).collect::<Vec<u8>>();
+        assert_eq!(read_npy(&npy("<f8", false, "(3, 2)", &f64s(rows))).unwrap(), want);
+        assert_eq!(read_npy(&npy("<f8", true, "(3, 2)", &f64s(columns))).unwrap(), want);
+        assert_eq!(read_npy(&npy(">f4", false, "(3, 2)", &f32s(rows))).unwrap(), want);
+        assert_eq!(read_npy(&npy("<i8", true, "(3, 2, 1)", &i64s(columns))).unwrap(), want);
+        assert_eq!(read_npy(&npy("<f8", false, "(6,)", &f64s(rows))).unwrap().dim, 1);
+    }
+
+    #[test]
+    fn arrays_that_are_not_sound_are_refused() {
+        let data: Vec<u8> = [1.0f64, f64::NAN].iter().flat_map(|v| v.to_le_bytes()).collect();
+        for (bytes, says) in [
+            (npy("<f8", false, "(1, 2)", &data), "row 0, column 1"),
+            (npy("<f8", false, "(2, 2)", &data), "no sound .npy"),
+            (npy("<f8", false, "()", &data[..8]), "has the shape []"),
+            (npy("<c16", false, "(1, 1)", &data), "no type of real numbers"),
+            (b"\x93NUMPY\x01\x00".to_vec(), "no sound .npy"),
+        ] {
+            let error = read_npy(&bytes).unwrap_err();
+            assert!(error.to_string().contains(says) && error.exit_code() == 4, "{error}");
+        }
+    }
+
+    #[test]
+    fn rows_become_items_of_the_models_shape() {
+        let vectors = Vectors { dim: 4, values: (0..8).map(|v| v as f32).collect() };
+        let items = vectors.clone().items(&[1, 2, 2], Path::new("x"), &Device::Cpu).unwrap();
+        assert_eq!(items.dims(), [2, 1, 2, 2]);
+        let error = vectors.items(&[5], Path::new("x"), &Device::Cpu).unwrap_err();
+        assert!(error.to_string().contains("4 numbers") && error.exit_code() == 4, "{error}");
+    }
+}

@@ -1,0 +1,191 @@
+//! Radial kernels and the Stein kernel made of them (Liu, Lee & Jordan 2016; Chwialkowski, Strathmann & Gretton 2016).
+
+use serde::{Deserialize, Serialize};
+
+use super::ksd;
+use super::points::{Points, distance, dot};
+use crate::config::rule;
+use crate::math::stats;
+use crate::{Error, Result, rng::Key};
+
+/// The shape of a kernel k(x, y) = g(|x - y|²/σ²), g(0) = 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Radial {
+    /// exp(-u/2).
+    Rbf,
+    /// (1 + u)^β, the inverse multiquadric for -1 < β < 0: its tests detect non-convergence in any dimension (Gorham &
+    /// Mackey 2017). (σ² + r²)^β but for the factor σ^2β, which changes no decision.
+    Imq,
+}
+
+/// How σ is found.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected \"median\", \"learned\" or a number")]
+pub enum Bandwidth {
+    /// From the items.
+    Rule(Rule),
+    /// Given.
+    Fixed(f64),
+}
+
+/// A bandwidth that follows the items.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// The median distance between items.
+    Median,
+    /// The best of a grid around the median, on items that the test then leaves out.
+    Learned,
+}
+
+/// A bandwidth that is given must be positive.
+pub(super) fn bandwidth(value: &Bandwidth) -> rule::Verdict {
+    match value {
+        Bandwidth::Fixed(sigma) => rule::positive(sigma),
+        Bandwidth::Rule(_) => None,
+    }
+}
+
+/// `-1 < beta < 0`.
+pub(super) fn beta(value: &f64) -> rule::Verdict {
+    (!(*value > -1.0 && *value < 0.0)).then(|| format!("must be between -1 and 0, got {value}"))
+}
+
+/// A kernel with its width.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Kernel {
+    /// g.
+    pub radial: Radial,
+    /// β of the inverse multiquadric.
+    pub beta: f64,
+    /// σ².
+    pub scale: f64,
+}
+
+impl Kernel {
+    /// (k, k', k'') as functions of r² = |x - y|².
+    pub fn jet(&self, square: f64) -> [f64; 3] {
+        let u = square / self.scale;
+        let [g, slope, bend] = match self.radial {
+            Radial::Rbf => {
+                let g = (-0.5 * u).exp();
+                [g, -0.5 * g, 0.25 * g]
+            }
+            Radial::Imq => {
+                let (b, base) = (self.beta, 1.0 + u);
+                let g = base.powf(b);
+                [g, b * g / base, b * (b - 1.0) * g / (base * base)]
+            }
+        };
+        [g, slope / self.scale, bend / (self.scale * self.scale)]
+    }
+
+    /// The Stein kernel h(x, y) = k s_x·s_y + s_x·∇_y k + s_y·∇_x k + tr ∇_x∇_y k from r² = |x - y|², s_x·s_y and
+    /// (s_x - s_y)·(x - y), in d dimensions: with derivatives in r², k s_x·s_y - 2k'(s_x - s_y)·(x - y) - 2dk' - 4r²k''.
+    pub fn stein(&self, d: usize, square: f64, scores: f64, mixed: f64) -> f64 {
+        let [k, slope, bend] = self.jet(square);
+        k * scores - 2.0 * slope * (mixed + d as f64) - 4.0 * square * bend
+    }
+
+    /// h for one pair of items with their scores.
+    pub fn stein_pair(&self, [x, sx]: [&[f64]; 2], [y, sy]: [&[f64]; 2]) -> f64 {
+        let mixed: f64 = sx.iter().zip(sy).zip(x.iter().zip(y)).map(|((sx, sy), (x, y))| (sx - sy) * (x - y)).sum();
+        self.stein(x.len(), distance(x, y), dot(sx, sy), mixed)
+    }
+
+    /// h for all pairs, `[n, n]`, symmetric; three matrix products, no n × n × d memory.
+    ///
+    /// # Errors
+    /// Too many points for memory.
+    pub fn stein_matrix(&self, points: &Points) -> Result<Vec<f64>> {
+        let (n, d) = (points.len(), points.dim());
+        let [xx, ss, sx] = points.products()?;
+        let diagonal = |m: &[f64]| -> Vec<f64> { m.iter().step_by(n + 1).copied().collect() };
+        let (norms, own) = (diagonal(&xx), diagonal(&sx));
+        let mut h = vec![0.0; n * n];
+        for i in 0..n {
+            for j in 0..=i {
+                let (at, mirror) = (i * n + j, j * n + i);
+                // Rounding may leave a distance just below 0.
+                let square = if i == j { 0.0 } else { (norms[i] + norms[j] - 2.0 * xx[at]).max(0.0) };
+                let value = self.stein(d, square, ss[at], own[i] + own[j] - sx[at] - sx[mirror]);
+                h[at] = value;
+                h[mirror] = value;
+            }
+        }
+        Ok(h)
+    }
+}
+
+/// Which bandwidth is best, where it is learned.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Criterion {
+    /// The largest estimate over its standard deviation: the power of the test.
+    Power,
+    /// The largest estimate, as Grathwohl et al. 2020 rank models.
+    Value,
+}
+
+/// How a kernel test chooses its kernel.
+pub(super) struct Choice {
+    pub radial: Radial,
+    pub beta: f64,
+    pub bandwidth: Bandwidth,
+    pub learn: f64,
+    pub criterion: Criterion,
+}
+
+impl Choice {
+    /// The kernel, and the points left to test with: all of them unless some were learned from.
+    ///
+    /// # Errors
+    /// Points that coincide, so that no distance gives a scale.
+    pub(super) fn kernel(&self, points: Points, key: Key) -> Result<(Kernel, Points)> {
+        let with = |sigma: f64| Kernel { radial: self.radial, beta: self.beta, scale: sigma * sigma };
+        match self.bandwidth {
+            Bandwidth::Fixed(sigma) => Ok((with(sigma), points)),
+            Bandwidth::Rule(Rule::Median) => Ok((with(spread(&points)?), points)),
+            Bandwidth::Rule(Rule::Learned) => {
+                let [learn, test] = points.divide(self.learn, key)?;
+                let median = spread(&learn)?;
+                let mut best = (f64::NEG_INFINITY, with(median));
+                // Half-octaves from median/8 to 8·median.
+                for step in -6..=6 {
+                    let kernel = with(median * 2f64.powf(0.5 * f64::from(step)));
+                    let score = self.score(&kernel, &learn)?;
+                    if score > best.0 {
+                        best = (score, kernel);
+                    }
+                }
+                Ok((best.1, test))
+            }
+        }
+    }
+
+    fn score(&self, kernel: &Kernel, learn: &Points) -> Result<f64> {
+        let n = learn.len();
+        let h = kernel.stein_matrix(learn)?;
+        let (value, _) = ksd::estimate(&h, n, ksd::Statistic::U);
+        Ok(match self.criterion {
+            Criterion::Value => value,
+            Criterion::Power => {
+                let rows: Vec<f64> = h.chunks_exact(n.max(1)).map(stats::mean).collect();
+                value / (stats::std(&rows) + 1e-6 * value.abs() + f64::MIN_POSITIVE)
+            }
+        })
+    }
+}
+
+/// The median distance, which must not be 0.
+pub(super) fn spread(points: &Points) -> Result<f64> {
+    match points.median_distance() {
+        median if median > 0.0 => Ok(median),
+        _ => Err(Error::Config(
+            "error: half of the items coincide, so their median distance is no bandwidth\n\nhint: give a number, such \
+             as `bandwidth = 1.0`"
+                .into(),
+        )),
+    }
+}

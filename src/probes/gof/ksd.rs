@@ -1,0 +1,129 @@
+//! The kernelised Stein discrepancy as a test: quadratic in the items, wild bootstrap.
+
+use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::kernel::{self, Choice, Criterion};
+use super::{Bandwidth, BuildTest, Evidence, Points, Radial, Rule, Scored, Test, probe, size};
+use crate::config::{Entry, Schema, decode, rule};
+use crate::math::stats;
+use crate::probes::{BuildProbe, Schedule};
+use crate::{Result, kernels, rng::Key};
+
+/// Which pairs the estimate averages over.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Statistic {
+    /// Different items only: unbiased.
+    U,
+    /// All pairs, as kgof has it: never negative. Under random signs both move by the same constant, so that the p-value
+    /// is the same.
+    V,
+}
+
+crate::config! {
+    /// Keys of the quadratic-time kernel test `gof_ksd`.
+    pub struct KsdConfig {
+        /// Items used; 0 uses all (10,000 drawn ones where the data are generated).
+        items: usize = 1000;
+        /// Size of the test.
+        alpha: f64 = 0.05, size;
+        /// rbf: exp(-r²/2σ²); imq: (1 + r²/σ²)^beta.
+        kernel: Radial = Radial::Rbf;
+        /// Exponent of imq.
+        beta: f64 = -0.5, kernel::beta;
+        /// σ: "median" (distance between items), "learned" (on a share of the items, which the test leaves out) or a number.
+        bandwidth: Bandwidth = Bandwidth::Rule(Rule::Median), kernel::bandwidth;
+        /// Share of the items that a learned bandwidth is chosen on.
+        learn: f64 = 0.2, size;
+        /// What a learned bandwidth maximises: power (estimate over standard deviation) or value (the estimate).
+        criterion: Criterion = Criterion::Power;
+        /// u (unbiased) or v (all pairs); the p-value is the same.
+        statistic: Statistic = Statistic::U;
+        /// Replicates of the wild bootstrap.
+        replicates: usize = 1000, rule::at_least(1);
+        /// p = (1 + k)/(1 + replicates) for k replicates at or above the statistic; false: k/replicates, which can be 0
+        /// and rejects a true model slightly too often.
+        plus_one: bool = true;
+    }
+}
+
+/// The test.
+pub(super) const TEST: Entry<BuildTest> = Entry {
+    name: "gof_ksd",
+    about: "kernelised Stein discrepancy test, all pairs, wild bootstrap",
+    cite: "Liu, Lee & Jordan 2016, arXiv 1602.03253; Chwialkowski, Strathmann & Gretton 2016, arXiv 1602.02964",
+    schema: Schema::of::<KsdConfig>(),
+    build: |table| Ok(Box::new(Ksd(decode(table)?))),
+};
+
+/// The probe.
+pub const PROBE: Entry<BuildProbe> = Entry {
+    name: TEST.name,
+    about: TEST.about,
+    cite: TEST.cite,
+    schema: Schema::joined::<KsdConfig, Schedule>(),
+    build: |table| probe(&TEST, table),
+};
+
+/// n times the mean of h(xᵢ, xⱼ), against n times the mean of wᵢwⱼh(xᵢ, xⱼ) with random signs w.
+pub struct Ksd(pub KsdConfig);
+
+impl Test for Ksd {
+    fn name(&self) -> &'static str {
+        TEST.name
+    }
+
+    fn level(&self) -> (usize, f64) {
+        (self.0.items, self.0.alpha)
+    }
+
+    fn weigh(&self, sample: &Scored, key: Key) -> Result<Evidence> {
+        let KsdConfig { kernel: radial, beta, bandwidth, learn, criterion, statistic, .. } = self.0;
+        let points = Points::new(TEST.name, sample, 10)?;
+        let choice = Choice { radial, beta, bandwidth, learn, criterion };
+        let (kernel, points) = choice.kernel(points, key.with("learn"))?;
+        let n = points.len();
+        let h = kernel.stein_matrix(&points)?;
+        let (value, std_error) = estimate(&h, n, statistic);
+        let replicates = bootstrap(&h, n, statistic, self.0.replicates, key.with("bootstrap"))?;
+        let above = replicates.iter().filter(|v| **v >= value).count();
+        let p_value = p_value(above, replicates.len(), self.0.plus_one);
+        Ok(Evidence { statistic: n as f64 * value, p_value, discrepancy: value, std_error })
+    }
+}
+
+/// The share of replicates at or above the statistic, which itself counts as one of them with `plus_one`: under the null
+/// it is exchangeable with them, so that P(p ≤ α) ≤ α (Davison & Hinkley 1997, section 4.2).
+fn p_value(above: usize, of: usize, plus_one: bool) -> f64 {
+    let one = usize::from(plus_one);
+    (above + one) as f64 / (of + one) as f64
+}
+
+/// KSD² and its standard error off the null, 2 std(mean h(xᵢ, ·))/√n, from h `[n, n]`.
+pub(super) fn estimate(h: &[f64], n: usize, statistic: Statistic) -> (f64, f64) {
+    let rows: Vec<f64> = h.chunks_exact(n.max(1)).map(|row| row.iter().sum()).collect();
+    let (own, pairs) = match statistic {
+        Statistic::U => (trace(h, n), (n * n.saturating_sub(1)) as f64),
+        Statistic::V => (0.0, (n * n) as f64),
+    };
+    let value = (rows.iter().sum::<f64>() - own) / pairs;
+    let means: Vec<f64> = rows.iter().map(|sum| sum / n as f64).collect();
+    (value, 2.0 * stats::std_error(&means))
+}
+
+fn trace(h: &[f64], n: usize) -> f64 {
+    h.iter().step_by(n + 1).sum()
+}
+
+/// Replicates of the estimate with h(xᵢ, xⱼ) replaced by wᵢwⱼh(xᵢ, xⱼ), wᵢ = ±1: all from one product of signs and h.
+fn bootstrap(h: &[f64], n: usize, statistic: Statistic, replicates: usize, key: Key) -> Result<Vec<f64>> {
+    let signs = key.rademacher((replicates, n), DType::F64, &Device::Cpu)?;
+    let h_tensor = Tensor::from_slice(h, (n, n), &Device::Cpu)?;
+    let quadratic = kernels::dot(&kernels::linear(&signs, &h_tensor, None)?, &signs)?.to_vec1::<f64>()?;
+    let (own, pairs) = match statistic {
+        Statistic::U => (trace(h, n), (n * (n - 1)) as f64),
+        Statistic::V => (0.0, (n * n) as f64),
+    };
+    Ok(quadratic.into_iter().map(|q| (q - own) / pairs).collect())
+}
