@@ -52,6 +52,16 @@ pub enum Error {
         /// What to do about it.
         remedy: String,
     },
+    /// Trials of a sweep ended badly; the others are done.
+    #[error("{what}\n\nhint: {remedy}")]
+    Trials {
+        /// Whether all of these diverged, and none failed.
+        diverged: bool,
+        /// How many, and how.
+        what: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// SIGINT or SIGTERM: work up to here is saved.
     #[error("stopped by signal {0}; everything up to here is saved")]
     Interrupted(i32),
@@ -76,12 +86,12 @@ impl Error {
     pub fn exit_code(&self) -> i32 {
         match self {
             Error::Config(_) => 2,
-            Error::Diverged { .. } => 3,
+            Error::Diverged { .. } | Error::Trials { diverged: true, .. } => 3,
             Error::Data { .. } | Error::Checkpoint { .. } => 4,
             Error::Resource { .. } => 5,
             Error::Interrupted(signal) => 128 + signal,
             Error::Io { source, .. } if out_of_space(source) => 5,
-            Error::Io { .. } | Error::Tensor(_) | Error::Other(_) => 1,
+            Error::Io { .. } | Error::Tensor(_) | Error::Trials { .. } | Error::Other(_) => 1,
         }
     }
 

@@ -14,6 +14,7 @@ mod resume;
 mod sample;
 mod show;
 mod stored;
+mod sweep;
 mod train;
 
 use std::path::PathBuf;
@@ -70,6 +71,8 @@ enum Command {
     Train(train::TrainArgs),
     /// Goes on with an interrupted run, exactly where it was saved
     Resume(resume::ResumeArgs),
+    /// Runs every trial of a plan: grids, random search, seeds; run again to continue
+    Sweep(sweep::SweepArgs),
     /// Draws samples from a checkpoint
     Sample(sample::SampleArgs),
     /// Scores checkpoints by a learned Stein discrepancy and ranks them
@@ -122,6 +125,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Train(args) => train::run(args, global),
         Command::Resume(args) => resume::run(args, global),
+        Command::Sweep(args) => sweep::run(args, global),
         Command::Sample(args) => sample::run(args, global),
         Command::EvalLsd(args) => eval_lsd::run(args, global),
         Command::Gof(args) => gof::run(args, global),

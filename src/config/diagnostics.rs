@@ -101,6 +101,11 @@ impl Problems {
         }
     }
 
+    /// Adds all of another configuration's.
+    pub fn extend(&mut self, others: Problems) {
+        others.list.into_iter().for_each(|problem| self.push(problem));
+    }
+
     /// The problems, in order of position.
     pub fn list(&self) -> Vec<&Problem> {
         let mut list: Vec<_> = self.list.iter().collect();

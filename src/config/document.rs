@@ -7,7 +7,7 @@ use super::load::Loader;
 use super::node::{Node, Value};
 use super::resolve::resolve;
 use super::source::{ARGUMENT, Source, Span};
-use super::{Resolved, Section, set};
+use super::{Resolved, Section, set, suggest};
 use crate::{Error, Result};
 
 /// The merged tree of a file, what it extends, and the `--set` arguments.
@@ -59,9 +59,10 @@ impl Document {
         let mut root = loaded.unwrap_or_else(|| Node::empty(Span::start_of(0)));
         // A file that was not understood makes paths of `--set` fail that are right: its problems come alone.
         if problems.is_empty() {
+            let files = sources.len();
             for argument in sets {
                 sources.push(Source { name: ARGUMENT.into(), text: argument.clone() });
-                let outcome = set::apply(&mut root, &sources, sources.len() - 1);
+                let outcome = set::apply(&mut root, &sources, sources.len() - 1, files);
                 outcome.err().into_iter().flatten().for_each(|problem| problems.push(problem));
             }
         }
@@ -86,9 +87,14 @@ impl Document {
 
     /// An error that later code found in the value at `path`, such as `method.critic.hidden`, shown at its position.
     pub fn error_at(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Error {
+        self.problems_at(path, message, hint).into()
+    }
+
+    /// [`Document::error_at`] with the problem as data.
+    pub fn problems_at(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Problems {
         let mut problems = Problems::new(&self.name);
         problems.push(Problem::at(&self.sources, self.nearest(path), message, hint));
-        problems.into()
+        problems
     }
 
     /// Where the value at `path` comes from: `configs/x.toml:7`, `--set` or `default`.
@@ -103,6 +109,19 @@ impl Document {
             None => "default".into(),
             Some((_, source)) if source.name == ARGUMENT => source.name.clone(),
             Some((node, source)) => format!("{}:{}", source.name, source.line_of(source.clamp(node.at).start).0),
+        }
+    }
+
+    /// A value as the user wrote it, shortened.
+    pub(super) fn written(&self, node: &Node) -> String {
+        match &node.value {
+            Value::List(_) => "a list".into(),
+            Value::Table(_) => "a table".into(),
+            Value::Plain(value) => {
+                let text = self.sources.get(node.at.source).map_or("", |s| s.slice(node.at));
+                let text = value.as_str().map_or_else(|| format!("`{text}`"), |s| format!("the string {s:?}"));
+                suggest::short(&text)
+            }
         }
     }
 

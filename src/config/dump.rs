@@ -22,6 +22,11 @@ impl Resolved {
     }
 }
 
+/// A dotted path, each step quoted only if it needs it.
+pub(super) fn path_text<'a>(steps: impl Iterator<Item = &'a str>) -> String {
+    steps.map(bare).collect::<Vec<_>>().join(".")
+}
+
 fn leaves(found: &mut Vec<(String, String)>, path: &str, table: &Table) {
     let (below, plain): (Vec<_>, Vec<_>) = table.iter().partition(|(_, value)| has_header(value));
     let (names, others): (Vec<_>, Vec<_>) = plain.into_iter().partition(|(key, _)| *key == "name");

@@ -20,8 +20,10 @@ pub mod rule;
 mod schema;
 mod section;
 mod set;
+mod setting;
 mod source;
 mod suggest;
+mod view;
 mod wording;
 
 pub use diagnostics::{Place, Problem, Problems};
@@ -30,4 +32,6 @@ pub use explain::{explain_keys, template};
 pub use registry::{Decoded, Defaults, Entry, Schema, find};
 pub use schema::{Config, KeyDoc, Part, Spec, decode, verdict};
 pub use section::{Resolved, Rows, Section, SectionKind};
+pub use setting::Setting;
 pub use suggest::nearest;
+pub use view::View;

@@ -253,17 +253,8 @@ impl<'a> Resolver<'a> {
         self.refuse(node.map_or(scope.header, |n| n.at), format!("`{path}`{} {sentence}", scope.inside()), hint);
     }
 
-    /// A value as the user wrote it, shortened.
     fn written(&self, node: &Node) -> String {
-        match &node.value {
-            Value::List(_) => "a list".into(),
-            Value::Table(_) => "a table".into(),
-            Value::Plain(value) => {
-                let text = self.document.sources.get(node.at.source).map_or("", |s| s.slice(node.at));
-                let text = value.as_str().map_or_else(|| format!("`{text}`"), |s| format!("the string {s:?}"));
-                short(&text)
-            }
-        }
+        self.document.written(node)
     }
 }
 

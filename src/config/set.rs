@@ -4,7 +4,7 @@ use toml::de::DeValue;
 
 use super::diagnostics::Problem;
 use super::node::{Node, Reader, Value, rename};
-use super::source::{ARGUMENT, Source, Span};
+use super::source::{Source, Span};
 
 /// A step of a dotted path with the bytes it was written at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,11 +63,11 @@ fn step(text: &str, at: usize) -> Result<(Step, usize), (&'static str, usize)> {
     }
 }
 
-/// Applies the argument that is source number `source` to the tree.
+/// Applies the argument that is source number `source` to the tree; the sources `..files` are what it overrides.
 ///
 /// # Errors
 /// Everything that is wrong with it, pointing into the argument.
-pub(super) fn apply(root: &mut Node, sources: &[Source], source: usize) -> Result<(), Vec<Problem>> {
+pub(super) fn apply(root: &mut Node, sources: &[Source], source: usize, files: usize) -> Result<(), Vec<Problem>> {
     let text = sources.get(source).map_or("", |s| s.text.as_str());
     let problem = |at: std::ops::Range<usize>, message: String, hint: Option<String>| {
         vec![Problem::at(sources, Span::new(source, at), message, hint)]
@@ -82,7 +82,6 @@ pub(super) fn apply(root: &mut Node, sources: &[Source], source: usize) -> Resul
         return Err(problem(0..equals, "`extends` can only stand in a file".into(), hint));
     }
     let value = value(sources, source, equals + 1, &steps)?;
-    let files = sources.iter().position(|s| s.name == ARGUMENT).unwrap_or(source);
     insert(root, &steps, value, files).map_err(|(at, what)| problem(at, what, None))
 }
 
@@ -115,11 +114,12 @@ fn value(sources: &[Source], source: usize, after: usize, steps: &[Step]) -> Res
     }
 }
 
+/// The bytes of the path at which it goes wrong, and why.
 type Refusal = (std::ops::Range<usize>, String);
 
 /// Puts `value` where the steps lead, making the tables that are missing. A new `name` outdates what the `files` say,
 /// not what other arguments do: their order is free.
-fn insert(node: &mut Node, steps: &[Step], value: Node, files: usize) -> Result<(), Refusal> {
+pub(super) fn insert(node: &mut Node, steps: &[Step], value: Node, files: usize) -> Result<(), Refusal> {
     let Some((step, rest)) = steps.split_first() else {
         *node = value;
         return Ok(());

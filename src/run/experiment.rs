@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::guard::GuardConfig;
-use crate::config::{Document, Resolved, Schema, Section, SectionKind, decode, rule};
+use crate::config::{Document, Problems, Resolved, Schema, Section, SectionKind, decode, rule};
 use crate::data::{self, Data, Stamp};
 use crate::density::{self, Context, Model};
 use crate::methods::{self, Method, Setup};
@@ -137,17 +137,27 @@ impl Experiment {
     }
 
     fn of(document: &Document) -> Result<Self> {
-        let resolved = document.resolve(&sections())?;
+        let resolved = Self::check(document)?;
         let top: TopConfig = decode(&resolved.section(""))?;
         let train: TrainConfig = decode(&resolved.section("train"))?;
-        if (train.steps == 0) == (train.epochs == 0) {
-            let what = if train.steps == 0 { "neither is set" } else { "both are set" };
-            let message = format!("`train.steps` or `train.epochs` says how long to train, but {what}");
-            let hint = "set one of them, such as --set train.steps=1000".to_owned();
-            return Err(document.error_at("train", message, Some(hint)));
-        }
         let device = device::open(&top.device)?;
         Ok(Experiment { guard: decode(&resolved.section("guard"))?, resolved, top, train, device })
+    }
+
+    /// Checks all that can be checked without a device and without data, and fills in every default.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn check(document: &Document) -> std::result::Result<Resolved, Problems> {
+        let resolved = document.check(&sections())?;
+        let length = |key: &str| resolved.section("train").get(key).and_then(toml::Value::as_integer).unwrap_or(0);
+        if (length("steps") == 0) == (length("epochs") == 0) {
+            let what = if length("steps") == 0 { "neither is set" } else { "both are set" };
+            let message = format!("`train.steps` or `train.epochs` says how long to train, but {what}");
+            let hint = "set one of them, such as --set train.steps=1000".to_owned();
+            return Err(document.problems_at("train", message, Some(hint)));
+        }
+        Ok(resolved)
     }
 
     /// Opens and verifies the data.

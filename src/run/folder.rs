@@ -48,6 +48,11 @@ impl Paths {
         self.0.join("log.txt")
     }
 
+    /// Which trial of a sweep this is; the sweep writes it before the run begins.
+    pub fn trial(&self) -> PathBuf {
+        self.0.join("trial.json")
+    }
+
     /// Checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.0.join("checkpoints")
@@ -147,14 +152,15 @@ impl RunFolder {
         Ok(self)
     }
 
-    /// Whether there is nothing here but the lock, the empty folders that [`Self::furnished`] makes, and what a kill
-    /// in the middle of writing the configuration leaves.
+    /// Whether there is nothing here but the lock, the trial's name, the empty folders that [`Self::furnished`] makes,
+    /// and what a kill in the middle of writing the configuration leaves.
     fn is_fresh(&self) -> Result<bool> {
         let ours = [self.checkpoints(), self.samples()];
         for entry in fs::read_dir(self.dir()).map_err(Error::io(self.dir()))? {
             let path = entry.map_err(Error::io(self.dir()))?.path();
             let empty = ours.contains(&path) && fs::read_dir(&path).is_ok_and(|mut inside| inside.next().is_none());
-            if path != self.paths.lock() && !empty && !is_temporary(&path) {
+            let noted = [self.paths.lock(), self.trial()].contains(&path);
+            if !noted && !empty && !is_temporary(&path) {
                 return Ok(false);
             }
         }

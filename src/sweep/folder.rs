@@ -1,0 +1,244 @@
+//! The folder of a sweep: a run folder for each trial, and how each stands.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::plan::Plan;
+use super::trial::Trial;
+use crate::config::{Document, Resolved};
+use crate::run::fs::{create_dir, write_atomic};
+use crate::run::{Experiment, Manifest, Paths, Status};
+use crate::{Error, Result};
+
+/// How a trial stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Not begun.
+    Waiting,
+    /// A process is at it.
+    Running,
+    /// Stopped or killed on the way; it goes on where it was saved.
+    Interrupted,
+    /// Done.
+    Finished,
+    /// Left the region where numbers mean anything.
+    Diverged,
+    /// Ended with an error.
+    Failed,
+}
+
+impl State {
+    /// As the summary says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Waiting => "waiting",
+            State::Running => "running",
+            State::Interrupted => "interrupted",
+            State::Finished => "finished",
+            State::Diverged => "diverged",
+            State::Failed => "failed",
+        }
+    }
+
+    /// Whether there is nothing left to do, unless somebody asks for it again.
+    pub fn is_final(self) -> bool {
+        matches!(self, State::Finished | State::Diverged | State::Failed)
+    }
+}
+
+/// What is kept of a trial that ended badly; one that failed early has no run folder to say it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Failure {
+    pub exit_code: i32,
+    pub error: String,
+}
+
+/// `runs/<sweep>`: the trials, `sweep.json`, `errors/`, and a lock file for each trial.
+#[derive(Clone, Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// The sweep in `dir`, which need not exist.
+    pub fn of(dir: &Path) -> Self {
+        Folder(dir.into())
+    }
+
+    /// The folder itself.
+    pub fn dir(&self) -> &Path {
+        &self.0
+    }
+
+    /// The run folder of a trial.
+    pub fn run(&self, trial: &Trial) -> Paths {
+        Paths::of(&self.0.join(&trial.id))
+    }
+
+    /// What a trial says on standard error. Its lock says that the trial is taken.
+    pub(super) fn said(&self, trial: &Trial) -> PathBuf {
+        self.0.join(".trials").join(&trial.id)
+    }
+
+    fn error(&self, trial: &Trial) -> PathBuf {
+        self.0.join("errors").join(format!("{}.json", trial.id))
+    }
+
+    /// How a trial stands, from what lies in its folder.
+    pub fn state(&self, trial: &Trial) -> State {
+        match self.state_when_free(trial) {
+            State::Finished => State::Finished,
+            _ if self.is_taken(trial) => State::Running,
+            state => state,
+        }
+    }
+
+    /// How a trial stands that no other process has.
+    pub(super) fn state_when_free(&self, trial: &Trial) -> State {
+        let run = self.run(trial);
+        let told = Manifest::load(&run.manifest()).ok().map(|manifest| manifest.status);
+        match (told, self.failure(trial)) {
+            (Some(Status::Finished), _) => State::Finished,
+            (_, Some(failure)) if failure.exit_code == 3 => State::Diverged,
+            (_, Some(_)) | (Some(Status::Failed), _) => State::Failed,
+            (Some(Status::Diverged), _) => State::Diverged,
+            _ if run.config().is_file() => State::Interrupted,
+            _ => State::Waiting,
+        }
+    }
+
+    fn is_taken(&self, trial: &Trial) -> bool {
+        let claim = File::open(self.said(trial));
+        let claimed = claim.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
+        claimed || self.run(trial).is_in_use()
+    }
+
+    /// Takes a trial for this process: nothing if another has it. The lock lives as long as the file is open anywhere,
+    /// so a trial that holds it as its standard error keeps it when this process is killed.
+    ///
+    /// # Errors
+    /// The file cannot be opened or locked.
+    pub(super) fn claim(&self, trial: &Trial) -> Result<Option<File>> {
+        let path = self.said(trial);
+        // Appending: who opens it without getting the lock must not disturb what its owner writes.
+        let file = File::options().create(true).append(true).open(&path).map_err(Error::io(&path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            // A file system without locks: `ebm train` warns of it.
+            Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(e)) => return Err(Error::io(&path)(e)),
+        }
+        if self.run(trial).is_in_use() {
+            return Ok(None);
+        }
+        file.set_len(0).map_err(Error::io(&path))?;
+        Ok(Some(file))
+    }
+
+    /// What was recorded of a trial that ended badly.
+    pub(super) fn failure(&self, trial: &Trial) -> Option<Failure> {
+        serde_json::from_slice(&std::fs::read(self.error(trial)).ok()?).ok()
+    }
+
+    /// Why a trial ended badly, in a line.
+    pub fn reason(&self, trial: &Trial) -> Option<String> {
+        let text = self.failure(trial)?.error;
+        let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+        Some(line.strip_prefix("error: ").unwrap_or(line).to_owned())
+    }
+
+    /// Records that a trial ended badly, or forgets that it once did.
+    pub(super) fn record_failure(&self, trial: &Trial, failure: Option<&Failure>) -> Result<()> {
+        let path = self.error(trial);
+        match failure {
+            Some(failure) => write_json(&path, &json!(failure)),
+            None if path.exists() => std::fs::remove_file(&path).map_err(Error::io(&path)),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the folder and writes `sweep.json`: the plan, every command line so far, and the trials.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn begin(&self, plan: &Plan, trials: &[Trial]) -> Result<()> {
+        for dir in [self.0.clone(), self.0.join(".trials"), self.0.join("errors")] {
+            create_dir(&dir)?;
+        }
+        let path = self.0.join("sweep.json");
+        let earlier: Option<Value> = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let mut commands = earlier.and_then(|v| v.get("commands")?.as_array().cloned()).unwrap_or_default();
+        let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let command: Vec<String> = std::env::args().collect();
+        commands.push(json!({"started": time, "command": command, "version": env!("CARGO_PKG_VERSION")}));
+        let list: Vec<Value> = trials.iter().map(describe).collect();
+        let text = std::fs::read_to_string(&plan.path).unwrap_or_default();
+        let plan = json!({"file": plan.path, "text": text});
+        write_json(&path, &json!({"plan": plan, "commands": commands, "trials": list}))
+    }
+
+    /// Writes `trial.json` into the run folder of a trial.
+    pub(super) fn label(&self, trial: &Trial) -> Result<()> {
+        let run = self.run(trial);
+        create_dir(run.dir())?;
+        if run.trial().exists() { Ok(()) } else { write_json(&run.trial(), &json!(trial.label)) }
+    }
+
+    /// Refuses to go on where a trial was run with another configuration than it would have now.
+    ///
+    /// # Errors
+    /// [`Error::Config`], naming a trial and the keys that differ.
+    pub fn check(&self, trials: &[Trial]) -> Result<()> {
+        for trial in trials {
+            let path = self.run(trial).config();
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            let wanted = trial.resolved();
+            if text == wanted.to_toml() {
+                continue;
+            }
+            let differs = differences(&path.display().to_string(), &text, &wanted);
+            if !differs.is_empty() {
+                return Err(Error::Config(format!(
+                    "error: {}: this trial was run with another configuration\n\n{}\n\nhint: undo the change, or start \
+                     elsewhere with --run-dir DIR",
+                    path.display(),
+                    differs.join("\n")
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Each key that differs between a stored configuration and the one wanted now, but for the device: another machine may
+/// go on with a sweep.
+fn differences(name: &str, text: &str, wanted: &Resolved) -> Vec<String> {
+    let stored = Document::from_str(name, text, &[]).and_then(|document| Ok(Experiment::check(&document)?));
+    let stored = match stored {
+        Ok(stored) => stored.leaves(),
+        Err(error) => return vec![error.to_string()],
+    };
+    let wanted = wanted.leaves();
+    let missing = || "nothing".to_owned();
+    let of = |leaves: &[(String, String)], key: &str| leaves.iter().find(|l| l.0 == key).map(|l| l.1.clone());
+    let keys: std::collections::BTreeSet<&String> = stored.iter().chain(&wanted).map(|leaf| &leaf.0).collect();
+    let row = |key: &&String| {
+        let (was, is) = (of(&stored, key), of(&wanted, key));
+        (was != is && *key != "device")
+            .then(|| format!("  {key} was {}, is now {}", was.unwrap_or_else(missing), is.unwrap_or_else(missing)))
+    };
+    keys.iter().filter_map(row).collect()
+}
+
+fn describe(trial: &Trial) -> Value {
+    let label = &trial.label;
+    json!({"id": trial.id, "arm": label.arm, "settings": label.settings, "seed": label.seed})
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::Other(format!("{}: {e}", path.display())))?;
+    write_atomic(path, (text + "\n").as_bytes())
+}
