@@ -16,6 +16,7 @@ pub mod manifest;
 mod mixture;
 mod mnist;
 mod order;
+mod rbm;
 mod rows;
 mod source;
 mod space;
@@ -26,6 +27,7 @@ mod transform;
 pub mod verify;
 
 pub use loader::{Batch, Data, Spec, Stamp};
+pub use rbm::RbmTruth;
 pub use source::{Bounds, BuildSource, Generator, Images, Pixels, Points, Source};
 pub use space::Moments;
 pub use split::Split;
@@ -47,6 +49,7 @@ pub const DATASETS: &[Entry<BuildSource>] = &[
     toy2d::COS,
     image2d::IMAGE2D,
     gaussian::GAUSSIAN,
+    rbm::RBM,
     digits::DIGITS,
     mnist::MNIST,
     mnist::FASHION_MNIST,
