@@ -18,6 +18,7 @@ pub mod manifest;
 mod mixture;
 mod mnist;
 mod order;
+mod rbm;
 mod rows;
 mod source;
 mod space;
@@ -29,6 +30,7 @@ pub mod verify;
 
 pub use ica::Sources;
 pub use loader::{Batch, Data, Spec, Stamp};
+pub use rbm::RbmTruth;
 pub use source::{Bounds, BuildSource, Generator, Images, Pixels, Points, Source};
 pub use space::Moments;
 pub use split::Split;
@@ -51,6 +53,7 @@ pub const DATASETS: &[Entry<BuildSource>] = &[
     image2d::IMAGE2D,
     gaussian::GAUSSIAN,
     ica::ICA,
+    rbm::RBM,
     digits::DIGITS,
     mnist::MNIST,
     mnist::FASHION_MNIST,

@@ -4,11 +4,13 @@ mod gaussian;
 mod ica;
 mod model;
 mod neural;
+mod rbm;
 
 pub use gaussian::Gaussian;
 pub use ica::Ica;
 pub use model::{BuildModel, Context, MODELS, Model, schemas};
 pub use neural::Neural;
+pub use rbm::{Rbm, RbmConfig, RbmInit};
 
 use candle_core::Tensor;
 
