@@ -270,6 +270,30 @@ fn linked_values_draws_and_the_quick_version() {
 }
 
 #[test]
+fn keys_that_follow_the_seed() {
+    let plan =
+        "config = \"lsd.toml\"\nseeds = [3, 4]\nset = { train.steps = 4 }\nwith_seed = { \"dataset.limit\" = 100 }\n";
+    let lab = lab(plan);
+    let report = lab.json(&["-q", "sweep", "p.toml"]);
+    for row in rows(&report) {
+        let config = read(&lab.path(row["run"].as_str().unwrap()).join("config.toml"));
+        let config: toml::Table = String::from_utf8(config).unwrap().parse().unwrap();
+        let limit = config["dataset"]["limit"].as_integer().unwrap();
+        assert_eq!(limit, 100 + row["seed"].as_i64().unwrap());
+    }
+    // What was run is what the plan says: nothing is left to do, and nothing has changed.
+    assert_eq!(lab.json(&["-q", "sweep", "p.toml"])["ran"], 0);
+    lab.write("p.toml", &plan.replace("= 100", "= -1"));
+    lab.refused(2, &["sweep", "p.toml"], &["must be a whole number", "p.toml:4:"]);
+    lab.write("p.toml", &plan.replace("limit", "limt"));
+    lab.refused(2, &["sweep", "p.toml"], &["did you mean `limit`?", "p.toml:4:"]);
+    lab.write("p.toml", &format!("{plan}[grid]\ndataset.limit = [1]\n"));
+    lab.refused(2, &["sweep", "p.toml"], &["goes with the seed, and is swept as well"]);
+    lab.write("p.toml", plan);
+    lab.refused(2, &["sweep", "p.toml", "--set", "dataset.limit=3"], &["the plan sweeps `dataset.limit`"]);
+}
+
+#[test]
 fn plans_with_anything_anywhere_never_panic() {
     let lab = lab(PLAN);
     let path = lab.path("p.toml");

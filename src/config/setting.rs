@@ -72,6 +72,16 @@ impl Setting {
         found.filter(|value| !value.is_table()).cloned().unwrap_or_else(|| self.value())
     }
 
+    /// Gives the key another value in a complete configuration that has it.
+    pub fn put_in(&self, resolved: &mut Resolved, value: toml::Value) {
+        let Some((last, above)) = self.steps.split_last() else { return };
+        let mut table = Some(&mut resolved.0);
+        for step in above {
+            table = table.and_then(|t| t.get_mut(&step.name)).and_then(toml::Value::as_table_mut);
+        }
+        table.into_iter().for_each(|table| drop(table.insert(last.name.clone(), value.clone())));
+    }
+
     /// The argument of `--set` that says the same.
     pub fn argument(&self) -> String {
         format!("{}={}", self.path(), inline(&self.value()))

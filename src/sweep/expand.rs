@@ -18,6 +18,7 @@ struct Space {
     arm: Option<String>,
     config: PathBuf,
     seeds: Option<Vec<u64>>,
+    with_seed: Vec<Setting>,
     fixed: Vec<Setting>,
     axes: Vec<Axis>,
     trials: u64,
@@ -88,6 +89,7 @@ impl Plan {
             arm: arm.map(|arm| arm.name.clone()),
             config: layers.iter().rev().find_map(|layer| layer.config.clone())?,
             seeds: layers.iter().rev().find_map(|layer| layer.seeds.clone()),
+            with_seed: self.top.with_seed.clone(),
             fixed: layers.iter().flat_map(|layer| layer.fixed.iter().cloned()).collect(),
             axes: quick().fold(axes, |axes, quick| overlay(axes, &quick.axes, true)),
             trials: last(|layer| layer.trials).unwrap_or(u64::from(draws.is_empty())),
@@ -109,6 +111,13 @@ impl Plan {
             let path = key.path();
             if swept.iter().take(i).any(|other| other.path() == path) {
                 problems.push(at(key, format!("`{path}` is swept twice"), "keep one of the axes"));
+            }
+            if let Some(own) = space.with_seed.iter().find(|own| own.path() == path) {
+                problems.push(at(
+                    own,
+                    format!("`{path}` goes with the seed, and is swept as well"),
+                    "remove one of them",
+                ));
             }
             if let Some(fixed) = space.fixed.iter().find(|fixed| fixed.path() == path) {
                 let hint = "remove one of them; a quick version gives its grid one value";
@@ -169,7 +178,8 @@ struct Found {
 impl Found {
     fn point(&mut self, plan: &Plan, space: &Space, base: &Document, point: &[Setting], sets: &[String]) -> Result<()> {
         let all: Vec<Setting> = space.fixed.iter().chain(point).cloned().collect();
-        let checked = base.with(&plan.document, &all, sets).and_then(|document| Experiment::check(&document));
+        let seeded: Vec<Setting> = all.iter().chain(&space.with_seed).cloned().collect();
+        let checked = base.with(&plan.document, &seeded, sets).and_then(|document| Experiment::check(&document));
         let resolved = match checked {
             Ok(resolved) => resolved,
             Err(problems) => {
@@ -178,7 +188,7 @@ impl Found {
             }
         };
         let own = resolved.0.get("seed").and_then(toml::Value::as_integer).and_then(|n| u64::try_from(n).ok());
-        let naming = Naming::new(space.arm.as_deref(), point, &resolved);
+        let naming = Naming::new(space.arm.as_deref(), point, &resolved, &space.with_seed);
         let seeds = space.seeds.clone().unwrap_or_else(|| vec![own.unwrap_or(0)]);
         for seed in seeds {
             let trial = naming.trial(seed, space.config.clone(), arguments(&all, space, seed, sets));
@@ -201,16 +211,23 @@ impl Found {
     }
 }
 
+/// What a key of `with_seed` gets.
+pub(super) fn seed_plus(setting: &Setting, seed: u64) -> toml::Value {
+    toml::Value::Integer(setting.value().as_integer().unwrap_or(0).saturating_add(seed.cast_signed()))
+}
+
 /// What `ebm train` is given to run the trial.
 fn arguments(all: &[Setting], space: &Space, seed: u64, sets: &[String]) -> Vec<String> {
-    let seed = space.seeds.as_ref().map(|_| format!("seed={seed}"));
-    all.iter().map(Setting::argument).chain(seed).chain(sets.iter().cloned()).collect()
+    let own = space.seeds.as_ref().map(|_| format!("seed={seed}"));
+    let beside = space.with_seed.iter().map(|setting| setting.with(seed_plus(setting, seed)).argument());
+    all.iter().map(Setting::argument).chain(own).chain(beside).chain(sets.iter().cloned()).collect()
 }
 
 /// An override of a key that the plan varies would make every trial of that axis the same.
 fn refuse_swept(spaces: &[Space], sets: &[String]) -> Result<()> {
     for space in spaces {
-        let seeds = space.seeds.iter().map(|_| "seed".to_owned());
+        let beside = space.with_seed.iter().map(Setting::path);
+        let seeds = space.seeds.iter().map(|_| "seed".to_owned()).chain(beside);
         let swept = space.axes.iter().flat_map(Axis::keys).chain(space.draws.iter().map(|d| &d.key)).map(Setting::path);
         for path in swept.chain(seeds) {
             let is_it = |set: &&String| Setting::path_of(set).is_some_and(|left| left == path);

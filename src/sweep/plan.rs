@@ -53,6 +53,8 @@ pub(super) struct Arm {
 pub(super) struct Layer {
     pub config: Option<PathBuf>,
     pub seeds: Option<Vec<u64>>,
+    /// Keys that get the seed plus the value given here.
+    pub with_seed: Vec<Setting>,
     pub fixed: Vec<Setting>,
     pub axes: Vec<Axis>,
     pub trials: Option<u64>,
@@ -60,7 +62,7 @@ pub(super) struct Layer {
     pub draws: Vec<Draw>,
 }
 
-const TOP: &[&str] = &["config", "seeds", "set", "grid", "zip", "random", "arm", "quick"];
+const TOP: &[&str] = &["config", "seeds", "with_seed", "set", "grid", "zip", "random", "arm", "quick"];
 const ARM: &[&str] = &["name", "config", "set", "grid", "zip", "quick"];
 const ARM_QUICK: &[&str] = &["set", "grid", "zip"];
 const QUICK: &[&str] = &["seeds", "set", "grid", "zip", "random"];
@@ -116,6 +118,7 @@ impl Reader {
                 _ if !known.contains(&key) => self.refuse(value.unknown_key(key, place, known)),
                 "config" => layer.config = self.config(value),
                 "seeds" => layer.seeds = self.seeds(value),
+                "with_seed" => layer.with_seed = self.offsets(value),
                 "set" => layer.fixed = self.settings(value, "set"),
                 "grid" => layer.axes.extend(self.grid(value)),
                 "zip" => layer.axes.extend(self.zips(value)),
@@ -182,6 +185,18 @@ impl Reader {
             self.refuse(view.wrong(format!("these are no seeds: {}", view.written()), Some(hint.into())));
         }
         list
+    }
+
+    /// Keys with what is added to the seed.
+    fn offsets(&mut self, view: View<'_>) -> Vec<Setting> {
+        let found = self.settings(view, "with_seed");
+        for setting in &found {
+            if setting.value().as_integer().is_none_or(|n| n < 0) {
+                let what = format!("must be a whole number, 0 or more, got {}", setting.seen_in(view).written());
+                self.refuse(setting.seen_in(view).wrong(what, Some("the key gets the seed plus this number".into())));
+            }
+        }
+        found
     }
 
     /// Every path below a table with its value.

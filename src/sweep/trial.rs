@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 
+use super::expand::seed_plus;
 use crate::config::{Resolved, Setting};
 use crate::run::checkpoint::sha256;
 
@@ -23,6 +24,7 @@ pub struct Trial {
     pub sets: Vec<String>,
     /// The configuration that this comes to; its seed is that of the first trial that shares it.
     pub(super) resolved: Arc<Resolved>,
+    with_seed: Arc<Vec<Setting>>,
 }
 
 /// The content of `trial.json`: what runs are grouped by.
@@ -41,7 +43,11 @@ impl Trial {
     pub fn resolved(&self) -> Resolved {
         let mut table = self.resolved.0.clone();
         table.insert("seed".into(), toml::Value::Integer(self.label.seed.cast_signed()));
-        Resolved(table)
+        let mut resolved = Resolved(table);
+        for setting in self.with_seed.iter() {
+            setting.put_in(&mut resolved, seed_plus(setting, self.label.seed));
+        }
+        resolved
     }
 
     /// Where its tensors live, as the configuration says it.
@@ -56,11 +62,12 @@ pub(super) struct Naming {
     settings: BTreeMap<String, serde_json::Value>,
     readable: String,
     resolved: Arc<Resolved>,
+    with_seed: Arc<Vec<Setting>>,
 }
 
 impl Naming {
-    /// The point where `swept` have these values.
-    pub fn new(arm: Option<&str>, swept: &[Setting], resolved: &Resolved) -> Self {
+    /// The point where `swept` have these values, and `with_seed` follow the seed.
+    pub fn new(arm: Option<&str>, swept: &[Setting], resolved: &Resolved, with_seed: &[Setting]) -> Self {
         let value = |setting: &Setting| setting.value_in(resolved);
         let plain = |v: toml::Value| serde_json::to_value(v).unwrap_or_default();
         let settings = swept.iter().map(|setting| (setting.path(), plain(value(setting)))).collect();
@@ -77,6 +84,7 @@ impl Naming {
             settings,
             readable: words.join("-"),
             resolved: Arc::new(resolved.clone()),
+            with_seed: Arc::new(with_seed.to_vec()),
         }
     }
 
@@ -87,7 +95,7 @@ impl Naming {
         let readable: String = self.readable.chars().take(120).collect();
         let gap = if readable.is_empty() { "" } else { "-" };
         let id = format!("{readable}{gap}s{seed}-{}", hash.get(..6).unwrap_or_default());
-        Trial { id, label, config, sets, resolved: Arc::clone(&self.resolved) }
+        Trial { id, label, config, sets, resolved: Arc::clone(&self.resolved), with_seed: Arc::clone(&self.with_seed) }
     }
 }
 
@@ -123,7 +131,7 @@ mod tests {
         let document = Document::from_str("plan.toml", plan, &[]).unwrap();
         let swept = Setting::all(document.view(), &|_| false).unwrap();
         let resolved = Resolved(toml::from_str(resolved).unwrap());
-        Naming::new(Some("lsd"), &swept, &resolved).trial(seed, PathBuf::new(), Vec::new()).id
+        Naming::new(Some("lsd"), &swept, &resolved, &[]).trial(seed, PathBuf::new(), Vec::new()).id
     }
 
     #[test]
