@@ -90,7 +90,7 @@ impl Rbm {
     fn of_truth(config: &RbmConfig, visible: usize, builder: &Builder) -> Result<[Tensor; 3]> {
         let (hidden, device) = (config.hidden, builder.device());
         let RbmTruth { weights, visible_bias, hidden_bias } = RbmTruth::new(visible, hidden, config.matrix_seed);
-        let key = config.perturb_seed.map_or(builder.key(), Key::new).with("perturb");
+        let key = config.perturb_seed.map_or(builder.key("rbm"), Key::new).with("perturb");
         let noise = key.normal((visible, hidden), DType::F64, device)?;
         let weights = (Tensor::from_vec(weights, (visible, hidden), device)? + (noise * config.perturb)?)?;
         Ok([
