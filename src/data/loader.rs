@@ -1,5 +1,7 @@
 //! [`Data`]: what training and probes hold. Batches, evaluation sets, and the way between pixels and model space.
 
+use std::sync::{Mutex, PoisonError};
+
 use candle_core::{DType, Device, Tensor};
 use rand::Rng as _;
 use rayon::prelude::*;
@@ -73,6 +75,9 @@ pub struct Data {
     key: Key,
     pub(super) device: Device,
     sha256: String,
+    /// The last answer of [`Data::all`] on a generated set: several probes ask for the same draws, and those of a
+    /// Markov chain are dear.
+    drawn: Mutex<Option<(Split, usize, Batch)>>,
 }
 
 impl Data {
@@ -136,7 +141,7 @@ impl Data {
         let sha256 = images.sha256.clone();
         let items = Rows::of_images(images, rows);
         let (dequantise, noise, device) = (keys.dequantise, keys.noise, device.clone());
-        Ok(Data { spec, items, stamp, map: Some(map), dequantise, noise, key, device, sha256 })
+        Ok(Data { spec, items, stamp, map: Some(map), dequantise, noise, key, device, sha256, drawn: Mutex::default() })
     }
 
     fn of_points(spec: &config::Spec, generator: Box<dyn super::Generator>, key: Key, device: &Device) -> Result<Data> {
@@ -147,7 +152,18 @@ impl Data {
         let spec = Spec { name: spec.name().into(), shape, image: None, classes: None, sizes: None };
         let stamp = Stamp { image: None, levels: 0, classes: 0 };
         let (noise, device) = (keys.noise, device.clone());
-        Ok(Data { spec, items, stamp, map: None, dequantise: false, noise, key, device, sha256 })
+        Ok(Data {
+            spec,
+            items,
+            stamp,
+            map: None,
+            dequantise: false,
+            noise,
+            key,
+            device,
+            sha256,
+            drawn: Mutex::default(),
+        })
     }
 
     /// What a checkpoint must keep of the data set.
@@ -210,7 +226,19 @@ impl Data {
         let key = self.key.with(split.name()).with("all");
         match self.len(split) {
             Some(n) => self.finish(self.items.rows(split, 0..n.min(max)), key),
-            None => self.fresh(key, max),
+            None => self.remembered(split, max, key),
+        }
+    }
+
+    fn remembered(&self, split: Split, n: usize, key: Key) -> Result<Batch> {
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*drawn {
+            Some((of, count, batch)) if *of == split && *count == n => Ok(batch.clone()),
+            _ => {
+                let batch = self.fresh(key, n)?;
+                *drawn = Some((split, n, batch.clone()));
+                Ok(batch)
+            }
         }
     }
 
