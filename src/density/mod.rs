@@ -1,5 +1,6 @@
 //! What a model is: an [`Energy`] gives p(x) ∝ exp(-E(x)); a [`Density`] also knows its normaliser.
 
+pub mod flow;
 mod gaussian;
 mod model;
 mod neural;

@@ -33,6 +33,12 @@ impl Conv2d {
         Ok(Conv2d { weight, bias: builder.weight("bias", &[output], init)?, conv })
     }
 
+    /// w = 0 and b = 0: the last layer of a network that is 0 until it is trained.
+    pub fn zero(builder: &Builder, (input, output): (usize, usize), kernel: usize, conv: Conv) -> Result<Self> {
+        let weight = Weight::new(builder, &[output, input, kernel, kernel], Init::Constant(0.0), false)?;
+        Ok(Conv2d { weight, bias: builder.weight("bias", &[output], Init::Constant(0.0))?, conv })
+    }
+
     /// The size (H', W') that a kernel makes of images (H, W).
     ///
     /// # Errors

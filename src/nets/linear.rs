@@ -24,6 +24,12 @@ impl Linear {
         Ok(Linear { weight, bias: builder.weight("bias", &[output], init)? })
     }
 
+    /// W = 0 and b = 0: the last layer of a network that is 0 until it is trained.
+    pub fn zero(builder: &Builder, input: usize, output: usize) -> Result<Self> {
+        let weight = Weight::new(builder, &[output, input], Init::Constant(0.0), false)?;
+        Ok(Linear { weight, bias: builder.weight("bias", &[output], Init::Constant(0.0))? })
+    }
+
     /// The matrix that is applied, `[O, I]`: W, or W/σ(W) under spectral norm.
     pub fn matrix(&self) -> Result<Tensor> {
         self.weight.get()
