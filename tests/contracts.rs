@@ -27,6 +27,8 @@ fn experiment(method: &str, probes: &str) -> Experiment {
             "critic_steps = 2\ncritic = { name = \"mlp\", hidden = [8, 8], dropout = 0.2, spectral_norm = true }\n"
         }
         "ml_grid" => "points = 16\n",
+        "nce" => "noise_ratio = 2\nnoise = \"full\"\n",
+        "cnce" => "kappa = 2\nadapt = true\n",
         _ => "",
     };
     let model = match method {
