@@ -8,6 +8,7 @@ mod cifar;
 mod digits;
 pub mod fetch;
 mod gaussian;
+mod ica;
 mod idx;
 mod image2d;
 mod loader;
@@ -25,6 +26,7 @@ mod toy2d;
 mod transform;
 pub mod verify;
 
+pub use ica::Sources;
 pub use loader::{Batch, Data, Spec, Stamp};
 pub use source::{Bounds, BuildSource, Generator, Images, Pixels, Points, Source};
 pub use space::Moments;
@@ -47,6 +49,7 @@ pub const DATASETS: &[Entry<BuildSource>] = &[
     toy2d::COS,
     image2d::IMAGE2D,
     gaussian::GAUSSIAN,
+    ica::ICA,
     digits::DIGITS,
     mnist::MNIST,
     mnist::FASHION_MNIST,

@@ -1,5 +1,6 @@
 //! What a row of the registry builds, and the keys that all rows of a kind share.
 
+use nalgebra::DMatrix;
 use rand_chacha::ChaCha8Rng;
 
 use super::Transform;
@@ -68,6 +69,11 @@ pub trait Generator: Send + Sync {
 
     /// log p(x) in nats where it is known in closed form.
     fn log_density(&self, _point: &[f64]) -> Option<f64> {
+        None
+    }
+
+    /// B with independent Bx, `[D, D]`, where the points are a linear mixture of independent sources.
+    fn unmixing(&self) -> Option<&DMatrix<f64>> {
         None
     }
 }

@@ -1,6 +1,7 @@
 //! The space that the model works in: its way back to pixels, its volume, its moments and its bounds.
 
 use candle_core::{DType, Tensor};
+use nalgebra::DMatrix;
 
 use super::{Bounds, Data, Split, loader::open_uniform};
 use crate::{Error, Result, rng::Key};
@@ -98,6 +99,11 @@ impl Data {
         let rows = x.to_dtype(DType::F64)?.to_vec2::<f64>()?;
         let logs: Option<Vec<f64>> = rows.iter().map(|row| generator.log_density(row)).collect();
         logs.map(|logs| Ok(Tensor::from_vec(logs, rows.len(), x.device())?)).transpose()
+    }
+
+    /// B with independent Bx, `[D, D]`, where items are a linear mixture of independent sources and no `noise` blurs them.
+    pub fn unmixing(&self) -> Option<&DMatrix<f64>> {
+        self.items.generator().filter(|_| self.noise == 0.0)?.unmixing()
     }
 
     /// Mean and standard deviation of the first `n` training items in model space, summed in f64.

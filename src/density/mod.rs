@@ -2,10 +2,12 @@
 
 pub mod flow;
 mod gaussian;
+mod ica;
 mod model;
 mod neural;
 
 pub use gaussian::Gaussian;
+pub use ica::Ica;
 pub use model::{BuildModel, Context, MODELS, Model, schemas};
 pub use neural::Neural;
 
@@ -59,6 +61,11 @@ pub trait Energy: Send + Sync {
     /// Exact draws from the base density that the energy tilts, if it has one: where a chain may start.
     fn base_sample(&self, _key: Key, _n: usize) -> Result<Option<Tensor>> {
         Ok(None)
+    }
+
+    /// The learned B with independent Bx, `[D, D]`, of a linear independent component analysis.
+    fn unmixing(&self) -> Option<&Tensor> {
+        None
     }
 
     /// The same energy as a normalised density, if its normaliser is known.

@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Energy, flow, gaussian, neural};
+use super::{Energy, flow, gaussian, ica, neural};
 use crate::config::{Entry, Schema, Spec, find};
 use crate::data::Moments;
 use crate::nets::{Builder, Params};
@@ -24,7 +24,8 @@ pub struct Context {
 pub type BuildModel = fn(&toml::Table, &Context, &Builder) -> Result<Box<dyn Energy>>;
 
 /// Every model that `[model] name = "…"` can name.
-pub const MODELS: &[Entry<BuildModel>] = &[neural::ENTRY, gaussian::ENTRY, flow::NICE, flow::REAL_NVP, flow::GLOW];
+pub const MODELS: &[Entry<BuildModel>] =
+    &[neural::ENTRY, gaussian::ENTRY, ica::ENTRY, flow::NICE, flow::REAL_NVP, flow::GLOW];
 
 /// The rows of [`MODELS`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {

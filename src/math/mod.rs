@@ -1,6 +1,7 @@
-//! Numbers without a model: sums of exponentials, statistics, special functions.
+//! Numbers without a model: sums of exponentials, statistics, special functions, small matrices.
 
 mod grid;
+pub mod linalg;
 mod logsumexp;
 mod normal;
 pub mod stats;

@@ -145,6 +145,11 @@ impl Builder {
         Ok(self.make(name, shape, init, |params| &mut params.buffers)?.detach())
     }
 
+    /// The randomness of the parameter `name`, for initial values that [`Init`] has no word for.
+    pub fn key(&self, name: &str) -> Key {
+        self.key.with(&self.full(name))
+    }
+
     /// Whether parameters are made here, rather than handed out.
     pub fn is_new(&self) -> bool {
         matches!(self.source, Source::New(_))
