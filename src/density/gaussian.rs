@@ -133,6 +133,23 @@ impl Energy for Gaussian {
         Ok((half.broadcast_add(&self.log_normaliser()?)?, grad))
     }
 
+    /// vᵀ diag(σ⁻²) v does not depend on x.
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        let rate = self.log_std.neg()?.exp()?;
+        let (z, w) = (self.standardise(x)?, v.broadcast_mul(&rate)?);
+        let sum = |t: Tensor| -> Result<Tensor> { Ok(t.flatten_from(1)?.sum(1)?) };
+        let energy = sum(z.sqr()?)?.affine(0.5, 0.0)?.broadcast_add(&self.log_normaliser()?)?;
+        Ok([energy, sum((z * &w)?)?, sum(w.sqr()?)?])
+    }
+
+    /// ΔE = Σ σ⁻².
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        let (energy, grad) = self.grad(x)?;
+        let copies = self.dim() as f64 / self.log_std.elem_count() as f64;
+        let trace = self.log_std.affine(-2.0, 0.0)?.exp()?.sum_all()?.affine(copies, 0.0)?;
+        Ok((energy, grad, trace.broadcast_as(x.dim(0)?)?))
+    }
+
     fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
         self.sample(key, n).map(Some)
     }

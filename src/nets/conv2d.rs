@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Builder, Init, Jet, Layer, Pass, Pullback, Weight};
+use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, Weight};
 use crate::kernels::{self, Conv};
 use crate::{Error, Result};
 
@@ -74,6 +74,12 @@ impl Layer for Conv2d {
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
         let w = self.weight.get()?;
         x.linear(|xx| kernels::channel_bias_jet(&kernels::conv2d(xx, &w, self.conv)?, &self.bias))
+    }
+
+    fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
+        let w = self.weight.get()?;
+        let map = |xx: &Tensor| kernels::conv2d(xx, &w, self.conv);
+        x.linear(|xx| kernels::channel_bias_stacked(&map(xx)?, &self.bias, x.blocks()))
     }
 
     fn power_iterate(&self) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Builder, Init, Jet, Layer, Pass, Pullback, Weight};
+use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, Weight};
 use crate::{Result, kernels};
 
 /// y = x Wᵀ + b.
@@ -50,6 +50,11 @@ impl Layer for Linear {
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
         let w = self.weight.get()?;
         x.linear(|xx| kernels::linear_jet(xx, &w, Some(&self.bias)))
+    }
+
+    fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
+        let w = self.weight.get()?;
+        x.linear(|xx| kernels::linear_stacked(xx, &w, Some(&self.bias), x.blocks()))
     }
 
     fn power_iterate(&self) -> Result<()> {

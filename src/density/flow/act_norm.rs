@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::{Bijection, Pullback};
-use crate::nets::{Builder, Init, Jet};
+use crate::nets::{Builder, Curve, Init, Jet};
 use crate::{Result, kernels};
 
 /// z = eˢ∘x + b, l = copies·Σ s. On vectors it is the diagonal scaling that ends NICE (Dinh et al. 2015, section 3.3),
@@ -62,6 +62,15 @@ impl ActNorm {
         Ok(z.reshape(x.dims())?)
     }
 
+    /// (z, l) of values and derivatives stacked in `blocks`: shift and log-determinant belong to the values only.
+    fn stacked(&self, x: &Tensor, blocks: usize) -> Result<(Tensor, Tensor)> {
+        let all = ones(x)?;
+        let values = all.narrow(0, 0, x.dim(0)? / blocks)?;
+        let rows = values.pad_with_zeros(0, 0, x.dim(0)? - values.dim(0)?)?;
+        let z = (self.scaled(x, 1.0)? + self.spread(&self.shift, &rows)?)?;
+        Ok((z.reshape(x.dims())?, self.log_det(&rows)?))
+    }
+
     /// `[N]` of the same number in every row where `rows` is 1.
     fn log_det(&self, rows: &Tensor) -> Result<Tensor> {
         let copies = self.size() / self.log_scale.elem_count().max(1);
@@ -91,10 +100,12 @@ impl Bijection for ActNorm {
     }
 
     fn jvp(&self, x: &Jet) -> Result<(Jet, Jet)> {
-        let rows = ones(&x.value()?)?;
-        // The shift and the log-determinant have no tangent.
-        let rows = Tensor::cat(&[&rows, &rows.zeros_like()?], 0)?;
-        let z = x.linear(|x| Ok((self.scaled(x, 1.0)? + self.spread(&self.shift, &rows)?)?.reshape(x.dims())?))?;
-        Ok((z, Jet::from_stacked(self.log_det(&rows)?)))
+        let (z, log_det) = self.stacked(x.stacked(), 2)?;
+        Ok((Jet::from_stacked(z), Jet::from_stacked(log_det)))
+    }
+
+    fn curve(&self, x: &Curve) -> Result<(Curve, Curve)> {
+        let (z, log_det) = self.stacked(x.stacked(), x.blocks())?;
+        Ok((x.linear(|_| Ok(z))?, x.linear(|_| Ok(log_det))?))
     }
 }

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::{Bijection, Pullback};
 use crate::Result;
-use crate::nets::Jet;
+use crate::nets::{Curve, Jet};
 
 /// f = f_n ∘ … ∘ f_1; the log-determinants add up.
 #[derive(Default)]
@@ -51,10 +51,18 @@ impl Bijection for Chain {
     }
 
     fn jvp(&self, x: &Jet) -> Result<(Jet, Jet)> {
-        let start = (x.clone(), Jet::from_stacked(no_change(x.stacked())?));
+        let start = (x.clone(), x.linear(no_change)?);
         self.0.iter().try_fold(start, |(x, sum), part| {
             let (z, log_det) = part.jvp(&x)?;
             Ok((z, sum.linear(|sum| Ok((sum + log_det.stacked())?))?))
+        })
+    }
+
+    fn curve(&self, x: &Curve) -> Result<(Curve, Curve)> {
+        let start = (x.clone(), x.linear(no_change)?);
+        self.0.iter().try_fold(start, |(x, sum), part| {
+            let (z, log_det) = part.curve(&x)?;
+            Ok((z, sum.plus(&log_det)?))
         })
     }
 

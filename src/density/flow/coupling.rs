@@ -4,8 +4,8 @@ use candle_core::Tensor;
 
 use super::{Bijection, Pullback, chain::no_change};
 use crate::Result;
-use crate::kernels::{Activation, activate, activate_jet, activate_pullback};
-use crate::nets::{Jet, Layer, Pass};
+use crate::kernels::{Activation, activate, activate_curve, activate_jet, activate_pullback};
+use crate::nets::{Curve, Jet, Layer, Pass};
 
 /// What the moving part x₂ undergoes, given h = net(x₁).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,6 +118,17 @@ fn affine_jet(x: &Jet, h: &Jet, cap: f64) -> Result<(Jet, Jet)> {
     Ok((Jet::new(&z, &along)?, log_scale.linear(sum)?))
 }
 
+/// (z₂, l) along curves; (eˢ)' = eˢs' and (eˢ)'' = eˢ(s'² + s'').
+fn affine_curve(x: &Curve, h: &Curve, cap: f64) -> Result<(Curve, Curve)> {
+    let bend = h.linear(|h| Ok(halves(h)?.0.affine(1.0 / cap, 0.0)?))?;
+    let shift = h.linear(|h| Ok(halves(h)?.1))?;
+    let log_scale = Curve::bent(activate_curve(Activation::Tanh, bend.stacked(), bend.blocks())?.affine(cap, 0.0)?);
+    let (scale, first) = (log_scale.value()?.exp()?, log_scale.first()?);
+    let second = ((first.sqr()? + log_scale.second()?)? * &scale)?;
+    let scale = Curve::new(&scale, &(first * &scale)?, &second)?;
+    Ok((x.times(&scale)?.plus(&shift)?, log_scale.linear(sum)?))
+}
+
 impl Bijection for Coupling {
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         let (kept, moving) = self.parts(x)?;
@@ -174,10 +185,22 @@ impl Bijection for Coupling {
         let (kept, moving) = self.parts(x.stacked())?;
         let h = self.net.jvp(&Jet::from_stacked(kept.clone()), Pass::EVAL)?;
         let (moved, log_det) = match self.kind {
-            Kind::Additive => (Jet::from_stacked((moving + h.stacked())?), Jet::from_stacked(no_change(x.stacked())?)),
+            Kind::Additive => (Jet::from_stacked((moving + h.stacked())?), x.linear(no_change)?),
             Kind::Affine { cap } => affine_jet(&Jet::from_stacked(moving), &h, cap)?,
         };
         Ok((moved.linear(|moved| self.join(&kept, moved))?, log_det))
+    }
+
+    fn curve(&self, x: &Curve) -> Result<(Curve, Curve)> {
+        let kept = x.linear(|x| Ok(self.parts(x)?.0))?;
+        let moving = x.linear(|x| Ok(self.parts(x)?.1))?;
+        let h = self.net.curve(&kept, Pass::EVAL)?;
+        let (moved, log_det) = match self.kind {
+            Kind::Additive => (moving.plus(&h)?, x.linear(no_change)?),
+            Kind::Affine { cap } => affine_curve(&moving, &h, cap)?,
+        };
+        let z = if self.keep_first { kept.beside(&moved, 1)? } else { moved.beside(&kept, 1)? };
+        Ok((z, log_det))
     }
 
     fn after_update(&self) -> Result<()> {

@@ -29,7 +29,7 @@ pub(super) use real_nvp::ENTRY as REAL_NVP;
 use candle_core::Tensor;
 
 use super::{Context, Density, Energy};
-use crate::nets::{Builder, Jet};
+use crate::nets::{Builder, Curve, Jet};
 use crate::{Result, kernels, rng::Key};
 
 /// The reverse pass of a [`Bijection`] at the point where `vjp` was taken: (z̄ of z's shape, l̄ `[B]`) -> x̄ =
@@ -58,6 +58,9 @@ pub trait Bijection: Send + Sync {
 
     /// ((z, ż), (l, l̇)) = the values and their derivatives along ẋ.
     fn jvp(&self, x: &Jet) -> Result<(Jet, Jet)>;
+
+    /// (z, l) along a curve x(t), with their first two derivatives.
+    fn curve(&self, x: &Curve) -> Result<(Curve, Curve)>;
 
     /// What must follow every change of the weights. A map that holds networks or maps passes the call on.
     fn after_update(&self) -> Result<()> {
@@ -122,6 +125,20 @@ impl Energy for Flow {
         let value = z.value()?;
         let slope = kernels::dot(&self.prior.slope(&value)?, &z.tangent()?)?;
         Ok(((self.prior.energy(&value)? - log_det.value()?)?, (slope - log_det.tangent()?)?))
+    }
+
+    /// E'' = z'ᵀ∇²e(z)z' + ∇e(z)·z'' - l'', e the prior's energy.
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        let (z, log_det) = self.body.curve(&Curve::line(x, v)?)?;
+        let (value, first) = (z.value()?, z.first()?);
+        let slope = self.prior.slope(&value)?;
+        let bend = kernels::dot(&(self.prior.bend(&value)? * &first)?, &first)?;
+        let second = (bend + kernels::dot(&slope, &z.second()?)?)?;
+        Ok([
+            (self.prior.energy(&value)? - log_det.value()?)?,
+            (kernels::dot(&slope, &first)? - log_det.first()?)?,
+            (second - log_det.second()?)?,
+        ])
     }
 
     fn after_update(&self) -> Result<()> {

@@ -40,6 +40,14 @@ impl Prior {
         }
     }
 
+    /// The diagonal of the Hessian of [`Prior::energy`], `[B, D]`: 1, or ½(1 - tanh²(z/2)).
+    pub fn bend(self, z: &Tensor) -> Result<Tensor> {
+        match self {
+            Prior::Gaussian => Ok(z.ones_like()?),
+            Prior::Logistic => Ok(self.slope(z)?.sqr()?.affine(-0.5, 0.5)?),
+        }
+    }
+
     /// The standard deviation of a coordinate.
     pub fn std(self) -> f64 {
         match self {

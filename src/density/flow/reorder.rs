@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::{Bijection, Pullback, chain::no_change};
 use crate::Result;
-use crate::nets::{Builder, Jet};
+use crate::nets::{Builder, Curve, Jet};
 
 /// A rearrangement of an item's numbers; l = 0.
 pub enum Reorder {
@@ -97,7 +97,11 @@ impl Bijection for Reorder {
     }
 
     fn jvp(&self, x: &Jet) -> Result<(Jet, Jet)> {
-        Ok((x.linear(|x| self.there(x))?, Jet::from_stacked(no_change(x.stacked())?)))
+        Ok((x.linear(|x| self.there(x))?, x.linear(no_change)?))
+    }
+
+    fn curve(&self, x: &Curve) -> Result<(Curve, Curve)> {
+        Ok((x.linear(|x| self.there(x))?, x.linear(no_change)?))
     }
 }
 

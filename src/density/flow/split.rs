@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::{Bijection, Chain, Pullback};
 use crate::Result;
-use crate::nets::Jet;
+use crate::nets::{Curve, Jet};
 
 /// z = [rest(x₁), x₂] as a vector, l = that of the rest. The part x₂ that is factored out meets the prior as it is; a
 /// prior N(μ(x₁), σ(x₁)²) on it is an affine coupling of x₂ given x₁ put before this.
@@ -76,6 +76,13 @@ impl Bijection for Split {
         let (kept, out) = self.parts(x.stacked())?;
         let (z, log_det) = self.rest.jvp(&Jet::from_stacked(kept))?;
         Ok((z.linear(|z| join(z, &out))?, log_det))
+    }
+
+    fn curve(&self, x: &Curve) -> Result<(Curve, Curve)> {
+        let kept = x.linear(|x| Ok(self.parts(x)?.0))?;
+        let out = x.linear(|x| Ok(self.parts(x)?.1))?;
+        let (z, log_det) = self.rest.curve(&kept)?;
+        Ok((z.beside(&out, 1)?, log_det))
     }
 
     fn after_update(&self) -> Result<()> {
