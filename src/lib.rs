@@ -11,7 +11,7 @@ pub mod run; // experiment, run folder, checkpoint, trainer, metrics, signals: w
 
 pub mod probes; // what is measured while training and after: grid likelihood, LSD scores
 
-pub mod methods; // how an energy is trained, one file a method: lsd, ml_grid
+pub mod methods; // how an energy is trained, one file a method: lsd, ml, ml_grid, nce, cnce
 
 pub mod samplers; // Markov kernels on an energy: langevin, sgld, mala, gibbs
 

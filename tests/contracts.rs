@@ -20,6 +20,19 @@ fn spec(name: &str, schema: &Schema) -> Spec {
     Spec(table)
 }
 
+/// The section of a model, small wherever the row has the keys, and a few shapes of batches that it takes.
+fn small_model(name: &str, schema: &Schema) -> (Spec, &'static [&'static [usize]]) {
+    let Spec(mut table) = spec(name, schema);
+    let (keys, shapes): (_, &[&[usize]]) = match name {
+        "nice" => ("hidden = [8]", &[&[4, 2], &[2, 1, 3, 3]]),
+        "real_nvp" => ("hidden = [8]\ncouplings = 3", &[&[4, 2], &[2, 1, 3, 3]]),
+        "glow" => ("stages = 2\nblocks = 2\nchannels = 4", &[&[2, 1, 4, 4], &[3, 2, 3, 3]]),
+        _ => ("", &[&[4, 2], &[2, 1, 3, 3]]),
+    };
+    table.extend(keys.parse::<toml::Table>().unwrap());
+    (Spec(table), shapes)
+}
+
 /// An experiment on points in the plane, small wherever the row has the keys.
 fn experiment(method: &str, probes: &str) -> Experiment {
     let small = match method {
@@ -27,6 +40,8 @@ fn experiment(method: &str, probes: &str) -> Experiment {
             "critic_steps = 2\ncritic = { name = \"mlp\", hidden = [8, 8], dropout = 0.2, spectral_norm = true }\n"
         }
         "ml_grid" => "points = 16\n",
+        "nce" => "noise_ratio = 2\nnoise = \"full\"\n",
+        "cnce" => "kappa = 2\nadapt = true\n",
         _ => "",
     };
     let model = match method {
@@ -197,12 +212,13 @@ fn total(e: &dyn Energy, x: &[f64], shape: &[usize]) -> f64 {
 #[test]
 fn a_models_gradient_is_that_of_its_energy() {
     for row in MODELS {
-        for shape in [&[4, 2][..], &[2, 1, 3, 3]] {
+        let (spec, shapes) = small_model(row.name, &row.schema);
+        for &shape in shapes {
             let item = &shape[1..];
             let of = |value: f64| Tensor::full(value, item, &CPU).unwrap().to_dtype(DType::F32).unwrap();
             let moments = Moments { mean: of(0.3), std: of(1.5), overall_mean: 0.3, overall_std: 1.5 };
-            let context = Context { shape: item.to_vec(), moments: Some(moments) };
-            let model = Model::new(&spec(row.name, &row.schema), &context, Key::new(4), DType::F64, &CPU).unwrap();
+            let context = Context { shape: item.to_vec(), moments: Some(&|| Ok(moments.clone())) };
+            let model = Model::new(&spec, &context, Key::new(4), DType::F64, &CPU).unwrap();
             let normal = |key: u64| Key::new(key).normal(shape.to_vec(), DType::F64, &CPU).unwrap();
             let (x, v) = (normal(5), normal(6));
             let energy = model.energy(&x).unwrap().to_vec1::<f64>().unwrap();
@@ -246,15 +262,13 @@ fn a_models_gradient_is_that_of_its_energy() {
 #[test]
 fn a_model_is_the_same_on_its_own_tensors() {
     for row in MODELS {
-        let moments = Moments {
-            mean: Tensor::new(&[0f32, 1.0], &CPU).unwrap(),
-            std: Tensor::new(&[1f32, 2.0], &CPU).unwrap(),
-            overall_mean: 0.5,
-            overall_std: 1.6,
-        };
-        let context = Context { shape: vec![2], moments: Some(moments) };
-        let model = Model::new(&spec(row.name, &row.schema), &context, Key::new(4), DType::F32, &CPU).unwrap();
-        let x = Key::new(5).normal((6, 2), DType::F32, &CPU).unwrap();
+        let (spec, shapes) = small_model(row.name, &row.schema);
+        let shape = shapes[0];
+        let of = |key: u64| Key::new(key).uniform(&shape[1..], DType::F32, &CPU).unwrap();
+        let moments = Moments { mean: of(1), std: (of(2) + 1.0).unwrap(), overall_mean: 0.5, overall_std: 1.6 };
+        let context = Context { shape: shape[1..].to_vec(), moments: Some(&|| Ok(moments.clone())) };
+        let model = Model::new(&spec, &context, Key::new(4), DType::F32, &CPU).unwrap();
+        let x = Key::new(5).normal(shape.to_vec(), DType::F32, &CPU).unwrap();
         let energy = |m: &Model| m.energy(&x).unwrap().to_vec1::<f32>().unwrap();
         assert!(model.params().count() > 0, "{}", row.name);
         assert_eq!(energy(&model), energy(&model.frozen().unwrap()), "{}", row.name);

@@ -58,7 +58,7 @@ impl Gaussian {
     /// New parameters without moments in the context.
     pub fn of_data(context: &Context, widen: f64, builder: &Builder) -> Result<Self> {
         let (mean, std) = match Self::start(context, builder)? {
-            Some(m) => (m.mean.clone(), (&m.std + widen)?),
+            Some(m) => (m.mean, (m.std + widen)?),
             None => blank(&context.shape, builder)?,
         };
         Self::at(&mean, &std, &context.shape, builder)
@@ -80,10 +80,10 @@ impl Gaussian {
     }
 
     /// The moments that new parameters start at; nothing for parameters that exist already.
-    fn start<'a>(context: &'a Context, builder: &Builder) -> Result<Option<&'a Moments>> {
-        match (&context.moments, builder.is_new()) {
+    fn start(context: &Context, builder: &Builder) -> Result<Option<Moments>> {
+        match (context.moments, builder.is_new()) {
             (_, false) => Ok(None),
-            (Some(moments), true) => Ok(Some(moments)),
+            (Some(moments), true) => moments().map(Some),
             (None, true) => Err(Error::Other("a base density needs the data's moments to start at".into())),
         }
     }
@@ -133,6 +133,23 @@ impl Energy for Gaussian {
         Ok((half.broadcast_add(&self.log_normaliser()?)?, grad))
     }
 
+    /// vᵀ diag(σ⁻²) v does not depend on x.
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        let rate = self.log_std.neg()?.exp()?;
+        let (z, w) = (self.standardise(x)?, v.broadcast_mul(&rate)?);
+        let sum = |t: Tensor| -> Result<Tensor> { Ok(t.flatten_from(1)?.sum(1)?) };
+        let energy = sum(z.sqr()?)?.affine(0.5, 0.0)?.broadcast_add(&self.log_normaliser()?)?;
+        Ok([energy, sum((z * &w)?)?, sum(w.sqr()?)?])
+    }
+
+    /// ΔE = Σ σ⁻².
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        let (energy, grad) = self.grad(x)?;
+        let copies = self.dim() as f64 / self.log_std.elem_count() as f64;
+        let trace = self.log_std.affine(-2.0, 0.0)?.exp()?.sum_all()?.affine(copies, 0.0)?;
+        Ok((energy, grad, trace.broadcast_as(x.dim(0)?)?))
+    }
+
     fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
         self.sample(key, n).map(Some)
     }
@@ -168,7 +185,7 @@ mod tests {
     #[test]
     fn energy_and_gradient_match_the_formula() {
         let builder = Builder::new(Key::new(0), DType::F64, &Device::Cpu);
-        let context = Context { shape: vec![2], moments: Some(moments()) };
+        let context = Context { shape: vec![2], moments: Some(&|| Ok(moments())) };
         let p = Gaussian::of_data(&context, 0.0, &builder).unwrap();
         let x = Tensor::new(&[[1.5f64, 0.0]], &Device::Cpu).unwrap();
         let (energy, grad) = p.grad(&x).unwrap();
@@ -182,7 +199,7 @@ mod tests {
     #[test]
     fn a_shared_width_counts_every_coordinate_in_the_normaliser() {
         let builder = Builder::new(Key::new(0), DType::F64, &Device::Cpu);
-        let context = Context { shape: vec![2], moments: Some(moments()) };
+        let context = Context { shape: vec![2], moments: Some(&|| Ok(moments())) };
         let p = Gaussian::of_data_scalar(&context, 1.0, &builder).unwrap();
         let at_mean = Tensor::new(&[[-0.5f64, -0.5]], &Device::Cpu).unwrap();
         let expected = 2.0 * 3f64.ln() + (2.0 * std::f64::consts::PI).ln();

@@ -1,7 +1,9 @@
 //! What a model is: an [`Energy`] gives p(x) ∝ exp(-E(x)); a [`Density`] also knows its normaliser.
 
+pub mod flow;
 mod gaussian;
 mod ica;
+mod laplacian;
 mod model;
 mod neural;
 mod rbm;
@@ -41,6 +43,17 @@ pub trait Energy: Send + Sync {
     /// An energy that cannot be differentiated twice.
     fn curvature(&self, _x: &Tensor, _v: &Tensor) -> Result<[Tensor; 3]> {
         Err(crate::Error::Other("this model has no second derivatives".into()))
+    }
+
+    /// (E(x) `[B]`, ∇x E(x) as x, ΔE(x) = tr ∇²x E(x) `[B]`), exactly; differentiable in the parameters.
+    ///
+    /// By [`Energy::curvature`] along the D unit vectors, many of them in one pass (the plane takes one): the slopes
+    /// along them are the gradient, the curvatures sum to the trace. An energy with a closed form overrides this.
+    ///
+    /// # Errors
+    /// As [`Energy::curvature`].
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        laplacian::by_directions(self, x)
     }
 
     /// One sweep of block Gibbs sampling from x, `[B, ..]`: the hidden units given x, then x given them. `None` for a

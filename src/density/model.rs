@@ -5,26 +5,28 @@ use std::ops::Deref;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Energy, gaussian, ica, neural, rbm};
+use super::{Energy, flow, gaussian, ica, neural, rbm};
 use crate::config::{Entry, Schema, Spec, find};
 use crate::data::Moments;
 use crate::nets::{Builder, Params};
 use crate::{Error, Result, rng::Key};
 
 /// What a model is built for.
-#[derive(Clone, Debug)]
-pub struct Context {
+#[derive(Clone)]
+pub struct Context<'a> {
     /// Shape of one item: `[2]`, `[1, 28, 28]`.
     pub shape: Vec<usize>,
-    /// First two moments of the training data; `None` when the parameters come from a checkpoint.
-    pub moments: Option<Moments>,
+    /// First two moments of the training data, computed for those who ask; `None` when the parameters come from a
+    /// checkpoint.
+    pub moments: Option<&'a dyn Fn() -> Result<Moments>>,
 }
 
 /// Makes an energy from its resolved section.
 pub type BuildModel = fn(&toml::Table, &Context, &Builder) -> Result<Box<dyn Energy>>;
 
 /// Every model that `[model] name = "…"` can name.
-pub const MODELS: &[Entry<BuildModel>] = &[neural::ENTRY, gaussian::ENTRY, ica::ENTRY, rbm::ENTRY];
+pub const MODELS: &[Entry<BuildModel>] =
+    &[neural::ENTRY, gaussian::ENTRY, rbm::ENTRY, ica::ENTRY, flow::NICE, flow::REAL_NVP, flow::GLOW];
 
 /// The rows of [`MODELS`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
@@ -34,7 +36,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
 /// An energy with the parameters it is made of.
 pub struct Model {
     spec: Spec,
-    context: Context,
+    shape: Vec<usize>,
     dtype: DType,
     device: Device,
     params: Params,
@@ -49,8 +51,8 @@ impl Model {
     pub fn new(spec: &Spec, context: &Context, key: Key, dtype: DType, device: &Device) -> Result<Self> {
         let builder = Builder::new(key, dtype, device);
         let energy = build(spec, context, &builder)?;
-        let (spec, context, device) = (spec.clone(), context.clone(), device.clone());
-        Ok(Model { spec, context, dtype, device, params: builder.finish(), energy })
+        let (spec, shape, device) = (spec.clone(), context.shape.clone(), device.clone());
+        Ok(Model { spec, shape, dtype, device, params: builder.finish(), energy })
     }
 
     /// A model on existing tensors, such as those of a checkpoint.
@@ -65,8 +67,8 @@ impl Model {
         device: &Device,
     ) -> Result<Self> {
         let energy = build(spec, context, &Builder::bound(tensors, dtype, device))?;
-        let (spec, context, device) = (spec.clone(), context.clone(), device.clone());
-        Ok(Model { spec, context, dtype, device, params: Params::default(), energy })
+        let (spec, shape, device) = (spec.clone(), context.shape.clone(), device.clone());
+        Ok(Model { spec, shape, dtype, device, params: Params::default(), energy })
     }
 
     /// The same model on other tensors, such as EMA weights.
@@ -74,7 +76,8 @@ impl Model {
     /// # Errors
     /// As [`Model::bound`].
     pub fn on(&self, tensors: BTreeMap<String, Tensor>) -> Result<Self> {
-        Self::bound(&self.spec, &self.context, tensors, self.dtype, &self.device)
+        let context = Context { shape: self.shape.clone(), moments: None };
+        Self::bound(&self.spec, &context, tensors, self.dtype, &self.device)
     }
 
     /// The same model on detached weights: passes build no graph. Storage is shared, so it follows training.
@@ -89,7 +92,7 @@ impl Model {
 
     /// Shape of one item.
     pub fn shape(&self) -> &[usize] {
-        &self.context.shape
+        &self.shape
     }
 
     /// As the trait object that samplers and probes take.

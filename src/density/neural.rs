@@ -83,6 +83,13 @@ impl Energy for Neural {
         Ok(((energy + base_energy)?, (slope + base_slope)?))
     }
 
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        let [energy, slope, bend] = self.net.curve(x, v)?;
+        let Some(base) = &self.base else { return Ok([energy, slope, bend]) };
+        let [base_energy, base_slope, base_bend] = base.curvature(x, v)?;
+        Ok([(energy + base_energy)?, (slope + base_slope)?, (bend + base_bend)?])
+    }
+
     fn residual(&self, x: &Tensor) -> Result<Tensor> {
         self.net.forward(x, Pass::EVAL)
     }

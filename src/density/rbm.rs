@@ -191,8 +191,8 @@ fn differentiable_logsumexp(x: &Tensor) -> Result<Tensor> {
 
 /// The data's mean, `[D]`; only its shape matters for parameters that exist already.
 fn mean(context: &Context, visible: usize, builder: &Builder) -> Result<Tensor> {
-    match (&context.moments, builder.is_new()) {
-        (Some(moments), true) => Ok(moments.mean.flatten_all()?),
+    match (context.moments, builder.is_new()) {
+        (Some(moments), true) => Ok(moments()?.mean.flatten_all()?),
         (None, true) => Err(Error::Other("a new RBM needs the data's mean to start at".into())),
         (_, false) => Ok(Tensor::zeros(visible, builder.dtype(), builder.device())?),
     }

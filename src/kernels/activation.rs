@@ -1,4 +1,5 @@
-//! Activations, their pull-back and their tangent pass as differentiable operations, one pass over memory each.
+//! Activations, their pull-back and their first- and second-order tangent passes as differentiable operations, one pass
+//! over memory each.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 
@@ -43,7 +44,7 @@ impl CustomOp2 for Pullback {
 
     fn cpu_fwd(&self, u: &CpuStorage, lu: &Layout, v: &CpuStorage, lv: &Layout) -> Output {
         with_curve!(self.0, c => on_floats!(u, T => {
-            output(map([slice::<T>(u, lu)?, slice(v, lv)?], #[inline(always)] |[u, v]: [T; 2]| { let [_, slope, _] = c.jet(u); [slope * v] })?, lu.shape())
+            output(map([slice::<T>(u, lu)?, slice(v, lv)?], #[inline(always)] |[u, v]: [T; 2]| { let [_, slope, ..] = c.jet(u); [slope * v] })?, lu.shape())
         }))
     }
 
@@ -80,9 +81,9 @@ impl candle_core::CustomOp3 for Bend {
         with_curve!(self.act, c => on_floats!(u, T => {
             let sources = [slice::<T>(u, lu)?, slice(v, lv)?, slice(g, lg)?];
             if self.slope_too {
-                output(map(sources, #[inline(always)] |[u, v, g]: [T; 3]| { let [_, slope, bend] = c.jet(u); [bend * v * g, slope * g] })?, [&[2], lu.dims()].concat())
+                output(map(sources, #[inline(always)] |[u, v, g]: [T; 3]| { let [_, slope, bend, _] = c.jet(u); [bend * v * g, slope * g] })?, [&[2], lu.dims()].concat())
             } else {
-                output(map(sources, #[inline(always)] |[u, v, g]: [T; 3]| { let [_, _, bend] = c.jet(u); [bend * v * g] })?, lu.shape())
+                output(map(sources, #[inline(always)] |[u, v, g]: [T; 3]| { let [_, _, bend, _] = c.jet(u); [bend * v * g] })?, lu.shape())
             }
         }))
     }
@@ -99,7 +100,7 @@ impl CustomOp1 for Jet {
 
     fn cpu_fwd(&self, uu: &CpuStorage, l: &Layout) -> Output {
         with_curve!(self.0, c => on_floats!(uu, T => {
-            output(map(halves::<T>(uu, l)?, #[inline(always)] |[u, du]: [T; 2]| { let [y, slope, _] = c.jet(u); [y, slope * du] })?, l.shape())
+            output(map(blocks::<T, 2>(uu, l)?, #[inline(always)] |[u, du]: [T; 2]| { let [y, slope, ..] = c.jet(u); [y, slope * du] })?, l.shape())
         }))
     }
 
@@ -118,17 +119,85 @@ impl CustomOp2 for JetBackward {
 
     fn cpu_fwd(&self, uu: &CpuStorage, lu: &Layout, gg: &CpuStorage, lg: &Layout) -> Output {
         with_curve!(self.0, c => on_floats!(uu, T => {
-            let ([u, du], [g, dg]) = (halves::<T>(uu, lu)?, halves(gg, lg)?);
+            let ([u, du], [g, dg]) = (blocks::<T, 2>(uu, lu)?, blocks::<T, 2>(gg, lg)?);
             output(map([u, du, g, dg], #[inline(always)] |[u, du, g, dg]: [T; 4]| {
-                let [_, slope, bend] = c.jet(u);
+                let [_, slope, bend, _] = c.jet(u);
                 [slope * g + bend * du * dg, slope * dg]
             })?, lu.shape())
         }))
     }
 }
 
-fn halves<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<[&'a [T]; 2]> {
+/// [u; u'] or [u; u'; u''] ↦ [σ(u); σ'u'; σ''u'² + σ'u''], blocks along the first dimension: the second-order chain
+/// rule along a curve. Two blocks stand for u'' = 0.
+#[derive(Clone, Copy)]
+pub struct Curved {
+    pub act: Activation,
+    /// 2 or 3.
+    pub blocks: usize,
+}
+
+impl CustomOp1 for Curved {
+    fn name(&self) -> &'static str {
+        "activation along a curve"
+    }
+
+    fn cpu_fwd(&self, stacked: &CpuStorage, l: &Layout) -> Output {
+        let mut shape = l.dims().to_vec();
+        shape.iter_mut().take(1).for_each(|rows| *rows = *rows / self.blocks * 3);
+        with_curve!(self.act, c => on_floats!(stacked, T => {
+            if self.blocks == 2 {
+                output(map(blocks::<T, 2>(stacked, l)?, #[inline(always)] |[u, du]: [T; 2]| {
+                    let [y, slope, bend, _] = c.jet(u);
+                    [y, slope * du, bend * du * du]
+                })?, shape)
+            } else {
+                output(map(blocks::<T, 3>(stacked, l)?, #[inline(always)] |[u, du, ddu]: [T; 3]| {
+                    let [y, slope, bend, _] = c.jet(u);
+                    [y, slope * du, bend * du * du + slope * ddu]
+                })?, shape)
+            }
+        }))
+    }
+
+    fn bwd(&self, stacked: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
+        stacked.apply_op2_no_bwd(&g.contiguous()?, &CurvedBackward(*self)).map(Some)
+    }
+}
+
+/// ([u; u'; u''], [a; b; c]) ↦ [σ'a + σ''u'b + (σ'''u'² + σ''u'')c; σ'b + 2σ''u'c; σ'c], without the last block where
+/// u'' is none. Used in backward passes only.
+struct CurvedBackward(Curved);
+
+impl CustomOp2 for CurvedBackward {
+    fn name(&self) -> &'static str {
+        "backward of activation along a curve"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, g: &CpuStorage, lg: &Layout) -> Output {
+        with_curve!(self.0.act, f => on_floats!(x, T => {
+            let ([a, b, c], two) = (blocks::<T, 3>(g, lg)?, T::of(2.0));
+            if self.0.blocks == 2 {
+                let [u, du] = blocks::<T, 2>(x, lx)?;
+                output(map([u, du, a, b, c], #[inline(always)] |[u, du, a, b, c]: [T; 5]| {
+                    let [_, slope, bend, third] = f.jet(u);
+                    [slope * a + bend * du * b + third * du * du * c, slope * b + two * bend * du * c]
+                })?, lx.shape())
+            } else {
+                let [u, du, ddu] = blocks::<T, 3>(x, lx)?;
+                output(map([u, du, ddu, a, b, c], #[inline(always)] |[u, du, ddu, a, b, c]: [T; 6]| {
+                    let [_, slope, bend, third] = f.jet(u);
+                    let first = slope * a + bend * du * b + (third * du * du + bend * ddu) * c;
+                    [first, slope * b + two * bend * du * c, slope * c]
+                })?, lx.shape())
+            }
+        }))
+    }
+}
+
+/// N equal blocks along the first dimension.
+fn blocks<'a, T: Real, const N: usize>(storage: &'a CpuStorage, layout: &Layout) -> Result<[&'a [T]; N]> {
     let all = slice::<T>(storage, layout)?;
-    let (value, tangent) = all.split_at(all.len() / 2);
-    Ok([value, tangent])
+    let mut parts = all.chunks_exact((all.len() / N).max(1));
+    Ok(std::array::from_fn(|_| parts.next().unwrap_or_default()))
 }

@@ -1,11 +1,11 @@
-//! The scalar formulas of the activations: σ, σ' and σ'' at once.
+//! The scalar formulas of the activations: σ and its first three derivatives at once.
 
 use super::real::Real;
 
 /// An activation as a formula, so that loops over it are compiled for it alone.
 pub trait Curve: Copy + Sync {
-    /// [σ(u), σ'(u), σ''(u)]; what the caller drops is not computed.
-    fn jet<T: Real>(self, u: T) -> [T; 3];
+    /// [σ(u), σ'(u), σ''(u), σ'''(u)]; what the caller drops is not computed.
+    fn jet<T: Real>(self, u: T) -> [T; 4];
 }
 
 /// Runs the expression with `$curve` bound to the formula of an [`Activation`].
@@ -37,54 +37,57 @@ fn sigmoids<T: Real>(u: T) -> [T; 2] {
     if u < T::ZERO { [small, large] } else { [large, small] }
 }
 
-/// u·s with s = sigmoid(u): σ' = s(1 + u(1-s)), σ'' = s(1-s)(2 + u(1-2s)).
+/// u·s with s = sigmoid(u), c = 1 - s: σ' = s(1 + uc), σ'' = sc(2 + u(c-s)), σ''' = sc(3(c-s) + u(1-6sc)).
 #[derive(Clone, Copy)]
 pub struct Swish;
 
 impl Curve for Swish {
     #[inline(always)]
-    fn jet<T: Real>(self, u: T) -> [T; 3] {
+    fn jet<T: Real>(self, u: T) -> [T; 4] {
         let [s, c] = sigmoids(u);
-        let two = T::of(2.0);
-        [u * s, s * (T::ONE + u * c), s * c * (two + u * (c - s))]
+        let (two, three, six) = (T::of(2.0), T::of(3.0), T::of(6.0));
+        let (p, d) = (s * c, c - s);
+        [u * s, s * (T::ONE + u * c), p * (two + u * d), p * (three * d + u * (T::ONE - six * p))]
     }
 }
 
-/// log(1 + eᵘ) = max(u, 0) + log(1 + e^-|u|).
+/// log(1 + eᵘ) = max(u, 0) + log(1 + e^-|u|); its slope is the sigmoid.
 #[derive(Clone, Copy)]
 pub struct Softplus;
 
 impl Curve for Softplus {
     #[inline(always)]
-    fn jet<T: Real>(self, u: T) -> [T; 3] {
+    fn jet<T: Real>(self, u: T) -> [T; 4] {
         let [s, c] = sigmoids(u);
         let positive = if u < T::ZERO { T::ZERO } else { u };
-        [positive + (-u.magnitude()).exp().ln_1p(), s, s * c]
+        [positive + (-u.magnitude()).exp().ln_1p(), s, s * c, s * c * (c - s)]
     }
 }
 
-/// s: σ' = s(1-s), σ'' = s(1-s)(1-2s).
+/// s, with c = 1 - s: σ' = sc, σ'' = sc(c-s), σ''' = sc(1-6sc).
 #[derive(Clone, Copy)]
 pub struct Sigmoid;
 
 impl Curve for Sigmoid {
     #[inline(always)]
-    fn jet<T: Real>(self, u: T) -> [T; 3] {
+    fn jet<T: Real>(self, u: T) -> [T; 4] {
         let [s, c] = sigmoids(u);
-        [s, s * c, s * c * (c - s)]
+        let p = s * c;
+        [s, p, p * (c - s), p * (T::ONE - T::of(6.0) * p)]
     }
 }
 
-/// t: σ' = 1 - t² = 4 s(1-s) at 2u, σ'' = -2tσ'.
+/// t: σ' = 1 - t² = 4 s(1-s) at 2u, σ'' = -2tσ', σ''' = (6t² - 2)σ'.
 #[derive(Clone, Copy)]
 pub struct Tanh;
 
 impl Curve for Tanh {
     #[inline(always)]
-    fn jet<T: Real>(self, u: T) -> [T; 3] {
+    fn jet<T: Real>(self, u: T) -> [T; 4] {
         let t = u.tanh();
         let slope = (T::ONE - t) * (T::ONE + t);
-        [t, slope, T::of(-2.0) * t * slope]
+        let two = T::of(2.0);
+        [t, slope, -two * t * slope, (T::of(6.0) * t * t - two) * slope]
     }
 }
 
@@ -94,10 +97,10 @@ pub struct LeakyRelu(pub f64);
 
 impl Curve for LeakyRelu {
     #[inline(always)]
-    fn jet<T: Real>(self, u: T) -> [T; 3] {
+    fn jet<T: Real>(self, u: T) -> [T; 4] {
         let slope = if u > T::ZERO { T::ONE } else { T::of(self.0) };
         let value = if u > T::ZERO { u } else { T::of(self.0) * u };
-        [value, slope, T::ZERO]
+        [value, slope, T::ZERO, T::ZERO]
     }
 }
 
@@ -107,9 +110,9 @@ pub struct Elu(pub f64);
 
 impl Curve for Elu {
     #[inline(always)]
-    fn jet<T: Real>(self, u: T) -> [T; 3] {
+    fn jet<T: Real>(self, u: T) -> [T; 4] {
         let (alpha, below) = (T::of(self.0), u.exp_m1());
         let bend = alpha * (below + T::ONE);
-        if u > T::ZERO { [u, T::ONE, T::ZERO] } else { [alpha * below, bend, bend] }
+        if u > T::ZERO { [u, T::ONE, T::ZERO, T::ZERO] } else { [alpha * below, bend, bend, bend] }
     }
 }

@@ -6,28 +6,21 @@ use candle_core::{Result, Tensor};
 
 use super::{Activation, Conv};
 
-/// x wᵀ + b.
-pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+/// x wᵀ + b, with the bias on the first of `blocks` equal blocks of rows only.
+pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>, blocks: usize) -> Result<Tensor> {
     let y = x.matmul(&w.t()?)?;
     match b {
-        Some(b) => y.broadcast_add(b),
+        Some(b) => on_values(&y, blocks, |value| value.broadcast_add(b)),
         None => Ok(y),
     }
 }
 
-/// The first half of the rows with bias, the second without.
-pub fn linear_jet(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-    let y = x.matmul(&w.t()?)?;
-    match b {
-        Some(b) => on_values(&y, |value| value.broadcast_add(b)),
-        None => Ok(y),
-    }
-}
-
-/// Applies f to the first half of the batch and leaves the second.
-pub fn on_values(stacked: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-    let half = stacked.dim(0)? / 2;
-    Tensor::cat(&[f(&stacked.narrow(0, 0, half)?)?, stacked.narrow(0, half, half)?], 0)
+/// Applies f to the first of `blocks` equal blocks of the batch and leaves the others.
+pub fn on_values(stacked: &Tensor, blocks: usize, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    let rows = stacked.dim(0)?;
+    let first = rows / blocks.max(1);
+    let values = f(&stacked.narrow(0, 0, first)?)?;
+    if first == rows { Ok(values) } else { Tensor::cat(&[values, stacked.narrow(0, first, rows - first)?], 0) }
 }
 
 /// 1/(1 + e⁻ᵘ), as ½ + ½ tanh(u/2): its gradient has no overflow.
@@ -82,6 +75,22 @@ fn slope(act: Activation, u: &Tensor) -> Result<Tensor> {
     }
 }
 
+/// σ''(u).
+fn bend(act: Activation, u: &Tensor) -> Result<Tensor> {
+    match act {
+        Activation::Swish => {
+            let s = sigmoid(u)?;
+            let c = s.affine(-1.0, 1.0)?;
+            (&s * &c)? * (u * (c - s)?)?.affine(1.0, 2.0)?
+        }
+        Activation::Softplus => slope(Activation::Sigmoid, u),
+        Activation::Sigmoid => slope(act, u)? * sigmoid(u)?.affine(-2.0, 1.0)?,
+        Activation::Tanh => (slope(act, u)? * u.tanh()?)?.affine(-2.0, 0.0),
+        Activation::Relu | Activation::LeakyRelu(_) => u.zeros_like(),
+        Activation::Elu(alpha) => step(u, 0.0)?.affine(-alpha, alpha)? * negative_part(u)?.exp()?,
+    }
+}
+
 /// σ'(u)·v.
 pub fn activate_pullback(act: Activation, u: &Tensor, v: &Tensor) -> Result<Tensor> {
     slope(act, u)? * v
@@ -92,6 +101,16 @@ pub fn activate_jet(act: Activation, stacked: &Tensor) -> Result<Tensor> {
     let half = stacked.dim(0)? / 2;
     let (u, tangent) = (stacked.narrow(0, 0, half)?, stacked.narrow(0, half, half)?);
     Tensor::cat(&[activate(act, &u)?, activate_pullback(act, &u, &tangent)?], 0)
+}
+
+/// [u; u'; u''] or [u; u'] -> [σ(u); σ'u'; σ''u'² + σ'u''].
+pub fn activate_curve(act: Activation, stacked: &Tensor, blocks: usize) -> Result<Tensor> {
+    let rows = stacked.dim(0)? / blocks.max(1);
+    let (u, first) = (stacked.narrow(0, 0, rows)?, stacked.narrow(0, rows, rows)?);
+    let slope = slope(act, &u)?;
+    let bent = (bend(act, &u)? * first.sqr()?)?;
+    let second = if blocks == 2 { bent } else { (bent + (&slope * stacked.narrow(0, 2 * rows, rows)?)?)? };
+    Tensor::cat(&[activate(act, &u)?, (slope * first)?, second], 0)
 }
 
 /// Σ x·y over all but the first dimension.

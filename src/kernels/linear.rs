@@ -13,16 +13,16 @@ use super::{
 
 type Output = Result<(CpuStorage, Shape)>;
 
-/// L: (x `[N, I]`, w `[O, I]`) ↦ x wᵀ `[N, O]`; with b `[O]` also + b, on the first N rows or the first N/2 (`jet`).
+/// L: (x `[N, I]`, w `[O, I]`) ↦ x wᵀ `[N, O]`; with b `[O]` also + b, on the first N/`blocks` rows.
 #[derive(Clone, Copy)]
 pub struct Linear {
-    /// The rows are values and tangents; the bias belongs to the values.
-    pub jet: bool,
+    /// The rows are as many equal blocks: values, then derivatives of them; the bias belongs to the values.
+    pub blocks: usize,
 }
 
 impl Linear {
     fn biased(&self, rows: usize) -> usize {
-        if self.jet { rows / 2 } else { rows }
+        rows / self.blocks.max(1)
     }
 }
 
@@ -97,7 +97,7 @@ impl CustomOp2 for Pullback {
     }
 
     fn bwd(&self, g: &Tensor, w: &Tensor, _: &Tensor, h: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let plain = Linear { jet: false };
+        let plain = Linear { blocks: 1 };
         Ok((wanted(g, || h.apply_op2_no_bwd(w, &plain))?, wanted(w, || g.apply_op2_no_bwd(h, &WeightGradient))?))
     }
 }

@@ -78,7 +78,7 @@ impl Conv {
 /// # Errors
 /// Shapes that do not fit.
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-    affine(x, w, b, false)
+    linear_stacked(x, w, b, 1)
 }
 
 /// [`linear`] on values and tangents stacked: x `[2B, I]`; the bias goes to the first B rows only.
@@ -86,11 +86,15 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
 /// # Errors
 /// Shapes that do not fit, or an odd number of rows.
 pub fn linear_jet(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
-    even(x)?;
-    affine(x, w, b, true)
+    linear_stacked(x, w, b, 2)
 }
 
-fn affine(x: &Tensor, w: &Tensor, b: Option<&Tensor>, jet: bool) -> Result<Tensor> {
+/// [`linear`] on values and derivatives of them, stacked in `blocks` equal blocks: the bias goes to the first only.
+///
+/// # Errors
+/// Shapes that do not fit, or rows that cannot be split so.
+pub fn linear_stacked(x: &Tensor, w: &Tensor, b: Option<&Tensor>, blocks: usize) -> Result<Tensor> {
+    splits(x, blocks)?;
     let (&[_, inputs], &[outputs, expected]) = (x.dims(), w.dims()) else {
         return Err(Error::Other(format!("linear: x {:?} and w {:?} must be matrices", x.dims(), w.dims())));
     };
@@ -98,12 +102,11 @@ fn affine(x: &Tensor, w: &Tensor, b: Option<&Tensor>, jet: bool) -> Result<Tenso
         let b = b.map(|b| b.dims());
         return Err(Error::Other(format!("linear: x {:?}, w {:?} and b {b:?} do not fit", x.dims(), w.dims())));
     }
-    let op = linear::Linear { jet };
+    let op = linear::Linear { blocks };
     Ok(match b {
         Some(b) if access::served(&[x, w, b]) => x.apply_op3(w, &b.contiguous()?, op)?,
         None if access::served(&[x, w]) => x.apply_op2(w, op)?,
-        _ if jet => fallback::linear_jet(x, w, b)?,
-        _ => fallback::linear(x, w, b)?,
+        _ => fallback::linear(x, w, b, blocks)?,
     })
 }
 
@@ -147,10 +150,26 @@ pub fn activate_pullback(act: Activation, u: &Tensor, v: &Tensor) -> Result<Tens
 /// # Errors
 /// The first dimension is odd.
 pub fn activate_jet(act: Activation, stacked: &Tensor) -> Result<Tensor> {
-    even(stacked)?;
+    splits(stacked, 2)?;
     Ok(match access::served(&[stacked]) {
         true => stacked.contiguous()?.apply_op1(activation::Jet(act))?,
         false => fallback::activate_jet(act, stacked)?,
+    })
+}
+
+/// [`activate`] along a curve u(t), its value and derivatives stacked in `blocks` = 3 equal blocks [u; u'; u''], or 2
+/// where u'' = 0 -> always three: [σ(u); σ'(u)·u'; σ''(u)·u'² + σ'(u)·u''].
+///
+/// # Errors
+/// Another number of blocks, or rows that cannot be split so.
+pub fn activate_curve(act: Activation, stacked: &Tensor, blocks: usize) -> Result<Tensor> {
+    if !(2..=3).contains(&blocks) {
+        return Err(Error::Other(format!("a curve has 2 or 3 blocks of rows, not {blocks}")));
+    }
+    splits(stacked, blocks)?;
+    Ok(match access::served(&[stacked]) {
+        true => stacked.contiguous()?.apply_op1(activation::Curved { act, blocks })?,
+        false => fallback::activate_curve(act, stacked, blocks)?,
     })
 }
 
@@ -205,11 +224,7 @@ pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize))
 /// # Errors
 /// Shapes that do not fit.
 pub fn channel_bias(y: &Tensor, b: &Tensor) -> Result<Tensor> {
-    channels(y, b)?;
-    Ok(match access::served(&[y, b]) {
-        true => y.contiguous()?.apply_op2(&b.contiguous()?, reduce::ChannelBias { jet: false })?,
-        false => fallback::channel_bias(y, b)?,
-    })
+    channel_bias_stacked(y, b, 1)
 }
 
 /// [`channel_bias`] on values and tangents stacked: the bias goes to the first half of the batch only.
@@ -217,11 +232,19 @@ pub fn channel_bias(y: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// Shapes that do not fit, or an odd batch.
 pub fn channel_bias_jet(y: &Tensor, b: &Tensor) -> Result<Tensor> {
+    channel_bias_stacked(y, b, 2)
+}
+
+/// [`channel_bias`] on values and derivatives of them, stacked in `blocks` equal blocks: the bias goes to the first only.
+///
+/// # Errors
+/// Shapes that do not fit, or a batch that cannot be split so.
+pub fn channel_bias_stacked(y: &Tensor, b: &Tensor, blocks: usize) -> Result<Tensor> {
     channels(y, b)?;
-    even(y)?;
+    splits(y, blocks)?;
     Ok(match access::served(&[y, b]) {
-        true => y.contiguous()?.apply_op2(&b.contiguous()?, reduce::ChannelBias { jet: true })?,
-        false => fallback::on_values(y, |value| fallback::channel_bias(value, b))?,
+        true => y.contiguous()?.apply_op2(&b.contiguous()?, reduce::ChannelBias { blocks })?,
+        false => fallback::on_values(y, blocks, |value| fallback::channel_bias(value, b))?,
     })
 }
 
@@ -301,10 +324,14 @@ pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
     Ok(update::sum_of_squares(x)?)
 }
 
-fn even(stacked: &Tensor) -> Result<()> {
+/// Whether the batch is so many equal blocks.
+fn splits(stacked: &Tensor, blocks: usize) -> Result<()> {
     match stacked.dims().first() {
-        Some(rows) if rows % 2 == 0 => Ok(()),
-        _ => Err(Error::Other(format!("values and tangents stacked need an even batch, got {:?}", stacked.dims()))),
+        Some(rows) if blocks > 0 && rows.is_multiple_of(blocks) => Ok(()),
+        _ => Err(Error::Other(format!(
+            "values and derivatives stacked in {blocks} blocks need a multiple of {blocks} rows, got {:?}",
+            stacked.dims()
+        ))),
     }
 }
 

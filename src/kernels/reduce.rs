@@ -114,13 +114,13 @@ impl CustomOp2 for ScaleRows {
 /// (y `[N, O, H, W]`, b `[O]`) ↦ y + b on the first `images` of the batch.
 #[derive(Clone, Copy)]
 pub struct ChannelBias {
-    /// The rows are values and tangents; the bias belongs to the values.
-    pub jet: bool,
+    /// The batch is as many equal blocks: values, then derivatives of them; the bias belongs to the values.
+    pub blocks: usize,
 }
 
 impl ChannelBias {
     fn biased(&self, images: usize) -> usize {
-        if self.jet { images / 2 } else { images }
+        images / self.blocks.max(1)
     }
 }
 

@@ -22,13 +22,13 @@ fn linear_keeps_the_contract() {
         check(
             "linear",
             &|t| linear(&t[0], &t[1], Some(&t[2])),
-            &|t| Ok(fallback::linear(&t[0], &t[1], Some(&t[2]))?),
+            &|t| Ok(fallback::linear(&t[0], &t[1], Some(&t[2]), 1)?),
             &inputs,
         );
         check(
             "linear without bias",
             &|t| linear(&t[0], &t[1], None),
-            &|t| Ok(fallback::linear(&t[0], &t[1], None)?),
+            &|t| Ok(fallback::linear(&t[0], &t[1], None, 1)?),
             &inputs[..2],
         );
         check(
@@ -41,20 +41,22 @@ fn linear_keeps_the_contract() {
 }
 
 #[test]
-fn linear_jet_keeps_the_contract() {
+fn stacked_linear_keeps_the_contract() {
     let inputs = [normal("x", &[18, 37]), normal("w", &[36, 37]), normal("b", &[36])];
-    check(
-        "linear jet",
-        &|t| linear_jet(&t[0], &t[1], Some(&t[2])),
-        &|t| Ok(fallback::linear_jet(&t[0], &t[1], Some(&t[2]))?),
-        &inputs,
-    );
-    check(
-        "linear jet without bias",
-        &|t| linear_jet(&t[0], &t[1], None),
-        &|t| Ok(fallback::linear_jet(&t[0], &t[1], None)?),
-        &inputs[..2],
-    );
+    for blocks in [2, 3] {
+        check(
+            &format!("linear on {blocks} blocks"),
+            &|t| linear_stacked(&t[0], &t[1], Some(&t[2]), blocks),
+            &|t| Ok(fallback::linear(&t[0], &t[1], Some(&t[2]), blocks)?),
+            &inputs,
+        );
+        check(
+            &format!("linear on {blocks} blocks without bias"),
+            &|t| linear_stacked(&t[0], &t[1], None, blocks),
+            &|t| Ok(fallback::linear(&t[0], &t[1], None, blocks)?),
+            &inputs[..2],
+        );
+    }
 }
 
 #[test]
@@ -62,7 +64,7 @@ fn matrices_may_be_transposed_or_cut_out() {
     check(
         "linear on views",
         &|t| linear(&t[0].t()?.narrow(1, 1, 3)?, &t[1].t()?, None),
-        &|t| Ok(fallback::linear(&t[0].t()?.narrow(1, 1, 3)?, &t[1].t()?, None)?),
+        &|t| Ok(fallback::linear(&t[0].t()?.narrow(1, 1, 3)?, &t[1].t()?, None, 1)?),
         &[normal("x", &[5, 4]), normal("w", &[3, 6])],
     );
 }
@@ -88,6 +90,14 @@ fn activations_keep_the_contract() {
             &|t| Ok(fallback::activate_jet(act, &t[0])?),
             &[normal("uu", &[6, 2, 3])],
         );
+        for blocks in [2, 3] {
+            check(
+                &format!("{act:?} along a curve of {blocks} blocks"),
+                &|t| activate_curve(act, &t[0], blocks),
+                &|t| Ok(fallback::activate_curve(act, &t[0], blocks)?),
+                &[normal("uu", &[6, 2, 3])],
+            );
+        }
     }
 }
 
@@ -98,10 +108,11 @@ fn activations_stay_finite_far_out_and_pass_nan_on() {
             let u = Tensor::new(&[1e4f64, -1e4, 100.0, -100.0, 0.0, -0.0, 1e-30], &Device::Cpu).unwrap();
             let u = u.to_dtype(dtype).unwrap();
             let var = candle_core::Var::from_tensor(&Tensor::cat(&[&u, &u.ones_like().unwrap()], 0).unwrap()).unwrap();
-            let y = activate_jet(act, &var).unwrap();
-            let store = y.sum_all().unwrap().backward().unwrap();
-            for t in [&y, store.get(&var).unwrap(), &activate(act, &u).unwrap()] {
-                assert!(entries(t).iter().all(|v| v.is_finite()), "{act:?} {t}");
+            for y in [activate_jet(act, &var).unwrap(), activate_curve(act, &var, 2).unwrap()] {
+                let store = y.sum_all().unwrap().backward().unwrap();
+                for t in [&y, store.get(&var).unwrap(), &activate(act, &u).unwrap()] {
+                    assert!(entries(t).iter().all(|v| v.is_finite()), "{act:?} {t}");
+                }
             }
             assert_close("far out", &activate(act, &u).unwrap(), &fallback::activate(act, &u).unwrap(), 1e-7);
             let nan = Tensor::new(&[f64::NAN], &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
@@ -112,10 +123,13 @@ fn activations_stay_finite_far_out_and_pass_nan_on() {
 
 #[test]
 fn channel_bias_keeps_the_contract() {
-    let inputs = [normal("y", &[4, 3, 2, 5]), normal("b", &[3])];
+    let inputs = [normal("y", &[6, 3, 2, 5]), normal("b", &[3])];
     check("channel bias", &|t| channel_bias(&t[0], &t[1]), &|t| Ok(fallback::channel_bias(&t[0], &t[1])?), &inputs);
-    let candle = |t: &[Tensor]| Ok(fallback::on_values(&t[0], |value| fallback::channel_bias(value, &t[1]))?);
-    check("channel bias jet", &|t| channel_bias_jet(&t[0], &t[1]), &candle, &inputs);
+    for blocks in [2, 3] {
+        let candle =
+            |t: &[Tensor]| Ok(fallback::on_values(&t[0], blocks, |value| fallback::channel_bias(value, &t[1]))?);
+        check("channel bias on blocks", &|t| channel_bias_stacked(&t[0], &t[1], blocks), &candle, &inputs);
+    }
 }
 
 #[test]
@@ -149,6 +163,10 @@ fn shapes_that_do_not_fit_are_refused() {
     assert!(linear_pullback(&t(&[2, 3]), &t(&[4, 3])).is_err());
     assert!(activate_pullback(Activation::Tanh, &t(&[2, 3]), &t(&[3, 2])).is_err());
     assert!(activate_jet(Activation::Tanh, &t(&[3, 2])).is_err());
+    assert!(activate_curve(Activation::Tanh, &t(&[4, 2]), 3).is_err());
+    assert!(activate_curve(Activation::Tanh, &t(&[4, 2]), 4).is_err());
+    assert!(linear_stacked(&t(&[4, 3]), &t(&[4, 3]), None, 3).is_err());
+    assert!(channel_bias_stacked(&t(&[4, 2, 3, 3]), &t(&[2]), 3).is_err());
     assert!(channel_bias(&t(&[1, 2, 3, 3]), &t(&[3])).is_err());
     assert!(channel_bias_jet(&t(&[1, 2, 3, 3]), &t(&[2])).is_err());
     assert!(dot(&t(&[2, 3]), &t(&[2, 4])).is_err());
@@ -161,6 +179,7 @@ fn empty_batches_pass_through() {
     let t = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
     assert_eq!(linear(&t(&[0, 3]), &t(&[4, 3]), Some(&t(&[4]))).unwrap().dims(), [0, 4]);
     assert_eq!(activate(Activation::Swish, &t(&[0, 3])).unwrap().dims(), [0, 3]);
+    assert_eq!(activate_curve(Activation::Swish, &t(&[0, 3]), 2).unwrap().dims(), [0, 3]);
     assert_eq!(column_sum(&t(&[0, 3])).unwrap().to_vec1::<f32>().unwrap(), [0.0; 3]);
     assert_eq!(dot(&t(&[0, 3]), &t(&[0, 3])).unwrap().dims(), [0]);
 }

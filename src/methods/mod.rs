@@ -1,9 +1,12 @@
 //! How an energy is trained: one file a method, state and step and nothing else.
 
+mod cnce;
 mod critic;
 mod lsd;
 mod ml;
 mod ml_grid;
+mod nce;
+mod noise_density;
 mod none;
 
 pub use critic::{Critic, Noise, Objective, SteinSample};
@@ -11,7 +14,7 @@ pub use lsd::{Lsd, LsdConfig};
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 
 use crate::config::{Entry, Schema, Spec, find};
 use crate::data::{Batch, Data};
@@ -78,7 +81,8 @@ pub struct Setup<'a> {
 pub type BuildMethod = fn(&toml::Table, Setup) -> Result<Box<dyn Method>>;
 
 /// Every method that `[method] name = "…"` can name.
-pub const METHODS: &[Entry<BuildMethod>] = &[lsd::ENTRY, ml::ENTRY, ml_grid::ENTRY, none::ENTRY];
+pub const METHODS: &[Entry<BuildMethod>] =
+    &[lsd::ENTRY, ml::ENTRY, ml_grid::ENTRY, nce::ENTRY, cnce::ENTRY, none::ENTRY];
 
 /// The rows of [`METHODS`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
@@ -103,4 +107,14 @@ pub fn put(state: &mut State, prefix: &str, part: BTreeMap<String, Tensor>) {
 pub fn take(state: &State, prefix: &str) -> BTreeMap<String, Tensor> {
     let below = |name: &str| name.strip_prefix(prefix)?.strip_prefix('.').map(str::to_owned);
     state.iter().filter_map(|(name, tensor)| Some((below(name)?, tensor.clone()))).collect()
+}
+
+/// Overwrites `var` by the tensor `name` of `state`.
+fn load_var(state: &State, name: &str, var: &Var) -> Result<()> {
+    let tensor = state.get(name).ok_or_else(|| Error::Other(format!("tensor `{name}` is missing")))?;
+    if tensor.dims() != var.dims() {
+        let (have, want) = (tensor.dims(), var.dims());
+        return Err(Error::Other(format!("tensor `{name}` has shape {have:?}, the method needs {want:?}")));
+    }
+    Ok(var.set(&tensor.to_dtype(var.dtype())?.to_device(var.device())?)?)
 }

@@ -3,8 +3,8 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Init, Jet, Layer, Pass, Pullback, linear::repeated};
-use crate::kernels::{Activation, activate, activate_jet, activate_pullback};
+use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, linear::repeated};
+use crate::kernels::{Activation, activate, activate_curve, activate_jet, activate_pullback};
 use crate::{Error, Result};
 
 /// How a configuration names a non-linearity.
@@ -97,6 +97,17 @@ impl Layer for Nonlinear {
                 let value = h.value()?;
                 let z = scaled(&value, beta)?;
                 Jet::new(&self.forward(&value, pass)?, &activate_pullback(Activation::Swish, &z, &h.tangent()?)?)
+            }
+        }
+    }
+
+    /// Learned swish as the product of h and sigmoid(βh) along the curve: no division by β here either.
+    fn curve(&self, h: &Curve, _: Pass) -> Result<Curve> {
+        let along = |act, h: &Curve| Ok(Curve::bent(activate_curve(act, h.stacked(), h.blocks())?));
+        match self {
+            Nonlinear::Fixed(act) => along(*act, h),
+            Nonlinear::LearnedSwish { beta } => {
+                h.times(&along(Activation::Sigmoid, &h.linear(|hh| scaled(hh, beta))?)?)
             }
         }
     }

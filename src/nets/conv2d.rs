@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Builder, Init, Jet, Layer, Pass, Pullback, Weight};
+use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, Weight};
 use crate::kernels::{self, Conv};
 use crate::{Error, Result};
 
@@ -31,6 +31,12 @@ impl Conv2d {
         let init = Init::Uniform(1.0 / (fan_in as f64).sqrt());
         let weight = Weight::new(builder, &[output, input, kernel, kernel], init, spectral)?;
         Ok(Conv2d { weight, bias: builder.weight("bias", &[output], init)?, conv })
+    }
+
+    /// w = 0 and b = 0: the last layer of a network that is 0 until it is trained.
+    pub fn zero(builder: &Builder, (input, output): (usize, usize), kernel: usize, conv: Conv) -> Result<Self> {
+        let weight = Weight::new(builder, &[output, input, kernel, kernel], Init::Constant(0.0), false)?;
+        Ok(Conv2d { weight, bias: builder.weight("bias", &[output], Init::Constant(0.0))?, conv })
     }
 
     /// The size (H', W') that a kernel makes of images (H, W).
@@ -68,6 +74,12 @@ impl Layer for Conv2d {
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
         let w = self.weight.get()?;
         x.linear(|xx| kernels::channel_bias_jet(&kernels::conv2d(xx, &w, self.conv)?, &self.bias))
+    }
+
+    fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
+        let w = self.weight.get()?;
+        let map = |xx: &Tensor| kernels::conv2d(xx, &w, self.conv);
+        x.linear(|xx| kernels::channel_bias_stacked(&map(xx)?, &self.bias, x.blocks()))
     }
 
     fn power_iterate(&self) -> Result<()> {

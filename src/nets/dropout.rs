@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Builder, Jet, Layer, Pass, Pullback};
+use super::{Builder, Curve, Jet, Layer, Pass, Pullback};
 use crate::Result;
 
 /// Inverted dropout: y = m∘x/(1-p), m Bernoulli(1-p) for each number; the identity without a key in [`Pass`].
@@ -42,6 +42,13 @@ impl Layer for Dropout {
         match self.mask(&x.value()?, pass)? {
             None => Ok(x.clone()),
             Some(mask) => x.linear(|xx| Ok((xx * Tensor::cat(&[&mask, &mask], 0)?)?)),
+        }
+    }
+
+    fn curve(&self, x: &Curve, pass: Pass) -> Result<Curve> {
+        match self.mask(&x.value()?, pass)? {
+            None => Ok(x.clone()),
+            Some(mask) => x.linear(|xx| Ok((xx * Tensor::cat(&vec![&mask; x.blocks()], 0)?)?)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Builder, Init, Jet, Layer, Pass, Pullback, Weight};
+use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, Weight};
 use crate::{Result, kernels};
 
 /// y = x Wᵀ + b.
@@ -22,6 +22,12 @@ impl Linear {
         let init = Init::Uniform(1.0 / (input.max(1) as f64).sqrt());
         let weight = Weight::new(builder, &[output, input], init, spectral)?;
         Ok(Linear { weight, bias: builder.weight("bias", &[output], init)? })
+    }
+
+    /// W = 0 and b = 0: the last layer of a network that is 0 until it is trained.
+    pub fn zero(builder: &Builder, input: usize, output: usize) -> Result<Self> {
+        let weight = Weight::new(builder, &[output, input], Init::Constant(0.0), false)?;
+        Ok(Linear { weight, bias: builder.weight("bias", &[output], Init::Constant(0.0))? })
     }
 
     /// The matrix that is applied, `[O, I]`: W, or W/σ(W) under spectral norm.
@@ -44,6 +50,11 @@ impl Layer for Linear {
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
         let w = self.weight.get()?;
         x.linear(|xx| kernels::linear_jet(xx, &w, Some(&self.bias)))
+    }
+
+    fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
+        let w = self.weight.get()?;
+        x.linear(|xx| kernels::linear_stacked(xx, &w, Some(&self.bias), x.blocks()))
     }
 
     fn power_iterate(&self) -> Result<()> {

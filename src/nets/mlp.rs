@@ -4,8 +4,8 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Builder, Dropout, GroupNorm, Io, Jet, Layer, Linear, Nonlinear, NonlinearName, Pass, Pullback, Reshape, Sequence,
-    trace_by_pullbacks,
+    Builder, Curve, Dropout, GroupNorm, Io, Jet, Layer, Linear, Nonlinear, NonlinearName, Pass, Pullback, Reshape,
+    Sequence, trace_by_pullbacks,
 };
 use crate::config::{self, Spec, rule};
 use crate::{Result, kernels};
@@ -101,6 +101,10 @@ impl Layer for Mlp {
 
     fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {
         self.body.jvp(x, pass)
+    }
+
+    fn curve(&self, x: &Curve, pass: Pass) -> Result<Curve> {
+        self.body.curve(x, pass)
     }
 
     fn power_iterate(&self) -> Result<()> {

@@ -1,8 +1,8 @@
 //! Networks, in layers that carry their own derivatives.
 //!
-//! Everything here lives on ∇x E, and learns through it. So each [`Layer`] has three passes, all written in
-//! ordinary differentiable operations: `forward`, the pull-back `vjp` (reverse mode: `x̄ = ȳ·∂y/∂x`) and the tangent
-//! pass `jvp` (forward mode: `ẏ = ∂y/∂x·ẋ`). Because the derivative passes are themselves forward passes on the
+//! Everything here lives on ∇x E, and learns through it. So each [`Layer`] has four passes, all written in
+//! ordinary differentiable operations: `forward`, the pull-back `vjp` (reverse mode: `x̄ = ȳ·∂y/∂x`), the tangent
+//! pass `jvp` (forward mode: `ẏ = ∂y/∂x·ẋ`) and `curve`, the tangent pass to second order. Because the derivative passes are themselves forward passes on the
 //! weights, ONE ordinary `backward()` through them gives the second-order terms of LSD, score matching and gradient
 //! penalties: no double backward, no environment variable.
 
@@ -10,6 +10,7 @@ mod activation;
 mod build;
 mod conv;
 mod conv2d;
+mod curve;
 mod dropout;
 mod image;
 mod jet;
@@ -27,6 +28,7 @@ mod spectral;
 pub use activation::{Nonlinear, NonlinearName};
 pub use build::{Builder, Init, Params};
 pub use conv2d::Conv2d;
+pub use curve::Curve;
 pub use dropout::Dropout;
 pub use jet::Jet;
 pub use linear::Linear;
@@ -57,6 +59,10 @@ pub trait Layer: Send + Sync {
 
     /// (y, ẏ) = (f(x), ∂f/∂x·ẋ), both with one set of weights reads.
     fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet>;
+
+    /// (y, y', y'') of y(t) = f(x(t)) at t = 0: y' = J x' and y'' = J x'' + x'ᵀ(∂²f/∂x²)x', all with one set of weights
+    /// reads. Differentiable in the parameters; a corner, as in a rectifier, counts as if it did not bend.
+    fn curve(&self, x: &Curve, pass: Pass) -> Result<Curve>;
 
     /// One power iteration of every spectral norm inside, in place. A layer that holds layers passes the call on.
     fn power_iterate(&self) -> Result<()> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Builder, Jet, Layer, Params, Pass, Pullback, conv, mlp, resnet};
+use super::{Builder, Curve, Jet, Layer, Params, Pass, Pullback, conv, mlp, resnet};
 use crate::config::{Entry, Schema, Spec, find};
 use crate::{Error, Result};
 
@@ -139,6 +139,13 @@ impl Network {
         let (y, pull) = self.vjp(x, Pass::EVAL)?;
         let g = pull(&y.ones_like()?)?;
         Ok((y, g))
+    }
+
+    /// (f, ∂f/∂x·v, vᵀ(∂²f/∂x²)v) at x, each of the output's shape, without dropout: value, slope and curvature along v by
+    /// one second-order tangent pass. Differentiable in the parameters.
+    pub fn curve(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        let y = self.root.curve(&Curve::line(x, v)?, Pass::EVAL)?;
+        Ok([y.value()?, y.first()?, y.second()?])
     }
 
     /// tr ∂f/∂x of every item, `[B]`, exactly and without dropout; differentiable in the parameters. D pull-backs, or a

@@ -2,7 +2,7 @@
 
 use candle_core::{D, Tensor};
 
-use super::{Builder, Init, Jet, Layer, Pass, Pullback, linear::repeated};
+use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, linear::repeated};
 use crate::{Error, Result};
 
 /// Added to the variance.
@@ -97,5 +97,29 @@ impl Layer for GroupNorm {
         let n = self.normalise(&value)?;
         let gain = self.per_channel(&self.gain, &value)?;
         Jet::new(&self.affine(&n, &value)?, &self.jacobian(&n, &tangent)?.broadcast_mul(&gain)?)
+    }
+
+    /// x̂ = c·r with c centred and r = (m + ε)^-½, m = mean c². Both factors are carried along the curve:
+    /// m' = 2 mean(cc'), m'' = 2 mean(c'² + cc''); r' = -½r³m', r'' = ¾r⁵m'² - ½r³m''; then the product rule.
+    fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
+        let mean = |t: &Tensor| t.mean_keepdim(D::Minus1);
+        let centre = |t: Tensor| -> Result<Tensor> {
+            let t = self.grouped(&t)?;
+            Ok(t.broadcast_sub(&mean(&t)?)?)
+        };
+        let value = x.value()?;
+        let n = self.normalise(&value)?;
+        let [c0, c1, c2] = [centre(value.clone())?, centre(x.first()?)?, centre(x.second()?)?];
+        let half_first = mean(&(&c0 * &c1)?)?;
+        let half_second = mean(&(c1.sqr()? + (&c0 * &c2)?)?)?;
+        let (r, cube) = (&n.rate, (n.rate.sqr()? * &n.rate)?);
+        let r1 = (&cube * &half_first)?.neg()?;
+        let r2 = ((((&cube * r.sqr()?)? * half_first.sqr()?)? * 3.0)? - (&cube * &half_second)?)?;
+        let first = (c1.broadcast_mul(r)? + c0.broadcast_mul(&r1)?)?;
+        let cross = (c1.broadcast_mul(&r1)? * 2.0)?;
+        let second = ((c2.broadcast_mul(r)? + cross)? + c0.broadcast_mul(&r2)?)?;
+        let gain = self.per_channel(&self.gain, &value)?;
+        let scale = |t: Tensor| -> Result<Tensor> { Ok(t.reshape(value.dims())?.broadcast_mul(&gain)?) };
+        Curve::new(&self.affine(&n, &value)?, &scale(first)?, &scale(second)?)
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Jet, Layer, Pass, Pullback};
+use super::{Curve, Jet, Layer, Pass, Pullback};
 use crate::{Error, Result};
 
 /// Means over disjoint K×K windows: `[B, C, H, W]` -> `[B, C, H/K, W/K]`.
@@ -57,6 +57,10 @@ impl Layer for AvgPool {
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
         x.linear(|xx| self.apply(xx))
     }
+
+    fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
+        x.linear(|xx| self.apply(xx))
+    }
 }
 
 /// The sum or the mean over all pixels: `[B, C, H, W]` -> `[B, C]`.
@@ -98,6 +102,10 @@ impl Layer for GlobalPool {
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
+        x.linear(|xx| self.apply(xx))
+    }
+
+    fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
         x.linear(|xx| self.apply(xx))
     }
 }

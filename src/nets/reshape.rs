@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Jet, Layer, Pass, Pullback};
+use super::{Curve, Jet, Layer, Pass, Pullback};
 use crate::Result;
 
 /// Gives each item of a batch another shape: `[B, ..]` -> `[B, item..]`; the order in memory stays.
@@ -38,6 +38,10 @@ impl Layer for Reshape {
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
+        x.linear(|xx| self.apply(xx))
+    }
+
+    fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
         x.linear(|xx| self.apply(xx))
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Jet, Layer, Pass, Pullback};
+use super::{Curve, Jet, Layer, Pass, Pullback};
 use crate::Result;
 
 /// y = s(x) + f(x), with s the identity unless f changes the shape (He et al. 2016).
@@ -50,6 +50,14 @@ impl Layer for Residual {
             None => (x.stacked() + y.stacked())?,
             Some(s) => (s.jvp(x, pass)?.stacked() + y.stacked())?,
         }))
+    }
+
+    fn curve(&self, x: &Curve, pass: Pass) -> Result<Curve> {
+        let y = self.body.curve(x, pass)?;
+        match &self.shortcut {
+            None => x.plus(&y),
+            Some(s) => s.curve(x, pass)?.plus(&y),
+        }
     }
 
     fn power_iterate(&self) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Jet, Layer, Pass, Pullback};
+use super::{Curve, Jet, Layer, Pass, Pullback};
 use crate::Result;
 
 /// f = f_n ∘ … ∘ f_1. The pull-back runs through the layers in reverse.
@@ -45,6 +45,10 @@ impl Layer for Sequence {
 
     fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {
         self.0.iter().try_fold(x.clone(), |x, layer| layer.jvp(&x, pass))
+    }
+
+    fn curve(&self, x: &Curve, pass: Pass) -> Result<Curve> {
+        self.0.iter().try_fold(x.clone(), |x, layer| layer.curve(&x, pass))
     }
 
     fn power_iterate(&self) -> Result<()> {

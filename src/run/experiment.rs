@@ -186,7 +186,7 @@ impl Experiment {
     /// # Errors
     /// A network that does not fit the data's shape.
     pub fn model(&self, data: &Data) -> Result<Model> {
-        let context = Context { shape: data.spec().shape.clone(), moments: Some(data.mean_std(MOMENT_ITEMS)?) };
+        let context = Context { shape: data.spec().shape.clone(), moments: Some(&|| data.mean_std(MOMENT_ITEMS)) };
         Model::new(&self.resolved.spec("model"), &context, self.key().with("model"), DType::F32, &self.device)
     }
 

@@ -4,12 +4,14 @@
 //! chains; tuning its step size is the caller's business.
 
 mod chain;
+mod exact;
 mod gibbs;
 mod langevin;
 mod mala;
 mod sgld;
 
 pub use chain::{ChainConfig, Sampler, Start, Trace};
+pub use exact::Exact;
 pub use gibbs::Gibbs;
 pub use langevin::Langevin;
 pub use mala::Mala;
@@ -68,7 +70,8 @@ pub trait Kernel: Send + Sync {
 pub type BuildKernel = fn(&toml::Table) -> Result<Box<dyn Kernel>>;
 
 /// Every kernel that `[sampler] name = "…"` can name.
-pub const SAMPLERS: &[Entry<BuildKernel>] = &[langevin::ENTRY, sgld::ENTRY, mala::ENTRY, gibbs::ENTRY];
+pub const SAMPLERS: &[Entry<BuildKernel>] =
+    &[langevin::ENTRY, sgld::ENTRY, mala::ENTRY, gibbs::ENTRY, exact::ENTRY];
 
 /// The rows of [`SAMPLERS`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {

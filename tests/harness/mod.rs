@@ -121,6 +121,8 @@ fn small(method: &str) -> &'static str {
     match method {
         "lsd" => "critic_steps = 2\ncritic = { name = \"mlp\", hidden = [8, 8], dropout = 0.2 }\n",
         "ml_grid" => "points = 16\n",
+        "nce" => "noise_ratio = 2\nnoise = \"full\"\n",
+        "cnce" => "kappa = 2\nadapt = true\n",
         _ => "",
     }
 }

@@ -1,0 +1,259 @@
+//! Putting a flow together: shapes, parameter names, and where actnorm starts.
+
+use candle_core::{DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{ActNorm, Chain, Coupling, Flow, Kind, Prior, Reorder, Split};
+use crate::density::Context;
+use crate::kernels::Conv;
+use crate::nets::{Builder, Conv2d, Linear, Nonlinear, NonlinearName, Sequence};
+use crate::{Error, Result};
+
+/// Which coordinates of a vector or an image are coupled to which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mask {
+    /// The first half and the second.
+    Half,
+    /// Those of even and of odd position: every other coordinate of a vector, a checkerboard on images.
+    #[default]
+    Checkerboard,
+}
+
+/// A flow in the making.
+///
+/// Actnorm starts where the data have mean 0 and standard deviation 1 in every channel, as Kingma & Dhariwal start it
+/// from a first batch. No batch is passed through here: couplings start at the identity, so until training begins a
+/// flow is affine in each coordinate, and the first two moments of the data, which [`Context`] has, tell those at every
+/// depth exactly. They are carried along while the flow is put together.
+pub struct Assembly {
+    builder: Builder,
+    chain: Chain,
+    shape: Vec<usize>,
+    /// Mean and standard deviation of each coordinate here, f64; `None` for parameters that exist already.
+    moments: Option<[Tensor; 2]>,
+}
+
+/// Coordinates (nearly) constant in the data are scaled as if they had this share of the overall standard deviation.
+const LEAST_STD: f64 = 1e-3;
+
+impl Assembly {
+    /// Begins at the data. A new model without moments starts as if they were standardised.
+    ///
+    /// # Errors
+    /// None but the device's own.
+    pub fn new(context: &Context, builder: &Builder) -> Result<Self> {
+        let moments = match context.moments {
+            Some(moments) if builder.is_new() => {
+                let m = moments()?;
+                let least = (LEAST_STD * m.overall_std).max(f64::MIN_POSITIVE.sqrt());
+                Some([m.mean.to_dtype(DType::F64)?, m.std.to_dtype(DType::F64)?.maximum(least)?])
+            }
+            _ => None,
+        };
+        Ok(Assembly { builder: builder.clone(), chain: Chain::default(), shape: context.shape.clone(), moments })
+    }
+
+    /// Shape of an item at this point.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Coordinates of a vector, channels of an image.
+    pub fn channels(&self) -> usize {
+        self.shape.first().copied().unwrap_or(1)
+    }
+
+    /// Appends a rearrangement.
+    fn reorder(&mut self, reorder: Reorder, shape: Vec<usize>) -> Result<()> {
+        if let Some([mean, std]) = &mut self.moments {
+            (*mean, *std) = (reorder.item(mean)?, reorder.item(std)?);
+        }
+        self.shape = shape;
+        self.chain.push(reorder);
+        Ok(())
+    }
+
+    /// To a vector.
+    pub fn flatten(&mut self) -> Result<()> {
+        if self.shape.len() == 1 {
+            return Ok(());
+        }
+        let item = self.shape.clone();
+        let size = item.iter().product();
+        self.reorder(Reorder::Flatten { item }, vec![size])
+    }
+
+    /// To a vector whose first part holds the coordinates that `mask` couples first.
+    pub fn masked(&mut self, mask: Mask) -> Result<()> {
+        let item = self.shape.clone();
+        self.flatten()?;
+        if mask == Mask::Half {
+            return Ok(());
+        }
+        let (even, odd): (Vec<usize>, Vec<usize>) = (0..self.channels()).partition(|&at| is_even(&item, at));
+        // The first part is the smaller one where they differ.
+        let reorder = Reorder::permute(&[odd, even].concat(), &self.builder)?;
+        self.reorder(reorder, self.shape.clone())
+    }
+
+    /// 2×2 pixels to channels, where height and width are even; says whether they are.
+    pub fn squeeze(&mut self) -> Result<bool> {
+        match *self.shape.as_slice() {
+            [c, h, w] if h > 1 && h.is_multiple_of(2) && w > 1 && w.is_multiple_of(2) => {
+                self.reorder(Reorder::Squeeze { item: [c, h, w] }, vec![4 * c, h / 2, w / 2])?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// The last channel first.
+    pub fn reverse(&mut self) -> Result<()> {
+        let reverse = Reorder::reverse(self.channels(), &self.builder)?;
+        self.reorder(reverse, self.shape.clone())
+    }
+
+    /// Appends actnorm, its parameters called `name.…`; `std` is the standard deviation that coordinates get.
+    pub fn act_norm(&mut self, name: &str, std: f64) -> Result<()> {
+        let start = self.channel_moments()?.map(|[m, s]| Ok::<_, Error>([m, (s / std)?])).transpose()?;
+        let moments = start.as_ref().map(|[mean, std]| (mean, std));
+        let norm = ActNorm::new(&self.builder.sub(name), &self.shape, moments)?;
+        if let (Some(mine), Some([mean, std])) = (&mut self.moments, &start) {
+            let per_channel =
+                |p: &Tensor| p.reshape([&[p.elem_count()], vec![1; self.shape.len() - 1].as_slice()].concat());
+            let (mean, std) = (per_channel(mean)?, per_channel(std)?);
+            *mine = [mine[0].broadcast_sub(&mean)?.broadcast_div(&std)?, mine[1].broadcast_div(&std)?];
+        }
+        self.chain.push(norm);
+        Ok(())
+    }
+
+    /// Mean and standard deviation of each channel, over items and positions: `[C]`.
+    fn channel_moments(&self) -> Result<Option<[Tensor; 2]>> {
+        let Some([mean, std]) = &self.moments else { return Ok(None) };
+        let over = |t: &Tensor| Ok::<_, Error>(t.reshape((self.channels(), ()))?.mean(1)?);
+        let centre = over(mean)?;
+        let from_centre = mean.reshape((self.channels(), ()))?.broadcast_sub(&centre.unsqueeze(1)?)?;
+        let variance = (over(&std.sqr()?)? + from_centre.sqr()?.mean(1)?)?;
+        Ok(Some([centre, variance.sqrt()?]))
+    }
+
+    /// Appends a coupling behind the first half of the channels; its network ends in a layer of zeros.
+    ///
+    /// # Errors
+    /// Fewer than two channels: there is nothing to couple.
+    pub fn coupling(&mut self, name: &str, keep_first: bool, kind: Kind, net: &Conditioner) -> Result<()> {
+        let first = self.channels() / 2;
+        if first == 0 {
+            return Err(Error::Config(format!(
+                "error: a coupling needs two parts, but items of shape {:?} have one\n\nhint: a flow on images needs \
+                 an even height and width or several channels; on numbers it needs two or more",
+                self.shape
+            )));
+        }
+        let (kept, moving) = match keep_first {
+            true => (first, self.channels() - first),
+            false => (self.channels() - first, first),
+        };
+        let net = net.build(&self.builder.sub(name), (kept, kind.outputs() * moving), &self.shape)?;
+        self.chain.push(Coupling::new(first, keep_first, kind, net));
+        Ok(())
+    }
+
+    /// Ends in a split: the first half of the channels goes through what `rest` appends, the others are finished.
+    ///
+    /// # Errors
+    /// Those of `rest`.
+    pub fn split(mut self, rest: impl FnOnce(Assembly) -> Result<Chain>) -> Result<Chain> {
+        let keep = self.channels() / 2;
+        let item = std::mem::take(&mut self.shape);
+        let half = |t: &Tensor| t.narrow(0, 0, keep);
+        let moments = match &self.moments {
+            Some([mean, std]) => Some([half(mean)?, half(std)?]),
+            None => None,
+        };
+        let mut shape = item.clone();
+        shape.iter_mut().take(1).for_each(|channels| *channels = keep);
+        let inner = Assembly { builder: self.builder, chain: Chain::default(), shape, moments };
+        self.chain.push(Split::new(&item, keep, rest(inner)?));
+        Ok(self.chain)
+    }
+
+    /// What was put together, ending in vectors.
+    pub fn finish(mut self) -> Result<Chain> {
+        self.flatten()?;
+        Ok(self.chain)
+    }
+}
+
+/// Whether a position counts as white on the checkerboard: (row + column) of an image, the index of a vector.
+fn is_even(item: &[usize], at: usize) -> bool {
+    match *item {
+        [_, h, w] if h * w > 0 => (at % (h * w) / w + at % w).is_multiple_of(2),
+        _ => at.is_multiple_of(2),
+    }
+}
+
+/// The network of a coupling.
+pub enum Conditioner {
+    /// Linear layers on vectors.
+    Mlp {
+        /// Units of the hidden layers.
+        hidden: Vec<usize>,
+        /// Between them.
+        activation: NonlinearName,
+    },
+    /// 3×3, 1×1 and 3×3 convolutions on images (Kingma & Dhariwal 2018, section 5).
+    Conv {
+        /// Of both hidden layers.
+        channels: usize,
+        /// Between them.
+        activation: NonlinearName,
+    },
+    /// One 3×3 convolution: the prior of what a multi-scale flow factors out.
+    Prior,
+}
+
+impl Conditioner {
+    /// A network from `input` to `output` channels of items like `item`, 0 everywhere before training.
+    fn build(&self, builder: &Builder, (input, output): (usize, usize), item: &[usize]) -> Result<Sequence> {
+        // On a single pixel only the middle of a larger kernel would meet anything.
+        let wide = if item.iter().skip(1).all(|&side| side == 1) { 1 } else { 3 };
+        let conv = |k: usize| Conv { stride: 1, padding: k / 2 };
+        let mut net = Sequence::new();
+        match self {
+            Conditioner::Mlp { hidden, activation } => {
+                let mut width = input;
+                for (i, &units) in hidden.iter().enumerate() {
+                    net.push(Linear::new(&builder.sub(i), width, units, false)?);
+                    net.push(Nonlinear::Fixed(activation.function()));
+                    width = units;
+                }
+                net.push(Linear::zero(&builder.sub(hidden.len()), width, output)?);
+            }
+            Conditioner::Conv { channels, activation } => {
+                net.push(Conv2d::new(&builder.sub(0), (input, *channels), wide, conv(wide), false)?);
+                net.push(Nonlinear::Fixed(activation.function()));
+                net.push(Conv2d::new(&builder.sub(1), (*channels, *channels), 1, conv(1), false)?);
+                net.push(Nonlinear::Fixed(activation.function()));
+                net.push(Conv2d::zero(&builder.sub(2), (*channels, output), wide, conv(wide))?);
+            }
+            Conditioner::Prior => net.push(Conv2d::zero(&builder.sub(0), (input, output), wide, conv(wide))?),
+        }
+        Ok(net)
+    }
+}
+
+impl Flow {
+    /// The density that a chain on the context's items makes with a prior.
+    pub(super) fn on(context: &Context, chain: Chain, prior: Prior, builder: &Builder) -> Result<Self> {
+        let dim = context.shape.iter().product();
+        Flow::new(chain, prior, dim, builder)
+    }
+}
+
+/// Layers of a flow: at least one, and few enough that building them ends.
+pub(super) fn layers(v: &usize) -> crate::config::rule::Verdict {
+    (!(1..=1000).contains(v)).then(|| format!("must be from 1 to 1000, got {v}"))
+}

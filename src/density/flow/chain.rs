@@ -1,0 +1,72 @@
+//! Composition of bijections.
+
+use candle_core::Tensor;
+
+use super::{Bijection, Pullback};
+use crate::Result;
+use crate::nets::{Curve, Jet};
+
+/// f = f_n ∘ … ∘ f_1; the log-determinants add up.
+#[derive(Default)]
+pub struct Chain(Vec<Box<dyn Bijection>>);
+
+impl Chain {
+    /// Applies `next` after what is there.
+    pub fn push(&mut self, next: impl Bijection + 'static) {
+        self.0.push(Box::new(next));
+    }
+
+    /// The maps in the order that x goes through them.
+    pub fn parts(&self) -> impl Iterator<Item = &dyn Bijection> {
+        self.0.iter().map(|part| part.as_ref())
+    }
+}
+
+/// The log-determinants of maps that keep volume.
+pub(super) fn no_change(x: &Tensor) -> Result<Tensor> {
+    Ok(Tensor::zeros(x.dim(0)?, x.dtype(), x.device())?)
+}
+
+impl Bijection for Chain {
+    fn forward(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.0.iter().try_fold((x.clone(), no_change(x)?), |(x, sum), part| {
+            let (z, log_det) = part.forward(&x)?;
+            Ok((z, (sum + log_det)?))
+        })
+    }
+
+    fn inverse(&self, z: &Tensor) -> Result<Tensor> {
+        self.0.iter().rev().try_fold(z.clone(), |z, part| part.inverse(&z))
+    }
+
+    fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, Pullback<'a>)> {
+        let mut pulls = Vec::with_capacity(self.0.len());
+        let (mut z, mut sum) = (x.clone(), no_change(x)?);
+        for part in &self.0 {
+            let (next, log_det, pull) = part.vjp(&z)?;
+            (z, sum) = (next, (sum + log_det)?);
+            pulls.push(pull);
+        }
+        Ok((z, sum, Box::new(move |g, l| pulls.iter().rev().try_fold(g.clone(), |g, pull| pull(&g, l)))))
+    }
+
+    fn jvp(&self, x: &Jet) -> Result<(Jet, Jet)> {
+        let start = (x.clone(), x.linear(no_change)?);
+        self.0.iter().try_fold(start, |(x, sum), part| {
+            let (z, log_det) = part.jvp(&x)?;
+            Ok((z, sum.linear(|sum| Ok((sum + log_det.stacked())?))?))
+        })
+    }
+
+    fn curve(&self, x: &Curve) -> Result<(Curve, Curve)> {
+        let start = (x.clone(), x.linear(no_change)?);
+        self.0.iter().try_fold(start, |(x, sum), part| {
+            let (z, log_det) = part.curve(&x)?;
+            Ok((z, sum.plus(&log_det)?))
+        })
+    }
+
+    fn after_update(&self) -> Result<()> {
+        self.0.iter().try_for_each(|part| part.after_update())
+    }
+}

@@ -1,0 +1,209 @@
+//! Coupling layers: one part of an item stays, and says how the other moves.
+
+use candle_core::Tensor;
+
+use super::{Bijection, Pullback, chain::no_change};
+use crate::Result;
+use crate::kernels::{Activation, activate, activate_curve, activate_jet, activate_pullback};
+use crate::nets::{Curve, Jet, Layer, Pass};
+
+/// What the moving part x₂ undergoes, given h = net(x₁).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// z₂ = x₂ + h, l = 0 (Dinh et al. 2015, eq. 13).
+    Additive,
+    /// z₂ = x₂∘eˢ + t, l = Σ s, with h = [a, t] and s = cap·tanh(a/cap): |s| < cap, so that no step of an optimiser can
+    /// make the inverse explode (Dinh et al. 2017, eq. 8, whose s is tanh times a learned scale).
+    Affine {
+        /// Bound of |s|.
+        cap: f64,
+    },
+}
+
+impl Kind {
+    /// Outputs of the network for each moving number.
+    pub fn outputs(self) -> usize {
+        match self {
+            Kind::Additive => 1,
+            Kind::Affine { .. } => 2,
+        }
+    }
+}
+
+/// z = [x₁, moved x₂].
+///
+/// # Shapes
+/// x `[B, C, ..]`: `first` channels (or coordinates) and the rest; net: x₁ ↦ h, `[B, outputs·C₂, ..]`.
+pub struct Coupling {
+    /// Size of the first part.
+    first: usize,
+    /// Whether x₁ is the first part (or the second).
+    keep_first: bool,
+    kind: Kind,
+    net: Box<dyn Layer>,
+}
+
+/// s and what follows from it.
+struct Affine {
+    /// a/cap.
+    bend: Tensor,
+    log_scale: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+}
+
+impl Coupling {
+    /// The part that stays has the first `first` channels, or all but these.
+    pub fn new(first: usize, keep_first: bool, kind: Kind, net: impl Layer + 'static) -> Self {
+        Coupling { first, keep_first, kind, net: Box::new(net) }
+    }
+
+    /// (x₁, x₂).
+    fn parts(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let a = x.narrow(1, 0, self.first)?.contiguous()?;
+        let b = x.narrow(1, self.first, x.dim(1)? - self.first)?.contiguous()?;
+        Ok(if self.keep_first { (a, b) } else { (b, a) })
+    }
+
+    fn join(&self, kept: &Tensor, moved: &Tensor) -> Result<Tensor> {
+        let order = if self.keep_first { [kept, moved] } else { [moved, kept] };
+        Ok(Tensor::cat(&order, 1)?)
+    }
+}
+
+impl Affine {
+    fn of(h: &Tensor, cap: f64) -> Result<Self> {
+        let (a, shift) = halves(h)?;
+        let bend = a.affine(1.0 / cap, 0.0)?;
+        let log_scale = activate(Activation::Tanh, &bend)?.affine(cap, 0.0)?;
+        let scale = log_scale.exp()?;
+        Ok(Affine { bend, log_scale, scale, shift })
+    }
+
+    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(((x * &self.scale)? + &self.shift)?)
+    }
+
+    fn log_det(&self) -> Result<Tensor> {
+        sum(&self.log_scale)
+    }
+
+    /// (h̄, x̄₂): s̄ = x̄₂∘x₂ + l̄ with x̄₂ = z̄₂∘eˢ, and ā = s̄·tanh'(a/cap).
+    fn pull(&self, x: &Tensor, g: &Tensor, l: &Tensor) -> Result<(Tensor, Tensor)> {
+        let to_x = (g * &self.scale)?;
+        let l = l.reshape([&[l.dim(0)?], vec![1; x.rank() - 1].as_slice()].concat())?;
+        let to_s = (&to_x * x)?.broadcast_add(&l)?;
+        let to_a = activate_pullback(Activation::Tanh, &self.bend, &to_s)?;
+        Ok((Tensor::cat(&[&to_a, g], 1)?, to_x))
+    }
+}
+
+fn halves(h: &Tensor) -> Result<(Tensor, Tensor)> {
+    let half = h.dim(1)? / 2;
+    Ok((h.narrow(1, 0, half)?.contiguous()?, h.narrow(1, half, half)?.contiguous()?))
+}
+
+/// Over all but the batch.
+fn sum(x: &Tensor) -> Result<Tensor> {
+    Ok(x.flatten_from(1)?.sum(1)?)
+}
+
+/// (z₂, l) with their tangents: ż₂ = (ẋ₂ + x₂∘ṡ)∘eˢ + ṫ.
+fn affine_jet(x: &Jet, h: &Jet, cap: f64) -> Result<(Jet, Jet)> {
+    let (a, shift) = halves(h.stacked())?;
+    let log_scale = Jet::from_stacked(activate_jet(Activation::Tanh, &a.affine(1.0 / cap, 0.0)?)?.affine(cap, 0.0)?);
+    let (shift, scale, value) = (Jet::from_stacked(shift), log_scale.value()?.exp()?, x.value()?);
+    let z = ((&value * &scale)? + shift.value()?)?;
+    let along = (((x.tangent()? + (value * log_scale.tangent()?)?)? * scale)? + shift.tangent()?)?;
+    Ok((Jet::new(&z, &along)?, log_scale.linear(sum)?))
+}
+
+/// (z₂, l) along curves; (eˢ)' = eˢs' and (eˢ)'' = eˢ(s'² + s'').
+fn affine_curve(x: &Curve, h: &Curve, cap: f64) -> Result<(Curve, Curve)> {
+    let bend = h.linear(|h| Ok(halves(h)?.0.affine(1.0 / cap, 0.0)?))?;
+    let shift = h.linear(|h| Ok(halves(h)?.1))?;
+    let log_scale = Curve::bent(activate_curve(Activation::Tanh, bend.stacked(), bend.blocks())?.affine(cap, 0.0)?);
+    let (scale, first) = (log_scale.value()?.exp()?, log_scale.first()?);
+    let second = ((first.sqr()? + log_scale.second()?)? * &scale)?;
+    let scale = Curve::new(&scale, &(first * &scale)?, &second)?;
+    Ok((x.times(&scale)?.plus(&shift)?, log_scale.linear(sum)?))
+}
+
+impl Bijection for Coupling {
+    fn forward(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (kept, moving) = self.parts(x)?;
+        let h = self.net.forward(&kept, Pass::EVAL)?;
+        let (moved, log_det) = match self.kind {
+            Kind::Additive => ((moving + h)?, no_change(x)?),
+            Kind::Affine { cap } => {
+                let affine = Affine::of(&h, cap)?;
+                (affine.apply(&moving)?, affine.log_det()?)
+            }
+        };
+        Ok((self.join(&kept, &moved)?, log_det))
+    }
+
+    fn inverse(&self, z: &Tensor) -> Result<Tensor> {
+        let (kept, moved) = self.parts(z)?;
+        let h = self.net.forward(&kept, Pass::EVAL)?;
+        let moving = match self.kind {
+            Kind::Additive => (moved - h)?,
+            Kind::Affine { cap } => {
+                let affine = Affine::of(&h, cap)?;
+                ((moved - affine.shift)? * affine.log_scale.neg()?.exp()?)?
+            }
+        };
+        self.join(&kept, &moving)
+    }
+
+    fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, Pullback<'a>)> {
+        let (kept, moving) = self.parts(x)?;
+        let (h, pull) = self.net.vjp(&kept, Pass::EVAL)?;
+        match self.kind {
+            Kind::Additive => {
+                let z = self.join(&kept, &(moving + h)?)?;
+                let back = move |g: &Tensor, _: &Tensor| {
+                    let (g_kept, g_moved) = self.parts(g)?;
+                    self.join(&(g_kept + pull(&g_moved)?)?, &g_moved)
+                };
+                Ok((z, no_change(x)?, Box::new(back)))
+            }
+            Kind::Affine { cap } => {
+                let affine = Affine::of(&h, cap)?;
+                let (z, log_det) = (self.join(&kept, &affine.apply(&moving)?)?, affine.log_det()?);
+                let back = move |g: &Tensor, l: &Tensor| {
+                    let (g_kept, g_moved) = self.parts(g)?;
+                    let (to_h, to_moving) = affine.pull(&moving, &g_moved, l)?;
+                    self.join(&(g_kept + pull(&to_h)?)?, &to_moving)
+                };
+                Ok((z, log_det, Box::new(back)))
+            }
+        }
+    }
+
+    fn jvp(&self, x: &Jet) -> Result<(Jet, Jet)> {
+        let (kept, moving) = self.parts(x.stacked())?;
+        let h = self.net.jvp(&Jet::from_stacked(kept.clone()), Pass::EVAL)?;
+        let (moved, log_det) = match self.kind {
+            Kind::Additive => (Jet::from_stacked((moving + h.stacked())?), x.linear(no_change)?),
+            Kind::Affine { cap } => affine_jet(&Jet::from_stacked(moving), &h, cap)?,
+        };
+        Ok((moved.linear(|moved| self.join(&kept, moved))?, log_det))
+    }
+
+    fn curve(&self, x: &Curve) -> Result<(Curve, Curve)> {
+        let kept = x.linear(|x| Ok(self.parts(x)?.0))?;
+        let moving = x.linear(|x| Ok(self.parts(x)?.1))?;
+        let h = self.net.curve(&kept, Pass::EVAL)?;
+        let (moved, log_det) = match self.kind {
+            Kind::Additive => (moving.plus(&h)?, x.linear(no_change)?),
+            Kind::Affine { cap } => affine_curve(&moving, &h, cap)?,
+        };
+        let z = if self.keep_first { kept.beside(&moved, 1)? } else { moved.beside(&kept, 1)? };
+        Ok((z, log_det))
+    }
+
+    fn after_update(&self) -> Result<()> {
+        self.net.power_iterate()
+    }
+}

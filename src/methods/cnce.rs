@@ -1,0 +1,139 @@
+//! Conditional noise-contrastive estimation: the energy learns to tell data from their own noisy copies.
+
+use std::f64::consts::LN_2;
+
+use candle_core::{DType, Tensor, Var};
+
+use super::{BuildMethod, Method, Setup, State, StepContext, load_var, put, take};
+use crate::config::{Entry, Schema, decode, rule};
+use crate::data::Batch;
+use crate::density::{Energy, Model};
+use crate::kernels::{self, Activation};
+use crate::metrics::Metrics;
+use crate::optim::{self, Optimiser};
+use crate::{Error, Result};
+
+crate::config! {
+    /// Keys of the method `cnce`.
+    pub struct CnceConfig {
+        /// Standard deviation ε of the noise in y = x + ε N(0, I), in the units of the data.
+        epsilon: f64 = 0.1, rule::positive;
+        /// κ, noisy copies of each data item (released LSD code: 1; the method's authors: 2 to 20).
+        kappa: usize = 1, rule::at_least(1);
+        /// Change ε after every step, as the method's authors do to find it: times 1.2 where the loss is within a tenth of
+        /// chance (x and y are too alike), halved where it is below half of chance (too different). `epsilon` is the start.
+        adapt: bool = false;
+    }
+}
+
+pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+    name: "cnce",
+    about: "conditional noise-contrastive estimation: tells data from their noisy copies; needs no normaliser at all",
+    cite: "Ceylan & Gutmann 2018, \"Conditional Noise-Contrastive Estimation of Unnormalised Models\", ICML, eq. 10; \
+           arXiv 1806.03664",
+    schema: Schema::of::<CnceConfig>(),
+    build: |table, setup| Ok(Box::new(Cnce::new(decode(table)?, setup)?)),
+};
+
+/// Minimises mean softplus(-G) with G = log[p(x) p_c(y|x) / p(y) p_c(x|y)] = E(y) - E(x), as N(y; x, ε² I) is symmetric:
+/// the normaliser cancels, and so does the noise density. The paper's loss is twice this; log 2 here is chance.
+struct Cnce {
+    config: CnceConfig,
+    model: Model,
+    optim: Box<dyn Optimiser>,
+    /// ε, which `adapt` changes, as a scalar in f64.
+    epsilon: Var,
+}
+
+impl Cnce {
+    fn new(config: CnceConfig, setup: Setup) -> Result<Self> {
+        let optim = optim::build(setup.optim, &setup.model.params().weights)?;
+        let epsilon = Var::from_tensor(&Tensor::new(config.epsilon, &candle_core::Device::Cpu)?)?;
+        Ok(Cnce { config, model: setup.model, optim, epsilon })
+    }
+}
+
+/// x repeated κ times with noise: `[B, ..]` -> `[κB, ..]`, all items once, then all again.
+fn noisy_copies(cx: &StepContext, x: &Tensor, kappa: usize, epsilon: f64) -> Result<Tensor> {
+    let copies = Tensor::cat(&vec![x; kappa], 0)?;
+    let noise = cx.key.with("noise").normal(copies.dims(), x.dtype(), x.device())?;
+    Ok((copies + (noise * epsilon)?)?)
+}
+
+/// mean softplus(E(x) - E(y)), and the share of pairs in which data have the lower energy.
+///
+/// # Shapes
+/// x `[B, ..]`, y `[κB, ..]` in the order of [`noisy_copies`].
+fn contrast(energy: &dyn Energy, x: &Tensor, y: &Tensor) -> Result<(Tensor, f64)> {
+    let (b, n) = (x.dim(0)?, y.dim(0)?);
+    let all = energy.energy(&Tensor::cat(&[x, y], 0)?)?;
+    let on_data = all.narrow(0, 0, b)?;
+    let on_data = Tensor::cat(&vec![&on_data; n / b.max(1)], 0)?;
+    let minus_g = (on_data - all.narrow(0, b, n)?)?;
+    let told: f64 = minus_g.lt(0.0)?.to_dtype(DType::F64)?.mean_all()?.to_scalar()?;
+    Ok((kernels::activate(Activation::Softplus, &minus_g)?.mean_all()?, told))
+}
+
+/// The next ε of a step that had this loss.
+fn adapted(epsilon: f64, loss: f64) -> f64 {
+    match loss / LN_2 {
+        share if (share - 1.0).abs() < 0.1 => 1.2 * epsilon,
+        share if share < 0.5 => 0.5 * epsilon,
+        _ => epsilon,
+    }
+}
+
+impl Method for Cnce {
+    fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
+        let x = &batches.first().ok_or_else(|| Error::Other("cnce: a step needs a batch".into()))?.x;
+        let epsilon: f64 = self.epsilon.to_scalar()?;
+        let y = noisy_copies(cx, x, self.config.kappa, epsilon)?;
+        let (loss, told) = contrast(self.model.as_energy(), x, &y)?;
+        let stats = self.optim.step(&loss.backward()?, cx.lr_scale)?;
+        self.model.after_update()?;
+        let loss: f64 = loss.to_dtype(DType::F64)?.to_scalar()?;
+        if self.config.adapt {
+            self.epsilon.set(&Tensor::new(adapted(epsilon, loss), self.epsilon.device())?)?;
+        }
+        Ok(Metrics::new()
+            .with("loss", loss)
+            .with("accuracy", told)
+            .with("epsilon", epsilon)
+            .with("grad_norm", stats.norm))
+    }
+
+    fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn advice(&self) -> Vec<String> {
+        vec![format!("less noise (--set method.epsilon={})", 0.1 * self.config.epsilon)]
+    }
+
+    fn state(&self) -> Result<State> {
+        let mut state = State::new();
+        put(&mut state, "model", self.model.params().tensors());
+        put(&mut state, "optim", self.optim.state()?);
+        state.insert("epsilon".into(), self.epsilon.as_detached_tensor());
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.model.params().load(&take(state, "model"))?;
+        self.optim.load(&take(state, "optim"))?;
+        load_var(state, "epsilon", &self.epsilon)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_grows_near_chance_and_shrinks_when_it_is_too_easy() {
+        let next = |share: f64| adapted(2.0, share * LN_2);
+        assert_eq!([0.3, 0.49].map(next), [1.0; 2]);
+        assert_eq!([0.51, 0.89, 1.11, 3.0].map(next), [2.0; 4]);
+        assert_eq!([0.91, 1.0, 1.09].map(next), [2.4; 3]);
+    }
+}

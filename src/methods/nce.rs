@@ -1,0 +1,139 @@
+//! Noise-contrastive estimation: the energy learns to tell data from draws of a known density.
+
+use candle_core::{DType, Tensor, Var};
+use serde::{Deserialize, Serialize};
+
+use super::noise_density::NoiseDensity;
+use super::{BuildMethod, Method, Setup, State, StepContext, load_var, put, take};
+use crate::config::{Entry, Schema, decode, rule};
+use crate::data::Batch;
+use crate::density::{Energy, Model};
+use crate::kernels::{self, Activation};
+use crate::metrics::Metrics;
+use crate::optim::{self, Optimiser};
+use crate::{Error, Result};
+
+/// What data are contrasted with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoiseChoice {
+    /// N(μ, diag σ²) with the data's moments (released LSD code).
+    #[default]
+    Diagonal,
+    /// N(μ, Σ) with the data's covariance (Gutmann & Hyvärinen): much closer to correlated data.
+    Full,
+    /// The model of `noise_model`, as it is built.
+    Model,
+}
+
+crate::config! {
+    /// Keys of the method `nce`.
+    pub struct NceConfig {
+        /// ν, noise draws for each data item.
+        noise_ratio: usize = 1, rule::at_least(1);
+        /// Density of the noise: "diagonal" or "full" (normal, with the data's moments), or "model".
+        noise: NoiseChoice = NoiseChoice::Diagonal;
+    }
+    parts {
+        /// With noise = "model": a model with a known normaliser, not trained.
+        noise_model: "gaussian" of crate::density::schemas;
+    }
+}
+
+pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+    name: "nce",
+    about: "noise-contrastive estimation: logistic regression between data and a known density; learns log Z as well",
+    cite: "Gutmann & Hyvärinen 2010, \"Noise-contrastive estimation\", AISTATS; the ratio ν: 2012, JMLR 13, eq. 8",
+    schema: Schema::of::<NceConfig>(),
+    build: |table, setup| Ok(Box::new(Nce::new(&decode(table)?, setup)?)),
+};
+
+/// Minimises E_data[softplus(-G)] + ν E_noise[softplus(G)], G(x) = -E(x) - c - log p_n(x) - log ν, in the model's
+/// parameters and c. At the optimum c = log Z.
+///
+/// c starts at 0 and is learned for normalised models too, as in the released LSD code; log Z is 0 there.
+struct Nce {
+    ratio: usize,
+    noise: NoiseDensity,
+    model: Model,
+    log_z: Var,
+    optim: Box<dyn Optimiser>,
+}
+
+impl Nce {
+    fn new(config: &NceConfig, setup: Setup) -> Result<Self> {
+        let noise = noise(config, &setup)?;
+        let log_z = Var::from_tensor(&Tensor::zeros((), DType::F32, setup.data.device())?)?;
+        let mut weights = setup.model.params().weights.clone();
+        weights.insert(LOG_Z.into(), log_z.clone());
+        let optim = optim::build(setup.optim, &weights)?;
+        Ok(Nce { ratio: config.noise_ratio, noise, model: setup.model, log_z, optim })
+    }
+}
+
+/// What c is called in the state; no model has a tensor of this name.
+const LOG_Z: &str = "nce:log_z";
+
+fn noise(config: &NceConfig, setup: &Setup) -> Result<NoiseDensity> {
+    match config.noise {
+        NoiseChoice::Diagonal => NoiseDensity::diagonal(setup.data),
+        NoiseChoice::Full => NoiseDensity::full(setup.data),
+        NoiseChoice::Model => NoiseDensity::model(&config.noise_model, setup.data, setup.key.with("noise")),
+    }
+}
+
+/// The objective, and the share of data and noise that G tells apart (each weighing half).
+///
+/// # Shapes
+/// x `[B, ..]` data, y `[νB, ..]` noise, log_pn `[B + νB]` of both, data first; log_z a scalar.
+fn contrast(energy: &dyn Energy, log_z: &Tensor, x: &Tensor, y: &Tensor, log_pn: &Tensor) -> Result<(Tensor, f64)> {
+    let (b, n) = (x.dim(0)?, y.dim(0)?);
+    let shift = (n as f64 / b.max(1) as f64).ln();
+    let log_p = energy.energy(&Tensor::cat(&[x, y], 0)?)?.neg()?.broadcast_sub(log_z)?;
+    let g = (log_p - log_pn)?.affine(1.0, -shift)?;
+    let (on_data, on_noise) = (g.narrow(0, 0, b)?, g.narrow(0, b, n)?);
+    let positive = kernels::activate(Activation::Softplus, &on_data.neg()?)?.mean_all()?;
+    let negative = kernels::activate(Activation::Softplus, &on_noise)?.sum_all()?;
+    let share = |right: Tensor| -> Result<f64> { Ok(right.to_dtype(DType::F64)?.mean_all()?.to_scalar()?) };
+    let told = 0.5 * (share(on_data.gt(0.0)?)? + share(on_noise.lt(0.0)?)?);
+    Ok(((positive + (negative / b as f64)?)?, told))
+}
+
+impl Method for Nce {
+    fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
+        let x = &batches.first().ok_or_else(|| Error::Other("nce: a step needs a batch".into()))?.x;
+        let y = self.noise.sample(cx.key.with("noise"), x.dim(0)? * self.ratio)?;
+        let log_pn = self.noise.log_prob(&Tensor::cat(&[x, &y], 0)?)?;
+        let (loss, told) = contrast(self.model.as_energy(), self.log_z.as_tensor(), x, &y, &log_pn)?;
+        let stats = self.optim.step(&loss.backward()?, cx.lr_scale)?;
+        self.model.after_update()?;
+        let number = |t: &Tensor| -> Result<f64> { Ok(t.to_dtype(DType::F64)?.to_scalar()?) };
+        Ok(Metrics::new()
+            .with("loss", number(&loss)?)
+            .with("accuracy", told)
+            .with("log_z", number(self.log_z.as_tensor())?)
+            .with("grad_norm", stats.norm))
+    }
+
+    fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn advice(&self) -> Vec<String> {
+        vec!["noise closer to the data (--set method.noise=full)".to_owned()]
+    }
+
+    fn state(&self) -> Result<State> {
+        let mut state = State::new();
+        put(&mut state, "model", self.model.params().tensors());
+        put(&mut state, "optim", self.optim.state()?);
+        state.insert(LOG_Z.into(), self.log_z.as_detached_tensor());
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.model.params().load(&take(state, "model"))?;
+        self.optim.load(&take(state, "optim"))?;
+        load_var(state, LOG_Z, &self.log_z)
+    }
+}

@@ -1,0 +1,166 @@
+//! What noise-contrastive estimation contrasts data with: a density that is known, with draws from it.
+
+use candle_core::{DType, Device, Tensor};
+use nalgebra::{DMatrix, DVector};
+
+use crate::config::Spec;
+use crate::data::{Data, Split};
+use crate::density::{Context, Model};
+use crate::math::linalg;
+use crate::{Error, Result, kernels, rng::Key};
+
+/// Data items that the noise takes its moments from, always the same ones.
+const ITEMS: usize = 10_000;
+
+/// Added to the standard deviation along every direction in squares, so that constant pixels do no harm.
+const MIN_STD: f64 = 1e-3;
+
+/// A fixed density on items of the data's shape. It is a function of the data and the key, so it is no part of any state.
+pub(super) enum NoiseDensity {
+    /// N(μ, diag σ²), or any model.
+    Built(Box<Model>),
+    /// N(μ, LLᵀ).
+    Full(FullGaussian),
+}
+
+impl NoiseDensity {
+    /// The normal density with the data's mean and standard deviation in every coordinate.
+    pub(super) fn diagonal(data: &Data) -> Result<Self> {
+        let table = [("name".to_owned(), "gaussian".into()), ("from_data".to_owned(), true.into())];
+        Self::model(&Spec(table.into_iter().collect()), data, Key::new(0))
+    }
+
+    /// The normal density with the data's mean and covariance.
+    pub(super) fn full(data: &Data) -> Result<Self> {
+        Ok(NoiseDensity::Full(FullGaussian::of(data)?))
+    }
+
+    /// A model with a known normaliser, as it is built.
+    ///
+    /// # Errors
+    /// A model without one.
+    pub(super) fn model(spec: &Spec, data: &Data, key: Key) -> Result<Self> {
+        let context = Context { shape: data.spec().shape.clone(), moments: Some(&|| data.mean_std(ITEMS)) };
+        let model = Model::new(spec, &context, key, DType::F32, data.device())?;
+        match model.density() {
+            Some(_) => Ok(NoiseDensity::Built(Box::new(model))),
+            None => Err(unnormalised(spec.name())),
+        }
+    }
+
+    /// log p(x), `[N, ..]` -> `[N]`, as a constant.
+    pub(super) fn log_prob(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            NoiseDensity::Full(normal) => normal.log_prob(x),
+            NoiseDensity::Built(model) => {
+                Ok(model.density().ok_or_else(|| unnormalised("noise"))?.log_prob(x)?.detach())
+            }
+        }
+    }
+
+    /// n draws, `[n, ..]`.
+    pub(super) fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
+        match self {
+            NoiseDensity::Full(normal) => normal.sample(key, n),
+            NoiseDensity::Built(model) => {
+                Ok(model.density().ok_or_else(|| unnormalised("noise"))?.sample(key, n)?.detach())
+            }
+        }
+    }
+}
+
+fn unnormalised(name: &str) -> Error {
+    Error::Config(format!(
+        "error: `method.noise_model` must know its normaliser, and model `{name}` does not\n\nhint: choose `gaussian`, `ica` \
+         or a flow, or set `method.noise = \"full\"`"
+    ))
+}
+
+/// N(μ, Σ) through the Cholesky factor of its covariance.
+pub(super) struct FullGaussian {
+    /// μ, `[1, D]`.
+    mean: Tensor,
+    /// L⁻¹, `[D, D]`: z = L⁻¹(x - μ) is standard normal.
+    whiten: Tensor,
+    /// L, `[D, D]`.
+    factor: Tensor,
+    /// log det L + (D/2) log 2π.
+    log_normaliser: f64,
+    shape: Vec<usize>,
+}
+
+impl FullGaussian {
+    fn of(data: &Data) -> Result<Self> {
+        let x = linalg::to_host(&data.all(Split::Train, ITEMS)?.x.flatten_from(1)?)?;
+        if x.nrows() < 2 {
+            return Err(Error::Config(format!("error: a covariance needs two items, not {}", x.nrows())));
+        }
+        let mean = DVector::from_fn(x.ncols(), |i, _| x.column(i).mean());
+        let centred = DMatrix::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] - mean[j]);
+        let covariance = centred.tr_mul(&centred) / (x.nrows() as f64 - 1.0);
+        Self::new(&mean, covariance, &data.spec().shape, data.device())
+    }
+
+    fn new(mean: &DVector<f64>, mut covariance: DMatrix<f64>, shape: &[usize], device: &Device) -> Result<Self> {
+        (0..mean.len()).for_each(|i| covariance[(i, i)] += MIN_STD * MIN_STD);
+        let factor = covariance.cholesky().map(|c| c.l()).ok_or_else(degenerate)?;
+        let whiten = factor.clone().try_inverse().ok_or_else(degenerate)?;
+        let log_det: f64 = factor.diagonal().iter().map(|v| v.ln()).sum();
+        let row = DMatrix::from_row_slice(1, mean.len(), mean.as_slice());
+        let tensor = |m: &DMatrix<f64>| linalg::to_tensor(m, DType::F32, device);
+        Ok(FullGaussian {
+            mean: tensor(&row)?,
+            whiten: tensor(&whiten)?,
+            factor: tensor(&factor)?,
+            log_normaliser: log_det + 0.5 * mean.len() as f64 * std::f64::consts::TAU.ln(),
+            shape: shape.to_vec(),
+        })
+    }
+
+    fn log_prob(&self, x: &Tensor) -> Result<Tensor> {
+        let z = kernels::linear(&x.flatten_from(1)?.broadcast_sub(&self.mean)?, &self.whiten, None)?;
+        Ok(z.sqr()?.sum(1)?.affine(-0.5, -self.log_normaliser)?)
+    }
+
+    fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
+        let z = key.normal((n, self.mean.dim(1)?), DType::F32, self.mean.device())?;
+        let x = kernels::linear(&z, &self.factor, None)?.broadcast_add(&self.mean)?;
+        Ok(x.reshape([&[n], self.shape.as_slice()].concat())?)
+    }
+}
+
+fn degenerate() -> Error {
+    Error::Config(
+        "error: the data's covariance is not positive definite, so that no normal density has it\n\nhint: set \
+         `method.noise = \"diagonal\"`"
+            .into(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::math::stats;
+
+    /// E[-log p] of the draws is the entropy, ½ log det(2πe Σ), and log p is that of the formula.
+    #[test]
+    fn a_full_normal_is_normalised_and_draws_from_itself() {
+        let covariance = DMatrix::from_row_slice(2, 2, &[2.0, 1.2, 1.2, 1.0]);
+        let mean = DVector::from_row_slice(&[1.0, -3.0]);
+        let normal = FullGaussian::new(&mean, covariance.clone(), &[2, 1], &Device::Cpu).unwrap();
+        let ridged = covariance + DMatrix::identity(2, 2) * MIN_STD * MIN_STD;
+        let x = normal.sample(Key::new(1), 20_000).unwrap();
+        assert_eq!(x.dims(), [20_000, 2, 1]);
+        let log_p = normal.log_prob(&x).unwrap().to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+        let log_det = (ridged.determinant() * std::f64::consts::TAU.powi(2)).ln();
+        let z = (stats::mean(&log_p) + 0.5 * (log_det + 2.0)) / stats::std_error(&log_p);
+        assert!(z.abs() < 4.0, "z = {z}");
+        let rows = x.flatten_from(1).unwrap().to_vec2::<f32>().unwrap();
+        let inverse = ridged.try_inverse().unwrap();
+        for (row, have) in rows.iter().zip(&log_p).take(20) {
+            let d = DVector::from_iterator(2, row.iter().map(|v| f64::from(*v))) - &mean;
+            let want = -0.5 * ((d.transpose() * &inverse * &d)[0] + log_det);
+            assert!((have - want).abs() < 1e-5 * (1.0 + want.abs()), "{have} and {want}");
+        }
+    }
+}
