@@ -1,10 +1,14 @@
 //! How an energy is trained: one file a method, state and step and nothing else.
 
 mod critic;
+mod denoising_score_matching;
 mod lsd;
 mod ml;
 mod ml_grid;
 mod none;
+pub mod score;
+mod score_matching;
+mod sliced_score_matching;
 
 pub use critic::{Critic, Noise, SteinSample};
 pub use lsd::{Lsd, LsdConfig};
@@ -78,7 +82,15 @@ pub struct Setup<'a> {
 pub type BuildMethod = fn(&toml::Table, Setup) -> Result<Box<dyn Method>>;
 
 /// Every method that `[method] name = "…"` can name.
-pub const METHODS: &[Entry<BuildMethod>] = &[lsd::ENTRY, ml::ENTRY, ml_grid::ENTRY, none::ENTRY];
+pub const METHODS: &[Entry<BuildMethod>] = &[
+    lsd::ENTRY,
+    ml::ENTRY,
+    ml_grid::ENTRY,
+    none::ENTRY,
+    score_matching::ENTRY,
+    sliced_score_matching::ENTRY,
+    denoising_score_matching::ENTRY,
+];
 
 /// The rows of [`METHODS`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {

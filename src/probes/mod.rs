@@ -3,6 +3,7 @@
 pub mod lsd;
 pub mod nll;
 mod samples;
+pub mod score_matching;
 
 pub use samples::Picture;
 
@@ -61,7 +62,7 @@ crate::config! {
 pub type BuildProbe = fn(&toml::Table) -> Result<Box<dyn Probe>>;
 
 /// Every probe that `[[probe]] name = "…"` can name.
-pub const PROBES: &[Entry<BuildProbe>] = &[nll::ENTRY, samples::ENTRY, lsd::ENTRY];
+pub const PROBES: &[Entry<BuildProbe>] = &[nll::ENTRY, samples::ENTRY, lsd::ENTRY, score_matching::ENTRY];
 
 /// The rows of [`PROBES`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
