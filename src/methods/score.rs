@@ -49,7 +49,7 @@ pub fn exact(energy: &dyn Energy, x: &Tensor) -> Result<Terms> {
     Ok(Terms { energy: value, half_norm: half_square(&grad)?, curvature })
 }
 
-/// J along random directions (Song et al. 2019): the mean over v of ½(v·∇E)² - vᵀ∇²E v (eq. 8), or of ½|∇E|² - vᵀ∇²E v
+/// J along random directions (Song et al. 2019): the mean over v of ½(v·∇E)² - vᵀ∇²E v (SSM), or of ½|∇E|² - vᵀ∇²E v
 /// (SSM-VR, the variance-reduced form). All directions go through the network in one pass.
 ///
 /// ∇E is taken by the pull-back, differentiable in the parameters: with its backward pass 6 products with the weights.
