@@ -28,14 +28,15 @@ fn assert_mean(what: &str, values: &[f64], want: f64) {
     assert!(z.abs() < 4.0, "{what}: {} ± {}, not {want}", stats::mean(values), stats::std_error(values));
 }
 
-type Estimate<'a> = &'a dyn Fn(&dyn Energy, Key, &Tensor) -> Result<Terms>;
+/// An estimate of J.
+type Estimate = Box<dyn Fn(&dyn Energy, Key, &Tensor) -> Result<Terms>>;
 
 /// What the blur of denoising score matching adds in these tests.
 const SIGMA: f64 = 0.7;
 
 /// Name, estimate of J, standard deviation of the blur it works on.
-fn estimates() -> Vec<(String, Box<dyn Fn(&dyn Energy, Key, &Tensor) -> Result<Terms>>, f64)> {
-    let mut all: Vec<(String, Box<dyn Fn(&dyn Energy, Key, &Tensor) -> Result<Terms>>, f64)> = vec![
+fn estimates() -> Vec<(String, Estimate, f64)> {
+    let mut all: Vec<(String, Estimate, f64)> = vec![
         ("exact".into(), Box::new(|e, _, x| score::exact(e, x)), 0.0),
         ("denoising".into(), Box::new(|e, key, x| score::denoising(e, key, x, SIGMA)), SIGMA),
     ];
@@ -51,7 +52,7 @@ fn estimates() -> Vec<(String, Box<dyn Fn(&dyn Energy, Key, &Tensor) -> Result<T
 
 /// Gradients of J for the mean and the log standard deviation of N(mean, std²) in 2 dimensions, on 200 batches of data
 /// from N(1, 1.5²): (all batches' ∂μ, all batches' ∂log σ), summed over coordinates.
-fn gradients(estimate: Estimate, mean: f64, std: f64) -> [Vec<f64>; 2] {
+fn gradients(estimate: &Estimate, mean: f64, std: f64) -> [Vec<f64>; 2] {
     let builder = Builder::new(Key::new(0), DType::F64, &CPU);
     let model = Gaussian::new(&[2], mean, std, &builder).unwrap();
     let params = builder.finish().weights;
@@ -70,14 +71,14 @@ fn gradients(estimate: Estimate, mean: f64, std: f64) -> [Vec<f64>; 2] {
 fn the_truth_is_a_stationary_point_and_nothing_else_is() {
     for (name, estimate, blur) in estimates() {
         let std = (1.5f64 * 1.5 + blur * blur).sqrt();
-        for (gradient, of) in gradients(&*estimate, 1.0, std).iter().zip(["mean", "log_std"]) {
+        for (gradient, of) in gradients(&estimate, 1.0, std).iter().zip(["mean", "log_std"]) {
             assert_mean(&format!("{name}: ∂{of} at the truth"), gradient, 0.0);
         }
         let z = |v: &[f64]| stats::mean(v) / stats::std_error(v);
         // Too far right: the gradient points right. Too wide: towards wider. By tens of standard errors.
-        assert!(z(&gradients(&*estimate, 1.3, std)[0]) > 10.0, "{name}: the mean");
-        assert!(z(&gradients(&*estimate, 1.0, 1.2 * std)[1]) > 10.0, "{name}: the width");
-        assert!(z(&gradients(&*estimate, 1.0, std / 1.2)[1]) < -10.0, "{name}: the width");
+        assert!(z(&gradients(&estimate, 1.3, std)[0]) > 10.0, "{name}: the mean");
+        assert!(z(&gradients(&estimate, 1.0, 1.2 * std)[1]) > 10.0, "{name}: the width");
+        assert!(z(&gradients(&estimate, 1.0, std / 1.2)[1]) < -10.0, "{name}: the width");
     }
 }
 
@@ -167,7 +168,11 @@ fn fitted(method: &str, steps: u64) -> [Vec<f64>; 2] {
     let batch: Batch = data.batch(Split::Train, 0, 4000).unwrap();
     for step in 0..steps {
         let done = step as f64 / steps as f64;
-        let cx = StepContext { step, key: Key::new(9).at(step), lr_scale: 0.5 * (1.0 + (done * 3.1416).cos()) };
+        let cx = StepContext {
+            step,
+            key: Key::new(9).at(step),
+            lr_scale: 0.5 * (1.0 + (done * std::f64::consts::PI).cos()),
+        };
         trained.step(&cx, std::slice::from_ref(&batch)).unwrap();
     }
     let weights = &trained.model().params().weights;
