@@ -255,8 +255,42 @@ fn a_models_gradient_is_that_of_its_energy() {
                 close(*a, b, "slope along v");
                 close(*e, *f, "energy along v");
             }
+            check_curvature(&model, (&x, &v), (&energy, &directional), row.name);
         }
     }
+}
+
+/// E, its slope and its bend along v against what is known, and against differences of slopes; the Laplacian against
+/// the bends along the axes.
+fn check_curvature(e: &Model, (x, v): (&Tensor, &Tensor), (energy, slope): (&[f64], &Tensor), name: &str) {
+    let close = |have: &Tensor, want: &[f64], what: &str| {
+        for (a, b) in have.flatten_all().unwrap().to_vec1::<f64>().unwrap().iter().zip(want) {
+            assert!((a - b).abs() < 1e-7 * (1.0 + a.abs()), "{name}, {what}: {a} and {b}");
+        }
+    };
+    let list = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    let [value, first, second] = e.curvature(x, v).unwrap();
+    close(&value, energy, "energy with curvature");
+    close(&first, &list(slope), "slope with curvature");
+    let bend = |v: &Tensor| -> Vec<f64> {
+        let at = |h: f64| list(&e.directional(&(x + (v * h).unwrap()).unwrap(), v).unwrap().1);
+        let (h, k) = (1e-3, 2e-3);
+        let near = at(h).into_iter().zip(at(-h)).map(|(a, b)| a - b);
+        near.zip(at(k).into_iter().zip(at(-k))).map(|(n, (a, b))| (8.0 * n - (a - b)) / (12.0 * h)).collect()
+    };
+    close(&second, &bend(v), "curvature");
+    let (batch, size) = (x.dims()[0], x.elem_count() / x.dims()[0]);
+    let mut trace = vec![0.0; batch];
+    for d in 0..size {
+        let axis: Vec<f64> = (0..batch * size).map(|i| f64::from(u8::from(i % size == d))).collect();
+        let bends = bend(&Tensor::from_vec(axis, x.dims(), &CPU).unwrap());
+        trace.iter_mut().zip(bends).for_each(|(t, b)| *t += b);
+    }
+    let (value, grad, laplacian) = e.laplacian(x).unwrap();
+    assert_eq!((value.dims(), grad.dims(), laplacian.dims()), (&x.dims()[..1], x.dims(), &x.dims()[..1]), "{name}");
+    close(&value, energy, "energy with Laplacian");
+    close(&grad, &list(&e.grad(x).unwrap().1), "gradient with Laplacian");
+    close(&laplacian, &trace, "Laplacian");
 }
 
 #[test]
@@ -289,6 +323,7 @@ fn a_probe_finds_the_same_twice() {
             "gof_lsd" => "iterations = 10\nitems = 100\n",
             "gof_ksd" | "gof_lksd" => "items = 100\nkernel = \"imq\"\nbandwidth = \"learned\"\n",
             "gof_fssd" => "items = 100\n",
+            "score_matching" => "items = 100\n",
             _ => "",
         };
         let written = format!("[[probe]]\nname = \"{}\"\nevery = 5\n{small}", row.name);

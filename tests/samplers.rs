@@ -98,6 +98,11 @@ impl Energy for Fenced {
         let (energy, grad) = self.0.grad(x)?;
         Ok((self.fence(x, &energy)?, grad))
     }
+
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        let [energy, slope, bend] = self.0.curvature(x, v)?;
+        Ok([self.fence(x, &energy)?, slope, bend])
+    }
 }
 
 #[test]

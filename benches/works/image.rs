@@ -18,7 +18,7 @@ const BATCH: [usize; 4] = [64, 3, 32, 32];
 /// Convolutions of 3×3 and three times 4×4 with stride 2 and swish, a linear map of the 4096 features.
 fn energy() -> Result<(Experiment, Model)> {
     let net = "model = { base = \"none\", net = { name = \"conv\", channels = [32, 64, 128, 256] } }";
-    let experiment = experiment(2, net)?;
+    let experiment = experiment(2, net, "lsd")?;
     let context = Context { shape: ITEM.to_vec(), moments: None };
     let model = Model::new(&experiment.resolved.spec("model"), &context, Key::new(0), DType::F32, &Device::Cpu)?;
     Ok((experiment, model))

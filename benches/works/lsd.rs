@@ -28,7 +28,7 @@ pub const IMAGE: Sizes = Sizes { batch: 128, dim: 784, hidden: 1000 };
 fn method(Sizes { batch, dim, hidden }: Sizes) -> Result<(Lsd, Tensor)> {
     let hidden = format!("hidden = [{hidden}, {hidden}]");
     let sections = format!("model = {{ base = \"none\", net = {{ {hidden} }} }}\nmethod.critic = {{ {hidden} }}");
-    let experiment = experiment(dim, &sections)?;
+    let experiment = experiment(dim, &sections, "lsd")?;
     let data = experiment.data()?;
     let optim = experiment.resolved.spec("optim");
     let setup = Setup { model: experiment.model(&data)?, optim: &optim, data: &data, key: experiment.key() };

@@ -3,6 +3,7 @@
 
 mod image;
 mod lsd;
+mod score;
 
 use candle_core::{DType, Device, Tensor};
 use ebm::{
@@ -26,17 +27,20 @@ pub const WORKS: &[(&str, Make)] = &[
     ("critic-2d", || lsd::critic(lsd::TWO_D)),
     ("model-2d", || lsd::model(lsd::TWO_D)),
     ("grad-2d", || lsd::gradient(lsd::TWO_D)),
+    ("ssm-2d", || score::sliced(100, 2, 300)),
     ("critic-image", || lsd::critic(lsd::IMAGE)),
     ("model-image", || lsd::model(lsd::IMAGE)),
     ("grad-image", || lsd::gradient(lsd::IMAGE)),
+    ("ssm-image", || score::sliced(128, 784, 1000)),
     ("langevin-60", image::langevin),
     ("conv-train", image::train),
     ("adam", adam),
 ];
 
-/// An experiment with these sections; the data are normal points with `dim` coordinates.
-fn experiment(dim: usize, sections: &str) -> Result<Experiment> {
-    let frame = format!("dataset = {{ name = \"gaussian\", dim = {dim} }}\ntrain.steps = 1\nmethod.name = \"lsd\"\n");
+/// An experiment with these sections and this method; the data are normal points with `dim` coordinates.
+fn experiment(dim: usize, sections: &str, method: &str) -> Result<Experiment> {
+    let data = format!("dataset = {{ name = \"gaussian\", dim = {dim} }}");
+    let frame = format!("{data}\ntrain.steps = 1\nmethod.name = \"{method}\"\n");
     Experiment::parse("benchmark", &format!("{frame}{sections}"), &[])
 }
 
@@ -47,7 +51,7 @@ fn normal(shape: &[usize]) -> Result<Tensor> {
 
 /// Adam on the 2.6 million weights of a 784-1000-1000-784 network.
 fn adam() -> Result<Step> {
-    let experiment = experiment(784, "method.critic.hidden = [1000, 1000]")?;
+    let experiment = experiment(784, "method.critic.hidden = [1000, 1000]", "lsd")?;
     let method: LsdConfig = decode(&experiment.resolved.section("method"))?;
     let net = Network::new(&method.critic, &Io::field(&[784]), &Builder::new(Key::new(0), DType::F32, &Device::Cpu))?;
     let mut loss = Tensor::zeros((), DType::F32, &Device::Cpu)?;

@@ -38,20 +38,12 @@ pub trait Energy: Send + Sync {
 
     /// (E(x), v·∇x E(x), vᵀ ∇²x E(x) v), each `[B]`: the energy and its first two derivatives along v, differentiable in
     /// the parameters. What score matching and its relatives train on.
-    ///
-    /// # Errors
-    /// An energy that cannot be differentiated twice.
-    fn curvature(&self, _x: &Tensor, _v: &Tensor) -> Result<[Tensor; 3]> {
-        Err(crate::Error::Other("this model has no second derivatives".into()))
-    }
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]>;
 
     /// (E(x) `[B]`, ∇x E(x) as x, ΔE(x) = tr ∇²x E(x) `[B]`), exactly; differentiable in the parameters.
     ///
     /// By [`Energy::curvature`] along the D unit vectors, many of them in one pass (the plane takes one): the slopes
     /// along them are the gradient, the curvatures sum to the trace. An energy with a closed form overrides this.
-    ///
-    /// # Errors
-    /// As [`Energy::curvature`].
     fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
         laplacian::by_directions(self, x)
     }

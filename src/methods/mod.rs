@@ -2,12 +2,16 @@
 
 mod cnce;
 mod critic;
+mod denoising_score_matching;
 mod lsd;
 mod ml;
 mod ml_grid;
 mod nce;
 mod noise_density;
 mod none;
+pub mod score;
+mod score_matching;
+mod sliced_score_matching;
 
 pub use critic::{Critic, Noise, Objective, SteinSample};
 pub use lsd::{Lsd, LsdConfig};
@@ -81,8 +85,17 @@ pub struct Setup<'a> {
 pub type BuildMethod = fn(&toml::Table, Setup) -> Result<Box<dyn Method>>;
 
 /// Every method that `[method] name = "…"` can name.
-pub const METHODS: &[Entry<BuildMethod>] =
-    &[lsd::ENTRY, ml::ENTRY, ml_grid::ENTRY, nce::ENTRY, cnce::ENTRY, none::ENTRY];
+pub const METHODS: &[Entry<BuildMethod>] = &[
+    lsd::ENTRY,
+    ml::ENTRY,
+    ml_grid::ENTRY,
+    score_matching::ENTRY,
+    sliced_score_matching::ENTRY,
+    denoising_score_matching::ENTRY,
+    nce::ENTRY,
+    cnce::ENTRY,
+    none::ENTRY,
+];
 
 /// The rows of [`METHODS`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {

@@ -6,6 +6,7 @@ pub mod likelihood;
 pub mod lsd;
 pub mod nll;
 mod samples;
+pub mod score_matching;
 mod scored;
 
 pub use samples::Picture;
@@ -71,6 +72,7 @@ pub const PROBES: &[Entry<BuildProbe>] = &[
     likelihood::ENTRY,
     samples::ENTRY,
     lsd::ENTRY,
+    score_matching::ENTRY,
     amari::ENTRY,
     gof::lsd::PROBE,
     gof::ksd::PROBE,

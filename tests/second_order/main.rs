@@ -2,6 +2,7 @@
 //! derivatives against finite differences in f64.
 
 mod cases;
+mod curve;
 mod difference;
 
 use candle_core::Tensor;

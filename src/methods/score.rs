@@ -1,0 +1,150 @@
+//! Score matching (Hyvärinen 2005): what its three estimators share.
+//!
+//! With s = ∇ log q = -∇E, E_p ½|s - ∇ log p|² = J(q) + const with J = E_p[½|s|² + tr ∇s] = E_p[½|∇E|² - ΔE] (theorem 1):
+//! no normaliser and no samples, but second derivatives. The methods differ in how they come by ½|∇E|² and ΔE.
+
+use candle_core::{DType, Tensor};
+
+use super::{Method, Noise, Setup, State, StepContext, put, take};
+use crate::data::Batch;
+use crate::density::{Energy, Model};
+use crate::metrics::Metrics;
+use crate::optim::{self, Optimiser};
+use crate::{Error, Result, kernels, rng::Key};
+
+/// The terms of J at each item, `[B]`, differentiable in the parameters.
+pub struct Terms {
+    /// E.
+    pub energy: Tensor,
+    /// ½|∇E|², or an estimate.
+    pub half_norm: Tensor,
+    /// ΔE = tr ∇²E, or an estimate.
+    pub curvature: Tensor,
+}
+
+impl Terms {
+    /// ½|∇E|² - ΔE, `[B]`.
+    pub fn objective(&self) -> Result<Tensor> {
+        Ok((&self.half_norm - &self.curvature)?)
+    }
+}
+
+/// Random directions for the trace.
+#[derive(Clone, Copy, Debug)]
+pub struct Slices {
+    /// Their distribution; E vvᵀ = I.
+    pub noise: Noise,
+    /// How many an item.
+    pub count: usize,
+    /// Take ½|∇E|² itself instead of its estimate ½(v·∇E)².
+    pub variance_reduced: bool,
+}
+
+/// J with the exact Laplacian (Hyvärinen 2005, theorem 1): D directions an item.
+///
+/// # Errors
+/// Items of another shape than the model's.
+pub fn exact(energy: &dyn Energy, x: &Tensor) -> Result<Terms> {
+    let (value, grad, curvature) = energy.laplacian(x)?;
+    Ok(Terms { energy: value, half_norm: half_square(&grad)?, curvature })
+}
+
+/// J along random directions (Song et al. 2019): the mean over v of ½(v·∇E)² - vᵀ∇²E v (SSM), or of ½|∇E|² - vᵀ∇²E v
+/// (SSM-VR, the variance-reduced form). All directions go through the network in one pass.
+///
+/// ∇E is taken by the pull-back, differentiable in the parameters: with its backward pass 6 products with the weights.
+/// The directional derivative along a ∇E held constant has the same gradient, and costs 2 for ∇E and 6 for itself.
+///
+/// # Errors
+/// Items of another shape than the model's.
+pub fn sliced(energy: &dyn Energy, key: Key, x: &Tensor, slices: Slices) -> Result<Terms> {
+    let (batch, count) = (x.dim(0)?, slices.count);
+    let copies = if count == 1 { x.clone() } else { Tensor::cat(&vec![x; count], 0)? };
+    let v = slices.noise.draw(key, &copies)?;
+    let [value, slope, bend] = energy.curvature(&copies, &v)?;
+    let mean = |t: Tensor| -> Result<Tensor> { Ok(t.reshape((count, batch))?.mean(0)?) };
+    let half_norm = match slices.variance_reduced {
+        true => half_square(&energy.grad(x)?.1)?,
+        false => mean(slope.sqr()?.affine(0.5, 0.0)?)?,
+    };
+    Ok(Terms { energy: value.narrow(0, 0, batch)?, half_norm, curvature: mean(bend)? })
+}
+
+/// J of the data blurred by N(0, σ²I), from first derivatives alone (Vincent 2011, J_DSM).
+///
+/// Vincent's ½|s(x̃) - ∇ log p(x̃|x)|² with x̃ = x + σε and ∇ log p(x̃|x) = -ε/σ is ½|∇E(x̃) - ε/σ|² =
+/// ½|∇E|² - ε·∇E/σ + |ε|²/2σ². The last term does not depend on the model and is left out: it would bury the others in
+/// noise for small σ. What is left estimates the blurred J, since E[ε·∇E(x̃)/σ] = E ΔE(x̃) (Stein's identity), so its
+/// values compare with those of the other two.
+///
+/// # Errors
+/// Items of another shape than the model's.
+pub fn denoising(energy: &dyn Energy, key: Key, x: &Tensor, sigma: f64) -> Result<Terms> {
+    let noise = key.normal(x.shape(), x.dtype(), x.device())?;
+    let blurred = (x + (&noise * sigma)?)?;
+    let (value, grad) = energy.grad(&blurred)?;
+    let curvature = kernels::dot(&grad, &noise)?.affine(1.0 / sigma, 0.0)?;
+    Ok(Terms { energy: value, half_norm: half_square(&grad)?, curvature })
+}
+
+fn half_square(grad: &Tensor) -> Result<Tensor> {
+    Ok(kernels::dot(grad, grad)?.affine(0.5, 0.0)?)
+}
+
+/// How one of the methods estimates J on a batch.
+pub(super) type Estimate = Box<dyn Fn(&dyn Energy, Key, &Tensor) -> Result<Terms>>;
+
+/// Descends the mean of an estimate of J.
+pub(super) struct ScoreDescent {
+    estimate: Estimate,
+    advice: &'static [&'static str],
+    model: Model,
+    optim: Box<dyn Optimiser>,
+}
+
+impl ScoreDescent {
+    pub(super) fn new(estimate: Estimate, advice: &'static [&'static str], setup: Setup) -> Result<Self> {
+        let optim = optim::build(setup.optim, &setup.model.params().weights)?;
+        Ok(ScoreDescent { estimate, advice, model: setup.model, optim })
+    }
+}
+
+/// J has no lower bound where a model can put ever sharper wells onto data that fill no volume: there ΔE → ∞.
+pub(super) const SHARP: &str = "data that fill a volume: score matching is unbounded below on discrete or noiseless data \
+                                (--set dataset.noise=…, or --set method.name=denoising_score_matching)";
+
+impl Method for ScoreDescent {
+    fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
+        let batch = batches.first().ok_or_else(|| Error::Other("score matching: a step needs a batch".into()))?;
+        let terms = (self.estimate)(self.model.as_energy(), cx.key.with("score"), &batch.x)?;
+        let loss = terms.objective()?.mean_all()?;
+        let stats = self.optim.step(&loss.backward()?, cx.lr_scale)?;
+        self.model.after_update()?;
+        let mean = |t: &Tensor| -> Result<f64> { Ok(t.to_dtype(DType::F64)?.mean_all()?.to_scalar()?) };
+        Ok(Metrics::new()
+            .with("sm", mean(&terms.half_norm)? - mean(&terms.curvature)?)
+            .with("curvature", mean(&terms.curvature)?)
+            .with("energy", mean(&terms.energy)?)
+            .with("grad_norm", stats.norm))
+    }
+
+    fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn advice(&self) -> Vec<String> {
+        self.advice.iter().map(|&line| line.to_owned()).collect()
+    }
+
+    fn state(&self) -> Result<State> {
+        let mut state = State::new();
+        put(&mut state, "model", self.model.params().tensors());
+        put(&mut state, "optim", self.optim.state()?);
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.model.params().load(&take(state, "model"))?;
+        self.optim.load(&take(state, "optim"))
+    }
+}
