@@ -11,7 +11,7 @@ pub mod probes; // what is measured while training and after: grid likelihood, L
 
 pub mod methods; // how an energy is trained, one file a method: lsd, ml_grid
 
-pub mod samplers; // Markov kernels on an energy: langevin, sgld, mala
+pub mod samplers; // Markov kernels on an energy: langevin, sgld, mala, gibbs
 
 pub mod density; // what a model is: Energy (p up to Z) and Density (Z known)
 

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use ebm::config::{Schema, Spec, find};
 use ebm::data::{Data, Moments, Split};
-use ebm::density::{Context, Energy, Gaussian, MODELS, Model};
+use ebm::density::{Context, Energy, Gaussian, MODELS, Model, Rbm, RbmConfig, RbmInit};
 use ebm::methods::{METHODS, Method, State, StepContext};
 use ebm::nets::Builder;
 use ebm::probes::{PROBES, Scheduled, Subject};
@@ -118,18 +118,32 @@ fn a_method_keeps_its_model_under_its_name_and_refuses_what_does_not_fit() {
     }
 }
 
+/// What a sampler is tried on: a normal density, with hidden units for a sampler that needs them.
+fn target(sampler: &str, item: &[usize]) -> Box<dyn Energy> {
+    let builder = Builder::new(Key::new(0), DType::F32, &CPU);
+    match sampler {
+        "gibbs" => {
+            let config = RbmConfig { hidden: 3, init: RbmInit::Paper, ..RbmConfig::default() };
+            let context = Context { shape: item.to_vec(), moments: None };
+            Box::new(Rbm::new(&config, &context, &builder).unwrap())
+        }
+        _ => Box::new(Gaussian::new(item, 0.5, 2.0, &builder).unwrap()),
+    }
+}
+
 #[test]
 fn a_sampler_keeps_shapes_is_finite_and_follows_its_key() {
     for row in SAMPLERS {
         let kernel = (row.build)(&spec(row.name, &row.schema).0).unwrap();
         assert!(!kernel.describe().is_empty());
         for shape in [&[5, 2][..], &[3, 1, 4, 4]] {
-            let energy = Gaussian::new(&shape[1..], 0.5, 2.0, &Builder::new(Key::new(0), DType::F32, &CPU)).unwrap();
+            let energy = target(row.name, &shape[1..]);
+            let energy = &*energy;
             let x = Key::new(1).normal(shape.to_vec(), DType::F32, &CPU).unwrap();
             let walk = |key: Key| {
-                let mut chain = kernel.init(&energy, &x).unwrap();
+                let mut chain = kernel.init(energy, &x).unwrap();
                 for i in 0..4 {
-                    let (next, info) = kernel.step(key.at(i), &energy, &chain).unwrap();
+                    let (next, info) = kernel.step(key.at(i), energy, &chain).unwrap();
                     assert!(
                         info.accept.is_none_or(|a| (0.0..=1.0).contains(&a)) && info.nonfinite == 0,
                         "{}",
@@ -162,7 +176,7 @@ fn a_sampler_keeps_shapes_is_finite_and_follows_its_key() {
             assert_eq!(all(&chain), all(&again), "{}: the same key, another chain", row.name);
             assert_ne!(all(&chain), all(&other), "{}: another key, the same chain", row.name);
             // What it says of the point it stands at is true.
-            assert_eq!(all(&chain), all(&Chain::at(&energy, &chain.x).unwrap()), "{}", row.name);
+            assert_eq!(all(&chain), all(&Chain::at(energy, &chain.x).unwrap()), "{}", row.name);
         }
     }
 }

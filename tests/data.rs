@@ -16,15 +16,23 @@ fn generated() -> impl Iterator<Item = &'static str> {
     DATASETS.iter().map(|row| row.name).filter(move |name| !files.contains(name))
 }
 
+/// Keys that make a set small, and its points lie in the plane.
+fn small(name: &str) -> &'static str {
+    match name {
+        "rbm" => "visible = 2\nhidden = 3\nburn_in = 20",
+        _ => "",
+    }
+}
+
 #[test]
 fn generated_sets_give_finite_reproducible_independent_batches() {
     for name in generated() {
-        let data = open(name, "");
+        let data = open(name, small(name));
         let draw = |data: &Data, split, index| values(&data.batch(split, index, 101).unwrap().x);
         let first = draw(&data, Split::Train, 3);
         assert_eq!(first.len(), 101 * data.spec().dim(), "{name}");
         assert!(first.iter().all(|v| v.is_finite()), "{name}");
-        assert_eq!(first, draw(&open(name, ""), Split::Train, 3), "{name}");
+        assert_eq!(first, draw(&open(name, small(name)), Split::Train, 3), "{name}");
         assert_ne!(first, draw(&data, Split::Train, 4), "{name}");
         assert_ne!(first, draw(&data, Split::Validation, 3), "{name}");
         assert_ne!(first, draw(&data, Split::Test, 3), "{name}");
@@ -36,7 +44,7 @@ fn generated_sets_give_finite_reproducible_independent_batches() {
 #[test]
 fn generated_points_lie_in_their_box() {
     for name in generated() {
-        let data = open(name, "");
+        let data = open(name, small(name));
         let bounds = data.bounds_2d().unwrap();
         let x = data.all(Split::Test, 20_000).unwrap().x.to_dtype(DType::F64).unwrap().to_vec2::<f64>().unwrap();
         let out = x.iter().filter(|p| p.iter().zip(bounds).any(|(c, [low, high])| *c < low || *c > high)).count();

@@ -17,6 +17,7 @@ pub mod manifest;
 mod mixture;
 mod mnist;
 mod order;
+mod rbm;
 mod rows;
 mod source;
 mod space;
@@ -27,6 +28,7 @@ mod transform;
 pub mod verify;
 
 pub use loader::{Batch, Data, Spec, Stamp};
+pub use rbm::RbmTruth;
 pub use source::{Bounds, BuildSource, Generator, Images, Pixels, Points, Source};
 pub use space::Moments;
 pub use split::Split;
@@ -48,6 +50,7 @@ pub const DATASETS: &[Entry<BuildSource>] = &[
     toy2d::COS,
     image2d::IMAGE2D,
     gaussian::GAUSSIAN,
+    rbm::RBM,
     digits::DIGITS,
     mnist::MNIST,
     mnist::FASHION_MNIST,

@@ -93,12 +93,7 @@ fn gather<T: Copy>(values: &[T], dim: usize, rows: impl Iterator<Item = usize>) 
 }
 
 fn draw(generator: &dyn Generator, key: Key, n: usize) -> Vec<f32> {
-    let mut rng = key.rng();
-    let mut point = vec![0.0; generator.dim()];
-    let mut all = Vec::with_capacity(n * point.len());
-    for _ in 0..n {
-        generator.draw(&mut rng, &mut point);
-        all.extend(point.iter().map(|&c| c as f32));
-    }
-    all
+    let mut points = vec![0.0; n * generator.dim()];
+    generator.fill(&mut key.rng(), &mut points);
+    points.into_iter().map(|c| c as f32).collect()
 }

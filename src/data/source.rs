@@ -63,6 +63,12 @@ pub trait Generator: Send + Sync {
     /// Draws one point into `point`, which has [`Generator::dim`] places.
     fn draw(&self, rng: &mut ChaCha8Rng, point: &mut [f64]);
 
+    /// Draws as many points as `points` has places for, one after another; a recipe that is faster on many points at once
+    /// has its own way.
+    fn fill(&self, rng: &mut ChaCha8Rng, points: &mut [f64]) {
+        points.chunks_exact_mut(self.dim()).for_each(|point| self.draw(rng, point));
+    }
+
     /// Where the mass is: at most about one draw in a million lies outside.
     fn bounds(&self) -> Bounds;
 

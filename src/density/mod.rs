@@ -3,10 +3,12 @@
 mod gaussian;
 mod model;
 mod neural;
+mod rbm;
 
 pub use gaussian::Gaussian;
 pub use model::{BuildModel, Context, MODELS, Model, schemas};
 pub use neural::Neural;
+pub use rbm::{Rbm, RbmConfig, RbmInit};
 
 use candle_core::Tensor;
 

@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Energy, gaussian, neural};
+use super::{Energy, gaussian, neural, rbm};
 use crate::config::{Entry, Schema, Spec, find};
 use crate::data::Moments;
 use crate::nets::{Builder, Params};
@@ -24,7 +24,7 @@ pub struct Context {
 pub type BuildModel = fn(&toml::Table, &Context, &Builder) -> Result<Box<dyn Energy>>;
 
 /// Every model that `[model] name = "…"` can name.
-pub const MODELS: &[Entry<BuildModel>] = &[neural::ENTRY, gaussian::ENTRY];
+pub const MODELS: &[Entry<BuildModel>] = &[neural::ENTRY, gaussian::ENTRY, rbm::ENTRY];
 
 /// The rows of [`MODELS`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {

@@ -104,6 +104,11 @@ impl Builder {
         &self.path
     }
 
+    /// Randomness of what starts at `path` in a way of its own; new parameters draw from keys below it.
+    pub fn key(&self) -> Key {
+        self.key.with(&self.path)
+    }
+
     /// Data type of the parameters.
     pub fn dtype(&self) -> DType {
         self.dtype

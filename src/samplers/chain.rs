@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Chain, Kernel, SAMPLERS};
 use crate::config::{Spec, decode, find};
 use crate::data::{Data, Split};
-use crate::density::Energy;
+use crate::density::{Energy, Model};
 use crate::{Error, Result, rng::Key};
 
 /// Where chains start.
@@ -59,6 +59,16 @@ impl Sampler {
         let row =
             find(SAMPLERS, spec.name()).ok_or_else(|| Error::Other(format!("unknown sampler `{}`", spec.name())))?;
         Ok(Sampler { kernel: (row.build)(&spec.0)?, config: decode(&spec.0)? })
+    }
+
+    /// Starts one chain at the origin: whether the kernel can move on this model at all, found before a long run.
+    ///
+    /// # Errors
+    /// A kernel that needs more than the model gives.
+    pub fn check(&self, model: &Model, device: &candle_core::Device) -> Result<()> {
+        let shape: Vec<usize> = std::iter::once(1).chain(model.shape().iter().copied()).collect();
+        let origin = Tensor::zeros(shape, candle_core::DType::F32, device)?;
+        self.kernel.init(model.as_energy(), &origin).map(drop)
     }
 
     /// n starting points, `[n, ..]`.

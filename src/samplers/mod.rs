@@ -4,11 +4,13 @@
 //! chains; tuning its step size is the caller's business.
 
 mod chain;
+mod gibbs;
 mod langevin;
 mod mala;
 mod sgld;
 
 pub use chain::{ChainConfig, Sampler, Start, Trace};
+pub use gibbs::Gibbs;
 pub use langevin::Langevin;
 pub use mala::Mala;
 pub use sgld::Sgld;
@@ -66,7 +68,7 @@ pub trait Kernel: Send + Sync {
 pub type BuildKernel = fn(&toml::Table) -> Result<Box<dyn Kernel>>;
 
 /// Every kernel that `[sampler] name = "…"` can name.
-pub const SAMPLERS: &[Entry<BuildKernel>] = &[langevin::ENTRY, sgld::ENTRY, mala::ENTRY];
+pub const SAMPLERS: &[Entry<BuildKernel>] = &[langevin::ENTRY, sgld::ENTRY, mala::ENTRY, gibbs::ENTRY];
 
 /// The rows of [`SAMPLERS`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
