@@ -5,6 +5,8 @@
 
 pub mod cli; // one file a subcommand: arguments in, exit code out, no mathematics
 
+pub mod report; // runs in, tables of means over repeats and plots with error bars out
+
 pub mod run; // experiment, run folder, checkpoint, trainer, metrics, signals: what survives a kill -9
 
 pub mod probes; // what is measured while training and after: grid likelihood, LSD scores

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// From the door to the cellar; rooms on one floor may use each other.
 const FLOORS: &[&[&str]] = &[
     &["cli"],
+    &["report"],
     &["run"],
     &["probes"],
     &["methods"],
