@@ -6,6 +6,7 @@
 pub mod cli; // one file a subcommand: arguments in, exit code out, no mathematics
 
 pub mod sweep; // many runs from one plan: grid, random and seeds as trials, jobs, continuing
+pub mod report; // runs in, tables of means over repeats and plots with error bars out
 
 pub mod run; // experiment, run folder, checkpoint, trainer, metrics, signals: what survives a kill -9
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Global, output, runs_root};
 use crate::Result;
-use crate::run::{Manifest, Paths, Status, list};
+use crate::run::{Manifest, list, standing};
 
 /// Lists runs.
 #[derive(Args)]
@@ -47,18 +47,10 @@ pub fn run(args: &LsArgs, global: &Global) -> Result<()> {
     output::print(&output::table(&rows))
 }
 
-/// The manifest's word, except that a run that nobody runs any more was killed.
-fn status(path: &Path, m: &Manifest) -> String {
-    match m.status {
-        Status::Running if !Paths::of(path).is_in_use() => "killed".to_owned(),
-        status => format!("{status:?}").to_lowercase(),
-    }
-}
-
 fn row(path: &Path, m: &Manifest, metric: Option<&str>) -> Vec<String> {
     let mut row = vec![
         path.display().to_string(),
-        status(path, m),
+        standing(path, m).to_owned(),
         m.method.clone(),
         m.dataset.clone(),
         m.seed.to_string(),

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod check;
+mod compare;
 mod data;
 mod eval_lsd;
 mod explain;
@@ -91,6 +92,8 @@ enum Command {
     Init(init::InitArgs),
     /// Lists, fetches and verifies data sets
     Data(data::DataArgs),
+    /// Compares groups of runs: tables and figures with means over repeats
+    Compare(compare::CompareArgs),
     /// Lists runs
     Ls(ls::LsArgs),
     /// Prints shell completions
@@ -135,6 +138,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Command::Explain(args) => explain::run(args, global),
         Command::Init(args) => init::run(args, global),
         Command::Data(args) => data::run(args, global.json),
+        Command::Compare(args) => compare::run(args, global),
         Command::Ls(args) => ls::run(args, global),
         Command::Completions { shell } => completions(*shell),
     }

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::Global;
 use crate::{Error, Result};
 
+pub use crate::report::aligned as table;
 pub use crate::run::print_out as print;
 
 /// Writes one JSON document to stdout.
@@ -69,16 +70,4 @@ impl std::io::Write for Tee {
     fn flush(&mut self) -> std::io::Result<()> {
         std::io::stderr().flush()
     }
-}
-
-/// Columns aligned, two spaces apart; the first row is the header.
-pub fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, w)| format!("{cell:<w$}")).collect();
-        cells.join("  ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
 }

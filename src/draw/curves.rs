@@ -105,7 +105,7 @@ fn runs(points: &[(f64, f64)]) -> impl Iterator<Item = &[(f64, f64)]> {
 }
 
 /// `20000` as `20k`, `1e-5` as such, the rest with as many digits as it needs.
-fn tick(v: f64) -> String {
+pub(super) fn tick(v: f64) -> String {
     match v.abs() {
         s if s < 1e-12 => "0".into(),
         s if (1e6..1e9).contains(&s) => format!("{}M", short(v / 1e6)),

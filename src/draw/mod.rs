@@ -3,8 +3,11 @@
 mod colour;
 mod curves;
 mod density2d;
+mod figure;
 mod gif;
 mod grid;
+mod mark;
+mod scale;
 mod tile;
 
 use std::sync::OnceLock;
@@ -15,6 +18,7 @@ use plotters::style::{FontStyle, register_font};
 pub use colour::{PALETTE, viridis};
 pub use curves::{Curves, Series};
 pub use density2d::{Heat, panels, plane};
+pub use figure::{Figure, Line, Mark, Panel};
 pub use gif::gif;
 pub use grid::{grid, scale_for};
 pub use tile::tile;

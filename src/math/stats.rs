@@ -22,6 +22,17 @@ pub fn std_error(x: &[f64]) -> f64 {
     std(x) / (x.len() as f64).sqrt()
 }
 
+/// Wilson's interval (1927) for the probability of what happened `hits` times in `n`, at normal quantile `z`:
+/// (p̂ + z²/2n ± z √(p̂(1 - p̂)/n + z²/4n²)) / (1 + z²/n).
+///
+/// Never outside [0, 1] and never empty, also at 0 of n, where p̂ ± z·se would be a point. NaN for n = 0.
+pub fn wilson(hits: usize, n: usize, z: f64) -> (f64, f64) {
+    let (n, p) = (n as f64, hits as f64 / n as f64);
+    let (middle, scale) = (p + z * z / (2.0 * n), 1.0 + z * z / n);
+    let half = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
+    (((middle - half) / scale).max(0.0), ((middle + half) / scale).min(1.0))
+}
+
 /// Kolmogorov–Smirnov: the largest distance D between the sample's distribution function and `cdf`, and its p-value.
 ///
 /// p from Kolmogorov's series Q(λ) = 2 Σ (-1)^{k-1} exp(-2k²λ²) at λ = (√n + 0.12 + 0.11/√n) D (Stephens 1970).
@@ -86,6 +97,24 @@ mod tests {
         assert_eq!(variance(&x), 32.0 / 7.0);
         assert_eq!(std_error(&x), (32.0f64 / 7.0).sqrt() / 8f64.sqrt());
         assert!(mean(&[]).is_nan() && std(&[]).is_nan() && std(&[1.0]).is_nan());
+    }
+
+    #[test]
+    fn wilsons_interval_of_known_counts() {
+        // Newcombe (1998), table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
+        let known =
+            [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)];
+        for (hits, n, low, high) in known {
+            let (a, b) = wilson(hits, n, 1.959_963_984_540_054);
+            assert!((a - low).abs() < 5.1e-5 && (b - high).abs() < 5.1e-5, "{hits} of {n}: {a}, {b}");
+        }
+        // The ends are the p with |p̂ - p| = z √(p(1 - p)/n).
+        let (a, b) = wilson(3, 11, 1.5);
+        for p in [a, b] {
+            assert!(((3.0 / 11.0 - p).abs() - 1.5 * (p * (1.0 - p) / 11.0).sqrt()).abs() < 1e-15);
+        }
+        assert_eq!((wilson(0, 5, 2.0).0, wilson(5, 5, 2.0).1), (0.0, 1.0));
+        assert!(wilson(0, 0, 2.0).0.is_nan());
     }
 
     #[test]

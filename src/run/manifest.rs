@@ -131,16 +131,49 @@ impl Manifest {
     }
 }
 
-/// Every run under `root`, by name, with its manifest or why that cannot be read.
+/// Every run under `root` (itself, or in a folder at any depth), by name, with its manifest or why that cannot be read.
 ///
 /// # Errors
 /// The folder cannot be listed.
 pub fn list(root: &Path) -> Result<Vec<(PathBuf, Result<Manifest>)>> {
+    let is_run = |dir: &Path| Paths::of(dir).manifest().exists();
+    let load = |dir: PathBuf| (dir.clone(), Manifest::load(&Paths::of(&dir).manifest()));
+    Ok(folders(root, &is_run)?.into_iter().map(load).collect())
+}
+
+/// The folders at or under `root` of which `wanted` says yes, by name; nothing is looked for inside one.
+///
+/// # Errors
+/// `root` cannot be listed; a folder below that cannot is passed over.
+pub fn folders(root: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+    if wanted(root) {
+        return Ok(vec![root.into()]);
+    }
     let entries = std::fs::read_dir(root).map_err(Error::io(root))?;
-    let mut dirs: Vec<PathBuf> =
-        entries.flatten().map(|e| e.path()).filter(|p| p.join("manifest.json").exists()).collect();
-    dirs.sort();
-    Ok(dirs.into_iter().map(|dir| (dir.clone(), Manifest::load(&Paths::of(&dir).manifest()))).collect())
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(folders(&path, wanted).unwrap_or_default()),
+            // A link to a run counts; links are not walked through, since they can lead in circles.
+            Ok(kind) if kind.is_symlink() && wanted(&path) => found.push(path),
+            _ => {}
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The manifest's word, except that a run that nobody runs any more was killed.
+pub fn standing(dir: &Path, manifest: &Manifest) -> &'static str {
+    match manifest.status {
+        Status::Running if !Paths::of(dir).is_in_use() => "killed",
+        Status::Running => "running",
+        Status::Finished => "finished",
+        Status::Diverged => "diverged",
+        Status::Interrupted => "interrupted",
+        Status::Failed => "failed",
+    }
 }
 
 /// The commit of the source tree around `dir`; none without git or outside a repository.
@@ -204,6 +237,12 @@ mod tests {
         let seen: Vec<_> =
             runs.iter().map(|(dir, m)| (dir.file_name().unwrap().to_str().unwrap(), m.is_ok())).collect();
         assert_eq!(seen, [("a", false), ("b", true)]);
+        let deep = root.path().join("no-run/deeper/c");
+        std::fs::create_dir_all(deep.join("checkpoints")).unwrap();
+        std::fs::write(deep.join("manifest.json"), "{}").unwrap();
+        assert_eq!(list(root.path()).unwrap()[2].0, deep);
+        assert_eq!(list(&deep).unwrap().len(), 1, "a run is a folder of one run");
+        assert_eq!(standing(&deep, &Manifest::default()), "killed");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use experiment::{Experiment, TopConfig, TrainConfig, sections};
 pub use folder::{Paths, RunFolder, default_dir};
 pub use guard::{Guard, GuardConfig};
 pub use journal::Journal;
-pub use manifest::{Manifest, Status, list};
+pub use manifest::{Manifest, Status, folders, list, standing};
 pub use out::print_out;
 pub use progress::Progress;
 pub use trainer::{Trainer, with_average};

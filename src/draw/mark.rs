@@ -1,0 +1,99 @@
+//! What tells one line of a figure from another: colour, marker and dashes, and the legend that names them.
+
+use std::ops::Add;
+
+use plotters::coord::Shift;
+use plotters::element::DashedPathElement;
+use plotters::prelude::*;
+
+use super::figure::Line;
+use super::{FONT, PALETTE, plot_error};
+use crate::Result;
+
+/// Length of dashes and of the gaps between them, in pixels; the first is a full line.
+const DASHES: [(u32, u32); 4] = [(1, 0), (8, 5), (2, 4), (14, 4)];
+/// Markers that differ in outline: circle, square, triangle, diamond, triangle upside down.
+const OUTLINES: [&[(i32, i32)]; 5] = [
+    &[(-2, -5), (2, -5), (5, -2), (5, 2), (2, 5), (-2, 5), (-5, 2), (-5, -2)],
+    &[(-4, -4), (4, -4), (4, 4), (-4, 4)],
+    &[(0, -6), (5, 4), (-5, 4)],
+    &[(0, -6), (6, 0), (0, 6), (-6, 0)],
+    &[(0, 6), (5, -4), (-5, -4)],
+];
+
+/// How one line is drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Look {
+    colour: RGBColor,
+    outline: &'static [(i32, i32)],
+    dash: (u32, u32),
+    joined: bool,
+}
+
+impl Look {
+    /// Colours repeat after 7 and markers after 5, a pair after 35; so a look is also told without colour.
+    pub(super) fn of(line: &Line) -> Self {
+        let pick = |n: usize| line.look % n;
+        let [r, g, b] = PALETTE.get(pick(PALETTE.len())).copied().unwrap_or_default();
+        let outline = OUTLINES.get(pick(OUTLINES.len())).copied().unwrap_or_default();
+        let dash = DASHES.get(line.dash % DASHES.len()).copied().unwrap_or((1, 0));
+        Look { colour: RGBColor(r, g, b), outline, dash, joined: line.joined }
+    }
+
+    pub(super) fn style(&self) -> ShapeStyle {
+        self.colour.stroke_width(2)
+    }
+
+    /// The marker of a point.
+    pub(super) fn marker<B: DrawingBackend, C>(&self, at: C) -> Anchored<C, B, Polygon<Pixel>> {
+        EmptyElement::at(at) + Polygon::new(self.outline.to_vec(), self.colour.filled())
+    }
+
+    /// The line through points, if it is a full one.
+    pub(super) fn full<C: Clone>(&self, points: &[C]) -> Option<PathElement<C>> {
+        (self.dash.1 == 0).then(|| PathElement::new(points.to_vec(), self.style()))
+    }
+
+    /// The line through points, if it is dashed.
+    pub(super) fn dashed<C: Clone>(&self, points: &[C]) -> Option<DashedPathElement<std::vec::IntoIter<C>, u32>> {
+        let (dash, gap) = self.dash;
+        (gap > 0).then(|| DashedPathElement::new(points.to_vec().into_iter(), dash, gap, self.style()))
+    }
+}
+
+/// Something drawn in pixels around a point of the chart.
+pub(super) type Anchored<C, B, E> = <EmptyElement<C, B> as Add<E>>::Output;
+type Pixel = (i32, i32);
+
+/// An end of an error bar.
+pub(super) fn cap<B: DrawingBackend, C>(at: C, style: ShapeStyle) -> Anchored<C, B, PathElement<Pixel>> {
+    EmptyElement::at(at) + PathElement::new([(-4, 0), (5, 0)], style)
+}
+
+/// Pixels between the lines of the legend, and of the piece of line in front of a name.
+const ROW: i32 = 24;
+const SAMPLE: i32 = 34;
+
+/// Names in rows from the left, each behind its marker and line; gives the height that they take.
+pub(super) fn legend<B: DrawingBackend>(area: &DrawingArea<B, Shift>, entries: &[(&str, Look)]) -> Result<i32> {
+    let font = (FONT, 15).into_text_style(area);
+    let width = area.dim_in_pixel().0 as i32;
+    let (mut x, mut y) = (80, 12 + ROW / 2);
+    for (name, look) in entries {
+        let (wide, high) = area.estimate_text_size(name, &font).map_err(plot_error)?;
+        let next = x + SAMPLE + wide as i32 + 34;
+        if next > width && x > 80 {
+            (x, y) = (80, y + ROW);
+        }
+        if look.joined {
+            let sample = [(x, y), (x + SAMPLE, y)];
+            look.full(&sample).map_or(Ok(()), |line| area.draw(&line)).map_err(plot_error)?;
+            look.dashed(&sample).map_or(Ok(()), |line| area.draw(&line)).map_err(plot_error)?;
+        }
+        area.draw(&look.marker((x + SAMPLE / 2, y))).map_err(plot_error)?;
+        let at = (x + SAMPLE + 8, y - high as i32 / 2);
+        area.draw(&Text::new((*name).to_owned(), at, font.clone())).map_err(plot_error)?;
+        x += SAMPLE + wide as i32 + 34;
+    }
+    Ok(y + ROW / 2)
+}

@@ -1,0 +1,290 @@
+//! Groups of runs with their statistics, differences and published values.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::difference::paired;
+use super::group::{Choice, Goal, Group, groups};
+use super::observe::{At, Observation, metric_names, observe};
+use super::published::Published;
+use super::source::Run;
+use super::summary::{Summary, Tally};
+use super::{refusal, same, unknown};
+use crate::Result;
+
+/// What is asked of the runs.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Keys whose values make a group; none for the arms of a sweep, or else all that differ between the runs.
+    pub by: Vec<String>,
+    /// Keys that make groups too, whatever `by` says: the axes and columns of what is drawn and tabled.
+    pub also: Vec<String>,
+    /// Keys that are repeats, such as `seed`.
+    pub over: Vec<String>,
+    /// Metrics; none for those that the probes wrote at the end.
+    pub metrics: Vec<String>,
+    /// Metrics that are shares of ones among zeros and ones, besides those whose name ends in `_reject`.
+    pub rates: Vec<String>,
+    /// Where in a run metrics are read.
+    pub at: At,
+    /// Keys of which one value is chosen for each group, by `goal`.
+    pub choose: Vec<String>,
+    /// What is best.
+    pub goal: Option<Goal>,
+    /// The values of keys that mark the groups to compare with.
+    pub baseline: Vec<(String, String)>,
+    /// Files of published values.
+    pub references: Vec<PathBuf>,
+    /// Counts the numbers of runs that did not finish too.
+    pub unfinished: bool,
+}
+
+/// One metric of one group.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// Its statistics.
+    pub summary: Summary,
+    /// Statistics of the paired differences to the baseline; none for the baseline itself or where there is none.
+    pub difference: Option<Summary>,
+    /// What others published for it.
+    pub published: Option<String>,
+}
+
+/// One group.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The values of the keys that make it.
+    pub values: Vec<String>,
+    /// Runs in it (of the chosen setting), whatever became of them.
+    pub runs: usize,
+    /// Those that did not finish, by status.
+    pub unfinished: Tally,
+    /// The chosen setting.
+    pub choice: Option<Choice>,
+    /// A finding for each metric.
+    pub findings: Vec<Finding>,
+}
+
+/// The answer.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// The keys that make a group.
+    pub by: Vec<String>,
+    /// The keys that are repeats.
+    pub over: Vec<String>,
+    /// The keys that were chosen over.
+    pub choose: Vec<String>,
+    /// The metrics.
+    pub metrics: Vec<String>,
+    /// The baseline in words, such as `arm=ml`; empty without one.
+    pub baseline: String,
+    /// The groups.
+    pub rows: Vec<Row>,
+    /// What a reader must know: settings that were mixed, repeats that came twice, published values without runs.
+    pub notes: Vec<String>,
+}
+
+impl Comparison {
+    /// The finding of a metric in a group.
+    pub fn finding<'a>(&self, row: &'a Row, metric: &str) -> Option<&'a Finding> {
+        row.findings.get(self.metrics.iter().position(|m| m == metric)?)
+    }
+}
+
+/// Groups the runs and summarises every metric of every group.
+///
+/// # Errors
+/// A file of published values that cannot be used, a key or metric that no run has, a baseline that is no group.
+pub fn compare(runs: &[Run], request: &Request) -> Result<Comparison> {
+    let metrics = metric_names(runs, &request.metrics)?;
+    let by = keys(runs, request)?;
+    // Grouped by status, unfinished runs are asked for.
+    let unfinished = request.unfinished || by.iter().any(|key| key == "status");
+    let observations = observe(runs, request.at, &metrics, request.goal.as_ref(), unfinished)?;
+    let mut all = groups(&observations.iter().collect::<Vec<_>>(), &by);
+    if !request.choose.is_empty() {
+        let Some(goal) = &request.goal else { return Err(Choice::needs_goal(&request.choose.join(","))) };
+        metric_names(runs, std::slice::from_ref(&goal.metric))?;
+        all = all.into_iter().map(|group| group.choose(&request.choose, goal)).collect();
+    }
+    let mut notes = all.iter().flat_map(|group| doubts(group, &by, request)).collect::<Vec<_>>();
+    let published = request.references.iter().map(|path| Published::load(path, &by)).collect::<Result<Vec<_>>>()?;
+    let published = Beside { values: &published.concat(), by: &by, used: BTreeSet::new() };
+    let rows = rows(&all, &by, &metrics, request, published, &mut notes)?;
+    let baseline = request.baseline.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",");
+    let (over, choose) = (request.over.clone(), request.choose.clone());
+    Ok(Comparison { by, over, choose, metrics, baseline, rows, notes })
+}
+
+/// The keys to group by, each of which some run has.
+fn keys(runs: &[Run], request: &Request) -> Result<Vec<String>> {
+    let stepwise = |key: &String| key == "step" && request.at == At::Every;
+    let asked = request.by.iter().chain(&request.also).chain(&request.over).chain(&request.choose);
+    for key in asked.chain(request.baseline.iter().map(|(key, _)| key)) {
+        if !stepwise(key) && !runs.iter().any(|run| run.key(key).is_some()) {
+            let known: BTreeSet<&str> = runs.iter().flat_map(|run| run.keys().map(|(k, _)| k)).collect();
+            let short = known.iter().filter_map(|k| k.strip_suffix(".name")).chain(known.iter().copied());
+            return Err(unknown("key", key, &short.map(str::to_owned).collect::<Vec<_>>()));
+        }
+    }
+    let mut by = if request.by.is_empty() { what_differs(runs, request) } else { request.by.clone() };
+    by.extend(request.also.iter().filter(|key| !request.by.contains(key)).cloned());
+    let mut seen = BTreeSet::new();
+    by.retain(|key| seen.insert(key.strip_suffix(".name").unwrap_or(key).to_owned()));
+    // Steps apart are no repeats of each other.
+    if request.at == At::Every && !by.iter().chain(&request.over).any(|key| key == "step") {
+        by.push("step".into());
+    }
+    Ok(by)
+}
+
+/// The arms where a sweep named them and what differs within one, or else every key that has more than one value and is
+/// neither repeated nor chosen.
+fn what_differs(runs: &[Run], request: &Request) -> Vec<String> {
+    let mut arms: BTreeMap<Option<&str>, Vec<&Run>> = BTreeMap::new();
+    runs.iter().for_each(|run| arms.entry(run.key("arm")).or_default().push(run));
+    let named = arms.keys().any(Option::is_some);
+    let within = |runs: &Vec<&Run>| differing(runs.iter().copied(), &[&request.over, &request.choose]).into_keys();
+    let keys: BTreeSet<String> = arms.values().flat_map(within).collect();
+    // `method` says as much as `method.name` and is shorter.
+    let short = |key: String| key.strip_suffix(".name").map_or(key.clone(), str::to_owned);
+    let by: Vec<String> = named.then(|| "arm".to_owned()).into_iter().chain(keys.into_iter().map(short)).collect();
+    if by.is_empty() { vec!["method".into()] } else { by }
+}
+
+/// Keys of the configuration that have more than one value among `runs`, with their values; `except` those named, and
+/// those that say where something ran or is kept.
+fn differing<'a>(runs: impl Iterator<Item = &'a Run>, except: &[&[String]]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut values: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (key, value) in runs.flat_map(|run| run.keys()) {
+        values.entry(key).or_default().insert(value.to_owned());
+    }
+    let aside = |key: &str| {
+        let short = key.strip_suffix(".name");
+        let named = except.iter().any(|keys| keys.iter().any(|k| k == key || Some(k.as_str()) == short));
+        named || ["run", "status", "device", "dataset.path", "arm"].contains(&key)
+    };
+    values.into_iter().filter(|(k, v)| v.len() > 1 && !aside(k)).map(|(k, v)| (k.to_owned(), v)).collect()
+}
+
+/// Settings that a group mixes, and repeats that it has twice.
+fn doubts(group: &Group<'_, '_>, by: &[String], request: &Request) -> Vec<String> {
+    let name = || by.iter().zip(&group.values).map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ");
+    let mut doubts = Vec::new();
+    let mixed = differing(group.members.iter().map(|o| o.run), &[by, &request.over, &request.choose]);
+    if !mixed.is_empty() {
+        let values = |(key, values): (&String, &BTreeSet<String>)| {
+            format!("{key} ({})", values.iter().take(4).cloned().collect::<Vec<_>>().join(", "))
+        };
+        let list: Vec<_> = mixed.iter().take(4).map(values).collect();
+        doubts.push(format!(
+            "{}: a mean over runs that also differ in {}; add that to --by, or to --over if it is a repeat",
+            name(),
+            list.join(", ")
+        ));
+    }
+    let repeat = |o: &&&Observation<'_>| request.over.iter().map(|k| o.key(k).into_owned()).collect::<Vec<_>>();
+    let mut seen = BTreeSet::new();
+    let twice = group.members.iter().filter(|o| o.counts && !seen.insert((repeat(o), o.step))).count();
+    if twice > 0 {
+        doubts.push(format!("{}: {twice} runs repeat a {} that is there already", name(), request.over.join(", ")));
+    }
+    for key in group.choice.iter().flat_map(|c| &c.at_edge) {
+        doubts.push(format!("{}: the best {key} is the last that was tried; a better one may lie beyond", name()));
+    }
+    doubts
+}
+
+struct Beside<'a> {
+    values: &'a [Published],
+    by: &'a [String],
+    used: BTreeSet<usize>,
+}
+
+impl Beside<'_> {
+    fn find(&mut self, values: &[String], metric: &str, first: bool) -> Option<String> {
+        let fits = |(_, p): &(usize, &Published)| p.fits(self.by, values, metric, first);
+        let (i, found) = self.values.iter().enumerate().find(fits)?;
+        self.used.insert(i);
+        Some(found.value.clone())
+    }
+
+    fn left(&self) -> Vec<String> {
+        let unused = self.values.iter().enumerate().filter(|(i, _)| !self.used.contains(i));
+        let name = |p: &Published| p.keys.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ");
+        unused.map(|(_, p)| format!("{}: published {}, but there is no such group here", name(p), p.value)).collect()
+    }
+}
+
+fn rows(
+    all: &[Group<'_, '_>],
+    by: &[String],
+    metrics: &[String],
+    request: &Request,
+    mut beside: Beside<'_>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Row>> {
+    if let Some((key, _)) = request.baseline.iter().find(|(key, _)| !by.contains(key)) {
+        let hint = format!("the groups are made by {}; add `{key}` to --by", by.join(", "));
+        return Err(refusal(&format!("the baseline's key `{key}` makes no groups"), &hint));
+    }
+    if let Some((key, value)) = request.baseline.first().filter(|_| !all.iter().any(|g| is_baseline(g, by, request))) {
+        let known: BTreeSet<String> = all.iter().filter_map(|g| value_of(g, by, key)).map(str::to_owned).collect();
+        return Err(unknown(key, value, &known.into_iter().collect::<Vec<_>>()));
+    }
+    let mut rows = Vec::new();
+    for group in all {
+        let base = baseline_of(group, all, by, request);
+        let find = |(i, metric): (usize, &String)| Finding {
+            summary: Summary::of(&group.values_of(metric), is_rate(metric, request)),
+            difference: base.map(|base| paired(group, base, &request.over, metric)),
+            published: beside.find(&group.values, metric, i == 0),
+        };
+        let findings = metrics.iter().enumerate().map(find).collect();
+        rows.push(Row { findings, ..row(group) });
+    }
+    notes.extend(beside.left());
+    Ok(rows)
+}
+
+fn row(group: &Group<'_, '_>) -> Row {
+    let mut unfinished = Tally::default();
+    let (mut runs, mut seen) = (0, BTreeSet::new());
+    for member in &group.members {
+        if seen.insert(&member.run.dir) {
+            runs += 1;
+            if !member.run.is_finished() {
+                unfinished.add(member.run.status);
+            }
+        }
+    }
+    Row { values: group.values.clone(), runs, unfinished, choice: group.choice.clone(), findings: Vec::new() }
+}
+
+fn is_rate(metric: &str, request: &Request) -> bool {
+    metric.ends_with("_reject") || metric == "reject" || request.rates.iter().any(|m| m == metric)
+}
+
+fn value_of<'a>(group: &'a Group<'_, '_>, by: &[String], key: &str) -> Option<&'a str> {
+    by.iter().zip(&group.values).find(|(k, _)| *k == key).map(|(_, v)| v.as_str())
+}
+
+fn is_baseline(group: &Group<'_, '_>, by: &[String], request: &Request) -> bool {
+    let has = |(key, value): &(String, String)| value_of(group, by, key).is_some_and(|v| same(v, value));
+    !request.baseline.is_empty() && request.baseline.iter().all(has)
+}
+
+/// The baseline with the same values of all other keys; none for a baseline itself.
+fn baseline_of<'g, 'a, 'b>(
+    group: &Group<'_, '_>,
+    all: &'g [Group<'a, 'b>],
+    by: &[String],
+    request: &Request,
+) -> Option<&'g Group<'a, 'b>> {
+    let marks = |key: &String| request.baseline.iter().any(|(k, _)| k == key);
+    let alike = |other: &Group<'_, '_>| {
+        by.iter().zip(group.values.iter().zip(&other.values)).all(|(key, (a, b))| marks(key) || a == b)
+    };
+    let found = all.iter().find(|other| is_baseline(other, by, request) && alike(other));
+    found.filter(|_| !is_baseline(group, by, request))
+}

@@ -1,0 +1,73 @@
+//! The comparison as one JSON document.
+
+use serde_json::{Map, Value, json};
+
+use super::compare::{Finding, Row};
+use super::plot::Correlation;
+use super::summary::{Interval, Summary};
+use super::table::Tables;
+use crate::{Error, Result};
+
+/// Everything that [`super::compare`] found; what is undefined is `null`.
+///
+/// # Errors
+/// None is known.
+pub(super) fn document(tables: &Tables<'_>, correlations: &[Correlation]) -> Result<String> {
+    let c = tables.comparison;
+    let correlation = |r: &Correlation| json!({"x": r.x, "y": r.y, "series": r.series, "n": r.n, "spearman": number(r.spearman), "pearson": number(r.pearson)});
+    let value = json!({
+        "by": c.by, "over": c.over, "metrics": c.metrics, "choose": c.choose, "baseline": c.baseline,
+        "groups": c.rows.iter().map(|row| group(tables, row)).collect::<Vec<_>>(),
+        "correlations": correlations.iter().map(correlation).collect::<Vec<_>>(),
+        "notes": c.notes,
+    });
+    let text = serde_json::to_string_pretty(&value).map_err(|e| Error::Other(format!("cannot write JSON: {e}")))?;
+    Ok(text + "\n")
+}
+
+fn group(tables: &Tables<'_>, row: &Row) -> Value {
+    let c = tables.comparison;
+    let mut value = json!({
+        "keys": object(c.by.iter().zip(&row.values)),
+        "runs": row.runs,
+        "unfinished": row.unfinished.iter().map(|(k, n)| (k.to_owned(), json!(n))).collect::<Map<_, _>>(),
+        "metrics": c.metrics.iter().zip(&row.findings).map(|(m, f)| (m.clone(), finding(f))).collect::<Map<_, _>>(),
+    });
+    if let Some(choice) = &row.choice {
+        let one = |(values, mean): &(Vec<String>, f64)| json!({"keys": object(c.choose.iter().zip(values)), "mean": number(*mean)});
+        value["chosen"] = object(c.choose.iter().zip(&choice.values));
+        value["tried"] = choice.tried.iter().map(one).collect();
+    }
+    value
+}
+
+fn finding(f: &Finding) -> Value {
+    let mut value = summary(&f.summary);
+    if let Some(difference) = &f.difference {
+        value["difference"] = summary(difference);
+    }
+    if let Some(published) = &f.published {
+        value["published"] =
+            published.parse::<f64>().ok().filter(|v| v.is_finite()).map_or(json!(published), |v| json!(v));
+    }
+    value
+}
+
+fn summary(s: &Summary) -> Value {
+    json!({
+        "n": s.n, "mean": number(s.mean), "std": number(s.std), "std_error": number(s.std_error),
+        "ci_low": number(s.interval.0), "ci_high": number(s.interval.1),
+        "interval": match s.kind { Interval::Student => "student", Interval::Wilson => "wilson" },
+        "min": number(s.min), "max": number(s.max), "not_finite": s.not_finite, "missing": s.missing,
+    })
+}
+
+fn number(v: f64) -> Value {
+    if v.is_finite() { json!(v) } else { Value::Null }
+}
+
+/// Keys with their values, numbers as numbers.
+fn object<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Value {
+    let typed = |text: &String| serde_json::from_str(text).ok().filter(|v: &Value| v.is_number() || v.is_boolean());
+    pairs.map(|(key, text)| (key.clone(), typed(text).unwrap_or_else(|| json!(text)))).collect::<Map<_, _>>().into()
+}

@@ -1,0 +1,66 @@
+//! What many runs say together: means over repeats with their error, as tables and figures for papers.
+//!
+//! [`read`] finds runs, [`observe`] takes the asked numbers out of them, [`compare`] groups and summarises,
+//! [`Tables`] writes the result down and [`plot`] draws it. Nothing is dropped silently: runs that diverged, failed or
+//! did not finish, and values that are not finite, are counted beside every mean.
+
+mod compare;
+mod difference;
+mod group;
+mod json;
+mod number;
+mod observe;
+mod plot;
+mod published;
+mod render;
+mod source;
+mod summary;
+mod table;
+
+pub use compare::{Comparison, Finding, Request, Row, compare};
+pub use group::{Choice, Goal};
+pub use number::{ErrorKind, Flavour};
+pub use observe::{At, Observation, metric_names, observe};
+pub use plot::{Correlation, Drawing, correlations, plot};
+pub use render::{Format, aligned};
+pub use source::{Run, read};
+pub use summary::{Interval, Summary, Tally};
+pub use table::Tables;
+
+use crate::Error;
+use crate::config::nearest;
+
+/// Whether two written values mean the same: `0.001` and `1e-3`, but not `ml` and `ML`.
+fn same(a: &str, b: &str) -> bool {
+    a == b || matches!((a.parse::<f64>(), b.parse::<f64>()), (Ok(x), Ok(y)) if x == y)
+}
+
+/// Numbers by size and before words, words by the alphabet.
+fn order(a: &str, b: &str) -> std::cmp::Ordering {
+    match (a.parse::<f64>(), b.parse::<f64>()) {
+        (Ok(x), Ok(y)) => x.total_cmp(&y),
+        (Ok(_), Err(_)) => std::cmp::Ordering::Less,
+        (Err(_), Ok(_)) => std::cmp::Ordering::Greater,
+        _ => a.cmp(b),
+    }
+}
+
+/// A word on the command line that nothing answers to: the nearest one, or all there are (at most 30).
+fn unknown(what: &str, wrong: &str, known: &[String]) -> Error {
+    let words: Vec<&str> = known.iter().map(String::as_str).collect();
+    let hint = match nearest(wrong, &words) {
+        Some(word) => format!("did you mean `{word}`?"),
+        None if words.is_empty() => "there are none: did the runs log anything?".into(),
+        None => {
+            let shown: Vec<_> = words.iter().take(30).map(|word| format!("`{word}`")).collect();
+            let more = if words.len() > 30 { ", …" } else { "" };
+            format!("there are {}{more}", shown.join(", "))
+        }
+    };
+    refusal(&format!("no run has the {what} `{wrong}`"), &hint)
+}
+
+/// A question that cannot be answered as it was put: exit code 2.
+fn refusal(message: &str, hint: &str) -> Error {
+    Error::Config(format!("error: {message}\n\nhint: {hint}"))
+}

@@ -1,0 +1,179 @@
+//! From runs to observations: which numbers of a run count.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use super::group::{Choice, Goal};
+use super::source::Run;
+use super::{refusal, unknown};
+use crate::metrics::Metrics;
+use crate::run::{Paths, metrics};
+use crate::{Error, Result};
+
+/// Where in a run its metrics are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum At {
+    /// The last logged step.
+    #[default]
+    Last,
+    /// The logged step at which the metric of `--max` or `--min` is best; without one, the best probe of the manifest.
+    Best,
+    /// Each metric at its own smallest value.
+    Min,
+    /// Each metric at its own largest value.
+    Max,
+    /// Each logged step that has all metrics is an observation of its own.
+    Every,
+    /// This logged step.
+    Step(u64),
+}
+
+impl FromStr for At {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        Ok(match text {
+            "last" => At::Last,
+            "best" => At::Best,
+            "min" => At::Min,
+            "max" => At::Max,
+            "every" => At::Every,
+            number => At::Step(number.parse().map_err(|_| "last, best, min, max, every or a step")?),
+        })
+    }
+}
+
+/// The numbers of one run, or of one step of it.
+#[derive(Clone, Debug)]
+pub struct Observation<'a> {
+    /// The run.
+    pub run: &'a Run,
+    /// The step, where steps are told apart.
+    pub step: Option<u64>,
+    /// What was measured; empty for a run that does not count.
+    pub metrics: Metrics,
+    /// Whether its numbers count: the run finished, or unfinished ones were asked for.
+    pub counts: bool,
+}
+
+impl Observation<'_> {
+    /// The value of a key of the run, or its `step`; `-` where it has none.
+    pub fn key(&self, key: &str) -> Cow<'_, str> {
+        match self.step {
+            Some(step) if key == "step" => step.to_string().into(),
+            _ => self.run.key(key).unwrap_or("-").into(),
+        }
+    }
+}
+
+/// The metrics that the asked names stand for. None asked: those that the probes wrote at the end, which are those of
+/// the last step that the first line of the log does not have; all of the last step if that leaves none.
+///
+/// # Errors
+/// A name that no run has.
+pub fn metric_names(runs: &[Run], asked: &[String]) -> Result<Vec<String>> {
+    let mut known: Vec<String> = Vec::new();
+    if asked.is_empty() {
+        runs.iter().filter(|r| r.is_finished()).for_each(|run| add_names(&mut known, &found_at_the_end(run)));
+        return Ok(known);
+    }
+    runs.iter().for_each(|run| add_names(&mut known, &run.last));
+    // A metric that is logged on the way only is worth a look at the logs, which costs more.
+    if asked.iter().any(|name| !known.contains(name)) {
+        let lines = runs.iter().flat_map(|run| log(run).unwrap_or_default());
+        lines.for_each(|(_, metrics)| add_names(&mut known, &metrics));
+    }
+    match asked.iter().find(|name| !known.contains(name)) {
+        Some(wrong) => Err(unknown("metric", wrong, &known)),
+        None => Ok(asked.to_vec()),
+    }
+}
+
+fn add_names(known: &mut Vec<String>, metrics: &Metrics) {
+    for (name, _) in metrics.iter() {
+        if !known.iter().any(|k| k == name) {
+            known.push(name.to_owned());
+        }
+    }
+}
+
+fn found_at_the_end(run: &Run) -> Metrics {
+    let first = log(run).ok().and_then(|log| log.into_iter().next()).map(|(_, metrics)| metrics).unwrap_or_default();
+    let late: Metrics = run.last.iter().filter(|(name, _)| first.get(name).is_none()).collect();
+    if late.is_empty() { run.last.clone() } else { late }
+}
+
+fn log(run: &Run) -> Result<Vec<(u64, Metrics)>> {
+    let path = Paths::of(&run.dir).metrics();
+    if path.exists() { metrics::read(&path) } else { Ok(Vec::new()) }
+}
+
+/// The observations of all runs. A run whose numbers do not count is an observation without metrics, so that it is
+/// seen wherever runs are counted.
+///
+/// # Errors
+/// [`At::Best`] without saying what is best; a log that cannot be read.
+pub fn observe<'a>(
+    runs: &'a [Run],
+    at: At,
+    names: &[String],
+    goal: Option<&Goal>,
+    unfinished: bool,
+) -> Result<Vec<Observation<'a>>> {
+    let mut all = Vec::new();
+    for run in runs {
+        let counts = unfinished || run.is_finished();
+        let one = |step, metrics| Observation { run, step, metrics, counts };
+        if !counts {
+            all.push(one(None, Metrics::new()));
+            continue;
+        }
+        match at {
+            At::Last => all.push(one(None, run.last.clone())),
+            At::Best => all.push(one(None, best(run, goal)?)),
+            At::Min => all.push(one(None, extremes(run, names, f64::min)?)),
+            At::Max => all.push(one(None, extremes(run, names, f64::max)?)),
+            At::Step(step) => {
+                let line = log(run)?.into_iter().rev().find(|(s, _)| *s == step);
+                all.push(one(None, line.map(|(_, metrics)| metrics).unwrap_or_default()));
+            }
+            At::Every => {
+                let whole = |m: &Metrics| names.iter().all(|name| m.get(name).is_some());
+                all.extend(log(run)?.into_iter().filter(|(_, m)| whole(m)).map(|(step, m)| one(Some(step), m)));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// All metrics at the logged step that is best by the goal.
+fn best(run: &Run, goal: Option<&Goal>) -> Result<Metrics> {
+    let Some(goal) = goal else {
+        return run
+            .best
+            .clone()
+            .ok_or_else(|| refusal("`--at best` needs to know what is best", "add `--max METRIC` or `--min METRIC`"));
+    };
+    let value = |m: &Metrics| m.get(&goal.metric).filter(|v| v.is_finite());
+    let lines = log(run)?.into_iter().filter_map(|(_, m)| Some((value(&m)?, m)));
+    let best = lines.reduce(|a, b| if goal.prefers(b.0, a.0) { b } else { a });
+    Ok(best.map(|(_, metrics)| metrics).unwrap_or_default())
+}
+
+/// Each metric at its own extreme over the log; NaN if it was never finite.
+fn extremes(run: &Run, names: &[String], pick: fn(f64, f64) -> f64) -> Result<Metrics> {
+    let log = log(run)?;
+    let extreme = |name: &String| {
+        let values: Vec<f64> = log.iter().filter_map(|(_, m)| m.get(name)).collect();
+        let finite = values.iter().copied().filter(|v| v.is_finite()).reduce(pick);
+        (!values.is_empty()).then(|| (name.clone(), finite.unwrap_or(f64::NAN)))
+    };
+    Ok(names.iter().filter_map(extreme).collect())
+}
+
+impl Choice {
+    /// The error of a choice that no goal was given for.
+    pub(super) fn needs_goal(key: &str) -> Error {
+        refusal(&format!("`--choose {key}` needs to know what is best"), "add `--max METRIC` or `--min METRIC`")
+    }
+}
