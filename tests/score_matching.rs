@@ -90,7 +90,7 @@ fn network() -> ebm::density::Model {
     let data = experiment.data().unwrap();
     let of = |value: f64| Tensor::full(value, 3, &CPU).unwrap();
     let moments = ebm::data::Moments { mean: of(0.2), std: of(1.3), overall_mean: 0.2, overall_std: 1.3 };
-    let context = ebm::density::Context { shape: data.spec().shape.clone(), moments: Some(moments) };
+    let context = ebm::density::Context { shape: data.spec().shape.clone(), moments: Some(&|| Ok(moments.clone())) };
     let model =
         ebm::density::Model::new(&experiment.resolved.spec("model"), &context, Key::new(4), DType::F64, &CPU).unwrap();
     // Larger than their initial values, so that the network bends.
