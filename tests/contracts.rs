@@ -49,7 +49,7 @@ fn experiment(method: &str, probes: &str) -> Experiment {
         _ => "net = { name = \"mlp\", hidden = [8, 8], spectral_norm = true }",
     };
     let text = format!(
-        "[dataset]\nname = \"moons\"\n[model]\n{model}\n\
+        "[dataset]\nname = \"8gaussians\"\n[model]\n{model}\n\
          [method]\nname = \"{method}\"\n{small}[sampler]\nname = \"mala\"\nsteps = 5\n[train]\nsteps = 10\n{probes}"
     );
     Experiment::parse("contract.toml", &text, &[]).unwrap()
@@ -324,6 +324,7 @@ fn a_probe_finds_the_same_twice() {
             "gof_ksd" | "gof_lksd" => "items = 100\nkernel = \"imq\"\nbandwidth = \"learned\"\n",
             "gof_fssd" => "items = 100\n",
             "score_matching" => "items = 100\n",
+            "fisher" => "items = 100\n",
             _ => "",
         };
         let written = format!("[[probe]]\nname = \"{}\"\nevery = 5\n{small}", row.name);

@@ -1,5 +1,6 @@
 //! Numbers without a model: sums of exponentials, statistics, special functions, small matrices.
 
+mod bulk;
 mod grid;
 pub mod linalg;
 mod logsumexp;
@@ -8,6 +9,7 @@ mod normal;
 pub mod stats;
 mod student;
 
+pub use bulk::{fill_logistic, fill_normal};
 pub use grid::Grid;
 pub use logsumexp::{log_mean_exp, logsumexp, logsumexp_dim};
 pub use minimise::minimise;

@@ -1,6 +1,7 @@
 //! What is measured while a run trains and after: numbers against exact or published values, and pictures.
 
 mod amari;
+pub mod fisher;
 pub mod gof;
 pub mod likelihood;
 pub mod lsd;
@@ -72,6 +73,7 @@ pub const PROBES: &[Entry<BuildProbe>] = &[
     likelihood::ENTRY,
     samples::ENTRY,
     lsd::ENTRY,
+    fisher::ENTRY,
     score_matching::ENTRY,
     amari::ENTRY,
     gof::lsd::PROBE,
