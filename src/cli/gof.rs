@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::json;
 
 use super::stored::{Stored, WeightsArg};
@@ -15,9 +15,10 @@ use crate::{Result, rng::Key};
 
 /// Tests whether data, or samples in a file, come from a model: goodness of fit by the model's score alone.
 #[derive(Args)]
+#[command(group = ArgGroup::new("model").required(true).args(["ckpt", "config"]))]
 pub struct GofArgs {
     /// A checkpoint, whose model is tested against its data set (another one: --set dataset.name=…) or --samples
-    #[arg(long, value_name = "FILE", required_unless_present = "config", conflicts_with = "config")]
+    #[arg(long, value_name = "FILE")]
     ckpt: Option<PathBuf>,
     /// A configuration, whose model is tested as it is before training
     #[arg(long, value_name = "FILE")]

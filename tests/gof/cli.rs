@@ -5,11 +5,11 @@ use serde_json::Value;
 use crate::harness::Lab;
 
 /// A Gaussian in three dimensions with its data.
-const CONFIG: &str = "[dataset]\nname = \"gaussian\"\ndim = 3\n[model]\nname = \"gaussian\"\n[method]\nname = \"none\"\n\
+const CONFIG: &str = "seed = 1\n[dataset]\nname = \"gaussian\"\ndim = 3\n[model]\nname = \"gaussian\"\n[method]\nname = \"none\"\n\
                       [train]\nsteps = 1\n[[probe]]\nname = \"gof_ksd\"\nitems = 100\n";
 
 /// Small enough for the four tests to take a second.
-const SMALL: [&str; 6] = ["--items", "300", "--test-set", "lsd.iterations=20", "--test-set", "lsd.critic.hidden=[8]"];
+const SMALL: [&str; 6] = ["--items", "300", "--test-set", "lsd.iterations=200", "--test-set", "lsd.critic.hidden=[16]"];
 
 fn lab() -> Lab {
     let lab = Lab::new();
@@ -55,11 +55,6 @@ fn a_checkpoint_is_tested_against_its_data_other_data_and_a_file() {
     let reject = |more: &[&str]| decisions(&lab.json(&[&ckpt[..], more].concat()))[0].1;
     assert!(!reject(&[]));
     assert!(reject(&["--set", "dataset.mean=[0.5,0,0]"]));
-    // Samples of the model itself, and of another one.
-    for (model, name) in [("0.0", "own.npy"), ("1.0", "other.npy")] {
-        let set = format!("dataset.mean={model}");
-        lab.ok(&["-q", "train", "c.toml", "--run-dir", name, "--set", &set, "--set", &format!("model.mean={model}")]);
-    }
     let csv = |shift: f64| -> String {
         // A low-discrepancy grid of the standard normal, by quantiles.
         let point = |i: usize, step: f64| ebm::math::normal_quantile(((i as f64 + 0.5) * step).fract()) + shift;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BuildTest, Evidence, Scored, Test, probe, size};
+use super::{BuildTest, Evidence, Scored, Test, probe, size, too_few};
 use crate::config::{Defaults, Entry, Schema, decode, rule};
 use crate::math::{normal_cdf, stats};
 use crate::methods::{Critic, Noise, Objective, State};
@@ -112,6 +112,9 @@ impl Test for Lsd {
     }
 
     fn weigh(&self, sample: &Scored, key: Key) -> Result<Evidence> {
+        if sample.len()? < 10 {
+            return Err(too_few(TEST.name, 10, sample.len()?));
+        }
         let [train, validation, test] = divide(sample.len()?, key.with("split"))?;
         let critic = self.train(&sample.rows(&train)?, &sample.rows(&validation)?, key)?;
         let v = sample.rows(&test)?.stein(&critic, true, key)?;
