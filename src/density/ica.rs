@@ -239,12 +239,14 @@ mod tests {
         let start = Ica::new(&[3], Sources::Logistic, &builder(DType::F64)).unwrap().unmixing.detach();
         let var = Var::from_tensor(&start).unwrap();
         let (x, v) = (normal(3, &[6, 3]), normal(4, &[6, 3]));
-        let objectives: [&dyn Fn(&Ica) -> Result<Tensor>; 3] =
-            [&|m| Ok(m.energy(&x)?.mean_all()?), &|m| Ok(m.directional(&x, &v)?.1.mean_all()?), &|m| {
-                let [_, slope, bend] = m.curvature(&x, &v)?;
-                Ok((bend + (slope.sqr()? * 0.5)?)?.mean_all()?)
-            }];
-        for objective in objectives {
+        type Objective<'a> = &'a dyn Fn(&Ica) -> Result<Tensor>;
+        let likelihood: Objective = &|m| Ok(m.energy(&x)?.mean_all()?);
+        let stein: Objective = &|m| Ok(m.directional(&x, &v)?.1.mean_all()?);
+        let score_matching: Objective = &|m| {
+            let [_, slope, bend] = m.curvature(&x, &v)?;
+            Ok((bend + (slope.sqr()? * 0.5)?)?.mean_all()?)
+        };
+        for objective in [likelihood, stein, score_matching] {
             let grads = objective(&on(var.as_tensor(), Sources::Logistic)).unwrap().backward().unwrap();
             let grad = grads.get(&var).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
             for (i, slope) in grad.iter().enumerate() {

@@ -127,18 +127,26 @@ fn small(method: &str) -> &'static str {
     }
 }
 
+/// The model that a method trains: a network where it can.
+fn model(method: &str) -> &'static str {
+    match method {
+        "ml" => "name = \"gaussian\"\n",
+        _ => "name = \"neural\"\nnet = { name = \"mlp\", hidden = [8, 8], spectral_norm = true }\n",
+    }
+}
+
 /// Everything that a checkpoint must carry over is switched on: an average, dropout, probes, a schedule.
 pub fn experiment(method: &str) -> String {
     format!(
         "seed = 3\n[dataset]\nname = \"moons\"\n\
-         [model]\nname = \"neural\"\nnet = {{ name = \"mlp\", hidden = [8, 8], spectral_norm = true }}\n\
-         [method]\nname = \"{method}\"\n{}\
+         [model]\n{}[method]\nname = \"{method}\"\n{}\
          [sampler]\nname = \"mala\"\nsteps = 3\n\
          [train]\nsteps = 8\nbatch_size = 16\nlog_every = 1\ncheckpoint_every = 1\nkeep = 0\nema = 0.9\nwarmup = 4\n\
          decay = \"cosine\"\n\
          [[probe]]\nname = \"nll\"\nevery = 3\npoints = 16\nitems = 50\nsamples = 20\n\
          [[probe]]\nname = \"samples\"\nevery = 4\nn = 4\n\
          [[probe]]\nname = \"lsd\"\nevery = 5\nepochs = 1\nitems = 50\ncritic = {{ name = \"mlp\", hidden = [8] }}\n",
+        model(method),
         small(method)
     )
 }
