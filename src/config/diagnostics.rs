@@ -29,7 +29,7 @@ pub struct Problem {
     /// What is wrong.
     pub message: String,
     /// Where; nowhere if there is no text, as with a file that cannot be read.
-    pub place: Option<Place>,
+    pub place: Option<Box<Place>>,
     /// What to do about it.
     pub hint: Option<String>,
     order: Option<Span>,
@@ -38,7 +38,7 @@ pub struct Problem {
 impl Problem {
     /// A problem at a position.
     pub(super) fn at(sources: &[Source], span: Span, message: impl Into<String>, hint: Option<String>) -> Self {
-        let place = sources.get(span.source).map(|source| Place::new(source, span));
+        let place = sources.get(span.source).map(|source| Box::new(Place::new(source, span)));
         Problem { message: message.into(), place, hint, order: Some(span) }
     }
 

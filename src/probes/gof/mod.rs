@@ -120,11 +120,11 @@ impl Verdict {
     pub fn metrics(&self) -> Metrics {
         let name = |what: &str| format!("{}_{what}", self.test);
         let mut metrics = Metrics::new();
-        metrics.set(&name("stat"), self.statistic);
-        metrics.set(&name("p"), self.p_value);
-        metrics.set(&name("reject"), f64::from(self.reject));
-        metrics.set(&name("value"), self.discrepancy);
-        metrics.set(&name("value_se"), self.std_error);
+        metrics.set(name("stat"), self.statistic);
+        metrics.set(name("p"), self.p_value);
+        metrics.set(name("reject"), f64::from(self.reject));
+        metrics.set(name("value"), self.discrepancy);
+        metrics.set(name("value_se"), self.std_error);
         metrics
     }
 }
