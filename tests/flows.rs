@@ -43,7 +43,7 @@ const CASES: &[Case] = &[
         keys: "stages = 2\nblocks = 1\nchannels = 2\nactivation = \"tanh\"\nlearned_prior = false",
         item: &[1, 4, 2],
     },
-    Case { name: "glow", keys: "stages = 2\nblocks = 2\nchannels = 3\nactivation = \"softplus\"", item: &[2, 3, 3] },
+    Case { name: "glow", keys: "stages = 2\nblocks = 2\nchannels = 3\nactivation = \"softplus\"", item: &[4, 3, 1] },
 ];
 
 impl Case {
