@@ -87,7 +87,7 @@ enum Command {
     /// Lists, fetches and verifies data sets
     Data(data::DataArgs),
     /// Compares groups of runs: tables and figures with means over repeats
-    Compare(compare::CompareArgs),
+    Compare(Box<compare::CompareArgs>),
     /// Lists runs
     Ls(ls::LsArgs),
     /// Prints shell completions
