@@ -68,7 +68,7 @@ fn ica() -> Lab {
     lab
 }
 
-fn group<'a>(found: &'a Value, keys: Value) -> &'a Value {
+fn group(found: &Value, keys: Value) -> &Value {
     let groups = found["groups"].as_array().unwrap();
     groups.iter().find(|g| g["keys"] == keys).unwrap_or_else(|| panic!("no {keys} in {found:#}"))
 }
@@ -189,6 +189,8 @@ fn tables_in_every_format() {
     insta::assert_snapshot!("markdown", table("markdown"));
     insta::assert_snapshot!("latex", table("latex"));
     insta::assert_snapshot!("csv", table("csv"));
+    let compared = ["compare", "sweep", "-q", "--metric", "test_ll,ksd_reject", "--baseline", "arm=ml"];
+    insta::assert_snapshot!("differences", lab.ok(&compared));
     let found = lab.json(&words);
     assert_eq!(group(&found, json!({"arm": "lsd", "dataset.dim": 50}))["metrics"]["test_ll"]["published"], -25.36);
     assert_eq!(group(&found, json!({"arm": "sm", "dataset.dim": 50}))["metrics"]["test_ll"]["published"], "NaN");

@@ -82,8 +82,11 @@ struct PlotArgs {
     #[arg(long, value_name = "KEY", requires = "x")]
     panel: Option<String>,
     /// Above the figure
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     title: String,
+    /// Beside the y axis [default: the metrics]
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
+    y_label: String,
     /// Logarithmic x axis
     #[arg(long)]
     log_x: bool,
@@ -199,6 +202,7 @@ impl CompareArgs {
             series: plot.series.clone(),
             panel: plot.panel.clone(),
             title: plot.title.clone(),
+            y_label: plot.y_label.clone(),
             log: (plot.log_x, plot.log_y),
             free: plot.free_axes,
             error: self.error(),

@@ -96,6 +96,7 @@ impl Figure {
     fn draw<B: DrawingBackend>(&self, area: Area<B>) -> Result<()> {
         ready_font()?;
         area.fill(&WHITE).map_err(plot_error)?;
+        let area = area.margin(6, 0, 0, 0);
         let area =
             if self.title.is_empty() { area } else { area.titled(&self.title, (FONT, 20)).map_err(plot_error)? };
         let entries = self.entries();
@@ -179,7 +180,9 @@ fn draw_line<B: DrawingBackend>(chart: &mut Chart<'_, B>, line: &Line, (x, y): (
         if low.is_finite() && high.is_finite() {
             let (style, ends) = (look.style().stroke_width(1), [low, high].map(|end| (m.x, y.clamp(end))));
             chart.draw_series([PathElement::new(ends, style)]).map_err(plot_error)?;
-            chart.draw_series(ends.map(|end| mark::cap(end, style))).map_err(plot_error)?;
+            // An end beyond the axis has no cap.
+            let inside = ends.into_iter().zip([low, high]).filter(|((_, shown), end)| shown == end);
+            chart.draw_series(inside.map(|(end, _)| mark::cap(end, style))).map_err(plot_error)?;
         }
         chart.draw_series([look.marker((m.x, m.y))]).map_err(plot_error)?;
     }

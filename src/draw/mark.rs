@@ -57,7 +57,7 @@ impl Look {
     /// The line through points, if it is dashed.
     pub(super) fn dashed<C: Clone>(&self, points: &[C]) -> Option<DashedPathElement<std::vec::IntoIter<C>, u32>> {
         let (dash, gap) = self.dash;
-        (gap > 0).then(|| DashedPathElement::new(points.to_vec().into_iter(), dash, gap, self.style()))
+        (gap > 0).then(|| DashedPathElement::new(points.to_vec(), dash, gap, self.style()))
     }
 }
 

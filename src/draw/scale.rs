@@ -49,7 +49,7 @@ impl Scale {
         let decades = (self.low.floor() as i32..=self.high.ceil() as i32).collect::<Vec<_>>();
         let stride = decades.len().div_ceil(most.max(2)).max(1);
         let within = |v: &f64| (self.low..=self.high).contains(&v.log10());
-        let factors: &[f64] = if decades.len() * 3 <= most { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let factors: &[f64] = if (self.high - self.low) * 3.0 <= most as f64 { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let all = decades.iter().step_by(stride).flat_map(|k| factors.iter().map(|f| f * 10f64.powi(*k)));
         all.filter(within).collect()
     }
@@ -81,9 +81,10 @@ mod tests {
     #[test]
     fn ticks_are_round_and_inside() {
         let ticks = |values: [f64; 2], log| Scale::holding(values.into_iter(), log).ticks(8);
-        assert_eq!(ticks([10.0, 50.0], false), [10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 45.0, 50.0]);
+        assert_eq!(ticks([10.0, 50.0], false), [10.0, 20.0, 30.0, 40.0, 50.0]);
         assert_eq!(ticks([0.0, 1.0], false), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
         assert_eq!(ticks([1e-4, 1.0], true), [1e-4, 1e-3, 1e-2, 1e-1, 1.0]);
+        assert_eq!(ticks([1.0, 50.0], true), [1.0, 2.0, 5.0, 10.0, 20.0, 50.0]);
         assert_eq!(ticks([2.0, 5.0], true), [2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0]);
         assert!(ticks([3.0, 3.0], false).len() > 1 && ticks([3.0, 3.0], true).len() > 1);
     }

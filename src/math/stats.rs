@@ -27,10 +27,12 @@ pub fn std_error(x: &[f64]) -> f64 {
 ///
 /// Never outside [0, 1] and never empty, also at 0 of n, where p̂ ± z·se would be a point. NaN for n = 0.
 pub fn wilson(hits: usize, n: usize, z: f64) -> (f64, f64) {
+    let (none, all) = (hits == 0 && n > 0, hits == n && n > 0);
     let (n, p) = (n as f64, hits as f64 / n as f64);
     let (middle, scale) = (p + z * z / (2.0 * n), 1.0 + z * z / n);
     let half = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
-    (((middle - half) / scale).max(0.0), ((middle + half) / scale).min(1.0))
+    // At the edges the ends are exact, but for rounding.
+    (if none { 0.0 } else { (middle - half) / scale }, if all { 1.0 } else { (middle + half) / scale })
 }
 
 /// Kolmogorov–Smirnov: the largest distance D between the sample's distribution function and `cdf`, and its p-value.

@@ -128,9 +128,14 @@ fn keys(runs: &[Run], request: &Request) -> Result<Vec<String>> {
         }
     }
     let mut by = if request.by.is_empty() { what_differs(runs, request) } else { request.by.clone() };
-    by.extend(request.also.iter().filter(|key| !request.by.contains(key)).cloned());
-    let mut seen = BTreeSet::new();
-    by.retain(|key| seen.insert(key.strip_suffix(".name").unwrap_or(key).to_owned()));
+    // One key in two spellings is one key; that of the axes and columns is looked for later, so it stays.
+    let short = |key: &str| key.strip_suffix(".name").unwrap_or(key).to_owned();
+    for also in &request.also {
+        match by.iter_mut().find(|key| short(key) == short(also)) {
+            Some(key) => also.clone_into(key),
+            None => by.push(also.clone()),
+        }
+    }
     // Steps apart are no repeats of each other.
     if request.at == At::Every && !by.iter().chain(&request.over).any(|key| key == "step") {
         by.push("step".into());

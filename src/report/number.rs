@@ -90,10 +90,15 @@ pub(super) fn estimate(s: &Summary, kind: ErrorKind, flavour: Flavour) -> String
 
 /// `value ± error` with two digits of the error.
 pub(super) fn with_error(value: f64, error: f64, flavour: Flavour) -> String {
+    let pm = if flavour == Flavour::Latex { "\\pm" } else { "±" };
     if !error.is_finite() {
         return math(plain(value), flavour);
     }
-    let (power, pm) = (scale(value, error), if flavour == Flavour::Latex { "\\pm" } else { "±" });
+    // Repeats that agree to rounding agree.
+    if error <= 1e-12 * value.abs() {
+        return math(format!("{} {pm} 0", plain(value)), flavour);
+    }
+    let power = scale(value, error);
     let (value, error) = (value / 10f64.powi(power), error / 10f64.powi(power));
     let digits = decimals(value, error);
     let both = format!("{value:.digits$} {pm} {error:.digits$}");
@@ -122,7 +127,9 @@ mod tests {
         assert_eq!(text(1.0, 0.0996), "1.00 ± 0.10");
         assert_eq!(text(123.456, 45.6), "123 ± 46");
         assert_eq!(text(123_456.0, 789.0), "123456 ± 789");
-        assert_eq!(text(0.5, 0.0), "0.500000 ± 0.000000");
+        assert_eq!(text(0.5, 0.0), "0.5 ± 0");
+        assert_eq!(text(0.1 + 0.2, 1e-17), "0.3 ± 0");
+        assert_eq!(text(0.0, 0.0), "0 ± 0");
         assert_eq!(text(1.234e-7, 1.2e-8), "(1.23 ± 0.12)e-7");
         assert_eq!(text(2.5e9, 3e7), "(2.500 ± 0.030)e9");
         assert_eq!(text(-0.000_01, 0.02), "-0.000 ± 0.020");

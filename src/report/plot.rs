@@ -22,6 +22,8 @@ pub struct Drawing {
     pub panel: Option<String>,
     /// Above the figure.
     pub title: String,
+    /// Beside the y axis; the metrics if empty.
+    pub y_label: String,
     /// Logarithmic axes.
     pub log: (bool, bool),
     /// Axes of its own for every panel.
@@ -119,7 +121,7 @@ pub fn plot(c: &Comparison, drawing: &Drawing) -> Result<Figure> {
     Ok(Figure {
         title: drawing.title.clone(),
         x_label: drawing.x.clone(),
-        y_label: ys.join(", "),
+        y_label: if drawing.y_label.is_empty() { ys.join(", ") } else { drawing.y_label.clone() },
         log_x: drawing.log.0,
         log_y: drawing.log.1,
         free: drawing.free,
@@ -143,13 +145,19 @@ fn lines(c: &Comparison, drawing: &Drawing, rows: &[&Row], ys: &[String]) -> Vec
                 continue;
             }
             let several = ys.len() > 1 || values.is_empty();
-            let words: Vec<&str> = values.iter().chain(several.then_some(metric)).map(String::as_str).collect();
+            let words = keys.iter().filter_map(|i| c.by.get(*i)).zip(values).map(|(key, value)| told(key, value));
+            let words: Vec<String> = words.chain(several.then(|| metric.clone())).collect();
             // Without series, metrics are told apart by colour too.
             let look = if series.len() > 1 { look } else { dash };
             lines.push(Line { name: words.join(", "), marks, look, dash, joined: !drawing.is_scatter(c) });
         }
     }
     lines
+}
+
+/// A number says little without its key, a word does.
+fn told(key: &str, value: &str) -> String {
+    if value.parse::<f64>().is_ok() { format!("{key}={value}") } else { value.to_owned() }
 }
 
 fn mark(c: &Comparison, drawing: &Drawing, row: &Row, metric: &str) -> Option<Mark> {

@@ -111,7 +111,7 @@ impl Tables<'_> {
     fn cells(&self, row: Option<&Row>, flavour: Flavour) -> Vec<String> {
         let c = self.comparison;
         let chosen = |i: usize| row.and_then(|row| row.choice.as_ref()?.values.get(i));
-        let dash = || "–".to_owned();
+        let dash = || word("–", flavour);
         let mut cells: Vec<String> =
             (0..c.choose.len()).map(|i| chosen(i).map_or_else(dash, |v| word(v, flavour))).collect();
         for i in 0..c.metrics.len() {
@@ -129,9 +129,12 @@ impl Tables<'_> {
     }
 
     fn cell(&self, row: &Row, summary: &Summary, flavour: Flavour) -> String {
+        if summary.n == 0 {
+            return word("–", flavour);
+        }
         let text = estimate(summary, self.error, flavour);
         // The number of values is said where it is not the number of runs.
-        if summary.n == 0 || summary.n == row.runs { text } else { format!("{text} (n={})", summary.n) }
+        if summary.n == row.runs { text } else { format!("{text} (n={})", summary.n) }
     }
 
     fn has_difference(&self) -> bool {
