@@ -16,11 +16,16 @@ pub struct InitArgs {
     /// The data set
     #[arg(long, default_value = "moons")]
     dataset: String,
+    /// The model [default: neural, or real_nvp where the method needs a known normaliser]
+    #[arg(long)]
+    model: Option<String>,
 }
 
 /// Prints the template.
 pub fn run(args: &InitArgs, global: &Global) -> Result<()> {
-    let choices = [("method", args.method.as_str()), ("dataset", args.dataset.as_str())];
+    let usual = if args.method == "ml" { "real_nvp" } else { "neural" };
+    let model = args.model.as_deref().unwrap_or(usual);
+    let choices = [("method", args.method.as_str()), ("dataset", args.dataset.as_str()), ("model", model)];
     let rows = catalogue::rows();
     for (kind, name) in choices {
         let known: Vec<&str> = rows.iter().filter(|row| row.kind == kind).map(|row| row.name).collect();
