@@ -146,7 +146,7 @@ fn report(trials: &[Trial], outcomes: &[Outcome], folder: &Folder, global: &Glob
         let words: Vec<String> = counted.iter().map(|(name, n)| format!("{n} {name}")).collect();
         let dir = folder.dir().display();
         let text = format!("{dir}: {} trials, {ran} of them run now: {}\n", trials.len(), words.join(", "));
-        output::print(&format!("{text}table: ebm ls {dir}\n"))?;
+        output::print(&format!("{text}table: ebm compare {dir}\n"))?;
     }
     verdict(&counted, folder)
 }
