@@ -52,14 +52,14 @@ fig3() {
 
 fig5() {
     sweep lsd_fig5
-    compare fig5 "$runs/lsd_fig5" --by dataset.visible,model.perturb \
+    compare fig5 "$runs/lsd_fig5" --by dataset.visible,model.perturb --over seed,dataset.matrix_seed,model.matrix_seed \
         --metric gof_lsd_reject,gof_ksd_reject,gof_lksd_reject,gof_fssd_reject --x model.perturb --panel dataset.visible \
         --y gof_lsd_reject,gof_ksd_reject,gof_lksd_reject,gof_fssd_reject --title "Rejection rate at size 0.05"
 }
 
 fig6() {
     sweep lsd_fig6
-    compare fig6 "$runs/lsd_fig6" --by dataset.visible,model.perturb \
+    compare fig6 "$runs/lsd_fig6" --by dataset.visible,model.perturb --over seed,dataset.matrix_seed,model.matrix_seed --error se \
         --metric eval_lsd,fisher_bound,gof_ksd_value,gof_lksd_value,gof_fssd_value --x model.perturb --panel dataset.visible \
         --y eval_lsd,fisher_bound,gof_ksd_value,gof_lksd_value --title "Scores of perturbed RBMs"
 }
@@ -74,7 +74,7 @@ fig7() {
 
 fig8() {
     sweep lsd_fig8
-    compare fig8 "$runs/lsd_fig8" --by arm,dataset.dim --metric ll_gap,test_ll,amari \
+    compare fig8 "$runs/lsd_fig8" --by arm,dataset.dim --over seed,dataset.matrix_seed --metric ll_gap,test_ll,amari \
         --choose optim.lr,method.lambda,method.epsilon,method.critic_steps --max test_ll \
         --reference configs/paper/lsd_fig8_published.csv --x dataset.dim --y ll_gap --series arm \
         --title "Linear ICA: nats below the true density"
