@@ -34,7 +34,7 @@ fn experiment(method: &str, probes: &str) -> Experiment {
         _ => "net = { name = \"mlp\", hidden = [8, 8], spectral_norm = true }",
     };
     let text = format!(
-        "[dataset]\nname = \"moons\"\n[model]\n{model}\n\
+        "[dataset]\nname = \"8gaussians\"\n[model]\n{model}\n\
          [method]\nname = \"{method}\"\n{small}[sampler]\nname = \"mala\"\nsteps = 5\n[train]\nsteps = 10\n{probes}"
     );
     Experiment::parse("contract.toml", &text, &[]).unwrap()
@@ -264,6 +264,7 @@ fn a_probe_finds_the_same_twice() {
             "nll" => "points = 32\nitems = 100\nsamples = 20\n",
             "samples" => "n = 4\n",
             "lsd" => "epochs = 2\nitems = 100\n",
+            "fisher" => "items = 100\n",
             _ => "",
         };
         let experiment = experiment("lsd", &format!("[[probe]]\nname = \"{}\"\nevery = 5\n{small}", row.name));

@@ -178,3 +178,39 @@ fn contradictions_are_refused() {
     let error = try_open("gaussian", "dim = 3\nmean = [1.0, 2.0]").err().unwrap();
     assert!(error.exit_code() == 2 && error.to_string().contains("dataset.mean"), "{error}");
 }
+
+#[test]
+fn known_scores_are_the_slopes_of_the_known_densities() {
+    for (name, keys) in [("8gaussians", ""), ("25gaussians", ""), ("gaussian", "mean = [0.5, -1.0]\nstd = [2.0, 0.3]")]
+    {
+        let data = try_open(name, keys).unwrap();
+        let x = data.all(Split::Test, 50).unwrap().x.to_dtype(candle_core::DType::F64).unwrap();
+        let score = data.score(&x).unwrap().unwrap().to_vec2::<f64>().unwrap();
+        for axis in 0..2 {
+            let at = |h: f64| {
+                let step =
+                    Tensor::new(&[if axis == 0 { h } else { 0.0 }, if axis == 1 { h } else { 0.0 }], &Device::Cpu);
+                values(&data.log_density(&x.broadcast_add(&step.unwrap()).unwrap()).unwrap().unwrap())
+            };
+            let h = 1e-4;
+            let (a, b, c, d) = (at(-2.0 * h), at(-h), at(h), at(2.0 * h));
+            for i in 0..50 {
+                let slope = (a[i] - 8.0 * b[i] + 8.0 * c[i] - d[i]) / (12.0 * h);
+                assert!(
+                    (slope - score[i][axis]).abs() < 1e-6 * (1.0 + slope.abs()),
+                    "{name}: {slope}, {}",
+                    score[i][axis]
+                );
+            }
+        }
+    }
+    assert!(
+        try_open("moons", "")
+            .unwrap()
+            .score(&Tensor::zeros((1, 2), candle_core::DType::F32, &Device::Cpu).unwrap())
+            .unwrap()
+            .is_none()
+    );
+    let blurred = try_open("gaussian", "noise = 0.1").unwrap();
+    assert!(blurred.score(&Tensor::zeros((1, 2), candle_core::DType::F32, &Device::Cpu).unwrap()).unwrap().is_none());
+}

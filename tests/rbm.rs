@@ -313,3 +313,36 @@ fn the_data_set_and_the_model_share_one_truth() {
     assert_ne!(truth, RbmTruth::new(5, 4, 4));
     assert!(truth.weights.iter().all(|w| w.abs() == 1.0));
 }
+
+/// F of the perturbed model, mean and standard error over `repeats` matrices.
+fn fisher(visible: usize, hidden: usize, sigma: f64, repeats: u64) -> (f64, f64) {
+    let one = |seed: u64| {
+        let keys = format!("visible = {visible}\nhidden = {hidden}\nmatrix_seed = {seed}\nburn_in = 500");
+        let data = try_open("rbm", &keys).unwrap();
+        let config = RbmConfig { matrix_seed: seed, ..config(hidden, sigma) };
+        let model = Rbm::new(&config, &context(&[visible]), &Builder::new(Key::new(seed), DType::F64, &CPU)).unwrap();
+        let x = data.all(Split::Test, 500).unwrap().x.to_dtype(DType::F64).unwrap();
+        ebm::probes::fisher::divergence(&model, &data, &x).unwrap().0
+    };
+    let values: Vec<f64> = (0..repeats).map(one).collect();
+    (ebm::math::stats::mean(&values), ebm::math::stats::std_error(&values))
+}
+
+#[test]
+#[ignore = "40 matrices, a quarter of a minute"]
+fn the_fisher_divergence_of_the_perturbed_model_is_the_references() {
+    for (sigma, want) in [(0.01, 0.0512), (0.02, 0.205), (0.04, 0.8195), (0.06, 1.8445)] {
+        let (mean, se) = fisher(50, 40, sigma, 40);
+        println!("sigma {sigma}: F = {mean:.4} ± {se:.4}, reference {want}");
+        // The reference is a mean over 40 matrices of its own.
+        assert!((mean - want).abs() < 4.0 * 2f64.sqrt() * se, "sigma {sigma}: {mean} ± {se}, reference {want}");
+    }
+}
+
+#[test]
+fn without_perturbation_the_divergence_is_zero_and_it_grows_with_it() {
+    let at = |sigma: f64| fisher(6, 4, sigma, 1).0;
+    assert!(at(0.0) < 1e-20, "{}", at(0.0));
+    // Of second order in the perturbation.
+    assert!((at(2e-4) / at(1e-4) - 4.0).abs() < 0.01, "{}", at(2e-4) / at(1e-4));
+}

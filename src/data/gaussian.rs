@@ -91,4 +91,9 @@ impl Generator for Diagonal {
         };
         Some(point.iter().zip(self.mean.iter().zip(&self.std)).map(term).sum())
     }
+
+    fn score(&self, point: &[f64]) -> Option<Vec<f64>> {
+        let term = |(x, (m, s)): (&f64, (&f64, &f64))| (m - x) / (s * s);
+        Some(point.iter().zip(self.mean.iter().zip(&self.std)).map(term).collect())
+    }
 }

@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
 use super::{Bounds, Generator};
+use crate::math::logsumexp;
 
 /// p(x) = 1/K Σ_k N(x; c_k, σ² I).
 pub(super) struct Mixture {
@@ -30,15 +31,27 @@ impl Generator for Mixture {
     }
 
     fn log_density(&self, x: &[f64]) -> Option<f64> {
-        let var = self.std * self.std;
-        let logs: Vec<f64> = self
-            .centres
-            .iter()
-            .map(|c| -x.iter().zip(c).map(|(x, c)| (x - c).powi(2)).sum::<f64>() / (2.0 * var))
-            .collect();
-        let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = logs.iter().map(|l| (l - top).exp()).sum();
-        let norm = (2.0 * std::f64::consts::PI * var * self.centres.len() as f64).ln();
-        Some(top + sum.ln() - norm)
+        let norm = (2.0 * std::f64::consts::PI * self.std * self.std * self.centres.len() as f64).ln();
+        Some(logsumexp(&self.exponents(x)) - norm)
+    }
+
+    /// The centres as x sees them: Σ_k w_k (c_k - x)/σ², w_k the share of the k-th Gaussian at x.
+    fn score(&self, x: &[f64]) -> Option<Vec<f64>> {
+        let exponents = self.exponents(x);
+        let total = logsumexp(&exponents);
+        let mut score = vec![0.0; x.len()];
+        for (centre, exponent) in self.centres.iter().zip(exponents) {
+            let share = (exponent - total).exp() / (self.std * self.std);
+            score.iter_mut().zip(centre.iter().zip(x)).for_each(|(s, (c, x))| *s += share * (c - x));
+        }
+        Some(score)
+    }
+}
+
+impl Mixture {
+    /// -|x - c_k|²/2σ² of every Gaussian.
+    fn exponents(&self, x: &[f64]) -> Vec<f64> {
+        let square = |c: &[f64; 2]| x.iter().zip(c).map(|(x, c)| (x - c).powi(2)).sum::<f64>();
+        self.centres.iter().map(|c| -square(c) / (2.0 * self.std * self.std)).collect()
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bounds, BuildSource, Generator, Points, Source};
 use crate::config::{Entry, Schema, decode, rule};
+use crate::math::{fill_logistic, fill_normal};
 use crate::rng::Key;
 
 crate::config! {
@@ -108,37 +109,30 @@ impl Gibbs {
 
     /// Independent chains from x ~ N(0, I), one a point: `burn_in` sweeps, and one more to draw from.
     ///
-    /// A sweep begins with h given x, so that it does not matter where h starts.
+    /// A sweep begins with h given x, so that it does not matter where h starts. P(hⱼ = +1 | x) = sigmoid((Bᵀx + 2c)ⱼ)
+    /// is the sign of Bᵀx + 2c plus logistic noise; x | h ~ N(½Bh + b, I).
     fn run(&self, rng: &mut ChaCha8Rng, points: &mut [f64]) {
         let chains = points.len() / self.dim();
-        let mut x = DMatrix::from_fn(self.dim(), chains, |_, _| rng.sample::<f32, _>(StandardNormal));
-        let mut h = DMatrix::zeros(self.truth.hidden(), chains);
-        let mut bits = vec![0u32; h.len()];
+        let (mut x, mut h) = (DMatrix::zeros(self.dim(), chains), DMatrix::zeros(self.truth.hidden(), chains));
+        fill_normal(rng, x.as_mut_slice());
         for _ in 0..=self.burn_in {
-            h.gemm(1.0, &self.transposed, &x, 0.0);
-            rng.fill(bits.as_mut_slice());
-            self.switch(&mut h, &bits);
-            x.gemm(0.5, &self.weights, &h, 0.0);
-            for mut chain in x.column_iter_mut() {
-                chain.iter_mut().zip(&self.visible_bias).for_each(|(x, b)| *x += b + normal(rng));
-            }
+            fill_logistic(rng, h.as_mut_slice());
+            add_to_columns(&mut h, 2.0, &self.hidden_bias);
+            h.gemm(1.0, &self.transposed, &x, 1.0);
+            h.as_mut_slice().iter_mut().for_each(|h| *h = 1f32.copysign(*h));
+            fill_normal(rng, x.as_mut_slice());
+            add_to_columns(&mut x, 1.0, &self.visible_bias);
+            x.gemm(0.5, &self.weights, &h, 1.0);
         }
         points.iter_mut().zip(x.iter()).for_each(|(to, from)| *to = f64::from(*from));
     }
-
-    /// From Bᵀx to a draw of h: P(hⱼ = +1 | x) = sigmoid((Bᵀx + 2c)ⱼ), compared as a 32-bit fraction.
-    fn switch(&self, h: &mut DMatrix<f32>, bits: &[u32]) {
-        for (mut chain, bits) in h.column_iter_mut().zip(bits.chunks_exact(self.truth.hidden())) {
-            for ((h, c), bits) in chain.iter_mut().zip(&self.hidden_bias).zip(bits) {
-                let share = 4_294_967_296.0 / (1.0 + (-(*h + 2.0 * c)).exp());
-                *h = if *bits < share as u32 { 1.0 } else { -1.0 };
-            }
-        }
-    }
 }
 
-fn normal(rng: &mut ChaCha8Rng) -> f32 {
-    rng.sample(StandardNormal)
+/// Adds `factor` times the vector to every column.
+fn add_to_columns(columns: &mut DMatrix<f32>, factor: f32, vector: &[f32]) {
+    for column in columns.as_mut_slice().chunks_exact_mut(vector.len()) {
+        column.iter_mut().zip(vector).for_each(|(to, v)| *to += factor * v);
+    }
 }
 
 impl Generator for Gibbs {
@@ -158,6 +152,10 @@ impl Generator for Gibbs {
             rng.set_stream(i as u64);
             self.run(&mut rng, points);
         });
+    }
+
+    fn score(&self, point: &[f64]) -> Option<Vec<f64>> {
+        Some(self.truth.score(point))
     }
 
     /// Whatever h is, x lies within 6 standard deviations of b + ½Bh.

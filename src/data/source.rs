@@ -76,6 +76,11 @@ pub trait Generator: Send + Sync {
     fn log_density(&self, _point: &[f64]) -> Option<f64> {
         None
     }
+
+    /// ∇x log p(x) where it is known in closed form.
+    fn score(&self, _point: &[f64]) -> Option<Vec<f64>> {
+        None
+    }
 }
 
 crate::config! {

@@ -100,6 +100,17 @@ impl Data {
         logs.map(|logs| Ok(Tensor::from_vec(logs, rows.len(), x.device())?)).transpose()
     }
 
+    /// The true ∇x log p(x), `[B, D]` -> `[B, D]` f64, where it is known and no `noise` blurs it.
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn score(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        let Some(generator) = self.items.generator().filter(|_| self.noise == 0.0) else { return Ok(None) };
+        let rows = x.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+        let scores: Option<Vec<Vec<f64>>> = rows.iter().map(|row| generator.score(row)).collect();
+        scores.map(|scores| Ok(Tensor::from_vec(scores.concat(), x.dims(), x.device())?)).transpose()
+    }
+
     /// Mean and standard deviation of the first `n` training items in model space, summed in f64.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! What is measured while a run trains and after: numbers against exact or published values, and pictures.
 
+pub mod fisher;
 pub mod lsd;
 pub mod nll;
 mod samples;
@@ -61,7 +62,7 @@ crate::config! {
 pub type BuildProbe = fn(&toml::Table) -> Result<Box<dyn Probe>>;
 
 /// Every probe that `[[probe]] name = "…"` can name.
-pub const PROBES: &[Entry<BuildProbe>] = &[nll::ENTRY, samples::ENTRY, lsd::ENTRY];
+pub const PROBES: &[Entry<BuildProbe>] = &[nll::ENTRY, samples::ENTRY, lsd::ENTRY, fisher::ENTRY];
 
 /// The rows of [`PROBES`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
