@@ -5,18 +5,18 @@
 
 pub mod cli; // one file a subcommand: arguments in, exit code out, no mathematics
 
-pub mod sweep; // many runs from one plan: grid, random and seeds as trials, jobs, continuing
 pub mod report; // runs in, tables of means over repeats and plots with error bars out
+pub mod sweep; // many runs from one plan: grid, random and seeds as trials, jobs, continuing
 
 pub mod run; // experiment, run folder, checkpoint, trainer, metrics, signals: what survives a kill -9
 
-pub mod probes; // what is measured while training and after: grid likelihood, LSD scores
+pub mod probes; // what is measured while training and after: likelihoods, LSD, goodness-of-fit tests
 
-pub mod methods; // how an energy is trained, one file a method: lsd, ml, ml_grid, nce, cnce
+pub mod methods; // how an energy is trained, one file a method: lsd, ml, score matching, nce …
 
-pub mod samplers; // Markov kernels on an energy: langevin, sgld, mala, gibbs
+pub mod samplers; // Markov kernels on an energy: langevin, sgld, mala, gibbs; exact draws
 
-pub mod density; // what a model is: Energy (p up to Z) and Density (Z known)
+pub mod density; // what a model is: Energy (p up to Z) and Density (Z known): networks, RBM, ICA, flows
 
 pub mod nets; // networks whose layers carry their pull-back and tangent pass
 

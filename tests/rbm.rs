@@ -18,7 +18,7 @@ fn config(hidden: usize, perturb: f64) -> RbmConfig {
     RbmConfig { hidden, init: RbmInit::Paper, matrix_seed: 3, perturb, perturb_seed: None }
 }
 
-fn context(shape: &[usize]) -> Context {
+fn context(shape: &[usize]) -> Context<'static> {
     Context { shape: shape.to_vec(), moments: None }
 }
 

@@ -70,8 +70,7 @@ pub trait Kernel: Send + Sync {
 pub type BuildKernel = fn(&toml::Table) -> Result<Box<dyn Kernel>>;
 
 /// Every kernel that `[sampler] name = "…"` can name.
-pub const SAMPLERS: &[Entry<BuildKernel>] =
-    &[langevin::ENTRY, sgld::ENTRY, mala::ENTRY, gibbs::ENTRY, exact::ENTRY];
+pub const SAMPLERS: &[Entry<BuildKernel>] = &[langevin::ENTRY, sgld::ENTRY, mala::ENTRY, gibbs::ENTRY, exact::ENTRY];
 
 /// The rows of [`SAMPLERS`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
