@@ -19,6 +19,7 @@ fn generated() -> impl Iterator<Item = &'static str> {
 /// Keys that make a set small, and its points lie in the plane.
 fn small(name: &str) -> &'static str {
     match name {
+        "ica" => "dim = 2",
         "rbm" => "visible = 2\nhidden = 3\nburn_in = 20",
         _ => "",
     }

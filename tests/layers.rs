@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// From the door to the cellar; rooms on one floor may use each other.
 const FLOORS: &[&[&str]] = &[
     &["cli"],
-    &["sweep", "report"],
+    &["report", "sweep"],
     &["run"],
     &["probes"],
     &["methods"],

@@ -207,6 +207,6 @@ mod tests {
         assert_eq!((with.origin("c.d.e.f"), with.origin("a.b")), ("plan.toml:2".into(), "--set".into()));
         let plain = Document::from_str("base.toml", "probe = []\n", &[]).unwrap();
         let text = plain.with(&plan, &settings(&plan), &[]).unwrap_err().to_string();
-        assert!(text.contains("plan.toml:3:8"), "{text}");
+        assert!(text.contains("plan.toml:3:7"), "{text}");
     }
 }

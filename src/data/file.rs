@@ -130,6 +130,7 @@ fn text(path: &Path, bytes: &[u8]) -> Result<Vectors> {
     };
     let content =
         std::str::from_utf8(bytes).map_err(|e| bad(newlines(&bytes[..e.valid_up_to()]), "is no text".into()))?;
+    let content = content.trim_start_matches('\u{feff}');
     let delimiter = delimiter(content);
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
@@ -137,11 +138,19 @@ fn text(path: &Path, bytes: &[u8]) -> Result<Vectors> {
         .flexible(true)
         .comment(Some(b'#'))
         .trim(csv::Trim::All)
-        .from_reader(content.trim_start_matches('\u{feff}').as_bytes());
+        .from_reader(content.as_bytes());
     let (mut dim, mut values, mut first) = (0, Vec::new(), true);
-    for record in reader.records() {
-        let record = record.map_err(|e| bad(e.position().map_or(1, |p| p.line()), "is no row of numbers".into()))?;
-        let line = record.position().map_or(1, |p| p.line());
+    let mut record = csv::StringRecord::new();
+    loop {
+        let read = reader.read_record(&mut record);
+        // A record begins where the last one ended, before blank lines and comments: its own line is where it ends.
+        let end = content.get(..reader.position().byte() as usize).unwrap_or(content);
+        let line = newlines(end.trim_end_matches(['\r', '\n']).as_bytes());
+        match read {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(_) => return Err(bad(line, "is no row of numbers".into())),
+        }
         // Columns padded with blanks leave empty fields between them.
         let fields: Vec<&str> = record.iter().filter(|f| delimiter != b' ' || !f.is_empty()).collect();
         let names = first && fields.iter().all(|f| f.parse::<f64>().is_err());
