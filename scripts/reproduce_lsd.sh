@@ -86,7 +86,7 @@ fig10() {
 }
 
 # Figures 12 and 13 show the sampler's settings on the model of Figure 9: train it with configs/lsd_mnist.toml, name its
-# checkpoint in $CKPT.
+# checkpoint in $CKPT. They start at uniform pixels.
 samples() {
     local name=$1 steps=$2 noise=$3
     "$ebm" sample --ckpt "${CKPT:?names a checkpoint of configs/lsd_mnist.toml}" --n 100 --set sampler.steps="$steps" \
