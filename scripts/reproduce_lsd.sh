@@ -99,7 +99,7 @@ fig13() { samples fig13_steps_30 30 0.01; samples fig13_steps_1000 1000 0.01; }
 fig14() {
     if [[ -n $suffix ]]; then
         train fig14 configs/paper/lsd_fig14_quick.toml
-        cp "$runs"/fig14/samples/samples_*.png "$out/"
+        cp "$runs/fig14/samples/samples-00001000.png" "$out/fig14_digits.png"
     else
         train fig14_mnist configs/paper/lsd_fig14_mnist.toml
         train fig14_fashion configs/paper/lsd_fig14_fashion.toml
