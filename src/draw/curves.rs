@@ -4,8 +4,8 @@ use image::RgbImage;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::{FONT, PALETTE, plot_error, range, ready_font};
-use crate::{Error, Result};
+use super::{Drawing, FONT, PALETTE, pixels, plot_error, range, ready_font, svg_text};
+use crate::Result;
 
 /// One curve.
 #[derive(Clone, Debug, Default)]
@@ -34,10 +34,8 @@ impl Curves {
     ///
     /// # Errors
     /// The size is too small to draw in.
-    pub fn picture(&self, (width, height): (u32, u32)) -> Result<RgbImage> {
-        let mut pixels = vec![0; width as usize * height as usize * 3];
-        self.draw(BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area())?;
-        RgbImage::from_raw(width, height, pixels).ok_or_else(|| Error::Other("cannot draw: no pixels".into()))
+    pub fn picture(&self, size: (u32, u32)) -> Result<RgbImage> {
+        pixels(self, size)
     }
 
     /// As the text of an SVG file.
@@ -45,11 +43,11 @@ impl Curves {
     /// # Errors
     /// The size is too small to draw in.
     pub fn svg(&self, size: (u32, u32)) -> Result<String> {
-        let mut text = String::new();
-        self.draw(SVGBackend::with_string(&mut text, size).into_drawing_area())?;
-        Ok(text)
+        svg_text(self, size)
     }
+}
 
+impl Drawing for Curves {
     fn draw<B: DrawingBackend>(&self, area: DrawingArea<B, Shift>) -> Result<()> {
         ready_font()?;
         area.fill(&WHITE).map_err(plot_error)?;

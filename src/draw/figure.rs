@@ -7,8 +7,8 @@ use plotters::prelude::*;
 use super::curves::tick;
 use super::mark::{self, Look};
 use super::scale::Scale;
-use super::{FONT, plot_error, ready_font};
-use crate::{Error, Result};
+use super::{Drawing, FONT, pixels, plot_error, ready_font, svg_text};
+use crate::Result;
 
 /// A point with its error bar.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,10 +77,8 @@ impl Figure {
     ///
     /// # Errors
     /// The size is too small to draw in.
-    pub fn picture(&self, (width, height): (u32, u32)) -> Result<RgbImage> {
-        let mut pixels = vec![0; width as usize * height as usize * 3];
-        self.draw(BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area())?;
-        RgbImage::from_raw(width, height, pixels).ok_or_else(|| Error::Other("cannot draw: no pixels".into()))
+    pub fn picture(&self, size: (u32, u32)) -> Result<RgbImage> {
+        pixels(self, size)
     }
 
     /// As the text of an SVG file.
@@ -88,27 +86,7 @@ impl Figure {
     /// # Errors
     /// The size is too small to draw in.
     pub fn svg(&self, size: (u32, u32)) -> Result<String> {
-        let mut text = String::new();
-        self.draw(SVGBackend::with_string(&mut text, size).into_drawing_area())?;
-        Ok(text)
-    }
-
-    fn draw<B: DrawingBackend>(&self, area: Area<B>) -> Result<()> {
-        ready_font()?;
-        area.fill(&WHITE).map_err(plot_error)?;
-        let area = area.margin(6, 0, 0, 0);
-        let area =
-            if self.title.is_empty() { area } else { area.titled(&self.title, (FONT, 20)).map_err(plot_error)? };
-        let entries = self.entries();
-        let below = if entries.len() > 1 { mark::legend(&area, &entries)? } else { 0 };
-        let (_, area) = area.split_vertically(below);
-        let every = self.scales(&self.panels.iter().collect::<Vec<_>>());
-        for (i, (panel, place)) in self.panels.iter().zip(area.split_evenly((1, self.panels.len().max(1)))).enumerate()
-        {
-            let scales = if self.free { self.scales(&[panel]) } else { every };
-            self.draw_panel(&place, panel, scales, i == 0)?;
-        }
-        area.present().map_err(plot_error)
+        svg_text(self, size)
     }
 
     /// The legend: every name once.
@@ -159,6 +137,26 @@ impl Figure {
             .draw()
             .map_err(plot_error)?;
         panel.lines.iter().try_for_each(|line| draw_line(&mut chart, line, (x, y)))
+    }
+}
+
+impl Drawing for Figure {
+    fn draw<B: DrawingBackend>(&self, area: Area<B>) -> Result<()> {
+        ready_font()?;
+        area.fill(&WHITE).map_err(plot_error)?;
+        let area = area.margin(6, 0, 0, 0);
+        let area =
+            if self.title.is_empty() { area } else { area.titled(&self.title, (FONT, 20)).map_err(plot_error)? };
+        let entries = self.entries();
+        let below = if entries.len() > 1 { mark::legend(&area, &entries)? } else { 0 };
+        let (_, area) = area.split_vertically(below);
+        let every = self.scales(&self.panels.iter().collect::<Vec<_>>());
+        for (i, (panel, place)) in self.panels.iter().zip(area.split_evenly((1, self.panels.len().max(1)))).enumerate()
+        {
+            let scales = if self.free { self.scales(&[panel]) } else { every };
+            self.draw_panel(&place, panel, scales, i == 0)?;
+        }
+        area.present().map_err(plot_error)
     }
 }
 

@@ -13,6 +13,8 @@ mod tile;
 use std::sync::OnceLock;
 
 use image::{ExtendedColorType, ImageEncoder as _, RgbImage};
+use plotters::coord::Shift;
+use plotters::prelude::{BitMapBackend, DrawingArea, DrawingBackend, IntoDrawingArea as _, SVGBackend};
 use plotters::style::{FontStyle, register_font};
 
 pub use colour::{PALETTE, viridis};
@@ -46,6 +48,25 @@ fn ready_font() -> Result<()> {
     static READY: OnceLock<bool> = OnceLock::new();
     let register = || register_font(FONT, FontStyle::Normal, dejavu::sans::regular()).is_ok();
     if *READY.get_or_init(register) { Ok(()) } else { Err(Error::Other("the built-in font cannot be read".into())) }
+}
+
+/// What plotters draws, on any of its backends.
+trait Drawing {
+    fn draw<B: DrawingBackend>(&self, area: DrawingArea<B, Shift>) -> Result<()>;
+}
+
+/// A drawing as pixels.
+fn pixels(drawing: &impl Drawing, (width, height): (u32, u32)) -> Result<RgbImage> {
+    let mut pixels = vec![0; width as usize * height as usize * 3];
+    drawing.draw(BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area())?;
+    RgbImage::from_raw(width, height, pixels).ok_or_else(|| Error::Other("cannot draw: no pixels".into()))
+}
+
+/// A drawing as the text of an SVG file.
+fn svg_text(drawing: &impl Drawing, size: (u32, u32)) -> Result<String> {
+    let mut text = String::new();
+    drawing.draw(SVGBackend::with_string(&mut text, size).into_drawing_area())?;
+    Ok(text)
 }
 
 /// plotters has an error type for each backend; a sentence is enough here.

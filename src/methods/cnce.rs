@@ -4,13 +4,12 @@ use std::f64::consts::LN_2;
 
 use candle_core::{DType, Tensor, Var};
 
-use super::{BuildMethod, Method, Setup, State, StepContext, load_var, put, take};
+use super::{BuildMethod, Method, Setup, State, StepContext, load_var, trained::Trained};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
 use crate::kernels::{self, Activation};
 use crate::metrics::Metrics;
-use crate::optim::{self, Optimiser};
 use crate::{Error, Result};
 
 crate::config! {
@@ -39,17 +38,15 @@ pub(super) const ENTRY: Entry<BuildMethod> = Entry {
 /// the normaliser cancels, and so does the noise density. The paper's loss is twice this; log 2 here is chance.
 struct Cnce {
     config: CnceConfig,
-    model: Model,
-    optim: Box<dyn Optimiser>,
+    trained: Trained,
     /// ε, which `adapt` changes, as a scalar in f64.
     epsilon: Var,
 }
 
 impl Cnce {
     fn new(config: CnceConfig, setup: Setup) -> Result<Self> {
-        let optim = optim::build(setup.optim, &setup.model.params().weights)?;
         let epsilon = Var::from_tensor(&Tensor::new(config.epsilon, &candle_core::Device::Cpu)?)?;
-        Ok(Cnce { config, model: setup.model, optim, epsilon })
+        Ok(Cnce { config, trained: Trained::new(setup.model, setup.optim)?, epsilon })
     }
 }
 
@@ -88,9 +85,8 @@ impl Method for Cnce {
         let x = &batches.first().ok_or_else(|| Error::Other("cnce: a step needs a batch".into()))?.x;
         let epsilon: f64 = self.epsilon.to_scalar()?;
         let y = noisy_copies(cx, x, self.config.kappa, epsilon)?;
-        let (loss, told) = contrast(self.model.as_energy(), x, &y)?;
-        let stats = self.optim.step(&loss.backward()?, cx.lr_scale)?;
-        self.model.after_update()?;
+        let (loss, told) = contrast(self.trained.model.as_energy(), x, &y)?;
+        let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let loss: f64 = loss.to_dtype(DType::F64)?.to_scalar()?;
         if self.config.adapt {
             self.epsilon.set(&Tensor::new(adapted(epsilon, loss), self.epsilon.device())?)?;
@@ -99,11 +95,11 @@ impl Method for Cnce {
             .with("loss", loss)
             .with("accuracy", told)
             .with("epsilon", epsilon)
-            .with("grad_norm", stats.norm))
+            .with("grad_norm", grad_norm))
     }
 
     fn model(&self) -> &Model {
-        &self.model
+        &self.trained.model
     }
 
     fn advice(&self) -> Vec<String> {
@@ -111,16 +107,13 @@ impl Method for Cnce {
     }
 
     fn state(&self) -> Result<State> {
-        let mut state = State::new();
-        put(&mut state, "model", self.model.params().tensors());
-        put(&mut state, "optim", self.optim.state()?);
+        let mut state = self.trained.state()?;
         state.insert("epsilon".into(), self.epsilon.as_detached_tensor());
         Ok(state)
     }
 
     fn load(&mut self, state: &State) -> Result<()> {
-        self.model.params().load(&take(state, "model"))?;
-        self.optim.load(&take(state, "optim"))?;
+        self.trained.load(state)?;
         load_var(state, "epsilon", &self.epsilon)
     }
 }

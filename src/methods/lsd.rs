@@ -2,12 +2,11 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{BuildMethod, Critic, Method, Noise, Setup, State, SteinSample, StepContext, put, take};
+use super::{BuildMethod, Critic, Method, Noise, Setup, State, SteinSample, StepContext, put, take, trained::Trained};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::Model;
 use crate::metrics::Metrics;
-use crate::optim::{self, Optimiser};
 use crate::{Error, Result};
 
 crate::config! {
@@ -46,9 +45,8 @@ pub(super) const ENTRY: Entry<BuildMethod> = Entry {
 /// paper's are 10,000.
 pub struct Lsd {
     config: LsdConfig,
-    model: Model,
+    trained: Trained,
     frozen: Model,
-    optim: Box<dyn Optimiser>,
     critic: Critic,
 }
 
@@ -60,8 +58,8 @@ impl Lsd {
     pub fn new(config: LsdConfig, setup: Setup) -> Result<Self> {
         let key = setup.key.with("critic");
         let critic = Critic::new(&config.critic, &config.critic_optim, config.lambda, config.probe, setup.data, key)?;
-        let optim = optim::build(setup.optim, &setup.model.params().weights)?;
-        Ok(Lsd { config, frozen: setup.model.frozen()?, model: setup.model, optim, critic })
+        let frozen = setup.model.frozen()?;
+        Ok(Lsd { config, frozen, trained: Trained::new(setup.model, setup.optim)?, critic })
     }
 
     /// The `i`-th update of the critic in a step, at the model's present score.
@@ -80,16 +78,15 @@ impl Lsd {
     /// Items of another shape than the model's.
     pub fn update_model(&mut self, cx: &StepContext, x: &Tensor) -> Result<Metrics> {
         let f = self.critic.value(x)?;
-        let (energy, slope) = self.model.directional(x, &f)?;
+        let (energy, slope) = self.trained.model.directional(x, &f)?;
         let mut loss = slope.mean_all()?.neg()?;
         if self.config.energy_l2 > 0.0 {
-            let residual = self.model.residual(x)?;
+            let residual = self.trained.model.residual(x)?;
             loss = (loss + (residual.sqr()?.mean_all()? * self.config.energy_l2)?)?;
         }
-        let stats = self.optim.step(&loss.backward()?, cx.lr_scale)?;
-        self.model.after_update()?;
+        let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let energy: f64 = energy.mean_all()?.to_dtype(DType::F64)?.to_scalar()?;
-        Ok(Metrics::new().with("energy", energy).with("grad_norm", stats.norm))
+        Ok(Metrics::new().with("energy", energy).with("grad_norm", grad_norm))
     }
 }
 
@@ -113,7 +110,7 @@ impl Method for Lsd {
     }
 
     fn model(&self) -> &Model {
-        &self.model
+        &self.trained.model
     }
 
     fn advice(&self) -> Vec<String> {
@@ -125,16 +122,13 @@ impl Method for Lsd {
     }
 
     fn state(&self) -> Result<State> {
-        let mut state = State::new();
-        put(&mut state, "model", self.model.params().tensors());
-        put(&mut state, "optim", self.optim.state()?);
+        let mut state = self.trained.state()?;
         put(&mut state, "critic", self.critic.state()?);
         Ok(state)
     }
 
     fn load(&mut self, state: &State) -> Result<()> {
-        self.model.params().load(&take(state, "model"))?;
-        self.optim.load(&take(state, "optim"))?;
+        self.trained.load(state)?;
         self.critic.load(&take(state, "critic"))
     }
 }

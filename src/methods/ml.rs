@@ -2,12 +2,11 @@
 
 use candle_core::DType;
 
-use super::{BuildMethod, Method, Setup, State, StepContext, put, take};
+use super::{BuildMethod, Method, Setup, State, StepContext, trained::Trained};
 use crate::config::{Entry, Schema};
 use crate::data::Batch;
 use crate::density::Model;
 use crate::metrics::Metrics;
-use crate::optim::{self, Optimiser};
 use crate::{Error, Result};
 
 crate::config! {
@@ -25,8 +24,7 @@ pub(super) const ENTRY: Entry<BuildMethod> = Entry {
 
 /// Minimises mean[-log p(x)].
 struct MaximumLikelihood {
-    model: Model,
-    optim: Box<dyn Optimiser>,
+    trained: Trained,
 }
 
 impl MaximumLikelihood {
@@ -38,35 +36,30 @@ impl MaximumLikelihood {
                     .into(),
             ));
         }
-        let optim = optim::build(setup.optim, &setup.model.params().weights)?;
-        Ok(MaximumLikelihood { model: setup.model, optim })
+        Ok(MaximumLikelihood { trained: Trained::new(setup.model, setup.optim)? })
     }
 }
 
 impl Method for MaximumLikelihood {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let batch = batches.first().ok_or_else(|| Error::Other("ml: a step needs a batch".into()))?;
-        let density = self.model.density().ok_or_else(|| Error::Other("ml: the model lost its normaliser".into()))?;
+        let density =
+            self.trained.model.density().ok_or_else(|| Error::Other("ml: the model lost its normaliser".into()))?;
         let loss = density.log_prob(&batch.x)?.mean_all()?.neg()?;
-        let stats = self.optim.step(&loss.backward()?, cx.lr_scale)?;
-        self.model.after_update()?;
+        let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let nll: f64 = loss.to_dtype(DType::F64)?.to_scalar()?;
-        Ok(Metrics::new().with("nll", nll).with("grad_norm", stats.norm))
+        Ok(Metrics::new().with("nll", nll).with("grad_norm", grad_norm))
     }
 
     fn model(&self) -> &Model {
-        &self.model
+        &self.trained.model
     }
 
     fn state(&self) -> Result<State> {
-        let mut state = State::new();
-        put(&mut state, "model", self.model.params().tensors());
-        put(&mut state, "optim", self.optim.state()?);
-        Ok(state)
+        self.trained.state()
     }
 
     fn load(&mut self, state: &State) -> Result<()> {
-        self.model.params().load(&take(state, "model"))?;
-        self.optim.load(&take(state, "optim"))
+        self.trained.load(state)
     }
 }

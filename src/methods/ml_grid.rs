@@ -2,13 +2,12 @@
 
 use candle_core::{D, DType};
 
-use super::{BuildMethod, Method, Setup, State, StepContext, put, take};
+use super::{BuildMethod, Method, Setup, State, StepContext, trained::Trained};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::Model;
 use crate::math::Grid;
 use crate::metrics::Metrics;
-use crate::optim::{self, Optimiser};
 use crate::{Error, Result};
 
 crate::config! {
@@ -33,8 +32,7 @@ pub(super) const ENTRY: Entry<BuildMethod> = Entry {
 /// Minimises mean E(x) + log ∫ exp(-E) by its exact gradient: mean ∇E(data) - Σ w ∇E(grid), w = softmax(-E(grid)).
 struct MlGrid {
     grid: Grid,
-    model: Model,
-    optim: Box<dyn Optimiser>,
+    trained: Trained,
 }
 
 impl MlGrid {
@@ -47,8 +45,8 @@ impl MlGrid {
                 setup.data.spec().name
             ))
         })?;
-        let optim = optim::build(setup.optim, &setup.model.params().weights)?;
-        Ok(MlGrid { grid: Grid::new(window, config.points).widened(config.widen), model: setup.model, optim })
+        let trained = Trained::new(setup.model, setup.optim)?;
+        Ok(MlGrid { grid: Grid::new(window, config.points).widened(config.widen), trained })
     }
 }
 
@@ -57,35 +55,30 @@ impl Method for MlGrid {
         let batch = batches.first().ok_or_else(|| Error::Other("ml_grid: a step needs a batch".into()))?;
         let shift = cx.key.with("shift").uniform(2, DType::F64, batch.x.device())?.to_vec1::<f64>()?;
         let points = self.grid.points([shift[0], shift[1]], batch.x.device())?;
-        let on_data = self.model.energy(&batch.x)?.mean_all()?;
-        let on_grid = self.model.energy(&points)?;
+        let on_data = self.trained.model.energy(&batch.x)?.mean_all()?;
+        let on_grid = self.trained.model.energy(&points)?;
         let weights = candle_nn::ops::softmax(&on_grid.detach().neg()?, D::Minus1)?;
         // Its gradient is that of the negative log-likelihood; its value is not.
         let surrogate = (&on_data - (&on_grid * weights)?.sum_all()?)?;
-        let stats = self.optim.step(&surrogate.backward()?, cx.lr_scale)?;
-        self.model.after_update()?;
+        let grad_norm = self.trained.descend(&surrogate, cx.lr_scale)?;
         let log_z = self.grid.log_integral(&on_grid.detach().neg()?.to_dtype(DType::F64)?.to_vec1()?);
         let energy: f64 = on_data.to_dtype(DType::F64)?.to_scalar()?;
         Ok(Metrics::new()
             .with("nll", energy + log_z)
             .with("energy", energy)
             .with("log_z", log_z)
-            .with("grad_norm", stats.norm))
+            .with("grad_norm", grad_norm))
     }
 
     fn model(&self) -> &Model {
-        &self.model
+        &self.trained.model
     }
 
     fn state(&self) -> Result<State> {
-        let mut state = State::new();
-        put(&mut state, "model", self.model.params().tensors());
-        put(&mut state, "optim", self.optim.state()?);
-        Ok(state)
+        self.trained.state()
     }
 
     fn load(&mut self, state: &State) -> Result<()> {
-        self.model.params().load(&take(state, "model"))?;
-        self.optim.load(&take(state, "optim"))
+        self.trained.load(state)
     }
 }

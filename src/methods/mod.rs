@@ -12,6 +12,7 @@ mod none;
 pub mod score;
 mod score_matching;
 mod sliced_score_matching;
+mod trained;
 
 pub use critic::{Critic, Noise, Objective, SteinSample};
 pub use lsd::{Lsd, LsdConfig};

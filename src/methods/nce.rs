@@ -4,13 +4,12 @@ use candle_core::{DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::noise_density::NoiseDensity;
-use super::{BuildMethod, Method, Setup, State, StepContext, load_var, put, take};
+use super::{BuildMethod, Method, Setup, State, StepContext, load_var, trained::Trained};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
 use crate::kernels::{self, Activation};
 use crate::metrics::Metrics;
-use crate::optim::{self, Optimiser};
 use crate::{Error, Result};
 
 /// What data are contrasted with.
@@ -55,19 +54,16 @@ pub(super) const ENTRY: Entry<BuildMethod> = Entry {
 struct Nce {
     ratio: usize,
     noise: NoiseDensity,
-    model: Model,
+    trained: Trained,
     log_z: Var,
-    optim: Box<dyn Optimiser>,
 }
 
 impl Nce {
     fn new(config: &NceConfig, setup: Setup) -> Result<Self> {
         let noise = noise(config, &setup)?;
         let log_z = Var::from_tensor(&Tensor::zeros((), DType::F32, setup.data.device())?)?;
-        let mut weights = setup.model.params().weights.clone();
-        weights.insert(LOG_Z.into(), log_z.clone());
-        let optim = optim::build(setup.optim, &weights)?;
-        Ok(Nce { ratio: config.noise_ratio, noise, model: setup.model, log_z, optim })
+        let trained = Trained::with(setup.model, setup.optim, [(LOG_Z.into(), log_z.clone())].into())?;
+        Ok(Nce { ratio: config.noise_ratio, noise, trained, log_z })
     }
 }
 
@@ -104,19 +100,18 @@ impl Method for Nce {
         let x = &batches.first().ok_or_else(|| Error::Other("nce: a step needs a batch".into()))?.x;
         let y = self.noise.sample(cx.key.with("noise"), x.dim(0)? * self.ratio)?;
         let log_pn = self.noise.log_prob(&Tensor::cat(&[x, &y], 0)?)?;
-        let (loss, told) = contrast(self.model.as_energy(), self.log_z.as_tensor(), x, &y, &log_pn)?;
-        let stats = self.optim.step(&loss.backward()?, cx.lr_scale)?;
-        self.model.after_update()?;
+        let (loss, told) = contrast(self.trained.model.as_energy(), self.log_z.as_tensor(), x, &y, &log_pn)?;
+        let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let number = |t: &Tensor| -> Result<f64> { Ok(t.to_dtype(DType::F64)?.to_scalar()?) };
         Ok(Metrics::new()
             .with("loss", number(&loss)?)
             .with("accuracy", told)
             .with("log_z", number(self.log_z.as_tensor())?)
-            .with("grad_norm", stats.norm))
+            .with("grad_norm", grad_norm))
     }
 
     fn model(&self) -> &Model {
-        &self.model
+        &self.trained.model
     }
 
     fn advice(&self) -> Vec<String> {
@@ -124,16 +119,13 @@ impl Method for Nce {
     }
 
     fn state(&self) -> Result<State> {
-        let mut state = State::new();
-        put(&mut state, "model", self.model.params().tensors());
-        put(&mut state, "optim", self.optim.state()?);
+        let mut state = self.trained.state()?;
         state.insert(LOG_Z.into(), self.log_z.as_detached_tensor());
         Ok(state)
     }
 
     fn load(&mut self, state: &State) -> Result<()> {
-        self.model.params().load(&take(state, "model"))?;
-        self.optim.load(&take(state, "optim"))?;
+        self.trained.load(state)?;
         load_var(state, LOG_Z, &self.log_z)
     }
 }

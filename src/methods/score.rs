@@ -5,11 +5,10 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{Method, Noise, Setup, State, StepContext, put, take};
+use super::{Method, Noise, Setup, State, StepContext, trained::Trained};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
 use crate::metrics::Metrics;
-use crate::optim::{self, Optimiser};
 use crate::{Error, Result, kernels, rng::Key};
 
 /// The terms of J at each item, `[B]`, differentiable in the parameters.
@@ -98,14 +97,12 @@ pub(super) type Estimate = Box<dyn Fn(&dyn Energy, Key, &Tensor) -> Result<Terms
 pub(super) struct ScoreDescent {
     estimate: Estimate,
     advice: &'static [&'static str],
-    model: Model,
-    optim: Box<dyn Optimiser>,
+    trained: Trained,
 }
 
 impl ScoreDescent {
     pub(super) fn new(estimate: Estimate, advice: &'static [&'static str], setup: Setup) -> Result<Self> {
-        let optim = optim::build(setup.optim, &setup.model.params().weights)?;
-        Ok(ScoreDescent { estimate, advice, model: setup.model, optim })
+        Ok(ScoreDescent { estimate, advice, trained: Trained::new(setup.model, setup.optim)? })
     }
 }
 
@@ -116,20 +113,19 @@ pub(super) const SHARP: &str = "data that fill a volume: score matching is unbou
 impl Method for ScoreDescent {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let batch = batches.first().ok_or_else(|| Error::Other("score matching: a step needs a batch".into()))?;
-        let terms = (self.estimate)(self.model.as_energy(), cx.key.with("score"), &batch.x)?;
+        let terms = (self.estimate)(self.trained.model.as_energy(), cx.key.with("score"), &batch.x)?;
         let loss = terms.objective()?.mean_all()?;
-        let stats = self.optim.step(&loss.backward()?, cx.lr_scale)?;
-        self.model.after_update()?;
+        let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let mean = |t: &Tensor| -> Result<f64> { Ok(t.to_dtype(DType::F64)?.mean_all()?.to_scalar()?) };
         Ok(Metrics::new()
             .with("sm", mean(&terms.half_norm)? - mean(&terms.curvature)?)
             .with("curvature", mean(&terms.curvature)?)
             .with("energy", mean(&terms.energy)?)
-            .with("grad_norm", stats.norm))
+            .with("grad_norm", grad_norm))
     }
 
     fn model(&self) -> &Model {
-        &self.model
+        &self.trained.model
     }
 
     fn advice(&self) -> Vec<String> {
@@ -137,14 +133,10 @@ impl Method for ScoreDescent {
     }
 
     fn state(&self) -> Result<State> {
-        let mut state = State::new();
-        put(&mut state, "model", self.model.params().tensors());
-        put(&mut state, "optim", self.optim.state()?);
-        Ok(state)
+        self.trained.state()
     }
 
     fn load(&mut self, state: &State) -> Result<()> {
-        self.model.params().load(&take(state, "model"))?;
-        self.optim.load(&take(state, "optim"))
+        self.trained.load(state)
     }
 }

@@ -21,6 +21,16 @@ pub enum Statistic {
     V,
 }
 
+impl Statistic {
+    /// What of Σ h over all of h `[n, n]` is left out, and the number of pairs that stay.
+    fn pairs(self, h: &[f64], n: usize) -> (f64, f64) {
+        match self {
+            Statistic::U => (h.iter().step_by(n + 1).sum(), (n * n.saturating_sub(1)) as f64),
+            Statistic::V => (0.0, (n * n) as f64),
+        }
+    }
+}
+
 crate::config! {
     /// Keys of the quadratic-time kernel test `gof_ksd`.
     pub struct KsdConfig {
@@ -103,17 +113,10 @@ fn p_value(above: usize, of: usize, plus_one: bool) -> f64 {
 /// KSD² and its standard error off the null, 2 std(mean h(xᵢ, ·))/√n, from h `[n, n]`.
 pub(super) fn estimate(h: &[f64], n: usize, statistic: Statistic) -> (f64, f64) {
     let rows: Vec<f64> = h.chunks_exact(n.max(1)).map(|row| row.iter().sum()).collect();
-    let (own, pairs) = match statistic {
-        Statistic::U => (trace(h, n), (n * n.saturating_sub(1)) as f64),
-        Statistic::V => (0.0, (n * n) as f64),
-    };
+    let (own, pairs) = statistic.pairs(h, n);
     let value = (rows.iter().sum::<f64>() - own) / pairs;
     let means: Vec<f64> = rows.iter().map(|sum| sum / n as f64).collect();
     (value, 2.0 * stats::std_error(&means))
-}
-
-fn trace(h: &[f64], n: usize) -> f64 {
-    h.iter().step_by(n + 1).sum()
 }
 
 /// Replicates of the estimate with h(xᵢ, xⱼ) replaced by wᵢwⱼh(xᵢ, xⱼ), wᵢ = ±1: all from one product of signs and h.
@@ -121,9 +124,6 @@ fn bootstrap(h: &[f64], n: usize, statistic: Statistic, replicates: usize, key: 
     let signs = key.rademacher((replicates, n), DType::F64, &Device::Cpu)?;
     let h_tensor = Tensor::from_slice(h, (n, n), &Device::Cpu)?;
     let quadratic = kernels::dot(&kernels::linear(&signs, &h_tensor, None)?, &signs)?.to_vec1::<f64>()?;
-    let (own, pairs) = match statistic {
-        Statistic::U => (trace(h, n), (n * (n - 1)) as f64),
-        Statistic::V => (0.0, (n * n) as f64),
-    };
+    let (own, pairs) = statistic.pairs(h, n);
     Ok(quadratic.into_iter().map(|q| (q - own) / pairs).collect())
 }
