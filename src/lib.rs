@@ -8,7 +8,7 @@ pub mod cli; // one file a subcommand: arguments in, exit code out, no mathemati
 pub mod report; // runs in, tables of means over repeats and plots with error bars out
 pub mod sweep; // many runs from one plan: grid, random and seeds as trials, jobs, continuing
 
-pub mod run; // experiment, run folder, checkpoint, trainer, metrics, signals: what survives a kill -9
+pub mod run; // experiment, run folder, trainer, metrics, signals
 
 pub mod probes; // what is measured while training and after: likelihoods, LSD, goodness-of-fit tests
 
@@ -24,6 +24,7 @@ pub mod data; // data sets, splits, transforms, download and verification
 pub mod draw; // tensors and series in, PNG or SVG bytes out: grids, densities, curves
 pub mod math; // log-sum-exp, statistics, quadrature
 pub mod optim; // Adam, EMA, gradient clipping; all state goes into the checkpoint
+pub mod store; // files written all or nothing, checkpoints with a checksum: what survives a kill -9
 
 pub mod config; // TOML with positions: extends, --set, decoding, diagnostics, registries
 pub mod kernels; // CPU kernels where candle's are many times slower, as differentiable operations

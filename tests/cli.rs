@@ -223,7 +223,7 @@ fn divergence_is_exit_code_3_and_keeps_the_last_good_checkpoint() {
     );
     let manifest = lab.manifest("run");
     assert_eq!(manifest["status"], "diverged");
-    let last = ebm::run::Checkpoint::load(&lab.path(LAST), &candle_core::Device::Cpu).unwrap();
+    let last = ebm::store::Checkpoint::load(&lab.path(LAST), &candle_core::Device::Cpu).unwrap();
     last.check_finite(&lab.path(LAST)).unwrap();
     assert!((1..manifest["last_step"].as_u64().unwrap()).contains(&last.step), "{manifest}");
     lab.ok(&["-q", "sample", "--ckpt", LAST, "--n", "4", "--steps", "0"]);

@@ -147,7 +147,7 @@ fn target(sampler: &str, item: &[usize]) -> Box<dyn Energy> {
     match sampler {
         "gibbs" => {
             let config = RbmConfig { hidden: 3, init: RbmInit::Paper, ..RbmConfig::default() };
-            let context = Context { shape: item.to_vec(), moments: None };
+            let context = Context { shape: item.to_vec(), classes: Some(3), moments: None };
             Box::new(Rbm::new(&config, &context, &builder).unwrap())
         }
         _ => Box::new(Gaussian::new(item, 0.5, 2.0, &builder).unwrap()),
@@ -217,7 +217,7 @@ fn a_models_gradient_is_that_of_its_energy() {
             let item = &shape[1..];
             let of = |value: f64| Tensor::full(value, item, &CPU).unwrap().to_dtype(DType::F32).unwrap();
             let moments = Moments { mean: of(0.3), std: of(1.5), overall_mean: 0.3, overall_std: 1.5 };
-            let context = Context { shape: item.to_vec(), moments: Some(&|| Ok(moments.clone())) };
+            let context = Context { shape: item.to_vec(), classes: Some(3), moments: Some(&|| Ok(moments.clone())) };
             let model = Model::new(&spec, &context, Key::new(4), DType::F64, &CPU).unwrap();
             let normal = |key: u64| Key::new(key).normal(shape.to_vec(), DType::F64, &CPU).unwrap();
             let (x, v) = (normal(5), normal(6));
@@ -300,7 +300,7 @@ fn a_model_is_the_same_on_its_own_tensors() {
         let shape = shapes[0];
         let of = |key: u64| Key::new(key).uniform(&shape[1..], DType::F32, &CPU).unwrap();
         let moments = Moments { mean: of(1), std: (of(2) + 1.0).unwrap(), overall_mean: 0.5, overall_std: 1.6 };
-        let context = Context { shape: shape[1..].to_vec(), moments: Some(&|| Ok(moments.clone())) };
+        let context = Context { shape: shape[1..].to_vec(), classes: Some(3), moments: Some(&|| Ok(moments.clone())) };
         let model = Model::new(&spec, &context, Key::new(4), DType::F32, &CPU).unwrap();
         let x = Key::new(5).normal(shape.to_vec(), DType::F32, &CPU).unwrap();
         let energy = |m: &Model| m.energy(&x).unwrap().to_vec1::<f32>().unwrap();
@@ -340,7 +340,8 @@ fn a_probe_finds_the_same_twice() {
         let (data, sampler) = (experiment.data().unwrap(), experiment.sampler().unwrap());
         let model = experiment.model(&data).unwrap().frozen().unwrap();
         let look = || {
-            let subject = Subject { energy: model.as_energy(), data: &data, sampler: &sampler, key: Key::new(9) };
+            let subject =
+                Subject { energy: model.as_energy(), proposal: None, data: &data, sampler: &sampler, key: Key::new(9) };
             probes[0].probe.run(&subject).unwrap()
         };
         let (one, two) = (look(), look());

@@ -1,5 +1,7 @@
 //! Noise-contrastive objectives have their optimum at the truth, and training finds it: z-scores with fixed seeds.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Tensor};
 use ebm::data::{Data, Split};
 use ebm::math::stats;
@@ -19,7 +21,7 @@ const MEAN: f64 = 0.7;
 const STD: f64 = 0.6;
 
 /// Data N(0.7, 0.6²) in two dimensions.
-fn experiment(method: &str, model: &str, optim: &str, seed: u64) -> (Experiment, Data) {
+fn experiment(method: &str, model: &str, optim: &str, seed: u64) -> (Experiment, Arc<Data>) {
     let text = format!(
         "seed = {seed}\n[dataset]\nname = \"gaussian\"\ndim = 2\nmean = {MEAN}\nstd = {STD}\n[model]\n{model}\n\
          [method]\n{method}\n[optim]\n{optim}\n[train]\nsteps = 10\n"
@@ -29,7 +31,7 @@ fn experiment(method: &str, model: &str, optim: &str, seed: u64) -> (Experiment,
     (experiment, data)
 }
 
-fn step(method: &mut dyn Method, data: &Data, key: Key, step: u64, size: usize, lr_scale: f64) {
+fn step(method: &mut dyn Method, data: &Arc<Data>, key: Key, step: u64, size: usize, lr_scale: f64) {
     let batch = data.batch(Split::Train, step, size).unwrap();
     method.step(&StepContext { step, key: key.with("step").at(step), lr_scale }, &[batch]).unwrap();
 }

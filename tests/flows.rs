@@ -59,7 +59,7 @@ impl Case {
         let builder = Builder::new(Key::new(1), dtype, &CPU);
         let of = |key: u64| Key::new(key).uniform(self.item, DType::F32, &CPU).unwrap();
         let moments = Moments { mean: of(2), std: (of(3) + 0.5).unwrap(), overall_mean: 0.5, overall_std: 1.1 };
-        let context = Context { shape: self.item.to_vec(), moments: Some(&|| Ok(moments.clone())) };
+        let context = Context { shape: self.item.to_vec(), classes: None, moments: Some(&|| Ok(moments.clone())) };
         let build = FLOWS.iter().find(|(name, _)| *name == self.name).unwrap().1;
         let flow = build(&table, &context, &builder).unwrap();
         (flow, builder.finish())
@@ -289,7 +289,7 @@ fn what_cannot_be_coupled_is_refused_in_words() {
     let refused = |name: &str, item: &[usize]| {
         let build = FLOWS.iter().find(|(flow, _)| *flow == name).unwrap().1;
         let row = MODELS.iter().find(|row| row.name == name).unwrap();
-        let context = Context { shape: item.to_vec(), moments: None };
+        let context = Context { shape: item.to_vec(), classes: None, moments: None };
         let builder = Builder::new(Key::new(0), DType::F32, &CPU);
         build(&(row.schema.defaults)(), &context, &builder).err().unwrap().to_string()
     };

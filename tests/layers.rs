@@ -13,7 +13,7 @@ const FLOORS: &[&[&str]] = &[
     &["samplers"],
     &["density"],
     &["nets"],
-    &["data", "draw", "math", "optim"],
+    &["data", "draw", "math", "optim", "store"],
     &["config", "kernels"],
     &["device", "error", "metrics", "rng"],
 ];

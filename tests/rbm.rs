@@ -21,7 +21,7 @@ fn config(hidden: usize, perturb: f64) -> RbmConfig {
 }
 
 fn context(shape: &[usize]) -> Context<'static> {
-    Context { shape: shape.to_vec(), moments: None }
+    Context { shape: shape.to_vec(), classes: None, moments: None }
 }
 
 fn rbm(visible: usize, hidden: usize) -> Rbm {

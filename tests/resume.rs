@@ -174,5 +174,5 @@ fn a_second_signal_ends_it_at_once_and_the_run_can_be_resumed() {
     assert!(child.try_wait().unwrap().is_none(), "the first signal waits for the step");
     send("-INT", &child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    ebm::run::Checkpoint::load(&saved, &candle_core::Device::Cpu).unwrap();
+    ebm::store::Checkpoint::load(&saved, &candle_core::Device::Cpu).unwrap();
 }

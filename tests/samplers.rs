@@ -52,7 +52,7 @@ fn langevin_has_the_stationary_variance_of_its_discretisation() {
 #[test]
 fn sgld_runs_at_the_temperature_it_reports() {
     // drift a, noise s on N(0, 1): variance s² / (1 - (1 - a)²), which is T at small a.
-    let kernel = Sgld { drift: 0.02, noise: 0.1 };
+    let kernel = Sgld { drift: 0.02, noise: 0.1, ..Sgld::default() };
     let x = Key::new(2).normal((CHAINS, 1), DType::F64, &Device::Cpu).unwrap();
     let (x, _) = run(&kernel, &normal(0.0, 1.0), &x, 400);
     let var = 0.1f64.powi(2) / (1.0 - 0.98f64.powi(2));

@@ -90,7 +90,11 @@ fn network() -> ebm::density::Model {
     let data = experiment.data().unwrap();
     let of = |value: f64| Tensor::full(value, 3, &CPU).unwrap();
     let moments = ebm::data::Moments { mean: of(0.2), std: of(1.3), overall_mean: 0.2, overall_std: 1.3 };
-    let context = ebm::density::Context { shape: data.spec().shape.clone(), moments: Some(&|| Ok(moments.clone())) };
+    let context = ebm::density::Context {
+        shape: data.spec().shape.clone(),
+        classes: None,
+        moments: Some(&|| Ok(moments.clone())),
+    };
     let model =
         ebm::density::Model::new(&experiment.resolved.spec("model"), &context, Key::new(4), DType::F64, &CPU).unwrap();
     // Larger than their initial values, so that the network bends.
@@ -218,7 +222,8 @@ fn likelihood(config: &str, sets: &[&str]) -> f64 {
         method.step(&cx, &[batch]).unwrap();
     }
     let (sampler, model) = (experiment.sampler().unwrap(), method.model().frozen().unwrap());
-    let subject = Subject { energy: model.as_energy(), data: &data, sampler: &sampler, key: Key::new(1) };
+    let subject =
+        Subject { energy: model.as_energy(), proposal: None, data: &data, sampler: &sampler, key: Key::new(1) };
     let nll = &experiment.probes().unwrap()[0];
     let found = nll.probe.run(&subject).unwrap().metrics;
     println!("{config}: {found:?}");

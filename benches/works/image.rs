@@ -19,7 +19,7 @@ const BATCH: [usize; 4] = [64, 3, 32, 32];
 fn energy() -> Result<(Experiment, Model)> {
     let net = "model = { base = \"none\", net = { name = \"conv\", channels = [32, 64, 128, 256] } }";
     let experiment = experiment(2, net, "lsd")?;
-    let context = Context { shape: ITEM.to_vec(), moments: None };
+    let context = Context { shape: ITEM.to_vec(), classes: None, moments: None };
     let model = Model::new(&experiment.resolved.spec("model"), &context, Key::new(0), DType::F32, &Device::Cpu)?;
     Ok((experiment, model))
 }

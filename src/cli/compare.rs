@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Global, output, usage};
 use crate::report::{self, At, Comparison, Drawing, ErrorKind, Format, Goal, Request, Tables};
-use crate::run::fs;
+use crate::store::fs;
 use crate::{Result, draw};
 
 /// Compares groups of runs: means over repeats with their error, as tables and figures.

@@ -11,7 +11,8 @@ use crate::config::{Document, Schema, Section, SectionKind, decode};
 use crate::data::{Data, Split};
 use crate::metrics::Metrics;
 use crate::probes::lsd::{self, Epoch, LsdConfig, Score};
-use crate::run::{Progress, fs, signal};
+use crate::run::{Progress, signal};
+use crate::store::fs;
 use crate::{Error, Result, draw, rng::Key};
 
 /// Scores checkpoints by a learned Stein discrepancy on held-out data and ranks them: smaller is better, 0 is perfect.

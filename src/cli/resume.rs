@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::{Global, output, usage};
 use crate::Result;
-use crate::run::{Experiment, Manifest, RunFolder, Status, Trainer, checkpoint, signal};
+use crate::run::{Experiment, Manifest, RunFolder, Status, Trainer, signal};
+use crate::store::checkpoint;
 
 /// Goes on with an interrupted run.
 #[derive(Args)]

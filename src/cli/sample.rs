@@ -11,8 +11,9 @@ use super::stored::{Stored, WeightsArg};
 use super::{Global, output, usage};
 use crate::metrics::Metrics;
 use crate::probes::Picture;
-use crate::run::{Progress, fs, signal};
+use crate::run::{Progress, signal};
 use crate::samplers::{Sampler, Start, Trace};
+use crate::store::fs;
 use crate::{Error, Result, draw, rng::Key};
 
 /// Draws samples from a checkpoint and writes a picture of them.
@@ -64,7 +65,7 @@ pub fn run(args: &SampleArgs, global: &Global) -> Result<()> {
     let key = Key::new(stored.experiment.top.seed).with("sample");
     let mut frames = Vec::new();
     let (trace, every) = (&mut frames, frame_interval(args, &sampler));
-    let start = sampler.start(key.with("start"), stored.model.as_energy(), data, args.n)?;
+    let start = sampler.start(key.with("start"), stored.model.as_energy(), stored.proposal.as_deref(), data, args.n)?;
     let mut progress = Progress::new(sampler.config.steps as u64, 0, global.quiet);
     let end = sampler.run(key.with("steps"), stored.model.as_energy(), &start, |step, chain| {
         progress.step(step as u64 + 1, &Metrics::new());

@@ -7,7 +7,8 @@ use clap::Args;
 use super::{Global, output};
 use crate::Result;
 use crate::config::Document;
-use crate::run::{Checkpoint, sections};
+use crate::run::sections;
+use crate::store::Checkpoint;
 
 /// Shows a configuration as it is resolved: every key, defaults filled in.
 #[derive(Args)]

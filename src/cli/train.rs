@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::{Global, output, runs_root};
 use crate::metrics::Metrics;
-use crate::run::{Experiment, Manifest, Progress, RunFolder, Status, Trainer, default_dir, fs, signal};
+use crate::run::{Experiment, Manifest, Progress, RunFolder, Status, Trainer, default_dir, signal};
+use crate::store::fs;
 use crate::{Error, Result, config, methods};
 
 /// Trains the experiment of a configuration file.

@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn energy_and_gradient_match_the_formula() {
         let builder = Builder::new(Key::new(0), DType::F64, &Device::Cpu);
-        let context = Context { shape: vec![2], moments: Some(&|| Ok(moments())) };
+        let context = Context { shape: vec![2], classes: None, moments: Some(&|| Ok(moments())) };
         let p = Gaussian::of_data(&context, 0.0, &builder).unwrap();
         let x = Tensor::new(&[[1.5f64, 0.0]], &Device::Cpu).unwrap();
         let (energy, grad) = p.grad(&x).unwrap();
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_shared_width_counts_every_coordinate_in_the_normaliser() {
         let builder = Builder::new(Key::new(0), DType::F64, &Device::Cpu);
-        let context = Context { shape: vec![2], moments: Some(&|| Ok(moments())) };
+        let context = Context { shape: vec![2], classes: None, moments: Some(&|| Ok(moments())) };
         let p = Gaussian::of_data_scalar(&context, 1.0, &builder).unwrap();
         let at_mean = Tensor::new(&[[-0.5f64, -0.5]], &Device::Cpu).unwrap();
         let expected = 2.0 * 3f64.ln() + (2.0 * std::f64::consts::PI).ln();

@@ -1,18 +1,26 @@
 //! What a model is: an [`Energy`] gives p(x) ∝ exp(-E(x)); a [`Density`] also knows its normaliser.
 
+mod classifier;
 pub mod flow;
 mod gaussian;
+mod generator;
 mod ica;
 mod laplacian;
 mod model;
 mod neural;
+mod proposal;
 mod rbm;
+mod stored;
 
+pub use classifier::{Classifier, energy_of};
 pub use gaussian::Gaussian;
+pub use generator::{Generator, GeneratorConfig};
 pub use ica::Ica;
 pub use model::{BuildModel, Context, MODELS, Model, schemas};
 pub use neural::Neural;
+pub use proposal::Proposal;
 pub use rbm::{Rbm, RbmConfig, RbmInit};
+pub use stored::Stored;
 
 use candle_core::Tensor;
 
@@ -57,6 +65,17 @@ pub trait Energy: Send + Sync {
     /// The learned part of E without its base density; E itself where there is no base.
     fn residual(&self, x: &Tensor) -> Result<Tensor> {
         self.energy(x)
+    }
+
+    /// The same energy with dropout, masks drawn from `key`, on the same weights; `None` where there is none. Every pass
+    /// of the view sees the same masks.
+    fn in_training(&self, _key: Key) -> Option<Box<dyn Energy>> {
+        None
+    }
+
+    /// Logits of the classes, `[B, K]`, of a model that is a classifier too, with E(x) = -log Σ exp(logits).
+    fn logits(&self, _x: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
     }
 
     /// What must follow every change of the weights, such as a power iteration of spectral norm.

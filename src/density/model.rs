@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Energy, flow, gaussian, ica, neural, rbm};
+use super::{Energy, classifier, flow, gaussian, ica, neural, rbm};
 use crate::config::{Entry, Schema, Spec, find};
 use crate::data::Moments;
 use crate::nets::{Builder, Params};
@@ -16,6 +16,8 @@ use crate::{Error, Result, rng::Key};
 pub struct Context<'a> {
     /// Shape of one item: `[2]`, `[1, 28, 28]`.
     pub shape: Vec<usize>,
+    /// K, where the data have labels 0..K.
+    pub classes: Option<usize>,
     /// First two moments of the training data, computed for those who ask; `None` when the parameters come from a
     /// checkpoint.
     pub moments: Option<&'a dyn Fn() -> Result<Moments>>,
@@ -25,8 +27,16 @@ pub struct Context<'a> {
 pub type BuildModel = fn(&toml::Table, &Context, &Builder) -> Result<Box<dyn Energy>>;
 
 /// Every model that `[model] name = "…"` can name.
-pub const MODELS: &[Entry<BuildModel>] =
-    &[neural::ENTRY, gaussian::ENTRY, rbm::ENTRY, ica::ENTRY, flow::NICE, flow::REAL_NVP, flow::GLOW];
+pub const MODELS: &[Entry<BuildModel>] = &[
+    neural::ENTRY,
+    classifier::ENTRY,
+    gaussian::ENTRY,
+    rbm::ENTRY,
+    ica::ENTRY,
+    flow::NICE,
+    flow::REAL_NVP,
+    flow::GLOW,
+];
 
 /// The rows of [`MODELS`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
@@ -37,6 +47,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
 pub struct Model {
     spec: Spec,
     shape: Vec<usize>,
+    classes: Option<usize>,
     dtype: DType,
     device: Device,
     params: Params,
@@ -51,8 +62,9 @@ impl Model {
     pub fn new(spec: &Spec, context: &Context, key: Key, dtype: DType, device: &Device) -> Result<Self> {
         let builder = Builder::new(key, dtype, device);
         let energy = build(spec, context, &builder)?;
-        let (spec, shape, device) = (spec.clone(), context.shape.clone(), device.clone());
-        Ok(Model { spec, shape, dtype, device, params: builder.finish(), energy })
+        let Context { shape, classes, .. } = context.clone();
+        let (spec, device) = (spec.clone(), device.clone());
+        Ok(Model { spec, shape, classes, dtype, device, params: builder.finish(), energy })
     }
 
     /// A model on existing tensors, such as those of a checkpoint.
@@ -67,8 +79,9 @@ impl Model {
         device: &Device,
     ) -> Result<Self> {
         let energy = build(spec, context, &Builder::bound(tensors, dtype, device))?;
-        let (spec, shape, device) = (spec.clone(), context.shape.clone(), device.clone());
-        Ok(Model { spec, shape, dtype, device, params: Params::default(), energy })
+        let Context { shape, classes, .. } = context.clone();
+        let (spec, device) = (spec.clone(), device.clone());
+        Ok(Model { spec, shape, classes, dtype, device, params: Params::default(), energy })
     }
 
     /// The same model on other tensors, such as EMA weights.
@@ -76,7 +89,7 @@ impl Model {
     /// # Errors
     /// As [`Model::bound`].
     pub fn on(&self, tensors: BTreeMap<String, Tensor>) -> Result<Self> {
-        let context = Context { shape: self.shape.clone(), moments: None };
+        let context = Context { shape: self.shape.clone(), classes: self.classes, moments: None };
         Self::bound(&self.spec, &context, tensors, self.dtype, &self.device)
     }
 

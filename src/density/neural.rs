@@ -1,5 +1,7 @@
 //! A neural energy, alone or tilting a learned Gaussian: what LSD trains (Grathwohl 2020, §5 and appendix B).
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -49,19 +51,20 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
             Base::Scalar => Some(Gaussian::of_data_scalar(context, config.base_widen, &builder.sub("base"))?),
             Base::None => None,
         };
-        Ok(Box::new(Neural { net, base }))
+        Ok(Box::new(Neural { net: Arc::new(net), base: base.map(Arc::new), pass: Pass::EVAL }))
     },
 };
 
 /// E(x) = g(x) - log N(x; μ, σ²), or g(x) alone. The sign is that of an energy: the released LSD code's network is -g.
 pub struct Neural {
-    net: Network,
-    base: Option<Gaussian>,
+    net: Arc<Network>,
+    base: Option<Arc<Gaussian>>,
+    pass: Pass,
 }
 
 impl Energy for Neural {
     fn energy(&self, x: &Tensor) -> Result<Tensor> {
-        let energy = self.net.forward(x, Pass::EVAL)?;
+        let energy = self.net.forward(x, self.pass)?;
         match &self.base {
             Some(base) => Ok((energy + base.energy(x)?)?),
             None => Ok(energy),
@@ -69,14 +72,14 @@ impl Energy for Neural {
     }
 
     fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
-        let (energy, grad) = self.net.grad(x)?;
+        let (energy, grad) = self.net.grad(x, self.pass)?;
         let Some(base) = &self.base else { return Ok((energy, grad)) };
         let (base_energy, base_grad) = base.grad(x)?;
         Ok(((energy + base_energy)?, (grad + base_grad)?))
     }
 
     fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
-        let jet = self.net.jvp(&Jet::new(x, v)?, Pass::EVAL)?;
+        let jet = self.net.jvp(&Jet::new(x, v)?, self.pass)?;
         let (energy, slope) = (jet.value()?, jet.tangent()?);
         let Some(base) = &self.base else { return Ok((energy, slope)) };
         let (base_energy, base_slope) = base.directional(x, v)?;
@@ -84,14 +87,18 @@ impl Energy for Neural {
     }
 
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
-        let [energy, slope, bend] = self.net.curve(x, v)?;
+        let [energy, slope, bend] = self.net.curve(x, v, self.pass)?;
         let Some(base) = &self.base else { return Ok([energy, slope, bend]) };
         let [base_energy, base_slope, base_bend] = base.curvature(x, v)?;
         Ok([(energy + base_energy)?, (slope + base_slope)?, (bend + base_bend)?])
     }
 
     fn residual(&self, x: &Tensor) -> Result<Tensor> {
-        self.net.forward(x, Pass::EVAL)
+        self.net.forward(x, self.pass)
+    }
+
+    fn in_training(&self, key: Key) -> Option<Box<dyn Energy>> {
+        Some(Box::new(Neural { net: self.net.clone(), base: self.base.clone(), pass: Pass::train(key) }))
     }
 
     fn after_update(&self) -> Result<()> {

@@ -18,12 +18,13 @@ pub use critic::{Critic, Noise, Objective, SteinSample};
 pub use lsd::{Lsd, LsdConfig};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use candle_core::{Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 
 use crate::config::{Entry, Schema, Spec, find};
 use crate::data::{Batch, Data};
-use crate::density::Model;
+use crate::density::{Model, Proposal};
 use crate::metrics::Metrics;
 use crate::{Error, Result, rng::Key};
 
@@ -77,7 +78,7 @@ pub struct Setup<'a> {
     /// `[optim]`: the model's optimiser.
     pub optim: &'a Spec,
     /// The data that batches will come from.
-    pub data: &'a Data,
+    pub data: &'a Arc<Data>,
     /// Randomness of initialisation.
     pub key: Key,
 }
@@ -110,6 +111,31 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
 pub fn build(spec: &Spec, setup: Setup) -> Result<Box<dyn Method>> {
     let row = find(METHODS, spec.name()).ok_or_else(|| Error::Other(format!("unknown method `{}`", spec.name())))?;
     (row.build)(&spec.0, setup)
+}
+
+/// A method at rest: what its proposal is rebuilt from.
+pub struct Standing<'a> {
+    /// Shape of one item.
+    pub shape: &'a [usize],
+    /// [`Method::state`], live or from a checkpoint.
+    pub state: &'a State,
+    /// Where tensors live.
+    pub device: &'a Device,
+}
+
+/// Rebuilds what a method draws from at once.
+pub type BuildProposal = fn(&toml::Table, &Standing) -> Result<Box<dyn Proposal>>;
+
+/// The methods that keep something to draw from, by their name in [`METHODS`].
+const PROPOSALS: &[(&str, BuildProposal)] = &[];
+
+/// What the method of `spec` draws from at once, frozen; `None` for methods without.
+///
+/// # Errors
+/// A tensor that is missing from the state or has another shape.
+pub fn proposal(spec: &Spec, standing: &Standing) -> Result<Option<Box<dyn Proposal>>> {
+    let row = PROPOSALS.iter().find(|(name, _)| *name == spec.name());
+    row.map(|(_, build)| build(&spec.0, standing)).transpose()
 }
 
 /// Adds `part`'s entries to `state` under `prefix.`.

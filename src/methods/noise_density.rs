@@ -40,7 +40,11 @@ impl NoiseDensity {
     /// # Errors
     /// A model without one.
     pub(super) fn model(spec: &Spec, data: &Data, key: Key) -> Result<Self> {
-        let context = Context { shape: data.spec().shape.clone(), moments: Some(&|| data.mean_std(ITEMS)) };
+        let context = Context {
+            shape: data.spec().shape.clone(),
+            classes: data.spec().classes,
+            moments: Some(&|| data.mean_std(ITEMS)),
+        };
         let model = Model::new(spec, &context, key, DType::F32, data.device())?;
         match model.density() {
             Some(_) => Ok(NoiseDensity::Built(Box::new(model))),

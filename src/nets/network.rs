@@ -133,18 +133,18 @@ impl Network {
         self.root.as_ref()
     }
 
-    /// (y, ∂Σy/∂x): for a scalar network the value `[B]` and gradient `[B, input..]` of each item, without dropout.
+    /// (y, ∂Σy/∂x): for a scalar network the value `[B]` and gradient `[B, input..]` of each item.
     /// Differentiable in the parameters.
-    pub fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
-        let (y, pull) = self.vjp(x, Pass::EVAL)?;
+    pub fn grad(&self, x: &Tensor, pass: Pass) -> Result<(Tensor, Tensor)> {
+        let (y, pull) = self.vjp(x, pass)?;
         let g = pull(&y.ones_like()?)?;
         Ok((y, g))
     }
 
-    /// (f, ∂f/∂x·v, vᵀ(∂²f/∂x²)v) at x, each of the output's shape, without dropout: value, slope and curvature along v by
+    /// (f, ∂f/∂x·v, vᵀ(∂²f/∂x²)v) at x, each of the output's shape: value, slope and curvature along v by
     /// one second-order tangent pass. Differentiable in the parameters.
-    pub fn curve(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
-        let y = self.root.curve(&Curve::line(x, v)?, Pass::EVAL)?;
+    pub fn curve(&self, x: &Tensor, v: &Tensor, pass: Pass) -> Result<[Tensor; 3]> {
+        let y = self.root.curve(&Curve::line(x, v)?, pass)?;
         Ok([y.value()?, y.first()?, y.second()?])
     }
 

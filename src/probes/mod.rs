@@ -13,11 +13,12 @@ mod scored;
 pub use samples::Picture;
 pub use scored::Scored;
 
+use candle_core::Tensor;
 use image::RgbImage;
 
 use crate::config::{Entry, Schema, Spec, decode, find};
 use crate::data::Data;
-use crate::density::Energy;
+use crate::density::{Energy, Proposal};
 use crate::metrics::Metrics;
 use crate::samplers::Sampler;
 use crate::{Error, Result, rng::Key};
@@ -26,12 +27,22 @@ use crate::{Error, Result, rng::Key};
 pub struct Subject<'a> {
     /// The energy, frozen.
     pub energy: &'a dyn Energy,
+    /// What the method draws from at once, if it keeps such a thing.
+    pub proposal: Option<&'a dyn Proposal>,
     /// The data it was trained on.
     pub data: &'a Data,
     /// The run's sampler.
     pub sampler: &'a Sampler,
     /// Randomness of this look.
     pub key: Key,
+}
+
+impl Subject<'_> {
+    /// n samples by the run's sampler, `[n, ..]`, with randomness from `key`.
+    pub fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
+        let x = self.sampler.start(key.with("start"), self.energy, self.proposal, self.data, n)?;
+        Ok(self.sampler.run(key.with("steps"), self.energy, &x, |_, _| Ok(()))?.chain.x)
+    }
 }
 
 /// What a probe found.

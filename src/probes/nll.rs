@@ -137,7 +137,7 @@ impl Probe for Nll {
 impl Nll {
     fn picture(&self, subject: &Subject, p: &Normalised, test: &Tensor, n: usize) -> Result<RgbImage> {
         let data = test.narrow(0, 0, n.min(test.dim(0)?))?;
-        let samples = subject.sampler.sample(subject.key, subject.energy, subject.data, n)?;
+        let samples = subject.sample(subject.key, n)?;
         draw::panels(&data, &p.heat(window(subject.data)?), &samples)
     }
 }

@@ -29,7 +29,10 @@ struct Samples(SamplesConfig);
 
 impl Probe for Samples {
     fn run(&self, subject: &Subject) -> Result<Finding> {
-        let start = subject.sampler.start(subject.key.with("start"), subject.energy, subject.data, self.0.n)?;
+        let start = {
+            let key = subject.key.with("start");
+            subject.sampler.start(key, subject.energy, subject.proposal, subject.data, self.0.n)?
+        };
         let end = subject.sampler.run(subject.key.with("steps"), subject.energy, &start, |_, _| Ok(()))?;
         let energy: f64 = end.chain.energy.to_dtype(DType::F64)?.mean_all()?.to_scalar()?;
         let mut metrics = Metrics::new().with("sample_energy", energy);

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use image::RgbImage;
 
 use super::folder::Paths;
-use super::{fs, metrics};
+use super::metrics;
 use crate::Result;
 use crate::draw::{self, Curves, Series};
+use crate::store::fs;
 
 /// Pixels of one panel.
 const PANEL: (u32, u32) = (560, 320);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -9,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::guard::GuardConfig;
 use crate::config::{Document, Problems, Resolved, Schema, Section, SectionKind, decode, rule};
 use crate::data::{self, Data, Stamp};
-use crate::density::{self, Context, Model};
-use crate::methods::{self, Method, Setup};
+use crate::density::{self, Context, Model, Proposal};
+use crate::methods::{self, Method, Setup, Standing, State};
 use crate::probes::{self, Scheduled};
 use crate::samplers::{self, Sampler};
 use crate::{Error, Result, device, optim, rng::Key};
@@ -164,16 +165,16 @@ impl Experiment {
     ///
     /// # Errors
     /// Files that are missing, truncated or not what their name says.
-    pub fn data(&self) -> Result<Data> {
-        Data::open(&self.resolved.spec("dataset"), self.top.seed, &self.device)
+    pub fn data(&self) -> Result<Arc<Data>> {
+        Data::open(&self.resolved.spec("dataset"), self.top.seed, &self.device).map(Arc::new)
     }
 
     /// The data set as a checkpoint remembers it: transform and shape, no items.
     ///
     /// # Errors
     /// Keys that contradict each other.
-    pub fn data_without_items(&self, stamp: Stamp) -> Result<Data> {
-        Data::without_items(&self.resolved.spec("dataset"), stamp, self.top.seed, &self.device)
+    pub fn data_without_items(&self, stamp: Stamp) -> Result<Arc<Data>> {
+        Data::without_items(&self.resolved.spec("dataset"), stamp, self.top.seed, &self.device).map(Arc::new)
     }
 
     /// The root of the run's randomness.
@@ -186,7 +187,8 @@ impl Experiment {
     /// # Errors
     /// A network that does not fit the data's shape.
     pub fn model(&self, data: &Data) -> Result<Model> {
-        let context = Context { shape: data.spec().shape.clone(), moments: Some(&|| data.mean_std(MOMENT_ITEMS)) };
+        let data::Spec { shape, classes, .. } = data.spec().clone();
+        let context = Context { shape, classes, moments: Some(&|| data.mean_std(MOMENT_ITEMS)) };
         Model::new(&self.resolved.spec("model"), &context, self.key().with("model"), DType::F32, &self.device)
     }
 
@@ -194,8 +196,9 @@ impl Experiment {
     ///
     /// # Errors
     /// Weights that are missing or have another shape.
-    pub fn model_on(&self, shape: &[usize], weights: BTreeMap<String, Tensor>) -> Result<Model> {
-        let context = Context { shape: shape.to_vec(), moments: None };
+    pub fn model_on(&self, data: &Data, weights: BTreeMap<String, Tensor>) -> Result<Model> {
+        let data::Spec { shape, classes, .. } = data.spec().clone();
+        let context = Context { shape, classes, moments: None };
         Model::bound(&self.resolved.spec("model"), &context, weights, DType::F32, &self.device)
     }
 
@@ -203,10 +206,19 @@ impl Experiment {
     ///
     /// # Errors
     /// A method that does not fit the data.
-    pub fn method(&self, data: &Data) -> Result<Box<dyn Method>> {
+    pub fn method(&self, data: &Arc<Data>) -> Result<Box<dyn Method>> {
         let optim = self.resolved.spec("optim");
         let setup = Setup { model: self.model(data)?, optim: &optim, data, key: self.key().with("method") };
         methods::build(&self.resolved.spec("method"), setup)
+    }
+
+    /// What the method draws from at once, if it keeps such a thing, on the tensors of its state.
+    ///
+    /// # Errors
+    /// Tensors that are missing or have another shape.
+    pub fn proposal(&self, data: &Data, state: &State) -> Result<Option<Box<dyn Proposal>>> {
+        let subject = Standing { shape: &data.spec().shape, state, device: &self.device };
+        methods::proposal(&self.resolved.spec("method"), &subject)
     }
 
     /// `[sampler]`.

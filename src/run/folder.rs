@@ -5,7 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use super::fs::{create_dir, is_temporary, sweep_temporary};
+use crate::store::fs::{create_dir, is_temporary, sweep_temporary};
 use crate::{Error, Result};
 
 /// The files of a run, by name. Reading them needs no lock.

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 use crate::config::rule;
 use crate::metrics::Metrics;
+use crate::store::checkpoint::first_not_finite;
 use crate::{Error, Result};
 
 crate::config! {
@@ -115,25 +116,9 @@ impl Guard {
     }
 }
 
-/// Index and value of the first NaN or infinity of a tensor of floats.
-///
-/// # Errors
-/// The tensor cannot be read.
-pub fn first_not_finite(tensor: &Tensor) -> Result<Option<(usize, f64)>> {
-    if !tensor.dtype().is_float() || tensor.elem_count() == 0 {
-        return Ok(None);
-    }
-    // A sum costs little and is not finite if any term is not; only then are the values looked at one by one.
-    if tensor.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?.is_finite() {
-        return Ok(None);
-    }
-    let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-    Ok(values.into_iter().enumerate().find(|(_, v)| !v.is_finite()))
-}
-
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
+    use candle_core::{DType, Device};
 
     use super::*;
 

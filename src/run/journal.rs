@@ -3,10 +3,10 @@
 use image::RgbImage;
 
 use super::folder::RunFolder;
-use super::fs;
 use super::metrics::{self, MetricsLog, TimingLog};
 use super::tensorboard::EventLog;
 use crate::metrics::Metrics;
+use crate::store::fs;
 use crate::{Result, draw};
 
 /// All logs of a run, appended in one place so that they agree on the step.

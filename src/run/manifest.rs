@@ -7,8 +7,8 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use super::folder::Paths;
-use super::fs::write_atomic;
 use crate::metrics::Metrics;
+use crate::store::fs::write_atomic;
 use crate::{Error, Result};
 
 /// How a run stands.

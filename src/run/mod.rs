@@ -1,10 +1,8 @@
-//! A run and what is left of it: experiment, folder, checkpoints, metrics, signals.
+//! A run and what is left of it: experiment, folder, metrics, signals.
 
-pub mod checkpoint;
 mod curves;
 mod experiment;
 mod folder;
-pub mod fs;
 mod guard;
 mod journal;
 mod manifest;
@@ -15,7 +13,6 @@ pub mod signal;
 pub mod tensorboard;
 mod trainer;
 
-pub use checkpoint::Checkpoint;
 pub use experiment::{Experiment, TopConfig, TrainConfig, sections};
 pub use folder::{Paths, RunFolder, default_dir};
 pub use guard::{Guard, GuardConfig};

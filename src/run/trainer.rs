@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 use image::RgbImage;
 
-use super::checkpoint::{self, Checkpoint, Keep};
 use super::curves;
 use super::experiment::{Experiment, TrainConfig};
 use super::folder::RunFolder;
@@ -21,12 +21,13 @@ use crate::metrics::Metrics;
 use crate::optim::Ema;
 use crate::probes::{Scheduled, Subject};
 use crate::samplers::Sampler;
+use crate::store::checkpoint::{self, Checkpoint, Keep};
 use crate::{Error, Result};
 
 /// A run in memory: everything built, standing at some step.
 pub struct Trainer {
     experiment: Experiment,
-    data: Data,
+    data: Arc<Data>,
     method: Box<dyn Method>,
     sampler: Sampler,
     probes: Vec<Scheduled>,
@@ -183,9 +184,16 @@ impl Trainer {
             return Ok((metrics, pictures));
         }
         let model = self.evaluated()?;
+        let proposal = self.experiment.proposal(&self.data, &self.method.state()?)?;
         for scheduled in due {
             let key = self.experiment.key().with("probe").with(&scheduled.name);
-            let subject = Subject { energy: model.as_energy(), data: &self.data, sampler: &self.sampler, key };
+            let subject = Subject {
+                energy: model.as_energy(),
+                proposal: proposal.as_deref(),
+                data: &self.data,
+                sampler: &self.sampler,
+                key,
+            };
             let finding = scheduled.probe.run(&subject).map_err(|e| self.probe_failed(&scheduled.name, e))?;
             metrics.extend(finding.metrics);
             pictures.extend(finding.pictures);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Chain, Kernel, SAMPLERS};
 use crate::config::{Spec, decode, find};
 use crate::data::{Data, Split};
-use crate::density::{Energy, Model};
+use crate::density::{Energy, Model, Proposal};
 use crate::{Error, Result, rng::Key};
 
 /// Where chains start.
@@ -20,6 +20,8 @@ pub enum Start {
     Normal,
     /// Training items.
     Data,
+    /// Draws from what the method keeps beside its energy: VERA's generator, the replay buffer of PCD.
+    Proposal,
 }
 
 crate::config! {
@@ -27,7 +29,8 @@ crate::config! {
     pub struct ChainConfig {
         /// How many steps each chain runs.
         steps: usize = 100;
-        /// Where chains start: uniform, normal (the model's base density) or data.
+        /// Where chains start: uniform, normal (the model's base density), data, or
+        /// proposal (the method's generator or replay buffer).
         init: Start = Start::Normal;
     }
 }
@@ -72,10 +75,28 @@ impl Sampler {
     }
 
     /// n starting points, `[n, ..]`.
-    pub fn start(&self, key: Key, e: &dyn Energy, data: &Data, n: usize) -> Result<Tensor> {
+    ///
+    /// # Errors
+    /// `init = "proposal"` without a proposal.
+    pub fn start(
+        &self,
+        key: Key,
+        e: &dyn Energy,
+        proposal: Option<&dyn Proposal>,
+        data: &Data,
+        n: usize,
+    ) -> Result<Tensor> {
         match self.config.init {
             Start::Uniform => data.uniform_init(key, n),
             Start::Data => Ok(data.all(Split::Train, n)?.x),
+            Start::Proposal => match proposal {
+                Some(proposal) => proposal.draw(key, n),
+                None => Err(Error::Config(
+                    "error: `sampler.init = \"proposal\"` needs a method with a generator or a replay buffer, such as vera \
+                     or pcd\n\nhint: --set sampler.init=normal"
+                        .into(),
+                )),
+            },
             Start::Normal => match e.base_sample(key, n)? {
                 Some(x) => Ok(x),
                 None => {
@@ -105,11 +126,5 @@ impl Sampler {
         }
         let accept = accept.map(|sum: f64| sum / self.config.steps.max(1) as f64);
         Ok(Trace { chain, accept, nonfinite })
-    }
-
-    /// n samples: start, run, and the positions at the end, `[n, ..]`.
-    pub fn sample(&self, key: Key, e: &dyn Energy, data: &Data, n: usize) -> Result<Tensor> {
-        let x = self.start(key.with("start"), e, data, n)?;
-        Ok(self.run(key.with("steps"), e, &x, |_, _| Ok(()))?.chain.x)
     }
 }

@@ -12,6 +12,10 @@ crate::config! {
         drift: f64 = 1.0, rule::positive;
         /// Standard deviation of the noise. The pair samples, up to discretisation, exp(-E/T) at T = noise² / (2 drift).
         noise: f64 = 0.01, rule::non_negative;
+        /// Each entry of the gradient is cut to ± this number (IGEBM: 0.01; JEM++: 1); 0 leaves it alone.
+        clip_grad: f64 = 0.0, rule::non_negative;
+        /// Chains are kept in the box between these two numbers, such as [-1, 1] for scaled pixels; empty for no box.
+        clamp: Vec<f64> = Vec::new(), interval;
     }
 }
 
@@ -21,17 +25,29 @@ pub(super) const ENTRY: Entry<BuildKernel> = Entry {
     cite: "Grathwohl et al. 2020, eq. 19; Welling & Teh 2011",
     schema: Schema::joined::<SgldConfig, ChainConfig>(),
     build: |table| {
-        let SgldConfig { drift, noise } = decode(table)?;
-        Ok(Box::new(Sgld { drift, noise }))
+        let SgldConfig { drift, noise, clip_grad, clamp } = decode(table)?;
+        let clamp = <[f64; 2]>::try_from(clamp).ok();
+        Ok(Box::new(Sgld { drift, noise, clip_grad, clamp }))
     },
 };
 
+#[allow(clippy::ptr_arg)] // A rule takes the type of its key.
+fn interval(v: &Vec<f64>) -> rule::Verdict {
+    let fine = v.is_empty() || (v.len() == 2 && v[0] < v[1]);
+    (!fine).then(|| format!("must be empty or two numbers, the smaller one first, got {v:?}"))
+}
+
 /// x ← x - drift ∇E(x) + noise ξ, ξ ~ N(0, I).
+#[derive(Default)]
 pub struct Sgld {
     /// Multiplies the gradient.
     pub drift: f64,
     /// Standard deviation of the noise.
     pub noise: f64,
+    /// Bound on each entry of the gradient; 0 for none.
+    pub clip_grad: f64,
+    /// The box that chains are kept in.
+    pub clamp: Option<[f64; 2]>,
 }
 
 impl Sgld {
@@ -44,7 +60,14 @@ impl Sgld {
 impl Kernel for Sgld {
     fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
         let noise = key.normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
-        let x = kernels::langevin_update(&chain.x, &chain.grad, &noise, self.drift, self.noise)?;
+        let grad = match self.clip_grad {
+            0.0 => chain.grad.clone(),
+            bound => chain.grad.clamp(-bound, bound)?,
+        };
+        let mut x = kernels::langevin_update(&chain.x, &grad, &noise, self.drift, self.noise)?;
+        if let Some([low, high]) = self.clamp {
+            x = x.clamp(low, high)?;
+        }
         Ok((Chain::at(e, &x)?, Info::default()))
     }
 
@@ -61,7 +84,7 @@ mod tests {
     #[test]
     fn matched_settings_have_temperature_one() {
         let eps = 0.3f64;
-        assert!((Sgld { drift: eps * eps / 2.0, noise: eps }.temperature() - 1.0).abs() < 1e-12);
-        assert!((Sgld { drift: 1.0, noise: 0.01 }.temperature() - 5e-5).abs() < 1e-15);
+        assert!((Sgld { drift: eps * eps / 2.0, noise: eps, ..Sgld::default() }.temperature() - 1.0).abs() < 1e-12);
+        assert!((Sgld { drift: 1.0, noise: 0.01, ..Sgld::default() }.temperature() - 5e-5).abs() < 1e-15);
     }
 }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::plan::Plan;
 use super::trial::Trial;
 use crate::config::{Document, Resolved};
-use crate::run::fs::{create_dir, write_atomic};
 use crate::run::{Experiment, Manifest, Paths, Status};
+use crate::store::fs::{create_dir, write_atomic};
 use crate::{Error, Result};
 
 /// How a trial stands.

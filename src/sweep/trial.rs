@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::expand::seed_plus;
 use crate::config::{Resolved, Setting};
-use crate::run::checkpoint::sha256;
+use crate::store::checkpoint::sha256;
 
 /// One run of a sweep.
 #[derive(Clone, Debug)]

@@ -90,7 +90,7 @@ impl Lab {
     /// What must not depend on how a run came about: the last checkpoint and the metrics.
     pub fn result(&self, run: &str) -> (String, String) {
         let dir = self.path(run);
-        let sum = ebm::run::checkpoint::sha256(&read(&dir.join("checkpoints/last.safetensors")));
+        let sum = ebm::store::checkpoint::sha256(&read(&dir.join("checkpoints/last.safetensors")));
         (sum, String::from_utf8(read(&dir.join("metrics.jsonl"))).unwrap())
     }
 }

@@ -66,7 +66,7 @@ fn every_weight_of_a_smooth_network_shapes_its_curvature() {
     let cases = nets();
     for case in cases.iter().filter(smooth) {
         let Subject::Net(net) = &case.layer else { continue };
-        let [_, _, bend] = net.curve(&case.x, &case.constant("velocity", &case.x)).unwrap();
+        let [_, _, bend] = net.curve(&case.x, &case.constant("velocity", &case.x), ebm::nets::Pass::EVAL).unwrap();
         let gradients = analytic(&case.vars, &bend.sum_all().unwrap());
         for (name, gradient) in gradients.iter().filter(|(name, _)| *name != "net.2.bias") {
             assert!(gradient.iter().any(|g| g.abs() > 1e-12), "{}: {name} has no gradient", case.name);

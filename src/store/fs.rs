@@ -152,7 +152,7 @@ fn temporary_name(path: &Path) -> PathBuf {
 }
 
 /// Whether this is what an interrupted write leaves behind, by its name.
-pub(super) fn is_temporary(path: &Path) -> bool {
+pub fn is_temporary(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let middle = name.strip_prefix('.').and_then(|n| n.strip_suffix(".tmp"));
     let numbers = middle.and_then(|n| n.rsplit_once('.')).and_then(|(_, n)| n.split_once('-'));

@@ -7,11 +7,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use sha2::{Digest as _, Sha256};
 
 use super::fs::{Unwatched, Witness, link_atomic_watched, write_atomic_watched};
-use super::guard::first_not_finite;
 use crate::{Error, Result};
 
 mod format;
@@ -196,6 +195,22 @@ pub fn latest_good(dir: &Path, device: &Device) -> Result<(PathBuf, Checkpoint)>
     }
     let none = || Error::checkpoint(dir, "no checkpoint here", "start again: ebm train config.toml");
     Err(first.unwrap_or_else(none))
+}
+
+/// Index and value of the first NaN or infinity of a tensor of floats.
+///
+/// # Errors
+/// The tensor cannot be read.
+pub fn first_not_finite(tensor: &Tensor) -> Result<Option<(usize, f64)>> {
+    if !tensor.dtype().is_float() || tensor.elem_count() == 0 {
+        return Ok(None);
+    }
+    // A sum costs little and is not finite if any term is not; only then are the values looked at one by one.
+    if tensor.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?.is_finite() {
+        return Ok(None);
+    }
+    let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+    Ok(values.into_iter().enumerate().find(|(_, v)| !v.is_finite()))
 }
 
 fn cannot_save(path: &Path, what: String) -> Error {

@@ -1,0 +1,98 @@
+//! A classifier read as an energy (Grathwohl et al. 2020, "Your classifier is secretly an energy based model").
+
+use std::sync::Arc;
+
+use candle_core::{D, Tensor};
+
+use super::{BuildModel, Energy};
+use crate::config::{Entry, Schema, decode};
+use crate::nets::{Io, Jet, Network, Pass};
+use crate::{Error, Result, rng::Key};
+
+crate::config! {
+    /// Keys of the model `classifier`.
+    pub struct ClassifierConfig {
+        /// K, the number of classes; 0 takes the data set's.
+        classes: usize = 0;
+    }
+    parts {
+        /// The network f: item -> K logits.
+        net: "mlp" of crate::nets::schemas;
+    }
+}
+
+pub(super) const ENTRY: Entry<BuildModel> = Entry {
+    name: "classifier",
+    about: "E(x) = -log Σ_y exp f(x)[y]: a classifier whose logits also give p(x); p(y|x) is their softmax",
+    cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Norouzi, Swersky 2020, \"Your classifier is secretly an energy based model \
+           and you should treat it like one\", ICLR, eq. 6-7; arXiv 1912.03263",
+    schema: Schema::of::<ClassifierConfig>(),
+    build: |table, context, builder| {
+        let config: ClassifierConfig = decode(table)?;
+        let classes = if config.classes > 0 { config.classes } else { context.classes.unwrap_or(0) };
+        if classes < 2 {
+            return Err(Error::Config(format!(
+                "error: model `classifier` needs two classes or more, and the data set gives {classes}\n\nhint: choose a \
+                 labelled data set, or set `model.classes`"
+            )));
+        }
+        let io = Io { input: context.shape.clone(), output: vec![classes] };
+        let net = Network::new(&config.net, &io, &builder.sub("net"))?;
+        Ok(Box::new(Classifier { net: Arc::new(net), pass: Pass::EVAL }))
+    },
+};
+
+/// E(x) = -log Σ_y exp f(x)[y], and log p(y|x) = f(x)[y] + E(x).
+pub struct Classifier {
+    net: Arc<Network>,
+    pass: Pass,
+}
+
+/// The energy of logits `[B, K]`, `[B]`.
+pub fn energy_of(logits: &Tensor) -> Result<Tensor> {
+    Ok(logits.log_sum_exp(D::Minus1)?.neg()?)
+}
+
+/// p(y|x), `[B, K]`.
+fn softmax(logits: &Tensor) -> Result<Tensor> {
+    Ok(candle_nn::ops::softmax(logits, D::Minus1)?)
+}
+
+impl Energy for Classifier {
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        energy_of(&self.net.forward(x, self.pass)?)
+    }
+
+    fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (logits, pull) = self.net.vjp(x, self.pass)?;
+        Ok((energy_of(&logits)?, pull(&softmax(&logits)?.neg()?)?))
+    }
+
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        let jet = self.net.jvp(&Jet::new(x, v)?, self.pass)?;
+        let logits = jet.value()?;
+        let slope = (softmax(&logits)? * jet.tangent()?)?.sum(D::Minus1)?.neg()?;
+        Ok((energy_of(&logits)?, slope))
+    }
+
+    /// With p the softmax of z(t) = f(x + tv): -(log Σ exp z)″ = -(p·z″ + p·z′² - (p·z′)²).
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        let [logits, first, second] = self.net.curve(x, v, self.pass)?;
+        let p = softmax(&logits)?;
+        let mean = |of: &Tensor| -> Result<Tensor> { Ok((&p * of)?.sum(D::Minus1)?) };
+        let (slope, square) = (mean(&first)?, mean(&(first.sqr()? + second)?)?);
+        Ok([energy_of(&logits)?, slope.neg()?, (slope.sqr()? - square)?])
+    }
+
+    fn logits(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        self.net.forward(x, self.pass).map(Some)
+    }
+
+    fn in_training(&self, key: Key) -> Option<Box<dyn Energy>> {
+        Some(Box::new(Classifier { net: self.net.clone(), pass: Pass::train(key) }))
+    }
+
+    fn after_update(&self) -> Result<()> {
+        self.net.power_iterate()
+    }
+}

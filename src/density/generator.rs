@@ -1,0 +1,150 @@
+//! The implicit density of a generator: x = g(z) + σ ε with z, ε standard normal (Grathwohl 2021, §3).
+
+use candle_core::{DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::Proposal;
+use crate::config::{Spec, rule};
+use crate::kernels::Activation;
+use crate::nets::{Builder, Curve, Init, Io, Layer as _, Network, Nonlinear, Pass};
+use crate::{Error, Result, rng::Key};
+
+/// What the last layer of a generator is passed through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Squash {
+    /// Nothing: points, logits of pixels.
+    #[default]
+    None,
+    /// tanh: pixels on [-1, 1] (`dataset.transform = "scaled"`).
+    Tanh,
+    /// The logistic function: pixels on [0, 1] (`dataset.transform = "unit"`).
+    Sigmoid,
+}
+
+impl Squash {
+    fn layer(self) -> Option<Nonlinear> {
+        match self {
+            Squash::None => None,
+            Squash::Tanh => Some(Nonlinear::Fixed(Activation::Tanh)),
+            Squash::Sigmoid => Some(Nonlinear::Fixed(Activation::Sigmoid)),
+        }
+    }
+}
+
+crate::config! {
+    /// Keys of a generator, besides its network.
+    pub struct GeneratorConfig {
+        /// L, the number of latent coordinates.
+        latent: usize = 128, rule::at_least(1);
+        /// What the network's output is passed through: none, tanh (pixels on [-1, 1]) or sigmoid (pixels on [0, 1]).
+        squash: Squash = Squash::None;
+        /// σ where it starts; one learned number for all coordinates.
+        sigma: f64 = 0.01, rule::positive;
+        /// σ is kept within these two numbers.
+        sigma_range: [f64; 2] = [0.01, 0.3], ordered;
+    }
+}
+
+fn ordered(v: &[f64; 2]) -> rule::Verdict {
+    let fine = v[0] > 0.0 && v[0] <= v[1] && v[1].is_finite();
+    (!fine).then(|| format!("must be two numbers above 0, the smaller one first, got {v:?}"))
+}
+
+/// x = g(z) + σ ε. log σ is a parameter called `log_sigma`.
+pub struct Generator {
+    config: GeneratorConfig,
+    net: Network,
+    squash: Option<Nonlinear>,
+    log_sigma: Tensor,
+    device: candle_core::Device,
+    dtype: DType,
+}
+
+impl Generator {
+    /// A generator of items of the shape `item`; new or on existing parameters, as the builder is.
+    ///
+    /// # Errors
+    /// A network that does not make such items from L numbers.
+    pub fn new(config: &GeneratorConfig, net: &Spec, item: &[usize], builder: &Builder) -> Result<Self> {
+        let io = Io { input: vec![config.latent], output: item.to_vec() };
+        let [low, high] = config.sigma_range;
+        if !(low..=high).contains(&config.sigma) {
+            let sigma = config.sigma;
+            return Err(Error::Config(format!(
+                "error: the generator's sigma = {sigma} lies outside sigma_range = [{low}, {high}]"
+            )));
+        }
+        Ok(Generator {
+            net: Network::new(net, &io, &builder.sub("net"))?,
+            log_sigma: builder.weight("log_sigma", &[1], Init::Constant(config.sigma.ln()))?,
+            squash: config.squash.layer(),
+            config: config.clone(),
+            device: builder.device().clone(),
+            dtype: builder.dtype(),
+        })
+    }
+
+    /// L.
+    pub fn latent(&self) -> usize {
+        self.config.latent
+    }
+
+    /// σ as it stands.
+    pub fn sigma(&self) -> Result<f64> {
+        Ok(self.log_sigma.to_dtype(DType::F64)?.exp()?.squeeze(0)?.to_scalar()?)
+    }
+
+    /// The bounds of log σ.
+    pub fn log_sigma_range(&self) -> [f64; 2] {
+        self.config.sigma_range.map(f64::ln)
+    }
+
+    /// z `[n, L]`, standard normal.
+    pub fn prior(&self, key: Key, n: usize) -> Result<Tensor> {
+        key.normal((n, self.config.latent), self.dtype, &self.device)
+    }
+
+    /// g(z): `[n, L]` -> `[n, item..]`, differentiable in the parameters and in z.
+    pub fn mean(&self, z: &Tensor) -> Result<Tensor> {
+        let y = self.net.forward(z, Pass::EVAL)?;
+        self.squash.as_ref().map_or(Ok(y.clone()), |f| f.forward(&y, Pass::EVAL))
+    }
+
+    /// g(z), and x̄ ↦ x̄·∂g/∂z evaluated at the x̄ that `cotangent` makes of g(z).
+    ///
+    /// # Shapes
+    /// z `[n, L]`; g and x̄ `[n, item..]`; the second result `[n, L]`.
+    pub fn pulled(&self, z: &Tensor, cotangent: impl Fn(&Tensor) -> Result<Tensor>) -> Result<(Tensor, Tensor)> {
+        let (y, pull) = self.net.vjp(z, Pass::EVAL)?;
+        let Some(f) = &self.squash else { return Ok((y.clone(), pull(&cotangent(&y)?)?)) };
+        let (x, back) = f.vjp(&y, Pass::EVAL)?;
+        let g = pull(&back(&cotangent(&x)?)?)?;
+        Ok((x, g))
+    }
+
+    /// (g, g', g″) along z + tv at t = 0, each `[n, item..]`.
+    pub fn curve(&self, z: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        let mut y = self.net.layer().curve(&Curve::line(z, v)?, Pass::EVAL)?;
+        if let Some(f) = &self.squash {
+            y = f.curve(&y, Pass::EVAL)?;
+        }
+        Ok([y.value()?, y.first()?, y.second()?])
+    }
+
+    /// x = g(z) + σ ε, differentiable in the parameters (σ's too).
+    ///
+    /// # Shapes
+    /// z `[n, L]`, noise `[n, item..]` standard normal, x as noise.
+    pub fn render(&self, z: &Tensor, noise: &Tensor) -> Result<Tensor> {
+        Ok((self.mean(z)? + noise.broadcast_mul(&self.log_sigma.exp()?)?)?)
+    }
+}
+
+impl Proposal for Generator {
+    fn draw(&self, key: Key, n: usize) -> Result<Tensor> {
+        let mean = self.mean(&self.prior(key.with("z"), n)?)?;
+        let noise = key.with("noise").normal(mean.shape(), self.dtype, &self.device)?;
+        Ok((mean + (noise * self.sigma()?)?)?)
+    }
+}

@@ -1,0 +1,12 @@
+//! What draws at once: the amortised sampler, or the store of chains, that a method keeps beside its energy.
+
+use candle_core::Tensor;
+
+use crate::{Result, rng::Key};
+
+/// A distribution that is drawn from without a Markov chain and follows the model: VERA's generator, the replay buffer of
+/// PCD. Chains may start there (`sampler.init = "proposal"`).
+pub trait Proposal: Send + Sync {
+    /// n draws, `[n, ..]`.
+    fn draw(&self, key: Key, n: usize) -> Result<Tensor>;
+}

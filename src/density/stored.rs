@@ -1,0 +1,64 @@
+//! A model out of a checkpoint, for what uses one model inside another run: features, a first stage, a frozen flow.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::{Context, Model};
+use crate::config::Spec;
+use crate::data::{Data, Stamp};
+use crate::store::Checkpoint;
+use crate::{Error, Result};
+
+/// The model of a checkpoint, frozen, as it was trained.
+pub struct Stored {
+    /// Steps trained.
+    pub step: u64,
+    /// On the weights of the checkpoint, averaged ones where there are some.
+    pub model: Model,
+    /// Shape and transform of the data it was trained on, without the items.
+    pub data: Data,
+    /// The whole configuration of its run.
+    pub config: toml::Table,
+    /// All state of its method, by name.
+    pub state: BTreeMap<String, Tensor>,
+}
+
+impl Stored {
+    /// Loads `path`.
+    ///
+    /// # Errors
+    /// A file that is no good checkpoint, or whose configuration this version does not know.
+    pub fn load(path: &Path, device: &Device) -> Result<Self> {
+        let checkpoint = Checkpoint::load(path, device)?;
+        let unfit = |e: Error| Error::checkpoint(path, e.to_string(), "the file and its stored configuration disagree");
+        let config: toml::Table =
+            checkpoint.config.parse().map_err(|e| unfit(Error::Other(format!("its configuration: {e}"))))?;
+        let stamp: Stamp = checkpoint.meta("data", path)?;
+        let seed = config.get("seed").and_then(toml::Value::as_integer).unwrap_or(0);
+        let data = Data::without_items(&section(&config, "dataset"), stamp, seed as u64, device)?;
+        let state = below(&checkpoint.tensors, "method.");
+        let mut weights = below(&state, "model.");
+        weights.extend(below(&checkpoint.tensors, "ema."));
+        let crate::data::Spec { shape, classes, .. } = data.spec().clone();
+        let context = Context { shape, classes, moments: None };
+        let model = Model::bound(&section(&config, "model"), &context, weights, DType::F32, device).map_err(unfit)?;
+        Ok(Stored { step: checkpoint.step, model, data, config, state })
+    }
+
+    /// The section `name` of the run's configuration.
+    pub fn section(&self, name: &str) -> Spec {
+        section(&self.config, name)
+    }
+}
+
+fn section(config: &toml::Table, name: &str) -> Spec {
+    Spec(config.get(name).and_then(toml::Value::as_table).cloned().unwrap_or_default())
+}
+
+/// The tensors whose names begin with `prefix`, without it.
+fn below(tensors: &BTreeMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
+    let mine = |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()));
+    tensors.iter().filter_map(mine).collect()
+}

@@ -1,0 +1,6 @@
+//! What survives a kill -9: files written all or nothing, and checkpoints with a checksum over all of them.
+
+pub mod checkpoint;
+pub mod fs;
+
+pub use checkpoint::Checkpoint;
