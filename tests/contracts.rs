@@ -42,14 +42,24 @@ fn experiment(method: &str, probes: &str) -> Experiment {
         "ml_grid" => "points = 16\n",
         "nce" => "noise_ratio = 2\nnoise = \"full\"\n",
         "cnce" => "kappa = 2\nadapt = true\n",
+        "cd" | "short_run" => "sampler.steps = 3\n",
+        "pcd" | "jem" => "buffer = 40\nreinit = 0.3\nsampler.steps = 3\n",
+        "vera" => {
+            "latent = 3\nsamples = 4\ngradient_penalty = 0.1\ngenerator = { name = \"mlp\", hidden = [8] }\n"
+        }
         _ => "",
+    };
+    let (data, image) = match method {
+        "jem" | "classifier" => ("name = \"digits\"\nflatten = true", true),
+        _ => ("name = \"8gaussians\"", false),
     };
     let model = match method {
         "ml" => "name = \"gaussian\"",
+        _ if image => "name = \"classifier\"\nnet = { name = \"mlp\", hidden = [8], dropout = 0.2 }",
         _ => "net = { name = \"mlp\", hidden = [8, 8], spectral_norm = true }",
     };
     let text = format!(
-        "[dataset]\nname = \"8gaussians\"\n[model]\n{model}\n\
+        "[dataset]\n{data}\n[model]\n{model}\n\
          [method]\nname = \"{method}\"\n{small}[sampler]\nname = \"mala\"\nsteps = 5\n[train]\nsteps = 10\n{probes}"
     );
     Experiment::parse("contract.toml", &text, &[]).unwrap()

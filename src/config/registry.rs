@@ -67,6 +67,23 @@ impl Schema {
         }
     }
 
+    /// [`Schema::joined`] of three.
+    pub const fn joined3<A: Config, B: Config, C: Config>() -> Self {
+        Schema {
+            keys: || [A::docs(), B::docs(), C::docs()].concat(),
+            parts: || [A::parts(), B::parts(), C::parts()].concat(),
+            defaults: || {
+                let mut table = (Schema::joined::<A, B>().defaults)();
+                table.extend(to_table(&C::default()));
+                table
+            },
+            decode: |table| {
+                let (c, rest) = split::<C>(table);
+                merge((Schema::joined::<A, B>().decode)(rest), decode_one::<C>(c))
+            },
+        }
+    }
+
     /// The schema of two structs that share one section, such as a sampler's own keys and `steps`, `init` of every chain.
     pub const fn joined<A: Config, B: Config>() -> Self {
         Schema {

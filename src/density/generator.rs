@@ -62,6 +62,9 @@ pub struct Generator {
 }
 
 impl Generator {
+    /// The name of log σ among the parameters.
+    pub const LOG_SIGMA: &str = "log_sigma";
+
     /// A generator of items of the shape `item`; new or on existing parameters, as the builder is.
     ///
     /// # Errors
@@ -77,7 +80,7 @@ impl Generator {
         }
         Ok(Generator {
             net: Network::new(net, &io, &builder.sub("net"))?,
-            log_sigma: builder.weight("log_sigma", &[1], Init::Constant(config.sigma.ln()))?,
+            log_sigma: builder.weight(Self::LOG_SIGMA, &[1], Init::Constant(config.sigma.ln()))?,
             squash: config.squash.layer(),
             config: config.clone(),
             device: builder.device().clone(),

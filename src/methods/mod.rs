@@ -1,6 +1,8 @@
 //! How an energy is trained: one file a method, state and step and nothing else.
 
+mod classifier;
 mod cnce;
+mod contrastive;
 mod critic;
 mod denoising_score_matching;
 mod lsd;
@@ -12,7 +14,9 @@ mod none;
 pub mod score;
 mod score_matching;
 mod sliced_score_matching;
+mod supervised;
 mod trained;
+pub mod vera;
 
 pub use critic::{Critic, Noise, Objective, SteinSample};
 pub use lsd::{Lsd, LsdConfig};
@@ -96,6 +100,12 @@ pub const METHODS: &[Entry<BuildMethod>] = &[
     denoising_score_matching::ENTRY,
     nce::ENTRY,
     cnce::ENTRY,
+    contrastive::CD,
+    contrastive::PCD,
+    contrastive::SHORT_RUN,
+    contrastive::JEM,
+    vera::ENTRY,
+    classifier::ENTRY,
     none::ENTRY,
 ];
 
@@ -124,10 +134,11 @@ pub struct Standing<'a> {
 }
 
 /// Rebuilds what a method draws from at once.
-pub type BuildProposal = fn(&toml::Table, &Standing) -> Result<Box<dyn Proposal>>;
+pub type BuildProposal = fn(&Spec, &Standing) -> Result<Box<dyn Proposal>>;
 
 /// The methods that keep something to draw from, by their name in [`METHODS`].
-const PROPOSALS: &[(&str, BuildProposal)] = &[];
+const PROPOSALS: &[(&str, BuildProposal)] =
+    &[("pcd", contrastive::proposal), ("jem", contrastive::proposal), ("vera", vera::proposal)];
 
 /// What the method of `spec` draws from at once, frozen; `None` for methods without.
 ///
@@ -135,7 +146,7 @@ const PROPOSALS: &[(&str, BuildProposal)] = &[];
 /// A tensor that is missing from the state or has another shape.
 pub fn proposal(spec: &Spec, standing: &Standing) -> Result<Option<Box<dyn Proposal>>> {
     let row = PROPOSALS.iter().find(|(name, _)| *name == spec.name());
-    row.map(|(_, build)| build(&spec.0, standing)).transpose()
+    row.map(|(_, build)| build(spec, standing)).transpose()
 }
 
 /// Adds `part`'s entries to `state` under `prefix.`.

@@ -1,4 +1,4 @@
-//! A model with the optimiser that trains it: what every method has.
+//! Parameters with the optimiser that trains them: what every method has.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,44 @@ use super::{State, put, take};
 use crate::Result;
 use crate::config::Spec;
 use crate::density::Model;
+use crate::nets::Params;
 use crate::optim::{self, Optimiser};
+
+/// A network's parameters and their optimiser: a generator, an encoder, a flow beside the energy.
+pub(super) struct Learner {
+    /// Weights and buffers.
+    pub params: Params,
+    /// Trains the weights.
+    pub optim: Box<dyn Optimiser>,
+}
+
+impl Learner {
+    /// Trains all weights of `params` by the section `spec`.
+    pub fn new(params: Params, spec: &Spec) -> Result<Self> {
+        Ok(Learner { optim: optim::build(spec, &params.weights)?, params })
+    }
+
+    /// One step down the gradient of the loss; its global norm.
+    pub fn descend(&mut self, loss: &Tensor, lr_scale: f64) -> Result<f64> {
+        Ok(self.optim.step(&loss.backward()?, lr_scale)?.norm)
+    }
+
+    /// Adds parameters under `name.` and the optimiser's state under `name_optim.`.
+    pub fn save(&self, name: &str, state: &mut State) -> Result<()> {
+        put(state, name, self.params.tensors());
+        put(state, &format!("{name}_optim"), self.optim.state()?);
+        Ok(())
+    }
+
+    /// Takes what [`Learner::save`] put under `name`.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape.
+    pub fn load(&mut self, name: &str, state: &State) -> Result<()> {
+        self.params.load(&take(state, name))?;
+        self.optim.load(&take(state, &format!("{name}_optim")))
+    }
+}
 
 /// The model and its optimiser. Their state is under `model.` and `optim.`.
 pub(super) struct Trained {

@@ -76,6 +76,16 @@ pub fn build(spec: &Spec, weights: &Weights) -> Result<Box<dyn Optimiser>> {
     }
 }
 
+/// Adam at its defaults but for the learning rate, for what is fitted beside the model.
+///
+/// # Errors
+/// The device's own.
+pub fn adam(lr: f64, weights: &Weights) -> Result<Box<dyn Optimiser>> {
+    let mut table = (adam::ENTRY.schema.defaults)();
+    table.insert("lr".into(), lr.into());
+    (adam::ENTRY.build)(&table, weights)
+}
+
 /// One parameter with what its optimiser remembers about it.
 struct Slot<const K: usize> {
     name: String,

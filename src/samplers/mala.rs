@@ -1,7 +1,8 @@
 //! Metropolis-adjusted Langevin: the honest one. Leaves exp(-E) invariant at any step size.
 
-use candle_core::{DType, Tensor};
+use candle_core::DType;
 
+use super::accept::{accept, energies};
 use super::{BuildKernel, Chain, ChainConfig, Info, Kernel};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::density::Energy;
@@ -47,33 +48,11 @@ impl Kernel for Mala {
         let proposal = Chain::at(e, &kernels::langevin_update(&chain.x, &chain.grad, &noise, drift, self.step_size)?)?;
         let (now, then) = (energies(chain)?, energies(&proposal)?);
         let (back, forth) = (self.log_proposal(chain, &proposal)?, self.log_proposal(&proposal, chain)?);
-        let uniform = key.with("accept").uniform(now.len(), DType::F64, chain.x.device())?.to_vec1::<f64>()?;
-        let log_ratio = |i: usize| now[i] - then[i] + back[i] - forth[i];
-        // A comparison with NaN is false, so a proposal without a finite energy is rejected.
-        let accepted: Vec<u8> = (0..now.len()).map(|i| u8::from(uniform[i].ln() < log_ratio(i))).collect();
-        let info = Info {
-            accept: Some(accepted.iter().map(|&a| f64::from(a)).sum::<f64>() / accepted.len().max(1) as f64),
-            nonfinite: then.iter().filter(|e| !e.is_finite()).count(),
-        };
-        Ok((choose(&accepted, &proposal, chain)?, info))
+        let ratio: Vec<f64> = (0..now.len()).map(|i| now[i] - then[i] + back[i] - forth[i]).collect();
+        accept(key.with("accept"), &ratio, &proposal, chain)
     }
 
     fn describe(&self) -> String {
         format!("Metropolis-adjusted Langevin, step size {}", self.step_size)
     }
-}
-
-fn energies(chain: &Chain) -> Result<Vec<f64>> {
-    Ok(chain.energy.to_dtype(DType::F64)?.to_vec1()?)
-}
-
-/// Row by row, `yes` where `mask` is 1 and `no` where it is 0.
-fn choose(mask: &[u8], yes: &Chain, no: &Chain) -> Result<Chain> {
-    let mask = Tensor::new(mask, yes.x.device())?;
-    let pick = |yes: &Tensor, no: &Tensor| -> Result<Tensor> {
-        let mut shape = vec![mask.elem_count()];
-        shape.resize(yes.rank(), 1);
-        Ok(mask.reshape(shape)?.broadcast_as(yes.shape())?.where_cond(yes, no)?)
-    };
-    Ok(Chain { x: pick(&yes.x, &no.x)?, energy: pick(&yes.energy, &no.energy)?, grad: pick(&yes.grad, &no.grad)? })
 }

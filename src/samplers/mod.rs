@@ -3,16 +3,21 @@
 //! One kernel serves training, `ebm sample`, AIS and the diagnostics alike. A kernel moves a batch of independent
 //! chains; tuning its step size is the caller's business.
 
+mod accept;
+mod buffer;
 mod chain;
 mod exact;
 mod gibbs;
+mod hmc;
 mod langevin;
 mod mala;
 mod sgld;
 
+pub use buffer::{Buffer, Taken};
 pub use chain::{ChainConfig, Sampler, Start, Trace};
 pub use exact::Exact;
 pub use gibbs::Gibbs;
+pub use hmc::Hmc;
 pub use langevin::Langevin;
 pub use mala::Mala;
 pub use sgld::Sgld;
@@ -70,7 +75,8 @@ pub trait Kernel: Send + Sync {
 pub type BuildKernel = fn(&toml::Table) -> Result<Box<dyn Kernel>>;
 
 /// Every kernel that `[sampler] name = "…"` can name.
-pub const SAMPLERS: &[Entry<BuildKernel>] = &[langevin::ENTRY, sgld::ENTRY, mala::ENTRY, gibbs::ENTRY, exact::ENTRY];
+pub const SAMPLERS: &[Entry<BuildKernel>] =
+    &[langevin::ENTRY, sgld::ENTRY, mala::ENTRY, hmc::ENTRY, gibbs::ENTRY, exact::ENTRY];
 
 /// The rows of [`SAMPLERS`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {

@@ -1,0 +1,242 @@
+//! Maximum likelihood by Markov chains: contrastive divergence, persistent chains, short runs, and JEM on top of them.
+//!
+//! All descend mean E(x⁺) - mean E(x⁻), the gradient of the negative log-likelihood if x⁻ are draws of the model. They
+//! differ in where the chains that give x⁻ begin: at the data, where they stood last, or at noise.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use super::supervised::{self, Supervised, SupervisedConfig, mean};
+use super::{BuildMethod, Method, Setup, Standing, State, StepContext, trained::Trained};
+use crate::config::{Entry, Schema, Spec, decode, rule};
+use crate::data::{Batch, Data};
+use crate::density::{Energy, Model, Proposal, energy_of};
+use crate::metrics::Metrics;
+use crate::samplers::{Buffer, Sampler, Taken};
+use crate::{Error, Result, rng::Key};
+
+crate::config! {
+    /// Keys of methods whose negative phase is a Markov chain.
+    pub struct ChainsConfig {
+        /// Weight of mean E(x⁺)² + mean E(x⁻)², which keeps the energy's level from drifting (IGEBM: 1).
+        energy_l2: f64 = 0.0, rule::non_negative;
+    }
+    parts {
+        /// The chains of the negative phase; their `init` is where fresh ones begin.
+        sampler: "sgld" of crate::samplers::schemas;
+    }
+}
+
+crate::config! {
+    /// Keys of methods that keep their chains.
+    pub struct BufferConfig {
+        /// Chains that are kept.
+        buffer: usize = 10000, rule::at_least(1);
+        /// Probability that a chain begins anew when its turn comes.
+        reinit: f64 = 0.05, probability;
+    }
+}
+
+fn probability(v: &f64) -> rule::Verdict {
+    (!(0.0..=1.0).contains(v)).then(|| format!("must be in [0, 1], got {v}"))
+}
+
+/// Contrastive divergence.
+pub(super) const CD: Entry<BuildMethod> = Entry {
+    name: "cd",
+    about: "contrastive divergence: k steps of a chain that begins at the data",
+    cite: "Hinton 2002, \"Training products of experts by minimizing contrastive divergence\"",
+    schema: Schema::of::<ChainsConfig>(),
+    build: |table, setup| Contrastive::boxed(table, setup, false, |_, _| Ok(Chains::Data)),
+};
+
+/// Short-run chains from noise.
+pub(super) const SHORT_RUN: Entry<BuildMethod> = Entry {
+    name: "short_run",
+    about: "chains that begin at noise in every step: the learned object is the short run itself",
+    cite: "Nijkamp, Hill, Zhu, Wu 2019, \"Learning non-convergent non-persistent short-run MCMC toward energy-based model\"",
+    schema: Schema::of::<ChainsConfig>(),
+    build: |table, setup| Contrastive::boxed(table, setup, false, |_, _| Ok(Chains::Fresh)),
+};
+
+/// Persistent contrastive divergence.
+pub(super) const PCD: Entry<BuildMethod> = Entry {
+    name: "pcd",
+    about: "persistent contrastive divergence: chains go on where they stood, out of a replay buffer",
+    cite: "Tieleman 2008; with a replay buffer: Du & Mordatch 2019, arXiv 1903.08689",
+    schema: Schema::joined::<ChainsConfig, BufferConfig>(),
+    build: |table, setup| Contrastive::boxed(table, setup, false, Chains::kept),
+};
+
+/// Joint energy model.
+pub(super) const JEM: Entry<BuildMethod> = Entry {
+    name: "jem",
+    about: "joint energy model: cross-entropy for p(y|x), persistent chains for p(x) of the same classifier",
+    cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Norouzi, Swersky 2020, \"Your classifier is secretly an energy based model \
+           and you should treat it like one\", ICLR, Algorithm 1; arXiv 1912.03263",
+    schema: Schema::joined3::<ChainsConfig, BufferConfig, SupervisedConfig>(),
+    build: |table, setup| Contrastive::boxed(table, setup, true, Chains::kept),
+};
+
+/// Where chains of the negative phase begin.
+enum Chains {
+    /// At the batch.
+    Data,
+    /// At fresh starts of the sampler.
+    Fresh,
+    /// Where they stood.
+    Kept { buffer: Buffer, reinit: f64 },
+}
+
+impl Chains {
+    fn kept(table: &toml::Table, start: &dyn Fn(usize) -> Result<Tensor>) -> Result<Self> {
+        let BufferConfig { buffer, reinit } = decode(table)?;
+        Ok(Chains::Kept { buffer: Buffer::new(&start(buffer)?)?, reinit })
+    }
+}
+
+/// The negative phase: a kernel and where its chains begin.
+struct Negative {
+    sampler: Sampler,
+    chains: Chains,
+    data: Arc<Data>,
+}
+
+impl Negative {
+    /// x⁻ for a batch x⁺, as many; with the share of accepted proposals where the kernel rejects.
+    fn draw(&self, key: Key, energy: &dyn Energy, x: &Tensor) -> Result<(Tensor, Option<f64>)> {
+        let n = x.dim(0)?;
+        let fresh = || fresh(&self.sampler, energy, &self.data, key.with("start"), n);
+        let (start, taken): (Tensor, Option<(&Buffer, Taken)>) = match &self.chains {
+            Chains::Data => (x.clone(), None),
+            Chains::Fresh => (fresh()?, None),
+            Chains::Kept { buffer, reinit } => {
+                let taken = buffer.take(key.with("buffer"), n, *reinit, &fresh()?)?;
+                (taken.x.clone(), Some((buffer, taken)))
+            }
+        };
+        let trace = self.sampler.run(key.with("chain"), energy, &start, |_, _| Ok(()))?;
+        if let Some((buffer, taken)) = taken {
+            buffer.put(&taken, &trace.chain.x)?;
+        }
+        Ok((trace.chain.x, trace.accept))
+    }
+}
+
+/// n starts of the sampler; training items where it starts at data, other ones at every call.
+fn fresh(sampler: &Sampler, energy: &dyn Energy, data: &Data, key: Key, n: usize) -> Result<Tensor> {
+    sampler.start(key, energy, None, data, n)
+}
+
+/// Minimises mean E(x⁺) - mean E(x⁻) + l2 (mean E(x⁺)² + mean E(x⁻)²), for a classifier also α CE + β entropy.
+struct Contrastive {
+    energy_l2: f64,
+    negative: Negative,
+    supervised: Option<Supervised>,
+    trained: Trained,
+    frozen: Model,
+}
+
+type Begin = fn(&toml::Table, &dyn Fn(usize) -> Result<Tensor>) -> Result<Chains>;
+
+impl Contrastive {
+    fn boxed(table: &toml::Table, setup: Setup, joint: bool, begin: Begin) -> Result<Box<dyn Method>> {
+        let config: ChainsConfig = decode(table)?;
+        let sampler = Sampler::new(&config.sampler)?;
+        let (model, data, key) = (setup.model, setup.data, setup.key.with("chains"));
+        sampler.check(&model, data.device())?;
+        let chains = begin(table, &|n| fresh(&sampler, model.as_energy(), data, key, n))?;
+        let supervised = joint.then(|| Supervised::new(decode(table)?, data)).transpose()?;
+        let negative = Negative { sampler, chains, data: data.clone() };
+        let frozen = model.frozen()?;
+        let trained = Trained::new(model, setup.optim)?;
+        Ok(Box::new(Contrastive { energy_l2: config.energy_l2, negative, supervised, trained, frozen }))
+    }
+
+    /// The loss on n data items and n samples, one after the other in `both`.
+    fn loss(&self, energy: &dyn Energy, both: &Tensor, batch: &Batch) -> Result<(Tensor, Metrics)> {
+        let n = batch.x.dim(0)?;
+        let logits = self.supervised.as_ref().map(|_| supervised::logits(energy, both)).transpose()?;
+        let energies = match &logits {
+            Some(logits) => energy_of(logits)?,
+            None => energy.energy(both)?,
+        };
+        let (up, down) = (energies.narrow(0, 0, n)?, energies.narrow(0, n, n)?);
+        let mut loss = (up.mean_all()? - down.mean_all()?)?;
+        if self.energy_l2 > 0.0 {
+            loss = (loss + ((up.sqr()?.mean_all()? + down.sqr()?.mean_all()?)? * self.energy_l2)?)?;
+        }
+        let (on_data, on_samples) = (mean(&up)?, mean(&down)?);
+        let mut metrics = Metrics::new()
+            .with("energy", on_data)
+            .with("sample_energy", on_samples)
+            .with("energy_gap", on_samples - on_data);
+        if let (Some(supervised), Some(logits)) = (&self.supervised, &logits) {
+            let (extra, found) = supervised.loss(&logits.narrow(0, 0, n)?, batch)?;
+            loss = (loss + extra)?;
+            metrics.extend(found);
+        }
+        Ok((loss, metrics))
+    }
+}
+
+impl Method for Contrastive {
+    fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
+        let batch = batches.first().ok_or_else(|| Error::Other("a step needs a batch".into()))?;
+        let (negative, accept) = self.negative.draw(cx.key.with("negative"), self.frozen.as_energy(), &batch.x)?;
+        let view = self.trained.model.in_training(cx.key.with("dropout"));
+        let energy: &dyn Energy = view.as_deref().unwrap_or(self.trained.model.as_energy());
+        let both = Tensor::cat(&[&batch.x, &negative], 0)?;
+        let (loss, mut metrics) = self.loss(energy, &both, batch)?;
+        drop(view);
+        metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
+        if let Some(accept) = accept {
+            metrics.set("acceptance", accept);
+        }
+        Ok(metrics)
+    }
+
+    fn model(&self) -> &Model {
+        &self.trained.model
+    }
+
+    /// What helped others (issues of the JEM and IGEBM code): longer chains, a penalty on the energy's level, noise.
+    fn advice(&self) -> Vec<String> {
+        let steps = 2 * self.negative.sampler.config.steps.max(1);
+        vec![
+            format!("longer chains (--set method.sampler.steps={steps})"),
+            "a penalty on the level of the energy (--set method.energy_l2=0.1)".to_owned(),
+            "noise on the data (--set dataset.noise=0.1)".to_owned(),
+            "a smooth activation (--set model.net.activation=swish)".to_owned(),
+        ]
+    }
+
+    fn state(&self) -> Result<State> {
+        let mut state = self.trained.state()?;
+        if let Chains::Kept { buffer, .. } = &self.negative.chains {
+            state.insert(BUFFER.into(), buffer.tensor().clone());
+        }
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.trained.load(state)?;
+        match &mut self.negative.chains {
+            Chains::Kept { buffer, .. } => buffer.load(kept(state)?),
+            Chains::Data | Chains::Fresh => Ok(()),
+        }
+    }
+}
+
+/// What the replay buffer is called in the state.
+const BUFFER: &str = "buffer";
+
+fn kept(state: &State) -> Result<&Tensor> {
+    state.get(BUFFER).ok_or_else(|| Error::Other(format!("tensor `{BUFFER}` is missing")))
+}
+
+/// The replay buffer of a run, to draw from.
+pub(super) fn proposal(_: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
+    Ok(Box::new(Buffer::new(kept(standing.state)?)?))
+}

@@ -1,0 +1,80 @@
+//! The part of a loss that needs labels: p(y|x) of a classifier that is an energy too (Grathwohl et al. 2020, eq. 9).
+
+use candle_core::{D, DType, Tensor};
+
+use crate::config::rule;
+use crate::data::{Batch, Data};
+use crate::density::Energy;
+use crate::metrics::Metrics;
+use crate::{Error, Result};
+
+crate::config! {
+    /// Keys of methods that train p(y|x) beside p(x).
+    pub struct SupervisedConfig {
+        /// α, the weight of the cross-entropy of the labels.
+        classify: f64 = 1.0, rule::non_negative;
+        /// β, the weight of the mean entropy of p(y|x) on unlabelled items: confident everywhere (VERA, semi-supervised).
+        label_entropy: f64 = 0.0, rule::non_negative;
+        /// Use the labels of so many items a class only; 0 uses all.
+        labels_per_class: usize = 0;
+    }
+}
+
+/// The weights of [`SupervisedConfig`] on a labelled data set.
+pub(super) struct Supervised {
+    config: SupervisedConfig,
+}
+
+impl Supervised {
+    /// Checks that there is something to learn from, if anything is to be learned.
+    ///
+    /// # Errors
+    /// A positive weight on data without labels.
+    pub fn new(config: SupervisedConfig, data: &Data) -> Result<Self> {
+        let wanted = config.classify > 0.0 || config.label_entropy > 0.0;
+        if wanted && data.spec().classes.is_none_or(|k| k < 2) {
+            return Err(Error::Config(format!(
+                "error: `method.classify` needs labels, and `{}` has none\n\nhint: choose a labelled data set, or \
+                 --set method.classify=0",
+                data.spec().name
+            )));
+        }
+        Ok(Supervised { config })
+    }
+
+    /// α CE on labelled items + β mean entropy, given the logits of a batch `[B, K]`; a scalar, and the share of items
+    /// whose largest logit is the label's.
+    ///
+    /// # Errors
+    /// A batch without labels.
+    pub fn loss(&self, logits: &Tensor, batch: &Batch) -> Result<(Tensor, Metrics)> {
+        let y = batch.y.as_ref().ok_or_else(|| Error::Other("a classifier needs labelled batches".into()))?;
+        let log_p = candle_nn::ops::log_softmax(logits, D::Minus1)?;
+        let cross = log_p.gather(&y.unsqueeze(1)?, 1)?.mean_all()?.neg()?;
+        let mut loss = (&cross * self.config.classify)?;
+        if self.config.label_entropy > 0.0 {
+            let entropy = (log_p.exp()? * &log_p)?.sum(D::Minus1)?.mean_all()?.neg()?;
+            loss = (loss + (entropy * self.config.label_entropy)?)?;
+        }
+        let right = logits.argmax(D::Minus1)?.eq(y)?.to_dtype(DType::F64)?.mean_all()?.to_scalar()?;
+        let cross: f64 = cross.to_dtype(DType::F64)?.to_scalar()?;
+        Ok((loss, Metrics::new().with("cross_entropy", cross).with("accuracy", right)))
+    }
+}
+
+/// The logits of a model, for a method that cannot do without.
+///
+/// # Errors
+/// A model that is no classifier.
+pub(super) fn logits(energy: &dyn Energy, x: &Tensor) -> Result<Tensor> {
+    energy.logits(x)?.ok_or_else(|| {
+        Error::Config(
+            "error: the method trains p(y|x), and the model has no classes\n\nhint: --set model.name=classifier".into(),
+        )
+    })
+}
+
+/// The mean of energies `[B]` or losses, for the log.
+pub(super) fn mean(t: &Tensor) -> Result<f64> {
+    Ok(t.to_dtype(DType::F64)?.mean_all()?.to_scalar()?)
+}

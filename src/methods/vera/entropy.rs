@@ -1,0 +1,197 @@
+//! The gradient of a generator's entropy, for want of its density (Grathwohl 2021, §3.1 and appendix).
+//!
+//! With x = g(z) + σε, ∇ₓ log q(x) = E[(g(z) - x)/σ² | x] under the posterior q(z|x). An estimate c of -∇ₓ log q(x), held
+//! constant, gives the gradient of the entropy as that of mean c·x. The value of mean c·x is not an entropy.
+
+use std::collections::BTreeMap;
+
+use candle_core::{D, DType, Tensor, Var};
+use serde::{Deserialize, Serialize};
+
+use super::posterior::{Force, Posterior};
+use crate::config::rule;
+use crate::density::Generator;
+use crate::metrics::Metrics;
+use crate::optim::{self, Optimiser};
+use crate::samplers::{Hmc, Kernel as _};
+use crate::{Result, math::stats, methods::load_var, rng::Key};
+
+/// How q(z|x) is averaged over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Estimator {
+    /// Self-normalised importance sampling around the z₀ that made x (the paper's).
+    #[default]
+    Importance,
+    /// Hamiltonian Monte Carlo from z₀: no bias but that of the chains' length, which starting at z₀, itself a draw of
+    /// q(z|x), makes small.
+    Hmc,
+    /// The same with a force that leaves out the likelihood, as in the released code: valid, but it hardly moves.
+    HmcReleased,
+}
+
+crate::config! {
+    /// Keys of the estimate of the entropy's gradient.
+    pub struct EntropyConfig {
+        /// Average over q(z|x) by "importance" (the paper's), "hmc", or "hmc_released" (its force lacks the likelihood).
+        estimator: Estimator = Estimator::Importance;
+        /// S: importance samples; or HMC steps, of which the second half is averaged.
+        samples: usize = 20, rule::at_least(1);
+        /// η where it starts: the standard deviation of the proposal around z₀, one number a latent coordinate, fitted by
+        /// its ELBO.
+        posterior_std: f64 = 0.1, rule::positive;
+        /// Learning rate of η (CLI default of the released code; its JEM runs: 3e-5).
+        posterior_lr: f64 = 0.02, rule::positive;
+    }
+}
+
+/// Leapfrog steps and the acceptance that the step size is steered to (released code).
+const LEAPFROG: usize = 5;
+const TARGET_ACCEPTANCE: f64 = 0.67;
+
+/// An estimator with what it learns.
+pub struct Entropy {
+    config: EntropyConfig,
+    /// log η `[L]` of importance sampling, or the log of HMC's step size `[1]`.
+    log_scale: Var,
+    optim: Box<dyn Optimiser>,
+}
+
+impl Entropy {
+    /// An estimator for generators with `latent` coordinates.
+    ///
+    /// # Errors
+    /// The device's own.
+    pub fn new(config: EntropyConfig, latent: usize, device: &candle_core::Device) -> Result<Self> {
+        let width = if config.estimator == Estimator::Importance { latent } else { 1 };
+        let start = Tensor::full(config.posterior_std.ln() as f32, width, device)?;
+        let log_scale = Var::from_tensor(&start)?;
+        let adam = optim::adam(config.posterior_lr, &[("log_scale".to_owned(), log_scale.clone())].into())?;
+        Ok(Entropy { config, log_scale, optim: adam })
+    }
+
+    /// c ≈ -∇ₓ log q(x), as x, for x made of z₀; and one step of what the estimator learns. The generator is constant.
+    ///
+    /// # Shapes
+    /// x `[B, ..]`, z₀ `[B, L]`.
+    pub fn estimate(
+        &mut self,
+        key: Key,
+        generator: &Generator,
+        x: &Tensor,
+        z0: &Tensor,
+        lr_scale: f64,
+    ) -> Result<(Tensor, Metrics)> {
+        match self.config.estimator {
+            Estimator::Importance => {
+                let found = self.importance(key.with("importance"), generator, x, z0)?;
+                self.fit(key.with("elbo"), generator, x, z0, lr_scale)?;
+                Ok(found)
+            }
+            Estimator::Hmc => self.hmc(key, generator, x, z0, Force::Joint),
+            Estimator::HmcReleased => self.hmc(key, generator, x, z0, Force::Prior),
+        }
+    }
+
+    /// c = Σ w_s (x - g(z_s))/σ², z_s = z₀ + ηξ_s, log w_s = log N(x; g(z_s), σ²) + log N(z_s) - log N(z_s; z₀, η²),
+    /// normalised over s.
+    fn importance(&self, key: Key, generator: &Generator, x: &Tensor, z0: &Tensor) -> Result<(Tensor, Metrics)> {
+        let (b, latent) = z0.dims2()?;
+        let s = self.config.samples;
+        let noise = key.normal((b * s, latent), z0.dtype(), z0.device())?;
+        let z = (repeated(z0, s)? + noise.broadcast_mul(&self.eta()?)?)?;
+        let residual = (repeated(x, s)? - generator.mean(&z)?)?;
+        let sigma2 = generator.sigma()?.powi(2);
+        let square = |t: &Tensor| -> Result<Tensor> { Ok(t.sqr()?.flatten_from(1)?.sum(1)?.to_dtype(DType::F64)?) };
+        // log N(z_s; z₀, η²) is -½|ξ|² up to a number that all s share.
+        let log_w = (square(&residual)?.affine(-0.5 / sigma2, 0.0)? + square(&z)?.affine(-0.5, 0.0)?)?;
+        let log_w = (log_w + square(&noise)?.affine(0.5, 0.0)?)?.reshape((b, s))?;
+        let w = candle_nn::ops::softmax(&log_w, D::Minus1)?;
+        let ess = stats::mean(&w.sqr()?.sum(1)?.recip()?.to_vec1::<f64>()?);
+        let weighted = residual.flatten_from(1)?.reshape((b, s, ()))?;
+        let w = w.to_dtype(x.dtype())?.unsqueeze(1)?;
+        let c = w.matmul(&weighted)?.squeeze(1)?.affine(1.0 / sigma2, 0.0)?.reshape(x.dims())?;
+        Ok((c, Metrics::new().with("posterior_ess", ess)))
+    }
+
+    /// One step up mean[log N(x; g(z), σ²) + log N(z)] + Σ log η in η, z = z₀ + ηξ.
+    fn fit(&mut self, key: Key, generator: &Generator, x: &Tensor, z0: &Tensor, lr_scale: f64) -> Result<()> {
+        let noise = key.normal(z0.shape(), z0.dtype(), z0.device())?;
+        let z = (z0 + noise.broadcast_mul(&self.eta()?)?)?;
+        let force = Posterior::new(generator, x, Force::Joint)?.force(&z)?.1;
+        let eta = self.log_scale.as_tensor().exp()?;
+        let pushed = (force * &noise)?.detach().mean(0)?;
+        let loss = ((pushed * eta)?.sum_all()? + self.log_scale.as_tensor().sum_all()?)?.neg()?;
+        self.optim.step(&loss.backward()?, lr_scale)?;
+        Ok(())
+    }
+
+    /// The mean of (x - g(z))/σ² over the second half of `samples` HMC states that begin at z₀; the step size is moved
+    /// towards the target acceptance.
+    fn hmc(
+        &mut self,
+        key: Key,
+        generator: &Generator,
+        x: &Tensor,
+        z0: &Tensor,
+        force: Force,
+    ) -> Result<(Tensor, Metrics)> {
+        let target = Posterior::new(generator, x, force)?;
+        let step_size = self.step_size()?;
+        let kernel = Hmc { step_size, leapfrog: LEAPFROG, jitter: 0.0 };
+        let mut chain = kernel.init(&target, z0)?;
+        let (burn, steps) = (self.config.samples / 2, self.config.samples);
+        let (mut sum, mut acceptance) = (x.zeros_like()?, 0.0);
+        for i in 0..steps {
+            let (next, info) = kernel.step(key.at(i as u64), &target, &chain)?;
+            chain = next;
+            acceptance += info.accept.unwrap_or(1.0) / steps as f64;
+            if i >= burn {
+                sum = (sum + (x - generator.mean(&chain.x)?)?)?;
+            }
+        }
+        let grown = step_size.ln() + ADAPTATION * (acceptance - TARGET_ACCEPTANCE);
+        self.log_scale.set(&Tensor::full(grown as f32, 1, x.device())?)?;
+        let c = sum.affine(1.0 / (generator.sigma()?.powi(2) * (steps - burn) as f64), 0.0)?;
+        let metrics = Metrics::new().with("posterior_acceptance", acceptance).with("posterior_step", step_size);
+        Ok((c, metrics))
+    }
+
+    /// η, `[L]`.
+    pub fn eta(&self) -> Result<Tensor> {
+        Ok(self.log_scale.as_detached_tensor().exp()?)
+    }
+
+    fn step_size(&self) -> Result<f64> {
+        Ok(self.log_scale.as_detached_tensor().to_dtype(DType::F64)?.squeeze(0)?.to_scalar::<f64>()?.exp())
+    }
+
+    /// What the estimator learned, and its optimiser's moments.
+    pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
+        let mut state = self.optim.state()?;
+        state.insert(SCALE.into(), self.log_scale.as_detached_tensor());
+        Ok(state)
+    }
+
+    /// Takes a state that [`Entropy::state`] gave.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape.
+    pub fn load(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        load_var(state, SCALE, &self.log_scale)?;
+        let moments = state.iter().filter(|(name, _)| *name != SCALE);
+        self.optim.load(&moments.map(|(name, tensor)| (name.clone(), tensor.clone())).collect())
+    }
+}
+
+/// Each row s times, one after the other: `[B, ..]` -> `[sB, ..]`.
+fn repeated(x: &Tensor, s: usize) -> Result<Tensor> {
+    let (wide, long) = ([&[x.dim(0)?, s], &x.dims()[1..]].concat(), [&[x.dim(0)? * s], &x.dims()[1..]].concat());
+    Ok(x.unsqueeze(1)?.broadcast_as(wide)?.reshape(long)?)
+}
+
+/// How fast log ε follows the acceptance.
+const ADAPTATION: f64 = 0.1;
+
+/// What the learned scale is called in the state.
+const SCALE: &str = "log_scale:value";

@@ -1,0 +1,220 @@
+//! VERA: a generator with an entropy bonus stands in for the chains (Grathwohl et al. 2021, "No MCMC for me").
+
+pub mod entropy;
+pub mod posterior;
+
+use candle_core::{DType, Tensor, Var};
+
+use self::entropy::{Entropy, EntropyConfig};
+use super::supervised::{self, Supervised, SupervisedConfig, mean};
+use super::trained::{Learner, Trained};
+use super::{BuildMethod, Method, Setup, Standing, State, StepContext, put, take};
+use crate::config::{Entry, Schema, Spec, decode, rule};
+use crate::data::Batch;
+use crate::density::{Energy, Generator, GeneratorConfig, Model, Proposal};
+use crate::metrics::Metrics;
+use crate::nets::Builder;
+use crate::{Error, Result};
+
+crate::config! {
+    /// Keys of the method `vera`.
+    pub struct VeraConfig {
+        /// λ, the weight of the generator's entropy. 1 makes the objective a bound on the likelihood; image runs of the paper
+        /// use 1e-4; 0 is the ablation without entropy.
+        entropy_weight: f64 = 1.0, rule::non_negative;
+        /// γ, the weight of ½|∇ₓE|² at the data (paper, images: 0.1).
+        gradient_penalty: f64 = 0.0, rule::non_negative;
+        /// Weight of mean E(x)² at the data.
+        energy_l2: f64 = 0.0, rule::non_negative;
+        /// Weight of mean E(x)² at the generator's samples.
+        sample_energy_l2: f64 = 0.0, rule::non_negative;
+        /// The energy is updated at every so-many-th step.
+        energy_every: u64 = 1, rule::at_least(1);
+        /// The generator is updated at every so-many-th step.
+        generator_every: u64 = 1, rule::at_least(1);
+        /// α, the weight of the labels' cross-entropy where the model is a classifier (JEM + VERA; paper: 100); 0 ignores labels.
+        classify: f64 = 0.0, rule::non_negative;
+        /// β, the weight of the mean entropy of p(y|x) on all items (semi-supervised runs of the paper: 1).
+        label_entropy: f64 = 0.0, rule::non_negative;
+        /// Use the labels of so many items a class only; 0 uses all.
+        labels_per_class: usize = 0;
+    }
+    parts {
+        /// The generator g: L numbers -> item.
+        generator: "mlp" of crate::nets::schemas;
+        /// The generator's optimiser, σ's too.
+        generator_optim: "adam" of crate::optim::schemas;
+    }
+}
+
+pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+    name: "vera",
+    about: "amortised maximum likelihood: a generator with entropy regularisation replaces the Markov chains; with a \
+            classifier, JEM",
+    cite: "Grathwohl, Kelly, Hashemi, Norouzi, Swersky, Duvenaud 2021, \"No MCMC for me: amortized sampling for fast and \
+           stable training of energy-based models\", ICLR, Algorithm 1; arXiv 2010.04230",
+    schema: Schema::joined3::<VeraConfig, GeneratorConfig, EntropyConfig>(),
+    build: |table, setup| Ok(Box::new(Vera::new(table, setup)?)),
+};
+
+/// One step: x⁻ from the generator; the energy descends mean E(x⁺) - mean E(x⁻) + γ mean ½|∇E(x⁺)|² (+ α CE); then the
+/// generator descends mean E(x⁻) - λ H, E already updated.
+struct Vera {
+    config: VeraConfig,
+    supervised: Option<Supervised>,
+    trained: Trained,
+    frozen: Model,
+    generator: Generator,
+    /// On the same storage, without a graph.
+    still: Generator,
+    log_sigma: Var,
+    learner: Learner,
+    entropy: Entropy,
+}
+
+impl Vera {
+    fn new(table: &toml::Table, setup: Setup) -> Result<Self> {
+        let config: VeraConfig = decode(table)?;
+        let shape: GeneratorConfig = decode(table)?;
+        let (device, item) = (setup.data.device(), &setup.data.spec().shape);
+        let builder = Builder::new(setup.key.with("generator"), DType::F32, device);
+        let generator = Generator::new(&shape, &config.generator, item, &builder)?;
+        let params = builder.finish();
+        let still =
+            Generator::new(&shape, &config.generator, item, &Builder::bound(params.tensors(), DType::F32, device))?;
+        let log_sigma = params.weights.get(Generator::LOG_SIGMA).cloned();
+        let log_sigma = log_sigma.ok_or_else(|| Error::Other("a generator without σ".into()))?;
+        let labels = SupervisedConfig {
+            classify: config.classify,
+            label_entropy: config.label_entropy,
+            labels_per_class: config.labels_per_class,
+        };
+        let wanted = config.classify > 0.0 || config.label_entropy > 0.0;
+        Ok(Vera {
+            supervised: wanted.then(|| Supervised::new(labels, setup.data)).transpose()?,
+            frozen: setup.model.frozen()?,
+            trained: Trained::new(setup.model, setup.optim)?,
+            learner: Learner::new(params, &config.generator_optim)?,
+            entropy: Entropy::new(decode(table)?, shape.latent, device)?,
+            config,
+            generator,
+            still,
+            log_sigma,
+        })
+    }
+
+    /// The energy's update on data and samples x⁻.
+    fn update_energy(&mut self, cx: &StepContext, batch: &Batch, negative: &Tensor) -> Result<Metrics> {
+        let view = self.trained.model.in_training(cx.key.with("dropout"));
+        let energy: &dyn Energy = view.as_deref().unwrap_or(self.trained.model.as_energy());
+        let (up, penalty) = self.on_data(energy, &batch.x)?;
+        let down = energy.energy(negative)?;
+        let mut loss = (up.mean_all()? - down.mean_all()?)?;
+        let terms = [(self.config.energy_l2, &up), (self.config.sample_energy_l2, &down)];
+        for (weight, energies) in terms.into_iter().filter(|(weight, _)| *weight > 0.0) {
+            loss = (loss + (energies.sqr()?.mean_all()? * weight)?)?;
+        }
+        let (on_data, on_samples) = (mean(&up)?, mean(&down)?);
+        let mut metrics = Metrics::new()
+            .with("energy", on_data)
+            .with("sample_energy", on_samples)
+            .with("energy_gap", on_samples - on_data);
+        if let Some(penalty) = penalty {
+            metrics.set("gradient_penalty", mean(&penalty)?);
+            loss = (loss + (penalty * self.config.gradient_penalty)?)?;
+        }
+        if let Some(supervised) = &self.supervised {
+            let (extra, found) = supervised.loss(&supervised::logits(energy, &batch.x)?, batch)?;
+            loss = (loss + extra)?;
+            metrics.extend(found);
+        }
+        drop(view);
+        metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
+        Ok(metrics)
+    }
+
+    /// E(x) `[B]`, and with γ > 0 a scalar whose gradient in the weights is that of mean ½|∇ₓE|²: with v = ∇ₓE held
+    /// constant, that of mean v·∇ₓE; its value is half of that.
+    fn on_data(&self, energy: &dyn Energy, x: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
+        if self.config.gradient_penalty == 0.0 {
+            return Ok((energy.energy(x)?, None));
+        }
+        let v = energy.grad(x)?.1.detach();
+        let (up, slope) = energy.directional(x, &v)?;
+        let value = (slope.detach().mean_all()? * 0.5)?;
+        let slope = slope.mean_all()?;
+        Ok((up, Some(((&slope - slope.detach())? + value)?)))
+    }
+
+    /// The generator's update: x⁻ with its graph moves along λc - ∇E(x⁻).
+    fn update_generator(&mut self, cx: &StepContext, x: &Tensor, z: &Tensor) -> Result<Metrics> {
+        let at = x.detach();
+        let mut field = self.frozen.grad(&at)?.1.detach();
+        let mut metrics = Metrics::new();
+        if self.config.entropy_weight > 0.0 {
+            let key = cx.key.with("entropy");
+            let (c, found) = self.entropy.estimate(key, &self.still, &at, z, cx.lr_scale)?;
+            field = (field - (c.detach() * self.config.entropy_weight)?)?;
+            metrics.extend(found);
+        }
+        let loss = ((x * field)?.sum_all()? / x.dim(0)? as f64)?;
+        metrics.set("generator_grad_norm", self.learner.descend(&loss, cx.lr_scale)?);
+        let [low, high] = self.generator.log_sigma_range();
+        self.log_sigma.set(&self.log_sigma.as_detached_tensor().clamp(low as f32, high as f32)?)?;
+        metrics.set("sigma", self.generator.sigma()?);
+        Ok(metrics)
+    }
+}
+
+impl Method for Vera {
+    fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
+        let batch = batches.first().ok_or_else(|| Error::Other("vera: a step needs a batch".into()))?;
+        let z = self.generator.prior(cx.key.with("z"), batch.x.dim(0)?)?;
+        let noise = cx.key.with("noise").normal(batch.x.shape(), batch.x.dtype(), batch.x.device())?;
+        let x = self.generator.render(&z, &noise)?;
+        let mut metrics = Metrics::new();
+        if cx.step.is_multiple_of(self.config.energy_every) {
+            metrics.extend(self.update_energy(cx, batch, &x.detach())?);
+        }
+        if cx.step.is_multiple_of(self.config.generator_every) {
+            metrics.extend(self.update_generator(cx, &x, &z)?);
+        }
+        Ok(metrics)
+    }
+
+    fn model(&self) -> &Model {
+        &self.trained.model
+    }
+
+    fn advice(&self) -> Vec<String> {
+        vec![
+            "a gradient penalty (--set method.gradient_penalty=0.1)".to_owned(),
+            "a penalty on the level of the energy (--set method.energy_l2=0.01 --set method.sample_energy_l2=0.01)"
+                .to_owned(),
+            "an energy that learns more slowly than its generator (--set optim.lr=…)".to_owned(),
+        ]
+    }
+
+    fn state(&self) -> Result<State> {
+        let mut state = self.trained.state()?;
+        self.learner.save(GENERATOR, &mut state)?;
+        put(&mut state, "entropy", self.entropy.state()?);
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.trained.load(state)?;
+        self.learner.load(GENERATOR, state)?;
+        self.entropy.load(&take(state, "entropy"))
+    }
+}
+
+/// What the generator's parameters are under in the state.
+const GENERATOR: &str = "generator";
+
+/// The generator of a run, to draw from.
+pub(super) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
+    let config: VeraConfig = decode(&spec.0)?;
+    let builder = Builder::bound(take(standing.state, GENERATOR), DType::F32, standing.device);
+    Ok(Box::new(Generator::new(&decode(&spec.0)?, &config.generator, standing.shape, &builder)?))
+}
