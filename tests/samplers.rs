@@ -5,7 +5,7 @@ use ebm::Result;
 use ebm::density::{Density, Energy, Gaussian};
 use ebm::nets::Builder;
 use ebm::rng::Key;
-use ebm::samplers::{Chain, Kernel, Langevin, Mala, Sgld};
+use ebm::samplers::{Chain, Hmc, Kernel, Langevin, Mala, Sgld};
 
 const CHAINS: usize = 20_000;
 
@@ -76,6 +76,19 @@ fn mala_forgets_where_it_started() {
     let x = Tensor::full(4.0f64, (CHAINS, 1), &Device::Cpu).unwrap();
     let (x, _) = run(&Mala { step_size: 0.9 }, &normal(0.0, 1.0), &x, 200);
     assert_moments(&x, 0.0, 1.0);
+}
+
+#[test]
+fn hmc_leaves_the_target_invariant_and_forgets_where_it_started() {
+    let target = normal(0.7, 0.8);
+    // A long step: the acceptance must do its part.
+    let kernel = Hmc { step_size: 1.1, leapfrog: 3, jitter: 0.1 };
+    let (x, accept) = run(&kernel, &target, &target.sample(Key::new(3), CHAINS).unwrap(), 50);
+    assert_moments(&x, 0.7, 0.64);
+    assert!((0.3..0.95).contains(&accept), "acceptance {accept}");
+    let far = Tensor::full(4.0f64, (CHAINS, 1), &Device::Cpu).unwrap();
+    let (x, _) = run(&Hmc { step_size: 0.3, leapfrog: 5, jitter: 0.3 }, &target, &far, 60);
+    assert_moments(&x, 0.7, 0.64);
 }
 
 /// A normal density on x < 2, no energy beyond.

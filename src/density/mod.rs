@@ -14,7 +14,7 @@ mod stored;
 
 pub use classifier::{Classifier, energy_of};
 pub use gaussian::Gaussian;
-pub use generator::{Generator, GeneratorConfig};
+pub use generator::{Generator, GeneratorConfig, Squash};
 pub use ica::Ica;
 pub use model::{BuildModel, Context, MODELS, Model, schemas};
 pub use neural::Neural;

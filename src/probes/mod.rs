@@ -1,6 +1,7 @@
 //! What is measured while a run trains and after: numbers against exact or published values, and pictures.
 
 mod amari;
+mod entropy_gradient;
 pub mod fisher;
 pub mod gof;
 pub mod likelihood;
@@ -87,6 +88,7 @@ pub const PROBES: &[Entry<BuildProbe>] = &[
     fisher::ENTRY,
     score_matching::ENTRY,
     amari::ENTRY,
+    entropy_gradient::ENTRY,
     gof::lsd::PROBE,
     gof::ksd::PROBE,
     gof::lksd::PROBE,
