@@ -250,7 +250,7 @@ fn a_wide_resnet_has_the_published_number_of_parameters() {
         assert!((have as f64 / 1e6 - published).abs() < 0.005, "{text}: {have}");
     }
     // 3×3 convolutions between so many channels, 1×1 shortcuts, and the last layer, all with a bias.
-    let conv = |(i, o), kernel: usize| i * o * kernel * kernel + o;
+    let conv = |(i, o): (usize, usize), kernel: usize| i * o * kernel * kernel + o;
     let large = [(3, 16), (16, 16), (16, 16), (16, 32), (32, 32), (32, 64), (64, 64)].map(|pair| conv(pair, 3));
     let small = [(16, 32), (32, 64), (64, 10)].map(|pair| conv(pair, 1));
     assert_eq!(count("", &classes), large.iter().sum::<usize>() + small.iter().sum::<usize>());
