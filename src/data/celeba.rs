@@ -48,6 +48,9 @@ pub(super) const CELEBA: Entry<BuildSource> = Entry {
 
 const REMEDY: &str = "unpack the archive again, or move the file away";
 
+/// Pictures decoded at a time.
+const CHUNK: usize = 1024;
+
 /// A picture's path, and whether it is for testing, if that is known.
 type Listed = (PathBuf, Option<bool>);
 
@@ -59,14 +62,16 @@ fn load(set: &Known, keys: &Celeba) -> Result<Images> {
         listed.truncate(keys.pictures);
     }
     listed.sort_by_key(|(_, test)| *test == Some(true));
-    // Decoded in parallel, judged in order: the first bad picture is the same for any number of threads.
-    let read = listed.par_iter().map(|(path, _)| shrunk(path, keys)).collect::<Vec<_>>();
     let mut pixels = Vec::with_capacity(listed.len() * 3 * keys.size * keys.size);
     let mut hashes = String::new();
-    for picture in read {
-        let (hash, planes) = picture?;
-        pixels.extend(planes);
-        hashes += &hash;
+    for some in listed.chunks(CHUNK) {
+        // Decoded in parallel, judged in order: the first bad picture is the same for any number of threads.
+        let read: Vec<_> = some.par_iter().map(|(path, _)| shrunk(path, keys)).collect();
+        for picture in read {
+            let (hash, planes) = picture?;
+            pixels.extend(planes);
+            hashes += &hash;
+        }
     }
     let test_from = listed.iter().position(|(_, test)| *test == Some(true));
     let partitioned = listed.iter().any(|(_, test)| test.is_some());

@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_file_cut_anywhere_is_refused_or_ends_between_variables() {
-        for file in [two(true), [write::header(true), write::packed(&two(true)[128..192])].concat()] {
+        for file in [two(true), [write::header(true), write::packed(&two(true)[128..208])].concat()] {
             let whole = arrays(&file).unwrap().len();
             for end in 0..file.len() {
                 match arrays(&file[..end]) {
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn changed_bytes_never_panic() {
-        let packed = [write::header(true), write::packed(&two(true)[128..192])].concat();
+        let packed = [write::header(true), write::packed(&two(true)[128..208])].concat();
         let mut refused = 0;
         for file in [two(true), two(false), packed] {
             for at in 0..file.len() {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde::{Deserialize, Deserializer, Serialize, de::Visitor};
+
 use super::{
     BuildSource, Columns, Records, Source,
     file::{self, Row},
@@ -21,13 +23,41 @@ crate::config! {
         path: String = String::new();
         /// The column of labels: its name, or its number from 0, where -1 is the last; of an `.npz`, the array of labels.
         /// Any numbers or words will do. Empty: there are no labels.
-        label: String = String::new();
+        label: Label = Label(String::new());
         /// Lines of text before the table that are left out.
         skip: usize = 0;
         /// A file of test rows with the same columns; empty: test rows are drawn from the file above.
         test_path: String = String::new();
         /// Rows held out for testing if `test_path` is empty: a share below 1, a count from 1 on.
         test: f64 = 0.2, rule::non_negative;
+    }
+}
+
+/// A column by its name or its number.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Label(String);
+
+impl<'de> Deserialize<'de> for Label {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(NameOrNumber)
+    }
+}
+
+struct NameOrNumber;
+
+impl Visitor<'_> for NameOrNumber {
+    type Value = Label;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("the name of a column or its number")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> std::result::Result<Label, E> {
+        Ok(Label(name.to_owned()))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> std::result::Result<Label, E> {
+        Ok(Label(number.to_string()))
     }
 }
 
@@ -92,8 +122,8 @@ fn read(path: &Path, keys: &TableConfig) -> Result<Sheet> {
     }
     let bytes = locate::uncompressed(path)?;
     let sheet = match bytes.as_slice() {
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => array(path, &bytes, &keys.label)?,
-        [b'P', b'K', 3 | 5, ..] => archive(path, &bytes, &keys.label)?,
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => array(path, &bytes, &keys.label.0)?,
+        [b'P', b'K', 3 | 5, ..] => archive(path, &bytes, &keys.label.0)?,
         _ => text(path, &bytes, keys)?,
     };
     if sheet.values.is_empty() {
@@ -127,7 +157,7 @@ fn text(path: &Path, bytes: &[u8], keys: &TableConfig) -> Result<Sheet> {
     file::rows(path, bytes, keys.skip, REMEDY, &mut |row: &Row| {
         if width == 0 {
             width = row.fields.len();
-            label = column(path, &keys.label, row.names, width)?;
+            label = column(path, &keys.label.0, row.names, width)?;
             sheet.dim = width - usize::from(label.is_some());
             sheet.names = row.names.to_vec();
             label.filter(|l| *l < sheet.names.len()).into_iter().for_each(|l| drop(sheet.names.remove(l)));

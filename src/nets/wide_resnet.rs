@@ -7,16 +7,15 @@ use crate::config::rule::Verdict;
 use crate::config::{self, Spec, rule};
 use crate::{Error, Result};
 
-/// Channels behind the first convolution; the stages have k, 2k and 4k times as many.
-const STEM: usize = 16;
-
 crate::config! {
     /// Keys of the network `wide_resnet`.
     pub struct WideResnetConfig {
         /// Convolutions on the longest path, 6n + 4 for n blocks in each of the three stages: 10, 16, 22, 28, …
         depth: usize = 10, depth;
-        /// k: the stages have 16k, 32k and 64k channels.
+        /// k: the stages have 16k, 32k and 64k channels, if `stem` is 16.
         width: usize = 1, rule::at_least(1);
+        /// Channels behind the first convolution; the stages have k, 2k and 4k times as many.
+        stem: usize = 16, rule::at_least(1);
         /// Non-linearity: swish, softplus, leaky_relu, tanh, relu, elu or sigmoid.
         activation: NonlinearName = NonlinearName::LeakyRelu;
         /// Normalisation before each activation: none or group.
@@ -51,9 +50,9 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
     let mut image = Image::of(io, "wide_resnet")?;
     twice_halved(image.size)?;
     let mut body = Sequence::new();
-    image = push_conv(&mut body, &builder.sub("stem"), image, STEM, 3, 1, config.spectral_norm)?;
+    image = push_conv(&mut body, &builder.sub("stem"), image, config.stem, 3, 1, config.spectral_norm)?;
     for stage in 0..3 {
-        let width = config.width.saturating_mul(STEM << stage);
+        let width = config.width.saturating_mul(config.stem).saturating_mul(1 << stage);
         for block in 0..(config.depth - 4) / 6 {
             let stride = if stage > 0 && block == 0 { 2 } else { 1 };
             let (layer, behind) = config.block(&builder.sub(stage).sub(block), image, width, stride)?;

@@ -149,13 +149,13 @@ fn variants(name: &str) -> Vec<(&'static str, Io)> {
             ),
         ],
         "wide_resnet" => vec![(
-            "norm = \"group\"\ngroups = 4\nactivation = \"swish\"\ndropout = 0.3",
+            "stem = 2\nnorm = \"group\"\ngroups = 1\nactivation = \"swish\"\ndropout = 0.3",
             Io { input: vec![1, 4, 4], output: vec![2] },
         )],
         "resnet_generator" => vec![
             ("widths = [2]", Io { input: vec![3], output: vec![2, 4, 6] }),
             (
-                "widths = [2, 4]\nnorm = \"group\"\ngroups = 2\nspectral_norm = true\nactivation = \"softplus\"",
+                "widths = [2, 4]\nnorm = \"group\"\ngroups = 1\nspectral_norm = true\nactivation = \"softplus\"",
                 Io { input: vec![2], output: vec![1, 4, 4] },
             ),
         ],
