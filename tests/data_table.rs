@@ -140,7 +140,7 @@ fn errors_name_file_line_and_column() {
         ("a,b\n", "", "holds no rows"),
         ("", "", "holds no rows"),
         ("kind\nx\ny\n", "label = \"kind\"\nskip = 1", "no columns besides the labels"),
-        ("\u{0}\u{1}\n", "", "line 1"),
+        ("\u{0}\u{1}\n", "", "holds no rows"),
         ("1,2\n3,4\n", "validation = 2", "validation and test take 2 of 2"),
     ] {
         let (_dir, path) = file("bad.csv", content);

@@ -155,8 +155,8 @@ fn variants(name: &str) -> Vec<(&'static str, Io)> {
         "resnet_generator" => vec![
             ("widths = [2]", Io { input: vec![3], output: vec![2, 4, 6] }),
             (
-                "widths = [2, 4]\nnorm = \"group\"\ngroups = 1\nspectral_norm = true\nactivation = \"softplus\"",
-                Io { input: vec![2], output: vec![1, 4, 4] },
+                "widths = [4, 2]\nnorm = \"group\"\ngroups = 1\nspectral_norm = true\nactivation = \"softplus\"",
+                Io { input: vec![2], output: vec![1, 8, 8] },
             ),
         ],
         _ => panic!("give `{name}` a small size here, so that it is tested"),
