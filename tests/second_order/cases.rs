@@ -148,10 +148,9 @@ fn variants(name: &str) -> Vec<(&'static str, Io)> {
                 Io { input: vec![2, 4, 2], output: vec![3] },
             ),
         ],
-        "wide_resnet" => vec![(
-            "stem = 2\nnorm = \"group\"\ngroups = 1\nactivation = \"swish\"\ndropout = 0.3",
-            Io { input: vec![1, 4, 4], output: vec![2] },
-        )],
+        "wide_resnet" => {
+            vec![("stem = 1\nactivation = \"swish\"\ndropout = 0.3", Io { input: vec![1, 4, 4], output: vec![2] })]
+        }
         "resnet_generator" => vec![
             ("widths = [2]", Io { input: vec![3], output: vec![2, 4, 6] }),
             (
