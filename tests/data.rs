@@ -12,7 +12,18 @@ fn open(name: &str, keys: &str) -> Data {
 }
 
 fn generated() -> impl Iterator<Item = &'static str> {
-    let files = ["digits", "mnist", "fashion_mnist", "emnist_letters", "usps", "cifar10"];
+    let files = [
+        "digits",
+        "mnist",
+        "fashion_mnist",
+        "emnist_letters",
+        "usps",
+        "cifar10",
+        "cifar100",
+        "svhn",
+        "celeba",
+        "table",
+    ];
     DATASETS.iter().map(|row| row.name).filter(move |name| !files.contains(name))
 }
 
@@ -175,4 +186,109 @@ fn moments_agree_with_their_definition() {
     let x = values(&data.all(Split::Train, n).unwrap().x);
     let all = x.iter().sum::<f64>() / x.len() as f64;
     assert!((moments.overall_mean - all).abs() < 1e-9);
+}
+
+/// The items of a batch as bits.
+fn rows(x: &Tensor) -> Vec<Vec<u64>> {
+    let x = x.flatten_from(1).unwrap().to_dtype(DType::F64).unwrap().to_vec2::<f64>().unwrap();
+    x.into_iter().map(|row| row.into_iter().map(f64::to_bits).collect()).collect()
+}
+
+#[test]
+fn training_batches_are_flipped_and_shifted_and_nothing_else_is() {
+    let plain = open("digits", "dequantise = false");
+    let moved = open("digits", "dequantise = false\nflip = true\ncrop_pad = 2");
+    let batch = |data: &Data, split, index| rows(&data.batch(split, index, 100).unwrap().x);
+    for split in [Split::Validation, Split::Test] {
+        assert_eq!(batch(&plain, split, 0), batch(&moved, split, 0), "{split}");
+    }
+    for split in Split::ALL {
+        assert_eq!(rows(&plain.all(split, 50).unwrap().x), rows(&moved.all(split, 50).unwrap().x), "{split}");
+    }
+    let (before, after) = (batch(&plain, Split::Train, 0), batch(&moved, Split::Train, 0));
+    let same = before.iter().zip(&after).filter(|(a, b)| a == b).count();
+    // 1 in 2·5·5 images stays as it is.
+    assert!(same < 15, "{same} of 100 are as they were");
+    let again = open("digits", "dequantise = false\nflip = true\ncrop_pad = 2");
+    batch(&again, Split::Train, 5);
+    assert_eq!(after, batch(&again, Split::Train, 0), "a batch depends on its number alone");
+    // Every epoch anew: the same item comes in several versions.
+    let per_epoch = moved.batches_per_epoch(1000).unwrap();
+    let all = |epoch: u64| batch_of(&moved, epoch * per_epoch, 1000);
+    let (one, two): (std::collections::BTreeSet<_>, _) = (all(0).into_iter().collect(), all(1));
+    let kept = two.iter().filter(|row| one.contains(*row)).count();
+    assert!(kept < 100, "{kept} of 1000 came back unchanged");
+    let labels = |data: &Data| data.batch(Split::Train, 0, 100).unwrap().y.unwrap().to_vec1::<u32>().unwrap();
+    assert_eq!(labels(&plain), labels(&moved));
+}
+
+fn batch_of(data: &Data, index: u64, size: usize) -> Vec<Vec<u64>> {
+    rows(&data.batch(Split::Train, index, size).unwrap().x)
+}
+
+#[test]
+fn a_shift_that_is_too_wide_is_refused_by_its_key() {
+    let error = try_open("digits", "crop_pad = 8").err().unwrap();
+    assert!(error.exit_code() == 2 && error.to_string().contains("dataset.crop_pad"), "{error}");
+    assert!(try_open("digits", "crop_pad = 7").is_ok());
+}
+
+#[test]
+fn labelled_items_are_the_first_of_each_class() {
+    let data = open("digits", "dequantise = false");
+    let labelled = data.labelled(3).unwrap();
+    assert_eq!((labelled.len(), labelled.classes()), (30, 10));
+    let train = data.all(Split::Train, usize::MAX).unwrap();
+    let (items, labels) = (rows(&train.x), train.y.unwrap().to_vec1::<u32>().unwrap());
+    let mut want: Vec<(u32, Vec<u64>)> = Vec::new();
+    for class in 0..10 {
+        let of_class = labels.iter().zip(&items).filter(|(y, _)| **y == class).take(3);
+        want.extend(of_class.map(|(y, x)| (*y, x.clone())));
+    }
+    let pass = |index, size| -> Vec<(u32, Vec<u64>)> {
+        let batch = labelled.batch(index, size).unwrap();
+        batch.y.unwrap().to_vec1::<u32>().unwrap().into_iter().zip(rows(&batch.x)).collect()
+    };
+    let sorted = |mut v: Vec<(u32, Vec<u64>)>| {
+        v.sort();
+        v
+    };
+    assert_eq!(sorted(pass(0, 30)), sorted(want.clone()), "one pass shows each of them once");
+    assert_ne!(pass(0, 30), pass(1, 30), "each pass has its own order");
+    // Passes follow each other without a gap, whatever the size of a batch.
+    let by_twelve: Vec<_> = (0..5).flat_map(|i| pass(i, 12)).collect();
+    assert_eq!(by_twelve, [pass(0, 30), pass(1, 30)].concat());
+    assert_eq!(by_twelve, pass(0, 60));
+    assert_eq!(data.labelled(0).unwrap().len(), data.len(Split::Train).unwrap());
+    // Another run seed: the same items in another order.
+    let other = Data::open(&data_support::section("digits", "dequantise = false"), 8, &Device::Cpu).unwrap();
+    let batch = other.labelled(3).unwrap().batch(0, 30).unwrap();
+    let others: Vec<_> = batch.y.unwrap().to_vec1::<u32>().unwrap().into_iter().zip(rows(&batch.x)).collect();
+    assert_ne!(others, pass(0, 30));
+    assert_eq!(sorted(others), sorted(want));
+}
+
+#[test]
+fn labelled_items_come_as_training_batches_do() {
+    let batch = |keys: &str, index| {
+        let data = open("digits", keys);
+        values(&data.labelled(2).unwrap().batch(index, 20).unwrap().x)
+    };
+    let noisy = "flip = true\ncrop_pad = 1\nnoise = 0.1";
+    assert_eq!(batch(noisy, 3), batch(noisy, 3), "a function of the index");
+    assert_ne!(batch("", 0), batch("dequantise = false", 0));
+    assert_ne!(batch("dequantise = false\nflip = true", 0), batch("dequantise = false", 0));
+    assert_ne!(batch("dequantise = false\nnoise = 0.1", 0), batch("dequantise = false", 0));
+    let logit = batch("transform = \"logit\"", 0);
+    assert!(logit.iter().any(|v| *v < -1.0) && logit.iter().all(|v| v.is_finite()));
+}
+
+#[test]
+fn labels_that_are_not_there_are_refused_by_name() {
+    let few = open("digits", "limit = 60").labelled(20).err().unwrap();
+    let text = few.to_string();
+    assert!(few.exit_code() == 2 && text.contains("20 labelled items") && text.contains("class "), "{text}");
+    let none = open("moons", "").labelled(1).err().unwrap();
+    assert!(none.exit_code() == 2 && none.to_string().contains("moons have no labels"), "{none}");
+    assert_eq!(open("digits", "").labelled(1).unwrap().batch(0, 0).err().unwrap().exit_code(), 2);
 }

@@ -183,3 +183,103 @@ fn emnist_without_its_training_files_says_what_to_do() {
         assert!(error.contains("train-images of emnist_letters is missing") && error.contains("gzip.zip"), "{error}");
     }
 }
+
+/// A picture of one colour with a square of another in the middle 140 pixels.
+fn portrait(inside: u8) -> image::RgbImage {
+    image::RgbImage::from_fn(178, 218, |x, y| {
+        let middle = (19..159).contains(&x) && (39..179).contains(&y);
+        image::Rgb(if middle { [inside, 0, 255 - inside] } else { [9, 200, 9] })
+    })
+}
+
+/// A folder as CelebA is unpacked: pictures 000001.jpg to 00000n.jpg.
+fn faces(n: u8) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("img_align_celeba")).unwrap();
+    for i in 0..n {
+        portrait(20 * i).save(dir.path().join(format!("img_align_celeba/{:06}.jpg", i + 1))).unwrap();
+    }
+    fs::write(dir.path().join("img_align_celeba/readme.txt"), "no picture").unwrap();
+    dir
+}
+
+fn celeba(dir: &Path, keys: &str) -> ebm::Result<ebm::data::Data> {
+    try_open("celeba", &format!("path = {dir:?}\ntransform = \"none\"\ndequantise = false\n{keys}"))
+}
+
+#[test]
+fn faces_are_cropped_scaled_and_split() {
+    let dir = faces(10);
+    let data = celeba(dir.path(), "validation = 2\ntest = 3").unwrap();
+    assert_eq!((data.spec().shape.as_slice(), data.spec().classes), ([3, 32, 32].as_slice(), Some(1)));
+    assert_eq!(data.spec().sizes, Some([5, 2, 3]));
+    let mut reds = Vec::new();
+    for split in Split::ALL {
+        let x = data.all(split, usize::MAX).unwrap().x;
+        for item in x.to_dtype(candle_core::DType::F64).unwrap().flatten_from(1).unwrap().to_vec2::<f64>().unwrap() {
+            // JPEG keeps a plain square nearly as it is; the surroundings are cropped away.
+            let (red, green, blue) = (item[1024 / 2], item[1024 + 512], item[2048 + 512]);
+            assert!(item[..1024].iter().all(|v| (v - red).abs() < 30.0), "{red}");
+            assert!(green < 8.0 && (red + blue - 255.0).abs() < 12.0, "{red} {green} {blue}");
+            reds.push((red / 20.0).round() as u32);
+        }
+    }
+    reds.sort_unstable();
+    assert_eq!(reds, (0..10).collect::<Vec<_>>());
+    let large = celeba(dir.path(), "size = 64\npictures = 4\nvalidation = 1\ntest = 1").unwrap();
+    assert_eq!((large.spec().shape.as_slice(), large.spec().sizes), ([3, 64, 64].as_slice(), Some([2, 1, 1])));
+    // The pictures themselves may be the folder, and be PNG files.
+    let inner = dir.path().join("img_align_celeba");
+    portrait(210).save(inner.join("000011.png")).unwrap();
+    assert_eq!(celeba(&inner, "validation = 1\ntest = 1").unwrap().spec().sizes, Some([9, 1, 1]));
+}
+
+#[test]
+fn the_partition_of_the_faces_is_followed() {
+    let dir = faces(6);
+    let list = |lines: &str| fs::write(dir.path().join("list_eval_partition.txt"), lines).unwrap();
+    list("000001.jpg 2\n000002.jpg 0\n000003.jpg 1\n000004.jpg 0\n000005.jpg 2\n000006.jpg 0\n");
+    let data = celeba(dir.path(), "validation = 1").unwrap();
+    assert_eq!(data.spec().sizes, Some([3, 1, 2]));
+    let x = values(&data.all(Split::Test, 9).unwrap().x);
+    let mut reds = [x[512] / 20.0, x[3072 + 512] / 20.0].map(f64::round);
+    reds.sort_by(f64::total_cmp);
+    assert_eq!(reds, [0.0, 4.0]);
+    list("000001.jpg 2\n000002.jpg 0\n");
+    let error = celeba(dir.path(), "").err().unwrap();
+    assert!(error.exit_code() == 4 && error.to_string().contains("000003.jpg"), "{error}");
+    list("000001.jpg 2\n000002.jpg five\n");
+    let error = celeba(dir.path(), "").err().unwrap();
+    assert!(error.exit_code() == 4 && error.to_string().contains("line 2"), "{error}");
+}
+
+#[test]
+fn pictures_that_are_none_are_refused_by_name() {
+    let dir = faces(4);
+    let third = dir.path().join("img_align_celeba/000003.jpg");
+    let whole = fs::read(&third).unwrap();
+    for bytes in [vec![], whole[..20].to_vec(), b"no picture at all".to_vec()] {
+        fs::write(&third, bytes).unwrap();
+        let error = celeba(dir.path(), "").err().unwrap();
+        assert!(error.exit_code() == 4 && error.to_string().contains("000003.jpg"), "{error}");
+    }
+    fs::write(&third, whole).unwrap();
+    let error = celeba(dir.path(), "crop = 200").err().unwrap().to_string();
+    assert!(error.contains("178x218 pixels") && error.contains("dataset.crop"), "{error}");
+    let empty = tempfile::tempdir().unwrap();
+    let error = celeba(empty.path(), "").err().unwrap();
+    assert!(error.exit_code() == 4 && error.to_string().contains("img_align_celeba.zip"), "{error}");
+    let set = manifest::find("celeba").unwrap();
+    let report = verify::verify(&set, &[dir.path().to_path_buf()]);
+    assert!(report.bad() && !report.usable && report.files[0].problem.as_ref().unwrap().contains("4 pictures"));
+    assert!(verify::verify(&set, &[empty.path().to_path_buf()]).absent());
+}
+
+#[test]
+fn sets_that_are_missing_say_how_to_get_them() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, how) in [("cifar100", "ebm data fetch cifar100"), ("svhn", "ebm data fetch svhn"), ("celeba", "mmlab")] {
+        let error = try_open(name, &format!("path = {:?}", dir.path())).err().unwrap();
+        assert!(error.exit_code() == 4 && error.to_string().contains(how), "{error}");
+    }
+}

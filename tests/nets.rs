@@ -11,7 +11,17 @@ const SMALL: &[(&str, &str)] = &[
     ("mlp", "hidden = [6, 5]\nspectral_norm = true\nnorm = \"layer\""),
     ("conv", "channels = [4, 4]\nspectral_norm = true\nnorm = \"group\"\ngroups = 2"),
     ("resnet", "widths = [2, 4]\nspectral_norm = true\nnorm = \"group\"\ngroups = 1"),
+    ("wide_resnet", "spectral_norm = true\nnorm = \"group\"\ngroups = 4"),
+    ("resnet_generator", "widths = [4]\nspectral_norm = true\nnorm = \"group\"\ngroups = 2"),
 ];
+
+/// What a network is tried on: an energy on images, or the way from a latent vector to an image.
+fn small_io(name: &str) -> Io {
+    match name {
+        "resnet_generator" => Io { input: vec![3], output: vec![1, 8, 8] },
+        _ => Io::scalar(&[1, 8, 8]),
+    }
+}
 
 fn spec(name: &str, text: &str) -> Spec {
     let row = find(NETS, name).unwrap();
@@ -38,8 +48,11 @@ fn entries(t: &Tensor) -> Vec<f64> {
 
 fn images() -> Vec<(Network, Tensor)> {
     assert_eq!(SMALL.len(), NETS.len(), "a network is missing here");
-    let make = |&(name, text): &(&str, &str)| network(name, text, &Io::scalar(&[1, 8, 8])).unwrap();
-    SMALL.iter().map(|row| (make(row), points(&[3, 1, 8, 8]))).collect()
+    let make = |&(name, text): &(&str, &str)| {
+        let io = small_io(name);
+        (network(name, text, &io).unwrap(), points(&[&[3], io.input.as_slice()].concat()))
+    };
+    SMALL.iter().map(make).collect()
 }
 
 #[test]
@@ -152,6 +165,10 @@ fn geometry_that_cannot_work_is_refused() {
         ("conv", "kernels = [3, 3]", vec![1, 8, 8], "`kernels` has 2 entries"),
         ("conv", "norm = \"group\"\ngroups = 5", vec![1, 28, 28], "32 channels into 5"),
         ("resnet", "widths = [4, 4, 4]", vec![1, 28, 28], "7x7 pixels"),
+        ("wide_resnet", "", vec![3], "use `mlp`"),
+        ("wide_resnet", "", vec![1, 30, 28], "30x28 pixels are not multiples of 4"),
+        ("wide_resnet", "width = 1000000000000000000", vec![1, 8, 8], "narrower"),
+        ("resnet_generator", "", vec![3], "shape []; use `mlp`"),
         ("mlp", "activation = \"tanh\"\nlearned_beta = true", vec![2], "learned_beta"),
         ("mlp", "hidden = [1000000000000000000]", vec![2], "narrower"),
         ("mlp", "", vec![usize::MAX, 2], "narrower"),
@@ -163,8 +180,19 @@ fn geometry_that_cannot_work_is_refused() {
     let strided = network("conv", "channels = [4]\nstrides = [2]", &Io::field(&[1, 8, 8])).err().unwrap().to_string();
     assert!(strided.contains("`strides`"), "{strided}");
     assert!(network("mlp", "hidden = []", &Io::scalar(&[3])).is_ok());
+    for (text, output, part) in [
+        ("", vec![1, 9, 8], "cannot reach 9x8 pixels by doubling 1 times"),
+        ("blocks = 3", vec![1, 28, 28], "cannot reach 28x28 pixels by doubling 3 times"),
+        ("widths = [4, 4]\nblocks = 3", vec![1, 32, 32], "`widths` has 2 entries and there are 3 `blocks`"),
+        ("widths = [1000000000000000000]", vec![1, 8, 8], "narrower"),
+        ("norm = \"group\"\ngroups = 5", vec![1, 8, 8], "64 channels into 5"),
+    ] {
+        let io = Io { input: vec![2], output };
+        let error = network("resnet_generator", text, &io).err().map(|e| e.to_string());
+        assert!(error.as_ref().is_some_and(|e| e.contains(part)), "{text:?} to {:?}: {error:?}", io.output);
+    }
     let unknown = Network::new(&Spec::default(), &Io::scalar(&[2]), &builder()).err().unwrap().to_string();
-    assert!(unknown.contains("mlp, conv, resnet"), "{unknown}");
+    assert!(unknown.contains("mlp, conv, resnet, wide_resnet, resnet_generator"), "{unknown}");
 }
 
 #[test]
@@ -178,6 +206,13 @@ fn an_unknown_word_is_refused_with_the_words_that_are_known() {
         ("resnet", "blocks = 0"),
         ("resnet", "blocks = 1000000000000"),
         ("mlp", "dropout = 1.0"),
+        ("wide_resnet", "depth = 12"),
+        ("wide_resnet", "depth = 4"),
+        ("wide_resnet", "depth = 6004000000000000000"),
+        ("wide_resnet", "width = 0"),
+        ("wide_resnet", "norm = \"batch\""),
+        ("resnet_generator", "norm = \"batch\""),
+        ("resnet_generator", "blocks = 17"),
     ] {
         let key = text.split(' ').next().unwrap();
         let wrong = (find(NETS, name).unwrap().schema.decode)(text.parse().unwrap()).unwrap_err();
@@ -189,11 +224,84 @@ fn an_unknown_word_is_refused_with_the_words_that_are_known() {
 #[test]
 fn the_networks_have_the_shapes_they_are_asked_for() {
     let (scalar, field) = (Io::scalar(&[3, 32, 32]), Io::field(&[3, 9, 7]));
-    for (name, _) in SMALL {
+    for (name, _) in SMALL.iter().filter(|(name, _)| *name != "resnet_generator") {
         let text = if *name == "mlp" { "hidden = [10]" } else { "" };
         let y = network(name, text, &scalar).unwrap().forward(&points(&[2, 3, 32, 32]), Pass::EVAL).unwrap();
         assert_eq!(y.dims(), [2], "{name}");
     }
     let critic = network("conv", "channels = [4, 4]", &field).unwrap();
     assert_eq!(critic.forward(&points(&[2, 3, 9, 7]), Pass::EVAL).unwrap().dims(), [2, 3, 9, 7]);
+}
+
+#[test]
+fn a_wide_resnet_has_the_published_number_of_parameters() {
+    let count = |text: &str, io: &Io| {
+        let builder = Builder::new(Key::new(1), DType::F32, &Device::Cpu);
+        Network::new(&spec("wide_resnet", text), io, &builder).unwrap().params().count()
+    };
+    let classes = Io { input: vec![3, 32, 32], output: vec![10] };
+    for (text, published) in [
+        ("depth = 10\nwidth = 1", 0.08),
+        ("depth = 10\nwidth = 2", 0.30),
+        ("depth = 16\nwidth = 4", 2.75),
+        ("depth = 28\nwidth = 2", 1.47),
+    ] {
+        let have = count(text, &classes);
+        assert!((have as f64 / 1e6 - published).abs() < 0.005, "{text}: {have}");
+    }
+    // 3×3 convolutions between so many channels, 1×1 shortcuts, and the last layer, all with a bias.
+    let conv = |(i, o): (usize, usize), kernel: usize| i * o * kernel * kernel + o;
+    let large = [(3, 16), (16, 16), (16, 16), (16, 32), (32, 32), (32, 64), (64, 64)].map(|pair| conv(pair, 3));
+    let small = [(16, 32), (32, 64), (64, 10)].map(|pair| conv(pair, 1));
+    assert_eq!(count("", &classes), large.iter().sum::<usize>() + small.iter().sum::<usize>());
+    // A group norm before each activation: 2 · 16 + 2 · 16 in the first stage, and so on.
+    let normed = count("norm = \"group\"", &classes) - count("", &classes);
+    assert_eq!(normed, 2 * (16 + 16 + 16 + 32 + 32 + 64 + 64));
+}
+
+#[test]
+#[ignore = "150 MB of weights"]
+fn the_widest_of_the_paper_has_36_million_parameters() {
+    let builder = Builder::new(Key::new(1), DType::F32, &Device::Cpu);
+    let io = Io { input: vec![3, 32, 32], output: vec![10] };
+    let net = Network::new(&spec("wide_resnet", "depth = 28\nwidth = 10"), &io, &builder).unwrap();
+    assert!((net.params().count() as f64 / 1e6 - 36.5).abs() < 0.05, "{}", net.params().count());
+}
+
+#[test]
+fn a_wide_resnet_takes_images_of_every_usual_size() {
+    for item in [[3, 32, 32], [1, 28, 28], [1, 16, 16], [1, 8, 8], [1, 4, 12]] {
+        let io = Io { input: item.to_vec(), output: vec![10] };
+        let net = network("wide_resnet", "", &io).unwrap();
+        let x = points(&[&[2], item.as_slice()].concat());
+        assert_eq!(net.forward(&x, Pass::EVAL).unwrap().dims(), [2, 10]);
+        // Dropout lies between the convolutions of the blocks.
+        let dropped = network("wide_resnet", "dropout = 0.5", &io).unwrap();
+        let y = |pass| entries(&dropped.forward(&x, pass).unwrap());
+        assert_eq!(y(Pass::EVAL), entries(&net.forward(&x, Pass::EVAL).unwrap()));
+        assert_ne!(y(Pass::EVAL), y(Pass::train(Key::new(1))));
+    }
+}
+
+#[test]
+fn generators_make_items_of_every_shape() {
+    let sizes = [[3, 32, 32], [1, 28, 28], [1, 16, 16], [1, 8, 8], [3, 64, 64], [2, 6, 10]];
+    for (item, start) in sizes.into_iter().zip([4, 7, 4, 4, 4, 3]) {
+        let io = Io { input: vec![5], output: item.to_vec() };
+        let net = network("resnet_generator", "widths = [2]", &io).unwrap();
+        let y = net.forward(&points(&[3, 5]), Pass::EVAL).unwrap();
+        assert_eq!(y.dims(), [&[3], item.as_slice()].concat());
+        assert_eq!(net.params().weights["net.start.weight"].dims()[0], 2 * start * (start * item[2] / item[1]));
+    }
+    let two = network("resnet_generator", "widths = [4, 2]", &Io { input: vec![5], output: vec![1, 8, 8] }).unwrap();
+    assert_eq!(two.params().weights["net.start.weight"].dims(), [4 * 2 * 2, 5]);
+    // 0.36 million parameters with 64 channels on 32x32, as published.
+    let io = Io { input: vec![128], output: vec![3, 32, 32] };
+    let count = network("resnet_generator", "", &io).unwrap().params().count();
+    assert!((count as f64 / 1e6 - 0.36).abs() < 0.005, "{count}");
+    for output in [vec![1, 8, 8], vec![2]] {
+        let io = Io { input: vec![5], output };
+        let y = network("mlp", "hidden = [7]", &io).unwrap().forward(&points(&[3, 5]), Pass::EVAL).unwrap();
+        assert_eq!(y.dims(), [&[3], io.output.as_slice()].concat());
+    }
 }

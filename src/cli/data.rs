@@ -66,7 +66,7 @@ fn list(json: bool) -> Result<()> {
                 "name": row.name,
                 "about": row.about,
                 "cite": row.cite,
-                "status": known.map_or("generated", status),
+                "status": known.map_or(if row.name == "table" { "your file" } else { "generated" }, status),
                 "licence": known.map(|k| &k.licence),
                 "home": known.map(|k| &k.home),
             })

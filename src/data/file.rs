@@ -68,7 +68,11 @@ impl Vectors {
     }
 }
 
-fn npy(path: &Path, bytes: &[u8]) -> Result<Vectors> {
+/// The rows of one `.npy` file.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn npy(path: &Path, bytes: &[u8]) -> Result<Vectors> {
     let bad =
         |e: std::io::Error| Error::data(path, format!("is no sound .npy file: {e}"), "save it anew with `numpy.save`");
     let file = npyz::NpyFile::new(bytes).map_err(bad)?;
@@ -121,16 +125,77 @@ fn row_major(values: Vec<f32>, shape: &[usize]) -> Result<Vec<f32>> {
 }
 
 fn text(path: &Path, bytes: &[u8]) -> Result<Vectors> {
-    let bad = |line: u64, what: String| {
-        Error::data(
-            path,
-            format!("line {line}: {what}"),
-            "one sample a line: numbers between commas, semicolons, tabs or blanks",
-        )
-    };
-    let content =
-        std::str::from_utf8(bytes).map_err(|e| bad(newlines(&bytes[..e.valid_up_to()]), "is no text".into()))?;
+    let (mut dim, mut values) = (0, Vec::new());
+    rows(path, bytes, 0, REMEDY, &mut |row| {
+        dim = if dim == 0 { row.fields.len() } else { dim };
+        row.has(dim)?;
+        for column in 0..dim {
+            values.push(row.number(column)?);
+        }
+        Ok(())
+    })?;
+    Ok(Vectors { dim, values })
+}
+
+/// One row of a text.
+pub(super) struct Row<'a> {
+    path: &'a Path,
+    remedy: &'static str,
+    /// From 1.
+    line: u64,
+    /// The names of the columns; empty if the text has none.
+    pub names: &'a [String],
+    pub fields: &'a [&'a str],
+}
+
+impl Row<'_> {
+    /// What is wrong with this row.
+    pub(super) fn bad(&self, what: String) -> Error {
+        Error::data(self.path, format!("line {}: {what}", self.line), self.remedy)
+    }
+
+    /// Refuses a row of another length.
+    pub(super) fn has(&self, width: usize) -> Result<()> {
+        match self.fields.len() {
+            n if n == width => Ok(()),
+            n => Err(self.bad(format!("has {n} numbers, the rows above have {width}"))),
+        }
+    }
+
+    /// The number in a column.
+    pub(super) fn number(&self, column: usize) -> Result<f32> {
+        let field = self.fields.get(column).copied().unwrap_or_default();
+        let name = self.names.get(column).map(|name| format!(" (`{name}`)")).unwrap_or_default();
+        let at = format!("column {}{name}", column + 1);
+        match field.parse::<f32>() {
+            Ok(value) if value.is_finite() => Ok(value),
+            Ok(_) => Err(self.bad(format!("{at}: {field} is not finite in f32"))),
+            Err(_) => Err(self.bad(format!("{at}: `{field}` is no number"))),
+        }
+    }
+}
+
+/// What to do about a text of samples that cannot be read.
+const REMEDY: &str = "one sample a line: numbers between commas, semicolons, tabs or blanks";
+
+/// Hands every row of a text to `each`, without the first `skip` lines, comments, and a first line that has names only;
+/// `remedy` is what errors advise.
+///
+/// # Errors
+/// What is no text, and what `each` refuses.
+pub(super) fn rows(
+    path: &Path,
+    bytes: &[u8],
+    skip: usize,
+    remedy: &'static str,
+    each: &mut dyn FnMut(&Row) -> Result<()>,
+) -> Result<()> {
+    let bad = |line: u64, what: &str| Error::data(path, format!("line {line}: {what}"), remedy);
+    let whole = std::str::from_utf8(bytes).map_err(|e| bad(newlines(&bytes[..e.valid_up_to()]), "is no text"))?;
+    let skipped: usize = whole.split_inclusive('\n').take(skip).map(str::len).sum();
+    let (above, content) = whole.split_at(skipped);
     let content = content.trim_start_matches('\u{feff}');
+    let before = newlines(above.as_bytes()) - 1;
     let delimiter = delimiter(content);
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
@@ -139,39 +204,28 @@ fn text(path: &Path, bytes: &[u8]) -> Result<Vectors> {
         .comment(Some(b'#'))
         .trim(csv::Trim::All)
         .from_reader(content.as_bytes());
-    let (mut dim, mut values, mut first) = (0, Vec::new(), true);
+    let (mut names, mut first) = (Vec::new(), true);
     let mut record = csv::StringRecord::new();
     loop {
         let read = reader.read_record(&mut record);
         // A record begins where the last one ended, before blank lines and comments: its own line is where it ends.
         let end = content.get(..reader.position().byte() as usize).unwrap_or(content);
-        let line = newlines(end.trim_end_matches(['\r', '\n']).as_bytes());
+        let line = before + newlines(end.trim_end_matches(['\r', '\n']).as_bytes());
         match read {
             Ok(true) => {}
-            Ok(false) => break,
-            Err(_) => return Err(bad(line, "is no row of numbers".into())),
+            Ok(false) => return Ok(()),
+            Err(_) => return Err(bad(line, "is no row of numbers")),
         }
         // Columns padded with blanks leave empty fields between them.
         let fields: Vec<&str> = record.iter().filter(|f| delimiter != b' ' || !f.is_empty()).collect();
-        let names = first && fields.iter().all(|f| f.parse::<f64>().is_err());
+        let header = first && fields.iter().all(|f| f.parse::<f64>().is_err());
         first = false;
-        if names || fields.is_empty() {
-            continue;
-        }
-        if dim != 0 && fields.len() != dim {
-            return Err(bad(line, format!("has {} numbers, the rows above have {dim}", fields.len())));
-        }
-        dim = fields.len();
-        for (column, field) in fields.iter().enumerate() {
-            let value: f32 =
-                field.parse().map_err(|_| bad(line, format!("column {}: `{field}` is no number", column + 1)))?;
-            if !value.is_finite() {
-                return Err(bad(line, format!("column {}: {field} is not finite in f32", column + 1)));
-            }
-            values.push(value);
+        if header {
+            names = fields.iter().map(|name| name.to_string()).collect();
+        } else if !fields.is_empty() {
+            each(&Row { path, remedy, line, names: &names, fields: &fields })?;
         }
     }
-    Ok(Vectors { dim, values })
 }
 
 /// The line that follows so much text, from 1.

@@ -1,15 +1,15 @@
 //! [`Data`]: what training and probes hold. Batches, evaluation sets, and the way between pixels and model space.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{DType, Device, Tensor};
-use rand::Rng as _;
-use rayon::prelude::*;
+use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DATASETS, Pixels, Points, Source, Split, Transform,
-    rows::{Drawn, Rows, Table},
+    Bounds, Columns, DATASETS, Images, Pixels, Points, Records, Source, Split, Transform,
+    augment::Augment,
+    lens::Lens,
+    rows::Rows,
     split::{self, Division},
     transform::PixelMap,
 };
@@ -34,16 +34,19 @@ pub struct Spec {
     pub sizes: Option<[usize; 3]>,
 }
 
-/// What is left to know about a set of images when its files are not at hand: kept in checkpoints, so that sampling
-/// needs no data.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// What is left to know about a set of files when they are not at hand: kept in checkpoints, so that sampling needs no
+/// data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stamp {
-    /// Channels, height, width; `None` for generated points, which need no files.
+    /// Channels, height, width of pictures.
     pub image: Option<[usize; 3]>,
     /// Grey levels of a pixel.
     pub levels: u32,
     /// Labels are integers in 0..classes.
     pub classes: usize,
+    /// The box that holds the vectors of a table; empty for pictures, and for generated points, which need no files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounds: Bounds,
 }
 
 impl Spec {
@@ -67,13 +70,10 @@ pub struct Batch {
 /// Batches are functions of (seed, split, index): nothing is stored between calls that changes a result.
 pub struct Data {
     pub(super) spec: Spec,
-    pub(super) items: Rows,
+    pub(super) items: Arc<Rows>,
     stamp: Stamp,
-    pub(super) map: Option<PixelMap>,
-    pub(super) dequantise: bool,
-    pub(super) noise: f64,
-    key: Key,
-    pub(super) device: Device,
+    pub(super) lens: Lens,
+    pub(super) key: Key,
     sha256: String,
     /// The last answer of [`Data::all`] on a generated set: several probes ask for the same draws, and those of a
     /// Markov chain are dear.
@@ -94,6 +94,7 @@ impl Data {
         let key = Key::new(seed).with("data");
         match source {
             Source::Images(images) => Data::of_images(spec, images, key, device),
+            Source::Records(records) => Data::of_records(spec, records, key, device),
             Source::Points(generator) => Data::of_points(spec, generator, key, device),
         }
     }
@@ -104,76 +105,108 @@ impl Data {
     /// # Errors
     /// As [`Data::open`], except for files.
     pub fn without_items(spec: &config::Spec, stamp: Stamp, seed: u64, device: &Device) -> Result<Data> {
-        let Some(shape) = stamp.image else { return Data::open(spec, seed, device) };
-        let Stamp { levels, classes, .. } = stamp;
-        let (pixels, labels, sha256) = (vec![], vec![], String::new());
-        let images = super::Images { shape, levels, classes, pixels, labels, test_from: None, sha256 };
         let key = Key::new(seed).with("data");
-        Data::of_rows(spec, images, [vec![], vec![], vec![]], key, device)
+        let Stamp { image, levels, classes, bounds } = stamp;
+        let none = [vec![], vec![], vec![]];
+        if let Some(shape) = image {
+            let (pixels, labels, sha256) = (vec![], vec![], String::new());
+            let images = Images { shape, levels, classes, pixels, labels, test_from: None, sha256 };
+            return Data::of_pictures(spec, images, none, key, device);
+        }
+        if bounds.is_empty() {
+            return Data::open(spec, seed, device);
+        }
+        Data::of_table(spec, Records::empty(bounds.len(), classes), none, bounds, key, device)
     }
 
-    fn of_images(spec: &config::Spec, images: super::Images, key: Key, device: &Device) -> Result<Data> {
+    fn of_images(spec: &config::Spec, images: Images, key: Key, device: &Device) -> Result<Data> {
         let keys: Pixels = decode(&spec.0)?;
-        // Only sets without a test file of their own have the key.
-        let test = spec.0.get("test").and_then(number).unwrap_or(0.0);
-        let how = Division { validation: keys.validation, test, seed: keys.split_seed, limit: keys.limit };
-        let rows = split::divide(&images, how)?;
-        Data::of_rows(spec, images, rows, key, device)
+        let how =
+            Division { validation: keys.validation, test: test_share(spec), seed: keys.split_seed, limit: keys.limit };
+        let rows = split::divide(images.len(), images.test_from, how)?;
+        Data::of_pictures(spec, images, rows, key, device)
     }
 
-    fn of_rows(
+    fn of_pictures(
         spec: &config::Spec,
-        images: super::Images,
+        images: Images,
         rows: [Vec<u32>; 3],
         key: Key,
         device: &Device,
     ) -> Result<Data> {
         let keys: Pixels = decode(&spec.0)?;
-        let map = pixel_map(&keys, images.levels)?;
-        let stamp = Stamp { image: Some(images.shape), levels: images.levels, classes: images.classes };
-        let spec = Spec {
-            name: spec.name().into(),
-            shape: if keys.flatten { vec![images.dim()] } else { images.shape.to_vec() },
-            image: Some(images.shape),
-            classes: Some(images.classes),
-            sizes: Some(rows.each_ref().map(Vec::len)),
+        let Images { shape: image, levels, classes, .. } = images;
+        let lens = Lens {
+            shape: if keys.flatten { vec![images.dim()] } else { image.to_vec() },
+            image: Some(image),
+            map: Some(pixel_map(&keys, levels)?),
+            dequantise: keys.dequantise,
+            augment: Augment::new(&keys, image)?,
+            noise: keys.noise,
+            device: device.clone(),
         };
+        let stamp = Stamp { image: Some(image), levels, classes, bounds: vec![] };
         let sha256 = images.sha256.clone();
-        let items = Rows::of_images(images, rows);
-        let (dequantise, noise, device) = (keys.dequantise, keys.noise, device.clone());
-        Ok(Data { spec, items, stamp, map: Some(map), dequantise, noise, key, device, sha256, drawn: Mutex::default() })
+        let sizes = Some(rows.each_ref().map(Vec::len));
+        Ok(Data::new(spec, lens, Rows::of_images(images, rows), (sizes, Some(classes)), stamp, key, sha256))
+    }
+
+    fn of_records(spec: &config::Spec, records: Records, key: Key, device: &Device) -> Result<Data> {
+        let keys: Columns = decode(&spec.0)?;
+        let how =
+            Division { validation: keys.validation, test: test_share(spec), seed: keys.split_seed, limit: keys.limit };
+        let rows = split::divide(records.len(), records.test_from, how)?;
+        let records = records.prepared(&keys, &rows[0])?;
+        let bounds = records.bounds(&rows[0]);
+        Data::of_table(spec, records, rows, bounds, key, device)
+    }
+
+    fn of_table(
+        spec: &config::Spec,
+        records: Records,
+        rows: [Vec<u32>; 3],
+        bounds: Bounds,
+        key: Key,
+        device: &Device,
+    ) -> Result<Data> {
+        let noise = decode::<Columns>(&spec.0)?.noise;
+        let lens = Lens::of_points(records.dim, noise, device);
+        let classes = (records.classes > 0).then_some(records.classes);
+        let stamp = Stamp { image: None, levels: 0, classes: records.classes, bounds: bounds.clone() };
+        let sha256 = records.sha256.clone();
+        let sizes = Some(rows.each_ref().map(Vec::len));
+        Ok(Data::new(spec, lens, Rows::of_records(records, rows, bounds), (sizes, classes), stamp, key, sha256))
     }
 
     fn of_points(spec: &config::Spec, generator: Box<dyn super::Generator>, key: Key, device: &Device) -> Result<Data> {
         let keys: Points = decode(&spec.0)?;
-        let sha256 = super::source::describe(&spec.0);
-        let shape = vec![generator.dim()];
+        let lens = Lens::of_points(generator.dim(), keys.noise, device);
         let items = Rows::of_points(generator, keys.limit, key);
-        let spec = Spec { name: spec.name().into(), shape, image: None, classes: None, sizes: None };
-        let stamp = Stamp { image: None, levels: 0, classes: 0 };
-        let (noise, device) = (keys.noise, device.clone());
-        Ok(Data {
-            spec,
-            items,
-            stamp,
-            map: None,
-            dequantise: false,
-            noise,
-            key,
-            device,
-            sha256,
-            drawn: Mutex::default(),
-        })
+        let stamp = Stamp { image: None, levels: 0, classes: 0, bounds: vec![] };
+        Ok(Data::new(spec, lens, items, (None, None), stamp, key, super::source::describe(&spec.0)))
+    }
+
+    fn new(
+        section: &config::Spec,
+        lens: Lens,
+        items: Rows,
+        (sizes, classes): (Option<[usize; 3]>, Option<usize>),
+        stamp: Stamp,
+        key: Key,
+        sha256: String,
+    ) -> Data {
+        let spec = Spec { name: section.name().into(), shape: lens.shape.clone(), image: lens.image, classes, sizes };
+        Data { spec, items: Arc::new(items), stamp, lens, key, sha256, drawn: Mutex::default() }
     }
 
     /// What a checkpoint must keep of the data set.
     pub fn stamp(&self) -> Stamp {
-        self.stamp
+        self.stamp.clone()
     }
 
     /// Where its tensors live.
     pub fn device(&self) -> &Device {
-        &self.device
+        &self.lens.device
     }
 
     /// What a model must know about the data.
@@ -197,7 +230,8 @@ impl Data {
     }
 
     /// Batch number `index` of the endless sequence of epochs, each in its own random order, incomplete last batches
-    /// dropped; of a generated set, fresh draws. Noise is fresh for every batch.
+    /// dropped; of a generated set, fresh draws. Noise is fresh for every batch, and so are the flips and shifts of
+    /// training images.
     ///
     /// # Errors
     /// A batch larger than the split.
@@ -214,18 +248,19 @@ impl Data {
         }
         let order = self.items.order(self.key, split, index / per_epoch, n);
         let from = (index % per_epoch) as usize * size;
-        self.finish(self.items.rows(split, order.iter().skip(from).take(size).map(|&r| r as usize)), key)
+        let rows = self.items.rows(split, order.iter().skip(from).take(size).map(|&r| r as usize));
+        if split == Split::Train { self.lens.training(rows, key) } else { self.lens.finish(rows, key) }
     }
 
     /// The first `max` items of a split in an order that never changes, or `max` draws of a generated set, apart from
-    /// those of every batch. Repeated calls give the same numbers, noise included.
+    /// those of every batch. Repeated calls give the same numbers, noise included; nothing is flipped or shifted.
     ///
     /// # Errors
     /// A tensor that cannot be made on the device.
     pub fn all(&self, split: Split, max: usize) -> Result<Batch> {
         let key = self.key.with(split.name()).with("all");
         match self.len(split) {
-            Some(n) => self.finish(self.items.rows(split, 0..n.min(max)), key),
+            Some(n) => self.lens.finish(self.items.rows(split, 0..n.min(max)), key),
             None => self.remembered(split, max, key),
         }
     }
@@ -243,38 +278,7 @@ impl Data {
     }
 
     fn fresh(&self, key: Key, n: usize) -> Result<Batch> {
-        self.finish(self.items.fresh(key.with("draw"), n), key)
-    }
-
-    /// Raw rows to model space.
-    fn finish(&self, rows: Drawn, key: Key) -> Result<Batch> {
-        let values = match (rows.values, &self.map) {
-            (Table::Points(values), _) => values,
-            (Table::Pixels(pixels), Some(map)) => self.to_model(&pixels, map, key),
-            (Table::Pixels(pixels), None) => pixels.into_iter().map(f32::from).collect(),
-        };
-        let count = values.len().checked_div(self.spec.dim()).unwrap_or(0);
-        let mut x = Tensor::from_vec(values, self.shaped(count), &self.device)?;
-        if self.noise > 0.0 {
-            x = (&x + (key.with("noise").normal(x.dims(), DType::F32, &self.device)? * self.noise)?)?;
-        }
-        let y = rows.labels.map(|labels| Tensor::from_vec(labels, count, &self.device)).transpose()?;
-        Ok(Batch { x, y })
-    }
-
-    /// Dequantised and transformed pixels; every number depends on its own draw alone, so threads change nothing.
-    fn to_model(&self, pixels: &[u8], map: &PixelMap, key: Key) -> Vec<f32> {
-        let model = |v: u8, shift: f64| map.forward((f64::from(v) + shift) / map.scale) as f32;
-        if !self.dequantise {
-            return pixels.iter().map(|&v| model(v, 0.0)).collect();
-        }
-        let mut bits = vec![0u32; pixels.len()];
-        key.with("dequantise").rng().fill(bits.as_mut_slice());
-        pixels.par_iter().zip(bits).with_min_len(4096).map(|(&v, bits)| model(v, inside(bits))).collect()
-    }
-
-    pub(super) fn shaped(&self, count: usize) -> Vec<usize> {
-        [&[count], self.spec.shape.as_slice()].concat()
+        self.lens.finish(self.items.fresh(key.with("draw"), n), key)
     }
 }
 
@@ -290,14 +294,9 @@ fn pixel_map(keys: &Pixels, levels: u32) -> Result<PixelMap> {
     Ok(PixelMap { transform: keys.transform, alpha: keys.logit_alpha, scale: f64::from(top) })
 }
 
-/// Uniform on (0, 1), both ends left out so that a logit stays finite.
-pub(super) fn open_uniform(rng: &mut impl rand::Rng) -> f64 {
-    inside(rng.random())
-}
-
-/// The middle of one of 2³² equal parts of (0, 1).
-fn inside(bits: u32) -> f64 {
-    (f64::from(bits) + 0.5) / 4_294_967_296.0
+/// Test items to hold out; only sets that may lack a test file of their own have the key.
+fn test_share(spec: &config::Spec) -> f64 {
+    spec.0.get("test").and_then(number).unwrap_or(0.0)
 }
 
 fn number(value: &toml::Value) -> Option<f64> {

@@ -38,12 +38,14 @@ pub fn folders(set: &Known, path: &str) -> Vec<PathBuf> {
     roots.flat_map(|root| set.folders.iter().map(move |folder| root.join(folder))).collect()
 }
 
-/// The file in one of the folders, under any spelling: `x-idx3-ubyte`, `x.idx3-ubyte`, with `.gz` or without.
+/// The file in one of the folders, under any spelling: `x-idx3-ubyte`, `x.idx3-ubyte`, with `.gz` or without; for
+/// `pictures`, the folder.
 pub fn find(folders: &[PathBuf], file: &KnownFile) -> Option<PathBuf> {
     let plain = file.name.trim_end_matches(".gz");
     let dotted = plain.replacen("-idx", ".idx", 1);
     let names = [file.name.clone(), format!("{plain}.gz"), plain.to_owned(), format!("{dotted}.gz"), dotted];
-    folders.iter().flat_map(|folder| names.iter().map(|n| folder.join(n))).find(|path| path.is_file())
+    let is_there = |path: &PathBuf| if file.role == "pictures" { path.is_dir() } else { path.is_file() };
+    folders.iter().flat_map(|folder| names.iter().map(|n| folder.join(n))).find(is_there)
 }
 
 /// Reads a known file and checks that its content is the known one.

@@ -1,9 +1,11 @@
 //! Data sets: where the numbers come from, how they are split, and what the model sees of them.
 //!
-//! A data set is one row of [`DATASETS`]. It gives raw items: stored images ([`Images`]) or a generator of points
-//! ([`Generator`]). [`Data`] splits, shuffles, dequantises and transforms them. Every batch is a function of
+//! A data set is one row of [`DATASETS`]. It gives raw items: stored images ([`Images`]) or vectors ([`Records`]), or a
+//! generator of points ([`Generator`]). [`Data`] splits, shuffles, augments, dequantises and transforms them. Every batch is a function of
 //! (configuration, seed, split, index), so a resumed run sees what an uninterrupted one sees.
 
+mod augment;
+mod celeba;
 mod cifar;
 mod digits;
 pub mod fetch;
@@ -12,26 +14,35 @@ mod gaussian;
 mod ica;
 mod idx;
 mod image2d;
+mod labelled;
+mod lens;
 mod loader;
 pub mod locate;
 pub mod manifest;
+mod mat5;
 mod mixture;
 mod mnist;
 mod order;
 mod rbm;
+mod records;
 mod rows;
 mod source;
 mod space;
 mod split;
+mod svhn;
+mod table;
 mod tar;
 mod toy2d;
 mod transform;
 pub mod verify;
+mod zip;
 
 pub use ica::Sources;
+pub use labelled::Labelled;
 pub use loader::{Batch, Data, Spec, Stamp};
 pub use rbm::RbmTruth;
-pub use source::{Bounds, BuildSource, Generator, Images, Pixels, Points, Source};
+pub use records::Records;
+pub use source::{Bounds, BuildSource, Columns, Generator, Images, Pixels, Points, Source};
 pub use space::Moments;
 pub use split::Split;
 pub use transform::Transform;
@@ -60,6 +71,10 @@ pub const DATASETS: &[Entry<BuildSource>] = &[
     mnist::EMNIST_LETTERS,
     mnist::USPS,
     cifar::CIFAR10,
+    cifar::CIFAR100,
+    svhn::SVHN,
+    celeba::CELEBA,
+    table::TABLE,
 ];
 
 /// The rows of [`DATASETS`] for the configuration's `[dataset]` section.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Bounds, Generator, Images, Split, order::Epochs};
+use super::{Bounds, Generator, Images, Records, Split, order::Epochs};
 use crate::rng::Key;
 
 /// Raw values of some rows.
@@ -19,6 +19,7 @@ pub(super) struct Drawn {
 
 enum Store {
     Images { images: Images, splits: [Vec<u32>; 3] },
+    Records { records: Records, splits: [Vec<u32>; 3], bounds: Bounds },
     Points { generator: Box<dyn Generator>, pool: Vec<f32> },
 }
 
@@ -33,6 +34,11 @@ impl Rows {
         Rows { store: Store::Images { images, splits }, epochs: Epochs::default() }
     }
 
+    /// `bounds` is the box that holds the training items.
+    pub(super) fn of_records(records: Records, splits: [Vec<u32>; 3], bounds: Bounds) -> Self {
+        Rows { store: Store::Records { records, splits, bounds }, epochs: Epochs::default() }
+    }
+
     /// Training points come from a pool of `limit`, or without end if it is 0.
     pub(super) fn of_points(generator: Box<dyn Generator>, limit: usize, key: Key) -> Self {
         let pool = draw(&*generator, key.with("pool"), limit);
@@ -41,7 +47,7 @@ impl Rows {
 
     pub(super) fn len(&self, split: Split) -> Option<usize> {
         match &self.store {
-            Store::Images { splits, .. } => Some(splits[split as usize].len()),
+            Store::Images { splits, .. } | Store::Records { splits, .. } => Some(splits[split as usize].len()),
             Store::Points { generator, pool } if split == Split::Train && !pool.is_empty() => {
                 Some(pool.len() / generator.dim())
             }
@@ -57,15 +63,35 @@ impl Rows {
     pub(super) fn rows(&self, split: Split, places: impl Iterator<Item = usize>) -> Drawn {
         match &self.store {
             Store::Images { images, splits } => {
-                let at = &splits[split as usize];
-                let rows: Vec<usize> = places.filter_map(|p| at.get(p)).map(|&r| r as usize).collect();
+                let rows = at(splits, split, places);
                 let pixels = gather(&images.pixels, images.dim(), rows.iter().copied());
                 let labels = rows.iter().filter_map(|&r| images.labels.get(r)).map(|&l| u32::from(l)).collect();
                 Drawn { values: Table::Pixels(pixels), labels: Some(labels) }
             }
+            Store::Records { records, splits, .. } => {
+                let rows = at(splits, split, places);
+                let values = gather(&records.values, records.dim, rows.iter().copied());
+                let of = |labels: &Vec<u32>| rows.iter().filter_map(|&r| labels.get(r)).copied().collect();
+                Drawn { values: Table::Points(values), labels: records.labels.as_ref().map(of) }
+            }
             Store::Points { generator, pool } => {
                 Drawn { values: Table::Points(gather(pool, generator.dim(), places)), labels: None }
             }
+        }
+    }
+
+    /// The labels of a split, in its order; `None` of a set without.
+    pub(super) fn labels(&self, split: Split) -> Option<Vec<u32>> {
+        match &self.store {
+            Store::Images { images, splits } => {
+                let rows = at(splits, split, 0..self.len(split)?);
+                Some(rows.iter().filter_map(|&r| images.labels.get(r)).map(|&l| u32::from(l)).collect())
+            }
+            Store::Records { records, splits, .. } => {
+                let (labels, rows) = (records.labels.as_ref()?, at(splits, split, 0..self.len(split)?));
+                Some(rows.iter().filter_map(|&r| labels.get(r)).copied().collect())
+            }
+            Store::Points { .. } => None,
         }
     }
 
@@ -77,15 +103,25 @@ impl Rows {
 
     pub(super) fn generator(&self) -> Option<&dyn Generator> {
         match &self.store {
-            Store::Images { .. } => None,
+            Store::Images { .. } | Store::Records { .. } => None,
             Store::Points { generator, .. } => Some(&**generator),
         }
     }
 
-    /// Of points; empty for images.
+    /// Of points and tables; empty for images.
     pub(super) fn bounds(&self) -> Bounds {
-        self.generator().map(Generator::bounds).unwrap_or_default()
+        match &self.store {
+            Store::Images { .. } => Bounds::new(),
+            Store::Records { bounds, .. } => bounds.clone(),
+            Store::Points { generator, .. } => generator.bounds(),
+        }
     }
+}
+
+/// The rows at these places of a split.
+fn at(splits: &[Vec<u32>; 3], split: Split, places: impl Iterator<Item = usize>) -> Vec<usize> {
+    let rows = &splits[split as usize];
+    places.filter_map(|p| rows.get(p)).map(|&r| r as usize).collect()
 }
 
 fn gather<T: Copy>(values: &[T], dim: usize, rows: impl Iterator<Item = usize>) -> Vec<T> {

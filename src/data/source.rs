@@ -3,7 +3,7 @@
 use nalgebra::DMatrix;
 use rand_chacha::ChaCha8Rng;
 
-use super::Transform;
+use super::{Records, Transform};
 use crate::{Result, config::rule};
 
 /// Builds a data set's raw items from its resolved section; reads and verifies files.
@@ -13,6 +13,8 @@ pub type BuildSource = fn(&toml::Table) -> Result<Source>;
 pub enum Source {
     /// Images in memory.
     Images(Images),
+    /// Vectors in memory.
+    Records(Records),
     /// Points drawn when they are asked for; there is no end to them.
     Points(Box<dyn Generator>),
 }
@@ -102,6 +104,31 @@ crate::config! {
         noise: f64 = 0.0, rule::non_negative;
         /// One vector of D numbers an item instead of C × H × W.
         flatten: bool = false;
+        /// Exchange left and right of each training image with probability 1/2, anew for every batch.
+        flip: bool = false;
+        /// Shift each training image by up to this many pixels each way, anew for every batch (a random crop of the
+        /// image padded by its reflection); 0 leaves it where it is.
+        crop_pad: usize = 0;
+        /// Items held out of the training file for validation: a share below 1, a count from 1 on.
+        validation: f64 = 0.1, rule::non_negative;
+        /// Which items are held out; apart from the run's seed, so that all runs hold out the same.
+        split_seed: u64 = 0;
+        /// Use only this many training items, for quick runs; 0 uses all.
+        limit: usize = 0;
+    }
+}
+
+crate::config! {
+    /// Keys of every table of numbers.
+    pub struct Columns {
+        /// Subtract each column's mean and divide by its standard deviation, both of the training items; a column that
+        /// never changes becomes 0.
+        standardise: bool = true;
+        /// Drop each column whose smallest value occurs more than 5 times among the training items, as the tabular
+        /// benchmarks of density estimation do: no density is defined where values repeat.
+        drop_repeats: bool = false;
+        /// Standard deviation of Gaussian noise added to every number, in every split.
+        noise: f64 = 0.0, rule::non_negative;
         /// Items held out of the training file for validation: a share below 1, a count from 1 on.
         validation: f64 = 0.1, rule::non_negative;
         /// Which items are held out; apart from the run's seed, so that all runs hold out the same.

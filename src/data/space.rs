@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 use nalgebra::DMatrix;
 
-use super::{Bounds, Data, Split, loader::open_uniform};
+use super::{Bounds, Data, Split, lens::open_uniform};
 use crate::{Error, Result, rng::Key};
 
 /// Mean and standard deviation (n - 1 in the denominator) of training items in model space.
@@ -21,7 +21,7 @@ pub struct Moments {
 
 impl Data {
     /// Samples uniform over pixels in [0, 1] mapped to model space, as LSD starts its sampler (logit of a uniform);
-    /// for points, uniform on the box that holds the data. Shape `[n, ..]`, f32.
+    /// for points and tables, uniform on the box that holds the data. Shape `[n, ..]`, f32.
     ///
     /// # Errors
     /// A tensor that cannot be made on the device.
@@ -29,14 +29,14 @@ impl Data {
         let mut rng = key.rng();
         let bounds = self.items.bounds();
         let total = n * self.spec.dim();
-        let values: Vec<f32> = match (&self.map, bounds) {
+        let values: Vec<f32> = match (&self.lens.map, bounds) {
             (Some(map), _) => (0..total).map(|_| map.forward(open_uniform(&mut rng)) as f32).collect(),
             (None, bounds) => {
                 let sides = bounds.iter().cycle().take(total);
                 sides.map(|[low, high]| (low + (high - low) * open_uniform(&mut rng)) as f32).collect()
             }
         };
-        Ok(Tensor::from_vec(values, self.shaped(n), &self.device)?)
+        Ok(Tensor::from_vec(values, self.lens.shaped(n), &self.lens.device)?)
     }
 
     /// Pixels in [0, 1] for pictures, `[B, C, H, W]`; points are returned as they are.
@@ -44,7 +44,7 @@ impl Data {
     /// # Errors
     /// `x` is not in this data set's model space.
     pub fn to_unit(&self, x: &Tensor) -> Result<Tensor> {
-        match (&self.map, self.spec.image) {
+        match (&self.lens.map, self.spec.image) {
             (Some(map), Some([c, h, w])) => Ok(map.inverse(x)?.reshape((x.dim(0)?, c, h, w))?),
             _ => Ok(x.clone()),
         }
@@ -57,7 +57,7 @@ impl Data {
     /// # Errors
     /// A tensor operation that failed.
     pub fn log_det(&self, x: &Tensor) -> Result<Tensor> {
-        match &self.map {
+        match &self.lens.map {
             Some(map) => map.log_det(x),
             None => Ok(Tensor::zeros(x.dim(0)?, DType::F64, x.device())?),
         }
@@ -74,7 +74,7 @@ impl Data {
     /// # Errors
     /// The images are not dequantised: a density at discrete points has no bound.
     pub fn bits_per_dim(&self, log_prob: &Tensor, x: &Tensor) -> Result<Tensor> {
-        if self.map.is_some() && !self.dequantise {
+        if self.lens.map.is_some() && !self.lens.dequantise {
             return Err(Error::Config(
                 "error: bits/dim of images that are not dequantised mean nothing\n\nhint: set `dataset.dequantise = true`"
                     .into(),
@@ -95,7 +95,7 @@ impl Data {
     /// # Errors
     /// A tensor operation that failed.
     pub fn log_density(&self, x: &Tensor) -> Result<Option<Tensor>> {
-        let Some(generator) = self.items.generator().filter(|_| self.noise == 0.0) else { return Ok(None) };
+        let Some(generator) = self.items.generator().filter(|_| self.lens.noise == 0.0) else { return Ok(None) };
         let rows = x.to_dtype(DType::F64)?.to_vec2::<f64>()?;
         let logs: Option<Vec<f64>> = rows.iter().map(|row| generator.log_density(row)).collect();
         logs.map(|logs| Ok(Tensor::from_vec(logs, rows.len(), x.device())?)).transpose()
@@ -103,7 +103,7 @@ impl Data {
 
     /// B with independent Bx, `[D, D]`, where items are a linear mixture of independent sources and no `noise` blurs them.
     pub fn unmixing(&self) -> Option<&DMatrix<f64>> {
-        self.items.generator().filter(|_| self.noise == 0.0)?.unmixing()
+        self.items.generator().filter(|_| self.lens.noise == 0.0)?.unmixing()
     }
 
     /// The true ∇x log p(x), `[B, D]` -> `[B, D]` f64, where it is known and no `noise` blurs it.
@@ -111,7 +111,7 @@ impl Data {
     /// # Errors
     /// A tensor operation that failed.
     pub fn score(&self, x: &Tensor) -> Result<Option<Tensor>> {
-        let Some(generator) = self.items.generator().filter(|_| self.noise == 0.0) else { return Ok(None) };
+        let Some(generator) = self.items.generator().filter(|_| self.lens.noise == 0.0) else { return Ok(None) };
         let rows = x.to_dtype(DType::F64)?.to_vec2::<f64>()?;
         let scores: Option<Vec<Vec<f64>>> = rows.iter().map(|row| generator.score(row)).collect();
         scores.map(|scores| Ok(Tensor::from_vec(scores.concat(), x.dims(), x.device())?)).transpose()

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{order, source::Images};
+use super::order;
 use crate::{Error, Result};
 
 /// One of the three parts of a data set.
@@ -46,7 +46,7 @@ impl std::str::FromStr for Split {
     }
 }
 
-/// How stored images are divided.
+/// How stored items are divided.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Division {
     /// Validation items: a share of the training file below 1, a count from 1 on.
@@ -59,16 +59,16 @@ pub(super) struct Division {
     pub limit: usize,
 }
 
-/// Row numbers of training, validation and test items.
+/// Row numbers of training, validation and test items, of `items` in all, of which the test file's come last.
 ///
 /// Rows are in a random order fixed by the seed, the official test file's too: the first 5,000 test images of MNIST
 /// are cleaner than the last 5,000, and "the first n" must be a fair sample.
 ///
 /// # Errors
 /// A division that leaves no training item.
-pub(super) fn divide(images: &Images, how: Division) -> Result<[Vec<u32>; 3]> {
-    let own = images.test_from.unwrap_or(images.len());
-    let test_count = if images.test_from.is_some() { 0 } else { count(how.test, own) };
+pub(super) fn divide(items: usize, test_from: Option<usize>, how: Division) -> Result<[Vec<u32>; 3]> {
+    let own = test_from.unwrap_or(items);
+    let test_count = if test_from.is_some() { 0 } else { count(how.test, own) };
     let held_out = test_count + count(how.validation, own);
     if held_out >= own {
         return Err(Error::Config(format!(
@@ -82,8 +82,8 @@ pub(super) fn divide(images: &Images, how: Division) -> Result<[Vec<u32>; 3]> {
     if how.limit > 0 {
         train.truncate(how.limit);
     }
-    let official = order::permutation(order::split_key(how.seed).with("test"), images.len() - own);
-    let test = if images.test_from.is_some() { official.iter().map(|r| r + own as u32).collect() } else { rows };
+    let official = order::permutation(order::split_key(how.seed).with("test"), items.saturating_sub(own));
+    let test = if test_from.is_some() { official.iter().map(|r| r + own as u32).collect() } else { rows };
     Ok([train, validation, test])
 }
 
@@ -95,29 +95,17 @@ fn count(share: f64, of: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn images(n: usize, test_from: Option<usize>) -> Images {
-        Images {
-            shape: [1, 1, 1],
-            levels: 256,
-            classes: 10,
-            pixels: vec![0; n],
-            labels: vec![0; n],
-            test_from,
-            sha256: String::new(),
-        }
-    }
-
     #[test]
     fn parts_are_disjoint_and_complete() {
         for test_from in [None, Some(80)] {
             let how = Division { validation: 0.25, test: 0.1, seed: 3, limit: 0 };
-            let parts = divide(&images(100, test_from), how).unwrap();
+            let parts = divide(100, test_from, how).unwrap();
             let want = if test_from.is_some() { [60, 20, 20] } else { [65, 25, 10] };
             assert_eq!(parts.each_ref().map(Vec::len), want);
             let mut all = parts.concat();
             all.sort_unstable();
             assert_eq!(all, (0..100).collect::<Vec<u32>>());
-            assert_ne!(parts, divide(&images(100, test_from), Division { seed: 4, ..how }).unwrap());
+            assert_ne!(parts, divide(100, test_from, Division { seed: 4, ..how }).unwrap());
             assert!(test_from.is_none_or(|t| parts[2].iter().all(|&r| r as usize >= t)));
         }
     }
@@ -125,8 +113,8 @@ mod tests {
     #[test]
     fn counts_limits_and_too_much() {
         let how = Division { validation: 7.0, test: 5.0, seed: 0, limit: 10 };
-        assert_eq!(divide(&images(100, None), how).unwrap().map(|p| p.len()), [10, 7, 5]);
-        let error = divide(&images(10, None), Division { validation: 6.0, ..how }).unwrap_err();
+        assert_eq!(divide(100, None, how).unwrap().map(|p| p.len()), [10, 7, 5]);
+        let error = divide(10, None, Division { validation: 6.0, ..how }).unwrap_err();
         assert!(error.to_string().contains("11 of 10") && error.exit_code() == 2, "{error}");
     }
 

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{
-    cifar, digits, idx,
+    celeba, cifar, digits, idx,
     locate::{self, Content},
     manifest::{Known, KnownFile},
-    mnist,
+    mnist, svhn,
 };
 use crate::Result;
 
@@ -73,13 +73,15 @@ pub fn verify(set: &Known, folders: &[PathBuf]) -> Report {
     }
     let good = |role: &str| files.iter().any(|f| f.role == role && f.state == State::Good);
     let complete = files.iter().all(|f| f.state == State::Good);
-    let enough = set.partial && good("train") && good("test") && files.iter().all(|f| f.state != State::Bad);
+    let parts = if set.name == "celeba" { good("pictures") } else { good("train") && good("test") };
+    let enough = set.partial && parts && files.iter().all(|f| f.state != State::Bad);
     Report { name: set.name.clone(), usable: complete || enough, files }
 }
 
 fn look(set: &Known, file: &KnownFile, folders: &[PathBuf]) -> Finding {
-    if locate::find(folders, file).is_none() {
-        return finding(file, State::Missing);
+    let Some(path) = locate::find(folders, file) else { return finding(file, State::Missing) };
+    if file.role == "pictures" {
+        return judge(set, file, celeba::count(file, path));
     }
     judge(set, file, locate::read(set, file, folders))
 }
@@ -98,7 +100,9 @@ fn judge(set: &Known, file: &KnownFile, content: Result<Content>) -> Finding {
 /// Checks one file by itself: format, counts, ranges, hash.
 pub(super) fn check(set: &Known, file: &KnownFile, content: &Content) -> Result<()> {
     match set.name.as_str() {
-        "cifar10" => cifar::check(set, file, content),
+        "cifar10" | "cifar100" => cifar::check(set, file, content),
+        "svhn" => svhn::check(set, file, content),
+        "celeba" => celeba::check(set, file, content),
         name => idx::check(set, file, content, mnist::form(name)),
     }
 }

@@ -22,8 +22,11 @@ mod pool;
 mod reshape;
 mod residual;
 mod resnet;
+mod resnet_generator;
 mod sequence;
 mod spectral;
+mod upsample;
+mod wide_resnet;
 
 pub use activation::{Nonlinear, NonlinearName};
 pub use build::{Builder, Init, Params};
@@ -40,6 +43,7 @@ pub use reshape::Reshape;
 pub use residual::Residual;
 pub use sequence::Sequence;
 pub use spectral::Weight;
+pub use upsample::Upsample;
 
 use candle_core::Tensor;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Builder, Curve, Jet, Layer, Params, Pass, Pullback, conv, mlp, resnet};
+use super::{Builder, Curve, Jet, Layer, Params, Pass, Pullback, conv, mlp, resnet, resnet_generator, wide_resnet};
 use crate::config::{Entry, Schema, Spec, find};
 use crate::{Error, Result};
 
@@ -33,6 +33,20 @@ pub const NETS: &[Entry<BuildNet>] = &[
         cite: "Du & Mordatch 2019, Implicit generation and modeling with energy-based models",
         schema: Schema::of::<resnet::ResnetConfig>(),
         build: resnet::build,
+    },
+    Entry {
+        name: "wide_resnet",
+        about: "wide residual network on images: classifiers that are energies (JEM, VERA)",
+        cite: "Zagoruyko & Komodakis 2016, Wide residual networks",
+        schema: Schema::of::<wide_resnet::WideResnetConfig>(),
+        build: wide_resnet::build,
+    },
+    Entry {
+        name: "resnet_generator",
+        about: "residual blocks that double the size, from a latent vector to an image: generators",
+        cite: "Gulrajani et al. 2017, Improved training of Wasserstein GANs",
+        schema: Schema::of::<resnet_generator::ResnetGeneratorConfig>(),
+        build: resnet_generator::build,
     },
 ];
 

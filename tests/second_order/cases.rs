@@ -7,7 +7,7 @@ use ebm::config::Spec;
 use ebm::kernels::{Activation, Conv};
 use ebm::nets::{
     AvgPool, Builder, Conv2d, Dropout, GlobalPool, GroupNorm, Io, Layer, Linear, NETS, Network, Nonlinear,
-    NonlinearName, Pass, Reshape, Residual, Sequence,
+    NonlinearName, Pass, Reshape, Residual, Sequence, Upsample,
 };
 use ebm::rng::Key;
 
@@ -88,6 +88,12 @@ fn layers() -> Vec<Case> {
         case("average pool", &[2, 2, 4, 6], |_| Box::new(AvgPool::new(2))),
         case("sum pool", &[2, 3, 4, 2], |_| Box::new(GlobalPool::Sum)),
         case("mean pool", &[2, 3, 4, 2], |_| Box::new(GlobalPool::Mean)),
+        case("upsampling", &[2, 3, 2, 3], |_| Box::new(Upsample::new(2))),
+        // Both branches upsample the same tensor.
+        case("upsampling twice", &[2, 2, 2, 1], |_| {
+            let body = Sequence::new().then(Upsample::new(3)).then(Nonlinear::Fixed(Activation::Tanh));
+            Box::new(Residual::new(body).with_shortcut(Upsample::new(3)))
+        }),
         case("reshape", &[2, 12], |_| Box::new(Reshape::to(&[3, 2, 2]))),
         case("flatten", &[2, 3, 2, 2], |_| Box::new(Reshape::flatten(&[3, 2, 2]))),
         case("dropout", &[4, 5], |b| Box::new(Dropout::new(b, 0.4))),
@@ -140,6 +146,16 @@ fn variants(name: &str) -> Vec<(&'static str, Io)> {
             (
                 "widths = [2]\nblocks = 2\nnorm = \"group\"\ngroups = 1\nspectral_norm = true",
                 Io { input: vec![2, 4, 2], output: vec![3] },
+            ),
+        ],
+        "wide_resnet" => {
+            vec![("stem = 1\nactivation = \"swish\"\ndropout = 0.3", Io { input: vec![1, 4, 4], output: vec![2] })]
+        }
+        "resnet_generator" => vec![
+            ("widths = [2]", Io { input: vec![3], output: vec![2, 4, 6] }),
+            (
+                "widths = [4, 2]\nnorm = \"group\"\ngroups = 1\nspectral_norm = true\nactivation = \"softplus\"",
+                Io { input: vec![2], output: vec![1, 8, 8] },
             ),
         ],
         _ => panic!("give `{name}` a small size here, so that it is tested"),

@@ -1,0 +1,128 @@
+//! The residual generator: a latent vector grows into an image.
+
+use super::conv::push_conv;
+use super::image::{Image, ImageNorm, widths};
+use super::{Builder, Io, Layer, Linear, Nonlinear, NonlinearName, Reshape, Residual, Sequence, Upsample};
+use crate::config::rule::Verdict;
+use crate::config::{self, Spec, rule};
+use crate::{Error, Result};
+
+/// Left to itself, a generator starts from images that are no smaller than this.
+const SMALLEST: usize = 4;
+
+crate::config! {
+    /// Keys of the network `resnet_generator`.
+    pub struct ResnetGeneratorConfig {
+        /// Channels of each block, the one on the smallest image first; one number stands for all blocks.
+        widths: Vec<usize> = vec![64], widths;
+        /// Blocks, each of which doubles the size. 0: as many as there are `widths`; for one width, as many as lead back
+        /// to 4 pixels or to an odd size (32 starts from 4, 28 from 7, 8 from 4).
+        blocks: usize = 0, few;
+        /// Non-linearity: swish, softplus, leaky_relu, tanh, relu, elu or sigmoid.
+        activation: NonlinearName = NonlinearName::Relu;
+        /// Normalisation before each activation: none or group. There is no batch norm: it makes each item a function of
+        /// its batch, and the density of a generator is that of one item.
+        norm: ImageNorm = ImageNorm::None;
+        /// Groups of the group norm.
+        groups: usize = 8, rule::at_least(1);
+        /// Divide each weight by its largest singular value.
+        spectral_norm: bool = false;
+    }
+}
+
+/// No image is halved more often.
+fn few(v: &usize) -> Verdict {
+    (*v > 16).then(|| format!("must be from 0 to 16, got {v}"))
+}
+
+/// Builds a `resnet_generator` from a resolved section: a linear map to the smallest image; blocks; normalisation,
+/// activation and a 3×3 convolution to the channels of the image. The output is linear: a squashing function, such as
+/// the tanh of VERA, belongs to the model around it.
+///
+/// # Errors
+/// Outputs that are no images or cannot be halved so often; more or fewer `widths` than blocks.
+pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
+    let config: ResnetGeneratorConfig = config::decode(&spec.0)?;
+    let &[channels, h, w] = io.output.as_slice() else { return Err(no_image(&io.output)) };
+    let widths = config.each_width((h, w))?;
+    let first = widths.first().copied().unwrap_or(channels);
+    let mut image = Image { channels: first, size: (h >> widths.len(), w >> widths.len()) };
+    let size = image.item().iter().fold(1, |n: usize, &d| n.saturating_mul(d));
+    let mut body = Sequence::new().then(Reshape::flatten(&io.input));
+    body.push(Linear::new(&builder.sub("start"), io.input_size(), size, config.spectral_norm)?);
+    body.push(Reshape::to(&image.item()));
+    for (i, width) in widths.into_iter().enumerate() {
+        let (block, behind) = config.block(&builder.sub(i), image, width)?;
+        body.push(block);
+        image = behind;
+    }
+    let out = builder.sub("out");
+    config.activate(&mut body, &out, image.channels)?;
+    push_conv(&mut body, &out, image, channels, 3, 1, config.spectral_norm)?;
+    Ok(Box::new(body))
+}
+
+impl ResnetGeneratorConfig {
+    /// The channels of each block on the way to images of this size.
+    fn each_width(&self, size: (usize, usize)) -> Result<Vec<usize>> {
+        let blocks = match (self.blocks, self.widths.as_slice()) {
+            (0, [_]) => halvings(size),
+            (0, widths) => widths.len(),
+            (blocks, _) => blocks,
+        };
+        let (h, w) = size;
+        if blocks == 0 || blocks > 16 || !h.is_multiple_of(1 << blocks) || !w.is_multiple_of(1 << blocks) {
+            return Err(Error::Config(format!(
+                "error: the network `resnet_generator` cannot reach {h}x{w} pixels by doubling {} times; choose fewer \
+                 `blocks`, pad or crop the images, or use `mlp`",
+                blocks.max(1)
+            )));
+        }
+        match self.widths.as_slice() {
+            &[width] => Ok(vec![width; blocks]),
+            widths if widths.len() == blocks => Ok(widths.to_vec()),
+            widths => Err(Error::Config(format!(
+                "error: `widths` has {} entries and there are {blocks} `blocks`; give one for each block, or one for all",
+                widths.len()
+            ))),
+        }
+    }
+
+    /// up(s(x)) + conv(σ(norm(conv(up(σ(norm(x))))))), with s a 1×1 convolution where the width changes. It comes before
+    /// the upsampling, where it gives the same at a quarter of the price.
+    fn block(&self, builder: &Builder, image: Image, width: usize) -> Result<(Residual, Image)> {
+        let (first, second) = (builder.sub(0), builder.sub(1));
+        let large = Image { size: (2 * image.size.0, 2 * image.size.1), ..image };
+        let mut body = Sequence::new();
+        self.activate(&mut body, &first, image.channels)?;
+        body.push(Upsample::new(2));
+        let inner = push_conv(&mut body, &first, large, width, 3, 1, self.spectral_norm)?;
+        self.activate(&mut body, &second, width)?;
+        let behind = push_conv(&mut body, &second, inner, width, 3, 1, self.spectral_norm)?;
+        let mut shortcut = Sequence::new();
+        if image.channels != width {
+            push_conv(&mut shortcut, &builder.sub("shortcut"), image, width, 1, 1, self.spectral_norm)?;
+        }
+        Ok((Residual::new(body).with_shortcut(shortcut.then(Upsample::new(2))), behind))
+    }
+
+    /// Normalisation of so many channels, and activation.
+    fn activate(&self, body: &mut Sequence, builder: &Builder, channels: usize) -> Result<()> {
+        self.norm.push(body, builder, channels, self.groups)?;
+        body.push(Nonlinear::Fixed(self.activation.function()));
+        Ok(())
+    }
+}
+
+/// How often a size can be halved before it is odd or would fall below [`SMALLEST`]; once at least.
+fn halvings((h, w): (usize, usize)) -> usize {
+    let fits = |n: &usize| h % (1 << n) == 0 && w % (1 << n) == 0 && (h >> n).min(w >> n) >= SMALLEST;
+    (1..=16).take_while(fits).count().max(1)
+}
+
+fn no_image(output: &[usize]) -> Error {
+    Error::Config(format!(
+        "error: the network `resnet_generator` makes images [channels, height, width], but an item of the data has \
+         shape {output:?}; use `mlp`"
+    ))
+}

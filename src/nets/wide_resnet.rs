@@ -1,0 +1,104 @@
+//! The wide residual network, the classifier that becomes an energy in JEM and VERA.
+
+use super::conv::push_conv;
+use super::image::{Head, Image, ImageNorm};
+use super::{Builder, Dropout, Io, Layer, Nonlinear, NonlinearName, Residual, Sequence};
+use crate::config::rule::Verdict;
+use crate::config::{self, Spec, rule};
+use crate::{Error, Result};
+
+crate::config! {
+    /// Keys of the network `wide_resnet`.
+    pub struct WideResnetConfig {
+        /// Convolutions on the longest path, 6n + 4 for n blocks in each of the three stages: 10, 16, 22, 28, …
+        depth: usize = 10, depth;
+        /// k: the stages have 16k, 32k and 64k channels, if `stem` is 16.
+        width: usize = 1, rule::at_least(1);
+        /// Channels behind the first convolution; the stages have k, 2k and 4k times as many.
+        stem: usize = 16, rule::at_least(1);
+        /// Non-linearity: swish, softplus, leaky_relu, tanh, relu, elu or sigmoid.
+        activation: NonlinearName = NonlinearName::LeakyRelu;
+        /// Normalisation before each activation: none or group.
+        norm: ImageNorm = ImageNorm::None;
+        /// Groups of the group norm.
+        groups: usize = 8, rule::at_least(1);
+        /// Probability of dropping a number between the two convolutions of a block, while training.
+        dropout: f64 = 0.0, rule::rate;
+        /// Divide each weight by its largest singular value.
+        spectral_norm: bool = false;
+    }
+}
+
+/// 6n + 4 with n from 1 to 1000.
+fn depth(v: &usize) -> Verdict {
+    let blocks = v.checked_sub(4).filter(|convolutions| convolutions.is_multiple_of(6)).map(|c| c / 6);
+    (!blocks.is_some_and(|n| (1..=1000).contains(&n)))
+        .then(|| format!("must be 6n + 4 with n from 1 to 1000, such as 10, 16 or 28, got {v}"))
+}
+
+/// Builds a `wide_resnet` from a resolved section (Zagoruyko & Komodakis 2016): a 3×3 convolution to 16 channels; three
+/// stages of pre-activation blocks with 16k, 32k and 64k channels, the second and the third halving the size;
+/// normalisation, activation, mean over pixels, linear layer.
+///
+/// As in the released code of JEM and VERA, convolutions have a bias, the stride is that of the second convolution of a
+/// block, and the shortcut is a 1×1 convolution where the shape changes, on x itself.
+///
+/// # Errors
+/// Inputs that are no images, or whose size cannot be halved twice.
+pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
+    let config: WideResnetConfig = config::decode(&spec.0)?;
+    let mut image = Image::of(io, "wide_resnet")?;
+    twice_halved(image.size)?;
+    let mut body = Sequence::new();
+    image = push_conv(&mut body, &builder.sub("stem"), image, config.stem, 3, 1, config.spectral_norm)?;
+    for stage in 0..3 {
+        let width = config.width.saturating_mul(config.stem).saturating_mul(1 << stage);
+        for block in 0..(config.depth - 4) / 6 {
+            let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+            let (layer, behind) = config.block(&builder.sub(stage).sub(block), image, width, stride)?;
+            body.push(layer);
+            image = behind;
+        }
+    }
+    config.activate(&mut body, builder, image.channels)?;
+    Head::Mean.push(&mut body, builder, image, io, config.spectral_norm)?;
+    Ok(Box::new(body))
+}
+
+fn twice_halved((h, w): (usize, usize)) -> Result<()> {
+    if h.is_multiple_of(4) && w.is_multiple_of(4) {
+        return Ok(());
+    }
+    Err(Error::Config(format!(
+        "error: the network `wide_resnet` halves images twice, and {h}x{w} pixels are not multiples of 4; pad or crop \
+         the images, or use `conv`"
+    )))
+}
+
+impl WideResnetConfig {
+    /// s(x) + conv(σ(norm(dropout(conv(σ(norm(x))))))), with `stride` that of
+    /// the outer convolution.
+    fn block(&self, builder: &Builder, image: Image, width: usize, stride: usize) -> Result<(Residual, Image)> {
+        let mut body = Sequence::new();
+        let (first, second) = (builder.sub(0), builder.sub(1));
+        self.activate(&mut body, &first, image.channels)?;
+        let inner = push_conv(&mut body, &first, image, width, 3, 1, self.spectral_norm)?;
+        body.push(Dropout::new(&first, self.dropout));
+        self.activate(&mut body, &second, width)?;
+        let behind = push_conv(&mut body, &second, inner, width, 3, stride, self.spectral_norm)?;
+        let residual = Residual::new(body);
+        if image == behind {
+            return Ok((residual, behind));
+        }
+        let mut shortcut = Sequence::new();
+        push_conv(&mut shortcut, &builder.sub("shortcut"), image, width, 1, stride, self.spectral_norm)?;
+        Ok((residual.with_shortcut(shortcut), behind))
+    }
+
+    /// Normalisation of so many channels, and activation.
+    fn activate(&self, body: &mut Sequence, builder: &Builder, channels: usize) -> Result<()> {
+        self.norm.push(body, builder, channels, self.groups)?;
+        body.push(Nonlinear::Fixed(self.activation.function()));
+        Ok(())
+    }
+}
