@@ -31,7 +31,7 @@ pub mod verify;
 pub use ica::Sources;
 pub use loader::{Batch, Data, Spec, Stamp};
 pub use rbm::RbmTruth;
-pub use source::{Bounds, BuildSource, Generator, Images, Pixels, Points, Source};
+pub use source::{Bounds, BuildSource, Generator, Images, Modes, Pixels, Points, Source};
 pub use space::Moments;
 pub use split::Split;
 pub use transform::Transform;

@@ -1,11 +1,18 @@
 //! What is measured while a run trains and after: numbers against exact or published values, and pictures.
 
+mod accuracy;
 mod amari;
 pub mod fisher;
+mod frechet;
 pub mod gof;
+mod judge;
+mod labelled;
 pub mod likelihood;
 pub mod lsd;
+pub mod modes;
 pub mod nll;
+mod ood;
+pub mod robustness;
 mod samples;
 pub mod score_matching;
 mod scored;
@@ -87,6 +94,11 @@ pub const PROBES: &[Entry<BuildProbe>] = &[
     fisher::ENTRY,
     score_matching::ENTRY,
     amari::ENTRY,
+    accuracy::ENTRY,
+    ood::ENTRY,
+    robustness::ENTRY,
+    frechet::ENTRY,
+    modes::ENTRY,
     gof::lsd::PROBE,
     gof::ksd::PROBE,
     gof::lksd::PROBE,
