@@ -46,11 +46,7 @@ impl Labelled {
         let batch = subject.data.all(split, count)?;
         let y: Vec<u32> = batch.y.ok_or_else(unlabelled)?.to_vec1()?;
         if y.is_empty() {
-            return Err(Error::Config(format!(
-                "error: probe `{probe}`: the {split} split of `{}` is empty\n\nhint: hold out items by `dataset.test` or \
-                 `dataset.validation`, or choose another split",
-                subject.data.spec().name
-            )));
+            return Err(empty(probe, subject, split));
         }
         let known = logits(probe, subject.energy, &batch.x.narrow(0, 0, 1)?)?.dim(D::Minus1)?;
         match known < classes {
@@ -61,6 +57,15 @@ impl Labelled {
             ))),
         }
     }
+}
+
+/// What a probe answers that has no items to look at.
+pub(super) fn empty(probe: &str, subject: &Subject, split: Split) -> Error {
+    Error::Config(format!(
+        "error: probe `{probe}`: the {split} split of `{}` is empty\n\nhint: hold out items by `dataset.test` or \
+         `dataset.validation`, or choose another split",
+        subject.data.spec().name
+    ))
 }
 
 /// Logits of x, `[B, K]`.

@@ -24,7 +24,7 @@ crate::config! {
 pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
     name: "modes",
     about: "modes of a Gaussian mixture, or classes, that samples reach; share of good samples; KL of their histogram",
-    cite: "Srivastava et al. 2017 (VEEGAN), section 5; Lin et al. 2018 (PacGAN), section 4.1",
+    cite: "Srivastava et al. 2017 (VEEGAN); Lin et al. 2018 (PacGAN)",
     schema: Schema::joined::<ModesConfig, super::Schedule>(),
     build: |table| {
         let config: ModesConfig = decode(table)?;

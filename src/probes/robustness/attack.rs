@@ -1,4 +1,4 @@
-//! Projected gradient descent (Madry et al. 2018, eq. 3) on the cross-entropy of the logits.
+//! Projected gradient descent (Madry et al. 2018) on the cross-entropy of the logits.
 
 use candle_core::{D, DType, Device, Tensor, Var};
 

@@ -1,34 +1,21 @@
 //! Whether the model tells its own data from others: detection of what is out of distribution.
 
+mod outliers;
+
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
-use serde::{Deserialize, Serialize};
 
-use super::judge::shape;
-use super::labelled::{in_chunks, log_probabilities, not_finite};
+use self::outliers::{made, of_other};
+use super::labelled::{empty, in_chunks, log_probabilities, not_finite};
 use super::{Finding, Probe, Subject};
+use crate::Result;
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::{Data, Split};
 use crate::density::Energy;
 use crate::draw::{self, Curves};
 use crate::math::{Detection, largest};
-use crate::{Error, Result, rng::Key};
 
-/// Where the other items come from.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Against {
-    /// Every pixel uniform; points uniform on the box of the data.
-    Uniform,
-    /// Images of one grey, uniform on black to white.
-    Constant,
-    /// The mean of two test items that follow each other.
-    Interpolation,
-    /// Test images with black and white exchanged.
-    Inverted,
-    /// Another data set.
-    Dataset,
-}
+pub use self::outliers::Against;
 
 crate::config! {
     /// Keys of the probe `ood`.
@@ -47,13 +34,14 @@ crate::config! {
 
 #[allow(clippy::ptr_arg)] // A rule takes the type of its key.
 fn some(against: &Vec<Against>) -> rule::Verdict {
-    against.is_empty().then(|| "must name one set or more".to_owned())
+    let twice = against.iter().enumerate().any(|(i, one)| against.iter().skip(i + 1).any(|other| one == other));
+    (against.is_empty() || twice).then(|| "must name one set or more, each once".to_owned())
 }
 
 pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
     name: "ood",
     about: "AUROC, AUPR, FPR at 95 % TPR of log p(x), max p(y|x) and -|∇log p| on test items against other sets",
-    cite: "Grathwohl et al. 2020 (JEM), section 5.3 and Table 2; Hendrycks & Gimpel 2017",
+    cite: "Grathwohl et al. 2020 (JEM), section 5.3; Hendrycks & Gimpel 2017",
     schema: Schema::joined::<OodConfig, super::Schedule>(),
     build: |table| {
         let config: OodConfig = decode(table)?;
@@ -78,6 +66,9 @@ impl Probe for Ood {
         let count = if self.config.items == 0 { usize::MAX } else { self.config.items };
         let count = subject.data.len(Split::Test).map_or(count.min(10_000), |n| n.min(count));
         let inside = subject.data.all(Split::Test, count)?.x;
+        if inside.dim(0)? == 0 {
+            return Err(empty("ood", subject, Split::Test));
+        }
         let own = Scores::of(subject.energy, &inside)?;
         let mut finding = Finding::default();
         for &against in &self.config.against {
@@ -101,19 +92,13 @@ impl Probe for Ood {
     }
 }
 
-impl Against {
-    fn name(self) -> String {
-        format!("{self:?}").to_lowercase()
-    }
-}
-
 /// High for what the model takes for its own.
 struct Scores {
     /// log p(x) + log Z = -E(x), nats.
     logp: Vec<f64>,
     /// log max p(y|x), of a classifier: the logarithm changes no rank, and tells 1 - 1e-18 from 1.
     maxp: Option<Vec<f64>>,
-    /// -|∇log p(x)|: small where the density is flat, the approximate mass of Grathwohl et al. 2020, eq. 9.
+    /// -|∇log p(x)|: small where the density is flat ("approximate mass", Grathwohl et al. 2020).
     mass: Vec<f64>,
 }
 
@@ -151,48 +136,6 @@ fn sure(log_p: &[f64]) -> f64 {
     -others.ln_1p()
 }
 
-/// As many items as `inside` of a set that is made here, in model space.
-fn made(against: Against, data: &Data, inside: &Tensor, key: Key) -> Result<Tensor> {
-    let (n, image) = (inside.dim(0)?, data.spec().image.is_some());
-    match against {
-        Against::Uniform => data.uniform_init(key.with("uniform"), n),
-        Against::Constant | Against::Inverted if !image => Err(Error::Config(format!(
-            "error: probe `ood`: `against = \"{}\"` needs images, and `{}` has none\n\nhint: use uniform, interpolation or dataset",
-            against.name(),
-            data.spec().name
-        ))),
-        Against::Constant => {
-            let grey = key.with("constant").uniform((n, 1), DType::F32, data.device())?;
-            data.of_unit(&grey.broadcast_as((n, data.spec().dim()))?.contiguous()?, Some(key.with("noise")))
-        }
-        Against::Inverted => data.of_unit(&data.to_unit(inside)?.affine(-1.0, 1.0)?, Some(key.with("noise"))),
-        Against::Interpolation | Against::Dataset => {
-            let z = data.to_unit(inside)?;
-            let next: Vec<u32> = (0..n as u32).map(|i| (i + 1) % n.max(1) as u32).collect();
-            let mean = ((&z + z.index_select(&Tensor::new(next, z.device())?, 0)?)? * 0.5)?;
-            data.of_unit(&mean, Some(key.with("noise")))
-        }
-    }
-}
-
-/// Test items of another set in the space of `data`: by way of pixels in [0, 1], so that transforms need not agree.
-fn of_other(data: &Data, other: &Data, key: Key, count: usize) -> Result<Tensor> {
-    let (own, its) = (data.spec(), other.spec());
-    let refuse = |what: String| {
-        let hint = "choose a data set of the same shape: `ebm data list`";
-        Err(Error::Config(format!("error: probe `ood`: {what}\n\nhint: {hint}")))
-    };
-    if shape(own) != shape(its) {
-        let (a, b) = (shape(its), shape(own));
-        return refuse(format!("items of `{}` have the shape {a:?}, those of `{}` {b:?}", its.name, own.name));
-    }
-    let x = other.all(Split::Test, count)?.x;
-    if x.dim(0)? == 0 {
-        return refuse(format!("`{}` has no test items", its.name));
-    }
-    data.of_unit(&other.to_unit(&x)?, own.image.map(|_| key.with("noise")))
-}
-
 /// Histograms of log p(x) up to its constant, within the middle 99 % of both sets.
 fn histogram(inside: &[f64], outside: &[f64], set: &str) -> Result<RgbImage> {
     const BINS: usize = 60;
@@ -213,22 +156,9 @@ fn histogram(inside: &[f64], outside: &[f64], set: &str) -> Result<RgbImage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Spec;
     use crate::density::Gaussian;
     use crate::nets::Builder;
-
-    fn open(text: &str) -> Data {
-        let table: toml::Table = text.parse().unwrap();
-        let rows = crate::data::schemas();
-        let schema = rows.iter().find(|row| row.0 == table["name"].as_str().unwrap()).unwrap().1;
-        let mut full = (schema.defaults)();
-        full.extend(table);
-        Data::open(&Spec(full), 7, &Device::Cpu).unwrap()
-    }
-
-    fn list(x: &Tensor) -> Vec<f32> {
-        x.flatten_all().unwrap().to_vec1().unwrap()
-    }
+    use crate::rng::Key;
 
     #[test]
     fn scores_of_a_gaussian_in_closed_form() {
@@ -253,43 +183,5 @@ mod tests {
         };
         assert!((sure(&row(0.3)) - row(0.3)[0]).abs() < 1e-15);
         assert!(sure(&row(60.0)) > sure(&row(59.0)) && sure(&row(60.0)) < 0.0);
-    }
-
-    #[test]
-    fn the_other_sets_are_what_their_names_say() {
-        for transform in ["scaled", "unit", "logit"] {
-            let data = open(&format!("name = \"digits\"\ntransform = \"{transform}\""));
-            let x = data.all(Split::Test, 6).unwrap().x;
-            let of = |against| data.to_unit(&made(against, &data, &x, Key::new(3)).unwrap()).unwrap();
-            let z = list(&data.to_unit(&x).unwrap());
-            let constant = list(&of(Against::Constant));
-            assert!(constant.chunks(64).all(|image| image.iter().all(|v| (v - image[0]).abs() < 1e-5)));
-            assert!(constant[0] != constant[64], "another grey for another image");
-            let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
-            assert!(
-                close(&list(&of(Against::Inverted)), &z.iter().map(|v| 1.0 - v).collect::<Vec<_>>()),
-                "{transform}"
-            );
-            let next = [&z[64..], &z[..64]].concat();
-            let mean: Vec<f32> = z.iter().zip(&next).map(|(a, b)| (a + b) / 2.0).collect();
-            assert!(close(&list(&of(Against::Interpolation)), &mean), "{transform}");
-        }
-        let points = open("name = \"rings\"");
-        let x = points.all(Split::Test, 5).unwrap().x;
-        assert_eq!(made(Against::Constant, &points, &x, Key::new(1)).unwrap_err().exit_code(), 2);
-        assert_eq!(made(Against::Interpolation, &points, &x, Key::new(1)).unwrap().dims(), [5, 2]);
-    }
-
-    #[test]
-    fn another_set_comes_in_the_models_space_whatever_its_own_transform_is() {
-        let plain = "name = \"digits\"\ndequantise = false\n";
-        let data = open(&format!("{plain}transform = \"scaled\"\nflatten = true"));
-        let want = data.all(Split::Test, 30).unwrap().x;
-        let other = open(&format!("{plain}transform = \"unit\""));
-        let x = of_other(&data, &other, Key::new(1), 30).unwrap();
-        assert_eq!(x.dims(), want.dims());
-        assert!(list(&x).iter().zip(list(&want)).all(|(a, b)| (a - b).abs() < 1e-6));
-        let refused = of_other(&data, &open("name = \"rings\""), Key::new(1), 30).unwrap_err();
-        assert!(refused.to_string().contains("[2], those of `digits` [1, 8, 8]"), "{refused}");
     }
 }
