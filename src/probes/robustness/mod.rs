@@ -101,10 +101,10 @@ impl Robustness {
     }
 
     fn picture(&self, points: Vec<(f64, f64)>, pixels: Option<f64>) -> Result<RgbImage> {
-        let unit = pixels.map_or(String::new(), |share| format!("; times {share} in pixels of [0, 1]"));
+        let unit = pixels.map_or(String::new(), |share| format!("; times {share:.4} in pixels of [0, 1]"));
         let norm = if self.0.norm == Norm::Linf { "L∞" } else { "L2" };
         let curves = Curves {
-            title: format!("accuracy under PGD, {} steps, {} restarts", self.0.steps, self.0.restarts),
+            title: format!("accuracy under PGD, steps {}, restarts {}", self.0.steps, self.0.restarts),
             x_label: format!("{norm} bound in model space{unit}"),
             y_label: "accuracy".into(),
             series: vec![Series { name: self.name(), points }],
