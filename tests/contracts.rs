@@ -71,6 +71,15 @@ fn ica(probes: &str) -> Experiment {
     Experiment::parse("contract.toml", &text, &[]).unwrap()
 }
 
+/// A classifier of the shipped digits, for probes that need labels or images.
+fn classifier(probes: &str) -> Experiment {
+    let text = format!(
+        "[dataset]\nname = \"digits\"\n[model]\nname = \"classifier\"\nnet = {{ name = \"mlp\", hidden = [8] }}\n\
+         [method]\nname = \"none\"\n[sampler]\nname = \"sgld\"\nsteps = 5\n[train]\nsteps = 10\n{probes}"
+    );
+    Experiment::parse("contract.toml", &text, &[]).unwrap()
+}
+
 /// Whether steps of the method change anything.
 fn trains(method: &str) -> bool {
     method != "none"
@@ -333,11 +342,19 @@ fn a_probe_finds_the_same_twice() {
             "gof_fssd" => "items = 100\n",
             "score_matching" => "items = 100\n",
             "fisher" => "items = 100\n",
+            "accuracy" => "split = \"validation\"\nbins = 10\n",
+            "ood" => {
+                "items = 40\nagainst = [\"uniform\", \"constant\", \"interpolation\", \"inverted\", \"dataset\"]\n\
+                 dataset = { name = \"digits\", transform = \"unit\" }\n"
+            }
+            "robustness" => "items = 20\nsteps = 3\neps = [0.4, 0.1]\nnorm = \"l2\"\nrefine = 1\n",
+            "frechet" | "modes" => "n = 60\n",
             _ => "",
         };
         let written = format!("[[probe]]\nname = \"{}\"\nevery = 5\n{small}", row.name);
         let experiment = match row.name {
             "likelihood" | "amari" => ica(&written),
+            "accuracy" | "ood" | "robustness" => classifier(&written),
             _ => experiment("lsd", &written),
         };
         let probes: Vec<Scheduled> = experiment.probes().unwrap();

@@ -292,3 +292,34 @@ fn labels_that_are_not_there_are_refused_by_name() {
     assert!(none.exit_code() == 2 && none.to_string().contains("moons have no labels"), "{none}");
     assert_eq!(open("digits", "").labelled(1).unwrap().batch(0, 0).err().unwrap().exit_code(), 2);
 }
+
+#[test]
+fn pixels_go_to_model_space_and_back_and_take_the_noise_of_the_data() {
+    for transform in ["none", "unit", "scaled", "logit"] {
+        let data = open("digits", &format!("transform = \"{transform}\"\nflatten = true"));
+        let x = data.all(Split::Test, 20).unwrap().x;
+        let back = data.of_unit(&data.to_unit(&x).unwrap(), None).unwrap();
+        assert_eq!(back.dims(), x.dims());
+        let list = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        for (a, b) in list(&x).into_iter().zip(list(&back)) {
+            assert!((a - b).abs() < 2e-5 * (1.0 + a.abs().exp()), "{transform}: {a} and {b}");
+        }
+        let ends = Tensor::new(&[[0f32; 64], [1.0; 64]], &Device::Cpu).unwrap();
+        assert!(list(&data.of_unit(&ends, None).unwrap()).iter().all(|v| v.is_finite()), "{transform}");
+    }
+    let noisy = open("digits", "noise = 0.5");
+    let z = Tensor::full(0.5f32, (50, 64), &Device::Cpu).unwrap();
+    let x = noisy.of_unit(&z, Some(Key::new(1))).unwrap().to_dtype(DType::F64).unwrap();
+    let variance = x.sqr().unwrap().mean_all().unwrap().to_scalar::<f64>().unwrap();
+    let score = (variance / 0.25 - 1.0) / (2.0f64 / 3200.0).sqrt();
+    assert!(score.abs() < 4.0, "{score}");
+}
+
+#[test]
+fn modes_are_those_of_the_mixtures_and_noise_widens_them() {
+    let modes = open("25gaussians", "std = 0.3\nnoise = 0.4").modes().unwrap();
+    assert_eq!((modes.centres.len(), modes.std), (25, 0.5));
+    assert!(modes.centres.iter().all(|c| c.len() == 2) && modes.centres.contains(&vec![-3.0, 1.5]));
+    assert_eq!(open("8gaussians", "").modes().unwrap().centres.len(), 8);
+    assert!(open("rings", "").modes().is_none() && open("digits", "").modes().is_none());
+}

@@ -4,7 +4,7 @@ use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-use super::{Bounds, Generator};
+use super::{Bounds, Generator, Modes};
 use crate::math::logsumexp;
 
 /// p(x) = 1/K Σ_k N(x; c_k, σ² I).
@@ -33,6 +33,10 @@ impl Generator for Mixture {
     fn log_density(&self, x: &[f64]) -> Option<f64> {
         let norm = (2.0 * std::f64::consts::PI * self.std * self.std * self.centres.len() as f64).ln();
         Some(logsumexp(&self.exponents(x)) - norm)
+    }
+
+    fn modes(&self) -> Option<Modes> {
+        Some(Modes { centres: self.centres.iter().map(|c| c.to_vec()).collect(), std: self.std })
     }
 
     /// The centres as x sees them: Σ_k w_k (c_k - x)/σ², w_k the share of the k-th Gaussian at x.

@@ -42,7 +42,7 @@ pub use labelled::Labelled;
 pub use loader::{Batch, Data, Spec, Stamp};
 pub use rbm::RbmTruth;
 pub use records::Records;
-pub use source::{Bounds, BuildSource, Columns, Generator, Images, Pixels, Points, Source};
+pub use source::{Bounds, BuildSource, Columns, Generator, Images, Modes, Pixels, Points, Source};
 pub use space::Moments;
 pub use split::Split;
 pub use transform::Transform;

@@ -58,6 +58,15 @@ impl Images {
 /// The box [low, high] of each coordinate that holds all of the data that a picture or a grid needs.
 pub type Bounds = Vec<[f64; 2]>;
 
+/// The modes of an equal mixture of isotropic Gaussians.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Modes {
+    /// Means, of an item's length each.
+    pub centres: Vec<Vec<f64>>,
+    /// Standard deviation of each coordinate around its mean.
+    pub std: f64,
+}
+
 /// A distribution that points are drawn from.
 pub trait Generator: Send + Sync {
     /// Coordinates of a point.
@@ -82,6 +91,11 @@ pub trait Generator: Send + Sync {
 
     /// B with independent Bx, `[D, D]`, where the points are a linear mixture of independent sources.
     fn unmixing(&self) -> Option<&DMatrix<f64>> {
+        None
+    }
+
+    /// Means and width of the components, where the points are an equal mixture of isotropic Gaussians.
+    fn modes(&self) -> Option<Modes> {
         None
     }
 

@@ -1,9 +1,9 @@
 //! The space that the model works in: its way back to pixels, its volume, its moments and its bounds.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use nalgebra::DMatrix;
 
-use super::{Bounds, Data, Split, lens::open_uniform};
+use super::{Bounds, Data, Modes, Split, Transform, lens::open_uniform};
 use crate::{Error, Result, rng::Key};
 
 /// Mean and standard deviation (n - 1 in the denominator) of training items in model space.
@@ -47,6 +47,37 @@ impl Data {
         match (&self.lens.map, self.spec.image) {
             (Some(map), Some([c, h, w])) => Ok(map.inverse(x)?.reshape((x.dim(0)?, c, h, w))?),
             _ => Ok(x.clone()),
+        }
+    }
+
+    /// Model space from pixels in [0, 1], the way back of [`Data::to_unit`]; with a key, the `noise` of the data set is added.
+    /// Points are returned as they are, but for the noise.
+    ///
+    /// # Shapes
+    /// `[B, ..]` with the numbers of an item in any shape -> `[B, ..]` of an item's shape, f32.
+    ///
+    /// # Errors
+    /// Items of another size.
+    pub fn of_unit(&self, z: &Tensor, noise: Option<Key>) -> Result<Tensor> {
+        /// Black and white would be infinite without α.
+        const EDGE: f64 = 1.0 / (1u64 << 33) as f64;
+        let model = |map: &super::transform::PixelMap, z: f32| match map.transform {
+            Transform::Logit => map.forward(f64::from(z).clamp(EDGE, 1.0 - EDGE)) as f32,
+            _ => map.forward(f64::from(z)) as f32,
+        };
+        let x = match &self.lens.map {
+            None => z.to_dtype(DType::F32)?.to_device(self.device())?,
+            Some(map) => {
+                let z = z.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+                let values: Vec<f32> = z.flatten_all()?.to_vec1()?.into_iter().map(|z| model(map, z)).collect();
+                Tensor::from_vec(values, self.lens.shaped(z.dim(0)?), self.device())?
+            }
+        };
+        match noise {
+            Some(key) if self.lens.noise > 0.0 => {
+                Ok((&x + (key.normal(x.dims(), DType::F32, self.device())? * self.lens.noise)?)?)
+            }
+            _ => Ok(x),
         }
     }
 
@@ -99,6 +130,12 @@ impl Data {
         let rows = x.to_dtype(DType::F64)?.to_vec2::<f64>()?;
         let logs: Option<Vec<f64>> = rows.iter().map(|row| generator.log_density(row)).collect();
         logs.map(|logs| Ok(Tensor::from_vec(logs, rows.len(), x.device())?)).transpose()
+    }
+
+    /// Means and width of the components, where items are an equal mixture of isotropic Gaussians; `noise` widens them.
+    pub fn modes(&self) -> Option<Modes> {
+        let Modes { centres, std } = self.items.generator()?.modes()?;
+        Some(Modes { centres, std: std.hypot(self.lens.noise) })
     }
 
     /// B with independent Bx, `[D, D]`, where items are a linear mixture of independent sources and no `noise` blurs them.

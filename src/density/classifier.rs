@@ -88,6 +88,10 @@ impl Energy for Classifier {
         self.net.forward(x, self.pass).map(Some)
     }
 
+    fn features(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        self.net.features(x)
+    }
+
     fn in_training(&self, key: Key) -> Option<Box<dyn Energy>> {
         Some(Box::new(Classifier { net: self.net.clone(), pass: Pass::train(key) }))
     }

@@ -78,6 +78,11 @@ pub trait Energy: Send + Sync {
         Ok(None)
     }
 
+    /// What the last linear layer of a classifier reads, `[B, F]`: a space in which like images are close.
+    fn features(&self, _x: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
     /// What must follow every change of the weights, such as a power iteration of spectral norm.
     fn after_update(&self) -> Result<()> {
         Ok(())

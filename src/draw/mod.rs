@@ -7,6 +7,7 @@ mod figure;
 mod gif;
 mod grid;
 mod mark;
+mod outline;
 mod scale;
 mod tile;
 
@@ -23,6 +24,7 @@ pub use density2d::{Heat, panels, plane};
 pub use figure::{Figure, Line, Mark, Panel};
 pub use gif::gif;
 pub use grid::{grid, scale_for};
+pub use outline::outline;
 pub use tile::tile;
 
 use crate::{Error, Result};

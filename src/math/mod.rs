@@ -1,6 +1,8 @@
-//! Numbers without a model: sums of exponentials, statistics, special functions, small matrices.
+//! Numbers without a model: sums of exponentials, statistics, special functions, small matrices, scores of predictions.
 
 mod bulk;
+mod calibration;
+mod detection;
 mod grid;
 pub mod linalg;
 mod logsumexp;
@@ -8,8 +10,11 @@ mod minimise;
 mod normal;
 pub mod stats;
 mod student;
+pub mod two_samples;
 
 pub use bulk::{fill_logistic, fill_normal};
+pub use calibration::{Bin, Calibration, largest};
+pub use detection::Detection;
 pub use grid::Grid;
 pub use logsumexp::{log_mean_exp, logsumexp, logsumexp_dim};
 pub use minimise::minimise;

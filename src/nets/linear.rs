@@ -57,6 +57,10 @@ impl Layer for Linear {
         x.linear(|xx| kernels::linear_stacked(xx, &w, Some(&self.bias), x.blocks()))
     }
 
+    fn features(&self, x: &Tensor, _: Pass) -> Result<Option<Tensor>> {
+        Ok(Some(x.clone()))
+    }
+
     fn power_iterate(&self) -> Result<()> {
         self.weight.power_iterate()
     }

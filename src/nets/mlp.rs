@@ -107,6 +107,10 @@ impl Layer for Mlp {
         self.body.curve(x, pass)
     }
 
+    fn features(&self, x: &Tensor, pass: Pass) -> Result<Option<Tensor>> {
+        self.body.features(x, pass)
+    }
+
     fn power_iterate(&self) -> Result<()> {
         self.body.power_iterate()
     }

@@ -68,6 +68,11 @@ pub trait Layer: Send + Sync {
     /// reads. Differentiable in the parameters; a corner, as in a rectifier, counts as if it did not bend.
     fn curve(&self, x: &Curve, pass: Pass) -> Result<Curve>;
 
+    /// The input of the last linear layer inside, `[B, F]`: what a classifier separates. `None` where there is none.
+    fn features(&self, _x: &Tensor, _pass: Pass) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
     /// One power iteration of every spectral norm inside, in place. A layer that holds layers passes the call on.
     fn power_iterate(&self) -> Result<()> {
         Ok(())

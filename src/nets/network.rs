@@ -142,6 +142,11 @@ impl Network {
         self.root.jvp(x, pass)
     }
 
+    /// The input of the last linear layer, `[B, F]`, dropout off; `None` for a network without one.
+    pub fn features(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        self.root.features(x, Pass::EVAL)
+    }
+
     /// The network as a layer, to be composed or tested.
     pub fn layer(&self) -> &dyn Layer {
         self.root.as_ref()

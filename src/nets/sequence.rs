@@ -51,7 +51,47 @@ impl Layer for Sequence {
         self.0.iter().try_fold(x.clone(), |x, layer| layer.curve(&x, pass))
     }
 
+    /// Of the last layer that has them.
+    fn features(&self, x: &Tensor, pass: Pass) -> Result<Option<Tensor>> {
+        let (mut x, mut found) = (x.clone(), None);
+        for layer in &self.0 {
+            found = layer.features(&x, pass)?.or(found);
+            x = layer.forward(&x, pass)?;
+        }
+        Ok(found)
+    }
+
     fn power_iterate(&self) -> Result<()> {
         self.0.iter().try_for_each(|layer| layer.power_iterate())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::nets::{Builder, Linear, Nonlinear, NonlinearName, Residual};
+    use crate::rng::Key;
+
+    #[test]
+    fn features_are_what_the_last_linear_layer_reads() {
+        let builder = Builder::new(Key::new(1), DType::F64, &Device::Cpu);
+        let linear = |name: &str, from, to| Linear::new(&builder.sub(name), from, to, false).unwrap();
+        let bend = || Nonlinear::new(&builder, NonlinearName::Tanh, 5, false).unwrap();
+        let last = linear("last", 5, 2);
+        let body = Sequence::new().then(linear("first", 3, 5)).then(bend());
+        // A linear layer within a branch is not the last of the whole.
+        let net = body
+            .then(Residual::new(Sequence::new().then(linear("inner", 5, 5))))
+            .then(last.clone())
+            .then(Sequence::new());
+        let x = Key::new(2).normal((4, 3), DType::F64, &Device::Cpu).unwrap();
+        let features = net.features(&x, Pass::EVAL).unwrap().unwrap();
+        assert_eq!(features.dims(), [4, 5]);
+        let values = |t: Tensor| t.to_vec2::<f64>().unwrap();
+        let (whole, by_features) = (net.forward(&x, Pass::EVAL).unwrap(), last.forward(&features, Pass::EVAL).unwrap());
+        assert_eq!(values(whole), values(by_features));
+        assert!(Sequence::new().then(bend()).features(&x, Pass::EVAL).unwrap().is_none());
     }
 }

@@ -73,7 +73,7 @@ impl Probe for EntropyGradient {
     }
 }
 
-/// Items that are estimated at a time.
+/// Items that are estimated at a time, in one pass.
 const CHUNK: usize = 500;
 
 fn draw(generator: &Generator, key: Key, n: usize) -> Result<(Tensor, Tensor)> {

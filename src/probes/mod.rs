@@ -1,12 +1,19 @@
 //! What is measured while a run trains and after: numbers against exact or published values, and pictures.
 
+mod accuracy;
 mod amari;
 mod entropy_gradient;
 pub mod fisher;
+mod frechet;
 pub mod gof;
+mod judge;
+mod labelled;
 pub mod likelihood;
 pub mod lsd;
+pub mod modes;
 pub mod nll;
+mod ood;
+pub mod robustness;
 mod samples;
 pub mod score_matching;
 mod scored;
@@ -89,6 +96,11 @@ pub const PROBES: &[Entry<BuildProbe>] = &[
     score_matching::ENTRY,
     amari::ENTRY,
     entropy_gradient::ENTRY,
+    accuracy::ENTRY,
+    ood::ENTRY,
+    robustness::ENTRY,
+    frechet::ENTRY,
+    modes::ENTRY,
     gof::lsd::PROBE,
     gof::ksd::PROBE,
     gof::lksd::PROBE,

@@ -1,0 +1,132 @@
+//! Probes through the front door: what they find on the shipped digits, and what they refuse.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::DType;
+use ebm::data::Split;
+use ebm::math::stats;
+use ebm::metrics::Metrics;
+use ebm::probes::Subject;
+use ebm::run::Experiment;
+use ebm::store::{Checkpoint, checkpoint};
+
+const DIGITS: &str = "[dataset]\nname = \"digits\"\n[model]\nname = \"classifier\"\nnet = { name = \"mlp\", hidden = [8] }\n\
+                      [method]\nname = \"none\"\n[sampler]\nname = \"sgld\"\nsteps = 2\n[train]\nsteps = 1\n";
+
+fn experiment(text: &str, seed: u64) -> Experiment {
+    Experiment::parse("probes.toml", text, &[format!("seed={seed}")]).unwrap()
+}
+
+/// What the first probe of the experiment finds on the model as it is before training.
+fn found(experiment: &Experiment) -> ebm::Result<Metrics> {
+    let (data, sampler) = (experiment.data()?, experiment.sampler()?);
+    let model = experiment.model(&data)?.frozen()?;
+    let key = experiment.key().with("probe");
+    let subject = Subject { energy: model.as_energy(), proposal: None, data: &data, sampler: &sampler, key };
+    Ok(experiment.probes()?[0].probe.run(&subject)?.metrics)
+}
+
+/// A checkpoint of the untrained model of an experiment.
+fn stored(folder: &Path, text: &str) -> PathBuf {
+    let experiment = experiment(text, 5);
+    let data = experiment.data().unwrap();
+    let weights = experiment.model(&data).unwrap().params().tensors();
+    let tensors = weights.into_iter().map(|(name, tensor)| (format!("method.model.{name}"), tensor)).collect();
+    let meta = BTreeMap::from([("data".to_owned(), serde_json::to_string(&data.stamp()).unwrap())]);
+    let path = folder.join("model.safetensors");
+    Checkpoint { step: 1, config: experiment.resolved.to_toml(), meta, tensors }.save(&path).unwrap();
+    path
+}
+
+#[test]
+fn accuracy_is_the_share_of_right_answers_and_robustness_begins_there() {
+    let plain = experiment(&format!("{DIGITS}[[probe]]\nname = \"accuracy\"\n"), 1);
+    let metrics = found(&plain).unwrap();
+    let data = plain.data().unwrap();
+    let batch = data.all(Split::Test, 10_000).unwrap();
+    let logits = plain.model(&data).unwrap().logits(&batch.x).unwrap().unwrap();
+    let right = logits.argmax(1).unwrap().eq(&batch.y.unwrap()).unwrap().to_dtype(DType::F64).unwrap();
+    let share: f64 = right.mean_all().unwrap().to_scalar().unwrap();
+    assert!((metrics.get("test_accuracy").unwrap() - share).abs() < 1e-12);
+    let attacked = "[[probe]]\nname = \"robustness\"\nitems = 0\nsteps = 5\neps = [0.3, 0.01]\nstep_size = 0.3\n";
+    let curve = found(&experiment(&format!("{DIGITS}{attacked}"), 1)).unwrap();
+    let rows: Vec<(&str, f64)> = curve.iter().collect();
+    assert_eq!(rows.iter().map(|r| r.0).collect::<Vec<_>>(), ["robust_linf_0", "robust_linf_0.01", "robust_linf_0.3"]);
+    assert!((rows[0].1 - share).abs() < 1e-12 && rows[0].1 >= rows[1].1 && rows[1].1 > rows[2].1, "{rows:?}");
+}
+
+#[test]
+fn a_stored_classifier_judges_samples_and_leaves_its_stamp() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = stored(folder.path(), DIGITS);
+    let sum = checkpoint::sha256(&std::fs::read(&path).unwrap());
+    let digits = |metrics: &Metrics, name: &str| format!("{:012x}", metrics.get(name).unwrap() as u64);
+    // Another space than the classifier's: flattened, in [0, 1].
+    let other = DIGITS.replace("name = \"digits\"\n", "name = \"digits\"\ntransform = \"unit\"\nflatten = true\n");
+    let probe = |keys: &str| found(&experiment(&format!("{other}[[probe]]\n{keys}"), 2));
+    let quality = probe(&format!("name = \"frechet\"\nn = 50\nfeatures = {path:?}\n")).unwrap();
+    assert_eq!(digits(&quality, "features_sha"), sum[..12]);
+    assert_eq!(quality.get("frechet_items"), Some(50.0));
+    let plain = probe("name = \"frechet\"\nn = 50\n").unwrap();
+    assert!(plain.get("features_sha").is_none() && plain.get("frechet") != quality.get("frechet"));
+    let modes = probe(&format!("name = \"modes\"\nn = 50\nclassifier = {path:?}\n")).unwrap();
+    assert_eq!(digits(&modes, "classifier_sha"), sum[..12]);
+    assert!((1.0..=10.0).contains(&modes.get("modes").unwrap()));
+}
+
+#[test]
+fn a_perfect_sampler_is_at_the_floor() {
+    // Chains that start at training items and do not move are draws from the data.
+    let text = "[dataset]\nname = \"8gaussians\"\n[method]\nname = \"none\"\n[sampler]\nname = \"sgld\"\ninit = \"data\"\n\
+                steps = 0\n[train]\nsteps = 1\n[[probe]]\nname = \"frechet\"\nn = 60\n";
+    let rows: Vec<Metrics> = (0..40).map(|seed| found(&experiment(text, seed)).unwrap()).collect();
+    for name in ["frechet", "kid", "precision", "recall", "density", "coverage"] {
+        let gap = |m: &Metrics| m.get(name).unwrap() - m.get(&format!("{name}_floor")).unwrap();
+        let gaps: Vec<f64> = rows.iter().map(gap).collect();
+        let z = stats::mean(&gaps) / stats::std_error(&gaps);
+        assert!(z.abs() < 4.0, "{name}: z = {z}");
+    }
+    let modes = text.replace("name = \"frechet\"\nn = 60", "name = \"modes\"\nn = 800");
+    let modes = found(&experiment(&modes, 1)).unwrap();
+    assert_eq!(modes.get("modes"), Some(8.0));
+    let share = 1.0 - (-4.5f64).exp();
+    let z = (modes.get("mode_quality").unwrap() - share) / (share * (1.0 - share) / 800.0).sqrt();
+    assert!(z.abs() < 4.0, "z = {z}");
+}
+
+#[test]
+fn what_a_probe_cannot_look_at_is_refused_with_a_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let neural = DIGITS.replace("name = \"classifier\"\n", "");
+    let path = stored(folder.path(), &neural);
+    let points = neural.replace("digits", "moons");
+    let refused = |text: &str, probe: &str, code: i32, says: &str| {
+        let error =
+            found(&experiment(&format!("{text}[[probe]]\n{probe}\n"), 1)).err().unwrap_or_else(|| panic!("{probe}"));
+        assert!(error.exit_code() == code && error.to_string().contains(says), "{probe}: {error}");
+    };
+    for name in ["accuracy", "robustness"] {
+        refused(&neural, &format!("name = \"{name}\""), 2, "needs a model with class logits");
+        refused(&points, &format!("name = \"{name}\""), 2, "`moons` has none");
+    }
+    refused(&points, "name = \"ood\"\nagainst = [\"constant\"]", 2, "needs images");
+    refused(&neural, "name = \"ood\"\nagainst = [\"dataset\"]\ndataset = { name = \"moons\" }", 2, "[1, 8, 8]");
+    refused(&neural, "name = \"modes\"", 2, "no mixture");
+    refused(&neural, "name = \"frechet\"\nneighbours = 500", 2, "lower `neighbours`");
+    let empty = DIGITS.replace("name = \"digits\"\n", "name = \"digits\"\ntest = 0\n");
+    refused(&empty, "name = \"accuracy\"", 2, "is empty");
+    refused(
+        &DIGITS.replace("[model]\n", "[model]\nclasses = 5\n"),
+        "name = \"accuracy\"",
+        2,
+        "10 classes and the model 5",
+    );
+    for key in ["name = \"frechet\"\nfeatures", "name = \"modes\"\nclassifier"] {
+        refused(DIGITS, &format!("{key} = \"nowhere.safetensors\""), 4, "nowhere.safetensors: cannot be read");
+        refused(DIGITS, &format!("{key} = {path:?}"), 4, "`neural` is no classifier");
+    }
+    // Wrong paths are found before training begins.
+    let early = experiment(&format!("{DIGITS}[[probe]]\nname = \"frechet\"\nfeatures = \"nowhere.safetensors\"\n"), 1);
+    assert!(early.probes().is_err());
+}
