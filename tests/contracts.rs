@@ -337,6 +337,7 @@ fn a_probe_finds_the_same_twice() {
             "nll" => "points = 32\nitems = 100\nsamples = 20\n",
             "samples" => "n = 4\n",
             "lsd" => "epochs = 2\nitems = 100\n",
+            "entropy_gradient" => "latent = 1\nitems = 50\nfit = 5\n",
             "gof_lsd" => "iterations = 10\nitems = 100\n",
             "gof_ksd" | "gof_lksd" => "items = 100\nkernel = \"imq\"\nbandwidth = \"learned\"\n",
             "gof_fssd" => "items = 100\n",

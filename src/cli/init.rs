@@ -13,19 +13,23 @@ pub struct InitArgs {
     /// The training method
     #[arg(long, default_value = "lsd")]
     method: String,
-    /// The data set
-    #[arg(long, default_value = "moons")]
-    dataset: String,
-    /// The model [default: neural, or real_nvp where the method needs a known normaliser]
+    /// The data set [default: moons, or digits where the method needs labels]
+    #[arg(long)]
+    dataset: Option<String>,
+    /// The model [default: neural, or what the method needs: real_nvp, classifier]
     #[arg(long)]
     model: Option<String>,
 }
 
 /// Prints the template.
 pub fn run(args: &InitArgs, global: &Global) -> Result<()> {
-    let usual = if args.method == "ml" { "real_nvp" } else { "neural" };
-    let model = args.model.as_deref().unwrap_or(usual);
-    let choices = [("method", args.method.as_str()), ("dataset", args.dataset.as_str()), ("model", model)];
+    let (model, dataset) = match args.method.as_str() {
+        "ml" => ("real_nvp", "moons"),
+        "jem" | "classifier" => ("classifier", "digits"),
+        _ => ("neural", "moons"),
+    };
+    let (model, dataset) = (args.model.as_deref().unwrap_or(model), args.dataset.as_deref().unwrap_or(dataset));
+    let choices = [("method", args.method.as_str()), ("dataset", dataset), ("model", model)];
     let rows = catalogue::rows();
     for (kind, name) in choices {
         let known: Vec<&str> = rows.iter().filter(|row| row.kind == kind).map(|row| row.name).collect();

@@ -34,7 +34,8 @@ impl Method for Plain {
         let batch = batches.first().ok_or_else(|| Error::Other("classifier: a step needs a batch".into()))?;
         let view = self.trained.model.in_training(cx.key.with("dropout"));
         let energy: &dyn Energy = view.as_deref().unwrap_or(self.trained.model.as_energy());
-        let (loss, mut metrics) = self.supervised.loss(&supervised::logits(energy, &batch.x)?, batch)?;
+        let (loss, mut metrics) =
+            self.supervised.loss(cx.step, energy, &supervised::logits(energy, &batch.x)?, batch)?;
         metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
         Ok(metrics)
     }

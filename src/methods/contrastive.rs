@@ -155,7 +155,7 @@ impl Contrastive {
     }
 
     /// The loss on n data items and n samples, one after the other in `both`.
-    fn loss(&self, energy: &dyn Energy, both: &Tensor, batch: &Batch) -> Result<(Tensor, Metrics)> {
+    fn loss(&self, step: u64, energy: &dyn Energy, both: &Tensor, batch: &Batch) -> Result<(Tensor, Metrics)> {
         let n = batch.x.dim(0)?;
         let logits = self.supervised.as_ref().map(|_| supervised::logits(energy, both)).transpose()?;
         let energies = match &logits {
@@ -173,7 +173,7 @@ impl Contrastive {
             .with("sample_energy", on_samples)
             .with("energy_gap", on_samples - on_data);
         if let (Some(supervised), Some(logits)) = (&self.supervised, &logits) {
-            let (extra, found) = supervised.loss(&logits.narrow(0, 0, n)?, batch)?;
+            let (extra, found) = supervised.loss(step, energy, &logits.narrow(0, 0, n)?, batch)?;
             loss = (loss + extra)?;
             metrics.extend(found);
         }
@@ -188,7 +188,7 @@ impl Method for Contrastive {
         let view = self.trained.model.in_training(cx.key.with("dropout"));
         let energy: &dyn Energy = view.as_deref().unwrap_or(self.trained.model.as_energy());
         let both = Tensor::cat(&[&batch.x, &negative], 0)?;
-        let (loss, mut metrics) = self.loss(energy, &both, batch)?;
+        let (loss, mut metrics) = self.loss(cx.step, energy, &both, batch)?;
         drop(view);
         metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
         if let Some(accept) = accept {

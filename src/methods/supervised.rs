@@ -3,7 +3,7 @@
 use candle_core::{D, DType, Tensor};
 
 use crate::config::rule;
-use crate::data::{Batch, Data};
+use crate::data::{Batch, Data, Labelled};
 use crate::density::Energy;
 use crate::metrics::Metrics;
 use crate::{Error, Result};
@@ -23,6 +23,8 @@ crate::config! {
 /// The weights of [`SupervisedConfig`] on a labelled data set.
 pub(super) struct Supervised {
     config: SupervisedConfig,
+    /// The few items with labels, where not all have them.
+    few: Option<Labelled>,
 }
 
 impl Supervised {
@@ -39,24 +41,33 @@ impl Supervised {
                 data.spec().name
             )));
         }
-        Ok(Supervised { config })
+        let few = match config.labels_per_class {
+            0 => None,
+            n => Some(data.labelled(n)?),
+        };
+        Ok(Supervised { config, few })
     }
 
-    /// α CE on labelled items + β mean entropy, given the logits of a batch `[B, K]`; a scalar, and the share of items
-    /// whose largest logit is the label's.
+    /// α CE on labelled items + β mean entropy over the batch, given the batch's logits `[B, K]`; a scalar, and the share
+    /// of labelled items whose largest logit is the label's. The labelled items are the batch itself, or, where only a few
+    /// labels are used, a batch of those, as large.
     ///
     /// # Errors
-    /// A batch without labels.
-    pub fn loss(&self, logits: &Tensor, batch: &Batch) -> Result<(Tensor, Metrics)> {
-        let y = batch.y.as_ref().ok_or_else(|| Error::Other("a classifier needs labelled batches".into()))?;
-        let log_p = candle_nn::ops::log_softmax(logits, D::Minus1)?;
+    /// A batch without labels; a model that is no classifier.
+    pub fn loss(&self, step: u64, energy: &dyn Energy, logits: &Tensor, batch: &Batch) -> Result<(Tensor, Metrics)> {
+        let few = self.few.as_ref().map(|few| few.batch(step, batch.x.dim(0)?)).transpose()?;
+        let of_few = few.as_ref().map(|few| self::logits(energy, &few.x)).transpose()?;
+        let (labelled, on) = (few.as_ref().unwrap_or(batch), of_few.as_ref().unwrap_or(logits));
+        let y = labelled.y.as_ref().ok_or_else(|| Error::Other("a classifier needs labelled batches".into()))?;
+        let log_p = candle_nn::ops::log_softmax(on, D::Minus1)?;
         let cross = log_p.gather(&y.unsqueeze(1)?, 1)?.mean_all()?.neg()?;
         let mut loss = (&cross * self.config.classify)?;
         if self.config.label_entropy > 0.0 {
+            let log_p = candle_nn::ops::log_softmax(logits, D::Minus1)?;
             let entropy = (log_p.exp()? * &log_p)?.sum(D::Minus1)?.mean_all()?.neg()?;
             loss = (loss + (entropy * self.config.label_entropy)?)?;
         }
-        let right = logits.argmax(D::Minus1)?.eq(y)?.to_dtype(DType::F64)?.mean_all()?.to_scalar()?;
+        let right = on.argmax(D::Minus1)?.eq(y)?.to_dtype(DType::F64)?.mean_all()?.to_scalar()?;
         let cross: f64 = cross.to_dtype(DType::F64)?.to_scalar()?;
         Ok((loss, Metrics::new().with("cross_entropy", cross).with("accuracy", right)))
     }

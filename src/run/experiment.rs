@@ -27,6 +27,8 @@ pub enum Decay {
     Linear,
     /// Falls to 0 along half a cosine.
     Cosine,
+    /// Is multiplied by `decay_by` at each of `decay_at`.
+    Steps,
 }
 
 crate::config! {
@@ -61,9 +63,18 @@ crate::config! {
         ema: f64 = 0.0, rule::rate;
         /// Steps over which the learning rates rise from 0.
         warmup: u64 = 0;
-        /// Learning-rate schedule after the warm-up: constant, linear or cosine.
+        /// Learning-rate schedule after the warm-up: constant, linear, cosine or steps.
         decay: Decay = Decay::Constant;
+        /// With decay = "steps": where the rates fall, as shares of the run, such as [0.75, 0.875].
+        decay_at: Vec<f64> = Vec::new(), shares;
+        /// With decay = "steps": what they are multiplied by there.
+        decay_by: f64 = 0.3, rule::rate;
     }
+}
+
+#[allow(clippy::ptr_arg)] // A rule takes the type of its key.
+fn shares(v: &Vec<f64>) -> rule::Verdict {
+    (!v.iter().all(|x| (0.0..=1.0).contains(x))).then(|| format!("must be numbers from 0 to 1, got {v:?}"))
 }
 
 impl TrainConfig {
@@ -77,6 +88,11 @@ impl TrainConfig {
             Decay::Constant => 1.0,
             Decay::Linear => 1.0 - progress,
             Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
+            Decay::Steps => {
+                let share = step as f64 / total.max(1) as f64;
+                let falls = self.decay_at.iter().filter(|at| share >= **at).count();
+                (0..falls).map(|_| self.decay_by).product()
+            }
         }
     }
 }
@@ -268,5 +284,8 @@ mod tests {
         assert_eq!(config.lr_scale(60, 110), 0.5);
         let cosine = TrainConfig { decay: Decay::Cosine, ..TrainConfig::default() };
         assert!((cosine.lr_scale(50, 100) - 0.5).abs() < 1e-12);
+        let decay_at = vec![0.75, 0.875];
+        let steps = TrainConfig { decay: Decay::Steps, decay_at, decay_by: 0.5, ..TrainConfig::default() };
+        assert_eq!([0, 74, 75, 87, 88].map(|step| steps.lr_scale(step, 100)), [1.0, 1.0, 0.5, 0.5, 0.25]);
     }
 }

@@ -42,6 +42,9 @@ crate::config! {
         posterior_std: f64 = 0.1, rule::positive;
         /// Learning rate of η (CLI default of the released code; its JEM runs: 3e-5).
         posterior_lr: f64 = 0.02, rule::positive;
+        /// HMC's time step is drawn from ε(1 ± this). Without it (released code: 0) trajectories of a nearly Gaussian
+        /// posterior may come back to z₀, and an average that remembers z₀ biases the gradient.
+        hmc_jitter: f64 = 0.4, rule::rate;
     }
 }
 
@@ -138,7 +141,7 @@ impl Entropy {
     ) -> Result<(Tensor, Metrics)> {
         let target = Posterior::new(generator, x, force)?;
         let step_size = self.step_size()?;
-        let kernel = Hmc { step_size, leapfrog: LEAPFROG, jitter: 0.0 };
+        let kernel = Hmc { step_size, leapfrog: LEAPFROG, jitter: self.config.hmc_jitter };
         let mut chain = kernel.init(&target, z0)?;
         let (burn, steps) = (self.config.samples / 2, self.config.samples);
         let (mut sum, mut acceptance) = (x.zeros_like()?, 0.0);

@@ -124,7 +124,7 @@ impl Vera {
             loss = (loss + (penalty * self.config.gradient_penalty)?)?;
         }
         if let Some(supervised) = &self.supervised {
-            let (extra, found) = supervised.loss(&supervised::logits(energy, &batch.x)?, batch)?;
+            let (extra, found) = supervised.loss(cx.step, energy, &supervised::logits(energy, &batch.x)?, batch)?;
             loss = (loss + extra)?;
             metrics.extend(found);
         }
