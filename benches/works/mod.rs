@@ -2,6 +2,7 @@
 //! configuration and run by the code that `ebm train` and `ebm sample` run.
 
 mod image;
+mod joint;
 mod lsd;
 mod score;
 
@@ -34,6 +35,11 @@ pub const WORKS: &[(&str, Make)] = &[
     ("ssm-image", || score::sliced(128, 784, 1000)),
     ("langevin-60", image::langevin),
     ("conv-train", image::train),
+    ("jem-step", || joint::step(joint::JEM)),
+    ("vera-step", || joint::step(joint::VERA)),
+    ("classifier-step", || joint::step(joint::CLASSIFIER)),
+    ("jem-gradient", joint::gradient),
+    ("vera-generator", joint::generator),
     ("adam", adam),
 ];
 
