@@ -123,6 +123,11 @@ fn small(method: &str) -> &'static str {
         "ml_grid" => "points = 16\n",
         "nce" => "noise_ratio = 2\nnoise = \"full\"\n",
         "cnce" => "kappa = 2\nadapt = true\n",
+        "cd" | "short_run" => "sampler.steps = 3\n",
+        "pcd" | "jem" => "buffer = 40\nreinit = 0.3\nsampler.steps = 3\n",
+        "vera" => {
+            "latent = 3\nsamples = 4\ngradient_penalty = 0.1\ngenerator = { name = \"mlp\", hidden = [8], dropout = 0.2 }\n"
+        }
         _ => "",
     }
 }
@@ -131,24 +136,37 @@ fn small(method: &str) -> &'static str {
 fn model(method: &str) -> &'static str {
     match method {
         "ml" => "name = \"gaussian\"\n",
+        _ if needs_labels(method) => {
+            "name = \"classifier\"\nnet = { name = \"mlp\", hidden = [8], dropout = 0.2, spectral_norm = true }\n"
+        }
         _ => "name = \"neural\"\nnet = { name = \"mlp\", hidden = [8, 8], spectral_norm = true }\n",
     }
 }
 
 /// Everything that a checkpoint must carry over is switched on: an average, dropout, probes, a schedule.
 pub fn experiment(method: &str) -> String {
+    // The grid of `nll` needs the plane; what needs labels takes the digits and looks at its accuracy.
+    let (data, look) = match needs_labels(method) {
+        true => ("digits", "name = \"accuracy\"\nevery = 3\nitems = 50\n"),
+        false => ("moons", "name = \"nll\"\nevery = 3\npoints = 16\nitems = 50\nsamples = 20\n"),
+    };
     format!(
-        "seed = 3\n[dataset]\nname = \"moons\"\n\
+        "seed = 3\n[dataset]\nname = \"{data}\"\n\
          [model]\n{}[method]\nname = \"{method}\"\n{}\
          [sampler]\nname = \"mala\"\nsteps = 3\n\
          [train]\nsteps = 8\nbatch_size = 16\nlog_every = 1\ncheckpoint_every = 1\nkeep = 0\nema = 0.9\nwarmup = 4\n\
          decay = \"cosine\"\n\
-         [[probe]]\nname = \"nll\"\nevery = 3\npoints = 16\nitems = 50\nsamples = 20\n\
+         [[probe]]\n{look}\
          [[probe]]\nname = \"samples\"\nevery = 4\nn = 4\n\
          [[probe]]\nname = \"lsd\"\nevery = 5\nepochs = 1\nitems = 50\ncritic = {{ name = \"mlp\", hidden = [8] }}\n",
         model(method),
         small(method)
     )
+}
+
+/// Whether the method trains p(y|x).
+fn needs_labels(method: &str) -> bool {
+    matches!(method, "jem" | "classifier")
 }
 
 /// A method and a network, nothing else: a step takes well under a millisecond.
