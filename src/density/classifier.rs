@@ -42,7 +42,7 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
     },
 };
 
-/// E(x) = -log Σ_y exp f(x)[y], and log p(y|x) = f(x)[y] + E(x).
+/// `E(x) = -log Σ_y exp f(x)[y]`, and `log p(y|x) = f(x)[y] + E(x)`.
 pub struct Classifier {
     net: Arc<Network>,
     pass: Pass,
