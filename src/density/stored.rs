@@ -1,14 +1,13 @@
 //! A model out of a checkpoint, for what uses one model inside another run: features, a first stage, a frozen flow.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 
 use super::{Context, Model};
 use crate::config::Spec;
 use crate::data::{Data, Stamp};
-use crate::store::Checkpoint;
+use crate::store::{Checkpoint, State, take};
 use crate::{Error, Result};
 
 /// The model of a checkpoint, frozen, as it was trained.
@@ -22,7 +21,7 @@ pub struct Stored {
     /// The whole configuration of its run.
     pub config: toml::Table,
     /// All state of its method, by name.
-    pub state: BTreeMap<String, Tensor>,
+    pub state: State,
 }
 
 impl Stored {
@@ -38,9 +37,9 @@ impl Stored {
         let stamp: Stamp = checkpoint.meta("data", path)?;
         let seed = config.get("seed").and_then(toml::Value::as_integer).unwrap_or(0);
         let data = Data::without_items(&section(&config, "dataset"), stamp, seed as u64, device)?;
-        let state = below(&checkpoint.tensors, "method.");
-        let mut weights = below(&state, "model.");
-        weights.extend(below(&checkpoint.tensors, "ema."));
+        let state = take(&checkpoint.tensors, "method");
+        let mut weights = take(&state, "model");
+        weights.extend(take(&checkpoint.tensors, "ema"));
         let crate::data::Spec { shape, classes, .. } = data.spec().clone();
         let context = Context { shape, classes, moments: None };
         let model = Model::bound(&section(&config, "model"), &context, weights, DType::F32, device).map_err(unfit)?;
@@ -55,10 +54,4 @@ impl Stored {
 
 fn section(config: &toml::Table, name: &str) -> Spec {
     Spec(config.get(name).and_then(toml::Value::as_table).cloned().unwrap_or_default())
-}
-
-/// The tensors whose names begin with `prefix`, without it.
-fn below(tensors: &BTreeMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
-    let mine = |(name, tensor): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()));
-    tensors.iter().filter_map(mine).collect()
 }

@@ -107,7 +107,7 @@ impl Negative {
     /// x⁻ for a batch x⁺, as many; with the share of accepted proposals where the kernel rejects.
     fn draw(&self, key: Key, energy: &dyn Energy, x: &Tensor) -> Result<(Tensor, Option<f64>)> {
         let n = x.dim(0)?;
-        let fresh = || fresh(&self.sampler, energy, &self.data, key.with("start"), n);
+        let fresh = || self.sampler.start(key.with("start"), energy, None, &self.data, n);
         let (start, taken): (Tensor, Option<(&Buffer, Taken)>) = match &self.chains {
             Chains::Data => (x.clone(), None),
             Chains::Fresh => (fresh()?, None),
@@ -122,11 +122,6 @@ impl Negative {
         }
         Ok((trace.chain.x, trace.accept))
     }
-}
-
-/// n starts of the sampler; training items where it starts at data, other ones at every call.
-fn fresh(sampler: &Sampler, energy: &dyn Energy, data: &Data, key: Key, n: usize) -> Result<Tensor> {
-    sampler.start(key, energy, None, data, n)
 }
 
 /// Minimises mean E(x⁺) - mean E(x⁻) + l2 (mean E(x⁺)² + mean E(x⁻)²), for a classifier also α CE + β entropy.
@@ -146,7 +141,7 @@ impl Contrastive {
         let sampler = Sampler::new(&config.sampler)?;
         let (model, data, key) = (setup.model, setup.data, setup.key.with("chains"));
         sampler.check(&model, data.device())?;
-        let chains = begin(table, &|n| fresh(&sampler, model.as_energy(), data, key, n))?;
+        let chains = begin(table, &|n| sampler.start(key, model.as_energy(), None, data, n))?;
         let supervised = joint.then(|| Supervised::new(decode(table)?, data)).transpose()?;
         let negative = Negative { sampler, chains, data: data.clone() };
         let frozen = model.frozen()?;

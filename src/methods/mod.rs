@@ -21,19 +21,16 @@ pub mod vera;
 pub use critic::{Critic, Noise, Objective, SteinSample};
 pub use lsd::{Lsd, LsdConfig};
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Device, Var};
 
 use crate::config::{Entry, Schema, Spec, find};
 use crate::data::{Batch, Data};
 use crate::density::{Model, Proposal};
 use crate::metrics::Metrics;
+pub use crate::store::{State, put, take};
 use crate::{Error, Result, rng::Key};
-
-/// Everything a method must keep to go on as if never stopped: weights, moments, buffers, chains; by name.
-pub type State = BTreeMap<String, Tensor>;
 
 /// What a step may depend on besides the batch and the method's own state.
 #[derive(Clone, Copy, Debug)]
@@ -147,17 +144,6 @@ const PROPOSALS: &[(&str, BuildProposal)] =
 pub fn proposal(spec: &Spec, standing: &Standing) -> Result<Option<Box<dyn Proposal>>> {
     let row = PROPOSALS.iter().find(|(name, _)| *name == spec.name());
     row.map(|(_, build)| build(spec, standing)).transpose()
-}
-
-/// Adds `part`'s entries to `state` under `prefix.`.
-pub fn put(state: &mut State, prefix: &str, part: BTreeMap<String, Tensor>) {
-    state.extend(part.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)));
-}
-
-/// The entries of `state` under `prefix.`, without the prefix.
-pub fn take(state: &State, prefix: &str) -> BTreeMap<String, Tensor> {
-    let below = |name: &str| name.strip_prefix(prefix)?.strip_prefix('.').map(str::to_owned);
-    state.iter().filter_map(|(name, tensor)| Some((below(name)?, tensor.clone()))).collect()
 }
 
 /// Overwrites `var` by the tensor `name` of `state`.

@@ -84,11 +84,7 @@ impl Vera {
             Generator::new(&shape, &config.generator, item, &Builder::bound(params.tensors(), DType::F32, device))?;
         let log_sigma = params.weights.get(Generator::LOG_SIGMA).cloned();
         let log_sigma = log_sigma.ok_or_else(|| Error::Other("a generator without σ".into()))?;
-        let labels = SupervisedConfig {
-            classify: config.classify,
-            label_entropy: config.label_entropy,
-            labels_per_class: config.labels_per_class,
-        };
+        let labels: SupervisedConfig = decode(table)?;
         let wanted = config.classify > 0.0 || config.label_entropy > 0.0;
         Ok(Vera {
             supervised: wanted.then(|| Supervised::new(labels, setup.data)).transpose()?,
