@@ -45,7 +45,7 @@ entropy() {
 
 toys() {
     sweep toys
-    compare toys --by dataset.name,arm --over seed --metric test_ll --at best --max test_ll
+    compare toys --by dataset.name,arm --over seed --metric test_ll
 }
 
 nice() {
