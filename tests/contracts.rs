@@ -20,16 +20,23 @@ fn spec(name: &str, schema: &Schema) -> Spec {
     Spec(table)
 }
 
+const VAE: &str = "nodes = 7\nnoise = \"network\"\nsquash = \"tanh\"\nencoder = { name = \"mlp\", hidden = [6] }\n\
+                   decoder = { name = \"mlp\", hidden = [6] }\n";
+const TILTED: &str = "net = { name = \"mlp\", hidden = [5] }\nbase = { name = \"vae\", nodes = 5, \
+                      encoder = { name = \"mlp\", hidden = [6] }, decoder = { name = \"mlp\", hidden = [6] } }\n";
+
 /// The section of a model, small wherever the row has the keys, and a few shapes of batches that it takes.
 fn small_model(name: &str, schema: &Schema) -> (Spec, &'static [&'static [usize]]) {
-    let Spec(mut table) = spec(name, schema);
     let (keys, shapes): (_, &[&[usize]]) = match name {
         "nice" => ("hidden = [8]", &[&[4, 2], &[2, 1, 3, 3]]),
         "real_nvp" => ("hidden = [8]\ncouplings = 3", &[&[4, 2], &[2, 1, 3, 3]]),
         "glow" => ("stages = 2\nblocks = 2\nchannels = 4", &[&[2, 1, 4, 4], &[2, 4, 3, 3]]),
+        "vae" => (VAE, &[&[4, 2], &[2, 1, 3, 3]]),
+        "tilted" => (TILTED, &[&[4, 2], &[2, 1, 3, 3]]),
         _ => ("", &[&[4, 2], &[2, 1, 3, 3]]),
     };
-    table.extend(keys.parse::<toml::Table>().unwrap());
+    let mut table = (schema.decode)(keys.parse().unwrap()).unwrap();
+    table.insert("name".into(), name.into());
     (Spec(table), shapes)
 }
 
@@ -45,6 +52,11 @@ fn experiment(method: &str, probes: &str) -> Experiment {
         "cd" | "short_run" => "sampler.steps = 3\n",
         "pcd" | "jem" => "buffer = 40\nreinit = 0.3\nsampler.steps = 3\n",
         "vera" => "latent = 3\nsamples = 4\ngradient_penalty = 0.1\ngenerator = { name = \"mlp\", hidden = [8] }\n",
+        "vae_sampler" | "coopnets" => {
+            "sampler.steps = 3\nvae = { name = \"vae\", encoder = { name = \"mlp\", hidden = [6] }, decoder = { name = \
+             \"mlp\", hidden = [6] } }\n"
+        }
+        "vaebm" => "vae_steps = 2\nbuffer = 40\nspectral = 0.1\nsampler.steps = 3\n",
         _ => "",
     };
     let (data, image) = match method {
@@ -53,6 +65,8 @@ fn experiment(method: &str, probes: &str) -> Experiment {
     };
     let model = match method {
         "ml" => "name = \"gaussian\"",
+        "vae" => &format!("name = \"vae\"\n{VAE}"),
+        "vaebm" => &format!("name = \"tilted\"\n{TILTED}"),
         _ if image => "name = \"classifier\"\nnet = { name = \"mlp\", hidden = [8], dropout = 0.2 }",
         _ => "net = { name = \"mlp\", hidden = [8, 8], spectral_norm = true }",
     };
@@ -343,6 +357,8 @@ fn a_probe_finds_the_same_twice() {
             "gof_fssd" => "items = 100\n",
             "score_matching" => "items = 100\n",
             "fisher" => "items = 100\n",
+            "bound" => "items = 20\nparticles = 5\n",
+            "teaching" => "points = 16\nitems = 20\n",
             "accuracy" => "split = \"validation\"\nbins = 10\n",
             "ood" => {
                 "items = 40\nagainst = [\"uniform\", \"constant\", \"interpolation\", \"inverted\", \"dataset\"]\n\
@@ -356,6 +372,8 @@ fn a_probe_finds_the_same_twice() {
         let experiment = match row.name {
             "likelihood" | "amari" => ica(&written),
             "accuracy" | "ood" | "robustness" => classifier(&written),
+            "bound" => experiment("vae", &written),
+            "teaching" => experiment("vae_sampler", &written),
             _ => experiment("lsd", &written),
         };
         let probes: Vec<Scheduled> = experiment.probes().unwrap();
@@ -365,9 +383,12 @@ fn a_probe_finds_the_same_twice() {
         );
         let (data, sampler) = (experiment.data().unwrap(), experiment.sampler().unwrap());
         let model = experiment.model(&data).unwrap().frozen().unwrap();
+        let state = experiment.method(&data).unwrap().state().unwrap();
+        let proposal = experiment.proposal(&data, &state).unwrap();
         let look = || {
+            let proposal = proposal.as_deref();
             let subject =
-                Subject { energy: model.as_energy(), proposal: None, data: &data, sampler: &sampler, key: Key::new(9) };
+                Subject { energy: model.as_energy(), proposal, data: &data, sampler: &sampler, key: Key::new(9) };
             probes[0].probe.run(&subject).unwrap()
         };
         let (one, two) = (look(), look());

@@ -70,7 +70,7 @@ pub fn run(args: &SampleArgs, global: &Global) -> Result<()> {
     let end = sampler.run(key.with("steps"), stored.model.as_energy(), &start, |step, chain| {
         progress.step(step as u64 + 1, &Metrics::new());
         if every.is_some_and(|every| step % every == 0) {
-            trace.push(picture.draw(&chain.x)?);
+            trace.push(picture.draw(&sampler.items(stored.model.as_energy(), &chain.x)?)?);
         }
         signal::stop_requested().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
     })?;
@@ -103,14 +103,14 @@ fn frame_interval(args: &SampleArgs, sampler: &Sampler) -> Option<usize> {
 }
 
 fn write(args: &SampleArgs, out: &Path, picture: &Picture, end: &Trace, mut frames: Vec<RgbImage>) -> Result<()> {
-    let last = picture.draw(&end.chain.x)?;
+    let last = picture.draw(&end.x)?;
     fs::write_atomic(out, &draw::png(&last)?)?;
     if let Some(path) = &args.gif {
         frames.push(last);
         fs::write_atomic(path, &draw::gif(&frames, 80)?)?;
     }
     match &args.save_npy {
-        Some(path) => fs::write_atomic(path, &npy(&end.chain.x)?),
+        Some(path) => fs::write_atomic(path, &npy(&end.x)?),
         None => Ok(()),
     }
 }

@@ -92,11 +92,47 @@ impl Energy for Classifier {
         self.net.features(x)
     }
 
+    fn given(&self, y: &Tensor) -> Option<Box<dyn Energy>> {
+        Some(Box::new(OfClass { net: self.net.clone(), y: y.clone(), pass: self.pass }))
+    }
+
     fn in_training(&self, key: Key) -> Option<Box<dyn Energy>> {
         Some(Box::new(Classifier { net: self.net.clone(), pass: Pass::train(key) }))
     }
 
     fn after_update(&self) -> Result<()> {
         self.net.power_iterate()
+    }
+}
+
+/// E(x|y) = -f(x)[y]: p(x|y) ∝ exp(f(x)[y]), one label an item.
+struct OfClass {
+    net: Arc<Network>,
+    y: Tensor,
+    pass: Pass,
+}
+
+impl OfClass {
+    /// -v[y] of logits-shaped values `[B, K]`.
+    fn pick(&self, v: &Tensor) -> Result<Tensor> {
+        Ok(v.gather(&self.y.unsqueeze(1)?, 1)?.squeeze(1)?.neg()?)
+    }
+}
+
+impl Energy for OfClass {
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        self.pick(&self.net.forward(x, self.pass)?)
+    }
+
+    fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (logits, pull) = self.net.vjp(x, self.pass)?;
+        let classes = Tensor::arange(0u32, logits.dim(1)? as u32, logits.device())?;
+        let minus_one = self.y.unsqueeze(1)?.broadcast_eq(&classes.unsqueeze(0)?)?.to_dtype(logits.dtype())?.neg()?;
+        Ok((self.pick(&logits)?, pull(&minus_one)?))
+    }
+
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        let [logits, first, second] = self.net.curve(x, v, self.pass)?;
+        Ok([self.pick(&logits)?, self.pick(&first)?, self.pick(&second)?])
     }
 }

@@ -23,7 +23,7 @@ pub enum Squash {
 }
 
 impl Squash {
-    fn layer(self) -> Option<Nonlinear> {
+    pub(super) fn layer(self) -> Option<Nonlinear> {
         match self {
             Squash::None => None,
             Squash::Tanh => Some(Nonlinear::Fixed(Activation::Tanh)),
@@ -46,7 +46,7 @@ crate::config! {
     }
 }
 
-fn ordered(v: &[f64; 2]) -> rule::Verdict {
+pub(super) fn ordered(v: &[f64; 2]) -> rule::Verdict {
     let fine = v[0] > 0.0 && v[0] <= v[1] && v[1].is_finite();
     (!fine).then(|| format!("must be two numbers above 0, the smaller one first, got {v:?}"))
 }

@@ -8,9 +8,12 @@ mod ica;
 mod laplacian;
 mod model;
 mod neural;
+pub mod noise_space;
 mod proposal;
 mod rbm;
 mod stored;
+mod tilted;
+pub mod vae;
 
 pub use classifier::{Classifier, energy_of};
 pub use gaussian::Gaussian;
@@ -18,9 +21,12 @@ pub use generator::{Generator, GeneratorConfig, Squash};
 pub use ica::Ica;
 pub use model::{BuildModel, Context, MODELS, Model, schemas};
 pub use neural::Neural;
+pub use noise_space::{NoiseSpace, Potential, Space};
 pub use proposal::Proposal;
 pub use rbm::{Rbm, RbmConfig, RbmInit};
 pub use stored::Stored;
+pub use tilted::Tilted;
+pub use vae::Vae;
 
 use candle_core::Tensor;
 
@@ -78,6 +84,12 @@ pub trait Energy: Send + Sync {
         Ok(None)
     }
 
+    /// The energy of x within a class, -f(x)[y], with the labels y `[B]` (u32) of the items that it will be asked about;
+    /// `None` for a model that is no classifier.
+    fn given(&self, _y: &Tensor) -> Option<Box<dyn Energy>> {
+        None
+    }
+
     /// What the last linear layer of a classifier reads, `[B, F]`: a space in which like images are close.
     fn features(&self, _x: &Tensor) -> Result<Option<Tensor>> {
         Ok(None)
@@ -91,6 +103,27 @@ pub trait Energy: Send + Sync {
     /// Exact draws from the base density that the energy tilts, if it has one: where a chain may start.
     fn base_sample(&self, _key: Key, _n: usize) -> Result<Option<Tensor>> {
         Ok(None)
+    }
+
+    /// The base density that the energy tilts, if it has one whose normaliser is known.
+    fn base_density(&self) -> Option<&dyn Density> {
+        None
+    }
+
+    /// The coordinates that the base density's draws are made of, if chains can move there.
+    fn noise_space(&self, _space: Space) -> Option<Box<dyn NoiseSpace + '_>> {
+        None
+    }
+
+    /// (value, ∇x) of the part of E beside the base density, where chains can move in its noise space; `None` where
+    /// there is no such part.
+    fn tilt(&self) -> Option<noise_space::Function<'_>> {
+        None
+    }
+
+    /// The variational autoencoder that this is, or tilts.
+    fn vae(&self) -> Option<&Vae> {
+        None
     }
 
     /// The learned B with independent Bx, `[D, D]`, of a linear independent component analysis.

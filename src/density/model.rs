@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Energy, classifier, flow, gaussian, ica, neural, rbm};
+use super::{Energy, classifier, flow, gaussian, ica, neural, rbm, tilted, vae};
 use crate::config::{Entry, Schema, Spec, find};
 use crate::data::Moments;
 use crate::nets::{Builder, Params};
@@ -36,6 +36,8 @@ pub const MODELS: &[Entry<BuildModel>] = &[
     flow::NICE,
     flow::REAL_NVP,
     flow::GLOW,
+    vae::ENTRY,
+    tilted::ENTRY,
 ];
 
 /// The rows of [`MODELS`] for the configuration.

@@ -9,4 +9,14 @@ use crate::{Result, rng::Key};
 pub trait Proposal: Send + Sync {
     /// n draws, `[n, ..]`.
     fn draw(&self, key: Key, n: usize) -> Result<Tensor>;
+
+    /// n draws with the labels `[n]` (u32) that they were made for, where draws are made for labels.
+    fn draw_labelled(&self, _key: Key, _n: usize) -> Result<Option<(Tensor, Tensor)>> {
+        Ok(None)
+    }
+
+    /// Its log-density at x, `[B]`, where that is known.
+    fn log_density(&self, _x: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
 }

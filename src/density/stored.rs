@@ -16,6 +16,8 @@ pub struct Stored {
     pub step: u64,
     /// On the weights of the checkpoint, averaged ones where there are some.
     pub model: Model,
+    /// The weights that the model stands on.
+    pub weights: State,
     /// Shape and transform of the data it was trained on, without the items.
     pub data: Data,
     /// The whole configuration of its run.
@@ -42,8 +44,9 @@ impl Stored {
         weights.extend(take(&checkpoint.tensors, "ema"));
         let crate::data::Spec { shape, classes, .. } = data.spec().clone();
         let context = Context { shape, classes, moments: None };
-        let model = Model::bound(&section(&config, "model"), &context, weights, DType::F32, device).map_err(unfit)?;
-        Ok(Stored { step: checkpoint.step, model, data, config, state })
+        let model = Model::bound(&section(&config, "model"), &context, weights.clone(), DType::F32, device);
+        let model = model.map_err(unfit)?;
+        Ok(Stored { step: checkpoint.step, model, weights, data, config, state })
     }
 
     /// The section `name` of the run's configuration.

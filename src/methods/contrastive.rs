@@ -38,7 +38,7 @@ crate::config! {
     }
 }
 
-fn probability(v: &f64) -> rule::Verdict {
+pub(super) fn probability(v: &f64) -> rule::Verdict {
     (!(0.0..=1.0).contains(v)).then(|| format!("must be in [0, 1], got {v}"))
 }
 
@@ -118,9 +118,9 @@ impl Negative {
         };
         let trace = self.sampler.run(key.with("chain"), energy, &start, |_, _| Ok(()))?;
         if let Some((buffer, taken)) = taken {
-            buffer.put(&taken, &trace.chain.x)?;
+            buffer.put(&taken, &trace.x)?;
         }
-        Ok((trace.chain.x, trace.accept))
+        Ok((trace.x, trace.accept))
     }
 }
 
@@ -189,7 +189,8 @@ impl Method for Contrastive {
         if let Some(accept) = accept {
             metrics.set("acceptance", accept);
         }
-        Ok(metrics)
+        let gradients = (self.negative.sampler.config.steps * batch.x.dim(0)?) as u64 * (cx.step + 1);
+        Ok(metrics.with("energy_gradients", gradients as f64))
     }
 
     fn model(&self) -> &Model {
@@ -225,9 +226,9 @@ impl Method for Contrastive {
 }
 
 /// What the replay buffer is called in the state.
-const BUFFER: &str = "buffer";
+pub(super) const BUFFER: &str = "buffer";
 
-fn kept(state: &State) -> Result<&Tensor> {
+pub(super) fn kept(state: &State) -> Result<&Tensor> {
     state.get(BUFFER).ok_or_else(|| Error::Other(format!("tensor `{BUFFER}` is missing")))
 }
 

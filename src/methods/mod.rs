@@ -3,8 +3,10 @@
 mod classifier;
 mod cnce;
 mod contrastive;
+mod cooperative;
 mod critic;
 mod denoising_score_matching;
+mod elbo;
 mod lsd;
 mod ml;
 mod ml_grid;
@@ -14,8 +16,11 @@ mod none;
 pub mod score;
 mod score_matching;
 mod sliced_score_matching;
+mod spectral_penalty;
 mod supervised;
 mod trained;
+mod vae;
+mod vaebm;
 pub mod vera;
 
 pub use critic::{Critic, Noise, Objective, SteinSample};
@@ -103,6 +108,10 @@ pub const METHODS: &[Entry<BuildMethod>] = &[
     contrastive::JEM,
     vera::ENTRY,
     classifier::ENTRY,
+    vae::ENTRY,
+    cooperative::VAE_SAMPLER,
+    cooperative::COOPNETS,
+    vaebm::ENTRY,
     none::ENTRY,
 ];
 
@@ -124,6 +133,8 @@ pub fn build(spec: &Spec, setup: Setup) -> Result<Box<dyn Method>> {
 pub struct Standing<'a> {
     /// Shape of one item.
     pub shape: &'a [usize],
+    /// K, where the data have labels 0..K.
+    pub classes: Option<usize>,
     /// [`Method::state`], live or from a checkpoint.
     pub state: &'a State,
     /// Where tensors live.
@@ -134,8 +145,13 @@ pub struct Standing<'a> {
 pub type BuildProposal = fn(&Spec, &Standing) -> Result<Box<dyn Proposal>>;
 
 /// The methods that keep something to draw from, by their name in [`METHODS`].
-const PROPOSALS: &[(&str, BuildProposal)] =
-    &[("pcd", contrastive::proposal), ("jem", contrastive::proposal), ("vera", vera::proposal)];
+const PROPOSALS: &[(&str, BuildProposal)] = &[
+    ("pcd", contrastive::proposal),
+    ("jem", contrastive::proposal),
+    ("vera", vera::proposal),
+    ("vae_sampler", cooperative::proposal),
+    ("coopnets", cooperative::proposal),
+];
 
 /// What the method of `spec` draws from at once, frozen; `None` for methods without.
 ///

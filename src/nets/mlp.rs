@@ -4,8 +4,8 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Builder, Curve, Dropout, GroupNorm, Io, Jet, Layer, Linear, Nonlinear, NonlinearName, Pass, Pullback, Reshape,
-    Sequence, trace_by_pullbacks,
+    Builder, Curve, Dropout, Fourier, GroupNorm, Io, Jet, Layer, Linear, Nonlinear, NonlinearName, Pass, Pullback,
+    Reshape, Sequence, trace_by_pullbacks,
 };
 use crate::config::{self, Spec, rule};
 use crate::{Result, kernels};
@@ -35,6 +35,11 @@ crate::config! {
         spectral_norm: bool = false;
         /// Normalisation before each activation: none or layer.
         norm: MlpNorm = MlpNorm::None;
+        /// F, so many random Fourier features sin Wx and cos Wx beside x: a density with many narrow modes is learned many
+        /// times sooner. 0 for none.
+        fourier: usize = 0;
+        /// Standard deviation of their frequencies W, in radians per unit of x.
+        fourier_std: f64 = 3.0, rule::positive;
     }
 }
 
@@ -68,6 +73,10 @@ impl Mlp {
         let mut body = Sequence::new().then(Reshape::flatten(&io.input));
         let mut shallow = Shallow { linears: Vec::new(), activations: Vec::new() };
         let mut width = io.input_size();
+        if config.fourier > 0 {
+            body.push(Fourier::new(&builder.sub("fourier"), width, config.fourier, config.fourier_std)?);
+            width = Fourier::width(width, config.fourier);
+        }
         for (i, &units) in config.hidden.iter().enumerate() {
             let here = builder.sub(i);
             let linear = Linear::new(&here, width, units, config.spectral_norm)?;
@@ -85,7 +94,7 @@ impl Mlp {
         let last = Linear::new(&builder.sub(config.hidden.len()), width, io.output_size(), config.spectral_norm)?;
         shallow.linears.push(last.clone());
         let body = body.then(last).then(Reshape::to(&io.output));
-        let closed = config.norm == MlpNorm::None && io.input_size() == io.output_size();
+        let closed = config.norm == MlpNorm::None && config.fourier == 0 && io.input_size() == io.output_size();
         Ok(Mlp { body, shallow: closed.then_some(shallow) })
     }
 }

@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod amari;
+mod bound;
 mod entropy_gradient;
 pub mod fisher;
 mod frechet;
@@ -17,6 +18,7 @@ pub mod robustness;
 mod samples;
 pub mod score_matching;
 mod scored;
+mod teaching;
 
 pub use samples::Picture;
 pub use scored::Scored;
@@ -49,7 +51,7 @@ impl Subject<'_> {
     /// n samples by the run's sampler, `[n, ..]`, with randomness from `key`.
     pub fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
         let x = self.sampler.start(key.with("start"), self.energy, self.proposal, self.data, n)?;
-        Ok(self.sampler.run(key.with("steps"), self.energy, &x, |_, _| Ok(()))?.chain.x)
+        Ok(self.sampler.run(key.with("steps"), self.energy, &x, |_, _| Ok(()))?.x)
     }
 }
 
@@ -90,6 +92,8 @@ pub type BuildProbe = fn(&toml::Table) -> Result<Box<dyn Probe>>;
 pub const PROBES: &[Entry<BuildProbe>] = &[
     nll::ENTRY,
     likelihood::ENTRY,
+    bound::ENTRY,
+    teaching::ENTRY,
     samples::ENTRY,
     lsd::ENTRY,
     fisher::ENTRY,

@@ -142,7 +142,7 @@ impl Nll {
     }
 }
 
-fn window(data: &Data) -> Result<[[f64; 2]; 2]> {
+pub(super) fn window(data: &Data) -> Result<[[f64; 2]; 2]> {
     data.bounds_2d().ok_or_else(|| {
         let spec = data.spec();
         Error::Config(format!(

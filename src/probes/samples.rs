@@ -39,7 +39,7 @@ impl Probe for Samples {
         if let Some(accept) = end.accept {
             metrics.set("acceptance", accept);
         }
-        let picture = Picture::of(subject.data)?.draw(&end.chain.x)?;
+        let picture = Picture::of(subject.data)?.draw(&end.x)?;
         Ok(Finding { metrics, pictures: vec![("samples".to_owned(), picture)] })
     }
 }

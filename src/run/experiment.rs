@@ -233,7 +233,7 @@ impl Experiment {
     /// # Errors
     /// Tensors that are missing or have another shape.
     pub fn proposal(&self, data: &Data, state: &State) -> Result<Option<Box<dyn Proposal>>> {
-        let subject = Standing { shape: &data.spec().shape, state, device: &self.device };
+        let subject = Standing { shape: &data.spec().shape, classes: data.spec().classes, state, device: &self.device };
         methods::proposal(&self.resolved.spec("method"), &subject)
     }
 

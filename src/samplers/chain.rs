@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Chain, Kernel, SAMPLERS};
 use crate::config::{Spec, decode, find};
 use crate::data::{Data, Split};
-use crate::density::{Energy, Model, Proposal};
+use crate::density::{Energy, Model, Potential, Proposal, Space};
 use crate::{Error, Result, rng::Key};
 
 /// Where chains start.
@@ -32,12 +32,17 @@ crate::config! {
         /// Where chains start: uniform, normal (the model's base density), data, or
         /// proposal (the method's generator or replay buffer).
         init: Start = Start::Normal;
+        /// What chains move in: data (the items), noise (what the base density of a `vae` or `tilted` model draws with; chains
+        /// start at its draws) or joint (latent variable and item).
+        space: Space = Space::Data;
     }
 }
 
 /// What a run of chains leaves.
 pub struct Trace {
-    /// Where the chains stand at the end.
+    /// The items at the end, `[B, ..]`.
+    pub x: Tensor,
+    /// Where the chains stand at the end, in the space they move in.
     pub chain: Chain,
     /// Mean acceptance over steps and chains, for kernels that reject.
     pub accept: Option<f64>,
@@ -69,15 +74,45 @@ impl Sampler {
     /// # Errors
     /// A kernel that needs more than the model gives.
     pub fn check(&self, model: &Model, device: &candle_core::Device) -> Result<()> {
+        if let Some(potential) = self.potential(model.as_energy())? {
+            let point = potential.space().start(Key::new(0), 1)?;
+            return self.kernel.init(&potential, &point).map(drop);
+        }
         let shape: Vec<usize> = std::iter::once(1).chain(model.shape().iter().copied()).collect();
         let origin = Tensor::zeros(shape, candle_core::DType::F32, device)?;
         self.kernel.init(model.as_energy(), &origin).map(drop)
     }
 
-    /// n starting points, `[n, ..]`.
+    /// The energy that chains move on where they do not move on the items.
     ///
     /// # Errors
-    /// `init = "proposal"` without a proposal.
+    /// A model without such a space.
+    fn potential<'a>(&self, e: &'a dyn Energy) -> Result<Option<Potential<'a>>> {
+        if self.config.space == Space::Data {
+            return Ok(None);
+        }
+        match e.noise_space(self.config.space) {
+            Some(space) => Ok(Some(Potential::new(space, e.tilt()))),
+            None => Err(Error::Config(
+                "error: `sampler.space` is not data, and the model has no base density with a noise space\n\nhint: \
+                 --set sampler.space=data, or a model `vae`, or `tilted` with a base `vae`"
+                    .into(),
+            )),
+        }
+    }
+
+    /// The items that points of chains stand for: the points themselves, or what the noise is carried to.
+    ///
+    /// # Errors
+    /// A model without the space that chains move in.
+    pub fn items(&self, e: &dyn Energy, at: &Tensor) -> Result<Tensor> {
+        self.potential(e)?.map_or(Ok(at.clone()), |potential| Ok(potential.space().push(at)?.detach()))
+    }
+
+    /// n starting points, `[n, ..]`, in the space that chains move in.
+    ///
+    /// # Errors
+    /// `init = "proposal"` without a proposal; a model without the space.
     pub fn start(
         &self,
         key: Key,
@@ -86,6 +121,9 @@ impl Sampler {
         data: &Data,
         n: usize,
     ) -> Result<Tensor> {
+        if let Some(potential) = self.potential(e)? {
+            return potential.space().start(key, n);
+        }
         match self.config.init {
             Start::Uniform => data.uniform_init(key, n),
             Start::Data => Ok(data.all(Split::Train, n)?.x),
@@ -107,7 +145,8 @@ impl Sampler {
         }
     }
 
-    /// Runs the chains from x; `watch(step, chain)` sees every state and may stop the run by an error.
+    /// Runs the chains from x, which [`Sampler::start`] gave; `watch(step, chain)` sees every state, in the space that
+    /// chains move in, and may stop the run by an error.
     pub fn run(
         &self,
         key: Key,
@@ -115,6 +154,9 @@ impl Sampler {
         x: &Tensor,
         mut watch: impl FnMut(usize, &Chain) -> Result<()>,
     ) -> Result<Trace> {
+        let potential = self.potential(e)?;
+        let model = e;
+        let e = potential.as_ref().map_or(e, |potential| potential as &dyn Energy);
         let mut chain = self.kernel.init(e, x)?;
         let (mut accept, mut nonfinite) = (None, 0);
         for step in 0..self.config.steps {
@@ -125,6 +167,6 @@ impl Sampler {
             watch(step, &chain)?;
         }
         let accept = accept.map(|sum: f64| sum / self.config.steps.max(1) as f64);
-        Ok(Trace { chain, accept, nonfinite })
+        Ok(Trace { x: self.items(model, &chain.x)?, chain, accept, nonfinite })
     }
 }

@@ -128,19 +128,30 @@ fn small(method: &str) -> &'static str {
         "vera" => {
             "latent = 3\nsamples = 4\ngradient_penalty = 0.1\ngenerator = { name = \"mlp\", hidden = [8], dropout = 0.2 }\n"
         }
+        "vae_sampler" | "coopnets" => {
+            "sampler.steps = 3\nvae = { name = \"vae\", groups = 2, encoder = { name = \"mlp\", hidden = [6] }, decoder = \
+             { name = \"mlp\", hidden = [6] } }\n"
+        }
+        "vaebm" => "vae_steps = 3\nbuffer = 40\nspectral = 0.1\nsampler.steps = 3\n",
         _ => "",
     }
 }
 
+const VAE: &str =
+    "name = \"vae\", nodes = 6, encoder = { name = \"mlp\", hidden = [6] }, decoder = { name = \"mlp\", hidden = [6] }";
+
 /// The model that a method trains: a network where it can.
-fn model(method: &str) -> &'static str {
-    match method {
+fn model(method: &str) -> String {
+    let fixed = match method {
+        "vae" => return format!("{}\n", VAE.replacen(", ", "\n", 2).replacen(", decoder", "\ndecoder", 1)),
+        "vaebm" => return format!("name = \"tilted\"\nnet = {{ name = \"mlp\", hidden = [8] }}\nbase = {{ {VAE} }}\n"),
         "ml" => "name = \"gaussian\"\n",
         _ if needs_labels(method) => {
             "name = \"classifier\"\nnet = { name = \"mlp\", hidden = [8], dropout = 0.2, spectral_norm = true }\n"
         }
         _ => "name = \"neural\"\nnet = { name = \"mlp\", hidden = [8, 8], spectral_norm = true }\n",
-    }
+    };
+    fixed.to_owned()
 }
 
 /// Everything that a checkpoint must carry over is switched on: an average, dropout, probes, a schedule.

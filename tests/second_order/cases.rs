@@ -135,6 +135,7 @@ fn variants(name: &str) -> Vec<(&'static str, Io)> {
             ("hidden = [4, 3]\nlearned_beta = true\ndropout = 0.3", Io::field(&[1, 2, 2])),
             ("hidden = [4, 3]\nactivation = \"softplus\"\nspectral_norm = true", Io::field(&[2])),
             ("hidden = [5]\nactivation = \"leaky_relu\"\nnorm = \"layer\"", Io::scalar(&[3])),
+            ("hidden = [5]\nfourier = 4\nfourier_std = 0.7", Io::field(&[3])),
         ],
         "conv" => vec![
             ("channels = [2, 3, 2]", Io::scalar(&[1, 8, 8])),

@@ -1,0 +1,107 @@
+//! The space that a density's draws are made in: chains that move there instead of on the items themselves (Xiao et al.
+//! 2021, "VAEBM", §3.2; Hoffman et al. 2019, "NeuTra-lizing bad geometry").
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::Energy;
+use crate::{Error, Result, rng::Key};
+
+/// Which coordinates chains move in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Space {
+    /// The items x.
+    #[default]
+    Data,
+    /// The noise ε that the base density's draws T(ε) are made of.
+    Noise,
+    /// A latent variable and the item, (z, x).
+    Joint,
+}
+
+/// Points, flat, that are carried to items.
+///
+/// # Shapes
+/// points `[B, P]`, items `[B, item..]`.
+pub trait NoiseSpace: Send + Sync {
+    /// n points drawn from the base density.
+    fn start(&self, key: Key, n: usize) -> Result<Tensor>;
+
+    /// The items T(ε).
+    fn push(&self, at: &Tensor) -> Result<Tensor>;
+
+    /// The items without observation noise, such as a decoder's means.
+    fn quiet(&self, at: &Tensor) -> Result<Tensor> {
+        self.push(at)
+    }
+
+    /// T(ε), and x̄ ↦ x̄·∂T/∂ε evaluated at the x̄ that `on_x` makes of T(ε).
+    fn pulled(&self, at: &Tensor, on_x: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<(Tensor, Tensor)>;
+
+    /// The base density's potential at the points, `[B]`, and its gradient `[B, P]`: ½|ε|² and ε where points are noise.
+    fn base(&self, at: &Tensor) -> Result<(Tensor, Tensor)>;
+}
+
+/// The value `[B]` and gradient of a function of items.
+pub type Function<'a> = Box<dyn Fn(&Tensor) -> Result<(Tensor, Tensor)> + Send + Sync + 'a>;
+
+/// V(ε) = f(T(ε)) + the base's potential: what tilts the base, as an energy over the points. Under f = 0 the points keep
+/// the base's distribution.
+pub struct Potential<'a> {
+    space: Box<dyn NoiseSpace + 'a>,
+    tilt: Option<Function<'a>>,
+}
+
+impl<'a> Potential<'a> {
+    /// Of a tilt f; `None` is f = 0.
+    pub fn new(space: Box<dyn NoiseSpace + 'a>, tilt: Option<Function<'a>>) -> Self {
+        Potential { space, tilt }
+    }
+
+    /// Where the points live.
+    pub fn space(&self) -> &dyn NoiseSpace {
+        &*self.space
+    }
+}
+
+impl Energy for Potential<'_> {
+    fn energy(&self, at: &Tensor) -> Result<Tensor> {
+        let (base, _) = self.space.base(at)?;
+        match &self.tilt {
+            Some(tilt) => Ok((base + tilt(&self.space.push(at)?)?.0)?),
+            None => Ok(base),
+        }
+    }
+
+    fn grad(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (mut value, mut grad) = self.space.base(at)?;
+        if let Some(tilt) = &self.tilt {
+            let energies = std::cell::RefCell::new(None);
+            let on_x = |x: &Tensor| -> Result<Tensor> {
+                let (energy, slope) = tilt(x)?;
+                energies.replace(Some(energy));
+                Ok(slope)
+            };
+            let (_, pulled) = self.space.pulled(at, &on_x)?;
+            let energy = energies.into_inner().ok_or_else(|| Error::Other("a transport that made no item".into()))?;
+            (value, grad) = ((value + energy)?, (grad + pulled)?);
+        }
+        Ok((value, grad))
+    }
+
+    fn curvature(&self, _: &Tensor, _: &Tensor) -> Result<[Tensor; 3]> {
+        Err(Error::Other("the potential of a noise space has no second derivatives here".into()))
+    }
+
+    fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
+        self.space.start(key, n).map(Some)
+    }
+
+    fn residual(&self, at: &Tensor) -> Result<Tensor> {
+        match &self.tilt {
+            Some(tilt) => Ok(tilt(&self.space.push(at)?)?.0),
+            None => Ok(at.narrow(1, 0, 1)?.squeeze(1)?.zeros_like()?),
+        }
+    }
+}

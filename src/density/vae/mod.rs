@@ -1,0 +1,369 @@
+//! The variational autoencoder as a density: p(x) = ∫ N(x; g(z), σ²) p(z) dz, with an encoder q(z|x) that bounds and
+//! estimates it (Kingma & Welling 2014; in groups with residual posteriors: Vahdat & Kautz 2020, "NVAE", §3).
+
+mod decoder;
+mod ladder;
+mod marginal;
+
+pub use decoder::Decoder;
+use decoder::DecoderConfig;
+use ladder::{Ladder, LadderConfig};
+use marginal::Mixture;
+
+use candle_core::{D, DType, Tensor};
+
+use super::{BuildModel, Density, Energy, NoiseSpace, Proposal, noise_space::Space};
+use crate::config::{Entry, Schema, Spec, decode, rule};
+use crate::kernels;
+use crate::nets::{Builder, Io, Network, Pass};
+use crate::{Error, Result, rng::Key};
+
+crate::config! {
+    /// How a VAE's log p(x) is computed, and its encoder.
+    pub struct VaeConfig {
+        /// Nodes along each axis of the quadrature over z that gives log p(x) exactly where z has one or two coordinates.
+        nodes: usize = 128, rule::at_least(2);
+        /// Draws of q(z|x) in the importance-weighted estimate of log p(x) where z has more.
+        particles: usize = 64, rule::at_least(1);
+    }
+    parts {
+        /// The encoder: item -> mean and log-width of q(z|x), or, with several groups, features.
+        encoder: "mlp" of crate::nets::schemas;
+    }
+}
+
+pub(super) const ENTRY: Entry<BuildModel> = Entry {
+    name: "vae",
+    about: "p(x) = ∫ N(x; g(z), σ²) p(z) dz with an encoder; z in one group or several with residual posteriors",
+    cite: "Kingma & Welling 2014, \"Auto-encoding variational Bayes\"; groups: Vahdat & Kautz 2020, \"NVAE\", arXiv 2007.03898",
+    schema: Schema::joined3::<VaeConfig, DecoderConfig, LadderConfig>(),
+    build: |table, context, builder| Ok(Box::new(Vae::new(&Spec(table.clone()), &context.shape, 0, builder)?)),
+};
+
+/// The model [`Vae`] as a part of a method.
+pub fn schemas() -> Vec<(&'static str, Schema)> {
+    vec![(ENTRY.name, ENTRY.schema)]
+}
+
+/// Encoder, prior and decoder.
+///
+/// # Shapes
+/// z `[B, L]`, all groups side by side; the noise behind a draw is ε = (ε_z, ε_x), `[B, L + D]`. A conditional one sees c
+/// `[B, C]` in encoder and decoder, p(x|c) = ∫ N(x; g(z, c), σ²) p(z) dz; it is no energy.
+pub struct Vae {
+    config: VaeConfig,
+    encoder: Network,
+    ladder: Ladder,
+    decoder: Decoder,
+    item: Vec<usize>,
+    like: Tensor,
+}
+
+/// The parts of a variational bound, each differentiable in the parameters.
+pub struct Bound {
+    /// log p(x|z) at a draw z of q(z|x), `[B]`.
+    pub log_likelihood: Tensor,
+    /// KL(q(z_l | x, z_<l) ‖ p(z_l | z_<l)) of every group, `[B]` each.
+    pub kl: Vec<Tensor>,
+}
+
+impl Vae {
+    /// A VAE of items of the shape `item`, given `condition` numbers or none; new or on existing parameters, as the builder
+    /// is.
+    ///
+    /// # Errors
+    /// Networks that do not fit. A conditional encoder reads a vector.
+    pub fn new(spec: &Spec, item: &[usize], condition: usize, builder: &Builder) -> Result<Self> {
+        let (config, of_ladder): (VaeConfig, LadderConfig) = (decode(&spec.0)?, decode(&spec.0)?);
+        let (item, dim) = (item.to_vec(), item.iter().product::<usize>());
+        let input = if condition > 0 { vec![dim + condition] } else { item.clone() };
+        let io = Io { input, output: vec![of_ladder.encoder_width()] };
+        Ok(Vae {
+            encoder: Network::new(&config.encoder, &io, &builder.sub("encoder"))?,
+            decoder: Decoder::new(&decode(&spec.0)?, of_ladder.size() + condition, &item, &builder.sub("decoder"))?,
+            ladder: Ladder::new(&of_ladder, &builder.sub("ladder"))?,
+            config,
+            item,
+            like: Tensor::zeros(1, builder.dtype(), builder.device())?,
+        })
+    }
+
+    /// L, latent coordinates in all groups together.
+    pub fn latent(&self) -> usize {
+        self.ladder.size()
+    }
+
+    /// What carries z to x.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// log p(x|z) - KL, in parts, with z drawn from q(z|x) by `key` (Kingma & Welling 2014, eq. 8).
+    ///
+    /// # Shapes
+    /// x `[B, item..]`.
+    pub fn bound(&self, key: Key, x: &Tensor, c: Option<&Tensor>) -> Result<Bound> {
+        let noise = key.normal((x.dim(0)?, self.latent()), x.dtype(), x.device())?;
+        let draw = self.ladder.posterior(&self.encode(x, c)?, &noise)?;
+        Ok(Bound { log_likelihood: self.decoder.log_likelihood(x, &given(&draw.z, c)?)?, kl: draw.kl })
+    }
+
+    /// The decoder's mean g(z, c), `[B, item..]`.
+    pub fn mean(&self, z: &Tensor, c: Option<&Tensor>) -> Result<Tensor> {
+        self.decoder.mean(&given(z, c)?)
+    }
+
+    /// log p(x|z, c), `[B]`.
+    pub fn log_likelihood(&self, x: &Tensor, z: &Tensor, c: Option<&Tensor>) -> Result<Tensor> {
+        self.decoder.log_likelihood(x, &given(z, c)?)
+    }
+
+    /// z ~ q(z|x) by `key`, `[B, L]`; its mean where `key` is `None`.
+    pub fn infer(&self, key: Option<Key>, x: &Tensor) -> Result<Tensor> {
+        let shape = (x.dim(0)?, self.latent());
+        let noise = match key {
+            Some(key) => key.normal(shape, x.dtype(), x.device())?,
+            None => Tensor::zeros(shape, x.dtype(), x.device())?,
+        };
+        Ok(self.ladder.posterior(&self.encode(x, None)?, &noise)?.z)
+    }
+
+    /// n draws of z from the prior, ε_z scaled by `temperature`.
+    pub fn prior(&self, key: Key, n: usize, temperature: f64) -> Result<Tensor> {
+        let noise = (key.normal((n, self.latent()), self.like.dtype(), self.like.device())? * temperature)?;
+        self.ladder.prior(&noise)
+    }
+
+    /// log (1/K) Σ_k p(x, z_k)/q(z_k|x), `[B]` f64: a lower bound of log p(x) in expectation that rises with K (Burda,
+    /// Grosse, Salakhutdinov 2016, eq. 8).
+    pub fn importance_weighted(&self, key: Key, x: &Tensor, particles: usize) -> Result<Tensor> {
+        /// Particles decoded at a time.
+        const CHUNK: usize = 50;
+        let logs = (0..particles)
+            .step_by(CHUNK)
+            .map(|at| self.log_ratios(key.at(at as u64), x, CHUNK.min(particles - at)))
+            .collect::<Result<Vec<_>>>()?;
+        let logs = Tensor::cat(&logs, 1)?;
+        Ok((logs.log_sum_exp(D::Minus1)? - (particles as f64).ln())?)
+    }
+
+    /// log p(x, z_k) - log q(z_k|x) of `k` particles, `[B, k]` f64.
+    fn log_ratios(&self, key: Key, x: &Tensor, k: usize) -> Result<Tensor> {
+        let (batch, many) = (x.dim(0)?, repeat(x, k)?);
+        let noise = key.normal((batch * k, self.latent()), x.dtype(), x.device())?;
+        let draw = self.ladder.posterior(&repeat(&self.encode(x, None)?, k)?, &noise)?;
+        let log = (self.decoder.log_likelihood(&many, &draw.z)? + draw.log_ratio)?;
+        Ok(log.detach().to_dtype(DType::F64)?.reshape((batch, k))?)
+    }
+
+    fn encode(&self, x: &Tensor, c: Option<&Tensor>) -> Result<Tensor> {
+        match c {
+            Some(_) => self.encoder.forward(&given(&x.flatten_from(1)?, c)?, Pass::EVAL),
+            None => self.encoder.forward(x, Pass::EVAL),
+        }
+    }
+
+    /// Whether log p(x) is computed by quadrature.
+    fn exact(&self) -> bool {
+        self.latent() <= 2 && self.ladder.groups() == 1
+    }
+
+    /// The components whose mixture is p(x) around the items x.
+    fn mixture(&self, x: &Tensor) -> Result<Mixture> {
+        if self.exact() {
+            let (z, log_w) = marginal::nodes(self.latent(), self.config.nodes, &self.like)?;
+            return Mixture::shared(&self.decoder, &z, &log_w);
+        }
+        let k = self.config.particles;
+        let noise = self.key().normal((x.dim(0)? * k, self.latent()), x.dtype(), x.device())?;
+        let draw = self.ladder.posterior(&repeat(&self.encode(x, None)?, k)?, &noise)?;
+        let log_w = (draw.log_ratio.reshape((x.dim(0)?, k))? - (k as f64).ln())?;
+        Mixture::of_each(&self.decoder, &draw.z, &log_w)
+    }
+
+    /// Particles are the same ones at every call, so that an energy is a function.
+    fn key(&self) -> Key {
+        Key::new(0).with("particles")
+    }
+
+    /// Applies f to chunks of x that bound the memory of a mixture.
+    fn by_chunks(&self, x: &Tensor, f: impl Fn(&Mixture, &Tensor) -> Result<Vec<Tensor>>) -> Result<Vec<Tensor>> {
+        /// Numbers in the largest tensor.
+        const NUMBERS: usize = 1 << 22;
+        let components = if self.exact() { self.config.nodes.pow(self.latent() as u32) } else { self.config.particles };
+        let dim: usize = self.item.iter().product();
+        let chunk = (NUMBERS / if self.exact() { components } else { components * dim }).max(1);
+        let n = x.dim(0)?;
+        let shared = if self.exact() { Some(self.mixture(x)?) } else { None };
+        let mut parts: Vec<Vec<Tensor>> = Vec::new();
+        for at in (0..n).step_by(chunk) {
+            let here = x.narrow(0, at, chunk.min(n - at))?;
+            let found = match &shared {
+                Some(mixture) => f(mixture, &here)?,
+                None => f(&self.mixture(&here)?, &here)?,
+            };
+            parts.push(found);
+        }
+        let outputs = parts.first().map_or(0, Vec::len);
+        let of = |i| -> Result<Tensor> {
+            let column = parts.iter().filter_map(|part| part.get(i)).collect::<Vec<_>>();
+            Ok(Tensor::cat(&column, 0)?.to_dtype(x.dtype())?)
+        };
+        (0..outputs).map(of).collect()
+    }
+}
+
+/// z, and c beside it.
+fn given(z: &Tensor, c: Option<&Tensor>) -> Result<Tensor> {
+    match c {
+        Some(c) => Ok(Tensor::cat(&[z, c], 1)?),
+        None => Ok(z.clone()),
+    }
+}
+
+/// Each row k times, `[B, ..]` -> `[B·k, ..]`.
+fn repeat(x: &Tensor, k: usize) -> Result<Tensor> {
+    let dims = x.dims();
+    let (batch, rest) = (dims.first().copied().unwrap_or(0), dims.get(1..).unwrap_or_default());
+    let wide: Vec<usize> = [batch, k].into_iter().chain(rest.iter().copied()).collect();
+    let tall: Vec<usize> = std::iter::once(batch * k).chain(rest.iter().copied()).collect();
+    Ok(x.unsqueeze(1)?.broadcast_as(wide)?.reshape(tall)?)
+}
+
+/// E(x) = -log p(x): by quadrature for one group of one or two latent coordinates; else by the importance-weighted
+/// estimate with fixed particles, whose gradient is Fisher's identity, Σ w̄_k ∇x log p(x|z_k).
+impl Energy for Vae {
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        first(self.by_chunks(x, |mixture, x| Ok(vec![mixture.energy(x)?]))?)
+    }
+
+    fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let found = self.by_chunks(x, |mixture, x| Ok(mixture.grad(x)?.into()))?;
+        let [energy, grad] = found.try_into().map_err(|_| no_items())?;
+        Ok((energy, grad.reshape(x.dims())?))
+    }
+
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        let both = Tensor::stack(&[x, v], 1)?;
+        let found = self.by_chunks(&both, |mixture, both| {
+            let half = |i: usize| -> Result<Tensor> { Ok(both.narrow(1, i, 1)?.squeeze(1)?) };
+            Ok(mixture.curvature(&half(0)?, &half(1)?)?.into())
+        })?;
+        found.try_into().map_err(|_| no_items())
+    }
+
+    fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
+        self.sample(key, n).map(Some)
+    }
+
+    fn density(&self) -> Option<&dyn Density> {
+        self.exact().then_some(self)
+    }
+
+    fn vae(&self) -> Option<&Vae> {
+        Some(self)
+    }
+
+    fn noise_space(&self, space: Space) -> Option<Box<dyn NoiseSpace + '_>> {
+        Some(Box::new(VaeSpace { vae: self, space }))
+    }
+}
+
+impl Density for Vae {
+    fn log_prob(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.energy(x)?.neg()?)
+    }
+
+    fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
+        let space = VaeSpace { vae: self, space: Space::Noise };
+        Ok(space.push(&space.start(key, n)?)?.detach())
+    }
+}
+
+/// Draws without the decoder's noise: what chains start from in cooperative training.
+impl Proposal for Vae {
+    fn draw(&self, key: Key, n: usize) -> Result<Tensor> {
+        Ok(self.decoder.mean(&self.prior(key, n, 1.0)?)?.detach())
+    }
+
+    fn log_density(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        self.exact().then(|| self.log_prob(x)).transpose()
+    }
+}
+
+fn first(found: Vec<Tensor>) -> Result<Tensor> {
+    found.into_iter().next().ok_or_else(no_items)
+}
+
+fn no_items() -> Error {
+    Error::Other("an energy of no items".into())
+}
+
+/// The VAE's draws as a function of what they are made of. In noise space T(ε) = x and the potential is ½|ε|²; in joint
+/// space the coordinates are (z, x) themselves and the potential is -log p(z, x), the ablation of Xiao et al. 2021, B.1.
+pub struct VaeSpace<'a> {
+    vae: &'a Vae,
+    space: Space,
+}
+
+impl VaeSpace<'_> {
+    fn split(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (rows, latent) = (at.dim(0)?, self.vae.latent());
+        let x = at.narrow(1, latent, at.dim(1)? - latent)?;
+        let shape: Vec<usize> = std::iter::once(rows).chain(self.vae.item.iter().copied()).collect();
+        Ok((at.narrow(1, 0, latent)?, x.contiguous()?.reshape(shape)?))
+    }
+}
+
+impl NoiseSpace for VaeSpace<'_> {
+    fn start(&self, key: Key, n: usize) -> Result<Tensor> {
+        let dim: usize = self.vae.latent() + self.vae.item.iter().product::<usize>();
+        let noise = key.normal((n, dim), self.vae.like.dtype(), self.vae.like.device())?;
+        match self.space {
+            Space::Joint => {
+                let (eps, noise) = self.split(&noise)?;
+                let z = self.vae.ladder.prior(&eps)?;
+                let x = self.vae.decoder.render(&z, &noise)?.flatten_from(1)?;
+                Ok(Tensor::cat(&[z, x], 1)?.detach())
+            }
+            _ => Ok(noise),
+        }
+    }
+
+    fn push(&self, at: &Tensor) -> Result<Tensor> {
+        let (eps, second) = self.split(at)?;
+        match self.space {
+            Space::Joint => Ok(second),
+            _ => self.vae.decoder.render(&self.vae.ladder.prior(&eps)?, &second),
+        }
+    }
+
+    fn quiet(&self, at: &Tensor) -> Result<Tensor> {
+        let (eps, second) = self.split(at)?;
+        match self.space {
+            Space::Joint => Ok(second),
+            _ => self.vae.decoder.mean(&self.vae.ladder.prior(&eps)?),
+        }
+    }
+
+    fn pulled(&self, at: &Tensor, on_x: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<(Tensor, Tensor)> {
+        let (eps, second) = self.split(at)?;
+        if self.space == Space::Joint {
+            let of_x = on_x(&second)?.flatten_from(1)?;
+            return Ok((second, Tensor::cat(&[eps.zeros_like()?, of_x], 1)?));
+        }
+        let (z, back_to_eps) = self.vae.ladder.prior_vjp(&eps)?;
+        let (x, on_z, on_noise) = self.vae.decoder.pulled(&z, &second, on_x)?;
+        Ok((x, Tensor::cat(&[back_to_eps(&on_z)?, on_noise.flatten_from(1)?], 1)?))
+    }
+
+    fn base(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
+        if self.space != Space::Joint {
+            return Ok((kernels::dot(at, at)?.affine(0.5, 0.0)?, at.clone()));
+        }
+        let (z, x) = self.split(at)?;
+        let (of_prior, on_z) = self.vae.ladder.minus_log_prior(&z)?;
+        let [of_x, on_z_too, on_x] = self.vae.decoder.minus_log_likelihood(&x, &z)?;
+        Ok(((of_prior + of_x)?, Tensor::cat(&[(on_z + on_z_too)?, on_x.flatten_from(1)?], 1)?))
+    }
+}

@@ -1,0 +1,56 @@
+//! A VAE alone: the density that VAEBM tilts, and its baseline.
+
+use super::elbo::{ElboConfig, vae_of};
+use super::{BuildMethod, Method, Setup, State, StepContext, trained::Trained};
+use crate::config::{Entry, Schema, decode};
+use crate::data::Batch;
+use crate::density::Model;
+use crate::metrics::Metrics;
+use crate::{Error, Result};
+
+pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+    name: "vae",
+    about: "the variational bound, for the model `vae`",
+    cite: "Kingma & Welling 2014, \"Auto-encoding variational Bayes\", eq. 10; arXiv 1312.6114",
+    schema: Schema::of::<ElboConfig>(),
+    build: |table, setup| {
+        vae_of(setup.model.vae(), "vae")?;
+        let Setup { model, optim, .. } = setup;
+        Ok(Box::new(Autoencoder { config: decode(table)?, trained: Trained::new(model, optim)? }))
+    },
+};
+
+/// Descends the negative bound.
+struct Autoencoder {
+    config: ElboConfig,
+    trained: Trained,
+}
+
+impl Method for Autoencoder {
+    fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
+        let batch = batches.first().ok_or_else(|| Error::Other("vae: a step needs a batch".into()))?;
+        let vae = vae_of(self.trained.model.vae(), "vae")?;
+        let (loss, mut metrics) = self.config.loss(vae, cx.key.with("posterior"), cx.step, &batch.x, None)?;
+        metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
+        Ok(metrics)
+    }
+
+    fn model(&self) -> &Model {
+        &self.trained.model
+    }
+
+    fn advice(&self) -> Vec<String> {
+        vec![
+            "a wider floor for the decoder's σ (--set model.sigma_range=[0.1,2.7])".to_owned(),
+            "a KL term that rises slowly (--set method.kl_warmup=1000)".to_owned(),
+        ]
+    }
+
+    fn state(&self) -> Result<State> {
+        self.trained.state()
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.trained.load(state)
+    }
+}

@@ -1,0 +1,332 @@
+//! VAEBM: a VAE by its bound, then a network that tilts it, trained by maximum likelihood with chains in the VAE's noise
+//! space (Xiao et al. 2021). With a flow in the VAE's place the first stage is exact maximum likelihood.
+
+use std::path::Path;
+
+use candle_core::{D, DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::contrastive::{BUFFER, kept};
+use super::elbo::ElboConfig;
+use super::spectral_penalty::SpectralPenalty;
+use super::supervised::mean;
+use super::{BuildMethod, Method, Setup, State, StepContext, put, take};
+use crate::config::{Entry, Schema, decode, rule};
+use crate::data::Batch;
+use crate::density::{Energy, Model, Space, Stored};
+use crate::metrics::Metrics;
+use crate::optim::{self, Optimiser, Weights};
+use crate::samplers::{Buffer, Sampler, Taken};
+use crate::{Error, Result, rng::Key};
+
+/// How the energy's mean under the model is estimated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Negative {
+    /// By Markov chains.
+    #[default]
+    Chain,
+    /// By draws of the base, weighted by exp(-f).
+    Importance,
+}
+
+crate::config! {
+    /// Keys of the method `vaebm`.
+    pub struct VaebmConfig {
+        /// Steps of the first stage, which trains the base density; they count among `train.steps`. Its learning rate
+        /// falls to 0 along half a cosine.
+        vae_steps: u64 = 3000;
+        /// A checkpoint whose VAE is the base density, in the place of a first stage.
+        vae_ckpt: String = String::new();
+        /// Whether the second stage's negative phase is a chain, or importance: draws of the base weighted by exp(-f),
+        /// for as long as their effective number stays a fair share (plane, few modes).
+        negative: Negative = Negative::Chain;
+        /// Draws of the base with `negative = "importance"`.
+        draws: usize = 2048, rule::at_least(2);
+        /// What chains move in: noise (the paper's), joint (latent variable and item: ablation) or data.
+        space: Space = Space::Noise;
+        /// Chains that are kept and go on, their latent noise at least; 0 starts all at draws of the base in every step.
+        buffer: usize = 0;
+        /// Probability that a chain goes on from the buffer (released code: 0.6).
+        replay: f64 = 0.6, super::contrastive::probability;
+        /// Steps of the second stage over which that probability rises from 0 (released code: 5,000).
+        replay_warmup: u64 = 0;
+        /// Compare the data with decoder means rather than with decoder draws.
+        means: bool = false;
+        /// Weight of mean f(x⁺)² + mean f(x⁻)².
+        energy_l2: f64 = 0.0, rule::non_negative;
+        /// α_s, the weight of the sum of the largest singular values of all weights of f (paper, CIFAR-10: 0.2).
+        spectral: f64 = 0.0, rule::non_negative;
+    }
+    parts {
+        /// The chains of the second stage.
+        sampler: "langevin" of crate::samplers::schemas;
+        /// The optimiser of the first stage; `[optim]` is the second's.
+        vae_optim: "adam" of crate::optim::schemas;
+    }
+}
+
+pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+    name: "vaebm",
+    about: "a VAE, then an energy that tilts it, with chains in the VAE's noise space; model `tilted`",
+    cite: "Xiao, Kreis, Kautz, Vahdat 2021, \"VAEBM: a symbiosis between variational autoencoders and energy-based models\", \
+           ICLR, section 3; arXiv 2010.00654",
+    schema: Schema::joined::<VaebmConfig, ElboConfig>(),
+    build: |table, setup| Ok(Box::new(Vaebm::new(decode(table)?, decode(table)?, setup)?)),
+};
+
+/// First stage: the base density's weights descend its bound. Second stage: the network descends mean f(x⁺) - mean f(x⁻),
+/// x⁻ under the model, while the base stands still.
+struct Vaebm {
+    config: VaebmConfig,
+    elbo: ElboConfig,
+    model: Model,
+    frozen: Model,
+    base_optim: Box<dyn Optimiser>,
+    /// The tilting network's weights.
+    tilt: Weights,
+    tilt_optim: Box<dyn Optimiser>,
+    sampler: Sampler,
+    buffer: Option<Buffer>,
+    spectral: Option<SpectralPenalty>,
+}
+
+/// What the base density's parameters are under in the model.
+const BASE: &str = "base.";
+
+impl Vaebm {
+    fn new(config: VaebmConfig, elbo: ElboConfig, setup: Setup) -> Result<Self> {
+        let Setup { model, optim, data, key } = setup;
+        if model.noise_space(Space::Noise).is_none() || model.tilt().is_none() {
+            return Err(Error::Config(
+                "error: method `vaebm` needs a model that tilts a density with a noise space\n\nhint: --set \
+                 model.name=tilted with `base = { name = \"vae\" }`"
+                    .into(),
+            ));
+        }
+        let mut spec = config.sampler.clone();
+        spec.0.insert("space".into(), toml::Value::try_from(config.space).map_err(|e| Error::Other(e.to_string()))?);
+        let sampler = Sampler::new(&spec)?;
+        sampler.check(&model, data.device())?;
+        if !config.vae_ckpt.is_empty() {
+            load_base(&model, Path::new(&config.vae_ckpt), data.device())?;
+        }
+        let buffer = match config.buffer {
+            0 => None,
+            n => Some(Buffer::new(&sampler.start(key.with("buffer"), model.as_energy(), None, data, n)?)?),
+        };
+        let all = model.params().weights.clone();
+        let (base, tilt): (Weights, Weights) = all.into_iter().partition(|(name, _)| name.starts_with(BASE));
+        let spectral = match config.spectral {
+            weight if weight > 0.0 => Some(SpectralPenalty::new(key.with("spectral"), &tilt)?),
+            _ => None,
+        };
+        Ok(Vaebm {
+            base_optim: optim::build(&config.vae_optim, &base)?,
+            tilt_optim: optim::build(optim, &tilt)?,
+            frozen: model.frozen()?,
+            model,
+            tilt,
+            config,
+            elbo,
+            sampler,
+            buffer,
+            spectral,
+        })
+    }
+
+    /// Steps of the first stage.
+    fn first_stage(&self) -> u64 {
+        if self.config.vae_ckpt.is_empty() { self.config.vae_steps } else { 0 }
+    }
+
+    /// One step of the base density: a VAE's bound, or the likelihood of one whose normaliser is known.
+    fn base_step(&mut self, cx: &StepContext, x: &Tensor) -> Result<Metrics> {
+        let (loss, mut metrics) = match (self.model.vae(), self.model.base_density()) {
+            (Some(vae), _) => self.elbo.loss(vae, cx.key.with("posterior"), cx.step, x, None)?,
+            (None, Some(base)) => {
+                let loss = base.log_prob(x)?.mean_all()?.neg()?;
+                let nll = mean(&loss)?;
+                (loss, Metrics::new().with("base_nll", nll))
+            }
+            (None, None) => return Err(Error::Other("vaebm: a base density without a likelihood".into())),
+        };
+        let progress = cx.step as f64 / self.first_stage().max(1) as f64;
+        let scale = 0.5 * (1.0 + (std::f64::consts::PI * progress).cos());
+        metrics.set("grad_norm", self.base_optim.step(&loss.backward()?, scale)?.norm);
+        self.model.after_update()?;
+        Ok(metrics)
+    }
+
+    /// One step of the tilting network.
+    fn tilt_step(&mut self, cx: &StepContext, batch: &Batch) -> Result<Metrics> {
+        let since = cx.step - self.first_stage();
+        let negative = match self.config.negative {
+            Negative::Chain => self.chain(cx.key.with("chain"), since, batch.x.dim(0)?)?,
+            Negative::Importance => self.draws(cx.key.with("draws"), since)?,
+        };
+        let view = self.model.in_training(cx.key.with("dropout"));
+        let energy: &dyn Energy = view.as_deref().unwrap_or(self.model.as_energy());
+        let (up, down) = (energy.residual(&batch.x)?, energy.residual(&negative.x)?);
+        let below = match &negative.weights {
+            Some(weights) => (weights * &down)?.sum_all()?,
+            None => down.mean_all()?,
+        };
+        let mut loss = (up.mean_all()? - &below)?;
+        if self.config.energy_l2 > 0.0 {
+            loss = (loss + ((up.sqr()?.mean_all()? + down.sqr()?.mean_all()?)? * self.config.energy_l2)?)?;
+        }
+        let (on_data, on_samples) = (mean(&up)?, mean(&below)?);
+        drop(view);
+        let mut metrics = Metrics::new()
+            .with("energy", on_data)
+            .with("sample_energy", on_samples)
+            .with("energy_gap", on_samples - on_data);
+        if let Some(spectral) = &mut self.spectral {
+            let sum = spectral.value(&self.tilt)?;
+            metrics.set("spectral", mean(&sum)?);
+            loss = (loss + (sum * self.config.spectral)?)?;
+        }
+        metrics.extend(negative.found);
+        metrics.set("grad_norm", self.tilt_optim.step(&loss.backward()?, cx.lr_scale)?.norm);
+        self.model.after_update()?;
+        Ok(metrics)
+    }
+
+    /// Draws of the base with weights softmax(-f): self-normalised importance sampling.
+    fn draws(&self, key: Key, since: u64) -> Result<Sample> {
+        let n = self.config.draws;
+        let x = self.frozen.base_sample(key, n)?.ok_or_else(|| Error::Other("vaebm: a base without draws".into()))?;
+        let log_w = self.frozen.residual(&x)?.to_dtype(DType::F64)?.neg()?;
+        let w = candle_nn::ops::softmax(&log_w, D::Minus1)?;
+        let ess: f64 = w.sqr()?.sum_all()?.recip()?.to_scalar()?;
+        let found = Metrics::new()
+            .with("ess_share", ess / n as f64)
+            .with("energy_evaluations", ((since + 1) * n as u64) as f64);
+        Ok(Sample { weights: Some(w.to_dtype(x.dtype())?), x, found })
+    }
+
+    /// Ends of n chains.
+    fn chain(&self, key: Key, since: u64, n: usize) -> Result<Sample> {
+        let energy = self.frozen.as_energy();
+        // Only the data space asks for items to start from; the others start at draws of the base.
+        let space = energy.noise_space(self.config.space);
+        let fresh = match &space {
+            Some(space) => space.start(key.with("start"), n)?,
+            None => energy
+                .base_sample(key.with("start"), n)?
+                .ok_or_else(|| Error::Other("vaebm: a base without draws".into()))?,
+        };
+        let (start, taken): (Tensor, Option<(&Buffer, Taken)>) = match &self.buffer {
+            None => (fresh, None),
+            Some(buffer) => {
+                let rise = ((since + 1) as f64 / self.config.replay_warmup.max(1) as f64).min(1.0);
+                let taken = buffer.take(key.with("buffer"), n, 1.0 - self.config.replay * rise, &fresh)?;
+                (self.refreshed(&taken.x, &fresh)?, Some((buffer, taken)))
+            }
+        };
+        let trace = self.sampler.run(key.with("steps"), energy, &start, |_, _| Ok(()))?;
+        if let Some((buffer, taken)) = taken {
+            buffer.put(&taken, &trace.chain.x)?;
+        }
+        let x = match (&space, self.config.means) {
+            (Some(space), true) => space.quiet(&trace.chain.x)?.detach(),
+            _ => trace.x,
+        };
+        let steps = self.sampler.config.steps as u64;
+        let mut found = Metrics::new().with("energy_gradients", ((since + 1) * steps * n as u64) as f64);
+        if let Some(accept) = trace.accept {
+            found.set("acceptance", accept);
+        }
+        Ok(Sample { x, weights: None, found })
+    }
+
+    /// The latent noise of `kept` with the observation noise of `fresh`: what a VAE's buffer keeps is ε_z alone.
+    fn refreshed(&self, kept: &Tensor, fresh: &Tensor) -> Result<Tensor> {
+        match (self.config.space, self.model.vae()) {
+            (Space::Noise, Some(vae)) => {
+                let (latent, all) = (vae.latent(), kept.dim(1)?);
+                Ok(Tensor::cat(&[kept.narrow(1, 0, latent)?, fresh.narrow(1, latent, all - latent)?], 1)?)
+            }
+            _ => Ok(kept.clone()),
+        }
+    }
+}
+
+/// x⁻, maybe with weights that sum to one.
+struct Sample {
+    x: Tensor,
+    weights: Option<Tensor>,
+    found: Metrics,
+}
+
+/// Overwrites the base density's weights with those of a checkpoint: of a model `vae`, or of another `tilted` one.
+///
+/// # Errors
+/// No good checkpoint; a base of another shape.
+fn load_base(model: &Model, path: &Path, device: &Device) -> Result<()> {
+    let stored = Stored::load(path, device)?;
+    let alone: State = stored.weights.into_iter().collect();
+    let within = take(&alone, BASE.trim_end_matches('.'));
+    let source = if within.is_empty() { alone } else { within };
+    let params = model.params();
+    for (name, var) in params.weights.iter().chain(&params.buffers) {
+        let Some(rest) = name.strip_prefix(BASE) else { continue };
+        let found = source.get(rest).filter(|t| t.dims() == var.dims()).ok_or_else(|| {
+            let what = format!("its `{rest}` is missing or has another shape than [model.base] gives it");
+            Error::checkpoint(path, what, "give [model.base] the keys of the run's own [model]")
+        })?;
+        var.set(&found.to_dtype(var.dtype())?.to_device(var.device())?)?;
+    }
+    Ok(())
+}
+
+impl Method for Vaebm {
+    fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
+        let batch = batches.first().ok_or_else(|| Error::Other("vaebm: a step needs a batch".into()))?;
+        match cx.step < self.first_stage() {
+            true => self.base_step(cx, &batch.x),
+            false => self.tilt_step(cx, batch),
+        }
+    }
+
+    fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn advice(&self) -> Vec<String> {
+        vec![
+            "an energy that learns more slowly (--set optim.lr=1e-4)".to_owned(),
+            "a penalty on its steepness (--set method.spectral=0.2) or level (--set method.energy_l2=0.01)".to_owned(),
+            "a smaller step (--set method.sampler.step_size=…)".to_owned(),
+            "few modes: weights in the place of chains (--set method.negative=importance)".to_owned(),
+        ]
+    }
+
+    fn state(&self) -> Result<State> {
+        let mut state = State::new();
+        put(&mut state, "model", self.model.params().tensors());
+        put(&mut state, "optim", self.tilt_optim.state()?);
+        put(&mut state, "vae_optim", self.base_optim.state()?);
+        if let Some(spectral) = &self.spectral {
+            put(&mut state, "spectral", spectral.state());
+        }
+        if let Some(buffer) = &self.buffer {
+            state.insert(BUFFER.into(), buffer.tensor().clone());
+        }
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.model.params().load(&take(state, "model"))?;
+        self.tilt_optim.load(&take(state, "optim"))?;
+        self.base_optim.load(&take(state, "vae_optim"))?;
+        if let Some(spectral) = &mut self.spectral {
+            spectral.load(&take(state, "spectral"))?;
+        }
+        match &mut self.buffer {
+            Some(buffer) => buffer.load(kept(state)?),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Random Fourier features: coordinates in which a small network can bend quickly.
+
+use candle_core::Tensor;
+
+use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback};
+use crate::{Result, kernels};
+
+/// y = [x, sin Wx, cos Wx] with fixed random frequencies W (Tancik et al. 2020, "Fourier features let networks learn high
+/// frequency functions in low dimensional domains", eq. 5; x itself beside them).
+///
+/// # Shapes
+/// x `[B, I]`, W `[F, I]` (a buffer), y `[B, I + 2F]`.
+#[derive(Clone)]
+pub struct Fourier {
+    frequencies: Tensor,
+}
+
+impl Fourier {
+    /// F frequencies, each coordinate normal with this standard deviation, radians per unit of x.
+    pub fn new(builder: &Builder, input: usize, count: usize, std: f64) -> Result<Self> {
+        Ok(Fourier { frequencies: builder.buffer("frequencies", &[count, input], Init::Normal(std))? })
+    }
+
+    /// How many numbers come out for I numbers in.
+    pub fn width(input: usize, count: usize) -> usize {
+        input + 2 * count
+    }
+
+    fn phases(&self, x: &Tensor) -> Result<Tensor> {
+        kernels::linear(x, &self.frequencies, None)
+    }
+
+    /// (x̄, s̄in, c̄os) out of ȳ.
+    fn parts(&self, y: &Tensor) -> Result<[Tensor; 3]> {
+        let (count, input) = self.frequencies.dims2()?;
+        Ok([y.narrow(1, 0, input)?, y.narrow(1, input, count)?, y.narrow(1, input + count, count)?])
+    }
+}
+
+impl Layer for Fourier {
+    fn forward(&self, x: &Tensor, _: Pass) -> Result<Tensor> {
+        let s = self.phases(x)?;
+        Ok(Tensor::cat(&[x, &s.sin()?, &s.cos()?], 1)?)
+    }
+
+    fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
+        let s = self.phases(x)?;
+        let (sin, cos) = (s.sin()?, s.cos()?);
+        let y = Tensor::cat(&[x, &sin, &cos], 1)?;
+        let pull = move |g: &Tensor| {
+            let [x, on_sin, on_cos] = self.parts(g)?;
+            let phase = ((on_sin * &cos)? - (on_cos * &sin)?)?;
+            Ok((x + kernels::linear_pullback(&phase, &self.frequencies)?)?)
+        };
+        Ok((y, Box::new(pull)))
+    }
+
+    fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
+        let s = x.linear(|xx| self.phases(xx))?;
+        let (sin, cos, dot) = (s.value()?.sin()?, s.value()?.cos()?, s.tangent()?);
+        let value = Tensor::cat(&[&x.value()?, &sin, &cos], 1)?;
+        let tangent = Tensor::cat(&[&x.tangent()?, &(&cos * &dot)?, &(&sin * &dot)?.neg()?], 1)?;
+        Jet::new(&value, &tangent)
+    }
+
+    /// sin(s)'' = cos(s) s'' - sin(s) s'², cos(s)'' = -sin(s) s'' - cos(s) s'².
+    fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
+        let s = x.linear(|xx| self.phases(xx))?;
+        let (sin, cos, first, second) = (s.value()?.sin()?, s.value()?.cos()?, s.first()?, s.second()?);
+        let square = first.sqr()?;
+        let of_sin = ((&cos * &second)? - (&sin * &square)?)?;
+        let of_cos = ((&sin * &second)? + (&cos * &square)?)?.neg()?;
+        Curve::new(
+            &Tensor::cat(&[&x.value()?, &sin, &cos], 1)?,
+            &Tensor::cat(&[&x.first()?, &(&cos * &first)?, &(&sin * &first)?.neg()?], 1)?,
+            &Tensor::cat(&[&x.second()?, &of_sin, &of_cos], 1)?,
+        )
+    }
+}

@@ -1,0 +1,234 @@
+//! The variational autoencoder and what tilts it, against closed forms.
+
+use candle_core::{DType, Device, Tensor};
+use ebm::config::{Spec, find};
+use ebm::density::{Context, Density as _, Energy, MODELS, Model, Potential, Space, Vae};
+use ebm::math::Grid;
+use ebm::nets::Builder;
+use ebm::rng::Key;
+use ebm::samplers::{Kernel as _, Mala};
+
+const CPU: Device = Device::Cpu;
+
+fn section(name: &str, text: &str) -> Spec {
+    let row = find(MODELS, name).unwrap();
+    let mut table = (row.schema.decode)(text.parse().unwrap()).unwrap();
+    table.insert("name".into(), name.into());
+    Spec(table)
+}
+
+fn vae(text: &str, item: &[usize]) -> Vae {
+    Vae::new(&section("vae", text), item, 0, &Builder::new(Key::new(3), DType::F64, &CPU)).unwrap()
+}
+
+fn normal(key: u64, shape: &[usize]) -> Tensor {
+    Key::new(key).normal(shape, DType::F64, &CPU).unwrap()
+}
+
+fn list(t: &Tensor) -> Vec<f64> {
+    t.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
+}
+
+fn mean(v: &[f64]) -> f64 {
+    v.iter().sum::<f64>() / v.len() as f64
+}
+
+fn std(v: &[f64]) -> f64 {
+    let m = mean(v);
+    (v.iter().map(|x| (x - m).powi(2)).sum::<f64>() / (v.len() - 1) as f64).sqrt()
+}
+
+/// Linear encoder and decoder.
+const LINEAR: &str = "encoder = { name = \"mlp\", hidden = [] }\ndecoder = { name = \"mlp\", hidden = [] }\n";
+
+/// Small networks, all that a decoder can have.
+const BENT: &str = "groups = 3\nfeatures = 4\nnoise = \"network\"\nsquash = \"tanh\"\nencoder = { name = \"mlp\", hidden = [5] }\n\
+                    decoder = { name = \"mlp\", hidden = [6], activation = \"tanh\" }\nhead = { name = \"mlp\", hidden = [5] }\n";
+
+#[test]
+fn a_linear_vae_has_the_likelihood_of_factor_analysis() {
+    let config = format!("latent = 2\nsigma = 0.4\nsigma_range = [0.1, 2.0]\n{LINEAR}");
+    let vae = vae(&config, &[3]);
+    let zero = Tensor::zeros((1, 2), DType::F64, &CPU).unwrap();
+    let unit = Tensor::eye(2, DType::F64, &CPU).unwrap();
+    let b = list(&vae.decoder().mean(&zero).unwrap());
+    let w: Vec<Vec<f64>> = vae
+        .decoder()
+        .mean(&unit)
+        .unwrap()
+        .to_vec2::<f64>()
+        .unwrap()
+        .into_iter()
+        .map(|row| row.iter().zip(&b).map(|(a, b)| a - b).collect())
+        .collect();
+    // C = Σ_l w_l w_lᵀ + σ² I, 3 × 3.
+    let c: Vec<Vec<f64>> = (0..3)
+        .map(|i| (0..3).map(|j| w.iter().map(|r| r[i] * r[j]).sum::<f64>() + if i == j { 0.16 } else { 0.0 }).collect())
+        .collect();
+    let det = c[0][0] * (c[1][1] * c[2][2] - c[1][2] * c[2][1]) - c[0][1] * (c[1][0] * c[2][2] - c[1][2] * c[2][0])
+        + c[0][2] * (c[1][0] * c[2][1] - c[1][1] * c[2][0]);
+    let minor = |i: usize, j: usize| {
+        let (r, s): (Vec<_>, Vec<_>) = ((0..3).filter(|k| *k != i).collect(), (0..3).filter(|k| *k != j).collect());
+        let sign = if (i + j) % 2 == 0 { 1.0 } else { -1.0 };
+        sign * (c[r[0]][s[0]] * c[r[1]][s[1]] - c[r[0]][s[1]] * c[r[1]][s[0]])
+    };
+    let x = (normal(5, &[6, 3]) * 1.3).unwrap();
+    let (energy, grad) = vae.grad(&x).unwrap();
+    for ((row, e), g) in x.to_vec2::<f64>().unwrap().iter().zip(list(&energy)).zip(grad.to_vec2::<f64>().unwrap()) {
+        let d: Vec<f64> = row.iter().zip(&b).map(|(x, b)| x - b).collect();
+        let solved: Vec<f64> = (0..3).map(|i| (0..3).map(|j| minor(j, i) * d[j]).sum::<f64>() / det).collect();
+        let quad: f64 = d.iter().zip(&solved).map(|(a, b)| a * b).sum();
+        let want = 0.5 * quad + 0.5 * det.ln() + 1.5 * (2.0 * std::f64::consts::PI).ln();
+        // The quadrature stops five standard deviations out.
+        assert!((e - want).abs() < 1e-5, "{e}, closed form {want}");
+        assert!(g.iter().zip(&solved).all(|(a, b)| (a - b).abs() < 1e-5), "{g:?}, closed form {solved:?}");
+    }
+    // ELBO ≤ importance-weighted bound ≤ log p, and the second comes close with many particles.
+    let log_p = mean(&list(&vae.log_prob(&x).unwrap()));
+    let elbos: Vec<f64> = (0..200)
+        .map(|i| {
+            let bound = vae.bound(Key::new(7).at(i), &x, None).unwrap();
+            mean(&list(&(bound.log_likelihood - &bound.kl[0]).unwrap()))
+        })
+        .collect();
+    let few: Vec<f64> =
+        (0..50).map(|i| mean(&list(&vae.importance_weighted(Key::new(8).at(i), &x, 5).unwrap()))).collect();
+    let many = mean(&list(&vae.importance_weighted(Key::new(9), &x, 20_000).unwrap()));
+    assert!(mean(&elbos) < mean(&few) && mean(&few) < log_p, "{} {} {log_p}", mean(&elbos), mean(&few));
+    assert!((many - log_p).abs() < 0.05, "{many}, exact {log_p}");
+}
+
+#[test]
+fn the_kl_of_every_group_is_the_mean_log_ratio() {
+    let vae = vae(BENT, &[2]);
+    let x = normal(1, &[1, 2]).broadcast_as((20_000, 2)).unwrap().contiguous().unwrap();
+    let bound = vae.bound(Key::new(4), &x, None).unwrap();
+    assert_eq!(bound.kl.len(), 3);
+    let total = list(&bound.kl.iter().skip(1).fold(bound.kl[0].clone(), |sum, kl| (sum + kl).unwrap()));
+    // One particle: log p(x|z) + log p(z) - log q(z|x), of which the middle is minus the KL on average.
+    let elbo = mean(&list(&bound.log_likelihood)) - mean(&total);
+    let single = list(&vae.importance_weighted(Key::new(5), &x, 1).unwrap());
+    let se = (std(&single).powi(2) + std(&list(&bound.log_likelihood)).powi(2) + std(&total).powi(2)).sqrt()
+        / (20_000f64).sqrt();
+    assert!((mean(&single) - elbo).abs() < 4.0 * se, "{} and {elbo}, standard error {se}", mean(&single));
+}
+
+#[test]
+fn its_density_integrates_to_one() {
+    let vae = vae(
+        "latent = 2\nnoise = \"network\"\nencoder = { name = \"mlp\", hidden = [8] }\ndecoder = { name = \"mlp\", hidden = [8] }",
+        &[2],
+    );
+    let grid = Grid::new([[-8.0, 8.0], [-8.0, 8.0]], 80);
+    let points = grid.points([0.5, 0.5], &CPU).unwrap().to_dtype(DType::F64).unwrap();
+    let log_p = list(&vae.log_prob(&points).unwrap());
+    assert!(grid.log_integral(&log_p).abs() < 1e-3, "{}", grid.log_integral(&log_p));
+    let x = vae.sample(Key::new(2), 20_000).unwrap();
+    let average: f64 = mean(&list(&x.narrow(1, 0, 1).unwrap()));
+    let want: f64 = {
+        let p: Vec<f64> = log_p.iter().map(|l| l.exp()).collect();
+        let xs = list(&points.narrow(1, 0, 1).unwrap());
+        p.iter().zip(&xs).map(|(p, x)| p * x).sum::<f64>() / p.iter().sum::<f64>()
+    };
+    let se = std(&list(&x.narrow(1, 0, 1).unwrap())) / 20_000f64.sqrt();
+    assert!((average - want).abs() < 4.0 * se, "draws have mean {average}, the density {want}");
+}
+
+/// The potential of a network that tilts a VAE, in the space named; and the same with the VAE alone.
+fn tilted(base: &str) -> Model {
+    let base = base.trim_end().replace('\n', ", ");
+    let spec =
+        section("tilted", &format!("net = {{ name = \"mlp\", hidden = [6] }}\nbase = {{ name = \"vae\", {base} }}"));
+    let context = Context { shape: vec![2], classes: None, moments: None };
+    Model::new(&spec, &context, Key::new(6), DType::F64, &CPU).unwrap()
+}
+
+#[test]
+fn the_potential_of_a_noise_space_has_the_right_gradient() {
+    for space in [Space::Noise, Space::Joint] {
+        for noise in ["network", "shared", "fixed"] {
+            let model = tilted(&BENT.replace("network", noise));
+            let potential = || Potential::new(model.noise_space(space).unwrap(), model.tilt());
+            let at = potential().space().start(Key::new(1), 3).unwrap();
+            assert_eq!(at.dims(), &[3, 8]);
+            let (value, grad) = potential().grad(&at).unwrap();
+            assert_eq!(list(&value), list(&potential().energy(&at).unwrap()));
+            let flat = list(&at);
+            for (i, slope) in list(&grad).into_iter().enumerate() {
+                let total = |h: f64| {
+                    let mut moved = flat.clone();
+                    moved[i] += h;
+                    let at = Tensor::from_vec(moved, (3, 8), &CPU).unwrap();
+                    list(&potential().energy(&at).unwrap()).iter().sum::<f64>()
+                };
+                let h = 1e-3;
+                let difference = (8.0 * (total(h) - total(-h)) - (total(2.0 * h) - total(-2.0 * h))) / (12.0 * h);
+                assert!(
+                    (difference - slope).abs() < 1e-7 * (1.0 + slope.abs()),
+                    "{space:?}, {noise}: {difference} {slope}"
+                );
+            }
+        }
+    }
+}
+
+/// With nothing that tilts, chains in noise space keep N(0, I) and chains in joint space keep the VAE's draws.
+#[test]
+fn chains_without_a_tilt_keep_the_base() {
+    let vae = vae(&BENT.replace("network", "shared"), &[2]);
+    for (space, step_size) in [(Space::Noise, 0.6), (Space::Joint, 0.15)] {
+        let potential = Potential::new(vae.noise_space(space).unwrap(), None);
+        let start = potential.space().start(Key::new(1), 4000).unwrap();
+        let (kernel, mut chain) = (Mala { step_size }, Mala { step_size }.init(&potential, &start).unwrap());
+        for step in 0..60 {
+            chain = kernel.step(Key::new(2).at(step), &potential, &chain).unwrap().0;
+        }
+        let fresh = potential.space().start(Key::new(3), 4000).unwrap();
+        let squares = |t: &Tensor| t.sqr().unwrap();
+        for of in [Tensor::clone, squares] {
+            let (end, want) = (
+                of(&chain.x).t().unwrap().to_vec2::<f64>().unwrap(),
+                of(&fresh).t().unwrap().to_vec2::<f64>().unwrap(),
+            );
+            for (d, (a, b)) in end.iter().zip(&want).enumerate() {
+                let z = (mean(a) - mean(b)) / ((std(a).powi(2) + std(b).powi(2)) / 4000.0).sqrt();
+                assert!(z.abs() < 4.0, "{space:?}, coordinate {d}: z = {z}");
+            }
+        }
+    }
+}
+
+/// A tilt by a linear f moves a Gaussian base by a known amount: p₀ = N(b, C), f = w·x + c gives N(b - C w, C).
+#[test]
+fn importance_and_chains_agree_on_a_tilted_linear_vae() {
+    let base = format!("latent = 2, sigma = 0.5, {}", LINEAR.trim_end().replace('\n', ", "));
+    let spec =
+        section("tilted", &format!("net = {{ name = \"mlp\", hidden = [] }}\nbase = {{ name = \"vae\", {base} }}"));
+    let context = Context { shape: vec![2], classes: None, moments: None };
+    let model = Model::new(&spec, &context, Key::new(6), DType::F64, &CPU).unwrap();
+    let origin = Tensor::zeros((1, 2), DType::F64, &CPU).unwrap();
+    let slope = list(&(model.tilt().unwrap())(&origin).unwrap().1);
+    let decoder = model.vae().unwrap().decoder();
+    let b = list(&decoder.mean(&origin).unwrap());
+    let w = decoder.mean(&Tensor::eye(2, DType::F64, &CPU).unwrap()).unwrap().to_vec2::<f64>().unwrap();
+    let c = |i: usize, j: usize| {
+        (0..2).map(|l| (w[l][i] - b[i]) * (w[l][j] - b[j])).sum::<f64>() + if i == j { 0.25 } else { 0.0 }
+    };
+    let want: Vec<f64> = (0..2).map(|i| b[i] - c(i, 0) * slope[0] - c(i, 1) * slope[1]).collect();
+    let potential = Potential::new(model.noise_space(Space::Noise).unwrap(), model.tilt());
+    let kernel = Mala { step_size: 0.8 };
+    let mut chain = kernel.init(&potential, &potential.space().start(Key::new(1), 8000).unwrap()).unwrap();
+    for step in 0..60 {
+        chain = kernel.step(Key::new(2).at(step), &potential, &chain).unwrap().0;
+    }
+    let x = potential.space().push(&chain.x).unwrap().t().unwrap().to_vec2::<f64>().unwrap();
+    let draws = model.base_sample(Key::new(4), 40_000).unwrap().unwrap();
+    let weights: Vec<f64> = list(&model.residual(&draws).unwrap()).iter().map(|f| (-f).exp()).collect();
+    let draws = draws.t().unwrap().to_vec2::<f64>().unwrap();
+    for d in 0..2 {
+        let z = (mean(&x[d]) - want[d]) / (std(&x[d]) / 8000f64.sqrt());
+        assert!(z.abs() < 4.0, "chains, coordinate {d}: z = {z}");
+        let weighted = draws[d].iter().zip(&weights).map(|(x, w)| x * w).sum::<f64>() / weights.iter().sum::<f64>();
+        assert!((weighted - want[d]).abs() < 0.03, "importance, coordinate {d}: {weighted}, want {}", want[d]);
+    }
+}
