@@ -94,6 +94,16 @@ fn classifier(probes: &str) -> Experiment {
     Experiment::parse("contract.toml", &text, &[]).unwrap()
 }
 
+/// A generator of digits for each class, for a probe that asks for one.
+fn conditional(probes: &str) -> Experiment {
+    let text = format!(
+        "[dataset]\nname = \"digits\"\nflatten = true\n[model]\nname = \"classifier\"\nnet = {{ name = \"mlp\", hidden = [8] }}\n\
+         [method]\nname = \"vae_sampler\"\ncondition = \"class\"\nsampler.steps = 2\n[sampler]\nsteps = 5\n[train]\nsteps = 10\n\
+         {probes}"
+    );
+    Experiment::parse("contract.toml", &text, &[]).unwrap()
+}
+
 /// Whether steps of the method change anything.
 fn trains(method: &str) -> bool {
     method != "none"
@@ -357,6 +367,7 @@ fn a_probe_finds_the_same_twice() {
             "gof_fssd" => "items = 100\n",
             "score_matching" => "items = 100\n",
             "fisher" => "items = 100\n",
+            "conditional" => "n = 30\n",
             "bound" => "items = 20\nparticles = 5\n",
             "teaching" => "points = 16\nitems = 20\n",
             "accuracy" => "split = \"validation\"\nbins = 10\n",
@@ -372,6 +383,7 @@ fn a_probe_finds_the_same_twice() {
         let experiment = match row.name {
             "likelihood" | "amari" => ica(&written),
             "accuracy" | "ood" | "robustness" => classifier(&written),
+            "conditional" => conditional(&written),
             "bound" => experiment("vae", &written),
             "teaching" => experiment("vae_sampler", &written),
             _ => experiment("lsd", &written),

@@ -3,6 +3,7 @@
 mod accuracy;
 mod amari;
 mod bound;
+mod conditional;
 mod entropy_gradient;
 pub mod fisher;
 mod frechet;
@@ -94,6 +95,7 @@ pub const PROBES: &[Entry<BuildProbe>] = &[
     likelihood::ENTRY,
     bound::ENTRY,
     teaching::ENTRY,
+    conditional::ENTRY,
     samples::ENTRY,
     lsd::ENTRY,
     fisher::ENTRY,
