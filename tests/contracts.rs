@@ -350,6 +350,9 @@ fn a_probe_finds_the_same_twice() {
             }
             "robustness" => "items = 20\nsteps = 3\neps = [0.4, 0.1]\nnorm = \"l2\"\nrefine = 1\n",
             "frechet" | "modes" => "n = 60\n",
+            "ais" => {
+                "temperatures = 5\nchains = 8\nreverse = 8\ndraws = 50\nitems = 40\nraise_items = 3\nraise_chains = 2\n"
+            }
             _ => "",
         };
         let written = format!("[[probe]]\nname = \"{}\"\nevery = 5\n{small}", row.name);

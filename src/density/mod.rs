@@ -1,6 +1,9 @@
 //! What a model is: an [`Energy`] gives p(x) ∝ exp(-E(x)); a [`Density`] also knows its normaliser.
 
+mod affine;
+mod bridge;
 mod classifier;
+mod counted;
 pub mod flow;
 mod gaussian;
 mod generator;
@@ -12,7 +15,10 @@ mod proposal;
 mod rbm;
 mod stored;
 
+pub use affine::{Affine, Coordinates};
+pub use bridge::Bridge;
 pub use classifier::{Classifier, energy_of};
+pub use counted::Counted;
 pub use gaussian::Gaussian;
 pub use generator::{Generator, GeneratorConfig, Squash};
 pub use ica::Ica;
@@ -91,6 +97,11 @@ pub trait Energy: Send + Sync {
     /// Exact draws from the base density that the energy tilts, if it has one: where a chain may start.
     fn base_sample(&self, _key: Key, _n: usize) -> Result<Option<Tensor>> {
         Ok(None)
+    }
+
+    /// The normalised density that the energy tilts, if it has one: E minus its energy is [`Energy::residual`].
+    fn base(&self) -> Option<&dyn Density> {
+        None
     }
 
     /// The learned B with independent Bx, `[D, D]`, of a linear independent component analysis.

@@ -1,6 +1,7 @@
 //! What is measured while a run trains and after: numbers against exact or published values, and pictures.
 
 mod accuracy;
+pub mod ais;
 mod amari;
 mod entropy_gradient;
 pub mod fisher;
@@ -101,6 +102,7 @@ pub const PROBES: &[Entry<BuildProbe>] = &[
     robustness::ENTRY,
     frechet::ENTRY,
     modes::ENTRY,
+    ais::ENTRY,
     gof::lsd::PROBE,
     gof::ksd::PROBE,
     gof::lksd::PROBE,
