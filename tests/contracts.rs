@@ -350,6 +350,9 @@ fn a_probe_finds_the_same_twice() {
             }
             "robustness" => "items = 20\nsteps = 3\neps = [0.4, 0.1]\nnorm = \"l2\"\nrefine = 1\n",
             "frechet" | "modes" => "n = 60\n",
+            "mmd" => "n = 60\npermutations = 20\n",
+            "sliced_wasserstein" => "n = 60\ndirections = 20\n",
+            "memorisation" => "n = 30\ntrain = 100\n",
             "ais" => {
                 "temperatures = 5\nchains = 8\nreverse = 8\ndraws = 50\nitems = 40\nraise_items = 3\nraise_chains = 2\n"
             }
@@ -358,7 +361,7 @@ fn a_probe_finds_the_same_twice() {
         let written = format!("[[probe]]\nname = \"{}\"\nevery = 5\n{small}", row.name);
         let experiment = match row.name {
             "likelihood" | "amari" => ica(&written),
-            "accuracy" | "ood" | "robustness" => classifier(&written),
+            "accuracy" | "ood" | "robustness" | "memorisation" => classifier(&written),
             _ => experiment("lsd", &written),
         };
         let probes: Vec<Scheduled> = experiment.probes().unwrap();

@@ -87,12 +87,58 @@ fn a_perfect_sampler_is_at_the_floor() {
         let z = stats::mean(&gaps) / stats::std_error(&gaps);
         assert!(z.abs() < 4.0, "{name}: z = {z}");
     }
+    for (probe, name) in [("mmd", "mmd2"), ("sliced_wasserstein", "sw2")] {
+        let text = text.replace("frechet", probe);
+        let one = |seed| {
+            let m = found(&experiment(&text, seed)).unwrap();
+            (m.get(name).unwrap() - m.get(&format!("{name}_floor")).unwrap(), m.get("mmd_p").unwrap_or(0.5))
+        };
+        let (gaps, p): (Vec<f64>, Vec<f64>) = (0..40).map(one).unzip();
+        let z = stats::mean(&gaps) / stats::std_error(&gaps);
+        assert!(z.abs() < 4.0, "{name}: z = {z}");
+        let z = (stats::mean(&p) - 0.5) / (1.0 / 12.0 / 40.0f64).sqrt();
+        assert!(z.abs() < 4.0, "{name}: mean p, z = {z}");
+    }
     let modes = text.replace("name = \"frechet\"\nn = 60", "name = \"modes\"\nn = 800");
     let modes = found(&experiment(&modes, 1)).unwrap();
     assert_eq!(modes.get("modes"), Some(8.0));
     let share = 1.0 - (-4.5f64).exp();
     let z = (modes.get("mode_quality").unwrap() - share) / (share * (1.0 - share) / 800.0).sqrt();
     assert!(z.abs() < 4.0, "z = {z}");
+}
+
+#[test]
+fn copies_of_training_items_are_found_out_and_noise_is_far_from_data() {
+    let probe = |sampler: &str, name: &str, keys: &str| {
+        let text = DIGITS.replace("name = \"sgld\"\nsteps = 2", sampler);
+        let text = format!("{text}[[probe]]\nname = \"{name}\"\n{keys}\n");
+        let e = experiment(&text, 3);
+        let (data, sampler) = (e.data().unwrap(), e.sampler().unwrap());
+        let model = e.model(&data).unwrap().frozen().unwrap();
+        let key = e.key().with("probe");
+        let subject = Subject { energy: model.as_energy(), proposal: None, data: &data, sampler: &sampler, key };
+        e.probes().unwrap()[0].probe.run(&subject).unwrap()
+    };
+    let copies = "name = \"sgld\"\ninit = \"data\"\nsteps = 0";
+    let noise = "name = \"sgld\"\ninit = \"uniform\"\nsteps = 0";
+    let of = |sampler| {
+        let found = probe(sampler, "memorisation", "n = 150\nshown = 6");
+        assert_eq!(found.pictures.len(), 1);
+        ["", "_floor"].map(|s| ["ratio", "share"].map(|n| found.metrics.get(&format!("memorised_{n}{s}")).unwrap()))
+    };
+    let [[ratio, share], [floor_ratio, floor_share]] = of(copies);
+    assert!(ratio < 1e-6 && share == 1.0, "{ratio} {share}");
+    assert!((floor_ratio - 1.0).abs() < 0.1 && floor_share < 0.05, "{floor_ratio} {floor_share}");
+    let [[ratio, share], _] = of(noise);
+    assert!(ratio > 1.5 && share == 0.0, "{ratio} {share}");
+    for (name, key) in [("mmd", "mmd2"), ("sliced_wasserstein", "sw2")] {
+        let gap = |sampler| {
+            let m = probe(sampler, name, "n = 150").metrics;
+            (m.get(key).unwrap() - m.get(&format!("{key}_floor")).unwrap(), m.get("mmd_p"))
+        };
+        let ((copies, _), (noise, p)) = (gap(copies), gap(noise));
+        assert!(noise > 20.0 * copies.abs() && p.unwrap_or(0.0) < 0.01, "{name}: {copies} and {noise}");
+    }
 }
 
 #[test]
@@ -150,6 +196,7 @@ fn what_a_probe_cannot_look_at_is_refused_with_a_way_out() {
     refused(&points, "name = \"ood\"\nagainst = [\"constant\"]", 2, "needs images");
     refused(&neural, "name = \"ood\"\nagainst = [\"dataset\"]\ndataset = { name = \"moons\" }", 2, "[1, 8, 8]");
     refused(&neural, "name = \"modes\"", 2, "no mixture");
+    refused(&points, "name = \"memorisation\"", 2, "without end");
     refused(DIGITS, "name = \"ais\"\nbase = \"model\"", 2, "tilts no density");
     refused(&neural, "name = \"frechet\"\nneighbours = 500", 2, "lower `neighbours`");
     let empty = DIGITS.replace("name = \"digits\"\n", "name = \"digits\"\ntest = 0\n");

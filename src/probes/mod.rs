@@ -11,6 +11,8 @@ mod judge;
 mod labelled;
 pub mod likelihood;
 pub mod lsd;
+mod memorisation;
+mod mmd;
 pub mod modes;
 pub mod nll;
 mod ood;
@@ -18,6 +20,8 @@ pub mod robustness;
 mod samples;
 pub mod score_matching;
 mod scored;
+mod sliced_wasserstein;
+mod space;
 
 pub use samples::Picture;
 pub use scored::Scored;
@@ -102,6 +106,9 @@ pub const PROBES: &[Entry<BuildProbe>] = &[
     robustness::ENTRY,
     frechet::ENTRY,
     modes::ENTRY,
+    mmd::ENTRY,
+    sliced_wasserstein::ENTRY,
+    memorisation::ENTRY,
     ais::ENTRY,
     gof::lsd::PROBE,
     gof::ksd::PROBE,
