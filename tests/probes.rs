@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use candle_core::DType;
 use ebm::data::Split;
 use ebm::math::stats;
+use ebm::methods::StepContext;
 use ebm::metrics::Metrics;
 use ebm::probes::Subject;
+use ebm::rng::Key;
 use ebm::run::Experiment;
 use ebm::store::{Checkpoint, checkpoint};
 
@@ -141,6 +143,75 @@ fn copies_of_training_items_are_found_out_and_noise_is_far_from_data() {
     }
 }
 
+/// A checkpoint of a classifier of the digits, trained for a second.
+fn trained(folder: &Path) -> PathBuf {
+    let text = DIGITS.replace("hidden = [8]", "hidden = [64]").replace("\"none\"", "\"classifier\"");
+    let experiment = experiment(&format!("{text}[optim]\nlr = 0.003\n"), 5);
+    let data = experiment.data().unwrap();
+    let mut method = experiment.method(&data).unwrap();
+    for step in 0..400 {
+        let batches: Vec<_> = (0..method.batches_per_step() as u64)
+            .map(|i| data.batch(Split::Train, step * method.batches_per_step() as u64 + i, 100).unwrap())
+            .collect();
+        method.step(&StepContext { step, key: Key::new(1).at(step), lr_scale: 1.0 }, &batches).unwrap();
+    }
+    let state = method.state().unwrap();
+    let tensors = state.into_iter().map(|(name, tensor)| (format!("method.{name}"), tensor)).collect();
+    let meta = BTreeMap::from([("data".to_owned(), serde_json::to_string(&data.stamp()).unwrap())]);
+    let path = folder.join("trained.safetensors");
+    Checkpoint { step: 400, config: experiment.resolved.to_toml(), meta, tensors }.save(&path).unwrap();
+    path
+}
+
+#[test]
+fn the_modes_of_stacked_digits_are_counted_by_a_classifier_of_digits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = trained(folder.path());
+    let of = |init: &str, keys: &str| {
+        let text = format!(
+            "[dataset]\nname = \"stacked_digits\"\nchannels = 2\nitems = 4000\ntest_items = 2600\n{keys}\
+             [model]\nnet = {{ name = \"mlp\", hidden = [8] }}\n[method]\nname = \"none\"\n\
+             [sampler]\nname = \"sgld\"\ninit = \"{init}\"\nsteps = 0\n[train]\nsteps = 1\n\
+             [[probe]]\nname = \"stacked_modes\"\nclassifier = {path:?}\n"
+        );
+        found(&experiment(&text, 2)).unwrap()
+    };
+    for keys in ["", "flatten = true\ntransform = \"unit\"\n"] {
+        let copies = of("data", keys);
+        let get = |name: &str| copies.get(name).unwrap();
+        assert_eq!((get("stacked_n"), get("stacked_n_real")), (2600.0, 2600.0));
+        assert_eq!((get("stacked_modes"), get("stacked_modes_real")), (100.0, 100.0));
+        assert_eq!(get("stacked_kl_floor"), 99.0 / 5200.0);
+        // The digits are not quite as frequent as each other, and the classifier is not perfect.
+        for kl in ["stacked_kl", "stacked_kl_real"] {
+            assert!(get(kl) > 0.5 * get("stacked_kl_floor") && get(kl) < 4.0 * get("stacked_kl_floor"), "{copies:?}");
+        }
+        let noise = of("uniform", keys);
+        assert!(noise.get("stacked_kl").unwrap() > 4.0 * get("stacked_kl"), "{noise:?}");
+    }
+}
+
+#[test]
+fn what_is_filled_in_is_judged_against_the_truth() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = trained(folder.path());
+    let of = |hole: &str, init: &str| {
+        let text = DIGITS.replace("steps = 2", &format!("init = \"{init}\"\nsteps = 0"));
+        let probe = format!("name = \"inpainting\"\nhole = \"{hole}\"\nitems = 200\nclassifier = {path:?}\n");
+        found(&experiment(&format!("{text}[[probe]]\n{probe}"), 1)).unwrap()
+    };
+    for hole in ["lower", "left", "centre"] {
+        // Filled with pixels of other digits, and with uniform noise, whose pixels differ from each other by 1/12 + 1/12 in
+        // mean square and spread by √(1/12).
+        let (other, noise) = (of(hole, "data"), of(hole, "uniform"));
+        let get = |m: &Metrics, name: &str| m.get(name).unwrap();
+        assert!(get(&other, "inpaint_mse_mean") < get(&other, "inpaint_mse"), "{hole}: {other:?}");
+        assert!((get(&noise, "inpaint_diversity") - (1.0f64 / 12.0).sqrt()).abs() < 0.02, "{hole}: {noise:?}");
+        assert!(get(&other, "inpaint_accuracy_real") > 0.93, "{hole}: {other:?}");
+        assert!(get(&other, "inpaint_accuracy") < get(&other, "inpaint_accuracy_real") - 0.05, "{hole}: {other:?}");
+    }
+}
+
 #[test]
 fn annealing_agrees_with_the_grid_from_either_base() {
     let text = "[dataset]\nname = \"8gaussians\"\n[model]\nnet = { name = \"mlp\", hidden = [16, 16] }\n\
@@ -196,6 +267,10 @@ fn what_a_probe_cannot_look_at_is_refused_with_a_way_out() {
     refused(&points, "name = \"ood\"\nagainst = [\"constant\"]", 2, "needs images");
     refused(&neural, "name = \"ood\"\nagainst = [\"dataset\"]\ndataset = { name = \"moons\" }", 2, "[1, 8, 8]");
     refused(&neural, "name = \"modes\"", 2, "no mixture");
+    refused(&points, "name = \"inpainting\"", 2, "are none");
+    refused(DIGITS, "name = \"stacked_modes\"", 2, "the data set is `digits`");
+    let stacks = neural.replace("name = \"digits\"\n", "name = \"stacked_digits\"\nitems = 50\ntest_items = 50\n");
+    refused(&stacks, "name = \"stacked_modes\"", 2, "needs a classifier of single digits");
     refused(&points, "name = \"memorisation\"", 2, "without end");
     refused(DIGITS, "name = \"ais\"\nbase = \"model\"", 2, "tilts no density");
     refused(&neural, "name = \"frechet\"\nneighbours = 500", 2, "lower `neighbours`");
@@ -207,7 +282,12 @@ fn what_a_probe_cannot_look_at_is_refused_with_a_way_out() {
         2,
         "10 classes and the model 5",
     );
-    for key in ["name = \"frechet\"\nfeatures", "name = \"modes\"\nclassifier"] {
+    for key in [
+        "name = \"frechet\"\nfeatures",
+        "name = \"mmd\"\nfeatures",
+        "name = \"modes\"\nclassifier",
+        "name = \"inpainting\"\nclassifier",
+    ] {
         refused(DIGITS, &format!("{key} = \"nowhere.safetensors\""), 4, "nowhere.safetensors: cannot be read");
         refused(DIGITS, &format!("{key} = {path:?}"), 4, "`neural` is no classifier");
     }

@@ -2,6 +2,7 @@
 
 mod affine;
 mod bridge;
+mod clamped;
 mod classifier;
 mod counted;
 pub mod flow;
@@ -17,6 +18,7 @@ mod stored;
 
 pub use affine::{Affine, Coordinates};
 pub use bridge::Bridge;
+pub use clamped::{Clamped, Freedom};
 pub use classifier::{Classifier, energy_of};
 pub use counted::Counted;
 pub use gaussian::Gaussian;

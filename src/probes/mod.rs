@@ -7,6 +7,7 @@ mod entropy_gradient;
 pub mod fisher;
 mod frechet;
 pub mod gof;
+mod inpainting;
 mod judge;
 mod labelled;
 pub mod likelihood;
@@ -22,6 +23,7 @@ pub mod score_matching;
 mod scored;
 mod sliced_wasserstein;
 mod space;
+mod stacked_modes;
 
 pub use samples::Picture;
 pub use scored::Scored;
@@ -109,6 +111,8 @@ pub const PROBES: &[Entry<BuildProbe>] = &[
     mmd::ENTRY,
     sliced_wasserstein::ENTRY,
     memorisation::ENTRY,
+    stacked_modes::ENTRY,
+    inpainting::ENTRY,
     ais::ENTRY,
     gof::lsd::PROBE,
     gof::ksd::PROBE,
