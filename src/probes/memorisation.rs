@@ -104,7 +104,7 @@ fn picture(
     order.sort_by(|a, b| a.1.distance.total_cmp(&b.1.distance));
     order.truncate(shown);
     let rows = |x: &Tensor, rows: Vec<u32>| -> Result<Tensor> {
-        Ok(subject.data.to_unit(&x.index_select(&Tensor::new(rows, x.device())?, 0)?)?)
+        subject.data.to_unit(&x.index_select(&Tensor::new(rows, x.device())?, 0)?)
     };
     let left = rows(samples, order.iter().map(|(i, _)| *i as u32).collect())?;
     let right = rows(train, order.iter().map(|(_, near)| near.row as u32).collect())?;
