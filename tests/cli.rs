@@ -462,3 +462,29 @@ fn eval_lsd_ranks_a_trained_model_before_an_untrained_one() {
     assert!(z > 2.0, "z = {z}: {} and {}", rows[0], rows[1]);
     lab.refused(2, &["eval-lsd", "--ckpt", LAST, "--eval", "epoch=3"], &["did you mean `epochs`?"]);
 }
+
+#[test]
+fn eval_runs_one_probe_on_a_checkpoint() {
+    let config =
+        bare("ml_grid", 20) + "[[probe]]\nname = \"ais\"\nevery = 20\ntemperatures = 4\nchains = 6\nraise_items = 0\n";
+    let lab = lab_with_run(&config);
+    let probe = ["eval", "--ckpt", LAST, "--probe", "ais"];
+    let found = lab.json(&probe);
+    // The keys of the run's own probe, and so its numbers.
+    let (_, log) = lab.result("run");
+    let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    let name = "ais/log_z";
+    let logged = last.as_object().unwrap().iter().find(|(key, _)| key.ends_with(name));
+    assert_eq!(found["metrics"][name], *logged.unwrap_or_else(|| panic!("{last}")).1);
+    assert_eq!((&found["probe"], &found["step"]), (&"ais".into(), &20.into()));
+    // --set with the probe's name is for its keys, any other for the experiment's.
+    let other = ["--set", "ais.temperatures=8", "--set", "sampler.steps=3", "--seed", "5", "--pictures", "seen"];
+    let changed = lab.json(&[&probe[..], &other[..]].concat());
+    assert_ne!(changed["metrics"]["ais/gradients"], found["metrics"]["ais/gradients"]);
+    assert_eq!(changed["seed"], 5);
+    image::load_from_memory(&read(&lab.path(changed["pictures"][0].as_str().unwrap()))).unwrap();
+    assert!(lab.ok(&["-q", "eval", "--ckpt", LAST, "--probe", "nll", "--set", "nll.points=32"]).contains("test_ll"));
+    lab.refused(2, &["eval", "--ckpt", LAST, "--probe", "aiss"], &["no probe `aiss`", "choose from nll"]);
+    lab.refused(2, &["eval", "--ckpt", LAST, "--probe", "ais", "--set", "ais.chians=4"], &["chians", "chains"]);
+    lab.refused(4, &["eval", "--ckpt", "c.toml", "--probe", "ais"], &["c.toml"]);
+}

@@ -1,5 +1,7 @@
 //! What every row of a registry must keep to. The tests loop over the registries: a new row is tested by being listed.
 
+use std::path::{Path, PathBuf};
+
 use candle_core::{DType, Device, Tensor};
 use ebm::config::{Schema, Spec, find};
 use ebm::data::{Data, Moments, Split};
@@ -10,6 +12,7 @@ use ebm::probes::{PROBES, Scheduled, Subject};
 use ebm::rng::Key;
 use ebm::run::Experiment;
 use ebm::samplers::{Chain, SAMPLERS};
+use ebm::store::Checkpoint;
 
 const CPU: Device = Device::Cpu;
 
@@ -102,6 +105,28 @@ fn conditional(probes: &str) -> Experiment {
          {probes}"
     );
     Experiment::parse("contract.toml", &text, &[]).unwrap()
+}
+
+/// Stacks of digits, and a network on them.
+fn stacked(probes: &str) -> Experiment {
+    let text = format!(
+        "[dataset]\nname = \"stacked_digits\"\nitems = 100\ntest_items = 80\nchannels = 2\n[model]\n\
+         net = {{ name = \"mlp\", hidden = [8] }}\n[method]\nname = \"none\"\n[sampler]\nname = \"sgld\"\nsteps = 5\n\
+         [train]\nsteps = 10\n{probes}"
+    );
+    Experiment::parse("contract.toml", &text, &[]).unwrap()
+}
+
+/// A checkpoint of an untrained classifier of the digits.
+fn stored_classifier(folder: &Path) -> PathBuf {
+    let experiment = classifier("");
+    let data = experiment.data().unwrap();
+    let weights = experiment.model(&data).unwrap().params().tensors();
+    let tensors = weights.into_iter().map(|(name, tensor)| (format!("method.model.{name}"), tensor)).collect();
+    let meta = [("data".to_owned(), serde_json::to_string(&data.stamp()).unwrap())].into();
+    let path = folder.join("classifier.safetensors");
+    Checkpoint { step: 1, config: experiment.resolved.to_toml(), meta, tensors }.save(&path).unwrap();
+    path
 }
 
 /// Whether steps of the method change anything.
@@ -356,6 +381,8 @@ fn a_model_is_the_same_on_its_own_tensors() {
 
 #[test]
 fn a_probe_finds_the_same_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let judge = format!("classifier = {:?}\n", stored_classifier(folder.path()));
     for row in PROBES {
         let small = match row.name {
             "nll" => "points = 32\nitems = 100\nsamples = 20\n",
@@ -377,15 +404,25 @@ fn a_probe_finds_the_same_twice() {
             }
             "robustness" => "items = 20\nsteps = 3\neps = [0.4, 0.1]\nnorm = \"l2\"\nrefine = 1\n",
             "frechet" | "modes" => "n = 60\n",
+            "mmd" => "n = 60\npermutations = 20\n",
+            "sliced_wasserstein" => "n = 60\ndirections = 20\n",
+            "stacked_modes" => "n = 60\n",
+            "inpainting" => "items = 6\ncompletions = 3\nshown = 2\nhole = \"centre\"\n",
+            "memorisation" => "n = 30\ntrain = 100\n",
+            "ais" => {
+                "temperatures = 5\nchains = 8\nreverse = 8\ndraws = 50\nitems = 40\nraise_items = 3\nraise_chains = 2\n"
+            }
             _ => "",
         };
-        let written = format!("[[probe]]\nname = \"{}\"\nevery = 5\n{small}", row.name);
+        let judge = if matches!(row.name, "stacked_modes" | "inpainting") { judge.as_str() } else { "" };
+        let written = format!("[[probe]]\nname = \"{}\"\nevery = 5\n{small}{judge}", row.name);
         let experiment = match row.name {
             "likelihood" | "amari" => ica(&written),
-            "accuracy" | "ood" | "robustness" => classifier(&written),
             "conditional" => conditional(&written),
             "bound" => experiment("vae", &written),
             "teaching" => experiment("vae_sampler", &written),
+            "accuracy" | "ood" | "robustness" | "memorisation" | "inpainting" => classifier(&written),
+            "stacked_modes" => stacked(&written),
             _ => experiment("lsd", &written),
         };
         let probes: Vec<Scheduled> = experiment.probes().unwrap();

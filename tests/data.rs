@@ -14,6 +14,7 @@ fn open(name: &str, keys: &str) -> Data {
 fn generated() -> impl Iterator<Item = &'static str> {
     let files = [
         "digits",
+        "stacked_digits",
         "mnist",
         "fashion_mnist",
         "emnist_letters",

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use candle_core::DType;
 use ebm::data::Split;
 use ebm::math::stats;
+use ebm::methods::StepContext;
 use ebm::metrics::Metrics;
 use ebm::probes::Subject;
+use ebm::rng::Key;
 use ebm::run::Experiment;
 use ebm::store::{Checkpoint, checkpoint};
 
@@ -87,12 +89,164 @@ fn a_perfect_sampler_is_at_the_floor() {
         let z = stats::mean(&gaps) / stats::std_error(&gaps);
         assert!(z.abs() < 4.0, "{name}: z = {z}");
     }
+    for (probe, name) in [("mmd", "mmd2"), ("sliced_wasserstein", "sw2")] {
+        let text = text.replace("frechet", probe);
+        let one = |seed| {
+            let m = found(&experiment(&text, seed)).unwrap();
+            (m.get(name).unwrap() - m.get(&format!("{name}_floor")).unwrap(), m.get("mmd_p").unwrap_or(0.5))
+        };
+        let (gaps, p): (Vec<f64>, Vec<f64>) = (0..40).map(one).unzip();
+        let z = stats::mean(&gaps) / stats::std_error(&gaps);
+        assert!(z.abs() < 4.0, "{name}: z = {z}");
+        let z = (stats::mean(&p) - 0.5) / (1.0 / 12.0 / 40.0f64).sqrt();
+        assert!(z.abs() < 4.0, "{name}: mean p, z = {z}");
+    }
     let modes = text.replace("name = \"frechet\"\nn = 60", "name = \"modes\"\nn = 800");
     let modes = found(&experiment(&modes, 1)).unwrap();
     assert_eq!(modes.get("modes"), Some(8.0));
     let share = 1.0 - (-4.5f64).exp();
     let z = (modes.get("mode_quality").unwrap() - share) / (share * (1.0 - share) / 800.0).sqrt();
     assert!(z.abs() < 4.0, "z = {z}");
+}
+
+#[test]
+fn copies_of_training_items_are_found_out_and_noise_is_far_from_data() {
+    let probe = |sampler: &str, name: &str, keys: &str| {
+        let text = DIGITS.replace("name = \"sgld\"\nsteps = 2", sampler);
+        let text = format!("{text}[[probe]]\nname = \"{name}\"\n{keys}\n");
+        let e = experiment(&text, 3);
+        let (data, sampler) = (e.data().unwrap(), e.sampler().unwrap());
+        let model = e.model(&data).unwrap().frozen().unwrap();
+        let key = e.key().with("probe");
+        let subject = Subject { energy: model.as_energy(), proposal: None, data: &data, sampler: &sampler, key };
+        e.probes().unwrap()[0].probe.run(&subject).unwrap()
+    };
+    let copies = "name = \"sgld\"\ninit = \"data\"\nsteps = 0";
+    let noise = "name = \"sgld\"\ninit = \"uniform\"\nsteps = 0";
+    let of = |sampler| {
+        let found = probe(sampler, "memorisation", "n = 150\nshown = 6");
+        assert_eq!(found.pictures.len(), 1);
+        ["", "_floor"].map(|s| ["ratio", "share"].map(|n| found.metrics.get(&format!("memorised_{n}{s}")).unwrap()))
+    };
+    let [[ratio, share], [floor_ratio, floor_share]] = of(copies);
+    assert!(ratio < 1e-6 && share == 1.0, "{ratio} {share}");
+    assert!((floor_ratio - 1.0).abs() < 0.1 && floor_share < 0.05, "{floor_ratio} {floor_share}");
+    let [[ratio, share], _] = of(noise);
+    assert!(ratio > 1.5 && share == 0.0, "{ratio} {share}");
+    for (name, key) in [("mmd", "mmd2"), ("sliced_wasserstein", "sw2")] {
+        let gap = |sampler| {
+            let m = probe(sampler, name, "n = 150").metrics;
+            (m.get(key).unwrap() - m.get(&format!("{key}_floor")).unwrap(), m.get("mmd_p"))
+        };
+        let ((copies, _), (noise, p)) = (gap(copies), gap(noise));
+        assert!(noise > 20.0 * copies.abs() && p.unwrap_or(0.0) < 0.01, "{name}: {copies} and {noise}");
+    }
+}
+
+/// A checkpoint of a classifier of the digits, trained for a second.
+fn trained(folder: &Path) -> PathBuf {
+    let text = DIGITS.replace("hidden = [8]", "hidden = [64]").replace("\"none\"", "\"classifier\"");
+    let experiment = experiment(&format!("{text}[optim]\nlr = 0.003\n"), 5);
+    let data = experiment.data().unwrap();
+    let mut method = experiment.method(&data).unwrap();
+    for step in 0..400 {
+        let batches: Vec<_> = (0..method.batches_per_step() as u64)
+            .map(|i| data.batch(Split::Train, step * method.batches_per_step() as u64 + i, 100).unwrap())
+            .collect();
+        method.step(&StepContext { step, key: Key::new(1).at(step), lr_scale: 1.0 }, &batches).unwrap();
+    }
+    let state = method.state().unwrap();
+    let tensors = state.into_iter().map(|(name, tensor)| (format!("method.{name}"), tensor)).collect();
+    let meta = BTreeMap::from([("data".to_owned(), serde_json::to_string(&data.stamp()).unwrap())]);
+    let path = folder.join("trained.safetensors");
+    Checkpoint { step: 400, config: experiment.resolved.to_toml(), meta, tensors }.save(&path).unwrap();
+    path
+}
+
+#[test]
+fn the_modes_of_stacked_digits_are_counted_by_a_classifier_of_digits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = trained(folder.path());
+    let of = |init: &str, keys: &str| {
+        let text = format!(
+            "[dataset]\nname = \"stacked_digits\"\nchannels = 2\nitems = 4000\ntest_items = 2600\n{keys}\
+             [model]\nnet = {{ name = \"mlp\", hidden = [8] }}\n[method]\nname = \"none\"\n\
+             [sampler]\nname = \"sgld\"\ninit = \"{init}\"\nsteps = 0\n[train]\nsteps = 1\n\
+             [[probe]]\nname = \"stacked_modes\"\nclassifier = {path:?}\n"
+        );
+        found(&experiment(&text, 2)).unwrap()
+    };
+    for keys in ["", "flatten = true\ntransform = \"unit\"\n"] {
+        let copies = of("data", keys);
+        let get = |name: &str| copies.get(name).unwrap();
+        assert_eq!((get("stacked_n"), get("stacked_n_real")), (2600.0, 2600.0));
+        assert_eq!((get("stacked_modes"), get("stacked_modes_real")), (100.0, 100.0));
+        assert_eq!(get("stacked_kl_floor"), 99.0 / 5200.0);
+        // The digits are not quite as frequent as each other, and the classifier is not perfect.
+        for kl in ["stacked_kl", "stacked_kl_real"] {
+            assert!(get(kl) > 0.5 * get("stacked_kl_floor") && get(kl) < 4.0 * get("stacked_kl_floor"), "{copies:?}");
+        }
+        let noise = of("uniform", keys);
+        assert!(noise.get("stacked_kl").unwrap() > 4.0 * get("stacked_kl"), "{noise:?}");
+    }
+}
+
+#[test]
+fn what_is_filled_in_is_judged_against_the_truth() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = trained(folder.path());
+    let of = |hole: &str, init: &str| {
+        let text = DIGITS.replace("steps = 2", &format!("init = \"{init}\"\nsteps = 0"));
+        let probe = format!("name = \"inpainting\"\nhole = \"{hole}\"\nitems = 200\nclassifier = {path:?}\n");
+        found(&experiment(&format!("{text}[[probe]]\n{probe}"), 1)).unwrap()
+    };
+    for hole in ["lower", "left", "centre"] {
+        // Filled with pixels of other digits, and with uniform noise, whose pixels differ from each other by 1/12 + 1/12 in
+        // mean square and spread by √(1/12).
+        let (other, noise) = (of(hole, "data"), of(hole, "uniform"));
+        let get = |m: &Metrics, name: &str| m.get(name).unwrap();
+        assert!(get(&other, "inpaint_mse_mean") < get(&other, "inpaint_mse"), "{hole}: {other:?}");
+        assert!((get(&noise, "inpaint_diversity") - (1.0f64 / 12.0).sqrt()).abs() < 0.02, "{hole}: {noise:?}");
+        assert!(get(&other, "inpaint_accuracy_real") > 0.93, "{hole}: {other:?}");
+        assert!(get(&other, "inpaint_accuracy") < get(&other, "inpaint_accuracy_real") - 0.05, "{hole}: {other:?}");
+    }
+}
+
+#[test]
+fn annealing_agrees_with_the_grid_from_either_base() {
+    let text = "[dataset]\nname = \"8gaussians\"\n[model]\nnet = { name = \"mlp\", hidden = [16, 16] }\n\
+                [method]\nname = \"none\"\n[sampler]\nname = \"mala\"\nsteps = 200\nstep_size = 1.0\n[train]\nsteps = 1\n";
+    let probe = |keys: &str| found(&experiment(&format!("{text}[[probe]]\n{keys}\n"), 4)).unwrap();
+    let grid = probe("name = \"nll\"\nsamples = 0\nitems = 10000");
+    let of = |m: &Metrics, name: &str| m.get(name).unwrap();
+    for base in ["data", "model"] {
+        let found = probe(&format!("name = \"ais\"\nbase = \"{base}\"\ntemperatures = 100\nchains = 200"));
+        let ais = |name: &str| of(&found, &format!("ais/{name}"));
+        for side in ["log_z", "log_z_reverse", "sis_log_z"] {
+            let (off, se) = (ais(side) - of(&grid, "log_z"), ais(&format!("{side}_se")));
+            assert!(off.abs() < 3.0 * se && se < 0.05, "{base}, {side}: {off} ± {se}");
+        }
+        // The same test items, so that the log-likelihoods differ by log Z alone.
+        let off = ais("test_ll") - of(&grid, "test_ll") + ais("log_z") - of(&grid, "log_z");
+        assert!(off.abs() < 1e-4, "{off}");
+        assert_eq!((ais("trusted"), ais("reverse_exact")), (1.0, 0.0));
+        assert!(ais("gradients") > 100.0 * 200.0 * 6.0 && ais("raise_gap").abs() < 0.5, "{found:?}");
+    }
+}
+
+#[test]
+fn annealing_knows_what_the_model_knows() {
+    let text = "[dataset]\nname = \"rbm\"\nvisible = 5\nhidden = 3\n[model]\nname = \"rbm\"\nhidden = 3\ninit = \"paper\"\n\
+                [method]\nname = \"none\"\n[sampler]\nname = \"gibbs\"\n[train]\nsteps = 1\n[[probe]]\nname = \"ais\"\n\
+                temperatures = 200\n";
+    let found = found(&experiment(text, 3)).unwrap();
+    let ais = |name: &str| found.get(&format!("ais/{name}")).unwrap();
+    assert_eq!((ais("reverse_exact"), ais("trusted")), (1.0, 1.0));
+    for side in ["log_z", "log_z_reverse", "sis_log_z"] {
+        let z = (ais(side) - ais("log_z_exact")) / ais(&format!("{side}_se"));
+        assert!(z.abs() < 3.0, "{side}: z = {z}");
+    }
+    assert!(ais("log_z_low") < ais("log_z") && ais("log_z") < ais("log_z_high"));
 }
 
 #[test]
@@ -113,6 +267,12 @@ fn what_a_probe_cannot_look_at_is_refused_with_a_way_out() {
     refused(&points, "name = \"ood\"\nagainst = [\"constant\"]", 2, "needs images");
     refused(&neural, "name = \"ood\"\nagainst = [\"dataset\"]\ndataset = { name = \"moons\" }", 2, "[1, 8, 8]");
     refused(&neural, "name = \"modes\"", 2, "no mixture");
+    refused(&points, "name = \"inpainting\"", 2, "are none");
+    refused(DIGITS, "name = \"stacked_modes\"", 2, "the data set is `digits`");
+    let stacks = neural.replace("name = \"digits\"\n", "name = \"stacked_digits\"\nitems = 50\ntest_items = 50\n");
+    refused(&stacks, "name = \"stacked_modes\"", 2, "needs a classifier of single digits");
+    refused(&points, "name = \"memorisation\"", 2, "without end");
+    refused(DIGITS, "name = \"ais\"\nbase = \"model\"", 2, "tilts no density");
     refused(&neural, "name = \"frechet\"\nneighbours = 500", 2, "lower `neighbours`");
     let empty = DIGITS.replace("name = \"digits\"\n", "name = \"digits\"\ntest = 0\n");
     refused(&empty, "name = \"accuracy\"", 2, "is empty");
@@ -122,7 +282,12 @@ fn what_a_probe_cannot_look_at_is_refused_with_a_way_out() {
         2,
         "10 classes and the model 5",
     );
-    for key in ["name = \"frechet\"\nfeatures", "name = \"modes\"\nclassifier"] {
+    for key in [
+        "name = \"frechet\"\nfeatures",
+        "name = \"mmd\"\nfeatures",
+        "name = \"modes\"\nclassifier",
+        "name = \"inpainting\"\nclassifier",
+    ] {
         refused(DIGITS, &format!("{key} = \"nowhere.safetensors\""), 4, "nowhere.safetensors: cannot be read");
         refused(DIGITS, &format!("{key} = {path:?}"), 4, "`neural` is no classifier");
     }

@@ -2,11 +2,13 @@
 
 use candle_core::{DType, Device, Tensor};
 use ebm::Result;
-use ebm::density::{Density, Energy, Gaussian};
+use ebm::density::{Affine, Clamped, Coordinates, Density, Energy, Freedom, Gaussian};
+use ebm::math::stats;
 use ebm::nets::Builder;
 use ebm::rng::Key;
 use ebm::samplers::{Chain, Hmc, Kernel, Langevin, Mala, Sgld};
 
+const CPU: Device = Device::Cpu;
 const CHAINS: usize = 20_000;
 
 /// N(mean, std²) on the line, f64.
@@ -132,4 +134,62 @@ fn a_proposal_without_energy_is_rejected_and_counted_and_touches_no_other_chain(
         assert!(x.iter().all(|x| *x < 2.0), "{x:?}");
     }
     assert!(rejected > 0, "no proposal crossed the fence: the test has no power");
+}
+
+/// Columns of the Hessian of a quadratic energy, and its gradient at 0.
+fn quadratic(e: &dyn Energy, dim: usize) -> (Vec<Vec<f64>>, Vec<f64>) {
+    let rows = Tensor::cat(
+        &[Tensor::zeros((1, dim), DType::F64, &CPU).unwrap(), Tensor::eye(dim, DType::F64, &CPU).unwrap()],
+        0,
+    );
+    let grads = e.grad(&rows.unwrap()).unwrap().1.to_vec2::<f64>().unwrap();
+    let column = |i: usize| grads[i + 1].iter().zip(&grads[0]).map(|(a, b)| a - b).collect();
+    ((0..dim).map(column).collect(), grads[0].clone())
+}
+
+#[test]
+fn clamped_chains_draw_from_the_exact_conditional() {
+    // A correlated Gaussian in four dimensions, of which the first and the third are free.
+    let tensor = |v: [f64; 4]| Tensor::new(&v, &CPU).unwrap();
+    let tensors = [("mean".to_owned(), tensor([0.3; 4])), ("log_std".to_owned(), tensor([0.0, 0.7, -0.6, 0.3]))].into();
+    let normal = Gaussian::new(&[4], 0.0, 1.0, &Builder::bound(tensors, DType::F64, &CPU)).unwrap();
+    let spread = Key::new(1).normal((40, 4), DType::F64, &CPU).unwrap();
+    let coordinates = Coordinates::of_items(&spread, true, 1.0).unwrap();
+    let energy = Affine { energy: &normal, coordinates: &coordinates };
+    let freedom = Freedom::new(&[4], &[true, false, true, false], &CPU).unwrap();
+    let (n, fixed) = (4000, [0.0, 0.7, 0.0, -1.1]);
+    let known = Tensor::new(&[fixed], &CPU).unwrap().broadcast_as((n, 4)).unwrap().contiguous().unwrap();
+    // With E = ½ xᵀPx + gᵀx: precision P_ff and mean -P_ff⁻¹ (g_f + P_fk k) of the free part.
+    let (p, g) = quadratic(&energy, 4);
+    let force = [0, 2].map(|f| g[f] + p[f][1] * fixed[1] + p[f][3] * fixed[3]);
+    let det = p[0][0] * p[2][2] - p[0][2] * p[0][2];
+    let cov = [[p[2][2] / det, -p[0][2] / det], [-p[0][2] / det, p[0][0] / det]];
+    assert!(
+        cov[0][1].abs() > 0.1 * (cov[0][0] * cov[1][1]).sqrt(),
+        "free coordinates that have nothing to do: {cov:?}"
+    );
+    let mean = cov.map(|row| -(row[0] * force[0] + row[1] * force[1]));
+    let kernels: [(&str, Box<dyn Kernel>); 2] = [
+        ("mala", Box::new(Mala { step_size: 0.7 })),
+        ("hmc", Box::new(Hmc { step_size: 0.4, leapfrog: 5, jitter: 0.1 })),
+    ];
+    for (name, kernel) in kernels {
+        let clamped = Clamped { energy: &energy, freedom: &freedom, known: &known };
+        let mut chain = kernel.init(&clamped, &Tensor::zeros((n, 2), DType::F64, &CPU).unwrap()).unwrap();
+        for i in 0..150 {
+            chain = kernel.step(Key::new(3).at(i), &clamped, &chain).unwrap().0;
+        }
+        let u = chain.x.to_vec2::<f64>().unwrap();
+        let z = |values: Vec<f64>, want: f64| (stats::mean(&values) - want) / stats::std_error(&values);
+        for i in 0..2 {
+            let first = z(u.iter().map(|u| u[i]).collect(), mean[i]);
+            assert!(first.abs() < 4.0, "{name}: mean {i}, z = {first}");
+            for j in 0..2 {
+                let second = z(u.iter().map(|u| (u[i] - mean[i]) * (u[j] - mean[j])).collect(), cov[i][j]);
+                assert!(second.abs() < 4.0, "{name}: covariance {i} {j}, z = {second}");
+            }
+        }
+        let whole = freedom.embed(&chain.x, &known).unwrap().to_vec2::<f64>().unwrap();
+        assert!(whole.iter().all(|x| (x[1], x[3]) == (0.7, -1.1)));
+    }
 }

@@ -128,7 +128,7 @@ fn append(images: &mut Images, set: &Known, file: &KnownFile, content: &Content,
             let at = i * record + k;
             return bad(format!("byte {at}: label {} is not in 0..{}", labels[k], form.kinds[k]));
         }
-        images.labels.extend(labels.get(form.label));
+        images.labels.extend(labels.get(form.label).map(|&label| u16::from(label)));
         images.pixels.extend_from_slice(pixels);
     }
     locate::check_hash(set, file, content)

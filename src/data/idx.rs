@@ -137,7 +137,7 @@ fn append(images: &mut Images, set: &Known, file: &KnownFile, content: &Content,
         if let Some(at) = idx.bytes.iter().position(|l| !range.contains(l)) {
             return bad(format!("byte {}: label {} is not in {range:?}", 8 + at, idx.bytes[at]));
         }
-        images.labels.extend(idx.bytes.iter().map(|l| l - form.first_label));
+        images.labels.extend(idx.bytes.iter().map(|l| u16::from(l - form.first_label)));
     }
     locate::check_hash(set, file, content)
 }

@@ -29,6 +29,7 @@ mod rows;
 mod source;
 mod space;
 mod split;
+mod stacked;
 mod svhn;
 mod table;
 mod tar;
@@ -66,6 +67,7 @@ pub const DATASETS: &[Entry<BuildSource>] = &[
     ica::ICA,
     rbm::RBM,
     digits::DIGITS,
+    stacked::STACKED_DIGITS,
     mnist::MNIST,
     mnist::FASHION_MNIST,
     mnist::EMNIST_LETTERS,

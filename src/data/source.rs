@@ -31,7 +31,7 @@ pub struct Images {
     /// Item after item, channel after channel, row after row.
     pub pixels: Vec<u8>,
     /// One label an item.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
     /// The first item of the set's own test file, if it has one.
     pub test_from: Option<usize>,
     /// Of the content of the files, uncompressed; lower-case hexadecimal.

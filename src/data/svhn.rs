@@ -78,7 +78,7 @@ fn append(images: &mut Images, set: &Known, file: &KnownFile, content: &Content)
     let (x, y) = (named("X")?, named("y")?);
     let labels = labels(y, file.items).map_err(bad)?;
     images.pixels.extend(pixels(x, file.items).map_err(bad)?);
-    images.labels.extend(labels);
+    images.labels.extend(labels.into_iter().map(u16::from));
     locate::check_hash(set, file, content)
 }
 

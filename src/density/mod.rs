@@ -1,6 +1,10 @@
 //! What a model is: an [`Energy`] gives p(x) ∝ exp(-E(x)); a [`Density`] also knows its normaliser.
 
+mod affine;
+mod bridge;
+mod clamped;
 mod classifier;
+mod counted;
 pub mod flow;
 mod gaussian;
 mod generator;
@@ -15,7 +19,11 @@ mod stored;
 mod tilted;
 pub mod vae;
 
+pub use affine::{Affine, Coordinates};
+pub use bridge::Bridge;
+pub use clamped::{Clamped, Freedom};
 pub use classifier::{Classifier, energy_of};
+pub use counted::Counted;
 pub use gaussian::Gaussian;
 pub use generator::{Generator, GeneratorConfig, Squash};
 pub use ica::Ica;
@@ -105,8 +113,8 @@ pub trait Energy: Send + Sync {
         Ok(None)
     }
 
-    /// The base density that the energy tilts, if it has one whose normaliser is known.
-    fn base_density(&self) -> Option<&dyn Density> {
+    /// The normalised density that the energy tilts, if it has one: E minus its energy is [`Energy::residual`].
+    fn base(&self) -> Option<&dyn Density> {
         None
     }
 

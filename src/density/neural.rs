@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{BuildModel, Energy, Gaussian};
+use super::{BuildModel, Density, Energy, Gaussian};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::nets::{Io, Jet, Network, Pass};
 use crate::{Result, rng::Key};
@@ -107,5 +107,9 @@ impl Energy for Neural {
 
     fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
         self.base.as_ref().map_or(Ok(None), |base| base.base_sample(key, n))
+    }
+
+    fn base(&self) -> Option<&dyn Density> {
+        self.base.as_ref().and_then(|base| base.density())
     }
 }

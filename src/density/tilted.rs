@@ -100,7 +100,7 @@ impl Energy for Tilted {
         self.base.base_sample(key, n)
     }
 
-    fn base_density(&self) -> Option<&dyn Density> {
+    fn base(&self) -> Option<&dyn Density> {
         self.base.density()
     }
 

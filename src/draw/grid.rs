@@ -20,15 +20,15 @@ pub fn scale_for(height: usize) -> usize {
 ///
 /// # Shapes
 /// `images`: `[N, C, H, W]` with values in [0, 1] (others are clamped; NaN and infinities are drawn in magenta) and C = 1
-/// (grey) or 3 (red, green, blue).
+/// (grey), 2 (red, green) or 3 (red, green, blue).
 ///
 /// # Errors
 /// Another shape, or no images.
 pub fn grid(images: &Tensor, columns: usize, scale: usize) -> Result<RgbImage> {
     let (n, channels, height, width) = images.dims4()?;
-    if n * height * width == 0 || !matches!(channels, 1 | 3) {
+    if n * height * width == 0 || !matches!(channels, 1..=3) {
         let shape = images.dims();
-        return Err(Error::Other(format!("cannot draw images of shape {shape:?}: need [N, 1 or 3, H, W] and N > 0")));
+        return Err(Error::Other(format!("cannot draw images of shape {shape:?}: need [N, 1 to 3, H, W] and N > 0")));
     }
     let columns = if columns == 0 { (n as f64).sqrt().ceil() as usize } else { columns }.min(n);
     let scale = scale.max(1);
@@ -63,6 +63,7 @@ fn colour(values: &[f32]) -> Rgb<u8> {
     let byte = |v: f32| (v.clamp(0.0, 1.0) * 255.0).round() as u8;
     match *values {
         [r, g, b] => Rgb([r, g, b].map(byte)),
+        [r, g] => Rgb([r, g, 0.0].map(byte)),
         _ => Rgb([values.first().copied().map_or(0, byte); 3]),
     }
 }
@@ -94,7 +95,7 @@ mod tests {
         let images = Tensor::from_vec(values, (1, 3, 1, 2), &Device::Cpu).unwrap();
         let out = grid(&images, 0, 1).unwrap();
         assert_eq!((*out.get_pixel(2, 2), *out.get_pixel(3, 2)), (Rgb([255, 0, 0]), NOT_FINITE));
-        for shape in [(2, 2, 4, 4), (0, 1, 4, 4), (1, 1, 0, 4)] {
+        for shape in [(2, 4, 4, 4), (0, 1, 4, 4), (1, 1, 0, 4)] {
             assert!(grid(&Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap(), 0, 1).is_err());
         }
         assert!(grid(&Tensor::zeros((2, 2), DType::F32, &Device::Cpu).unwrap(), 0, 1).is_err());

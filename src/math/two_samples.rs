@@ -87,6 +87,28 @@ pub fn coverage(real: &DMatrix<f64>, samples: &DMatrix<f64>, k: usize) -> Result
     })
 }
 
+/// Where the nearest row of a set lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Nearest {
+    /// Which row.
+    pub row: usize,
+    /// How far away.
+    pub distance: f64,
+}
+
+/// For every row of x, the nearest row of y.
+///
+/// # Errors
+/// As [`frechet`].
+pub fn nearest(x: &DMatrix<f64>, y: &DMatrix<f64>) -> Result<Vec<Nearest>> {
+    check(x, y)?;
+    let first = |distances: Vec<f64>| {
+        let least = distances.into_iter().enumerate().min_by(|a, b| a.1.total_cmp(&b.1));
+        least.map(|(row, square)| Nearest { row, distance: square.sqrt() })
+    };
+    Ok(squares(x, y).filter_map(first).collect())
+}
+
 /// Squared distance from every item to its k-th nearest neighbour in the set.
 fn reaches(x: &DMatrix<f64>, k: usize) -> Vec<f64> {
     let kth = |(i, mut distances): (usize, Vec<f64>)| {
@@ -98,7 +120,7 @@ fn reaches(x: &DMatrix<f64>, k: usize) -> Vec<f64> {
 }
 
 /// For every row of x, its squared distances to all rows of y.
-fn squares<'a>(x: &'a DMatrix<f64>, y: &'a DMatrix<f64>) -> impl Iterator<Item = Vec<f64>> + 'a {
+pub(super) fn squares<'a>(x: &'a DMatrix<f64>, y: &'a DMatrix<f64>) -> impl Iterator<Item = Vec<f64>> + 'a {
     // Column by column, so that the inner loop runs over neighbouring numbers and no large product cancels.
     x.row_iter().map(move |row| {
         let mut sums = vec![0.0; y.nrows()];
@@ -139,7 +161,8 @@ fn eigen(matrix: DMatrix<f64>) -> Result<SymmetricEigen<f64, nalgebra::Dyn>> {
         .ok_or_else(|| Error::Other("the eigenvalues of a covariance were not found".into()))
 }
 
-fn check(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<()> {
+/// Two sets that can be compared.
+pub(super) fn check(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<()> {
     if a.ncols() != b.ncols() || a.nrows().min(b.nrows()) < 2 {
         let (a, b) = (a.shape(), b.shape());
         return Err(Error::Other(format!("two sets need rows of one length and two items each, got {a:?} and {b:?}")));

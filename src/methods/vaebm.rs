@@ -142,7 +142,7 @@ impl Vaebm {
 
     /// One step of the base density: a VAE's bound, or the likelihood of one whose normaliser is known.
     fn base_step(&mut self, cx: &StepContext, x: &Tensor) -> Result<Metrics> {
-        let (loss, mut metrics) = match (self.model.vae(), self.model.base_density()) {
+        let (loss, mut metrics) = match (self.model.vae(), self.model.base()) {
             (Some(vae), _) => self.elbo.loss(vae, cx.key.with("posterior"), cx.step, x, None)?,
             (None, Some(base)) => {
                 let loss = base.log_prob(x)?.mean_all()?.neg()?;

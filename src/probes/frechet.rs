@@ -3,11 +3,11 @@
 use candle_core::{Device, Tensor};
 use nalgebra::DMatrix;
 
-use super::judge::Judge;
+use super::space::Space;
 use super::{Finding, Probe, Subject};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Split;
-use crate::math::{linalg, two_samples};
+use crate::math::two_samples;
 use crate::metrics::Metrics;
 use crate::{Error, Result};
 
@@ -37,9 +37,7 @@ pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
     build: |table| {
         let config: FrechetConfig = decode(table)?;
         // Read before training begins, so that a wrong path is not found after it.
-        if !config.features.is_empty() {
-            Judge::load(&config.features, &Device::Cpu)?;
-        }
+        Space::load(&config.features, &Device::Cpu)?;
         Ok(Box::new(Frechet(config)))
     },
 };
@@ -49,7 +47,7 @@ struct Frechet(FrechetConfig);
 impl Probe for Frechet {
     /// Finds `frechet` (squared, as FID is), `kid`, `precision`, `recall`, `density` and `coverage`; each again with `_floor`,
     /// between two sets of real items of the same size, which is what a perfect sampler would score; `frechet_items`, that
-    /// size; and `features_sha` ([`Judge::stamp`]) where features are a classifier's.
+    /// size; and `features_sha` where features are a classifier's.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let FrechetConfig { n, split, features, neighbours } = &self.0;
         let real = subject.data.all(*split, n.saturating_mul(2))?.x;
@@ -58,24 +56,14 @@ impl Probe for Frechet {
             return Err(too_few(subject, *split, real.dim(0)?, *neighbours));
         }
         let samples = subject.sample(subject.key.with("samples"), half)?;
-        let judge = match features.is_empty() {
-            true => None,
-            false => Some(Judge::load(features, subject.data.device())?),
-        };
-        let seen = |x: &Tensor| -> Result<DMatrix<f64>> {
-            match &judge {
-                None => linalg::to_host(&x.flatten_from(1)?),
-                Some(judge) => linalg::to_host(&judge.features(x, subject.data)?),
-            }
-        };
+        let space = Space::load(features, subject.data.device())?;
+        let seen = |x: &Tensor| space.seen(x, subject.data);
         let (first, second) = (seen(&real.narrow(0, 0, half)?)?, seen(&real.narrow(0, half, half)?)?);
         let mut metrics = compared(&first, &seen(&samples)?, *neighbours)?;
         let floor = compared(&first, &second, *neighbours)?;
         metrics.extend(floor.iter().map(|(name, value)| (format!("{name}_floor"), value)));
         metrics.set("frechet_items", half as f64);
-        if let Some(judge) = &judge {
-            judge.stamp("features_sha", &mut metrics);
-        }
+        space.stamp(&mut metrics);
         Ok(Finding::of(metrics))
     }
 }

@@ -68,12 +68,31 @@ impl Judge {
         Ok(Tensor::cat(&in_chunks(&self.seen(x, data)?, of)?, 0)?.detach())
     }
 
+    /// The classifier's logits, `[N, K]`, of pixels in [0, 1].
+    ///
+    /// # Errors
+    /// Images of another shape than the classifier's.
+    pub fn logits_of_pixels(&self, pixels: &Tensor) -> Result<Tensor> {
+        let own = shape(self.stored.data.spec());
+        let its: Vec<usize> = pixels.dims().iter().skip(1).copied().collect();
+        if own != its {
+            return Err(self.unfit(&own, &its));
+        }
+        let x = self.stored.data.of_unit(pixels, None)?;
+        let of = |rows: &Tensor| super::labelled::logits(&self.path, self.stored.model.as_energy(), rows);
+        Ok(Tensor::cat(&in_chunks(&x, of)?, 0)?.detach())
+    }
+
+    fn unfit(&self, own: &[usize], its: &[usize]) -> Error {
+        let what = format!("was trained on items of shape {own:?}, these have {its:?}");
+        Error::checkpoint(Path::new(&self.path), what, "train a classifier on the data of this run")
+    }
+
     /// x in the classifier's own space, by way of pixels.
     fn seen(&self, x: &Tensor, data: &Data) -> Result<Tensor> {
         let (own, its) = (self.stored.data.spec(), data.spec());
         if shape(own) != shape(its) {
-            let what = format!("was trained on items of shape {:?}, these have {:?}", shape(own), shape(its));
-            return Err(Error::checkpoint(Path::new(&self.path), what, "train a classifier on the data of this run"));
+            return Err(self.unfit(&shape(own), &shape(its)));
         }
         self.stored.data.of_unit(&data.to_unit(x)?, None)
     }

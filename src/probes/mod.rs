@@ -1,6 +1,7 @@
 //! What is measured while a run trains and after: numbers against exact or published values, and pictures.
 
 mod accuracy;
+pub mod ais;
 mod amari;
 mod bound;
 mod conditional;
@@ -8,10 +9,13 @@ mod entropy_gradient;
 pub mod fisher;
 mod frechet;
 pub mod gof;
+mod inpainting;
 mod judge;
 mod labelled;
 pub mod likelihood;
 pub mod lsd;
+mod memorisation;
+mod mmd;
 pub mod modes;
 pub mod nll;
 mod ood;
@@ -19,6 +23,9 @@ pub mod robustness;
 mod samples;
 pub mod score_matching;
 mod scored;
+mod sliced_wasserstein;
+mod space;
+mod stacked_modes;
 mod teaching;
 
 pub use samples::Picture;
@@ -107,6 +114,12 @@ pub const PROBES: &[Entry<BuildProbe>] = &[
     robustness::ENTRY,
     frechet::ENTRY,
     modes::ENTRY,
+    mmd::ENTRY,
+    sliced_wasserstein::ENTRY,
+    memorisation::ENTRY,
+    stacked_modes::ENTRY,
+    inpainting::ENTRY,
+    ais::ENTRY,
     gof::lsd::PROBE,
     gof::ksd::PROBE,
     gof::lksd::PROBE,

@@ -110,14 +110,15 @@ pub fn of_classes(samples: &[usize], real: &[usize]) -> Metrics {
         .with("mode_kl_floor", floor(real.len(), samples.iter().sum()))
 }
 
-fn histogram(k: usize, places: impl Iterator<Item = usize>) -> Vec<usize> {
+/// How often each of k places comes up.
+pub(super) fn histogram(k: usize, places: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut counts = vec![0; k];
     places.filter_map(|place| counts.get_mut(place).map(|c| *c += 1)).for_each(drop);
     counts
 }
 
 /// Σ q log(q/p) in nats with q = counts/Σ counts; the largest possible, -log min p, of no counts at all.
-fn divergence(counts: &[usize], p: &[f64]) -> f64 {
+pub(super) fn divergence(counts: &[usize], p: &[f64]) -> f64 {
     let total = counts.iter().sum::<usize>() as f64;
     if total == 0.0 {
         return -p.iter().copied().fold(f64::INFINITY, f64::min).ln();
@@ -127,7 +128,7 @@ fn divergence(counts: &[usize], p: &[f64]) -> f64 {
 }
 
 /// What the divergence of n draws of the right distribution over k is in expectation, to first order in 1/n.
-fn floor(k: usize, n: usize) -> f64 {
+pub(super) fn floor(k: usize, n: usize) -> f64 {
     k.saturating_sub(1) as f64 / (2.0 * n.max(1) as f64)
 }
 

@@ -1,0 +1,107 @@
+//! `ebm eval`: one probe on a checkpoint, after training.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::stored::{Stored, WeightsArg};
+use super::{Global, output, usage};
+use crate::config::{Document, Entry, Section, SectionKind, Spec, find};
+use crate::probes::{BuildProbe, Finding, PROBES, Subject};
+use crate::run::Experiment;
+use crate::store::fs;
+use crate::{Result, draw, rng::Key};
+
+/// Runs one probe on a checkpoint: its keys as the run has them, or their defaults; --set PROBE.KEY=VALUE overrides them.
+#[derive(Args)]
+pub struct EvalArgs {
+    /// The checkpoint file
+    #[arg(long, value_name = "FILE")]
+    ckpt: PathBuf,
+    /// Which probe; `ebm methods` lists them
+    #[arg(long, value_name = "NAME")]
+    probe: String,
+    /// Seed of the data's draws, the sampler and the probe; short for --set seed=…
+    #[arg(long)]
+    seed: Option<u64>,
+    /// A folder for the probe's pictures; without it none is written
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
+    #[command(flatten)]
+    weights: WeightsArg,
+}
+
+/// Loads, looks, prints what was found.
+pub fn run(args: &EvalArgs, global: &Global) -> Result<()> {
+    let row = find(PROBES, &args.probe).ok_or_else(|| {
+        let names: Vec<&str> = PROBES.iter().map(|row| row.name).collect();
+        usage(format!("there is no probe `{}`", args.probe), format!("choose from {}", names.join(", ")))
+    })?;
+    let seed = args.seed.map(|seed| format!("seed={seed}"));
+    let own = |set: &String| set.trim_start().split(['.', '=']).next().is_some_and(|word| word.trim() == row.name);
+    let (keys, sets): (Vec<String>, Vec<String>) = global.overrides().into_iter().chain(seed).partition(own);
+    let stored = Stored::load(&args.ckpt, &sets, args.weights.weights)?;
+    let probe = (row.build)(&section(row, &stored.experiment, &keys)?)?;
+    let data = stored.experiment.data()?;
+    let sampler = stored.experiment.sampler()?;
+    let subject = Subject {
+        energy: stored.model.as_energy(),
+        proposal: stored.proposal.as_deref(),
+        data: &data,
+        sampler: &sampler,
+        key: Key::new(stored.experiment.top.seed).with("probe").with(row.name),
+    };
+    fits(&stored, &subject)?;
+    let finding = probe.run(&subject)?;
+    let pictures = write(args, row.name, &finding)?;
+    report(args, global, &stored, &finding, &pictures)
+}
+
+/// The probe's section: as the run's first `[[probe]]` of that name has it, or its defaults, with `keys` on top.
+fn section(row: &Entry<BuildProbe>, experiment: &Experiment, keys: &[String]) -> Result<toml::Table> {
+    let of_run = experiment.resolved.list("probe").into_iter().find(|spec| spec.name() == row.name);
+    let Spec(mut table) = of_run.unwrap_or_default();
+    table.remove("name");
+    let text = toml::Table::from_iter([(row.name.to_owned(), table.into())]).to_string();
+    let document = Document::from_str("the probe of the stored configuration", &text, keys)?;
+    let resolved = document.resolve(&[Section { key: row.name, kind: SectionKind::Plain(row.schema) }])?;
+    Ok(resolved.section(row.name))
+}
+
+fn fits(stored: &Stored, subject: &Subject) -> Result<()> {
+    let (have, want) = (&subject.data.spec().shape, stored.model.shape());
+    if have == want {
+        return Ok(());
+    }
+    let what = format!("items of `{}` have shape {have:?}, the model's {want:?}", subject.data.spec().name);
+    Err(usage(what, "choose a data set of the model's shape, or `--set dataset.flatten=true`"))
+}
+
+fn write(args: &EvalArgs, probe: &str, finding: &Finding) -> Result<Vec<PathBuf>> {
+    let Some(folder) = &args.pictures else { return Ok(vec![]) };
+    fs::create_dir(folder)?;
+    let stem = args.ckpt.file_stem().and_then(|s| s.to_str()).unwrap_or("checkpoint");
+    let one = |(name, picture): &(String, image::RgbImage)| {
+        let path = folder.join(format!("{stem}-{probe}-{name}.png"));
+        fs::write_atomic(&path, &draw::png(picture)?).map(|()| path)
+    };
+    finding.pictures.iter().map(one).collect()
+}
+
+fn report(args: &EvalArgs, global: &Global, stored: &Stored, finding: &Finding, pictures: &[PathBuf]) -> Result<()> {
+    if global.json {
+        let metrics = Map::<String, Value>::from(finding.metrics.clone());
+        let seed = stored.experiment.top.seed;
+        return output::print_json(&json!({"checkpoint": args.ckpt, "step": stored.step, "probe": args.probe,
+            "seed": seed, "metrics": metrics, "pictures": pictures}));
+    }
+    let rows: Vec<Vec<String>> = finding.metrics.iter().map(|(name, v)| vec![name.to_owned(), number(v)]).collect();
+    let paths: String = pictures.iter().map(|path| format!("{}\n", path.display())).collect();
+    output::print(&format!("{}{paths}", output::table(&rows)))
+}
+
+/// Whole numbers in full, others with four places.
+fn number(v: f64) -> String {
+    if v.fract() == 0.0 && v.abs() < 1e15 { format!("{v:.0}") } else { format!("{v:.4}") }
+}

@@ -1,0 +1,42 @@
+//! Between two energies: the densities that annealing passes through.
+
+use candle_core::Tensor;
+
+use super::Energy;
+use crate::Result;
+
+/// E_β(x) = (1 - β) E_0(x) + β E_1(x), the geometric path exp(-E_β) = exp(-E_0)^{1-β} exp(-E_1)^β from `from` to `to`
+/// (Neal 2001, eq. 3).
+///
+/// Both ends are evaluated at every β, so both must be finite wherever a chain goes. Where E_1 = E_0 + R, this is E_0 + βR.
+pub struct Bridge<'a> {
+    /// E_0.
+    pub from: &'a dyn Energy,
+    /// E_1.
+    pub to: &'a dyn Energy,
+    /// β, from 0 to 1.
+    pub beta: f64,
+}
+
+impl Bridge<'_> {
+    /// (1 - β) a + β b.
+    pub fn mix(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        Ok(((a * (1.0 - self.beta))? + (b * self.beta)?)?)
+    }
+}
+
+impl Energy for Bridge<'_> {
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        self.mix(&self.from.energy(x)?, &self.to.energy(x)?)
+    }
+
+    fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let ((e0, g0), (e1, g1)) = (self.from.grad(x)?, self.to.grad(x)?);
+        Ok((self.mix(&e0, &e1)?, self.mix(&g0, &g1)?))
+    }
+
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        let ([e0, s0, c0], [e1, s1, c1]) = (self.from.curvature(x, v)?, self.to.curvature(x, v)?);
+        Ok([self.mix(&e0, &e1)?, self.mix(&s0, &s1)?, self.mix(&c0, &c1)?])
+    }
+}

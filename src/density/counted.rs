@@ -1,0 +1,43 @@
+//! How much an energy is asked: gradients are what a budget is counted in.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candle_core::Tensor;
+
+use super::Energy;
+use crate::Result;
+
+/// The same energy, which counts of how many items its gradient was taken.
+///
+/// Energies, slopes and curvatures are counted as nothing: comparisons are made at an equal number of gradients.
+pub struct Counted<'a> {
+    energy: &'a dyn Energy,
+    gradients: AtomicU64,
+}
+
+impl<'a> Counted<'a> {
+    /// Nothing counted yet.
+    pub fn new(energy: &'a dyn Energy) -> Self {
+        Counted { energy, gradients: AtomicU64::new(0) }
+    }
+
+    /// Items whose gradient was taken up to now.
+    pub fn gradients(&self) -> u64 {
+        self.gradients.load(Ordering::Relaxed)
+    }
+}
+
+impl Energy for Counted<'_> {
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        self.energy.energy(x)
+    }
+
+    fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.gradients.fetch_add(x.dim(0)? as u64, Ordering::Relaxed);
+        self.energy.grad(x)
+    }
+
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        self.energy.curvature(x, v)
+    }
+}

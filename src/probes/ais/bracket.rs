@@ -1,0 +1,144 @@
+//! log Z from both sides, how far the sides are apart, and what to do if that is too far.
+
+use candle_core::Tensor;
+use image::RgbImage;
+
+use super::anneal::{AnnealConfig, Annealing, Walk};
+use crate::draw::{Curves, Series, tile};
+use crate::math::LogWeights;
+use crate::metrics::Metrics;
+use crate::{Result, rng::Key};
+
+/// Points where chains down to the base begin.
+pub struct Origin {
+    /// `[n, ..]`, in the coordinates of the path.
+    pub x: Tensor,
+    /// Whether they are independent draws from the target; ends of a sampler's chains make a guess of what else is a bound.
+    pub exact: bool,
+}
+
+/// What is known of log Z.
+pub struct Bracket {
+    /// From the base to the target.
+    pub up: Walk,
+    /// From points of the target to the base.
+    pub down: Option<Walk>,
+    /// Without a path.
+    pub at_once: Option<LogWeights>,
+    exact: bool,
+}
+
+/// Resamples of a bootstrap.
+const RESAMPLES: usize = 1_000;
+
+/// Nats between the two sides beyond which neither is to be trusted.
+const WIDE: f64 = 1.0;
+
+impl Bracket {
+    /// Walks up, down from `origin` if there is one, and draws from the base.
+    ///
+    /// # Errors
+    /// An energy that is NaN where a chain stands.
+    pub fn new(path: &Annealing, config: &AnnealConfig, origin: Option<&Origin>, key: Key) -> Result<Self> {
+        let up = path.up(key, config.chains)?;
+        let down = origin.map(|origin| path.down(key, &origin.x)).transpose()?;
+        let at_once = (config.draws > 0).then(|| path.at_once(key.with("draws"), config.draws)).transpose()?;
+        Ok(Bracket { up, down, at_once, exact: origin.is_some_and(|origin| origin.exact) })
+    }
+
+    /// log Z by annealing up: below log Z in expectation.
+    pub fn log_z(&self) -> f64 {
+        self.up.log_weights.log_mean()
+    }
+
+    /// log Z by annealing down: above log Z in expectation, if the chains began at exact draws.
+    pub fn log_z_reverse(&self) -> Option<f64> {
+        self.down.as_ref().map(|down| -down.log_weights.log_mean())
+    }
+
+    /// `log_z` with its standard error `_se` and the ends `_low`, `_high` of its 95 % bootstrap interval; `ess`, the effective
+    /// number of weights, and `ess_share` of all; `accept` and `accept_min` over the temperatures. Of the way down,
+    /// `log_z_reverse` and `_se`, `reverse_exact` (1: a bound in expectation, 0: a guess) and `bracket`, the way down minus
+    /// the way up in nats. Of importance sampling without a path, `sis_log_z`, `_se` and `sis_ess_share`. `trusted` is 0
+    /// where [`Bracket::doubts`] has something to say.
+    pub fn metrics(&self, key: Key) -> Metrics {
+        let weights = &self.up.log_weights;
+        let (low, high) = weights.interval(key.with("bootstrap"), RESAMPLES);
+        let accept = &self.up.accept;
+        let mut metrics = Metrics::new()
+            .with("log_z", self.log_z())
+            .with("log_z_se", weights.std_error())
+            .with("log_z_low", low)
+            .with("log_z_high", high)
+            .with("ess", weights.effective())
+            .with("ess_share", share(weights))
+            .with("accept", crate::math::stats::mean(accept))
+            .with("accept_min", accept.iter().copied().fold(f64::INFINITY, f64::min));
+        if let (Some(down), Some(reverse)) = (&self.down, self.log_z_reverse()) {
+            metrics.set("log_z_reverse", reverse);
+            metrics.set("log_z_reverse_se", down.log_weights.std_error());
+            metrics.set("reverse_exact", f64::from(u8::from(self.exact)));
+            metrics.set("bracket", reverse - self.log_z());
+        }
+        if let Some(draws) = &self.at_once {
+            metrics.set("sis_log_z", draws.log_mean());
+            metrics.set("sis_log_z_se", draws.std_error());
+            metrics.set("sis_ess_share", share(draws));
+        }
+        metrics.set("trusted", f64::from(u8::from(self.doubts().is_empty())));
+        metrics
+    }
+
+    /// Why log Z should not be believed, each reason with a way out; nothing if there is no reason.
+    pub fn doubts(&self) -> Vec<String> {
+        /// Weights that must count, whatever their share is.
+        const FEW: f64 = 5.0;
+        let (weights, more) = (&self.up.log_weights, "raise `temperatures`, then `leapfrog`");
+        let mut doubts = Vec::new();
+        let ess = weights.effective();
+        if ess < FEW.max(0.01 * weights.0.len() as f64) {
+            doubts.push(format!("{ess:.1} of {} weights count: {more}", weights.0.len()));
+        }
+        match self.log_z_reverse().map(|reverse| reverse - self.log_z()) {
+            Some(gap) if gap > WIDE => doubts.push(format!("up and down are {gap:.2} nats apart: {more}")),
+            Some(gap) if gap < -WIDE || gap.is_nan() => doubts.push(format!(
+                "the way down ends {:.2} nats below the way up: its chains do not begin at the model; raise `sampler.steps`",
+                -gap
+            )),
+            _ => {}
+        }
+        let accept = crate::math::stats::mean(&self.up.accept);
+        if accept < 0.3 {
+            doubts.push(format!("{:.0} % of the proposals are accepted: {more}", 100.0 * accept));
+        }
+        doubts
+    }
+
+    /// log Z_β by the mean weights up to β, both ways, beside the acceptance at each β.
+    ///
+    /// # Errors
+    /// A drawing that failed.
+    pub fn picture(&self) -> Result<RgbImage> {
+        let series = |name: &str, points: Vec<(f64, f64)>| Series { name: name.into(), points };
+        let mut courses = vec![series("up", self.up.course.clone())];
+        let accepted = |walk: &Walk| walk.course.iter().skip(1).map(|c| c.0).zip(walk.accept.iter().copied()).collect();
+        let mut accepts = vec![series("up", accepted(&self.up))];
+        if let (Some(down), Some(top)) = (&self.down, self.log_z_reverse()) {
+            courses.push(series("down", down.course.iter().map(|(beta, log_w)| (*beta, top + log_w)).collect()));
+            accepts.push(series("down", accepted(down)));
+        }
+        let panel = |title: &str, y_label: &str, series| {
+            let x_label = "inverse temperature".to_owned();
+            Curves { title: title.into(), x_label, y_label: y_label.into(), series }.picture((640, 480))
+        };
+        Ok(tile(
+            &[panel("normaliser along the path", "log Z, nats", courses)?, panel("acceptance", "share", accepts)?],
+            2,
+        ))
+    }
+}
+
+/// Effective share of the weights.
+fn share(weights: &LogWeights) -> f64 {
+    weights.effective() / weights.0.len() as f64
+}
