@@ -78,7 +78,9 @@ fn smoothed_weights_are_arvizs() {
 #[test]
 fn nothing_and_odd_things_are_undefined_and_do_not_panic() {
     let nan = f64::NAN;
-    for chains in [vec![], vec![vec![]], vec![vec![1.0]], vec![vec![nan; 9]; 3], vec![vec![f64::INFINITY; 8], vec![0.0; 8]]] {
+    for chains in
+        [vec![], vec![vec![]], vec![vec![1.0]], vec![vec![nan; 9]; 3], vec![vec![f64::INFINITY; 8], vec![0.0; 8]]]
+    {
         let x = Draws::new(chains);
         let _ = (x.rhat(), x.ess_bulk(), x.ess_tail(), x.ess_mean(), x.autocorrelation_time(), x.stuck(), x.ranks());
     }

@@ -88,6 +88,12 @@ pub trait Energy: Send + Sync {
         Ok(())
     }
 
+    /// The base density that the energy tilts, if it has one: E(x) = residual(x) - log base(x). Where kernels that propose
+    /// independently of x draw from.
+    fn base(&self) -> Option<&dyn Density> {
+        None
+    }
+
     /// Exact draws from the base density that the energy tilts, if it has one: where a chain may start.
     fn base_sample(&self, _key: Key, _n: usize) -> Result<Option<Tensor>> {
         Ok(None)

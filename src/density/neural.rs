@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{BuildModel, Energy, Gaussian};
+use super::{BuildModel, Density, Energy, Gaussian};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::nets::{Io, Jet, Network, Pass};
 use crate::{Result, rng::Key};
@@ -103,6 +103,10 @@ impl Energy for Neural {
 
     fn after_update(&self) -> Result<()> {
         self.net.power_iterate()
+    }
+
+    fn base(&self) -> Option<&dyn Density> {
+        self.base.as_deref().map(|base| base as &dyn Density)
     }
 
     fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {

@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod amari;
+pub mod diagnose;
 mod entropy_gradient;
 pub mod fisher;
 mod frechet;

@@ -77,8 +77,7 @@ fn fit(sorted: &[f64]) -> (f64, f64) {
     };
     let scores: Vec<f64> = b.iter().map(likelihood).collect();
     let share = |s: &f64| 1.0 / scores.iter().map(|other| (other - s).exp()).sum::<f64>();
-    let kept: Vec<(f64, f64)> =
-        scores.iter().map(share).zip(b).filter(|(w, _)| *w >= 10.0 * f64::EPSILON).collect();
+    let kept: Vec<(f64, f64)> = scores.iter().map(share).zip(b).filter(|(w, _)| *w >= 10.0 * f64::EPSILON).collect();
     let total: f64 = kept.iter().map(|(w, _)| w).sum();
     let posterior = kept.iter().map(|(w, b)| w / total * b).sum::<f64>();
     let k = shape(posterior);
