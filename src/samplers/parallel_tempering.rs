@@ -124,36 +124,16 @@ impl Kernel for ParallelTempering {
     /// `accept` is that of the chains at temperature 1; `moves` has the share of swaps too, 20 to 40 % of a good ladder.
     fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
         let chains = chain.x.dim(0)?;
-        let begun;
-        let Hot { chains: hot, round } = match &chain.hot {
-            Some(hot) => hot,
-            None => {
-                begun = self.init(e, &chain.x)?;
-                begun.hot.as_ref().ok_or_else(|| crate::Error::Other("a ladder without hot chains".into()))?
-            }
-        };
-        let join = |cold: &Tensor, hot: &Tensor| -> Result<Tensor> { Ok(Tensor::cat(&[cold, hot], 0)?) };
-        let all = Chain {
-            x: join(&chain.x, &hot.x)?,
-            energy: join(&chain.energy, &hot.energy)?,
-            grad: join(&chain.grad, &hot.grad)?,
-            hot: None,
-        };
-        let (all, accepted, bad) = self.explore(key.with("explore"), e, &all, chains)?;
+        let begun = if chain.hot.is_none() { self.init(e, &chain.x)?.hot } else { None };
+        let missing = || crate::Error::Other("a ladder without hot chains".into());
+        let Hot { chains: hot, round } = chain.hot.as_ref().or(begun.as_ref()).ok_or_else(missing)?;
+        let (all, accepted, bad) = self.explore(key.with("explore"), e, &joined(chain, hot)?, chains)?;
         let (place, swapped) = self.swaps(key.with("swap"), &all, chains, *round)?;
-        let place = Tensor::new(place, all.x.device())?;
-        let part = |t: &Tensor, from: usize, n: usize| -> Result<Tensor> {
-            Ok(t.index_select(&place, 0)?.narrow(0, from, n)?.contiguous()?)
-        };
-        let rows = |from: usize, n: usize| -> Result<Chain> {
-            let (x, energy) = (part(&all.x, from, n)?, part(&all.energy, from, n)?);
-            Ok(Chain { x, energy, grad: part(&all.grad, from, n)?, hot: None })
-        };
-        let hot = Hot { chains: Box::new(rows(chains, all.x.dim(0)? - chains)?), round: round + 1 };
+        let (cold, hot) = parted(&all, place, chains)?;
         let by_chain = (0..chains).map(|i| bad.iter().skip(i).step_by(chains).sum()).collect();
         let mut info = Info::of(accepted.get(..chains).unwrap_or_default(), by_chain);
         info.moves = vec![("explore", info.accept.unwrap_or(f64::NAN)), ("swap", swapped)];
-        Ok((Chain { hot: Some(hot), ..rows(0, chains)? }, info))
+        Ok((Chain { hot: Some(Hot { chains: Box::new(hot), round: round + 1 }), ..cold }, info))
     }
 
     fn describe(&self) -> String {
@@ -164,4 +144,25 @@ impl Kernel for ParallelTempering {
             self.step_size
         )
     }
+}
+
+/// The chains at temperature 1, then the others.
+fn joined(cold: &Chain, hot: &Chain) -> Result<Chain> {
+    let join = |cold: &Tensor, hot: &Tensor| -> Result<Tensor> { Ok(Tensor::cat(&[cold, hot], 0)?) };
+    let (x, energy) = (join(&cold.x, &hot.x)?, join(&cold.energy, &hot.energy)?);
+    Ok(Chain { x, energy, grad: join(&cold.grad, &hot.grad)?, hot: None })
+}
+
+/// The inverse of [`joined`], each row coming from its new place.
+fn parted(all: &Chain, place: Vec<u32>, chains: usize) -> Result<(Chain, Chain)> {
+    let rows = place.len();
+    let place = Tensor::new(place, all.x.device())?;
+    let part = |t: &Tensor, from: usize, n: usize| -> Result<Tensor> {
+        Ok(t.index_select(&place, 0)?.narrow(0, from, n)?.contiguous()?)
+    };
+    let of = |from: usize, n: usize| -> Result<Chain> {
+        let (x, energy) = (part(&all.x, from, n)?, part(&all.energy, from, n)?);
+        Ok(Chain { x, energy, grad: part(&all.grad, from, n)?, hot: None })
+    };
+    Ok((of(0, chains)?, of(chains, rows - chains)?))
 }

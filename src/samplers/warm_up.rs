@@ -12,7 +12,7 @@ crate::config! {
     pub struct WarmUp {
         /// Steps before those that count, in which the step size is tuned, then kept; some hundreds, 0 for none.
         warm_up: usize = 0;
-        /// The acceptance that the step size is tuned for: 0.57 is best for mala in high dimension, 0.65 to 0.8 for hmc.
+        /// The acceptance that the step size is tuned for: in high dimension 0.57 is best for mala, 0.65 to 0.8 for hmc, 0.23 for rwm.
         target_accept: f64 = 0.65, share;
         /// Whether the warm-up learns each coordinate's scale too, a diagonal mass matrix.
         adapt_mass: bool = false;

@@ -43,7 +43,7 @@ impl Draws {
 /// and counts as above the quantile there too.
 fn quantile(sorted: &[f64], p: f64) -> f64 {
     let n = sorted.len() as f64;
-    let place = n * p + (1.0 + p * (1.0 - 1.0 - 1.0));
+    let place = n * p + (1.0 - p);
     let k = place.clamp(1.0, (n - 1.0).max(1.0)).floor();
     let share = (place - k).clamp(0.0, 1.0);
     let at = |i: f64| sorted.get(i as usize).copied().unwrap_or(f64::NAN);

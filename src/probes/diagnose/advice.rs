@@ -67,7 +67,7 @@ fn too_few(report: &Report) -> Vec<String> {
         let times = need / least;
         (least < need).then(|| {
             format!(
-                "{kind} ESS of the {} is {least:.0}, below {need:.0} (100 a chain): run about {times:.0} times as long (--steps), \
+                "{kind} ESS of the {} is {least:.0}, below {need:.0} (100 a chain): run about {times:.1} times as long (--steps), \
                  or take larger steps",
                 row.name
             )
