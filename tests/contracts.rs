@@ -33,6 +33,7 @@ fn small_model(name: &str, schema: &Schema) -> (Spec, &'static [&'static [usize]
     let (keys, shapes): (_, &[&[usize]]) = match name {
         "nice" => ("hidden = [8]", &[&[4, 2], &[2, 1, 3, 3]]),
         "real_nvp" => ("hidden = [8]\ncouplings = 3", &[&[4, 2], &[2, 1, 3, 3]]),
+        "spline" => ("hidden = [8]\ncouplings = 3\nactivation = \"softplus\"", &[&[4, 2], &[2, 1, 3, 3]]),
         "glow" => ("stages = 2\nblocks = 2\nchannels = 4", &[&[2, 1, 4, 4], &[2, 4, 3, 3]]),
         "vae" => (VAE, &[&[4, 2], &[2, 1, 3, 3]]),
         "tilted" => (TILTED, &[&[4, 2], &[2, 1, 3, 3]]),

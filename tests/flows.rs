@@ -37,6 +37,13 @@ const CASES: &[Case] = &[
         keys: "hidden = [5]\nactivation = \"softplus\"\ncouplings = 2\nscale_cap = 0.5",
         item: &[2, 2, 2],
     },
+    Case { name: "spline", keys: "hidden = [6]\nactivation = \"swish\"\ncouplings = 3\nbins = 5", item: &[2] },
+    Case {
+        name: "spline",
+        keys: "hidden = [5]\nactivation = \"tanh\"\ncouplings = 2\nbins = 3\nbound = 3.0\nprior = \"logistic\"",
+        item: &[2],
+    },
+    Case { name: "spline", keys: "hidden = [4]\nactivation = \"softplus\"\ncouplings = 2\nbins = 2", item: &[1, 2, 2] },
     Case { name: "glow", keys: "stages = 2\nblocks = 2\nchannels = 3\nactivation = \"swish\"", item: &[1, 4, 4] },
     Case {
         name: "glow",
@@ -120,7 +127,7 @@ fn the_inverse_inverts() {
 /// The defaults, wide networks and ReLU included, in f32.
 #[test]
 fn the_inverse_inverts_at_the_defaults() {
-    for (name, item) in [("nice", &[64][..]), ("real_nvp", &[2]), ("glow", &[1, 8, 8])] {
+    for (name, item) in [("nice", &[64][..]), ("real_nvp", &[2]), ("spline", &[3]), ("glow", &[1, 8, 8])] {
         let case = Case { name, keys: "", item };
         let (flow, params) = case.fresh(DType::F32);
         for (name, var) in &params.weights {
@@ -297,4 +304,28 @@ fn what_cannot_be_coupled_is_refused_in_words() {
     assert!(refused("real_nvp", &[1]).contains("[1]"));
     assert!(refused("glow", &[2]).contains("needs images"));
     assert!(refused("glow", &[1, 7, 7]).contains("even height and width"));
+}
+
+/// Far outside the box nothing of the spline's formulas may show, not even as a NaN in a gradient.
+#[test]
+fn a_spline_is_finite_and_the_identity_far_outside_its_box() {
+    let case = Case { name: "spline", keys: "hidden = [6]\nactivation = \"swish\"\ncouplings = 1", item: &[2] };
+    let (flow, params) = case.random(DType::F64);
+    let x = Tensor::new(&[[60.0f64, 80.0], [-70.0, 0.3], [0.2, -90.0], [1e30, 1e30]], &CPU).unwrap();
+    let (energy, grad) = flow.grad(&x).unwrap();
+    let [_, slope, bend] = flow.curvature(&x, &x.ones_like().unwrap()).unwrap();
+    let loss =
+        (grad.narrow(0, 0, 3).unwrap().sum_all().unwrap() + slope.narrow(0, 0, 3).unwrap().sum_all().unwrap()).unwrap();
+    for t in [&energy, &grad, &slope, &bend, &loss.reshape(1).unwrap()] {
+        assert!(entries(t).iter().all(|v| v.is_finite()), "{t}");
+    }
+    for (name, gradient) in analytic(&params.weights, &loss) {
+        assert!(gradient.iter().all(|g| g.is_finite()), "{name}");
+    }
+    // One coupling between two actnorms: where x leaves the box, z is affine in each coordinate.
+    let z = |x: [f64; 2]| entries(&flow.body().forward(&Tensor::new(&[x], &CPU).unwrap()).unwrap().0);
+    let (a, b, c) = (z([50.0, 60.0]), z([60.0, 70.0]), z([70.0, 80.0]));
+    assert!((0..2).all(|i| (a[i] + c[i] - 2.0 * b[i]).abs() < 1e-9), "{a:?} {b:?} {c:?}");
+    let back = flow.body().inverse(&Tensor::new(a.as_slice(), &CPU).unwrap().unsqueeze(0).unwrap()).unwrap();
+    assert!(largest(&back, &Tensor::new(&[[50.0f64, 60.0]], &CPU).unwrap()) < 1e-9);
 }

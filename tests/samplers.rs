@@ -66,7 +66,7 @@ fn sgld_runs_at_the_temperature_it_reports() {
 fn mala_leaves_the_target_invariant_where_langevin_does_not() {
     let target = normal(0.7, 0.8);
     let x = target.sample(Key::new(3), CHAINS).unwrap();
-    let (exact, accept) = run(&Mala { step_size: 1.2 }, &target, &x, 50);
+    let (exact, accept) = run(&Mala { step_size: 1.2, scale: None }, &target, &x, 50);
     assert_moments(&exact, 0.7, 0.64);
     assert!((0.3..0.9).contains(&accept), "acceptance {accept}");
     let (biased, _) = run(&Langevin { step_size: 1.2 }, &target, &x, 50);
@@ -76,7 +76,7 @@ fn mala_leaves_the_target_invariant_where_langevin_does_not() {
 #[test]
 fn mala_forgets_where_it_started() {
     let x = Tensor::full(4.0f64, (CHAINS, 1), &Device::Cpu).unwrap();
-    let (x, _) = run(&Mala { step_size: 0.9 }, &normal(0.0, 1.0), &x, 200);
+    let (x, _) = run(&Mala { step_size: 0.9, scale: None }, &normal(0.0, 1.0), &x, 200);
     assert_moments(&x, 0.0, 1.0);
 }
 
@@ -84,12 +84,12 @@ fn mala_forgets_where_it_started() {
 fn hmc_leaves_the_target_invariant_and_forgets_where_it_started() {
     let target = normal(0.7, 0.8);
     // A long step: the acceptance must do its part.
-    let kernel = Hmc { step_size: 1.1, leapfrog: 3, jitter: 0.1 };
+    let kernel = Hmc { step_size: 1.1, leapfrog: 3, jitter: 0.1, scale: None };
     let (x, accept) = run(&kernel, &target, &target.sample(Key::new(3), CHAINS).unwrap(), 50);
     assert_moments(&x, 0.7, 0.64);
     assert!((0.3..0.95).contains(&accept), "acceptance {accept}");
     let far = Tensor::full(4.0f64, (CHAINS, 1), &Device::Cpu).unwrap();
-    let (x, _) = run(&Hmc { step_size: 0.3, leapfrog: 5, jitter: 0.3 }, &target, &far, 60);
+    let (x, _) = run(&Hmc { step_size: 0.3, leapfrog: 5, jitter: 0.3, scale: None }, &target, &far, 60);
     assert_moments(&x, 0.7, 0.64);
 }
 
@@ -124,7 +124,7 @@ impl Energy for Fenced {
 fn a_proposal_without_energy_is_rejected_and_counted_and_touches_no_other_chain() {
     let target = Fenced(normal(0.0, 1.0));
     let x = Tensor::new(&[[1.9f64], [-1.0]], &Device::Cpu).unwrap();
-    let kernel = Mala { step_size: 1.0 };
+    let kernel = Mala { step_size: 1.0, scale: None };
     let (mut chain, mut rejected) = (kernel.init(&target, &x).unwrap(), 0);
     for i in 0..200 {
         let (next, info) = kernel.step(Key::new(5).at(i), &target, &chain).unwrap();
@@ -170,8 +170,8 @@ fn clamped_chains_draw_from_the_exact_conditional() {
     );
     let mean = cov.map(|row| -(row[0] * force[0] + row[1] * force[1]));
     let kernels: [(&str, Box<dyn Kernel>); 2] = [
-        ("mala", Box::new(Mala { step_size: 0.7 })),
-        ("hmc", Box::new(Hmc { step_size: 0.4, leapfrog: 5, jitter: 0.1 })),
+        ("mala", Box::new(Mala { step_size: 0.7, scale: None })),
+        ("hmc", Box::new(Hmc { step_size: 0.4, leapfrog: 5, jitter: 0.1, scale: None })),
     ];
     for (name, kernel) in kernels {
         let clamped = Clamped { energy: &energy, freedom: &freedom, known: &known };

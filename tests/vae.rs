@@ -179,7 +179,8 @@ fn chains_without_a_tilt_keep_the_base() {
     for (space, step_size) in [(Space::Noise, 0.6), (Space::Joint, 0.15)] {
         let potential = Potential::new(vae.noise_space(space).unwrap(), None);
         let start = potential.space().start(Key::new(1), 4000).unwrap();
-        let (kernel, mut chain) = (Mala { step_size }, Mala { step_size }.init(&potential, &start).unwrap());
+        let (kernel, mut chain) =
+            (Mala { step_size, scale: None }, Mala { step_size, scale: None }.init(&potential, &start).unwrap());
         for step in 0..60 {
             chain = kernel.step(Key::new(2).at(step), &potential, &chain).unwrap().0;
         }
@@ -216,7 +217,7 @@ fn importance_and_chains_agree_on_a_tilted_linear_vae() {
     };
     let want: Vec<f64> = (0..2).map(|i| b[i] - c(i, 0) * slope[0] - c(i, 1) * slope[1]).collect();
     let potential = Potential::new(model.noise_space(Space::Noise).unwrap(), model.tilt());
-    let kernel = Mala { step_size: 0.8 };
+    let kernel = Mala { step_size: 0.8, scale: None };
     let mut chain = kernel.init(&potential, &potential.space().start(Key::new(1), 8000).unwrap()).unwrap();
     for step in 0..60 {
         chain = kernel.step(Key::new(2).at(step), &potential, &chain).unwrap().0;

@@ -4,6 +4,7 @@ mod catalogue;
 mod check;
 mod compare;
 mod data;
+mod diagnose;
 mod eval;
 mod eval_lsd;
 mod explain;
@@ -79,6 +80,8 @@ enum Command {
     Sample(sample::SampleArgs),
     /// Runs one probe on a checkpoint: log Z, sample quality, accuracy
     Eval(eval::EvalArgs),
+    /// Runs chains and says what their draws are worth: R̂, ESS, jumps between modes
+    Diagnose(diagnose::DiagnoseArgs),
     /// Scores checkpoints by a learned Stein discrepancy and ranks them
     EvalLsd(eval_lsd::EvalLsdArgs),
     /// Tests whether data or samples come from a model
@@ -134,6 +137,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Command::Sweep(args) => sweep::run(args, global),
         Command::Sample(args) => sample::run(args, global),
         Command::Eval(args) => eval::run(args, global),
+        Command::Diagnose(args) => diagnose::run(args, global),
         Command::EvalLsd(args) => eval_lsd::run(args, global),
         Command::Gof(args) => gof::run(args, global),
         Command::Check(args) => check::run(args, global),

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::Tensor;
 use clap::Args;
 use image::RgbImage;
 use serde_json::json;
 
 use super::stored::{Stored, WeightsArg};
 use super::{Global, output, usage};
+use crate::data::file;
 use crate::metrics::Metrics;
 use crate::probes::Picture;
 use crate::run::{Progress, signal};
@@ -110,22 +110,9 @@ fn write(args: &SampleArgs, out: &Path, picture: &Picture, end: &Trace, mut fram
         fs::write_atomic(path, &draw::gif(&frames, 80)?)?;
     }
     match &args.save_npy {
-        Some(path) => fs::write_atomic(path, &npy(&end.x)?),
+        Some(path) => fs::write_atomic(path, &file::npy_bytes(end.x.dims(), &end.x.flatten_all()?.to_vec1()?)?),
         None => Ok(()),
     }
-}
-
-/// The tensor as a .npy file of f32.
-fn npy(x: &Tensor) -> Result<Vec<u8>> {
-    use npyz::WriterBuilder as _;
-    let failed = |e: std::io::Error| Error::Other(format!("cannot encode the samples as .npy: {e}"));
-    let shape: Vec<u64> = x.dims().iter().map(|&d| d as u64).collect();
-    let mut bytes = Vec::new();
-    let mut writer =
-        npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes).begin_nd().map_err(failed)?;
-    writer.extend(x.flatten_all()?.to_vec1::<f32>()?).map_err(failed)?;
-    writer.finish().map_err(failed)?;
-    Ok(bytes)
 }
 
 fn report(
@@ -140,7 +127,7 @@ fn report(
     if global.json {
         return output::print_json(&json!({
             "checkpoint": args.ckpt, "step": stored.step, "sampler": sampler.kernel.describe(), "steps": sampler.config.steps,
-            "n": args.n, "mean_energy": energy, "acceptance": end.accept, "nonfinite": end.nonfinite,
+            "n": args.n, "mean_energy": energy, "acceptance": end.accept, "nonfinite": end.nonfinite, "step_size": end.tuning.as_ref().map(|t| t.step_size),
             "picture": out, "npy": args.save_npy, "gif": args.gif,
         }));
     }
@@ -148,6 +135,9 @@ fn report(
     text += &format!("mean energy {energy:.4} nats");
     if let Some(accept) = end.accept {
         text += &format!(", acceptance {:.1} %", 100.0 * accept);
+    }
+    if let Some(tuning) = &end.tuning {
+        text += &format!(", step size tuned to {:.4}", tuning.step_size);
     }
     if end.nonfinite > 0 {
         text += &format!(", {} proposals without a finite energy", end.nonfinite);

@@ -15,6 +15,41 @@ pub struct Vectors {
     pub values: Vec<f32>,
 }
 
+/// An array of any shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// Its dimensions.
+    pub shape: Vec<usize>,
+    /// All numbers, the last dimension running fastest.
+    pub values: Vec<f64>,
+}
+
+/// Reads a `.npy` file as it is: any shape, and numbers that are not finite too.
+///
+/// # Errors
+/// [`Error::Data`]: a file that cannot be read, is of another kind or truncated.
+pub fn array(path: &Path) -> Result<Array> {
+    let bytes = std::fs::read(path)
+        .map_err(|e| Error::data(path, format!("cannot be read: {e}"), "give a .npy file of draws"))?;
+    shaped(path, &bytes)
+}
+
+/// The bytes of a `.npy` file of f32.
+///
+/// # Errors
+/// A shape that does not fit the values.
+pub fn npy_bytes(shape: &[usize], values: &[f32]) -> Result<Vec<u8>> {
+    use npyz::WriterBuilder as _;
+    let failed = |e: std::io::Error| Error::Other(format!("cannot encode an array of shape {shape:?} as .npy: {e}"));
+    let shape: Vec<u64> = shape.iter().map(|&d| d as u64).collect();
+    let mut bytes = Vec::new();
+    let mut writer =
+        npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes).begin_nd().map_err(failed)?;
+    writer.extend(values.iter().copied()).map_err(failed)?;
+    writer.finish().map_err(failed)?;
+    Ok(bytes)
+}
+
 /// Reads a file; its first bytes tell which kind it is.
 ///
 /// `.npy`: the first dimension counts the rows, in C or Fortran order; f32, f64, i32, i64 or u8. Text: numbers between
@@ -73,20 +108,12 @@ impl Vectors {
 /// # Errors
 /// As [`read`].
 pub(super) fn npy(path: &Path, bytes: &[u8]) -> Result<Vectors> {
-    let bad =
-        |e: std::io::Error| Error::data(path, format!("is no sound .npy file: {e}"), "save it anew with `numpy.save`");
-    let file = npyz::NpyFile::new(bytes).map_err(bad)?;
-    let shape: Vec<usize> = file.shape().iter().map(|&d| d as usize).collect();
-    let (&[rows, ..], Some(count)) = (shape.as_slice(), shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))) else {
+    let Array { shape, values } = shaped(path, bytes)?;
+    let &[rows, ..] = shape.as_slice() else {
         return Err(Error::data(path, format!("has the shape {shape:?}"), "save an array of shape [rows, numbers]"));
     };
-    let fortran = file.order() == npyz::Order::Fortran;
-    let values = numbers(path, file)?.map_err(bad)?;
-    if values.len() != count {
-        return Err(Error::data(path, format!("holds {} of {count} numbers", values.len()), "copy the file again"));
-    }
-    let values = if fortran { row_major(values, &shape)? } else { values };
-    let dim = count.checked_div(rows).unwrap_or(0);
+    let values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
+    let dim = values.len().checked_div(rows).unwrap_or(0);
     if let Some(at) = values.iter().position(|v| !v.is_finite()) {
         let (row, column) = (at / dim.max(1), at % dim.max(1));
         return Err(Error::data(
@@ -98,12 +125,30 @@ pub(super) fn npy(path: &Path, bytes: &[u8]) -> Result<Vectors> {
     Ok(Vectors { dim, values })
 }
 
+/// Shape and numbers of one `.npy` file.
+fn shaped(path: &Path, bytes: &[u8]) -> Result<Array> {
+    let bad =
+        |e: std::io::Error| Error::data(path, format!("is no sound .npy file: {e}"), "save it anew with `numpy.save`");
+    let file = npyz::NpyFile::new(bytes).map_err(bad)?;
+    let shape: Vec<usize> = file.shape().iter().map(|&d| d as usize).collect();
+    let Some(count) = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) else {
+        return Err(Error::data(path, format!("has the shape {shape:?}"), "save an array of shape [rows, numbers]"));
+    };
+    let fortran = file.order() == npyz::Order::Fortran;
+    let values = numbers(path, file)?.map_err(bad)?;
+    if values.len() != count {
+        return Err(Error::data(path, format!("holds {} of {count} numbers", values.len()), "copy the file again"));
+    }
+    let values = if fortran { row_major(values, &shape)? } else { values };
+    Ok(Array { shape, values })
+}
+
 /// All numbers in the order of the file, whatever their type.
-fn numbers(path: &Path, file: npyz::NpyFile<&[u8]>) -> Result<std::io::Result<Vec<f32>>> {
+fn numbers(path: &Path, file: npyz::NpyFile<&[u8]>) -> Result<std::io::Result<Vec<f64>>> {
     macro_rules! of {
         ($file:ident as $($kind:ty),*) => {{
             $(let $file = match $file.try_data::<$kind>() {
-                Ok(data) => return Ok(data.map(|v| v.map(|v| v as f32)).collect()),
+                Ok(data) => return Ok(data.map(|v| v.map(|v| v as f64)).collect()),
                 Err(file) => file,
             };)*
             $file
@@ -118,7 +163,7 @@ fn numbers(path: &Path, file: npyz::NpyFile<&[u8]>) -> Result<std::io::Result<Ve
 }
 
 /// The same array with the last dimension running fastest.
-fn row_major(values: Vec<f32>, shape: &[usize]) -> Result<Vec<f32>> {
+fn row_major(values: Vec<f64>, shape: &[usize]) -> Result<Vec<f64>> {
     let reversed: Vec<usize> = shape.iter().rev().copied().collect();
     let axes: Vec<usize> = (0..shape.len()).rev().collect();
     Ok(Tensor::from_vec(values, reversed, &Device::Cpu)?.permute(axes)?.flatten_all()?.to_vec1()?)

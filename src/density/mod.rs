@@ -108,14 +108,15 @@ pub trait Energy: Send + Sync {
         Ok(())
     }
 
+    /// The base density that the energy tilts, if it has one: E(x) = residual(x) - log base(x). Where kernels that propose
+    /// independently of x draw from.
+    fn base(&self) -> Option<&dyn Density> {
+        None
+    }
+
     /// Exact draws from the base density that the energy tilts, if it has one: where a chain may start.
     fn base_sample(&self, _key: Key, _n: usize) -> Result<Option<Tensor>> {
         Ok(None)
-    }
-
-    /// The normalised density that the energy tilts, if it has one: E minus its energy is [`Energy::residual`].
-    fn base(&self) -> Option<&dyn Density> {
-        None
     }
 
     /// The coordinates that the base density's draws are made of, if chains can move there.

@@ -35,6 +35,7 @@ pub const MODELS: &[Entry<BuildModel>] = &[
     ica::ENTRY,
     flow::NICE,
     flow::REAL_NVP,
+    flow::SPLINE,
     flow::GLOW,
     vae::ENTRY,
     tilted::ENTRY,

@@ -105,11 +105,11 @@ impl Energy for Neural {
         self.net.power_iterate()
     }
 
-    fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
-        self.base.as_ref().map_or(Ok(None), |base| base.base_sample(key, n))
+    fn base(&self) -> Option<&dyn Density> {
+        self.base.as_deref().map(|base| base as &dyn Density)
     }
 
-    fn base(&self) -> Option<&dyn Density> {
-        self.base.as_ref().and_then(|base| base.density())
+    fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
+        self.base.as_ref().map_or(Ok(None), |base| base.base_sample(key, n))
     }
 }

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod calibration;
+pub mod convergence;
 mod detection;
 mod grid;
 pub mod linalg;

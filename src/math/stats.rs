@@ -73,7 +73,8 @@ pub fn pearson(x: &[f64], y: &[f64]) -> f64 {
     sum(&|a, b| a * b) / (sum(&|a, _| a * a) * sum(&|_, b| b * b)).sqrt()
 }
 
-fn ranks(x: &[f64]) -> Vec<f64> {
+/// Ranks from 1, ties sharing their mean rank.
+pub(super) fn ranks(x: &[f64]) -> Vec<f64> {
     let mut sorted = x.to_vec();
     sorted.sort_by(f64::total_cmp);
     let rank = |v: &f64| {

@@ -5,6 +5,7 @@ pub mod ais;
 mod amari;
 mod bound;
 mod conditional;
+pub mod diagnose;
 mod entropy_gradient;
 pub mod fisher;
 mod frechet;

@@ -1,6 +1,6 @@
 //! The Metropolis choice, chain by chain.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::{Chain, Info};
 use crate::{Result, rng::Key};
@@ -10,25 +10,42 @@ pub(super) fn energies(chain: &Chain) -> Result<Vec<f64>> {
     Ok(chain.energy.to_dtype(DType::F64)?.to_vec1()?)
 }
 
-/// Moves chain i to its proposal with probability min(1, exp(log_ratio\[i\])). A ratio that is NaN, as that of a proposal
-/// without a finite energy, is a rejection, counted and without effect on the other chains.
+/// Moves chain i to its proposal with probability min(1, exp(log_ratio\[i\])). A proposal without a finite energy, or a ratio
+/// that is NaN, is a rejection, counted and without effect on the other chains.
 pub(super) fn accept(key: Key, log_ratio: &[f64], proposal: &Chain, chain: &Chain) -> Result<(Chain, Info)> {
-    let n = log_ratio.len();
-    let uniform = key.uniform(n, DType::F64, chain.x.device())?.to_vec1::<f64>()?;
-    // A comparison with NaN is false.
-    let accepted: Vec<u8> = uniform.iter().zip(log_ratio).map(|(u, ratio)| u8::from(u.ln() < *ratio)).collect();
-    let info = Info {
-        accept: Some(accepted.iter().map(|&a| f64::from(a)).sum::<f64>() / n.max(1) as f64),
-        nonfinite: energies(proposal)?.iter().filter(|e| !e.is_finite()).count(),
-    };
+    let bad = nonfinite(&energies(proposal)?);
+    let ratio: Vec<f64> = log_ratio.iter().zip(&bad).map(|(r, b)| if *b > 0 { f64::NAN } else { *r }).collect();
+    let accepted = decide(key, &ratio, chain.x.device())?;
+    let info = Info { chance: Some(chance(&ratio)), ..Info::of(&accepted, bad) };
     Ok((choose(&accepted, proposal, chain)?, info))
 }
 
+/// 1 with probability min(1, exp(ratio)) for each ratio, 0 for one that is NaN.
+pub(super) fn decide(key: Key, log_ratio: &[f64], device: &Device) -> Result<Vec<u8>> {
+    // Draws have 24 bits: 0 stands for all that is below the smallest of them, and must not accept everything.
+    const LEAST: f64 = 1.0 / (1u64 << 25) as f64;
+    let uniform = key.uniform(log_ratio.len(), DType::F64, device)?.to_vec1::<f64>()?;
+    // A comparison with NaN is false.
+    Ok(uniform.iter().zip(log_ratio).map(|(u, ratio)| u8::from(u.max(LEAST).ln() < *ratio)).collect())
+}
+
+/// Mean of min(1, exp(ratio)).
+pub(super) fn chance(log_ratio: &[f64]) -> f64 {
+    let one = |r: &f64| if r.is_nan() { 0.0 } else { r.exp().min(1.0) };
+    log_ratio.iter().map(one).sum::<f64>() / log_ratio.len().max(1) as f64
+}
+
+/// 1 for each energy that is not finite.
+pub(super) fn nonfinite(energies: &[f64]) -> Vec<usize> {
+    energies.iter().map(|e| usize::from(!e.is_finite())).collect()
+}
+
 /// Row by row, `yes` where `mask` is 1 and `no` where it is 0.
-fn choose(mask: &[u8], yes: &Chain, no: &Chain) -> Result<Chain> {
+pub(super) fn choose(mask: &[u8], yes: &Chain, no: &Chain) -> Result<Chain> {
     let mask = Tensor::new(mask, yes.x.device())?;
     let pick = |yes: &Tensor, no: &Tensor| rows(&mask, yes, no);
-    Ok(Chain { x: pick(&yes.x, &no.x)?, energy: pick(&yes.energy, &no.energy)?, grad: pick(&yes.grad, &no.grad)? })
+    let (x, energy) = (pick(&yes.x, &no.x)?, pick(&yes.energy, &no.energy)?);
+    Ok(Chain { x, energy, grad: pick(&yes.grad, &no.grad)?, hot: None })
 }
 
 /// Rows of `yes` where `mask` `[B]`, u8, is 1, and of `no` where it is 0.

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Chain, Kernel, SAMPLERS};
+use super::{Chain, Info, Kernel, SAMPLERS, Tuning, WarmUp};
 use crate::config::{Spec, decode, find};
 use crate::data::{Data, Split};
 use crate::density::{Energy, Model, Potential, Proposal, Space};
@@ -48,6 +48,8 @@ pub struct Trace {
     pub accept: Option<f64>,
     /// Proposals without a finite energy, over all steps and chains.
     pub nonfinite: usize,
+    /// What the warm-up, if there was one, tuned the kernel to.
+    pub tuning: Option<Tuning>,
 }
 
 /// A kernel with its settings: `[sampler]` of a run.
@@ -56,6 +58,8 @@ pub struct Sampler {
     pub kernel: Box<dyn Kernel>,
     /// How long, from where.
     pub config: ChainConfig,
+    /// What comes before the steps that count.
+    pub warm_up: WarmUp,
 }
 
 impl Sampler {
@@ -66,7 +70,7 @@ impl Sampler {
     pub fn new(spec: &Spec) -> Result<Self> {
         let row =
             find(SAMPLERS, spec.name()).ok_or_else(|| Error::Other(format!("unknown sampler `{}`", spec.name())))?;
-        Ok(Sampler { kernel: (row.build)(&spec.0)?, config: decode(&spec.0)? })
+        Ok(Sampler { kernel: (row.build)(&spec.0)?, config: decode(&spec.0)?, warm_up: decode(&spec.0)? })
     }
 
     /// Starts one chain at the origin: whether the kernel can move on this model at all, found before a long run.
@@ -154,19 +158,32 @@ impl Sampler {
         x: &Tensor,
         mut watch: impl FnMut(usize, &Chain) -> Result<()>,
     ) -> Result<Trace> {
+        self.run_observed(key, e, x, |step, chain, _| watch(step, chain))
+    }
+
+    /// As [`Sampler::run`], with what every step did. The steps of the warm-up are not seen; after it the kernel stays as it is.
+    pub fn run_observed(
+        &self,
+        key: Key,
+        e: &dyn Energy,
+        x: &Tensor,
+        mut watch: impl FnMut(usize, &Chain, &Info) -> Result<()>,
+    ) -> Result<Trace> {
         let potential = self.potential(e)?;
         let model = e;
         let e = potential.as_ref().map_or(e, |potential| potential as &dyn Energy);
-        let mut chain = self.kernel.init(e, x)?;
+        let (tuned, mut chain) = self.warm_up.run(key.with("warm_up"), &*self.kernel, e, x)?;
+        let kernel = tuned.as_deref().unwrap_or(&*self.kernel);
         let (mut accept, mut nonfinite) = (None, 0);
         for step in 0..self.config.steps {
-            let (next, info) = self.kernel.step(key.at(step as u64), e, &chain)?;
+            let (next, info) = kernel.step(key.at(step as u64), e, &chain)?;
             chain = next;
             nonfinite += info.nonfinite;
             accept = info.accept.map(|a| accept.unwrap_or(0.0) + a).or(accept);
-            watch(step, &chain)?;
+            watch(step, &chain, &info)?;
         }
         let accept = accept.map(|sum: f64| sum / self.config.steps.max(1) as f64);
-        Ok(Trace { x: self.items(model, &chain.x)?, chain, accept, nonfinite })
+        let tuning = tuned.and_then(|kernel| kernel.tuning());
+        Ok(Trace { x: self.items(model, &chain.x)?, chain, accept, nonfinite, tuning })
     }
 }

@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Tensor};
 
-use super::accept::{accept, energies};
-use super::{BuildKernel, Chain, ChainConfig, Info, Kernel};
+use super::accept::{chance, choose, decide, energies, nonfinite};
+use super::{BuildKernel, Chain, ChainConfig, Info, Kernel, Tuning, WarmUp, scaled};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::density::Energy;
 use crate::{Result, rng::Key};
@@ -24,14 +24,14 @@ pub(super) const ENTRY: Entry<BuildKernel> = Entry {
     name: "hmc",
     about: "Hamiltonian Monte Carlo with a jittered step: exact for exp(-E)",
     cite: "Duane et al. 1987; Neal 2011, \"MCMC using Hamiltonian dynamics\"",
-    schema: Schema::joined::<HmcConfig, ChainConfig>(),
+    schema: Schema::joined3::<HmcConfig, WarmUp, ChainConfig>(),
     build: |table| {
         let HmcConfig { step_size, leapfrog, jitter } = decode(table)?;
-        Ok(Box::new(Hmc { step_size, leapfrog, jitter }))
+        Ok(Box::new(Hmc { step_size, leapfrog, jitter, scale: None }))
     },
 };
 
-/// With momentum p ~ N(0, I): `leapfrog` steps of p ← p - (ε/2)∇E, x ← x + εp, p ← p - (ε/2)∇E, accepted with
+/// With momentum p ~ N(0, I): `leapfrog` steps of p ← p - (ε/2)s∇E, x ← x + εsp, p ← p - (ε/2)s∇E, accepted with
 /// probability min(1, exp(E + ½|p|² - E' - ½|p'|²)).
 pub struct Hmc {
     /// ε.
@@ -40,6 +40,8 @@ pub struct Hmc {
     pub leapfrog: usize,
     /// Relative half-width of ε's distribution.
     pub jitter: f64,
+    /// s, what ε is multiplied by in each coordinate, the shape of one item: s⁻² is a diagonal mass. `None` for 1.
+    pub scale: Option<Tensor>,
 }
 
 impl Kernel for Hmc {
@@ -47,17 +49,36 @@ impl Kernel for Hmc {
         let momentum = key.with("momentum").normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
         let u: f64 = key.with("jitter").uniform(1, DType::F64, chain.x.device())?.squeeze(0)?.to_scalar()?;
         let eps = self.step_size * (1.0 + self.jitter * (2.0 * u - 1.0));
-        let mut p = (&momentum - (&chain.grad * (0.5 * eps))?)?;
+        let s = self.scale.as_ref();
+        let mut p = (&momentum - (scaled(&chain.grad, s)? * (0.5 * eps))?)?;
         let mut at = chain.clone();
         for i in 1..=self.leapfrog {
-            at = Chain::at(e, &(&at.x + (&p * eps)?)?)?;
+            at = Chain::at(e, &(&at.x + (scaled(&p, s)? * eps)?)?)?;
             let kick = if i == self.leapfrog { 0.5 * eps } else { eps };
-            p = (p - (&at.grad * kick)?)?;
+            p = (p - (scaled(&at.grad, s)? * kick)?)?;
         }
         let (now, then) = (energies(chain)?, energies(&at)?);
         let (before, after) = (kinetic(&momentum)?, kinetic(&p)?);
-        let ratio: Vec<f64> = (0..now.len()).map(|i| now[i] + before[i] - then[i] - after[i]).collect();
-        accept(key.with("accept"), &ratio, &at, chain)
+        // NaN, not -∞ or ∞, for an end without a finite energy: it is never accepted.
+        let finite = |e: f64| if e.is_finite() { e } else { f64::NAN };
+        let ratio: Vec<f64> = (0..now.len()).map(|i| now[i] + before[i] - finite(then[i]) - after[i]).collect();
+        let accepted = decide(key.with("accept"), &ratio, chain.x.device())?;
+        let total = |i: usize| if accepted[i] == 1 { then[i] + after[i] } else { now[i] + before[i] };
+        let info = Info {
+            chance: Some(chance(&ratio)),
+            hamiltonian: Some((0..now.len()).map(total).collect()),
+            ..Info::of(&accepted, nonfinite(&then))
+        };
+        Ok((choose(&accepted, &at, chain)?, info))
+    }
+
+    fn tuning(&self) -> Option<Tuning> {
+        Some(Tuning { step_size: self.step_size, scale: self.scale.clone() })
+    }
+
+    fn tuned(&self, tuning: &Tuning) -> Option<Box<dyn Kernel>> {
+        let (leapfrog, jitter) = (self.leapfrog, self.jitter);
+        Some(Box::new(Hmc { step_size: tuning.step_size, leapfrog, jitter, scale: tuning.scale.clone() }))
     }
 
     fn describe(&self) -> String {

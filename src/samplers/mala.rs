@@ -1,9 +1,9 @@
 //! Metropolis-adjusted Langevin: the honest one. Leaves exp(-E) invariant at any step size.
 
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 
 use super::accept::{accept, energies};
-use super::{BuildKernel, Chain, ChainConfig, Info, Kernel};
+use super::{BuildKernel, Chain, ChainConfig, Info, Kernel, Tuning, WarmUp, scaled};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::density::Energy;
 use crate::{Result, kernels, rng::Key};
@@ -20,23 +20,33 @@ pub(super) const ENTRY: Entry<BuildKernel> = Entry {
     name: "mala",
     about: "Langevin proposal with accept-reject: exact for exp(-E)",
     cite: "Roberts & Tweedie 1996; Roberts & Rosenthal 1998",
-    schema: Schema::joined::<MalaConfig, ChainConfig>(),
-    build: |table| Ok(Box::new(Mala { step_size: decode::<MalaConfig>(table)?.step_size })),
+    schema: Schema::joined3::<MalaConfig, WarmUp, ChainConfig>(),
+    build: |table| Ok(Box::new(Mala { step_size: decode::<MalaConfig>(table)?.step_size, scale: None })),
 };
 
-/// Proposes x' = x - (ε²/2)∇E(x) + ε ξ and accepts with probability min(1, exp(E(x) - E(x')) q(x|x')/q(x'|x)).
+/// Proposes x' = x - (ε²/2)s²∇E(x) + ε s ξ and accepts with probability min(1, exp(E(x) - E(x')) q(x|x')/q(x'|x)).
 /// A proposal whose energy is not finite is rejected and counted; it never touches the other chains.
 pub struct Mala {
     /// ε.
     pub step_size: f64,
+    /// s, what ε is multiplied by in each coordinate, the shape of one item; `None` for 1.
+    pub scale: Option<Tensor>,
 }
 
 impl Mala {
+    /// s²∇E, or ∇E.
+    fn pull(&self, chain: &Chain) -> Result<Tensor> {
+        scaled(&scaled(&chain.grad, self.scale.as_ref())?, self.scale.as_ref())
+    }
+
     /// log q(to | from) up to a constant, `[B]`, f64.
     fn log_proposal(&self, to: &Chain, from: &Chain) -> Result<Vec<f64>> {
         let eps2 = self.step_size * self.step_size;
-        let mean = (&from.x - (&from.grad * (0.5 * eps2))?)?;
-        let square = (&to.x - mean)?.to_dtype(DType::F64)?.sqr()?.flatten_from(1)?.sum(1)?;
+        let mut off = (&to.x - (&from.x - (self.pull(from)? * (0.5 * eps2))?)?)?;
+        if let Some(scale) = &self.scale {
+            off = off.broadcast_div(scale)?;
+        }
+        let square = off.to_dtype(DType::F64)?.sqr()?.flatten_from(1)?.sum(1)?;
         Ok(square.affine(-0.5 / eps2, 0.0)?.to_vec1()?)
     }
 }
@@ -44,12 +54,21 @@ impl Mala {
 impl Kernel for Mala {
     fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
         let noise = key.with("noise").normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
+        let (noise, pull) = (scaled(&noise, self.scale.as_ref())?, self.pull(chain)?);
         let drift = 0.5 * self.step_size * self.step_size;
-        let proposal = Chain::at(e, &kernels::langevin_update(&chain.x, &chain.grad, &noise, drift, self.step_size)?)?;
+        let proposal = Chain::at(e, &kernels::langevin_update(&chain.x, &pull, &noise, drift, self.step_size)?)?;
         let (now, then) = (energies(chain)?, energies(&proposal)?);
         let (back, forth) = (self.log_proposal(chain, &proposal)?, self.log_proposal(&proposal, chain)?);
         let ratio: Vec<f64> = (0..now.len()).map(|i| now[i] - then[i] + back[i] - forth[i]).collect();
         accept(key.with("accept"), &ratio, &proposal, chain)
+    }
+
+    fn tuning(&self) -> Option<Tuning> {
+        Some(Tuning { step_size: self.step_size, scale: self.scale.clone() })
+    }
+
+    fn tuned(&self, tuning: &Tuning) -> Option<Box<dyn Kernel>> {
+        Some(Box::new(Mala { step_size: tuning.step_size, scale: tuning.scale.clone() }))
     }
 
     fn describe(&self) -> String {

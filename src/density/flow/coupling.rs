@@ -2,6 +2,8 @@
 
 use candle_core::Tensor;
 
+use super::rational_quadratic::Spline;
+use super::series::Series;
 use super::{Bijection, Pullback, chain::no_change};
 use crate::Result;
 use crate::kernels::{Activation, activate, activate_curve, activate_jet, activate_pullback};
@@ -18,6 +20,14 @@ pub enum Kind {
         /// Bound of |s|.
         cap: f64,
     },
+    /// Each number of x₂ goes through a monotone spline of rational quadratics on [-bound, bound] and stays as it is outside
+    /// (Durkan et al. 2019, eq. 4); h says where its knots are and how steep it is there.
+    Spline {
+        /// Bins of each spline, at least 2.
+        bins: usize,
+        /// Half the width of the box.
+        bound: f64,
+    },
 }
 
 impl Kind {
@@ -26,6 +36,7 @@ impl Kind {
         match self {
             Kind::Additive => 1,
             Kind::Affine { .. } => 2,
+            Kind::Spline { bins, bound } => Spline { bins, bound }.parameters(),
         }
     }
 }
@@ -129,6 +140,26 @@ fn affine_curve(x: &Curve, h: &Curve, cap: f64) -> Result<(Curve, Curve)> {
     Ok((x.times(&scale)?.plus(&shift)?, log_scale.linear(sum)?))
 }
 
+fn spline_values(spline: Spline, x: &Tensor, h: &Tensor) -> Result<(Tensor, Tensor)> {
+    let (z, log_det) = spline.forward(&Series(vec![x.clone()]), &Series(vec![h.clone()]))?;
+    Ok((z.value()?.clone(), log_det.value()?.clone()))
+}
+
+fn spline_jet(spline: Spline, x: &Jet, h: &Jet) -> Result<(Jet, Jet)> {
+    let terms = |j: &Jet| -> Result<Series> { Ok(Series(vec![j.value()?.contiguous()?, j.tangent()?.contiguous()?])) };
+    let (z, log_det) = spline.forward(&terms(x)?, &terms(h)?)?;
+    Ok((Jet::new(z.at(0)?, z.at(1)?)?, Jet::new(log_det.at(0)?, log_det.at(1)?)?))
+}
+
+fn spline_curve(spline: Spline, x: &Curve, h: &Curve) -> Result<(Curve, Curve)> {
+    let terms = |c: &Curve| -> Result<Series> {
+        Ok(Series(vec![c.value()?.contiguous()?, c.first()?.contiguous()?, c.second()?.contiguous()?]))
+    };
+    let (z, log_det) = spline.forward(&terms(x)?, &terms(h)?)?;
+    let curve = |s: &Series| Curve::new(s.at(0)?, s.at(1)?, s.at(2)?);
+    Ok((curve(&z)?, curve(&log_det)?))
+}
+
 impl Bijection for Coupling {
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         let (kept, moving) = self.parts(x)?;
@@ -139,6 +170,7 @@ impl Bijection for Coupling {
                 let affine = Affine::of(&h, cap)?;
                 (affine.apply(&moving)?, affine.log_det()?)
             }
+            Kind::Spline { bins, bound } => spline_values(Spline { bins, bound }, &moving, &h)?,
         };
         Ok((self.join(&kept, &moved)?, log_det))
     }
@@ -152,6 +184,7 @@ impl Bijection for Coupling {
                 let affine = Affine::of(&h, cap)?;
                 ((moved - affine.shift)? * affine.log_scale.neg()?.exp()?)?
             }
+            Kind::Spline { bins, bound } => Spline { bins, bound }.inverse(&moved, &h)?,
         };
         self.join(&kept, &moving)
     }
@@ -178,6 +211,17 @@ impl Bijection for Coupling {
                 };
                 Ok((z, log_det, Box::new(back)))
             }
+            Kind::Spline { bins, bound } => {
+                let spline = Spline { bins, bound };
+                let (moved, log_det) = spline_values(spline, &moving, &h)?;
+                let z = self.join(&kept, &moved)?;
+                let back = move |g: &Tensor, l: &Tensor| {
+                    let (g_kept, g_moved) = self.parts(g)?;
+                    let (to_h, to_moving) = spline.pull(&moving, &h, &g_moved, l)?;
+                    self.join(&(g_kept + pull(&to_h)?)?, &to_moving)
+                };
+                Ok((z, log_det, Box::new(back)))
+            }
         }
     }
 
@@ -187,6 +231,7 @@ impl Bijection for Coupling {
         let (moved, log_det) = match self.kind {
             Kind::Additive => (Jet::from_stacked((moving + h.stacked())?), x.linear(no_change)?),
             Kind::Affine { cap } => affine_jet(&Jet::from_stacked(moving), &h, cap)?,
+            Kind::Spline { bins, bound } => spline_jet(Spline { bins, bound }, &Jet::from_stacked(moving), &h)?,
         };
         Ok((moved.linear(|moved| self.join(&kept, moved))?, log_det))
     }
@@ -198,6 +243,7 @@ impl Bijection for Coupling {
         let (moved, log_det) = match self.kind {
             Kind::Additive => (moving.plus(&h)?, x.linear(no_change)?),
             Kind::Affine { cap } => affine_curve(&moving, &h, cap)?,
+            Kind::Spline { bins, bound } => spline_curve(Spline { bins, bound }, &moving, &h)?,
         };
         let z = if self.keep_first { kept.beside(&moved, 1)? } else { moved.beside(&kept, 1)? };
         Ok((z, log_det))

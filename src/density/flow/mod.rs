@@ -10,8 +10,11 @@ mod coupling;
 mod glow;
 mod nice;
 mod prior;
+mod rational_quadratic;
 mod real_nvp;
 mod reorder;
+mod series;
+mod spline;
 mod split;
 
 pub use act_norm::ActNorm;
@@ -25,6 +28,7 @@ pub use split::Split;
 pub(super) use glow::ENTRY as GLOW;
 pub(super) use nice::ENTRY as NICE;
 pub(super) use real_nvp::ENTRY as REAL_NVP;
+pub(super) use spline::ENTRY as SPLINE;
 
 use candle_core::Tensor;
 
@@ -72,7 +76,8 @@ pub trait Bijection: Send + Sync {
 pub type BuildFlow = fn(&toml::Table, &Context, &Builder) -> Result<Flow>;
 
 /// The rows of [`MODELS`](super::MODELS) that are flows: all that `tests/flows.rs` asks of flows, it asks of these.
-pub const FLOWS: &[(&str, BuildFlow)] = &[("nice", nice::flow), ("real_nvp", real_nvp::flow), ("glow", glow::flow)];
+pub const FLOWS: &[(&str, BuildFlow)] =
+    &[("nice", nice::flow), ("real_nvp", real_nvp::flow), ("spline", spline::flow), ("glow", glow::flow)];
 
 /// p(x) = π(f(x))·|det ∂f/∂x|.
 ///

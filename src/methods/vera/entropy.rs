@@ -141,7 +141,7 @@ impl Entropy {
     ) -> Result<(Tensor, Metrics)> {
         let target = Posterior::new(generator, x, force)?;
         let step_size = self.step_size()?;
-        let kernel = Hmc { step_size, leapfrog: LEAPFROG, jitter: self.config.hmc_jitter };
+        let kernel = Hmc { step_size, leapfrog: LEAPFROG, jitter: self.config.hmc_jitter, scale: None };
         let mut chain = kernel.init(&target, z0)?;
         let (burn, steps) = (self.config.samples / 2, self.config.samples);
         let (mut sum, mut acceptance) = (x.zeros_like()?, 0.0);

@@ -164,8 +164,8 @@ impl<'a> Annealing<'a> {
 
     fn kernel(&self, step_size: f64) -> Box<dyn Kernel> {
         match self.config.transition {
-            Transition::Hmc => Box::new(Hmc { step_size, leapfrog: self.config.leapfrog, jitter: 0.1 }),
-            Transition::Mala => Box::new(Mala { step_size }),
+            Transition::Hmc => Box::new(Hmc { step_size, leapfrog: self.config.leapfrog, jitter: 0.1, scale: None }),
+            Transition::Mala => Box::new(Mala { step_size, scale: None }),
         }
     }
 
@@ -173,7 +173,8 @@ impl<'a> Annealing<'a> {
     fn move_at(&self, key: Key, ends: &Ends, beta: f64, step: f64) -> Result<(Tensor, f64)> {
         let bridge = Bridge { from: self.base, to: self.target, beta };
         let (energy, grad) = (bridge.mix(&ends.base.0, &ends.target.0)?, bridge.mix(&ends.base.1, &ends.target.1)?);
-        let (chain, info) = self.kernel(step).step(key, &bridge, &Chain { x: ends.x.clone(), energy, grad })?;
+        let (chain, info) =
+            self.kernel(step).step(key, &bridge, &Chain { x: ends.x.clone(), energy, grad, hot: None })?;
         Ok((chain.x, info.accept.unwrap_or(1.0)))
     }
 

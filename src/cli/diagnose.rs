@@ -1,0 +1,238 @@
+//! `ebm diagnose`: have the chains converged, and what are their draws worth?
+
+use std::path::{Path, PathBuf};
+
+use clap::{ArgGroup, Args};
+use serde_json::{Value, json};
+
+use super::stored::{Stored, WeightsArg};
+use super::{Global, output, usage};
+use crate::data::{Modes, file};
+use crate::metrics::Metrics;
+use crate::probes::diagnose::{Importance, Plan, Recording, Report, Row, importance, pictures};
+use crate::run::{Progress, signal};
+use crate::samplers::Start;
+use crate::store::fs;
+use crate::{Error, Result, draw, rng::Key};
+
+/// Runs the sampler of a checkpoint, or reads draws, and says how far they can be trusted.
+#[derive(Args)]
+#[command(group = ArgGroup::new("draws").required(true).args(["ckpt", "samples"]))]
+pub struct DiagnoseArgs {
+    /// A checkpoint, whose sampler is run (another one: --set sampler.name=mala)
+    #[arg(long, value_name = "FILE")]
+    ckpt: Option<PathBuf>,
+    /// Draws in a .npy file instead: [chain, draw] or [chain, draw, number]
+    #[arg(long, value_name = "FILE")]
+    samples: Option<PathBuf>,
+    /// How many chains
+    #[arg(long, default_value_t = 4)]
+    chains: usize,
+    /// Steps of each chain after the burn-in
+    #[arg(long, default_value_t = 1000)]
+    steps: usize,
+    /// Steps before those, which are dropped
+    #[arg(long, default_value_t = 500)]
+    burn_in: usize,
+    /// Keeps every so many-th state
+    #[arg(long, default_value_t = 1)]
+    thin: usize,
+    /// Draws of the base density, where the model tilts one, for k̂ of their weights; 0 for none
+    #[arg(long, default_value_t = 4000)]
+    weights_of: usize,
+    /// Seed of the chains; short for --set seed=…
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Folder for chains, plots and the report [default: diagnose/ of the run, numbered; none for --samples]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    weights: WeightsArg,
+}
+
+/// What was looked at.
+struct Subject {
+    recording: Recording,
+    modes: Option<Modes>,
+    importance: Option<Importance>,
+    /// What the chains were, for the report.
+    about: Value,
+}
+
+/// Gets the draws, looks at them, writes and prints what was found.
+pub fn run(args: &DiagnoseArgs, global: &Global) -> Result<()> {
+    if args.chains == 0 || args.thin == 0 || args.steps < args.thin {
+        return Err(usage("--chains, --thin and --steps must leave a draw", "--chains 4 --steps 1000 --thin 1"));
+    }
+    let subject = match (&args.ckpt, &args.samples) {
+        (Some(ckpt), _) => chains(args, global, ckpt)?,
+        (None, Some(path)) => {
+            let recording = Recording::of_file(path)?;
+            Subject { recording, modes: None, importance: None, about: json!({"samples": path}) }
+        }
+        (None, None) => return Err(usage("no draws", "give --ckpt FILE or --samples FILE")),
+    };
+    let Subject { recording, modes, importance, about } = subject;
+    let report = Report::of(&recording, modes.as_ref(), importance);
+    let out = args.out.clone().or_else(|| args.ckpt.as_deref().map(default_out));
+    let document = document(&recording, &report, about, out.as_deref());
+    if let Some(out) = &out {
+        write(out, &recording, &report, &document)?;
+    }
+    if global.json { output::print_json(&document) } else { output::print(&text(&recording, &report, out.as_deref())) }
+}
+
+/// Runs the sampler of a checkpoint.
+fn chains(args: &DiagnoseArgs, global: &Global, ckpt: &Path) -> Result<Subject> {
+    signal::install()?;
+    let seed = args.seed.map(|seed| format!("seed={seed}"));
+    let sets: Vec<String> = global.overrides().into_iter().chain(seed).collect();
+    let stored = Stored::load(ckpt, &sets, args.weights.weights)?;
+    let sampler = stored.experiment.sampler()?;
+    let data = match sampler.config.init {
+        Start::Data => &stored.experiment.data()?,
+        _ => &stored.data,
+    };
+    let (energy, key) = (stored.model.as_energy(), Key::new(stored.experiment.top.seed).with("diagnose"));
+    let start = sampler.start(key.with("start"), energy, stored.proposal.as_deref(), data, args.chains)?;
+    if start.dim(0)? < args.chains {
+        return Err(usage(
+            format!("there are only {} items to start at", start.dim(0)?),
+            "--chains with a smaller number",
+        ));
+    }
+    let plan = Plan { burn_in: args.burn_in, steps: args.steps, thin: args.thin };
+    let mut progress = Progress::new((plan.burn_in + plan.steps) as u64, 0, global.quiet);
+    let about = json!({
+        "checkpoint": ckpt, "step": stored.step, "sampler": sampler.kernel.describe(), "init": sampler.config.init,
+        "steps": args.steps, "burn_in": args.burn_in, "thin": args.thin, "seed": stored.experiment.top.seed,
+    });
+    let recording = Recording::run(plan, sampler, key.with("steps"), energy, &start, |step| {
+        progress.step(step as u64 + 1, &Metrics::new());
+        signal::stop_requested().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
+    })?;
+    progress.finish();
+    let importance = match args.weights_of {
+        0 => None,
+        n => importance(key.with("importance"), energy, n)?,
+    };
+    Ok(Subject { recording, modes: data.modes(), importance, about })
+}
+
+/// `RUN/diagnose` for a checkpoint in a run folder, else `diagnose` here; numbered when that exists.
+fn default_out(ckpt: &Path) -> PathBuf {
+    let run = ckpt.parent().and_then(Path::parent).filter(|run| run.join("manifest.json").is_file());
+    let folder = run.map(Path::to_path_buf).unwrap_or_default();
+    let name = |i: usize| if i == 0 { folder.join("diagnose") } else { folder.join(format!("diagnose-{i}")) };
+    (0..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
+}
+
+/// Chains as arrays, plots, and the report, which says what the arrays are.
+fn write(out: &Path, recording: &Recording, report: &Report, document: &Value) -> Result<()> {
+    fs::create_dir(out)?;
+    let array = |name: &str, shape: &[usize], values: &[f64]| {
+        let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
+        fs::write_atomic(&out.join(name), &file::npy_bytes(shape, &values)?)
+    };
+    array("chains.npy", &recording.shape, &recording.x)?;
+    let pair = [report.chains, report.draws];
+    for (name, draws) in statistics(recording, report) {
+        array(&format!("{name}.npy"), &pair, &draws.chains().concat())?;
+    }
+    for plot in pictures(recording, report)? {
+        fs::write_atomic(&out.join(format!("{}.png", plot.name)), &draw::png(&plot.picture)?)?;
+        fs::write_atomic(&out.join(format!("{}.svg", plot.name)), plot.svg.as_bytes())?;
+    }
+    let text = serde_json::to_string_pretty(document).map_err(|e| Error::Other(format!("cannot write JSON: {e}")))?;
+    fs::write_atomic(&out.join("diagnose.json"), (text + "\n").as_bytes())
+}
+
+/// What there is beside the draws, as ArviZ groups it under `sample_stats`.
+fn statistics<'a>(
+    recording: &'a Recording,
+    report: &'a Report,
+) -> impl Iterator<Item = (&'static str, &'a crate::math::convergence::Draws)> {
+    let energy = recording.energy.as_ref().map(|d| ("energy", d));
+    let hamiltonian = recording.hamiltonian.as_ref().map(|d| ("hamiltonian", d));
+    energy.into_iter().chain(hamiltonian).chain(report.visits.as_ref().map(|v| ("mode", &v.nearest)))
+}
+
+fn document(recording: &Recording, report: &Report, about: Value, out: Option<&Path>) -> Value {
+    let rows = report.rows.iter().map(|row| (row.name.replace(' ', "_"), json!(row.worth.metrics())));
+    let visits = report.visits.as_ref();
+    let mut found = json!({
+        "chains": report.chains, "draws": report.draws, "dim": report.dim,
+        "quantities": rows.collect::<serde_json::Map<_, _>>(), "worst_coordinate": report.worst_coordinate,
+        "constant_coordinates": report.constant, "stuck_chains": report.stuck, "nonfinite_draws": report.nonfinite_draws,
+        "acceptance": recording.acceptance, "nonfinite_proposals": recording.nonfinite,
+        "step_size": recording.tuning.as_ref().map(|t| t.step_size), "e_bfmi": report.bfmi,
+        "mode_counts": visits.map(|v| &v.counts), "jumps": visits.map(|v| v.jumps), "jumps_per_1000_steps": report.jump_rate,
+        "base_density": report.importance.map(|i| json!({"draws": i.draws, "pareto_k": i.k, "ess_share": i.ess_share})),
+        "warnings": report.warnings, "of": about, "folder": out,
+    });
+    if out.is_some() {
+        found["arviz"] = arviz(recording, report);
+    }
+    found
+}
+
+/// What the arrays in the folder are, in ArviZ's words.
+fn arviz(recording: &Recording, report: &Report) -> Value {
+    let stats: Vec<&str> = statistics(recording, report).map(|(name, _)| name).collect();
+    let load = |name: &str, file: &str| format!("\"{name}\": np.load(\"{file}.npy\")");
+    let group: Vec<String> = stats.iter().map(|name| load(name, name)).collect();
+    let own = (0..recording.shape.len().saturating_sub(2)).map(|i| format!("x_dim_{i}"));
+    let dims: Vec<String> = ["chain", "draw"].map(str::to_owned).into_iter().chain(own).collect();
+    json!({
+        "inference_library": "ebm", "inference_library_version": env!("CARGO_PKG_VERSION"),
+        "posterior": {"x": {"file": "chains.npy", "shape": recording.shape, "dims": dims}},
+        "sample_stats": stats.iter().map(|name| ((*name).to_owned(), json!({"file": format!("{name}.npy"), "dims": ["chain", "draw"]})))
+            .collect::<serde_json::Map<_, _>>(),
+        "read": format!("az.from_dict(posterior={{{}}}, sample_stats={{{}}})", load("x", "chains"), group.join(", ")),
+    })
+}
+
+fn text(recording: &Recording, report: &Report, out: Option<&Path>) -> String {
+    let mut text = format!("{} chains of {} draws in {} dimensions\n\n", report.chains, report.draws, report.dim);
+    text += &as_table(report);
+    let percent = |name: &str, a: f64| format!("{name} {:.1} %", 100.0 * a);
+    let mut facts: Vec<String> = recording.acceptance.iter().map(|(name, a)| percent(name, a)).collect();
+    facts.extend(recording.tuning.as_ref().map(|t| format!("step size tuned to {:.4}", t.step_size)));
+    facts.extend(report.bfmi.map(|b| format!("E-BFMI {b:.2}")));
+    let refused: usize = recording.nonfinite.iter().sum();
+    facts.extend((refused > 0).then(|| format!("{refused} proposals without a finite energy")));
+    if let (Some(visits), Some(rate)) = (&report.visits, report.jump_rate) {
+        let seen = visits.counts.iter().filter(|n| **n > 0).count();
+        facts.push(format!(
+            "{seen} of {} modes, {} jumps ({rate:.1} in 1,000 steps)",
+            visits.counts.len(),
+            visits.jumps
+        ));
+    }
+    facts.extend(report.importance.map(|i| {
+        format!("base density as proposal: k̂ {:.2}, ESS {:.1} % of {} draws", i.k, 100.0 * i.ess_share, i.draws)
+    }));
+    text += &facts.iter().map(|fact| format!("{fact}\n")).collect::<String>();
+    text += &report.warnings.iter().map(|w| format!("warning: {w}\n")).collect::<String>();
+    text + &out.map(|out| format!("{}\n", out.display())).unwrap_or_default()
+}
+
+fn as_table(report: &Report) -> String {
+    let header = ["", "R̂", "bulk ESS", "tail ESS", "autocorrelation time"].map(str::to_owned).to_vec();
+    let number = |v: f64, digits: usize| if v.is_nan() { "-".to_owned() } else { format!("{v:.digits$}") };
+    let name = |row: &Row| match row.name.as_str() {
+        "worst coordinate" if report.dim > 1 => format!("worst coordinate ({})", report.worst_coordinate),
+        other => other.to_owned(),
+    };
+    let row = |row: &Row| {
+        let w = &row.worth;
+        vec![
+            name(row),
+            number(w.rhat, 3),
+            number(w.ess_bulk, 0),
+            number(w.ess_tail, 0),
+            number(w.autocorrelation_time, 1),
+        ]
+    };
+    output::table(&std::iter::once(header).chain(report.rows.iter().map(row)).collect::<Vec<_>>()) + "\n"
+}

@@ -1,0 +1,105 @@
+//! Values with derivatives along a line or a curve: arithmetic on which a formula written once has all its forward passes.
+
+use candle_core::{D, Tensor};
+
+use crate::Result;
+use crate::kernels::{Activation, activate};
+
+/// f, f' and f'' as far as they are asked for: one, two or three tensors. Operands of one operation have equally many; sizes
+/// broadcast, so that a first derivative may have several directions in a dimension in front.
+#[derive(Clone)]
+pub(super) struct Series(pub Vec<Tensor>);
+
+impl Series {
+    pub fn value(&self) -> Result<&Tensor> {
+        self.at(0)
+    }
+
+    pub fn at(&self, i: usize) -> Result<&Tensor> {
+        self.0.get(i).ok_or_else(|| crate::Error::Other(format!("a series of {} terms has no term {i}", self.0.len())))
+    }
+
+    /// The same linear map on every term.
+    pub fn linear(&self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        Ok(Series(self.0.iter().map(f).collect::<Result<_>>()?))
+    }
+
+    pub fn scale(&self, by: f64) -> Result<Self> {
+        self.linear(|t| Ok(t.affine(by, 0.0)?))
+    }
+
+    /// f + c.
+    pub fn shift(&self, c: f64) -> Result<Self> {
+        let mut terms = self.0.clone();
+        if let Some(value) = terms.first_mut() {
+            *value = value.affine(1.0, c)?;
+        }
+        Ok(Series(terms))
+    }
+
+    pub fn plus(&self, other: &Series) -> Result<Self> {
+        Ok(Series(self.0.iter().zip(&other.0).map(|(a, b)| a.broadcast_add(b)).collect::<std::result::Result<_, _>>()?))
+    }
+
+    pub fn minus(&self, other: &Series) -> Result<Self> {
+        self.plus(&other.scale(-1.0)?)
+    }
+
+    /// Leibniz.
+    pub fn times(&self, other: &Series) -> Result<Self> {
+        let product = |i: usize, j: usize| -> Result<Tensor> { Ok(self.at(i)?.broadcast_mul(other.at(j)?)?) };
+        let mut terms = vec![product(0, 0)?];
+        if self.0.len() > 1 {
+            terms.push(product(1, 0)?.broadcast_add(&product(0, 1)?)?);
+        }
+        if self.0.len() > 2 {
+            let middle = product(1, 1)?.affine(2.0, 0.0)?;
+            terms.push(product(2, 0)?.broadcast_add(&middle)?.broadcast_add(&product(0, 2)?)?);
+        }
+        Ok(Series(terms))
+    }
+
+    /// g(f), by g, g' and g'' at f: g'f' and g'f'' + g''f'².
+    fn through(&self, g: [Tensor; 3]) -> Result<Self> {
+        let [value, slope, bend] = g;
+        let mut terms = vec![value];
+        if let Some(first) = self.0.get(1) {
+            terms.push(first.broadcast_mul(&slope)?);
+        }
+        if let (Some(first), Some(second)) = (self.0.get(1), self.0.get(2)) {
+            terms.push((second.broadcast_mul(&slope)? + first.sqr()?.broadcast_mul(&bend)?)?);
+        }
+        Ok(Series(terms))
+    }
+
+    pub fn recip(&self) -> Result<Self> {
+        let r = self.value()?.recip()?;
+        let square = r.sqr()?;
+        self.through([r.clone(), square.neg()?, (square * r)?.affine(2.0, 0.0)?])
+    }
+
+    pub fn ln(&self) -> Result<Self> {
+        let r = self.value()?.recip()?;
+        self.through([self.value()?.log()?, r.clone(), r.sqr()?.neg()?])
+    }
+
+    pub fn softplus(&self) -> Result<Self> {
+        let v = self.value()?;
+        let slope = sigmoid(v)?;
+        let bend = (&slope - slope.sqr()?)?;
+        self.through([activate(Activation::Softplus, v)?, slope, bend])
+    }
+
+    /// Over the last dimension.
+    pub fn softmax(&self) -> Result<Self> {
+        let top = self.value()?.detach().max_keepdim(D::Minus1)?;
+        let e = self.value()?.broadcast_sub(&top)?.exp()?;
+        let e = self.through([e.clone(), e.clone(), e])?;
+        e.times(&e.linear(|t| Ok(t.sum_keepdim(D::Minus1)?))?.recip()?)
+    }
+}
+
+/// 1/(1 + e⁻ᵛ), which neither overflows nor underflows as a half of 1 + tanh(v/2).
+pub(super) fn sigmoid(v: &Tensor) -> Result<Tensor> {
+    Ok(activate(Activation::Tanh, &v.affine(0.5, 0.0)?)?.affine(0.5, 0.5)?)
+}

@@ -1,0 +1,63 @@
+//! Which mode of a known mixture each draw is at, and how often chains go from one to another.
+
+use super::Recording;
+use crate::data::Modes;
+use crate::math::convergence::Draws;
+use crate::math::largest;
+
+/// The modes that chains saw.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Visits {
+    /// Number of the nearest mode of every draw.
+    pub nearest: Draws,
+    /// Draws by nearest mode.
+    pub counts: Vec<usize>,
+    /// How often a chain reached the core of another mode than the one whose core it was in last.
+    pub jumps: usize,
+}
+
+impl Visits {
+    /// 1 where a draw is nearest to mode k, else 0.
+    pub fn indicator(&self, k: usize) -> Draws {
+        let of = |label: &f64| f64::from(u8::from(*label == k as f64));
+        Draws::new(self.nearest.chains().iter().map(|chain| chain.iter().map(of).collect()).collect())
+    }
+}
+
+/// Assigns every draw. A jump is counted from core to core, the core of a mode being √(2D) σ around it (2σ in the plane): a
+/// chain that flickers on the border between two modes has not jumped.
+pub fn visits(recording: &Recording, modes: &Modes) -> Visits {
+    let square = |x: &[f64], c: &[f64]| x.iter().zip(c).map(|(x, c)| (x - c).powi(2)).sum::<f64>();
+    let home = |x: &[f64]| largest(&modes.centres.iter().map(|c| -square(x, c)).collect::<Vec<_>>());
+    let core = 2.0 * recording.dim() as f64 * modes.std * modes.std;
+    let nearest = recording.each(|x| home(x).0 as f64);
+    let cores = recording.each(|x| {
+        let (k, near) = home(x);
+        if -near <= core { k as f64 } else { f64::NAN }
+    });
+    let mut counts = vec![0; modes.centres.len()];
+    for label in nearest.chains().iter().flatten() {
+        counts.get_mut(*label as usize).into_iter().for_each(|n| *n += 1);
+    }
+    let jumps = |chain: &Vec<f64>| {
+        let seen: Vec<f64> = chain.iter().copied().filter(|k| !k.is_nan()).collect();
+        seen.windows(2).filter(|pair| matches!(pair, [a, b] if a != b)).count()
+    };
+    Visits { counts, jumps: cores.chains().iter().map(jumps).sum(), nearest }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_is_from_core_to_core() {
+        let modes = Modes { centres: vec![vec![-3.0, 0.0], vec![3.0, 0.0], vec![0.0, 50.0]], std: 1.0 };
+        let chain = |x: [f64; 6]| x.map(|x| [x, 0.0]).concat();
+        // One chain flickers at the border and goes back; the other crosses, comes back, and crosses again.
+        let x = [chain([-3.0, -0.1, 0.1, -0.1, 0.1, -2.0]), chain([-3.0, 3.0, 0.2, -3.0, -0.2, 2.0])].concat();
+        let found = visits(&Recording { shape: vec![2, 6, 2], x, ..Recording::default() }, &modes);
+        assert_eq!((found.jumps, found.counts.as_slice()), (3, [7, 5, 0].as_slice()));
+        assert_eq!(found.indicator(1).chains()[1], [0.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
+    }
+}

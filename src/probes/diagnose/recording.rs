@@ -1,0 +1,164 @@
+//! What chains leave when all their draws are kept.
+
+use std::path::Path;
+
+use candle_core::{DType, Tensor};
+
+use crate::data::file;
+use crate::density::Energy;
+use crate::math::convergence::Draws;
+use crate::metrics::Metrics;
+use crate::samplers::{Chain, Info, Sampler, Tuning};
+use crate::{Error, Result, rng::Key};
+
+/// How long chains run and which of their states are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Steps whose states are dropped.
+    pub burn_in: usize,
+    /// Steps after them.
+    pub steps: usize,
+    /// Of those, every so many-th state is kept; at least 1.
+    pub thin: usize,
+}
+
+impl Plan {
+    /// Whether the state after `step` steps (from 0) is kept.
+    fn keeps(&self, step: usize) -> bool {
+        step >= self.burn_in && (step - self.burn_in + 1).is_multiple_of(self.thin.max(1))
+    }
+}
+
+/// Draws `[chain, draw, ..]` with what else is known of them.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    /// Chains, draws of each, then the shape of one item.
+    pub shape: Vec<usize>,
+    /// The draws, the last dimension running fastest.
+    pub x: Vec<f64>,
+    /// E of every draw.
+    pub energy: Option<Draws>,
+    /// E + ½|p|² of every draw, where there were momenta.
+    pub hamiltonian: Option<Draws>,
+    /// Mean acceptance by kind of move; `acceptance` that of the whole step. Empty for kernels that accept everything.
+    pub acceptance: Metrics,
+    /// Proposals without a finite energy, chain by chain.
+    pub nonfinite: Vec<usize>,
+    /// What the warm-up tuned the kernel to.
+    pub tuning: Option<Tuning>,
+    /// Steps between two draws; 1 for a file.
+    pub thin: usize,
+}
+
+/// Sums over the steps that count.
+#[derive(Default)]
+struct Sums {
+    moves: Vec<(String, f64, usize)>,
+    nonfinite: Vec<usize>,
+}
+
+impl Sums {
+    fn add(&mut self, info: &Info) {
+        let whole = info.accept.map(|a| ("acceptance", a));
+        let moves = info.moves.iter().map(|(name, a)| (*name, *a));
+        for (name, a) in whole.into_iter().chain(moves).filter(|(_, a)| a.is_finite()) {
+            match self.moves.iter_mut().find(|row| row.0 == name) {
+                Some(row) => (row.1, row.2) = (row.1 + a, row.2 + 1),
+                None => self.moves.push((name.to_owned(), a, 1)),
+            }
+        }
+        self.nonfinite.resize(self.nonfinite.len().max(info.nonfinite_by_chain.len()), 0);
+        self.nonfinite.iter_mut().zip(&info.nonfinite_by_chain).for_each(|(sum, n)| *sum += n);
+    }
+}
+
+impl Recording {
+    /// Runs the chains from `start` `[chains, ..]`; `watch` is told of every step and may stop the run by an error.
+    ///
+    /// # Errors
+    /// What the kernel finds wrong, and what `watch` says.
+    pub fn run(
+        plan: Plan,
+        mut sampler: Sampler,
+        key: Key,
+        e: &dyn Energy,
+        start: &Tensor,
+        mut watch: impl FnMut(usize) -> Result<()>,
+    ) -> Result<Self> {
+        sampler.config.steps = plan.burn_in + plan.steps;
+        let (mut states, mut energies, mut hamiltonians, mut sums) = (vec![], vec![], vec![], Sums::default());
+        let trace = sampler.run_observed(key, e, start, |step, chain: &Chain, info| {
+            if step >= plan.burn_in {
+                sums.add(info);
+            }
+            if plan.keeps(step) {
+                states.push(rows(&chain.x)?);
+                energies.push(chain.energy.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+                hamiltonians.extend(info.hamiltonian.clone());
+            }
+            watch(step)
+        })?;
+        let chains = start.dim(0)?;
+        let shape = [&[chains, states.len()], start.dims().get(1..).unwrap_or_default()].concat();
+        let of_chain = |c: usize| states.iter().filter_map(move |state| state.get(c)).flatten().copied();
+        Ok(Recording {
+            shape,
+            x: (0..chains).flat_map(of_chain).collect(),
+            energy: Some(by_chain(&energies, chains)),
+            hamiltonian: (!hamiltonians.is_empty()).then(|| by_chain(&hamiltonians, chains)),
+            acceptance: sums.moves.into_iter().map(|(name, sum, n)| (name, sum / n as f64)).collect(),
+            nonfinite: sums.nonfinite,
+            tuning: trace.tuning,
+            thin: plan.thin.max(1),
+        })
+    }
+
+    /// Draws of a `.npy` file, `[chain, draw]` or `[chain, draw, ..]`.
+    ///
+    /// # Errors
+    /// A file that is none, or an array of another shape.
+    pub fn of_file(path: &Path) -> Result<Self> {
+        let file::Array { shape, values } = file::array(path)?;
+        if shape.len() < 2 || values.is_empty() {
+            let what = format!("has the shape {shape:?}");
+            return Err(Error::data(path, what, "save an array of shape [chain, draw] or [chain, draw, number]"));
+        }
+        Ok(Recording { shape, x: values, thin: 1, ..Recording::default() })
+    }
+
+    /// How many chains.
+    pub fn chains(&self) -> usize {
+        self.shape.first().copied().unwrap_or(0)
+    }
+
+    /// Draws of each chain.
+    pub fn draws(&self) -> usize {
+        self.shape.get(1).copied().unwrap_or(0)
+    }
+
+    /// Numbers of one draw.
+    pub fn dim(&self) -> usize {
+        self.shape.get(2..).unwrap_or_default().iter().product()
+    }
+
+    /// The draws of one coordinate.
+    pub fn coordinate(&self, j: usize) -> Draws {
+        self.each(|item| item.get(j).copied().unwrap_or(f64::NAN))
+    }
+
+    /// A number of every draw.
+    pub fn each(&self, f: impl Fn(&[f64]) -> f64) -> Draws {
+        let dim = self.dim().max(1);
+        let chain = |draws: &[f64]| draws.chunks(dim).map(&f).collect();
+        Draws::new(self.x.chunks((self.draws() * dim).max(1)).map(chain).collect())
+    }
+}
+
+fn rows(x: &Tensor) -> Result<Vec<Vec<f64>>> {
+    Ok(x.flatten_from(1)?.to_dtype(DType::F64)?.to_vec2()?)
+}
+
+/// `[draw][chain]` as `[chain][draw]`.
+fn by_chain(draws: &[Vec<f64>], chains: usize) -> Draws {
+    Draws::new((0..chains).map(|c| draws.iter().filter_map(|row| row.get(c).copied()).collect()).collect())
+}

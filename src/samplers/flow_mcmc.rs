@@ -1,0 +1,142 @@
+//! A global move to fresh draws, then local moves around them: chains that jump between modes and explore each.
+
+use super::{BuildKernel, Chain, ChainConfig, Imh, Info, Isir, Kernel, Mala, hmc, mala, rwm};
+use crate::config::{Entry, Schema, Spec, decode, find, rule};
+use crate::density::{Density, Energy};
+use crate::{Error, Result, rng::Key};
+
+/// How a chain goes to places that are not near.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Global {
+    /// One draw, accepted or not: [`Imh`].
+    #[default]
+    Imh,
+    /// One of many: [`Isir`].
+    Isir,
+}
+
+crate::config! {
+    /// Keys of the sampler `flow_mcmc`.
+    pub struct FlowMcmcConfig {
+        /// The global move: imh (one draw of the proposal) or isir (one of many).
+        global: Global = Global::Imh;
+        /// N of isir.
+        candidates: usize = 16, rule::at_least(2);
+        /// Local moves behind each global one; together they are one step.
+        local_steps: usize = 5;
+    }
+    parts {
+        /// The kernel of the local moves.
+        local: "mala" of local_schemas;
+    }
+}
+
+crate::config! {
+    /// Keys of the sampler `ex2`.
+    pub struct Ex2Config {
+        /// N, places to choose from in the global move.
+        candidates: usize = 16, rule::at_least(2);
+        /// ε of the local moves (`mala`).
+        step_size: f64 = 0.1, rule::positive;
+        /// Local moves behind each global one; together they are one step.
+        local_steps: usize = 5;
+    }
+}
+
+/// Kernels that may move locally, without keys of when they start and how long they run.
+const LOCAL: &[Entry<BuildKernel>] = &[
+    Entry { schema: Schema::of::<mala::MalaConfig>(), ..mala::ENTRY },
+    Entry { schema: Schema::of::<hmc::HmcConfig>(), ..hmc::ENTRY },
+    Entry { schema: Schema::of::<rwm::RwmConfig>(), ..rwm::ENTRY },
+];
+
+fn local_schemas() -> Vec<(&'static str, Schema)> {
+    LOCAL.iter().map(|row| (row.name, row.schema)).collect()
+}
+
+pub(super) const ENTRY: Entry<BuildKernel> = Entry {
+    name: "flow_mcmc",
+    about: "a global move (imh, isir) from the model's base density or a flow, then local moves: exact for exp(-E)",
+    cite: "Gabrié, Rotskoff & Vanden-Eijnden 2022; Grenioux, Moulines & Gabrié 2023",
+    schema: Schema::joined::<FlowMcmcConfig, ChainConfig>(),
+    build: |table| {
+        let FlowMcmcConfig { global, candidates, local_steps, local } = decode(table)?;
+        Ok(Box::new(FlowMcmc { global, candidates, proposal: None, local_steps, local: build_local(&local)? }))
+    },
+};
+
+pub(super) const EX2: Entry<BuildKernel> = Entry {
+    name: "ex2",
+    about: "Ex²MCMC: i-SIR from the model's base density, then MALA steps: exact for exp(-E)",
+    cite: "Samsonov et al. 2022, \"Local-global MCMC kernels\"",
+    schema: Schema::joined::<Ex2Config, ChainConfig>(),
+    build: |table| {
+        let Ex2Config { candidates, step_size, local_steps } = decode(table)?;
+        let local = Box::new(Mala { step_size, scale: None });
+        Ok(Box::new(FlowMcmc { global: Global::Isir, candidates, proposal: None, local_steps, local }))
+    },
+};
+
+fn build_local(spec: &Spec) -> Result<Box<dyn Kernel>> {
+    let unknown = || Error::Other(format!("unknown local kernel `{}`", spec.name()));
+    (find(LOCAL, spec.name()).ok_or_else(unknown)?.build)(&spec.0)
+}
+
+/// One global move, then `local_steps` local ones. Every move leaves energy and gradient of the place it leaves the chain at,
+/// and a global move weighs both of its ends anew, so that neither sees a number of the other's past.
+pub struct FlowMcmc<'a> {
+    /// Which global move.
+    pub global: Global,
+    /// N of i-SIR.
+    pub candidates: usize,
+    /// q of the global move, such as a flow; `None` for the base density of the energy.
+    pub proposal: Option<&'a dyn Density>,
+    /// Local moves a step.
+    pub local_steps: usize,
+    /// The local move.
+    pub local: Box<dyn Kernel>,
+}
+
+impl FlowMcmc<'_> {
+    fn jump(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
+        match self.global {
+            Global::Imh => Imh { proposal: self.proposal }.step(key, e, chain),
+            Global::Isir => Isir { candidates: self.candidates, proposal: self.proposal }.step(key, e, chain),
+        }
+    }
+}
+
+impl Kernel for FlowMcmc<'_> {
+    /// # Errors
+    /// An energy without a base density; found here, before a long run.
+    fn init(&self, e: &dyn Energy, x: &candle_core::Tensor) -> Result<Chain> {
+        Imh { proposal: self.proposal }.init(e, x)
+    }
+
+    /// `accept` is that of the global move, the best single sign of a good proposal; `moves` has both.
+    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
+        let (mut chain, mut info) = self.jump(key.with("global"), e, chain)?;
+        let mut local = 0.0;
+        for i in 0..self.local_steps {
+            let (next, step) = self.local.step(key.with("local").at(i as u64), e, &chain)?;
+            chain = next;
+            local += step.accept.unwrap_or(1.0) / self.local_steps as f64;
+            info.nonfinite += step.nonfinite;
+            info.nonfinite_by_chain.iter_mut().zip(&step.nonfinite_by_chain).for_each(|(sum, n)| *sum += n);
+        }
+        info.moves = vec![("global", info.accept.unwrap_or(f64::NAN))];
+        if self.local_steps > 0 {
+            info.moves.push(("local", local));
+        }
+        Ok((chain, info))
+    }
+
+    fn describe(&self) -> String {
+        let global = match self.global {
+            Global::Imh => Imh { proposal: None }.describe(),
+            Global::Isir => Isir { candidates: self.candidates, proposal: None }.describe(),
+        };
+        format!("{global}, then {} steps of {}", self.local_steps, self.local.describe())
+    }
+}

@@ -1,0 +1,107 @@
+//! Iterated sampling importance resampling: the best of many independent draws, and of the place where the chain stands.
+
+use candle_core::{DType, Tensor};
+
+use super::accept::choose;
+use super::independent::{log_weights, proposal};
+use super::{BuildKernel, Chain, ChainConfig, Info, Kernel};
+use crate::config::{Entry, Schema, decode, rule};
+use crate::density::{Density, Energy};
+use crate::{Result, rng::Key};
+
+crate::config! {
+    /// Keys of the sampler `isir`.
+    pub struct IsirConfig {
+        /// N, places to choose from at each step: where the chain stands and N - 1 draws of the model's base density.
+        candidates: usize = 16, rule::at_least(2);
+    }
+}
+
+pub(super) const ENTRY: Entry<BuildKernel> = Entry {
+    name: "isir",
+    about: "i-SIR: one of N independent draws by their importance weights, exact for exp(-E)",
+    cite: "Tjelmeland 2004; Andrieu, Lee & Vihola 2018",
+    schema: Schema::joined::<IsirConfig, ChainConfig>(),
+    build: |table| Ok(Box::new(Isir { candidates: decode::<IsirConfig>(table)?.candidates, proposal: None })),
+};
+
+/// Goes to one of x, y₂ … y_N, y ~ q, with probabilities as their weights w = exp(-E)/q.
+pub struct Isir<'a> {
+    /// N.
+    pub candidates: usize,
+    /// q, such as a flow; `None` for the base density of the energy.
+    pub proposal: Option<&'a dyn Density>,
+}
+
+impl Kernel for Isir<'_> {
+    /// # Errors
+    /// An energy without a base density; found here, before a long run.
+    fn init(&self, e: &dyn Energy, x: &Tensor) -> Result<Chain> {
+        proposal(self.proposal, e)?;
+        Chain::at(e, x)
+    }
+
+    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
+        let (q, chains, fresh) = (proposal(self.proposal, e)?, chain.x.dim(0)?, self.candidates.saturating_sub(1));
+        let y = q.sample(key.with("draw"), chains * fresh)?;
+        let here = log_weights(&chain.energy, q, &chain.x)?;
+        let there = log_weights(&e.energy(&y)?, q, &y)?;
+        let uniform = key.with("choose").uniform(chains, DType::F64, chain.x.device())?.to_vec1::<f64>()?;
+        let (mut place, mut moved, mut bad) = (Vec::new(), Vec::new(), Vec::new());
+        for (i, (own, u)) in here.into_iter().zip(uniform).enumerate() {
+            let others = there.get(i * fresh..(i + 1) * fresh).unwrap_or_default();
+            let chosen = pick(own, others, u);
+            moved.push(u8::from(chosen.is_some()));
+            place.push((i * fresh + chosen.unwrap_or(0)) as u32);
+            bad.push(others.iter().filter(|w| **w == f64::NEG_INFINITY).count());
+        }
+        let y = y.index_select(&Tensor::new(place, y.device())?, 0)?;
+        Ok((choose(&moved, &Chain::at(e, &y)?, chain)?, Info::of(&moved, bad)))
+    }
+
+    fn describe(&self) -> String {
+        format!("iterated sampling importance resampling, {} candidates", self.candidates)
+    }
+}
+
+/// Which of the others the point u of [0, 1) falls to when it is shared out by weight; `None` for the own place.
+fn pick(own: f64, others: &[f64], u: f64) -> Option<usize> {
+    let most = others.iter().copied().fold(own, f64::max);
+    if most == f64::NEG_INFINITY {
+        return None;
+    }
+    let weight = |w: f64| (w - most).exp();
+    let total = weight(own) + others.iter().map(|w| weight(*w)).sum::<f64>();
+    let mut left = u * total - weight(own);
+    if left < 0.0 {
+        return None;
+    }
+    for (i, w) in others.iter().enumerate() {
+        left -= weight(*w);
+        if left < 0.0 {
+            return Some(i);
+        }
+    }
+    // Rounding took the last bit of the total: the last place that has a weight.
+    others.iter().rposition(|w| *w > f64::NEG_INFINITY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_chosen_by_weight() {
+        let log = |w: [f64; 3]| w.map(f64::ln);
+        // Shares ½, ⅛, ⅜ of the own place and two others, at any common factor.
+        for shift in [0.0, -900.0, 900.0] {
+            let [own, a, b] = log([4.0, 1.0, 3.0]).map(|w| w + shift);
+            let chosen = [0.0, 0.49, 0.51, 0.62, 0.63, 0.999_999].map(|u| pick(own, &[a, b], u));
+            assert_eq!(chosen, [None, None, Some(0), Some(0), Some(1), Some(1)]);
+        }
+        let never = f64::NEG_INFINITY;
+        assert_eq!(pick(never, &[never, never], 0.5), None);
+        assert_eq!(pick(never, &[never, 0.0, never], 0.0), Some(1));
+        assert_eq!(pick(0.0, &[never], 0.999_999), None);
+    }
+}

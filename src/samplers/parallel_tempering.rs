@@ -1,0 +1,168 @@
+//! Parallel tempering: hot copies of a chain cross barriers, and neighbours in temperature trade places.
+
+use candle_core::Tensor;
+
+use super::accept::{choose, decide, energies, nonfinite};
+use super::{BuildKernel, Chain, ChainConfig, Info, Kernel};
+use crate::config::{Entry, Schema, decode, rule};
+use crate::density::Energy;
+use crate::{Result, kernels, rng::Key};
+
+crate::config! {
+    /// Keys of the sampler `parallel_tempering`.
+    pub struct ParallelTemperingConfig {
+        /// Temperatures of the ladder, the first of them 1.
+        rungs: usize = 5, rule::at_least(2);
+        /// The last of them; those between are its powers, evenly. exp(-E/T) must still be a density.
+        max_temperature: f64 = 10.0, above_one;
+        /// ε of the Langevin moves at temperature 1; ε√T at T.
+        step_size: f64 = 0.1, rule::positive;
+    }
+}
+
+fn above_one(v: &f64) -> rule::Verdict {
+    (v.is_nan() || *v <= 1.0).then(|| format!("must be above 1, got {v}"))
+}
+
+pub(super) const ENTRY: Entry<BuildKernel> = Entry {
+    name: "parallel_tempering",
+    about: "parallel tempering of MALA chains: hot copies cross barriers, neighbours swap: exact for exp(-E)",
+    cite: "Swendsen & Wang 1986; Geyer 1991; Okabe et al. 2001 (even and odd pairs in turn)",
+    schema: Schema::joined::<ParallelTemperingConfig, ChainConfig>(),
+    build: |table| {
+        let ParallelTemperingConfig { rungs, max_temperature, step_size } = decode(table)?;
+        Ok(Box::new(ParallelTempering::new(rungs, max_temperature, step_size)))
+    },
+};
+
+/// The chains at the temperatures above 1.
+#[derive(Clone, Debug)]
+pub struct Hot {
+    /// `[(K-1)·B, ..]`, temperature after temperature.
+    chains: Box<Chain>,
+    /// Steps so far: even and odd pairs take turns.
+    round: u64,
+}
+
+/// A MALA step of every chain on exp(-E/T), x' = x - (ε²/2)∇E + ε√T ξ, then swaps of neighbours i, j in temperature with
+/// probability min(1, exp((1/Tᵢ - 1/Tⱼ)(Eᵢ - Eⱼ))), even pairs and odd pairs in turn.
+pub struct ParallelTempering {
+    temperatures: Vec<f64>,
+    step_size: f64,
+}
+
+impl ParallelTempering {
+    /// A ladder of `rungs` temperatures from 1 to `hottest`, each the same multiple of the one before.
+    pub fn new(rungs: usize, hottest: f64, step_size: f64) -> Self {
+        let temperature = |k: usize| hottest.powf(k as f64 / rungs.saturating_sub(1).max(1) as f64);
+        ParallelTempering { temperatures: (0..rungs.max(1)).map(temperature).collect(), step_size }
+    }
+
+    /// T of a row of all chains.
+    fn temperature(&self, row: usize, chains: usize) -> f64 {
+        self.temperatures.get(row / chains.max(1)).copied().unwrap_or(1.0)
+    }
+
+    /// log q(to | from) of every row, up to a constant.
+    fn log_proposal(&self, to: &Chain, from: &Chain, chains: usize) -> Result<Vec<f64>> {
+        let eps2 = self.step_size * self.step_size;
+        let off = (&to.x - (&from.x - (&from.grad * (0.5 * eps2))?)?)?;
+        let square = off.to_dtype(candle_core::DType::F64)?.sqr()?.flatten_from(1)?.sum(1)?.to_vec1::<f64>()?;
+        let scaled = |(row, s): (usize, f64)| -0.5 * s / (eps2 * self.temperature(row, chains));
+        Ok(square.into_iter().enumerate().map(scaled).collect())
+    }
+
+    /// The Langevin move of all chains; 1 for each that moved.
+    fn explore(&self, key: Key, e: &dyn Energy, all: &Chain, chains: usize) -> Result<(Chain, Vec<u8>, Vec<usize>)> {
+        let rows = all.x.dim(0)?;
+        let widths: Vec<f64> = (0..rows).map(|row| self.temperature(row, chains).sqrt()).collect();
+        let mut shape = vec![1; all.x.rank()];
+        if let Some(first) = shape.first_mut() {
+            *first = rows;
+        }
+        let widths = Tensor::from_vec(widths, shape, all.x.device())?.to_dtype(all.x.dtype())?;
+        let noise = key.with("noise").normal(all.x.shape(), all.x.dtype(), all.x.device())?.broadcast_mul(&widths)?;
+        let drift = 0.5 * self.step_size * self.step_size;
+        let there = Chain::at(e, &kernels::langevin_update(&all.x, &all.grad, &noise, drift, self.step_size)?)?;
+        let (now, then) = (energies(all)?, energies(&there)?);
+        let (back, forth) = (self.log_proposal(all, &there, chains)?, self.log_proposal(&there, all, chains)?);
+        let finite = |e: f64| if e.is_finite() { e } else { f64::NAN };
+        let ratio = |i: usize| (now[i] - finite(then[i])) / self.temperature(i, chains) + back[i] - forth[i];
+        let accepted = decide(key.with("accept"), &(0..rows).map(ratio).collect::<Vec<_>>(), all.x.device())?;
+        Ok((choose(&accepted, &there, all)?, accepted, nonfinite(&then)))
+    }
+
+    /// Which row each row is after the swaps of this round, and the share of swaps done.
+    fn swaps(&self, key: Key, all: &Chain, chains: usize, round: u64) -> Result<(Vec<u32>, f64)> {
+        let energy = energies(all)?;
+        let mut place: Vec<u32> = (0..energy.len() as u32).collect();
+        let lower: Vec<usize> = ((round % 2) as usize..self.temperatures.len().saturating_sub(1)).step_by(2).collect();
+        let pairs: Vec<usize> = lower.iter().flat_map(|k| k * chains..(k + 1) * chains).collect();
+        let ratio = |i: &usize| {
+            let cold = |row: usize| 1.0 / self.temperature(row, chains);
+            (cold(*i) - cold(i + chains)) * (energy[*i] - energy[i + chains])
+        };
+        let swapped = decide(key, &pairs.iter().map(ratio).collect::<Vec<_>>(), all.x.device())?;
+        for (i, _) in pairs.iter().zip(&swapped).filter(|(_, s)| **s == 1) {
+            place.swap(*i, i + chains);
+        }
+        let share = swapped.iter().map(|s| f64::from(*s)).sum::<f64>() / swapped.len().max(1) as f64;
+        Ok((place, if swapped.is_empty() { f64::NAN } else { share }))
+    }
+}
+
+impl Kernel for ParallelTempering {
+    /// Hot copies begin where their chains do.
+    fn init(&self, e: &dyn Energy, x: &Tensor) -> Result<Chain> {
+        let cold = Chain::at(e, x)?;
+        let copies = self.temperatures.len().saturating_sub(1).max(1);
+        let many = |t: &Tensor| -> Result<Tensor> { Ok(Tensor::cat(&vec![t; copies], 0)?) };
+        let hot = Chain { x: many(&cold.x)?, energy: many(&cold.energy)?, grad: many(&cold.grad)?, hot: None };
+        Ok(Chain { hot: Some(Hot { chains: Box::new(hot), round: 0 }), ..cold })
+    }
+
+    /// `accept` is that of the chains at temperature 1; `moves` has the share of swaps too, 20 to 40 % of a good ladder.
+    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
+        let chains = chain.x.dim(0)?;
+        let begun = if chain.hot.is_none() { self.init(e, &chain.x)?.hot } else { None };
+        let missing = || crate::Error::Other("a ladder without hot chains".into());
+        let Hot { chains: hot, round } = chain.hot.as_ref().or(begun.as_ref()).ok_or_else(missing)?;
+        let (all, accepted, bad) = self.explore(key.with("explore"), e, &joined(chain, hot)?, chains)?;
+        let (place, swapped) = self.swaps(key.with("swap"), &all, chains, *round)?;
+        let (cold, hot) = parted(&all, place, chains)?;
+        let by_chain = (0..chains).map(|i| bad.iter().skip(i).step_by(chains).sum()).collect();
+        let mut info = Info::of(accepted.get(..chains).unwrap_or_default(), by_chain);
+        info.moves = vec![("explore", info.accept.unwrap_or(f64::NAN)), ("swap", swapped)];
+        Ok((Chain { hot: Some(Hot { chains: Box::new(hot), round: round + 1 }), ..cold }, info))
+    }
+
+    fn describe(&self) -> String {
+        let hottest = self.temperatures.last().copied().unwrap_or(1.0);
+        format!(
+            "parallel tempering, {} temperatures up to {hottest}, step size {}",
+            self.temperatures.len(),
+            self.step_size
+        )
+    }
+}
+
+/// The chains at temperature 1, then the others.
+fn joined(cold: &Chain, hot: &Chain) -> Result<Chain> {
+    let join = |cold: &Tensor, hot: &Tensor| -> Result<Tensor> { Ok(Tensor::cat(&[cold, hot], 0)?) };
+    let (x, energy) = (join(&cold.x, &hot.x)?, join(&cold.energy, &hot.energy)?);
+    Ok(Chain { x, energy, grad: join(&cold.grad, &hot.grad)?, hot: None })
+}
+
+/// The inverse of [`joined`], each row coming from its new place.
+fn parted(all: &Chain, place: Vec<u32>, chains: usize) -> Result<(Chain, Chain)> {
+    let rows = place.len();
+    let place = Tensor::new(place, all.x.device())?;
+    let part = |t: &Tensor, from: usize, n: usize| -> Result<Tensor> {
+        Ok(t.index_select(&place, 0)?.narrow(0, from, n)?.contiguous()?)
+    };
+    let of = |from: usize, n: usize| -> Result<Chain> {
+        let (x, energy) = (part(&all.x, from, n)?, part(&all.energy, from, n)?);
+        Ok(Chain { x, energy, grad: part(&all.grad, from, n)?, hot: None })
+    };
+    Ok((of(0, chains)?, of(chains, rows - chains)?))
+}
