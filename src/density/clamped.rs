@@ -1,9 +1,41 @@
 //! An energy with some coordinates held at known values: p(free | known) for any kernel.
 
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
 
 use super::Energy;
 use crate::{Error, Result};
+
+/// The part of an image that is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hole {
+    /// The lower half.
+    #[default]
+    Lower,
+    /// The left half.
+    Left,
+    /// The middle half of the height by the middle half of the width.
+    Centre,
+}
+
+impl Hole {
+    /// Whether a pixel is to be filled in.
+    fn holds(self, [row, column]: [usize; 2], [height, width]: [usize; 2]) -> bool {
+        let middle = |at: usize, of: usize| (of / 4..of - of / 4).contains(&at);
+        match self {
+            Hole::Lower => row >= height / 2,
+            Hole::Left => column < width.div_ceil(2),
+            Hole::Centre => middle(row, height) && middle(column, width),
+        }
+    }
+
+    /// Whether each number of an image `[C, H, W]` is to be filled in, channel after channel.
+    pub fn mask(self, [channels, height, width]: [usize; 3]) -> Vec<bool> {
+        let at = |i: usize| self.holds([i / width % height, i % width], [height, width]);
+        (0..channels * height * width).map(at).collect()
+    }
+}
 
 /// Which coordinates of an item are free, the rest being known.
 pub struct Freedom {
@@ -40,6 +72,16 @@ impl Freedom {
     /// The free coordinates of items: `[B, ..]` -> `[B, F]`.
     pub fn of(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.flatten_from(1)?.contiguous()?.index_select(&self.free, 1)?)
+    }
+
+    /// D, the coordinates of an item.
+    pub fn size(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Items as vectors with zeros in the place of the free coordinates: `[B, ..]` -> `[B, D]`.
+    pub fn known(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.embed(&self.of(x)?.zeros_like()?, x)?.flatten_from(1)?)
     }
 
     /// Items with the free coordinates u and the others of `known`: `[B, F]`, `[B, ..]` -> `[B, ..]`.

@@ -21,7 +21,7 @@ pub mod vae;
 
 pub use affine::{Affine, Coordinates};
 pub use bridge::Bridge;
-pub use clamped::{Clamped, Freedom};
+pub use clamped::{Clamped, Freedom, Hole};
 pub use classifier::{Classifier, energy_of};
 pub use counted::Counted;
 pub use gaussian::Gaussian;

@@ -15,6 +15,11 @@ pub trait Proposal: Send + Sync {
         Ok(None)
     }
 
+    /// Items whose free part is drawn given the known part of `known` `[n, ..]`, where draws are made for that.
+    fn complete(&self, _key: Key, _known: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
     /// Its log-density at x, `[B]`, where that is known.
     fn log_density(&self, _x: &Tensor) -> Result<Option<Tensor>> {
         Ok(None)

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::elbo::ElboConfig;
@@ -13,7 +13,7 @@ use super::trained::{Learner, Trained};
 use super::{BuildMethod, Method, Setup, Standing, State, StepContext, take};
 use crate::config::{Entry, Schema, Spec, decode, rule};
 use crate::data::Batch;
-use crate::density::{Energy, Model, Proposal, Space, Stored, Vae};
+use crate::density::{Clamped, Energy, Freedom, Hole, Model, Proposal, Space, Stored, Vae};
 use crate::metrics::Metrics;
 use crate::nets::Builder;
 use crate::samplers::Sampler;
@@ -28,6 +28,8 @@ pub enum Condition {
     None,
     /// The class: p(x|y) ∝ exp(f(x)[y]) of a model `classifier`.
     Class,
+    /// The pixels outside `hole`: p(free | known) of any energy on images, the known pixels held at every step.
+    Inpaint,
 }
 
 crate::config! {
@@ -35,8 +37,10 @@ crate::config! {
     pub struct CooperativeConfig {
         /// Chains of a step; 0 for as many as the batch has items. With a condition, always as many.
         chains: usize = 0;
-        /// What draws are given: none, or class (the model must be a `classifier`).
+        /// What draws are given: none, class (the model must be a `classifier`) or inpaint (the pixels outside `hole`).
         condition: Condition = Condition::None;
+        /// What is filled in with `condition = "inpaint"`: lower (half), left (half) or centre (a quarter of the area).
+        hole: Hole = Hole::Lower;
         /// A checkpoint whose VAE is where the generator starts.
         vae_ckpt: String = String::new();
         /// Whether the generator learns from the revised draws. Without, and with `vae_ckpt`: an energy whose chains start at
@@ -96,16 +100,16 @@ struct Cooperative {
     still: Vae,
     learner: Learner,
     sampler: Sampler,
-    classes: usize,
+    given: Given,
 }
 
 impl Cooperative {
     fn new(table: &toml::Table, setup: Setup, lesson: Lesson) -> Result<Self> {
         let config: CooperativeConfig = decode(table)?;
         let (device, spec) = (setup.data.device(), setup.data.spec());
-        let classes = condition_width(config.condition, spec.classes)?;
+        let given = Given::new(&config, &spec.shape, spec.classes, device)?;
         let builder = Builder::new(setup.key.with("generator"), DType::F32, device);
-        let generator = Vae::new(&config.vae, &spec.shape, classes, &builder)?;
+        let generator = Vae::new(&config.vae, &spec.shape, given.width(), &builder)?;
         let params = builder.finish();
         if !config.vae_ckpt.is_empty() {
             let stored = Stored::load(Path::new(&config.vae_ckpt), device)?;
@@ -123,14 +127,14 @@ impl Cooperative {
         }
         let still = Builder::bound(params.tensors(), DType::F32, device);
         let cooperative = Cooperative {
-            still: Vae::new(&config.vae, &spec.shape, classes, &still)?,
+            still: Vae::new(&config.vae, &spec.shape, given.width(), &still)?,
             frozen: setup.model.frozen()?,
             trained: Trained::new(setup.model, setup.optim)?,
             learner: Learner::new(params, &config.vae_optim)?,
             elbo: decode(table)?,
             generator,
             sampler,
-            classes,
+            given,
             config,
             lesson,
         };
@@ -139,47 +143,55 @@ impl Cooperative {
     }
 
     /// Finds before a long run that a class-conditional energy is asked of a model without classes.
-    fn check_classes(&self, device: &candle_core::Device) -> Result<()> {
-        if self.classes == 0 {
-            return Ok(());
+    fn check_classes(&self, device: &Device) -> Result<()> {
+        match self.given {
+            Given::Class(_) => {
+                self.trained.model.given(&Tensor::zeros(1, DType::U32, device)?).map(drop).ok_or_else(no_classes)
+            }
+            _ => Ok(()),
         }
-        self.trained.model.given(&Tensor::zeros(1, DType::U32, device)?).map(drop).ok_or_else(no_classes)
     }
 
     /// x̂ with what it was made of, and x̃.
     fn draw(&self, key: Key, batch: &Batch) -> Result<(Draft, Metrics)> {
-        let n = match (self.classes, self.config.chains) {
-            (0, chains) if chains > 0 => chains,
+        let n = match (&self.given, self.config.chains) {
+            (Given::Nothing, chains) if chains > 0 => chains,
             _ => batch.x.dim(0)?,
         };
-        let (c, y) = self.condition(batch)?;
+        let c = self.given.of(batch)?;
         let z = self.still.prior(key.with("z"), n, 1.0)?;
         let first = self.still.mean(&z, c.as_ref())?.detach();
-        let class = y.as_ref().and_then(|y| self.frozen.given(y));
-        let energy = class.as_deref().unwrap_or(self.frozen.as_energy());
-        let trace = self.sampler.run(key.with("chain"), energy, &first, |_, _| Ok(()))?;
-        let moved = (&trace.x - &first)?.sqr()?.flatten_from(1)?.sum(1)?.sqrt()?;
-        let fall = (energy.energy(&first)? - &trace.chain.energy)?;
+        let (start, revised, energies, accept) = self.revise(key.with("chain"), first, batch)?;
+        let moved = (&revised - &start)?.sqr()?.flatten_from(1)?.sum(1)?.sqrt()?;
+        let fall = (&energies[0] - &energies[1])?;
         let mut found = Metrics::new().with("displacement", mean(&moved)?).with("energy_drop", mean(&fall)?);
-        if let Some(accept) = trace.accept {
+        if let Some(accept) = accept {
             found.set("acceptance", accept);
         }
-        Ok((Draft { z, c, y, revised: trace.x }, found))
+        Ok((Draft { z, c, revised }, found))
     }
 
-    /// Labels as indicators `[B, K]`, and as they are, where draws are given the class.
-    fn condition(&self, batch: &Batch) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        if self.classes == 0 {
-            return Ok((None, None));
+    /// Where chains begin, for draws x̂ of the generator; where they end; the energies of both; the share accepted.
+    fn revise(&self, key: Key, first: Tensor, batch: &Batch) -> Result<(Tensor, Tensor, [Tensor; 2], Option<f64>)> {
+        if let Given::Known(freedom) = &self.given {
+            let clamped = Clamped { energy: self.frozen.as_energy(), freedom, known: &batch.x };
+            let free = freedom.of(&first)?;
+            let before = clamped.energy(&free)?;
+            let trace = self.sampler.run(key, &clamped, &free, |_, _| Ok(()))?;
+            let (start, end) = (freedom.embed(&free, &batch.x)?, freedom.embed(&trace.x, &batch.x)?);
+            return Ok((start, end, [before, trace.chain.energy], trace.accept));
         }
-        let y = batch.y.as_ref().ok_or_else(|| Error::Other("a batch without labels".into()))?;
-        Ok((Some(indicators(y, self.classes)?), Some(y.clone())))
+        let class = self.given.class(self.frozen.as_energy(), batch);
+        let energy = class.as_deref().unwrap_or(self.frozen.as_energy());
+        let before = energy.energy(&first)?;
+        let trace = self.sampler.run(key, energy, &first, |_, _| Ok(()))?;
+        Ok((first, trace.x, [before, trace.chain.energy], trace.accept))
     }
 
     fn update_energy(&mut self, cx: &StepContext, batch: &Batch, draft: &Draft) -> Result<Metrics> {
         let view = self.trained.model.in_training(cx.key.with("dropout"));
         let energy: &dyn Energy = view.as_deref().unwrap_or(self.trained.model.as_energy());
-        let class = draft.y.as_ref().and_then(|y| energy.given(y));
+        let class = self.given.class(energy, batch);
         let energy = class.as_deref().unwrap_or(energy);
         let (up, down) = (energy.energy(&batch.x)?, energy.energy(&draft.revised)?);
         let mut loss = (up.mean_all()? - down.mean_all()?)?;
@@ -218,19 +230,65 @@ impl Cooperative {
 struct Draft {
     z: Tensor,
     c: Option<Tensor>,
-    y: Option<Tensor>,
     /// x̃.
     revised: Tensor,
 }
 
-/// C, the numbers that a VAE is given.
-fn condition_width(condition: Condition, classes: Option<usize>) -> Result<usize> {
-    match (condition, classes) {
-        (Condition::None, _) => Ok(0),
-        (Condition::Class, Some(k)) if k > 1 => Ok(k),
-        (Condition::Class, _) => Err(Error::Config(
-            "error: `method.condition = \"class\"` needs data with labels\n\nhint: --set method.condition=none".into(),
-        )),
+/// What the generator's draws are given.
+enum Given {
+    Nothing,
+    /// One of so many classes.
+    Class(usize),
+    /// The coordinates that are not free.
+    Known(Freedom),
+}
+
+impl Given {
+    fn new(config: &CooperativeConfig, item: &[usize], classes: Option<usize>, device: &Device) -> Result<Self> {
+        match (config.condition, classes, item) {
+            (Condition::None, ..) => Ok(Given::Nothing),
+            (Condition::Class, Some(k), _) if k > 1 => Ok(Given::Class(k)),
+            (Condition::Class, ..) => Err(Error::Config(
+                "error: `method.condition = \"class\"` needs data with labels\n\nhint: --set method.condition=none"
+                    .into(),
+            )),
+            (Condition::Inpaint, _, &[c, h, w]) => {
+                Ok(Given::Known(Freedom::new(item, &config.hole.mask([c, h, w]), device)?))
+            }
+            (Condition::Inpaint, ..) => Err(Error::Config(format!(
+                "error: `method.condition = \"inpaint\"` needs images, and an item has the shape {item:?}\n\nhint: --set \
+                 dataset.flatten=false, or --set method.condition=none"
+            ))),
+        }
+    }
+
+    /// C, the numbers that a VAE is given.
+    fn width(&self) -> usize {
+        match self {
+            Given::Nothing => 0,
+            Given::Class(k) => *k,
+            Given::Known(freedom) => freedom.size(),
+        }
+    }
+
+    /// c `[B, C]`: the class as an indicator; the item with zeros in the place of what is free.
+    fn of(&self, batch: &Batch) -> Result<Option<Tensor>> {
+        match self {
+            Given::Nothing => Ok(None),
+            Given::Class(k) => {
+                let y = batch.y.as_ref().ok_or_else(|| Error::Other("a batch without labels".into()))?;
+                indicators(y, *k).map(Some)
+            }
+            Given::Known(freedom) => freedom.known(&batch.x).map(Some),
+        }
+    }
+
+    /// The energy within the classes of the batch, where draws are given classes.
+    fn class(&self, energy: &dyn Energy, batch: &Batch) -> Option<Box<dyn Energy>> {
+        match (self, &batch.y) {
+            (Given::Class(_), Some(y)) => energy.given(y),
+            _ => None,
+        }
     }
 }
 
@@ -289,32 +347,45 @@ const GENERATOR: &str = "generator";
 /// The generator of a run, to draw from.
 pub(super) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     let config: CooperativeConfig = decode(&spec.0)?;
-    let classes = condition_width(config.condition, standing.classes)?;
+    let given = Given::new(&config, standing.shape, standing.classes, standing.device)?;
     let builder = Builder::bound(take(standing.state, GENERATOR), DType::F32, standing.device);
-    let generator = Vae::new(&config.vae, standing.shape, classes, &builder)?;
-    match classes {
-        0 => Ok(Box::new(generator)),
-        _ => Ok(Box::new(OfClasses { generator, classes })),
-    }
+    let generator = Vae::new(&config.vae, standing.shape, given.width(), &builder)?;
+    Ok(match given {
+        Given::Nothing => Box::new(generator),
+        given => Box::new(Conditional { generator, given }),
+    })
 }
 
-/// A class-conditional generator, all classes equally likely.
-struct OfClasses {
+/// A generator that draws for classes, all equally likely, or for known pixels.
+struct Conditional {
     generator: Vae,
-    classes: usize,
+    given: Given,
 }
 
-impl Proposal for OfClasses {
+impl Proposal for Conditional {
     fn draw(&self, key: Key, n: usize) -> Result<Tensor> {
-        self.draw_labelled(key, n)?.map(|(x, _)| x).ok_or_else(|| Error::Other("a generator without classes".into()))
+        self.draw_labelled(key, n)?.map(|(x, _)| x).ok_or_else(|| {
+            Error::Config(
+                "error: the generator draws for known pixels, not by itself: it serves the probe `inpainting`\n\nhint: --set \
+                 sampler.init=normal"
+                    .into(),
+            )
+        })
     }
 
     /// Class i mod K in row i.
     fn draw_labelled(&self, key: Key, n: usize) -> Result<Option<(Tensor, Tensor)>> {
+        let Given::Class(classes) = self.given else { return Ok(None) };
         let z = self.generator.prior(key, n, 1.0)?;
-        let labels: Vec<u32> = (0..n).map(|i| (i % self.classes) as u32).collect();
+        let labels: Vec<u32> = (0..n).map(|i| (i % classes) as u32).collect();
         let y = Tensor::new(labels, z.device())?;
-        let x = self.generator.mean(&z, Some(&indicators(&y, self.classes)?))?.detach();
+        let x = self.generator.mean(&z, Some(&indicators(&y, classes)?))?.detach();
         Ok(Some((x, y)))
+    }
+
+    fn complete(&self, key: Key, known: &Tensor) -> Result<Option<Tensor>> {
+        let Given::Known(freedom) = &self.given else { return Ok(None) };
+        let z = self.generator.prior(key, known.dim(0)?, 1.0)?;
+        Ok(Some(self.generator.mean(&z, Some(&freedom.known(known)?))?.detach()))
     }
 }

@@ -2,30 +2,17 @@
 
 use candle_core::{Device, Tensor};
 use image::RgbImage;
-use serde::{Deserialize, Serialize};
 
 use super::judge::Judge;
 use super::labelled::{empty, host_rows};
 use super::{Finding, Probe, Subject};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::{Batch, Split};
-use crate::density::{Clamped, Freedom};
+use crate::density::{Clamped, Freedom, Hole};
 use crate::math::{largest, stats};
 use crate::metrics::Metrics;
+use crate::samplers::Start;
 use crate::{Error, Result, draw};
-
-/// The part of an image that is not known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Hole {
-    /// The lower half.
-    #[default]
-    Lower,
-    /// The left half.
-    Left,
-    /// The middle half of the height by the middle half of the width.
-    Centre,
-}
 
 crate::config! {
     /// Keys of the probe `inpainting`.
@@ -61,24 +48,6 @@ pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
 };
 
 struct Inpainting(InpaintingConfig);
-
-impl Hole {
-    /// Whether a pixel is to be filled in.
-    fn holds(self, [row, column]: [usize; 2], [height, width]: [usize; 2]) -> bool {
-        let middle = |at: usize, of: usize| (of / 4..of - of / 4).contains(&at);
-        match self {
-            Hole::Lower => row >= height / 2,
-            Hole::Left => column < width.div_ceil(2),
-            Hole::Centre => middle(row, height) && middle(column, width),
-        }
-    }
-
-    /// Of every number of an image, channel after channel.
-    fn mask(self, [channels, height, width]: [usize; 3]) -> Vec<bool> {
-        let at = |i: usize| self.holds([i / width % height, i % width], [height, width]);
-        (0..channels * height * width).map(at).collect()
-    }
-}
 
 impl Probe for Inpainting {
     /// Finds `inpaint_mse`, mean squared error of the filled pixels in [0, 1], beside that of the training mean,
@@ -125,9 +94,14 @@ fn repeated(x: &Tensor, times: usize) -> Result<Tensor> {
 /// The ends of the run's chains on the free coordinates, which start where the sampler starts; the known ones never move.
 fn completed(subject: &Subject, freedom: &Freedom, known: &Tensor) -> Result<(Tensor, Option<f64>)> {
     let n = known.dim(0)?;
-    let start = {
-        let key = subject.key.with("start");
-        subject.sampler.start(key, subject.energy, subject.proposal, subject.data, n)?
+    let key = subject.key.with("start");
+    let drawn = match (subject.sampler.config.init, subject.proposal) {
+        (Start::Proposal, Some(proposal)) => proposal.complete(key, known)?,
+        _ => None,
+    };
+    let start = match drawn {
+        Some(start) => start,
+        None => subject.sampler.start(key, subject.energy, subject.proposal, subject.data, n)?,
     };
     if start.dim(0)? < n {
         return Err(Error::Config(format!(
