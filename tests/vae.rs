@@ -148,7 +148,7 @@ fn the_potential_of_a_noise_space_has_the_right_gradient() {
     for space in [Space::Noise, Space::Joint] {
         for noise in ["network", "shared", "fixed"] {
             let model = tilted(&BENT.replace("network", noise));
-            let potential = || Potential::new(model.noise_space(space).unwrap(), model.tilt());
+            let potential = || Potential::new(model.noise_space(space).unwrap(), model.tilt()).unwrap();
             let at = potential().space().start(Key::new(1), 3).unwrap();
             assert_eq!(at.dims(), &[3, 8]);
             let (value, grad) = potential().grad(&at).unwrap();
@@ -177,7 +177,7 @@ fn the_potential_of_a_noise_space_has_the_right_gradient() {
 fn chains_without_a_tilt_keep_the_base() {
     let vae = vae(&BENT.replace("network", "shared"), &[2]);
     for (space, step_size) in [(Space::Noise, 0.6), (Space::Joint, 0.15)] {
-        let potential = Potential::new(vae.noise_space(space).unwrap(), None);
+        let potential = Potential::new(vae.noise_space(space).unwrap(), None).unwrap();
         let start = potential.space().start(Key::new(1), 4000).unwrap();
         let (kernel, mut chain) =
             (Mala { step_size, scale: None }, Mala { step_size, scale: None }.init(&potential, &start).unwrap());
@@ -216,7 +216,7 @@ fn importance_and_chains_agree_on_a_tilted_linear_vae() {
         (0..2).map(|l| (w[l][i] - b[i]) * (w[l][j] - b[j])).sum::<f64>() + if i == j { 0.25 } else { 0.0 }
     };
     let want: Vec<f64> = (0..2).map(|i| b[i] - c(i, 0) * slope[0] - c(i, 1) * slope[1]).collect();
-    let potential = Potential::new(model.noise_space(Space::Noise).unwrap(), model.tilt());
+    let potential = Potential::new(model.noise_space(Space::Noise).unwrap(), model.tilt()).unwrap();
     let kernel = Mala { step_size: 0.8, scale: None };
     let mut chain = kernel.init(&potential, &potential.space().start(Key::new(1), 8000).unwrap()).unwrap();
     for step in 0..60 {

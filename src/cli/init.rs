@@ -16,7 +16,7 @@ pub struct InitArgs {
     /// The data set [default: moons, or digits where the method needs labels]
     #[arg(long)]
     dataset: Option<String>,
-    /// The model [default: neural, or what the method needs: real_nvp, classifier]
+    /// The model [default: neural, or what the method needs: real_nvp, classifier, vae, tilted]
     #[arg(long)]
     model: Option<String>,
 }
@@ -26,6 +26,8 @@ pub fn run(args: &InitArgs, global: &Global) -> Result<()> {
     let (model, dataset) = match args.method.as_str() {
         "ml" => ("real_nvp", "moons"),
         "jem" | "classifier" => ("classifier", "digits"),
+        "vae" => ("vae", "moons"),
+        "vaebm" => ("tilted", "moons"),
         _ => ("neural", "moons"),
     };
     let (model, dataset) = (args.model.as_deref().unwrap_or(model), args.dataset.as_deref().unwrap_or(dataset));

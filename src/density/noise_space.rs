@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::Energy;
+use super::{Density, Energy, Gaussian};
 use crate::{Error, Result, rng::Key};
 
 /// Which coordinates chains move in.
@@ -39,6 +39,14 @@ pub trait NoiseSpace: Send + Sync {
     /// T(ε), and x̄ ↦ x̄·∂T/∂ε evaluated at the x̄ that `on_x` makes of T(ε).
     fn pulled(&self, at: &Tensor, on_x: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<(Tensor, Tensor)>;
 
+    /// The density of the points that [`NoiseSpace::start`] draws, where it is the standard normal one.
+    ///
+    /// # Errors
+    /// The device's own.
+    fn normal(&self) -> Result<Option<Gaussian>> {
+        Ok(None)
+    }
+
     /// The base density's potential at the points, `[B]`, and its gradient `[B, P]`: ½|ε|² and ε where points are noise.
     fn base(&self, at: &Tensor) -> Result<(Tensor, Tensor)>;
 }
@@ -51,12 +59,16 @@ pub type Function<'a> = Box<dyn Fn(&Tensor) -> Result<(Tensor, Tensor)> + Send +
 pub struct Potential<'a> {
     space: Box<dyn NoiseSpace + 'a>,
     tilt: Option<Function<'a>>,
+    normal: Option<Gaussian>,
 }
 
 impl<'a> Potential<'a> {
     /// Of a tilt f; `None` is f = 0.
-    pub fn new(space: Box<dyn NoiseSpace + 'a>, tilt: Option<Function<'a>>) -> Self {
-        Potential { space, tilt }
+    ///
+    /// # Errors
+    /// The device's own.
+    pub fn new(space: Box<dyn NoiseSpace + 'a>, tilt: Option<Function<'a>>) -> Result<Self> {
+        Ok(Potential { normal: space.normal()?, space, tilt })
     }
 
     /// Where the points live.
@@ -92,6 +104,10 @@ impl Energy for Potential<'_> {
 
     fn curvature(&self, _: &Tensor, _: &Tensor) -> Result<[Tensor; 3]> {
         Err(Error::Other("the potential of a noise space has no second derivatives here".into()))
+    }
+
+    fn base(&self) -> Option<&dyn Density> {
+        self.normal.as_ref().map(|normal| normal as &dyn Density)
     }
 
     fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {

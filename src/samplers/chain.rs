@@ -96,7 +96,7 @@ impl Sampler {
             return Ok(None);
         }
         match e.noise_space(self.config.space) {
-            Some(space) => Ok(Some(Potential::new(space, e.tilt()))),
+            Some(space) => Potential::new(space, e.tilt()).map(Some),
             None => Err(Error::Config(
                 "error: `sampler.space` is not data, and the model has no base density with a noise space\n\nhint: \
                  --set sampler.space=data, or a model `vae`, or `tilted` with a base `vae`"

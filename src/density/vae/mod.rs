@@ -12,7 +12,7 @@ use marginal::Mixture;
 
 use candle_core::{D, DType, Tensor};
 
-use super::{BuildModel, Density, Energy, NoiseSpace, Proposal, noise_space::Space};
+use super::{BuildModel, Density, Energy, Gaussian, NoiseSpace, Proposal, noise_space::Space};
 use crate::config::{Entry, Schema, Spec, decode, rule};
 use crate::kernels;
 use crate::nets::{Builder, Io, Network, Pass};
@@ -307,6 +307,11 @@ pub struct VaeSpace<'a> {
 }
 
 impl VaeSpace<'_> {
+    /// P.
+    fn size(&self) -> usize {
+        self.vae.latent() + self.vae.item.iter().product::<usize>()
+    }
+
     fn split(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
         let (rows, latent) = (at.dim(0)?, self.vae.latent());
         let x = at.narrow(1, latent, at.dim(1)? - latent)?;
@@ -317,8 +322,7 @@ impl VaeSpace<'_> {
 
 impl NoiseSpace for VaeSpace<'_> {
     fn start(&self, key: Key, n: usize) -> Result<Tensor> {
-        let dim: usize = self.vae.latent() + self.vae.item.iter().product::<usize>();
-        let noise = key.normal((n, dim), self.vae.like.dtype(), self.vae.like.device())?;
+        let noise = key.normal((n, self.size()), self.vae.like.dtype(), self.vae.like.device())?;
         match self.space {
             Space::Joint => {
                 let (eps, noise) = self.split(&noise)?;
@@ -328,6 +332,14 @@ impl NoiseSpace for VaeSpace<'_> {
             }
             _ => Ok(noise),
         }
+    }
+
+    fn normal(&self) -> Result<Option<Gaussian>> {
+        if self.space == Space::Joint {
+            return Ok(None);
+        }
+        let builder = Builder::new(Key::new(0), self.vae.like.dtype(), self.vae.like.device());
+        Gaussian::new(&[self.size()], 0.0, 1.0, &builder).map(Some)
     }
 
     fn push(&self, at: &Tensor) -> Result<Tensor> {
