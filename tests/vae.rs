@@ -5,6 +5,7 @@ use ebm::config::{Spec, find};
 use ebm::density::{Context, Density as _, Energy, MODELS, Model, Potential, Space, Vae};
 use ebm::math::Grid;
 use ebm::nets::Builder;
+use ebm::probes::ais::{AnnealConfig, Annealing, Bracket};
 use ebm::rng::Key;
 use ebm::samplers::{Kernel as _, Mala};
 
@@ -81,9 +82,11 @@ fn a_linear_vae_has_the_likelihood_of_factor_analysis() {
         let want = 0.5 * quad + 0.5 * det.ln() + 1.5 * (2.0 * std::f64::consts::PI).ln();
         // The quadrature stops five standard deviations out.
         assert!((e - want).abs() < 1e-5, "{e}, closed form {want}");
-        assert!(g.iter().zip(&solved).all(|(a, b)| (a - b).abs() < 1e-5), "{g:?}, closed form {solved:?}");
+        assert!(g.iter().zip(&solved).all(|(a, b)| (a - b).abs() < 1e-4), "{g:?}, closed form {solved:?}");
     }
-    // ELBO ≤ importance-weighted bound ≤ log p, and the second comes close with many particles.
+    // ELBO ≤ importance-weighted bound ≤ log p, and the second comes close with many particles, near the middle:
+    // an encoder that was not trained finds nothing far out.
+    let x = ((normal(6, &[6, 3]) * 0.2).unwrap().broadcast_add(&Tensor::new(b.as_slice(), &CPU).unwrap())).unwrap();
     let log_p = mean(&list(&vae.log_prob(&x).unwrap()));
     let elbos: Vec<f64> = (0..200)
         .map(|i| {
@@ -232,4 +235,36 @@ fn importance_and_chains_agree_on_a_tilted_linear_vae() {
         let weighted = draws[d].iter().zip(&weights).map(|(x, w)| x * w).sum::<f64>() / weights.iter().sum::<f64>();
         assert!((weighted - want[d]).abs() < 0.03, "importance, coordinate {d}: {weighted}, want {}", want[d]);
     }
+}
+
+/// log Z of a tilted VAE from its noise, against the grid: exp(-f) times its density, known by quadrature.
+#[test]
+fn annealing_in_noise_space_finds_log_z() {
+    let spec = section(
+        "tilted",
+        "net = { name = \"mlp\", hidden = [6] }\nbase = { name = \"vae\", latent = 2, sigma = 0.4, encoder = { name = \"mlp\", hidden = \
+         [6] }, decoder = { name = \"mlp\", hidden = [6] } }",
+    );
+    let context = Context { shape: vec![2], classes: None, moments: None };
+    let model = Model::new(&spec, &context, Key::new(6), DType::F32, &CPU).unwrap();
+    let scaled = |x: &Tensor| {
+        let (f, slope) = (model.tilt().unwrap())(x)?;
+        Ok(((f * 8.0)?, (slope * 8.0)?))
+    };
+    let grid = Grid::new([[-5.0, 5.0], [-5.0, 5.0]], 100);
+    let points = grid.points([0.5, 0.5], &CPU).unwrap();
+    let f = list(&scaled(&points).unwrap().0);
+    let base = list(&model.vae().unwrap().log_prob(&points).unwrap());
+    let exact = grid.log_integral(&base.iter().zip(&f).map(|(b, f)| b - f).collect::<Vec<_>>());
+    assert!(exact.abs() > 0.3, "a tilt that does little tests little: log Z = {exact}");
+    let potential = Potential::new(model.noise_space(Space::Noise).unwrap(), Some(Box::new(scaled))).unwrap();
+    let config = AnnealConfig { temperatures: 60, chains: 200, reverse: 0, draws: 4000, ..AnnealConfig::default() };
+    let path = Annealing::new(potential.base().unwrap(), &potential, &config, Key::new(1)).unwrap();
+    let bracket = Bracket::new(&path, &config, None, Key::new(2)).unwrap();
+    let se = bracket.metrics(Key::new(3)).get("log_z_se").unwrap();
+    assert!(
+        se < 0.05 && (bracket.log_z() - exact).abs() < 3.0 * se + 1e-3,
+        "{} ± {se}, exact {exact}",
+        bracket.log_z()
+    );
 }

@@ -47,15 +47,15 @@ pub trait NoiseSpace: Send + Sync {
         Ok(None)
     }
 
-    /// The base density's potential at the points, `[B]`, and its gradient `[B, P]`: ½|ε|² and ε where points are noise.
+    /// Minus the log-density of what [`NoiseSpace::start`] draws, `[B]`, and its gradient `[B, P]`: ε where points are noise.
     fn base(&self, at: &Tensor) -> Result<(Tensor, Tensor)>;
 }
 
 /// The value `[B]` and gradient of a function of items.
 pub type Function<'a> = Box<dyn Fn(&Tensor) -> Result<(Tensor, Tensor)> + Send + Sync + 'a>;
 
-/// V(ε) = f(T(ε)) + the base's potential: what tilts the base, as an energy over the points. Under f = 0 the points keep
-/// the base's distribution.
+/// V(ε) = f(T(ε)) + the base's potential: what tilts the base, as an energy over the points. Its normaliser is that of the
+/// tilted density, E[exp(-f)] under the base. Under f = 0 the points keep the base's distribution.
 pub struct Potential<'a> {
     space: Box<dyn NoiseSpace + 'a>,
     tilt: Option<Function<'a>>,

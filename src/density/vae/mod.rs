@@ -299,7 +299,7 @@ fn no_items() -> Error {
     Error::Other("an energy of no items".into())
 }
 
-/// The VAE's draws as a function of what they are made of. In noise space T(ε) = x and the potential is ½|ε|²; in joint
+/// The VAE's draws as a function of what they are made of. In noise space T(ε) = x and the potential is -log N(ε; 0, I); in joint
 /// space the coordinates are (z, x) themselves and the potential is -log p(z, x), the ablation of Xiao et al. 2021, B.1.
 pub struct VaeSpace<'a> {
     vae: &'a Vae,
@@ -371,7 +371,8 @@ impl NoiseSpace for VaeSpace<'_> {
 
     fn base(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
         if self.space != Space::Joint {
-            return Ok((kernels::dot(at, at)?.affine(0.5, 0.0)?, at.clone()));
+            let constant = 0.5 * self.size() as f64 * (2.0 * std::f64::consts::PI).ln();
+            return Ok((kernels::dot(at, at)?.affine(0.5, constant)?, at.clone()));
         }
         let (z, x) = self.split(at)?;
         let (of_prior, on_z) = self.vae.ladder.minus_log_prior(&z)?;

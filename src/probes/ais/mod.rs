@@ -15,7 +15,7 @@ use super::labelled::in_chunks;
 use super::{Finding, Probe, Subject, lsd};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Split;
-use crate::density::{Affine, Coordinates, Counted, Density, Energy, Gaussian};
+use crate::density::{Affine, Coordinates, Counted, Density, Energy, Gaussian, Potential, Space};
 use crate::math::{log_mean_exp, stats};
 use crate::metrics::Metrics;
 use crate::nets::Builder;
@@ -30,6 +30,8 @@ pub enum Base {
     Data,
     /// The density that the model tilts.
     Model,
+    /// The noise that this density is drawn with, N(0, I): for a VAE, whose density is no closed form.
+    Noise,
 }
 
 /// Which Gaussian is fitted to the data.
@@ -48,7 +50,8 @@ pub enum Covariance {
 crate::config! {
     /// Keys of the probe `ais`, besides those of the path.
     pub struct AisConfig {
-        /// Where annealing begins: data (a Gaussian fitted to training items) or model (the density that the model tilts).
+        /// Where annealing begins: data (a Gaussian fitted to training items), model (the density that the model tilts) or noise
+        /// (what that density is drawn with: of a VAE, chains then move in its noise space; there is no RAISE).
         base: Base = Base::Data;
         /// Of base = "data": full, diagonal, or auto, which is full up to 300 dimensions.
         covariance: Covariance = Covariance::Auto;
@@ -82,6 +85,8 @@ struct View<'a> {
     base: &'a dyn Density,
     target: &'a dyn Energy,
     coordinates: Option<&'a Coordinates>,
+    /// Whether points are noise, which items cannot be carried to.
+    noise: bool,
 }
 
 impl View<'_> {
@@ -109,19 +114,31 @@ impl Probe for Ais {
     /// of dequantised images; and `gradients`, how many gradients of the energy all that took.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let counted = Counted::new(subject.energy);
+        let mut gradients = None;
         let mut finding = match self.config.base {
             Base::Model => {
                 let base = subject.energy.base().ok_or_else(no_base)?;
-                self.look(subject, &View { base, target: &counted, coordinates: None })?
+                self.look(subject, &View { base, target: &counted, coordinates: None, noise: false })?
+            }
+            Base::Noise => {
+                let space = subject.energy.noise_space(Space::Noise).ok_or_else(no_noise)?;
+                let potential = Potential::new(space, subject.energy.tilt())?;
+                let (base, counted) = (potential.base().ok_or_else(no_noise)?, Counted::new(&potential));
+                let found = self.look(subject, &View { base, target: &counted, coordinates: None, noise: true })?;
+                gradients = Some(counted.gradients());
+                found
             }
             Base::Data => {
                 let coordinates = self.coordinates(subject)?;
                 let base = standard_normal(coordinates.dim(), DType::F32, subject.data.device())?;
                 let target = Affine { energy: &counted, coordinates: &coordinates };
-                self.look(subject, &View { base: &base, target: &target, coordinates: Some(&coordinates) })?
+                self.look(
+                    subject,
+                    &View { base: &base, target: &target, coordinates: Some(&coordinates), noise: false },
+                )?
             }
         };
-        finding.metrics.set("gradients", counted.gradients() as f64);
+        finding.metrics.set("gradients", gradients.unwrap_or(counted.gradients()) as f64);
         finding.metrics = finding.metrics.prefixed("ais");
         Ok(finding)
     }
@@ -165,6 +182,9 @@ impl Ais {
         if n == 0 {
             return Ok(None);
         }
+        if view.noise {
+            return noise_origin(subject, key, n);
+        }
         let exact = subject.energy.density();
         let x = exact.map_or_else(|| subject.sample(key, n), |density| density.sample(key, n))?;
         Ok(Some(Origin { x: view.seen(&x)?, exact: exact.is_some() }))
@@ -201,7 +221,7 @@ impl Ais {
         key: crate::rng::Key,
     ) -> Result<()> {
         let n = self.config.raise_items.min(minus_e.len());
-        if n == 0 {
+        if n == 0 || view.noise {
             return Ok(());
         }
         let x = view.seen(&x.narrow(0, 0, n)?)?;
@@ -211,6 +231,18 @@ impl Ais {
         metrics.set("raise_gap", stats::mean(&by_annealing) - stats::mean(&bounds));
         Ok(())
     }
+}
+
+/// Where the run's chains end, if they move in the noise space.
+fn noise_origin(subject: &Subject, key: crate::rng::Key, n: usize) -> Result<Option<Origin>> {
+    let (sampler, energy) = (subject.sampler, subject.energy);
+    if sampler.config.space != Space::Noise {
+        return Ok(None);
+    }
+    let start = sampler.start(key.with("start"), energy, None, subject.data, n)?;
+    let x = sampler.run(key.with("steps"), energy, &start, |_, _| Ok(()))?.chain.x;
+    // Without a tilt, draws of the noise are exact.
+    Ok(Some(Origin { x, exact: energy.tilt().is_none() }))
 }
 
 /// log p̂(x) of each row of x, in the coordinates of the path: -E(x) plus the log mean weight of `chains` walks down from x.
@@ -232,6 +264,14 @@ fn minus_energies(energy: &dyn Energy, x: &Tensor) -> Result<Vec<f64>> {
 
 fn host(x: &Tensor) -> Result<Vec<f64>> {
     Ok(x.detach().to_dtype(DType::F64)?.to_vec1()?)
+}
+
+fn no_noise() -> Error {
+    Error::Config(
+        "error: probe `ais`: the model has no noise space, so that `base = \"noise\"` has nothing to begin at\n\nhint: set `base = \
+         \"data\"` of the probe; a noise space belongs to a model `vae`, or `tilted` with a base `vae`"
+            .into(),
+    )
 }
 
 fn no_base() -> Error {
