@@ -1,19 +1,23 @@
 //! A generator and an energy that teach each other: draws of the generator, revised by a few steps of a chain, are the
 //! energy's negative phase and the generator's training data (Xie et al. 2018, CoopNets; Xie, Zheng, Li 2021, where the
-//! generator is a VAE).
+//! generator is a VAE; Xie, Zhu, Li, Li 2022, where it is a flow).
 
-use std::path::Path;
+mod coopflow;
+mod pupil;
+
+pub(super) use coopflow::{COOPFLOW, proposal as coopflow_proposal};
 
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
+use self::pupil::{Decoder, GENERATOR, Lesson, Pupil};
 use super::elbo::ElboConfig;
 use super::supervised::mean;
-use super::trained::{Learner, Trained};
+use super::trained::Trained;
 use super::{BuildMethod, Method, Setup, Standing, State, StepContext, take};
 use crate::config::{Entry, Schema, Spec, decode, rule};
 use crate::data::Batch;
-use crate::density::{Energy, Model, Proposal, Space, Stored, Vae};
+use crate::density::{Energy, Model, Proposal, Space, Vae};
 use crate::metrics::Metrics;
 use crate::nets::Builder;
 use crate::samplers::Sampler;
@@ -62,7 +66,7 @@ pub(super) const VAE_SAMPLER: Entry<BuildMethod> = Entry {
     cite: "Xie, Zheng, Li 2021, \"Learning energy-based model with variational auto-encoder as amortized sampler\", AAAI, \
            Algorithm 1; arXiv 2012.14936",
     schema: Schema::joined::<CooperativeConfig, ElboConfig>(),
-    build: |table, setup| Ok(Box::new(Cooperative::new(table, setup, Lesson::Bound)?)),
+    build: |table, setup| Ok(Box::new(of_decoder(table, setup, Lesson::Bound)?)),
 };
 
 /// CoopNets.
@@ -71,76 +75,60 @@ pub(super) const COOPNETS: Entry<BuildMethod> = Entry {
     about: "cooperative networks: a generator without encoder regresses on its own draws, revised by a chain",
     cite: "Xie, Lu, Gao, Wu 2018, \"Cooperative learning of energy-based model and latent variable model via MCMC teaching\", AAAI",
     schema: Schema::joined::<CooperativeConfig, ElboConfig>(),
-    build: |table, setup| Ok(Box::new(Cooperative::new(table, setup, Lesson::Regression)?)),
+    build: |table, setup| Ok(Box::new(of_decoder(table, setup, Lesson::Regression)?)),
 };
 
-/// What the generator descends on revised draws x̃.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lesson {
-    /// The variational bound of x̃: the encoder infers z anew.
-    Bound,
-    /// -log p(x̃|ẑ) at the ẑ that the draw was made of.
-    Regression,
+/// A VAE as the pupil.
+fn of_decoder(table: &toml::Table, setup: Setup, lesson: Lesson) -> Result<Cooperative> {
+    let config: CooperativeConfig = decode(table)?;
+    let classes = condition_width(config.condition, setup.data.spec().classes)?;
+    let key = setup.key.with("generator");
+    let pupil = Decoder::new(&config, decode(table)?, lesson, (setup.data, classes), key)?;
+    let terms = Terms { chains: config.chains, learn: config.learn, energy_l2: config.energy_l2, classes, pretrain: 0 };
+    Cooperative::new(terms, &config.sampler, Box::new(pupil), setup)
+}
+
+/// What the lessons have in common, whoever is taught.
+struct Terms {
+    chains: usize,
+    learn: bool,
+    energy_l2: f64,
+    /// K, where draws are given the class.
+    classes: usize,
+    /// Steps before the lessons begin.
+    pretrain: u64,
 }
 
 /// One step: x̂ = g(ẑ), x̃ by T steps of a chain from there; the energy descends mean E(x⁺) - mean E(x̃), the generator
 /// its lesson. x̃ is made with the energy before its update.
-struct Cooperative {
-    config: CooperativeConfig,
-    elbo: ElboConfig,
-    lesson: Lesson,
+pub(super) struct Cooperative {
+    terms: Terms,
     trained: Trained,
     frozen: Model,
-    generator: Vae,
-    /// On the same storage, without a graph.
-    still: Vae,
-    learner: Learner,
+    pupil: Box<dyn Pupil>,
     sampler: Sampler,
-    classes: usize,
 }
 
 impl Cooperative {
-    fn new(table: &toml::Table, setup: Setup, lesson: Lesson) -> Result<Self> {
-        let config: CooperativeConfig = decode(table)?;
-        let (device, spec) = (setup.data.device(), setup.data.spec());
-        let classes = condition_width(config.condition, spec.classes)?;
-        let builder = Builder::new(setup.key.with("generator"), DType::F32, device);
-        let generator = Vae::new(&config.vae, &spec.shape, classes, &builder)?;
-        let params = builder.finish();
-        if !config.vae_ckpt.is_empty() {
-            let stored = Stored::load(Path::new(&config.vae_ckpt), device)?;
-            params.load(&stored.weights).map_err(|e| {
-                let remedy = "give [method.vae] the keys of the run's own [model]";
-                Error::checkpoint(Path::new(&config.vae_ckpt), e.to_string(), remedy)
-            })?;
-        }
-        let sampler = Sampler::new(&config.sampler)?;
+    fn new(terms: Terms, sampler: &Spec, pupil: Box<dyn Pupil>, setup: Setup) -> Result<Self> {
+        let device = setup.data.device();
+        let sampler = Sampler::new(sampler)?;
         sampler.check(&setup.model, device)?;
         if sampler.config.space != Space::Data {
             return Err(Error::Config(
                 "error: `method.sampler.space` must be \"data\": draws are revised themselves".into(),
             ));
         }
-        let still = Builder::bound(params.tensors(), DType::F32, device);
-        let cooperative = Cooperative {
-            still: Vae::new(&config.vae, &spec.shape, classes, &still)?,
-            frozen: setup.model.frozen()?,
-            trained: Trained::new(setup.model, setup.optim)?,
-            learner: Learner::new(params, &config.vae_optim)?,
-            elbo: decode(table)?,
-            generator,
-            sampler,
-            classes,
-            config,
-            lesson,
-        };
+        let frozen = setup.model.frozen()?;
+        let cooperative =
+            Cooperative { terms, frozen, trained: Trained::new(setup.model, setup.optim)?, pupil, sampler };
         cooperative.check_classes(device)?;
         Ok(cooperative)
     }
 
     /// Finds before a long run that a class-conditional energy is asked of a model without classes.
     fn check_classes(&self, device: &candle_core::Device) -> Result<()> {
-        if self.classes == 0 {
+        if self.terms.classes == 0 {
             return Ok(());
         }
         self.trained.model.given(&Tensor::zeros(1, DType::U32, device)?).map(drop).ok_or_else(no_classes)
@@ -148,13 +136,12 @@ impl Cooperative {
 
     /// x̂ with what it was made of, and x̃.
     fn draw(&self, key: Key, batch: &Batch) -> Result<(Draft, Metrics)> {
-        let n = match (self.classes, self.config.chains) {
+        let n = match (self.terms.classes, self.terms.chains) {
             (0, chains) if chains > 0 => chains,
             _ => batch.x.dim(0)?,
         };
         let (c, y) = self.condition(batch)?;
-        let z = self.still.prior(key.with("z"), n, 1.0)?;
-        let first = self.still.mean(&z, c.as_ref())?.detach();
+        let (first, z) = self.pupil.draw(key, n, c.as_ref())?;
         let class = y.as_ref().and_then(|y| self.frozen.given(y));
         let energy = class.as_deref().unwrap_or(self.frozen.as_energy());
         let trace = self.sampler.run(key.with("chain"), energy, &first, |_, _| Ok(()))?;
@@ -169,11 +156,11 @@ impl Cooperative {
 
     /// Labels as indicators `[B, K]`, and as they are, where draws are given the class.
     fn condition(&self, batch: &Batch) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        if self.classes == 0 {
+        if self.terms.classes == 0 {
             return Ok((None, None));
         }
         let y = batch.y.as_ref().ok_or_else(|| Error::Other("a batch without labels".into()))?;
-        Ok((Some(indicators(y, self.classes)?), Some(y.clone())))
+        Ok((Some(indicators(y, self.terms.classes)?), Some(y.clone())))
     }
 
     fn update_energy(&mut self, cx: &StepContext, batch: &Batch, draft: &Draft) -> Result<Metrics> {
@@ -183,8 +170,8 @@ impl Cooperative {
         let energy = class.as_deref().unwrap_or(energy);
         let (up, down) = (energy.energy(&batch.x)?, energy.energy(&draft.revised)?);
         let mut loss = (up.mean_all()? - down.mean_all()?)?;
-        if self.config.energy_l2 > 0.0 {
-            loss = (loss + ((up.sqr()?.mean_all()? + down.sqr()?.mean_all()?)? * self.config.energy_l2)?)?;
+        if self.terms.energy_l2 > 0.0 {
+            loss = (loss + ((up.sqr()?.mean_all()? + down.sqr()?.mean_all()?)? * self.terms.energy_l2)?)?;
         }
         let (on_data, on_samples) = (mean(&up)?, mean(&down)?);
         drop(class);
@@ -195,28 +182,12 @@ impl Cooperative {
             .with("energy_gap", on_samples - on_data);
         Ok(metrics.with("grad_norm", self.trained.descend(&loss, cx.lr_scale)?))
     }
-
-    fn update_generator(&mut self, cx: &StepContext, draft: &Draft) -> Result<Metrics> {
-        let (loss, mut found) = match self.lesson {
-            Lesson::Bound => {
-                let key = cx.key.with("posterior");
-                self.elbo.loss(&self.generator, key, cx.step, &draft.revised, draft.c.as_ref())?
-            }
-            Lesson::Regression => {
-                let log_p = self.generator.log_likelihood(&draft.revised, &draft.z, draft.c.as_ref())?;
-                let loss = log_p.mean_all()?.neg()?;
-                let value = mean(&loss)?;
-                (loss, Metrics::new().with("reconstruction", value))
-            }
-        };
-        found.set("generator_grad_norm", self.learner.descend(&loss, cx.lr_scale)?);
-        Ok(found)
-    }
 }
 
 /// What one step has drawn.
 struct Draft {
-    z: Tensor,
+    /// ẑ, where x̂ is made of one that the lesson asks for.
+    z: Option<Tensor>,
     c: Option<Tensor>,
     y: Option<Tensor>,
     /// x̃.
@@ -249,13 +220,17 @@ fn indicators(y: &Tensor, classes: usize) -> Result<Tensor> {
 impl Method for Cooperative {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let batch = batches.first().ok_or_else(|| Error::Other("a cooperative step needs a batch".into()))?;
+        if let Some(found) = self.pupil.prepare(cx, &batch.x)? {
+            return Ok(found);
+        }
         let (draft, found) = self.draw(cx.key.with("draw"), batch)?;
         let mut metrics = self.update_energy(cx, batch, &draft)?;
         metrics.extend(found);
-        if self.config.learn {
-            metrics.extend(self.update_generator(cx, &draft)?);
+        if self.terms.learn {
+            metrics.extend(self.pupil.learn(cx, &draft)?);
         }
-        let gradients = (self.sampler.config.steps * draft.revised.dim(0)?) as u64 * (cx.step + 1);
+        let since = cx.step - self.terms.pretrain.min(cx.step);
+        let gradients = (self.sampler.config.steps * draft.revised.dim(0)?) as u64 * (since + 1);
         Ok(metrics.with("energy_gradients", gradients as f64))
     }
 
@@ -273,18 +248,15 @@ impl Method for Cooperative {
 
     fn state(&self) -> Result<State> {
         let mut state = self.trained.state()?;
-        self.learner.save(GENERATOR, &mut state)?;
+        self.pupil.save(&mut state)?;
         Ok(state)
     }
 
     fn load(&mut self, state: &State) -> Result<()> {
         self.trained.load(state)?;
-        self.learner.load(GENERATOR, state)
+        self.pupil.load(state)
     }
 }
-
-/// What the generator's parameters are under in the state.
-const GENERATOR: &str = "generator";
 
 /// The generator of a run, to draw from.
 pub(super) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
