@@ -69,6 +69,21 @@ fn long_chains_from_anywhere_find_mean_and_standard_deviation() {
     }
 }
 
+/// By walkers, and by the flow's weighted draws, whose bias is O(1/n).
+#[test]
+fn walkers_that_jump_by_a_flow_find_mean_and_standard_deviation() {
+    for negative in ["walkers", "importance"] {
+        assert_recovers(
+            &format!(
+                "name = \"flow_mcmc\"\nnegative = \"{negative}\"\nlocal_steps = 1\nlocal = {{ name = \"mala\", step_size = 0.5 }}\n\
+                 test_items = 1\nflow = {{ name = \"real_nvp\", couplings = 2, hidden = [8] }}"
+            ),
+            300,
+            0.0,
+        );
+    }
+}
+
 /// A linear generator holds the Gaussian exactly; with an unbiased entropy gradient so does the energy it trains. Six HMC
 /// states still remember where they began: they cost 1 % of the standard deviation.
 #[test]

@@ -60,7 +60,12 @@ fn experiment(method: &str, probes: &str) -> Experiment {
             "sampler.steps = 3\nvae = { name = \"vae\", encoder = { name = \"mlp\", hidden = [6] }, decoder = { name = \
              \"mlp\", hidden = [6] } }\n"
         }
+        "nt_ebm" => "flow_steps = 2\nbuffer = 40\nsampler.steps = 2\n",
+        "coopflow" => "sampler.steps = 3\nflow = { name = \"spline\", hidden = [6], couplings = 2 }\n",
         "vaebm" => "vae_steps = 2\nbuffer = 40\nspectral = 0.1\nsampler.steps = 3\n",
+        "flow_mcmc" => {
+            "walkers = 12\ndraws = 20\ntest_items = 20\nlocal_steps = 2\nflow = { name = \"spline\", hidden = [6] }\n"
+        }
         _ => "",
     };
     let (data, image) = match method {
@@ -71,6 +76,9 @@ fn experiment(method: &str, probes: &str) -> Experiment {
         "ml" => "name = \"gaussian\"",
         "vae" => &format!("name = \"vae\"\n{VAE}"),
         "vaebm" => &format!("name = \"tilted\"\n{TILTED}"),
+        "nt_ebm" => {
+            "name = \"tilted\"\nnet = { name = \"mlp\", hidden = [5] }\nbase = { name = \"spline\", hidden = [6], couplings = 2 }"
+        }
         _ if image => "name = \"classifier\"\nnet = { name = \"mlp\", hidden = [8], dropout = 0.2 }",
         _ => "net = { name = \"mlp\", hidden = [8, 8], spectral_norm = true }",
     };
@@ -405,6 +413,7 @@ fn a_probe_finds_the_same_twice() {
             }
             "robustness" => "items = 20\nsteps = 3\neps = [0.4, 0.1]\nnorm = \"l2\"\nrefine = 1\n",
             "frechet" | "modes" => "n = 60\n",
+            "mode_weights" => "points = 32\nitems = 50\n",
             "mmd" => "n = 60\npermutations = 20\n",
             "sliced_wasserstein" => "n = 60\ndirections = 20\n",
             "stacked_modes" => "n = 60\n",

@@ -132,6 +132,7 @@ fn known_densities_integrate_to_one_and_are_those_of_the_draws() {
     let cases = [
         ("8gaussians", "", 1e-5),
         ("25gaussians", "", 1e-6),
+        ("mixture", "offset = 1.5\nstd = 0.4", 1e-6),
         ("checkerboard", "", 1e-9),
         ("image2d", "", 1e-9),
         ("image2d", "invert = true", 1e-9),
@@ -181,7 +182,8 @@ fn contradictions_are_refused() {
 
 #[test]
 fn known_scores_are_the_slopes_of_the_known_densities() {
-    let sets = [("8gaussians", ""), ("25gaussians", ""), ("gaussian", "mean = [0.5, -1.0]\nstd = [2.0, 0.3]")];
+    let mixture = ("mixture", "weights = [0.2, 0.5, 0.3]\ncentres = [[0.0], [1.0, 1.0], [0.0, -2.0]]");
+    let sets = [("8gaussians", ""), ("25gaussians", ""), mixture, ("gaussian", "mean = [0.5, -1.0]\nstd = [2.0, 0.3]")];
     for (name, keys) in sets {
         let data = try_open(name, keys).unwrap();
         let x = data.all(Split::Test, 50).unwrap().x.to_dtype(DType::F64).unwrap();

@@ -4,11 +4,11 @@
 #[path = "second_order/difference.rs"]
 mod difference;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, Var};
 use difference::{analytic, assert_close, entries, inner, number, numeric};
 use ebm::data::Moments;
-use ebm::density::flow::{FLOWS, Flow, Prior};
-use ebm::density::{Context, Density, Energy, MODELS};
+use ebm::density::flow::{FLOWS, Flow, Prior, neutra};
+use ebm::density::{Context, Density, Energy, Gaussian, MODELS};
 use ebm::nets::{Builder, Jet, Params};
 use ebm::rng::Key;
 
@@ -181,6 +181,33 @@ fn a_flow_starts_at_the_datas_moments() {
             let off = z.iter().map(|z| (z - sign * flow.prior().std()).abs()).fold(0.0, f64::max);
             assert!(off < 1e-6, "{}: {off}", case.label());
         }
+    }
+}
+
+/// The reverse pass of the inverse, x̄·∂x/∂z, and the gradient of an energy in latent coordinates, against differences.
+#[test]
+fn the_inverse_has_a_reverse_pass() {
+    for case in CASES {
+        let (flow, _) = case.random(DType::F64);
+        let z = Var::from_tensor(&Key::new(6).normal((2, case.dim()), DType::F64, &CPU).unwrap()).unwrap();
+        let along = case.batch(2, DType::F64, 11);
+        let (x, pull) = flow.body().inverse_vjp(&z.as_detached_tensor()).unwrap();
+        assert!(largest(&x, &flow.body().inverse(&z).unwrap()) < 1e-12, "{}", case.label());
+        let slope = numeric(&z, &|| inner(&flow.body().inverse(&z.as_detached_tensor())?, &along));
+        assert_close(&case.label(), &entries(&pull(&along).unwrap()), &slope);
+        let target = Gaussian::new(case.item, 0.4, 1.3, &Builder::new(Key::new(0), DType::F64, &CPU)).unwrap();
+        let latent = neutra(&target, &flow).unwrap();
+        let (value, grad) = latent.grad(&z.as_detached_tensor()).unwrap();
+        // E(T(z)) + log|det ∂z/∂x| at T(z).
+        let want = (target.energy(&x).unwrap() + flow.body().forward(&x).unwrap().1).unwrap();
+        assert_close(&format!("{}: potential", case.label()), &entries(&value), &entries(&want));
+        assert_close(
+            &format!("{}: potential alone", case.label()),
+            &entries(&latent.energy(&z).unwrap()),
+            &entries(&want),
+        );
+        let slope = numeric(&z, &|| Ok(latent.energy(&z.as_detached_tensor())?.sum_all()?));
+        assert_close(&format!("{}: slope", case.label()), &entries(&grad), &slope);
     }
 }
 

@@ -64,6 +64,7 @@ pub const DATASETS: &[Entry<BuildSource>] = &[
     toy2d::COS,
     image2d::IMAGE2D,
     gaussian::GAUSSIAN,
+    mixture::MIXTURE,
     ica::ICA,
     rbm::RBM,
     digits::DIGITS,

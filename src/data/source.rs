@@ -4,6 +4,7 @@ use nalgebra::DMatrix;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Records, Transform};
+use crate::math::largest;
 use crate::{Result, config::rule};
 
 /// Builds a data set's raw items from its resolved section; reads and verifies files.
@@ -58,13 +59,31 @@ impl Images {
 /// The box [low, high] of each coordinate that holds all of the data that a picture or a grid needs.
 pub type Bounds = Vec<[f64; 2]>;
 
-/// The modes of an equal mixture of isotropic Gaussians.
+/// The modes of a mixture of isotropic Gaussians.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Modes {
     /// Means, of an item's length each.
     pub centres: Vec<Vec<f64>>,
+    /// How likely each is; they sum to 1.
+    pub weights: Vec<f64>,
     /// Standard deviation of each coordinate around its mean.
     pub std: f64,
+}
+
+impl Modes {
+    /// The mode whose mean is nearest to x, and the squared distance.
+    pub fn nearest(&self, x: &[f64]) -> (usize, f64) {
+        let square = |c: &Vec<f64>| x.iter().zip(c).map(|(x, c)| (x - c).powi(2)).sum::<f64>();
+        let (k, near) = largest(&self.centres.iter().map(|c| -square(c)).collect::<Vec<_>>());
+        (k, -near)
+    }
+
+    /// The mode in whose core x lies, √(2D) σ around its mean (2σ in the plane): a chain that flickers on the border between
+    /// two modes is in neither.
+    pub fn core(&self, x: &[f64]) -> Option<usize> {
+        let (k, square) = self.nearest(x);
+        (square <= 2.0 * x.len() as f64 * self.std * self.std).then_some(k)
+    }
 }
 
 /// A distribution that points are drawn from.
@@ -94,7 +113,7 @@ pub trait Generator: Send + Sync {
         None
     }
 
-    /// Means and width of the components, where the points are an equal mixture of isotropic Gaussians.
+    /// Means, weights and width of the components, where the points are a mixture of isotropic Gaussians.
     fn modes(&self) -> Option<Modes> {
         None
     }

@@ -132,10 +132,10 @@ impl Data {
         logs.map(|logs| Ok(Tensor::from_vec(logs, rows.len(), x.device())?)).transpose()
     }
 
-    /// Means and width of the components, where items are an equal mixture of isotropic Gaussians; `noise` widens them.
+    /// Means, weights and width of the components, where items are a mixture of isotropic Gaussians; `noise` widens them.
     pub fn modes(&self) -> Option<Modes> {
-        let Modes { centres, std } = self.items.generator()?.modes()?;
-        Some(Modes { centres, std: std.hypot(self.lens.noise) })
+        let modes = self.items.generator()?.modes()?;
+        Some(Modes { std: modes.std.hypot(self.lens.noise), ..modes })
     }
 
     /// B with independent Bx, `[D, D]`, where items are a linear mixture of independent sources and no `noise` blurs them.

@@ -54,8 +54,8 @@ fn toy(draw: fn(&mut Rng) -> [f64; 2], reach: f64) -> Source {
 /// `8gaussians`.
 pub(super) const EIGHT_GAUSSIANS: Entry<BuildSource> =
     row("8gaussians", "eight Gaussians on a circle of radius 2.83, std 0.354; density known", |_| {
-        let centres = (0..8).map(|k| angle(f64::from(k) / 8.0).map(|c| 4.0 * c / 1.414)).collect();
-        Ok(Source::Points(Box::new(Mixture { centres, std: 0.5 / 1.414 })))
+        let centres = (0..8).map(|k| angle(f64::from(k) / 8.0).map(|c| 4.0 * c / 1.414).to_vec()).collect();
+        Ok(Source::Points(Box::new(Mixture::equal(centres, 0.5 / 1.414))))
     });
 
 /// `2spirals`.
@@ -103,8 +103,8 @@ pub(super) const TWENTY_FIVE_GAUSSIANS: Entry<BuildSource> = Entry {
     schema: Schema::joined::<Grid25, Points>(),
     build: |table| {
         let Grid25 { spacing, std } = decode(table)?;
-        let centres = (0..25).map(|k| [k / 5, k % 5].map(|i| (f64::from(i) - 2.0) * spacing)).collect();
-        Ok(Source::Points(Box::new(Mixture { centres, std })))
+        let centres = (0..25).map(|k| [k / 5, k % 5].map(|i| (f64::from(i) - 2.0) * spacing).to_vec()).collect();
+        Ok(Source::Points(Box::new(Mixture::equal(centres, std))))
     },
 };
 

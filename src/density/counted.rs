@@ -4,12 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::Tensor;
 
-use super::Energy;
-use crate::Result;
+use super::noise_space::{Function, NoiseSpace, Space};
+use super::{Density, Energy};
+use crate::{Result, rng::Key};
 
 /// The same energy, which counts of how many items its gradient was taken.
 ///
-/// Energies, slopes and curvatures are counted as nothing: comparisons are made at an equal number of gradients.
+/// Energies, slopes and curvatures are counted as nothing: comparisons are made at an equal number of gradients. What tilts a base
+/// density is counted wherever it is asked, since it gives value and gradient in one.
 pub struct Counted<'a> {
     energy: &'a dyn Energy,
     gradients: AtomicU64,
@@ -39,5 +41,25 @@ impl Energy for Counted<'_> {
 
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         self.energy.curvature(x, v)
+    }
+
+    fn base(&self) -> Option<&dyn Density> {
+        self.energy.base()
+    }
+
+    fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
+        self.energy.base_sample(key, n)
+    }
+
+    fn noise_space(&self, space: Space) -> Option<Box<dyn NoiseSpace + '_>> {
+        self.energy.noise_space(space)
+    }
+
+    fn tilt(&self) -> Option<Function<'_>> {
+        let tilt = self.energy.tilt()?;
+        Some(Box::new(move |x| {
+            self.gradients.fetch_add(x.dim(0)? as u64, Ordering::Relaxed);
+            tilt(x)
+        }))
     }
 }

@@ -23,7 +23,8 @@ crate::config! {
 }
 
 /// The models that can be tilted: those that give exact draws.
-const BASES: &[Entry<BuildModel>] = &[vae::ENTRY, gaussian::ENTRY, flow::NICE, flow::REAL_NVP, flow::GLOW];
+const BASES: &[Entry<BuildModel>] =
+    &[vae::ENTRY, gaussian::ENTRY, flow::NICE, flow::REAL_NVP, flow::SPLINE, flow::GLOW];
 
 /// The rows of [`BASES`] for the configuration.
 fn base_schemas() -> Vec<(&'static str, Schema)> {

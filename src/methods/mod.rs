@@ -2,17 +2,20 @@
 
 mod classifier;
 mod cnce;
+mod companion;
 mod contrastive;
 mod cooperative;
 mod critic;
 mod denoising_score_matching;
 mod elbo;
+mod flow_mcmc;
 mod lsd;
 mod ml;
 mod ml_grid;
 mod nce;
 mod noise_density;
 mod none;
+mod nt_ebm;
 pub mod score;
 mod score_matching;
 mod sliced_score_matching;
@@ -111,7 +114,10 @@ pub const METHODS: &[Entry<BuildMethod>] = &[
     vae::ENTRY,
     cooperative::VAE_SAMPLER,
     cooperative::COOPNETS,
+    cooperative::COOPFLOW,
     vaebm::ENTRY,
+    nt_ebm::ENTRY,
+    flow_mcmc::ENTRY,
     none::ENTRY,
 ];
 
@@ -151,6 +157,8 @@ const PROPOSALS: &[(&str, BuildProposal)] = &[
     ("vera", vera::proposal),
     ("vae_sampler", cooperative::proposal),
     ("coopnets", cooperative::proposal),
+    ("coopflow", cooperative::coopflow_proposal),
+    ("flow_mcmc", flow_mcmc::proposal),
 ];
 
 /// What the method of `spec` draws from at once, frozen; `None` for methods without.

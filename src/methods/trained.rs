@@ -60,6 +60,13 @@ impl Trained {
         Self::with(model, spec, BTreeMap::new())
     }
 
+    /// Trains the weights whose name `learns` only; the others stay.
+    pub fn only(model: Model, spec: &Spec, learns: impl Fn(&str) -> bool) -> Result<Self> {
+        let weights = model.params().weights.iter().filter(|(name, _)| learns(name));
+        let weights = weights.map(|(name, var)| (name.clone(), var.clone())).collect();
+        Ok(Trained { optim: optim::build(spec, &weights)?, model })
+    }
+
     /// Trains `beside` together with the model; its values are the caller's to keep.
     pub fn with(model: Model, spec: &Spec, beside: BTreeMap<String, Var>) -> Result<Self> {
         let mut weights = model.params().weights.clone();

@@ -13,7 +13,7 @@ use super::supervised::mean;
 use super::{BuildMethod, Method, Setup, State, StepContext, put, take};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Batch;
-use crate::density::{Energy, Model, Space, Stored};
+use crate::density::{Counted, Energy, Model, Space, Stored};
 use crate::metrics::Metrics;
 use crate::optim::{self, Optimiser, Weights};
 use crate::samplers::{Buffer, Sampler, Taken};
@@ -77,7 +77,7 @@ pub(super) const ENTRY: Entry<BuildMethod> = Entry {
 
 /// First stage: the base density's weights descend its bound. Second stage: the network descends mean f(x⁺) - mean f(x⁻),
 /// x⁻ under the model, while the base stands still.
-struct Vaebm {
+pub(super) struct Vaebm {
     config: VaebmConfig,
     elbo: ElboConfig,
     model: Model,
@@ -95,7 +95,7 @@ struct Vaebm {
 const BASE: &str = "base.";
 
 impl Vaebm {
-    fn new(config: VaebmConfig, elbo: ElboConfig, setup: Setup) -> Result<Self> {
+    pub fn new(config: VaebmConfig, elbo: ElboConfig, setup: Setup) -> Result<Self> {
         let Setup { model, optim, data, key } = setup;
         if model.noise_space(Space::Noise).is_none() || model.tilt().is_none() {
             return Err(Error::Config(
@@ -208,7 +208,8 @@ impl Vaebm {
 
     /// Ends of n chains.
     fn chain(&self, key: Key, since: u64, n: usize) -> Result<Sample> {
-        let energy = self.frozen.as_energy();
+        let counted = Counted::new(self.frozen.as_energy());
+        let energy: &dyn Energy = &counted;
         // Only the data space asks for items to start from; the others start at draws of the base.
         let space = energy.noise_space(self.config.space);
         let fresh = match &space {
@@ -233,8 +234,8 @@ impl Vaebm {
             (Some(space), true) => space.quiet(&trace.chain.x)?.detach(),
             _ => trace.x,
         };
-        let steps = self.sampler.config.steps as u64;
-        let mut found = Metrics::new().with("energy_gradients", ((since + 1) * steps * n as u64) as f64);
+        let gradients = counted.gradients() * (since + 1);
+        let mut found = Metrics::new().with("energy_gradients", gradients as f64);
         if let Some(accept) = trace.accept {
             found.set("acceptance", accept);
         }

@@ -17,6 +17,7 @@ pub mod likelihood;
 pub mod lsd;
 mod memorisation;
 mod mmd;
+pub mod mode_weights;
 pub mod modes;
 pub mod nll;
 mod ood;
@@ -115,6 +116,7 @@ pub const PROBES: &[Entry<BuildProbe>] = &[
     robustness::ENTRY,
     frechet::ENTRY,
     modes::ENTRY,
+    mode_weights::ENTRY,
     mmd::ENTRY,
     sliced_wasserstein::ENTRY,
     memorisation::ENTRY,

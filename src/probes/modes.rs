@@ -79,7 +79,7 @@ fn one(subject: &Subject) -> Result<Tensor> {
 
 /// A sample is good if it lies within 3 standard deviations of the nearest mean, which then has it: `modes`, how many means
 /// have one; `mode_quality`, the share of good samples (0.9889 of a plane mixture's own draws, if it does not overlap);
-/// `mode_kl`, KL of the histogram of the good samples to the uniform one, in nats, log K if there are none; and
+/// `mode_kl`, KL of the histogram of the good samples to the weights of the modes, in nats, -log of the least weight if there are none; and
 /// `mode_kl_floor`, its expectation for a perfect sampler, (K - 1)/2N.
 pub fn of_mixture(samples: &[Vec<f64>], modes: &Modes) -> Metrics {
     const REACH: f64 = 3.0;
@@ -94,7 +94,7 @@ pub fn of_mixture(samples: &[Vec<f64>], modes: &Modes) -> Metrics {
     Metrics::new()
         .with("modes", counts.iter().filter(|c| **c > 0).count() as f64)
         .with("mode_quality", good as f64 / samples.len() as f64)
-        .with("mode_kl", divergence(&counts, &vec![1.0 / k as f64; k]))
+        .with("mode_kl", divergence(&counts, &modes.weights))
         .with("mode_kl_floor", floor(k, good))
 }
 
@@ -148,7 +148,8 @@ mod tests {
     use crate::rng::Key;
 
     fn grid() -> Modes {
-        Modes { centres: (0..9).map(|k| vec![f64::from(k / 3) * 10.0, f64::from(k % 3) * 10.0]).collect(), std: 1.0 }
+        let centres = (0..9).map(|k| vec![f64::from(k / 3) * 10.0, f64::from(k % 3) * 10.0]).collect();
+        Modes { centres, weights: vec![1.0 / 9.0; 9], std: 1.0 }
     }
 
     #[test]

@@ -24,6 +24,41 @@ pub enum Start {
     Proposal,
 }
 
+impl Start {
+    /// n starting points among the items, `[n, ..]`.
+    ///
+    /// # Errors
+    /// `proposal` without one.
+    pub fn points(
+        self,
+        key: Key,
+        e: &dyn Energy,
+        proposal: Option<&dyn Proposal>,
+        data: &Data,
+        n: usize,
+    ) -> Result<Tensor> {
+        match self {
+            Start::Uniform => data.uniform_init(key, n),
+            Start::Data => Ok(data.all(Split::Train, n)?.x),
+            Start::Proposal => match proposal {
+                Some(proposal) => proposal.draw(key, n),
+                None => Err(Error::Config(
+                    "error: `sampler.init = \"proposal\"` needs a method with a generator or a replay buffer, such as vera \
+                     or pcd\n\nhint: --set sampler.init=normal"
+                        .into(),
+                )),
+            },
+            Start::Normal => match e.base_sample(key, n)? {
+                Some(x) => Ok(x),
+                None => {
+                    let shape: Vec<usize> = std::iter::once(n).chain(data.spec().shape.iter().copied()).collect();
+                    key.normal(shape, candle_core::DType::F32, data.device())
+                }
+            },
+        }
+    }
+}
+
 crate::config! {
     /// Keys that every sampler has.
     pub struct ChainConfig {
@@ -32,8 +67,8 @@ crate::config! {
         /// Where chains start: uniform, normal (the model's base density), data, or
         /// proposal (the method's generator or replay buffer).
         init: Start = Start::Normal;
-        /// What chains move in: data (the items), noise (what the base density of a `vae` or `tilted` model draws with; chains
-        /// start at its draws) or joint (latent variable and item).
+        /// What chains move in: data (the items), noise (what a `vae`, a flow, or the base density of a `tilted` model
+        /// draws with; chains start at its draws) or joint (latent variable and item).
         space: Space = Space::Data;
     }
 }
@@ -99,7 +134,7 @@ impl Sampler {
             Some(space) => Potential::new(space, e.tilt()).map(Some),
             None => Err(Error::Config(
                 "error: `sampler.space` is not data, and the model has no base density with a noise space\n\nhint: \
-                 --set sampler.space=data, or a model `vae`, or `tilted` with a base `vae`"
+                 --set sampler.space=data, or a model `vae`, a flow, or `tilted` with such a base"
                     .into(),
             )),
         }
@@ -128,25 +163,7 @@ impl Sampler {
         if let Some(potential) = self.potential(e)? {
             return potential.space().start(key, n);
         }
-        match self.config.init {
-            Start::Uniform => data.uniform_init(key, n),
-            Start::Data => Ok(data.all(Split::Train, n)?.x),
-            Start::Proposal => match proposal {
-                Some(proposal) => proposal.draw(key, n),
-                None => Err(Error::Config(
-                    "error: `sampler.init = \"proposal\"` needs a method with a generator or a replay buffer, such as vera \
-                     or pcd\n\nhint: --set sampler.init=normal"
-                        .into(),
-                )),
-            },
-            Start::Normal => match e.base_sample(key, n)? {
-                Some(x) => Ok(x),
-                None => {
-                    let shape: Vec<usize> = std::iter::once(n).chain(data.spec().shape.iter().copied()).collect();
-                    key.normal(shape, candle_core::DType::F32, data.device())
-                }
-            },
-        }
+        self.config.init.points(key, e, proposal, data, n)
     }
 
     /// Runs the chains from x, which [`Sampler::start`] gave; `watch(step, chain)` sees every state, in the space that

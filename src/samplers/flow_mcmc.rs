@@ -1,6 +1,6 @@
 //! A global move to fresh draws, then local moves around them: chains that jump between modes and explore each.
 
-use super::{BuildKernel, Chain, ChainConfig, Imh, Info, Isir, Kernel, Mala, hmc, mala, rwm};
+use super::{BuildKernel, Chain, ChainConfig, Imh, Info, Isir, Kernel, Mala, hmc, langevin, mala, rwm};
 use crate::config::{Entry, Schema, Spec, decode, find, rule};
 use crate::density::{Density, Energy};
 use crate::{Error, Result, rng::Key};
@@ -78,7 +78,22 @@ pub(super) const EX2: Entry<BuildKernel> = Entry {
     },
 };
 
-fn build_local(spec: &Spec) -> Result<Box<dyn Kernel>> {
+/// Langevin without acceptance, which training may move by, though it is not exact.
+const UNADJUSTED: Entry<BuildKernel> = Entry { schema: Schema::of::<langevin::LangevinConfig>(), ..langevin::ENTRY };
+
+/// The local kernels that training may choose from: those of the sampler `flow_mcmc`, and `langevin`.
+pub fn moves() -> Vec<(&'static str, Schema)> {
+    local_schemas().into_iter().chain([(UNADJUSTED.name, UNADJUSTED.schema)]).collect()
+}
+
+/// Builds a part with one of [`moves`].
+///
+/// # Errors
+/// A specification that is not resolved.
+pub fn build_local(spec: &Spec) -> Result<Box<dyn Kernel>> {
+    if spec.name() == UNADJUSTED.name {
+        return (UNADJUSTED.build)(&spec.0);
+    }
     let unknown = || Error::Other(format!("unknown local kernel `{}`", spec.name()));
     (find(LOCAL, spec.name()).ok_or_else(unknown)?.build)(&spec.0)
 }
@@ -95,7 +110,7 @@ pub struct FlowMcmc<'a> {
     /// Local moves a step.
     pub local_steps: usize,
     /// The local move.
-    pub local: Box<dyn Kernel>,
+    pub local: Box<dyn Kernel + 'a>,
 }
 
 impl FlowMcmc<'_> {

@@ -24,7 +24,7 @@ mod warm_up;
 pub use buffer::{Buffer, Taken};
 pub use chain::{ChainConfig, Sampler, Start, Trace};
 pub use exact::Exact;
-pub use flow_mcmc::{FlowMcmc, Global};
+pub use flow_mcmc::{FlowMcmc, Global, build_local, moves};
 pub use gibbs::Gibbs;
 pub use hmc::Hmc;
 pub use imh::Imh;
@@ -113,6 +113,28 @@ pub trait Kernel: Send + Sync {
 
     /// One sentence on what the settings mean, such as the temperature that a tempered sampler runs at.
     fn describe(&self) -> String;
+}
+
+impl Kernel for &dyn Kernel {
+    fn init(&self, e: &dyn Energy, x: &Tensor) -> Result<Chain> {
+        (**self).init(e, x)
+    }
+
+    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
+        (**self).step(key, e, chain)
+    }
+
+    fn tuning(&self) -> Option<Tuning> {
+        (**self).tuning()
+    }
+
+    fn tuned(&self, tuning: &Tuning) -> Option<Box<dyn Kernel>> {
+        (**self).tuned(tuning)
+    }
+
+    fn describe(&self) -> String {
+        (**self).describe()
+    }
 }
 
 /// x times s in each coordinate; x itself where there is no s.

@@ -132,7 +132,15 @@ fn small(method: &str) -> &'static str {
             "sampler.steps = 3\nvae = { name = \"vae\", groups = 2, encoder = { name = \"mlp\", hidden = [6] }, decoder = \
              { name = \"mlp\", hidden = [6] } }\n"
         }
+        "nt_ebm" => "flow_steps = 3\nbuffer = 40\nsampler.steps = 2\n",
+        "coopflow" => {
+            "pretrain = 2\nchains = 10\nsampler.steps = 3\nflow = { name = \"nice\", hidden = [6], prior = \"gaussian\" }\n"
+        }
         "vaebm" => "vae_steps = 3\nbuffer = 40\nspectral = 0.1\nsampler.steps = 3\n",
+        "flow_mcmc" => {
+            "walkers = 12\ninit = \"proposal\"\ndraws = 20\ntest_items = 20\nlocal_steps = 2\npretrain = 2\nflow_every = 2\n\
+             global = \"isir\"\ncandidates = 3\nflow = { name = \"real_nvp\", hidden = [6], couplings = 3 }\n"
+        }
         _ => "",
     }
 }
@@ -145,6 +153,9 @@ fn model(method: &str) -> String {
     let fixed = match method {
         "vae" => return format!("{}\n", VAE.replacen(", ", "\n", 2).replacen(", decoder", "\ndecoder", 1)),
         "vaebm" => return format!("name = \"tilted\"\nnet = {{ name = \"mlp\", hidden = [8] }}\nbase = {{ {VAE} }}\n"),
+        "nt_ebm" => {
+            "name = \"tilted\"\nnet = { name = \"mlp\", hidden = [8] }\nbase = { name = \"real_nvp\", hidden = [6], couplings = 2 }\n"
+        }
         "ml" => "name = \"gaussian\"\n",
         _ if needs_labels(method) => {
             "name = \"classifier\"\nnet = { name = \"mlp\", hidden = [8], dropout = 0.2, spectral_norm = true }\n"

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Bijection, Pullback};
+use super::{Bijection, InversePullback, Pullback};
 use crate::nets::{Builder, Curve, Init, Jet};
 use crate::{Result, kernels};
 
@@ -92,6 +92,10 @@ impl Bijection for ActNorm {
     fn inverse(&self, z: &Tensor) -> Result<Tensor> {
         let flat = z.reshape((z.dim(0)?, self.size()))?;
         Ok(self.scaled(&(flat - self.spread(&self.shift, &ones(z)?)?)?, -1.0)?.reshape(z.dims())?)
+    }
+
+    fn inverse_vjp<'a>(&'a self, z: &Tensor) -> Result<(Tensor, InversePullback<'a>)> {
+        Ok((self.inverse(z)?, Box::new(move |g| Ok(self.scaled(g, -1.0)?.reshape(g.dims())?))))
     }
 
     fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, Pullback<'a>)> {

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Bijection, Pullback};
+use super::{Bijection, InversePullback, Pullback};
 use crate::Result;
 use crate::nets::{Curve, Jet};
 
@@ -37,6 +37,16 @@ impl Bijection for Chain {
 
     fn inverse(&self, z: &Tensor) -> Result<Tensor> {
         self.0.iter().rev().try_fold(z.clone(), |z, part| part.inverse(&z))
+    }
+
+    fn inverse_vjp<'a>(&'a self, z: &Tensor) -> Result<(Tensor, InversePullback<'a>)> {
+        let (mut x, mut pulls) = (z.clone(), Vec::with_capacity(self.0.len()));
+        for part in self.0.iter().rev() {
+            let (next, pull) = part.inverse_vjp(&x)?;
+            x = next;
+            pulls.push(pull);
+        }
+        Ok((x, Box::new(move |g| pulls.iter().rev().try_fold(g.clone(), |g, pull| pull(&g)))))
     }
 
     fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, Pullback<'a>)> {

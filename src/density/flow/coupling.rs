@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::rational_quadratic::Spline;
 use super::series::Series;
-use super::{Bijection, Pullback, chain::no_change};
+use super::{Bijection, InversePullback, Pullback, chain::no_change};
 use crate::Result;
 use crate::kernels::{Activation, activate, activate_curve, activate_jet, activate_pullback};
 use crate::nets::{Curve, Jet, Layer, Pass};
@@ -55,12 +55,12 @@ pub struct Coupling {
 }
 
 /// s and what follows from it.
-struct Affine {
+pub(super) struct Affine {
     /// a/cap.
-    bend: Tensor,
-    log_scale: Tensor,
+    pub bend: Tensor,
+    pub log_scale: Tensor,
     scale: Tensor,
-    shift: Tensor,
+    pub shift: Tensor,
 }
 
 impl Coupling {
@@ -83,7 +83,7 @@ impl Coupling {
 }
 
 impl Affine {
-    fn of(h: &Tensor, cap: f64) -> Result<Self> {
+    pub fn of(h: &Tensor, cap: f64) -> Result<Self> {
         let (a, shift) = halves(h)?;
         let bend = a.affine(1.0 / cap, 0.0)?;
         let log_scale = activate(Activation::Tanh, &bend)?.affine(cap, 0.0)?;
@@ -187,6 +187,18 @@ impl Bijection for Coupling {
             Kind::Spline { bins, bound } => Spline { bins, bound }.inverse(&moved, &h)?,
         };
         self.join(&kept, &moving)
+    }
+
+    fn inverse_vjp<'a>(&'a self, z: &Tensor) -> Result<(Tensor, InversePullback<'a>)> {
+        let (kept, moved) = self.parts(z)?;
+        let (h, pull) = self.net.vjp(&kept, Pass::EVAL)?;
+        let (moving, undo) = self.kind.undo(&moved, &h)?;
+        let back = move |g: &Tensor| {
+            let (g_kept, g_moving) = self.parts(g)?;
+            let (to_h, to_moved) = undo(&g_moving)?;
+            self.join(&(g_kept + pull(&to_h)?)?, &to_moved)
+        };
+        Ok((self.join(&kept, &moving)?, Box::new(back)))
     }
 
     fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, Pullback<'a>)> {

@@ -8,6 +8,7 @@ mod assembly;
 mod chain;
 mod coupling;
 mod glow;
+mod latent;
 mod nice;
 mod prior;
 mod rational_quadratic;
@@ -16,11 +17,13 @@ mod reorder;
 mod series;
 mod spline;
 mod split;
+mod undo;
 
 pub use act_norm::ActNorm;
 pub use assembly::{Assembly, Mask};
 pub use chain::Chain;
 pub use coupling::{Coupling, Kind};
+pub use latent::{Latent, neutra};
 pub use prior::Prior;
 pub use reorder::Reorder;
 pub use split::Split;
@@ -32,16 +35,21 @@ pub(super) use spline::ENTRY as SPLINE;
 
 use candle_core::Tensor;
 
-use super::{Context, Density, Energy};
+use super::noise_space::{NoiseSpace, Space};
+use super::{Context, Density, Energy, Proposal};
+use crate::config::{Schema, Spec};
 use crate::nets::{Builder, Curve, Jet};
-use crate::{Result, kernels, rng::Key};
+use crate::{Error, Result, kernels, rng::Key};
 
 /// The reverse pass of a [`Bijection`] at the point where `vjp` was taken: (z̄ of z's shape, l̄ `[B]`) -> x̄ =
 /// z̄·∂z/∂x + l̄·∂l/∂x. Differentiable in z̄ and in the parameters.
 pub type Pullback<'a> = Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + 'a>;
 
+/// The reverse pass of a [`Bijection`]'s inverse at the point where `inverse_vjp` was taken: x̄ ↦ z̄ = x̄·∂x/∂z.
+pub type InversePullback<'a> = Box<dyn Fn(&Tensor) -> Result<Tensor> + 'a>;
+
 /// An invertible map x ↦ z of items, with l(x) = log|det ∂z/∂x| of each. The direction of a likelihood, x ↦ z, is
-/// `forward` and has every derivative pass; `inverse` is for sampling and carries no log-determinant.
+/// `forward` and has every derivative pass; `inverse` is for sampling and carries no log-determinant; `inverse_vjp` is for chains that move in the latent space.
 ///
 /// As a layer's, all passes are ordinary differentiable operations on the weights, so that one `backward()` through a
 /// pull-back gives second-order terms. The log-determinant is a second output of the map, of any dependence on x: each
@@ -56,6 +64,9 @@ pub trait Bijection: Send + Sync {
 
     /// The x that `forward` maps to z.
     fn inverse(&self, z: &Tensor) -> Result<Tensor>;
+
+    /// The x that `forward` maps to z, and x̄ ↦ x̄·∂x/∂z.
+    fn inverse_vjp<'a>(&'a self, z: &Tensor) -> Result<(Tensor, InversePullback<'a>)>;
 
     /// (z, l) and (z̄, l̄) ↦ x̄.
     fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, Pullback<'a>)>;
@@ -78,6 +89,21 @@ pub type BuildFlow = fn(&toml::Table, &Context, &Builder) -> Result<Flow>;
 /// The rows of [`MODELS`](super::MODELS) that are flows: all that `tests/flows.rs` asks of flows, it asks of these.
 pub const FLOWS: &[(&str, BuildFlow)] =
     &[("nice", nice::flow), ("real_nvp", real_nvp::flow), ("spline", spline::flow), ("glow", glow::flow)];
+
+/// The rows of the flows, for a part such as `[method.flow]`.
+pub fn schemas() -> Vec<(&'static str, Schema)> {
+    [NICE, REAL_NVP, SPLINE, GLOW].iter().map(|row| (row.name, row.schema)).collect()
+}
+
+/// Builds such a part.
+///
+/// # Errors
+/// A flow that does not fit the items.
+pub fn build(spec: &Spec, context: &Context, builder: &Builder) -> Result<Flow> {
+    let row = FLOWS.iter().find(|(name, _)| *name == spec.name());
+    let (_, build) = row.ok_or_else(|| Error::Other(format!("unknown flow `{}`", spec.name())))?;
+    build(&spec.0, context, builder)
+}
 
 /// p(x) = π(f(x))·|det ∂f/∂x|.
 ///
@@ -157,6 +183,20 @@ impl Energy for Flow {
 
     fn density(&self) -> Option<&dyn Density> {
         Some(self)
+    }
+
+    fn noise_space(&self, space: Space) -> Option<Box<dyn NoiseSpace + '_>> {
+        (space == Space::Noise).then(|| Box::new(Latent(self)) as Box<dyn NoiseSpace>)
+    }
+}
+
+impl Proposal for Flow {
+    fn draw(&self, key: Key, n: usize) -> Result<Tensor> {
+        self.sample(key, n)
+    }
+
+    fn log_density(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        self.log_prob(x).map(Some)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Bijection, Pullback, chain::no_change};
+use super::{Bijection, InversePullback, Pullback, chain::no_change};
 use crate::Result;
 use crate::nets::{Builder, Curve, Jet};
 
@@ -90,6 +90,10 @@ impl Bijection for Reorder {
 
     fn inverse(&self, z: &Tensor) -> Result<Tensor> {
         self.back(z)
+    }
+
+    fn inverse_vjp<'a>(&'a self, z: &Tensor) -> Result<(Tensor, InversePullback<'a>)> {
+        Ok((self.back(z)?, Box::new(|g| self.there(g))))
     }
 
     fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, Pullback<'a>)> {

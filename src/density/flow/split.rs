@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Bijection, Chain, Pullback};
+use super::{Bijection, Chain, InversePullback, Pullback};
 use crate::Result;
 use crate::nets::{Curve, Jet};
 
@@ -60,6 +60,16 @@ impl Bijection for Split {
     fn inverse(&self, z: &Tensor) -> Result<Tensor> {
         let (z, out) = self.unjoin(z)?;
         join(&self.rest.inverse(&z)?, &out)
+    }
+
+    fn inverse_vjp<'a>(&'a self, z: &Tensor) -> Result<(Tensor, InversePullback<'a>)> {
+        let (z, out) = self.unjoin(z)?;
+        let (kept, pull) = self.rest.inverse_vjp(&z)?;
+        let back = move |g: &Tensor| {
+            let (g_kept, g_out) = self.parts(g)?;
+            join(&pull(&g_kept)?, &g_out)
+        };
+        Ok((join(&kept, &out)?, Box::new(back)))
     }
 
     fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, Pullback<'a>)> {

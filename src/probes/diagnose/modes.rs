@@ -3,7 +3,6 @@
 use super::Recording;
 use crate::data::Modes;
 use crate::math::convergence::Draws;
-use crate::math::largest;
 
 /// The modes that chains saw.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,17 +23,10 @@ impl Visits {
     }
 }
 
-/// Assigns every draw. A jump is counted from core to core, the core of a mode being √(2D) σ around it (2σ in the plane): a
-/// chain that flickers on the border between two modes has not jumped.
+/// Assigns every draw. A jump is counted from core to core ([`Modes::core`]).
 pub fn visits(recording: &Recording, modes: &Modes) -> Visits {
-    let square = |x: &[f64], c: &[f64]| x.iter().zip(c).map(|(x, c)| (x - c).powi(2)).sum::<f64>();
-    let home = |x: &[f64]| largest(&modes.centres.iter().map(|c| -square(x, c)).collect::<Vec<_>>());
-    let core = 2.0 * recording.dim() as f64 * modes.std * modes.std;
-    let nearest = recording.each(|x| home(x).0 as f64);
-    let cores = recording.each(|x| {
-        let (k, near) = home(x);
-        if -near <= core { k as f64 } else { f64::NAN }
-    });
+    let nearest = recording.each(|x| modes.nearest(x).0 as f64);
+    let cores = recording.each(|x| modes.core(x).map_or(f64::NAN, |k| k as f64));
     let mut counts = vec![0; modes.centres.len()];
     for label in nearest.chains().iter().flatten() {
         counts.get_mut(*label as usize).into_iter().for_each(|n| *n += 1);
@@ -52,7 +44,11 @@ mod tests {
 
     #[test]
     fn a_jump_is_from_core_to_core() {
-        let modes = Modes { centres: vec![vec![-3.0, 0.0], vec![3.0, 0.0], vec![0.0, 50.0]], std: 1.0 };
+        let modes = Modes {
+            centres: vec![vec![-3.0, 0.0], vec![3.0, 0.0], vec![0.0, 50.0]],
+            weights: vec![1.0 / 3.0; 3],
+            std: 1.0,
+        };
         let chain = |x: [f64; 6]| x.map(|x| [x, 0.0]).concat();
         // One chain flickers at the border and goes back; the other crosses, comes back, and crosses again.
         let x = [chain([-3.0, -0.1, 0.1, -0.1, 0.1, -2.0]), chain([-3.0, 3.0, 0.2, -3.0, -0.2, 2.0])].concat();

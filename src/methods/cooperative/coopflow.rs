@@ -1,0 +1,84 @@
+//! CoopFlow: a flow starts the energy's chains and learns from where they end (Xie, Zhu, Li & Li 2022).
+
+use candle_core::Tensor;
+
+use super::super::companion::{self, Companion};
+use super::super::{BuildMethod, Setup, Standing, State, StepContext};
+use super::pupil::Pupil;
+use super::{Cooperative, Draft, Given, Terms};
+use crate::config::{Entry, Schema, Spec, decode, rule};
+use crate::density::Proposal;
+use crate::metrics::Metrics;
+use crate::{Result, rng::Key};
+
+crate::config! {
+    /// Keys of the method `coopflow`.
+    pub struct CoopFlowConfig {
+        /// Chains of a step; 0 for as many as the batch has items.
+        chains: usize = 0;
+        /// First steps, among `train.steps`, in which the flow alone learns, from the data (the paper's CoopFlow(pre)).
+        pretrain: u64 = 0;
+        /// Weight of mean E(x⁺)² + mean E(x⁻)².
+        energy_l2: f64 = 0.0, rule::non_negative;
+    }
+    parts {
+        /// The flow.
+        flow: "real_nvp" of crate::density::flow::schemas;
+        /// The flow's optimiser.
+        flow_optim: "adam" of crate::optim::schemas;
+        /// The chains that revise its draws. Released code: 30 steps of drift s²/2, s = 0.03, the noise switched off:
+        /// `sgld` with drift 4.5e-4, noise 0.
+        sampler: "sgld" of crate::samplers::schemas;
+    }
+}
+
+/// CoopFlow.
+pub(in crate::methods) const COOPFLOW: Entry<BuildMethod> = Entry {
+    name: "coopflow",
+    about: "a flow starts short chains of the energy and learns, by its likelihood, from where they end; not exact for exp(-E)",
+    cite: "Xie, Zhu, Li, Li 2022, \"A tale of two flows: cooperative learning of Langevin flow and normalizing flow toward \
+           energy-based model\", ICLR, Algorithm 1; arXiv 2205.06924",
+    schema: Schema::of::<CoopFlowConfig>(),
+    build: |table, setup| Ok(Box::new(coopflow(decode(table)?, setup)?)),
+};
+
+fn coopflow(config: CoopFlowConfig, setup: Setup) -> Result<Cooperative> {
+    let CoopFlowConfig { chains, pretrain, energy_l2, flow, flow_optim, sampler } = config;
+    let companion = Companion::new(&flow, &flow_optim, setup.data, setup.key.with("flow"))?;
+    let terms = Terms { chains, learn: true, energy_l2, given: Given::Nothing, pretrain };
+    Cooperative::new(terms, &sampler, Box::new(Taught { companion, pretrain }), setup)
+}
+
+/// A flow that descends -mean log q(x̃).
+struct Taught {
+    companion: Companion,
+    pretrain: u64,
+}
+
+impl Pupil for Taught {
+    fn prepare(&mut self, cx: &StepContext, x: &Tensor) -> Result<Option<Metrics>> {
+        let due = cx.step < self.pretrain;
+        due.then(|| self.companion.learn(x, cx.lr_scale)).transpose()
+    }
+
+    fn draw(&self, key: Key, n: usize, _: Option<&Tensor>) -> Result<(Tensor, Option<Tensor>)> {
+        Ok((self.companion.still().draw(key.with("z"), n)?, None))
+    }
+
+    fn learn(&mut self, cx: &StepContext, draft: &Draft) -> Result<Metrics> {
+        self.companion.learn(&draft.revised, cx.lr_scale)
+    }
+
+    fn save(&self, state: &mut State) -> Result<()> {
+        self.companion.save(state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.companion.load(state)
+    }
+}
+
+/// The flow of a run.
+pub(in crate::methods) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
+    companion::proposal(&decode::<CoopFlowConfig>(&spec.0)?.flow, standing)
+}

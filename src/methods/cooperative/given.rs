@@ -1,0 +1,120 @@
+//! What the draws of cooperative training are given: nothing, a class, or the known pixels of an image.
+
+use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::CooperativeConfig;
+use crate::data::Batch;
+use crate::density::{Energy, Freedom, Proposal, Vae};
+use crate::{Error, Result, rng::Key};
+
+/// What draws are given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// Nothing.
+    #[default]
+    None,
+    /// The class: p(x|y) ∝ exp(f(x)[y]) of a model `classifier`.
+    Class,
+    /// The pixels outside `hole`: p(free | known) of any energy on images, the known pixels held at every step.
+    Inpaint,
+}
+
+/// What the generator's draws are given.
+pub(super) enum Given {
+    Nothing,
+    /// One of so many classes.
+    Class(usize),
+    /// The coordinates that are not free.
+    Known(Freedom),
+}
+
+impl Given {
+    pub fn new(config: &CooperativeConfig, item: &[usize], classes: Option<usize>, device: &Device) -> Result<Self> {
+        match (config.condition, classes, item) {
+            (Condition::None, ..) => Ok(Given::Nothing),
+            (Condition::Class, Some(k), _) if k > 1 => Ok(Given::Class(k)),
+            (Condition::Class, ..) => Err(Error::Config(
+                "error: `method.condition = \"class\"` needs data with labels\n\nhint: --set method.condition=none"
+                    .into(),
+            )),
+            (Condition::Inpaint, _, &[c, h, w]) => {
+                Ok(Given::Known(Freedom::new(item, &config.hole.mask([c, h, w]), device)?))
+            }
+            (Condition::Inpaint, ..) => Err(Error::Config(format!(
+                "error: `method.condition = \"inpaint\"` needs images, and an item has the shape {item:?}\n\nhint: --set \
+                 dataset.flatten=false, or --set method.condition=none"
+            ))),
+        }
+    }
+
+    /// C, the numbers that a VAE is given.
+    pub fn width(&self) -> usize {
+        match self {
+            Given::Nothing => 0,
+            Given::Class(k) => *k,
+            Given::Known(freedom) => freedom.size(),
+        }
+    }
+
+    /// c `[B, C]`: the class as an indicator; the item with zeros in the place of what is free.
+    pub fn of(&self, batch: &Batch) -> Result<Option<Tensor>> {
+        match self {
+            Given::Nothing => Ok(None),
+            Given::Class(k) => {
+                let y = batch.y.as_ref().ok_or_else(|| Error::Other("a batch without labels".into()))?;
+                indicators(y, *k).map(Some)
+            }
+            Given::Known(freedom) => freedom.known(&batch.x).map(Some),
+        }
+    }
+
+    /// The energy within the classes of the batch, where draws are given classes.
+    pub fn class(&self, energy: &dyn Energy, batch: &Batch) -> Option<Box<dyn Energy>> {
+        match (self, &batch.y) {
+            (Given::Class(_), Some(y)) => energy.given(y),
+            _ => None,
+        }
+    }
+}
+
+/// Labels `[B]` as rows with a one, `[B, K]` f32.
+fn indicators(y: &Tensor, classes: usize) -> Result<Tensor> {
+    let all = Tensor::arange(0u32, classes as u32, y.device())?.unsqueeze(0)?;
+    Ok(y.unsqueeze(1)?.broadcast_eq(&all)?.to_dtype(DType::F32)?)
+}
+
+/// A generator that draws for classes, all equally likely, or for known pixels.
+pub(super) struct Conditional {
+    pub generator: Vae,
+    pub given: Given,
+}
+
+impl Proposal for Conditional {
+    fn draw(&self, key: Key, n: usize) -> Result<Tensor> {
+        self.draw_labelled(key, n)?.map(|(x, _)| x).ok_or_else(|| {
+            Error::Config(
+                "error: the generator draws for known pixels, not by itself: it serves the probe `inpainting`\n\nhint: --set \
+                 sampler.init=normal"
+                    .into(),
+            )
+        })
+    }
+
+    /// Class i mod K in row i.
+    fn draw_labelled(&self, key: Key, n: usize) -> Result<Option<(Tensor, Tensor)>> {
+        let Given::Class(classes) = self.given else { return Ok(None) };
+        let z = self.generator.prior(key, n, 1.0)?;
+        let labels: Vec<u32> = (0..n).map(|i| (i % classes) as u32).collect();
+        let y = Tensor::new(labels, z.device())?;
+        let x = self.generator.mean(&z, Some(&indicators(&y, classes)?))?.detach();
+        Ok(Some((x, y)))
+    }
+
+    fn complete(&self, key: Key, known: &Tensor) -> Result<Option<Tensor>> {
+        let Given::Known(freedom) = &self.given else { return Ok(None) };
+        let z = self.generator.prior(key, known.dim(0)?, 1.0)?;
+        Ok(Some(self.generator.mean(&z, Some(&freedom.known(known)?))?.detach()))
+    }
+}

@@ -1,0 +1,254 @@
+//! A generator and an energy that teach each other: draws of the generator, revised by a few steps of a chain, are the
+//! energy's negative phase and the generator's training data (Xie et al. 2018, CoopNets; Xie, Zheng, Li 2021, where the
+//! generator is a VAE; Xie, Zhu, Li, Li 2022, where it is a flow).
+
+mod coopflow;
+mod given;
+mod pupil;
+
+pub(super) use coopflow::{COOPFLOW, proposal as coopflow_proposal};
+
+use candle_core::{DType, Tensor};
+
+use self::given::{Condition, Conditional, Given};
+use self::pupil::{Decoder, GENERATOR, Lesson, Pupil};
+use super::elbo::ElboConfig;
+use super::supervised::mean;
+use super::trained::Trained;
+use super::{BuildMethod, Method, Setup, Standing, State, StepContext, take};
+use crate::config::{Entry, Schema, Spec, decode, rule};
+use crate::data::Batch;
+use crate::density::{Clamped, Energy, Hole, Model, Proposal, Space, Vae};
+use crate::metrics::Metrics;
+use crate::nets::Builder;
+use crate::samplers::Sampler;
+use crate::{Error, Result, rng::Key};
+
+crate::config! {
+    /// Keys of cooperative training.
+    pub struct CooperativeConfig {
+        /// Chains of a step; 0 for as many as the batch has items. With a condition, always as many.
+        chains: usize = 0;
+        /// What draws are given: none, class (the model must be a `classifier`) or inpaint (the pixels outside `hole`).
+        condition: Condition = Condition::None;
+        /// What is filled in with `condition = "inpaint"`: lower (half), left (half) or centre (a quarter of the area).
+        hole: Hole = Hole::Lower;
+        /// A checkpoint whose VAE is where the generator starts.
+        vae_ckpt: String = String::new();
+        /// Whether the generator learns from the revised draws. Without, and with `vae_ckpt`: an energy whose chains start at
+        /// a fixed VAE's draws (ablation of Xiao et al. 2021).
+        learn: bool = true;
+        /// Weight of mean E(x⁺)² + mean E(x⁻)².
+        energy_l2: f64 = 0.0, rule::non_negative;
+    }
+    parts {
+        /// The generator. Of `coopnets`, the encoder stays as it is.
+        vae: "vae" of crate::density::vae::schemas;
+        /// The generator's optimiser.
+        vae_optim: "adam" of crate::optim::schemas;
+        /// The chains that revise its draws. Released code: `sgld` with noise 0.
+        sampler: "langevin" of crate::samplers::schemas;
+    }
+}
+
+/// The VAE as amortised sampler.
+pub(super) const VAE_SAMPLER: Entry<BuildMethod> = Entry {
+    name: "vae_sampler",
+    about: "variational MCMC teaching: a VAE starts the energy's chains and learns from where they end",
+    cite: "Xie, Zheng, Li 2021, \"Learning energy-based model with variational auto-encoder as amortized sampler\", AAAI, \
+           Algorithm 1; arXiv 2012.14936",
+    schema: Schema::joined::<CooperativeConfig, ElboConfig>(),
+    build: |table, setup| Ok(Box::new(of_decoder(table, setup, Lesson::Bound)?)),
+};
+
+/// CoopNets.
+pub(super) const COOPNETS: Entry<BuildMethod> = Entry {
+    name: "coopnets",
+    about: "cooperative networks: a generator without encoder regresses on its own draws, revised by a chain",
+    cite: "Xie, Lu, Gao, Wu 2018, \"Cooperative learning of energy-based model and latent variable model via MCMC teaching\", AAAI",
+    schema: Schema::joined::<CooperativeConfig, ElboConfig>(),
+    build: |table, setup| Ok(Box::new(of_decoder(table, setup, Lesson::Regression)?)),
+};
+
+/// A VAE as the pupil.
+fn of_decoder(table: &toml::Table, setup: Setup, lesson: Lesson) -> Result<Cooperative> {
+    let config: CooperativeConfig = decode(table)?;
+    let spec = setup.data.spec();
+    let given = Given::new(&config, &spec.shape, spec.classes, setup.data.device())?;
+    let key = setup.key.with("generator");
+    let pupil = Decoder::new(&config, decode(table)?, lesson, (setup.data, given.width()), key)?;
+    let terms = Terms { chains: config.chains, learn: config.learn, energy_l2: config.energy_l2, given, pretrain: 0 };
+    Cooperative::new(terms, &config.sampler, Box::new(pupil), setup)
+}
+
+/// What the lessons have in common, whoever is taught.
+struct Terms {
+    chains: usize,
+    learn: bool,
+    energy_l2: f64,
+    /// What draws are given.
+    given: Given,
+    /// Steps before the lessons begin.
+    pretrain: u64,
+}
+
+/// One step: x̂ = g(ẑ), x̃ by T steps of a chain from there; the energy descends mean E(x⁺) - mean E(x̃), the generator
+/// its lesson. x̃ is made with the energy before its update.
+pub(super) struct Cooperative {
+    terms: Terms,
+    trained: Trained,
+    frozen: Model,
+    pupil: Box<dyn Pupil>,
+    sampler: Sampler,
+}
+
+impl Cooperative {
+    fn new(terms: Terms, sampler: &Spec, pupil: Box<dyn Pupil>, setup: Setup) -> Result<Self> {
+        let device = setup.data.device();
+        let sampler = Sampler::new(sampler)?;
+        sampler.check(&setup.model, device)?;
+        if sampler.config.space != Space::Data {
+            return Err(Error::Config(
+                "error: `method.sampler.space` must be \"data\": draws are revised themselves".into(),
+            ));
+        }
+        let frozen = setup.model.frozen()?;
+        let cooperative =
+            Cooperative { terms, frozen, trained: Trained::new(setup.model, setup.optim)?, pupil, sampler };
+        cooperative.check_classes(device)?;
+        Ok(cooperative)
+    }
+
+    /// Finds before a long run that a class-conditional energy is asked of a model without classes.
+    fn check_classes(&self, device: &candle_core::Device) -> Result<()> {
+        match self.terms.given {
+            Given::Class(_) => {
+                self.trained.model.given(&Tensor::zeros(1, DType::U32, device)?).map(drop).ok_or_else(no_classes)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// x̂ with what it was made of, and x̃.
+    fn draw(&self, key: Key, batch: &Batch) -> Result<(Draft, Metrics)> {
+        let n = match (&self.terms.given, self.terms.chains) {
+            (Given::Nothing, chains) if chains > 0 => chains,
+            _ => batch.x.dim(0)?,
+        };
+        let c = self.terms.given.of(batch)?;
+        let (first, z) = self.pupil.draw(key, n, c.as_ref())?;
+        let (start, revised, energies, accept) = self.revise(key.with("chain"), first, batch)?;
+        let moved = (&revised - &start)?.sqr()?.flatten_from(1)?.sum(1)?.sqrt()?;
+        let fall = (&energies[0] - &energies[1])?;
+        let mut found = Metrics::new().with("displacement", mean(&moved)?).with("energy_drop", mean(&fall)?);
+        if let Some(accept) = accept {
+            found.set("acceptance", accept);
+        }
+        Ok((Draft { z, c, revised }, found))
+    }
+
+    /// Where chains begin, for draws x̂ of the generator; where they end; the energies of both; the share accepted.
+    fn revise(&self, key: Key, first: Tensor, batch: &Batch) -> Result<(Tensor, Tensor, [Tensor; 2], Option<f64>)> {
+        if let Given::Known(freedom) = &self.terms.given {
+            let clamped = Clamped { energy: self.frozen.as_energy(), freedom, known: &batch.x };
+            let free = freedom.of(&first)?;
+            let before = clamped.energy(&free)?;
+            let trace = self.sampler.run(key, &clamped, &free, |_, _| Ok(()))?;
+            let (start, end) = (freedom.embed(&free, &batch.x)?, freedom.embed(&trace.x, &batch.x)?);
+            return Ok((start, end, [before, trace.chain.energy], trace.accept));
+        }
+        let class = self.terms.given.class(self.frozen.as_energy(), batch);
+        let energy = class.as_deref().unwrap_or(self.frozen.as_energy());
+        let before = energy.energy(&first)?;
+        let trace = self.sampler.run(key, energy, &first, |_, _| Ok(()))?;
+        Ok((first, trace.x, [before, trace.chain.energy], trace.accept))
+    }
+
+    fn update_energy(&mut self, cx: &StepContext, batch: &Batch, draft: &Draft) -> Result<Metrics> {
+        let view = self.trained.model.in_training(cx.key.with("dropout"));
+        let energy: &dyn Energy = view.as_deref().unwrap_or(self.trained.model.as_energy());
+        let class = self.terms.given.class(energy, batch);
+        let energy = class.as_deref().unwrap_or(energy);
+        let (up, down) = (energy.energy(&batch.x)?, energy.energy(&draft.revised)?);
+        let mut loss = (up.mean_all()? - down.mean_all()?)?;
+        if self.terms.energy_l2 > 0.0 {
+            loss = (loss + ((up.sqr()?.mean_all()? + down.sqr()?.mean_all()?)? * self.terms.energy_l2)?)?;
+        }
+        let (on_data, on_samples) = (mean(&up)?, mean(&down)?);
+        drop(class);
+        drop(view);
+        let metrics = Metrics::new()
+            .with("energy", on_data)
+            .with("sample_energy", on_samples)
+            .with("energy_gap", on_samples - on_data);
+        Ok(metrics.with("grad_norm", self.trained.descend(&loss, cx.lr_scale)?))
+    }
+}
+
+/// What one step has drawn.
+struct Draft {
+    /// ẑ, where x̂ is made of one that the lesson asks for.
+    z: Option<Tensor>,
+    c: Option<Tensor>,
+    /// x̃.
+    revised: Tensor,
+}
+
+fn no_classes() -> Error {
+    Error::Config(
+        "error: `method.condition = \"class\"` needs a model with classes\n\nhint: --set model.name=classifier".into(),
+    )
+}
+
+impl Method for Cooperative {
+    fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
+        let batch = batches.first().ok_or_else(|| Error::Other("a cooperative step needs a batch".into()))?;
+        if let Some(found) = self.pupil.prepare(cx, &batch.x)? {
+            return Ok(found);
+        }
+        let (draft, found) = self.draw(cx.key.with("draw"), batch)?;
+        let mut metrics = self.update_energy(cx, batch, &draft)?;
+        metrics.extend(found);
+        if self.terms.learn {
+            metrics.extend(self.pupil.learn(cx, &draft)?);
+        }
+        let since = cx.step - self.terms.pretrain.min(cx.step);
+        let gradients = (self.sampler.config.steps * draft.revised.dim(0)?) as u64 * (since + 1);
+        Ok(metrics.with("energy_gradients", gradients as f64))
+    }
+
+    fn model(&self) -> &Model {
+        &self.trained.model
+    }
+
+    fn advice(&self) -> Vec<String> {
+        vec![
+            "an energy that learns more slowly (--set optim.lr=1e-4)".to_owned(),
+            "a penalty on the level of the energy (--set method.energy_l2=0.01)".to_owned(),
+            "smaller steps of the chain (--set method.sampler.step_size=…)".to_owned(),
+        ]
+    }
+
+    fn state(&self) -> Result<State> {
+        let mut state = self.trained.state()?;
+        self.pupil.save(&mut state)?;
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.trained.load(state)?;
+        self.pupil.load(state)
+    }
+}
+
+/// The generator of a run, to draw from.
+pub(super) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
+    let config: CooperativeConfig = decode(&spec.0)?;
+    let given = Given::new(&config, standing.shape, standing.classes, standing.device)?;
+    let builder = Builder::bound(take(standing.state, GENERATOR), DType::F32, standing.device);
+    let generator = Vae::new(&config.vae, standing.shape, given.width(), &builder)?;
+    Ok(match given {
+        Given::Nothing => Box::new(generator),
+        given => Box::new(Conditional { generator, given }),
+    })
+}

@@ -1,0 +1,117 @@
+//! What an energy's chains start at, and what learns from where they end.
+
+use std::path::Path;
+
+use candle_core::{DType, Tensor};
+
+use super::super::elbo::ElboConfig;
+use super::super::supervised::mean;
+use super::super::trained::Learner;
+use super::super::{State, StepContext};
+use super::{CooperativeConfig, Draft};
+use crate::data::Data;
+use crate::density::{Stored, Vae};
+use crate::metrics::Metrics;
+use crate::nets::Builder;
+use crate::{Error, Result, rng::Key};
+
+/// The one that an energy teaches.
+pub(super) trait Pupil {
+    /// A step on data before the lessons begin; `None` once they have.
+    fn prepare(&mut self, _cx: &StepContext, _x: &Tensor) -> Result<Option<Metrics>> {
+        Ok(None)
+    }
+
+    /// n draws x̂, with the ẑ that they are made of where the lesson asks for it; given classes, `[n, K]`, if any.
+    fn draw(&self, key: Key, n: usize, c: Option<&Tensor>) -> Result<(Tensor, Option<Tensor>)>;
+
+    /// One step on revised draws.
+    fn learn(&mut self, cx: &StepContext, draft: &Draft) -> Result<Metrics>;
+
+    /// Adds all state.
+    fn save(&self, state: &mut State) -> Result<()>;
+
+    /// Takes what [`Pupil::save`] put.
+    fn load(&mut self, state: &State) -> Result<()>;
+}
+
+/// What the generator descends on revised draws x̃.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lesson {
+    /// The variational bound of x̃: the encoder infers z anew.
+    Bound,
+    /// -log p(x̃|ẑ) at the ẑ that the draw was made of.
+    Regression,
+}
+
+/// A VAE, or its decoder alone.
+pub(super) struct Decoder {
+    lesson: Lesson,
+    elbo: ElboConfig,
+    generator: Vae,
+    /// On the same storage, without a graph.
+    still: Vae,
+    learner: Learner,
+}
+
+/// What the generator's parameters are under in the state.
+pub(super) const GENERATOR: &str = "generator";
+
+impl Decoder {
+    /// A new generator, or one that goes on from `vae_ckpt`.
+    pub fn new(
+        config: &CooperativeConfig,
+        elbo: ElboConfig,
+        lesson: Lesson,
+        (data, classes): (&Data, usize),
+        key: Key,
+    ) -> Result<Self> {
+        let (device, shape) = (data.device(), &data.spec().shape);
+        let builder = Builder::new(key, DType::F32, device);
+        let generator = Vae::new(&config.vae, shape, classes, &builder)?;
+        let params = builder.finish();
+        if !config.vae_ckpt.is_empty() {
+            let stored = Stored::load(Path::new(&config.vae_ckpt), device)?;
+            params.load(&stored.weights).map_err(|e| {
+                let remedy = "give [method.vae] the keys of the run's own [model]";
+                Error::checkpoint(Path::new(&config.vae_ckpt), e.to_string(), remedy)
+            })?;
+        }
+        let still = Builder::bound(params.tensors(), DType::F32, device);
+        let still = Vae::new(&config.vae, shape, classes, &still)?;
+        Ok(Decoder { lesson, elbo, generator, still, learner: Learner::new(params, &config.vae_optim)? })
+    }
+}
+
+impl Pupil for Decoder {
+    fn draw(&self, key: Key, n: usize, c: Option<&Tensor>) -> Result<(Tensor, Option<Tensor>)> {
+        let z = self.still.prior(key.with("z"), n, 1.0)?;
+        Ok((self.still.mean(&z, c)?.detach(), Some(z)))
+    }
+
+    fn learn(&mut self, cx: &StepContext, draft: &Draft) -> Result<Metrics> {
+        let (loss, mut found) = match (self.lesson, &draft.z) {
+            (Lesson::Bound, _) => {
+                let key = cx.key.with("posterior");
+                self.elbo.loss(&self.generator, key, cx.step, &draft.revised, draft.c.as_ref())?
+            }
+            (Lesson::Regression, Some(z)) => {
+                let log_p = self.generator.log_likelihood(&draft.revised, z, draft.c.as_ref())?;
+                let loss = log_p.mean_all()?.neg()?;
+                let value = mean(&loss)?;
+                (loss, Metrics::new().with("reconstruction", value))
+            }
+            (Lesson::Regression, None) => return Err(Error::Other("a draw without its latent variable".into())),
+        };
+        found.set("generator_grad_norm", self.learner.descend(&loss, cx.lr_scale)?);
+        Ok(found)
+    }
+
+    fn save(&self, state: &mut State) -> Result<()> {
+        self.learner.save(GENERATOR, state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.learner.load(GENERATOR, state)
+    }
+}

@@ -1,0 +1,284 @@
+//! Balanced training of energies by adaptive flow sampling (Grenioux, Durmus, Moulines & Gabrié 2023): walkers that a flow makes
+//! jump between modes, and a flow that learns from the walkers.
+
+mod modes;
+mod pool;
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use self::pool::Pool;
+use super::companion::{self, Companion};
+use super::supervised::mean;
+use super::{BuildMethod, Method, Setup, Standing, State, StepContext, trained::Trained};
+use crate::config::{Entry, Schema, Spec, decode, rule};
+use crate::data::{Batch, Data, Split};
+use crate::density::{Counted, Energy, Model, Proposal};
+use crate::metrics::Metrics;
+use crate::samplers::{FlowMcmc, Global, Kernel, Start, build_local};
+use crate::{Error, Result, rng::Key};
+
+/// How the energy's mean under the model is estimated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Negative {
+    /// By the walkers.
+    #[default]
+    Walkers,
+    /// By draws of the flow, weighted by exp(-E)/q.
+    Importance,
+}
+
+crate::config! {
+    /// Keys of the method `flow_mcmc`.
+    pub struct FlowMcmcConfig {
+        /// Chains that go on from step to step.
+        walkers: usize = 256, rule::at_least(2);
+        /// Where they begin: data, uniform, normal (the model's base density), or proposal (the flow, once it is pre-trained).
+        init: Start = Start::Data;
+        /// The global move: imh (one draw of the flow) or isir (one of many).
+        global: Global = Global::Imh;
+        /// N of isir.
+        candidates: usize = 16, rule::at_least(2);
+        /// Local moves behind the global one, in every step.
+        local_steps: usize = 5;
+        /// The energy's negative phase: walkers, or importance (the `draws`, weighted; for as long as `ess_share` is healthy).
+        negative: Negative = Negative::Walkers;
+        /// Draws of the flow in every step, for log Z, the test log-likelihood and the effective share of the weights.
+        draws: usize = 256, rule::at_least(2);
+        /// Test items of that log-likelihood.
+        test_items: usize = 256, rule::at_least(1);
+        /// First steps, among `train.steps`, in which the flow alone learns, from the data. Its learning rate falls to 0 along
+        /// half a cosine.
+        pretrain: u64 = 0;
+        /// The flow learns from the walkers in every so many steps.
+        flow_every: u64 = 1, at_least_one;
+        /// Where the first steps end, the flow becomes the base density of the model, which must be `tilted` with such a base, and
+        /// is frozen there: E = f - log q₀.
+        tilt: bool = false;
+        /// Weight of mean E(x⁺)² + mean E(x⁻)².
+        energy_l2: f64 = 0.0, rule::non_negative;
+    }
+    parts {
+        /// The flow that proposes.
+        flow: "real_nvp" of crate::density::flow::schemas;
+        /// The flow's optimiser.
+        flow_optim: "adam" of crate::optim::schemas;
+        /// The kernel of the local moves.
+        local: "mala" of crate::samplers::moves;
+    }
+}
+
+fn at_least_one(v: &u64) -> rule::Verdict {
+    (*v == 0).then(|| "must be at least 1".to_owned())
+}
+
+pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+    name: "flow_mcmc",
+    about: "walkers that jump by a flow's draws, accepted or not; energy and flow learn from them together",
+    cite: "Grenioux, Durmus, Moulines, Gabrié 2023, \"Balanced training of energy-based models with adaptive flow sampling\"; \
+           arXiv 2306.00684",
+    schema: Schema::of::<FlowMcmcConfig>(),
+    build: |table, setup| Ok(Box::new(FlowTrained::new(decode(table)?, setup)?)),
+};
+
+/// One step: each walker takes a global move by the flow q and some local ones, both exact for exp(-E) (the local one if it
+/// is); the energy descends mean E(x⁺) - mean E(x⁻); q descends -mean log q over the walkers, KL(p‖q) up to a constant.
+struct FlowTrained {
+    config: FlowMcmcConfig,
+    trained: Trained,
+    frozen: Model,
+    companion: Companion,
+    local: Box<dyn Kernel>,
+    walkers: Tensor,
+    data: Arc<Data>,
+}
+
+/// What the walkers are called in the state.
+const WALKERS: &str = "walkers";
+
+/// What a base density's parameters are under in the model.
+const BASE: &str = "base.";
+
+impl FlowTrained {
+    fn new(config: FlowMcmcConfig, setup: Setup) -> Result<Self> {
+        let Setup { model, optim, data, key } = setup;
+        let companion = Companion::new(&config.flow, &config.flow_optim, data, key.with("flow"))?;
+        if config.tilt {
+            check_tilt(&model, &companion)?;
+        }
+        let (start, energy) = (key.with("walkers"), model.as_energy());
+        let walkers = config.init.points(start, energy, Some(companion.still()), data, config.walkers)?.detach();
+        let found = walkers.dim(0)?;
+        if found < config.walkers {
+            return Err(Error::Config(format!(
+                "error: {} walkers cannot begin at {found} training items\n\nhint: --set method.walkers={found}",
+                config.walkers
+            )));
+        }
+        let local = build_local(&config.local)?;
+        let frozen = model.frozen()?;
+        let learns = |name: &str| !(config.tilt && name.starts_with(BASE));
+        let trained = Trained::only(model, optim, learns)?;
+        Ok(FlowTrained { trained, frozen, companion, local, walkers, data: data.clone(), config })
+    }
+
+    /// The end of the flow's pre-training: walkers that begin at its draws, and the base density that it becomes.
+    fn begin(&mut self, key: Key) -> Result<()> {
+        if self.config.init == Start::Proposal {
+            self.walkers = self.companion.still().draw(key, self.config.walkers)?;
+        }
+        if self.config.tilt {
+            let flow = self.companion.learner.params.tensors();
+            let params = self.trained.model.params();
+            for (name, var) in params.weights.iter().chain(&params.buffers) {
+                if let Some(tensor) = name.strip_prefix(BASE).and_then(|rest| flow.get(rest)) {
+                    var.set(tensor)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A global and some local moves of every walker.
+    fn walk(&mut self, key: Key, since: u64) -> Result<Metrics> {
+        let energy = Counted::new(self.frozen.as_energy());
+        let kernel = FlowMcmc {
+            global: self.config.global,
+            candidates: self.config.candidates,
+            proposal: Some(self.companion.still()),
+            local_steps: self.config.local_steps,
+            local: Box::new(&*self.local),
+        };
+        let (chain, info) = kernel.step(key, &energy, &kernel.init(&energy, &self.walkers)?)?;
+        let mut found = Metrics::new().with("acceptance", info.accept.unwrap_or(1.0));
+        if let Some((_, accept)) = info.moves.iter().find(|(name, _)| *name == "local") {
+            found.set("local_acceptance", *accept);
+        }
+        if let Some(modes) = self.data.modes() {
+            found.extend(modes::found(&modes, &self.walkers, &chain.x)?);
+        }
+        found.set("energy_gradients", (energy.gradients() * (since + 1)) as f64);
+        self.walkers = chain.x.detach();
+        Ok(found)
+    }
+
+    /// The weighted draws, with log Z and the mean log-likelihood of test items under it, before the update.
+    fn pool(&self, key: Key) -> Result<(Pool, Metrics)> {
+        let energy = self.frozen.as_energy();
+        let pool = Pool::draw(key, self.config.draws, energy, self.companion.still())?;
+        let test = self.data.all(Split::Test, self.config.test_items)?.x;
+        let mut found = pool.found();
+        found.set("flow_test_ll", -mean(&energy.energy(&test)?)? - pool.log_z());
+        Ok((pool, found))
+    }
+
+    fn update_energy(&mut self, cx: &StepContext, batch: &Batch, pool: &Pool) -> Result<Metrics> {
+        let view = self.trained.model.in_training(cx.key.with("dropout"));
+        let energy: &dyn Energy = view.as_deref().unwrap_or(self.trained.model.as_energy());
+        let up = energy.energy(&batch.x)?;
+        let (down, below) = match self.config.negative {
+            Negative::Walkers => {
+                let down = energy.energy(&self.walkers)?;
+                let below = down.mean_all()?;
+                (down, below)
+            }
+            Negative::Importance => {
+                let down = energy.energy(pool.y())?;
+                let below = (pool.shares()? * &down)?.sum_all()?;
+                (down, below)
+            }
+        };
+        let mut loss = (up.mean_all()? - &below)?;
+        if self.config.energy_l2 > 0.0 {
+            loss = (loss + ((up.sqr()?.mean_all()? + down.sqr()?.mean_all()?)? * self.config.energy_l2)?)?;
+        }
+        let (on_data, on_samples) = (mean(&up)?, mean(&below)?);
+        drop(view);
+        let metrics = Metrics::new()
+            .with("energy", on_data)
+            .with("sample_energy", on_samples)
+            .with("energy_gap", on_samples - on_data);
+        Ok(metrics.with("grad_norm", self.trained.descend(&loss, cx.lr_scale)?))
+    }
+
+    fn pretrain(&mut self, cx: &StepContext, batch: &Batch) -> Result<Metrics> {
+        let progress = cx.step as f64 / self.config.pretrain.max(1) as f64;
+        self.companion.learn(&batch.x, 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()))
+    }
+}
+
+/// Finds before a long run whether the flow can become the model's base density.
+fn check_tilt(model: &Model, companion: &Companion) -> Result<()> {
+    let (params, flow) = (model.params(), companion.learner.params.tensors());
+    let base = params.weights.iter().chain(&params.buffers).filter_map(|(n, v)| Some((n.strip_prefix(BASE)?, v)));
+    let base: Vec<_> = base.collect();
+    let fits = base.iter().all(|(name, var)| flow.get(*name).is_some_and(|t| t.dims() == var.dims()));
+    if model.tilt().is_some() && fits && base.len() == flow.len() {
+        return Ok(());
+    }
+    Err(Error::Config(
+        "error: `method.tilt` needs a model whose base density is a flow like `method.flow`\n\nhint: model.name = \"tilted\", and \
+         the same keys in [model.base] as in [method.flow]"
+            .into(),
+    ))
+}
+
+impl Method for FlowTrained {
+    fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
+        let batch = batches.first().ok_or_else(|| Error::Other("flow_mcmc: a step needs a batch".into()))?;
+        let Some(since) = cx.step.checked_sub(self.config.pretrain) else { return self.pretrain(cx, batch) };
+        if since == 0 {
+            self.begin(cx.key.with("begin"))?;
+        }
+        let walked = self.walk(cx.key.with("walk"), since)?;
+        let (pool, pooled) = self.pool(cx.key.with("pool"))?;
+        let mut metrics = self.update_energy(cx, batch, &pool)?;
+        metrics.extend(walked);
+        metrics.extend(pooled);
+        if since.is_multiple_of(self.config.flow_every) {
+            let walkers = self.walkers.clone();
+            metrics.extend(self.companion.learn(&walkers, cx.lr_scale)?);
+        }
+        Ok(metrics)
+    }
+
+    fn model(&self) -> &Model {
+        &self.trained.model
+    }
+
+    fn advice(&self) -> Vec<String> {
+        vec![
+            "an energy that learns more slowly than the flow (--set optim.lr=1e-4)".to_owned(),
+            "a flow that knows the data first (--set method.pretrain=1000)".to_owned(),
+            "the norm of the flow's gradient bounded (--set method.flow_optim.clip_norm=10)".to_owned(),
+            "an energy that is confined (--set model.base=diagonal)".to_owned(),
+        ]
+    }
+
+    fn state(&self) -> Result<State> {
+        let mut state = self.trained.state()?;
+        self.companion.save(&mut state)?;
+        state.insert(WALKERS.into(), self.walkers.clone());
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.trained.load(state)?;
+        self.companion.load(state)?;
+        let walkers = state.get(WALKERS).ok_or_else(|| Error::Other(format!("tensor `{WALKERS}` is missing")))?;
+        if walkers.dims() != self.walkers.dims() {
+            let (have, want) = (walkers.dims(), self.walkers.dims());
+            return Err(Error::Other(format!("tensor `{WALKERS}` has shape {have:?}, the method needs {want:?}")));
+        }
+        self.walkers = walkers.to_dtype(self.walkers.dtype())?.to_device(self.walkers.device())?.copy()?;
+        Ok(())
+    }
+}
+
+/// The flow of a run.
+pub(super) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
+    companion::proposal(&decode::<FlowMcmcConfig>(&spec.0)?.flow, standing)
+}

@@ -1,0 +1,42 @@
+//! Which modes of a known mixture the walkers are at: a diagnostic of the chains. What the MODEL weighs is another thing, which the
+//! probe `mode_weights` measures: walkers that never cross keep the weights they were started with, whatever the energy.
+
+use candle_core::{DType, Tensor};
+
+use crate::Result;
+use crate::data::Modes;
+use crate::metrics::Metrics;
+
+/// `jumps`, the share of walkers that went from the core of one mode to that of another, and `walker_tv`, the total variation
+/// of their shares by nearest mode to the true weights.
+pub(super) fn found(modes: &Modes, before: &Tensor, after: &Tensor) -> Result<Metrics> {
+    let rows = |x: &Tensor| -> Result<Vec<Vec<f64>>> { Ok(x.flatten_from(1)?.to_dtype(DType::F64)?.to_vec2()?) };
+    let (before, after) = (rows(before)?, rows(after)?);
+    let jumped =
+        |(a, b): (&Vec<f64>, &Vec<f64>)| matches!((modes.core(a), modes.core(b)), (Some(a), Some(b)) if a != b);
+    let jumps = before.iter().zip(&after).filter(|pair| jumped(*pair)).count();
+    let n = after.len().max(1) as f64;
+    let mut shares = vec![0.0; modes.weights.len()];
+    for x in &after {
+        shares.get_mut(modes.nearest(x).0).into_iter().for_each(|s| *s += 1.0 / n);
+    }
+    let tv = 0.5 * shares.iter().zip(&modes.weights).map(|(s, w)| (s - w).abs()).sum::<f64>();
+    Ok(Metrics::new().with("jumps", jumps as f64 / n).with("walker_tv", tv))
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn jumps_go_from_core_to_core_and_shares_are_compared_with_the_weights() {
+        let modes = Modes { centres: vec![vec![-3.0, 0.0], vec![3.0, 0.0]], weights: vec![0.25, 0.75], std: 1.0 };
+        let at =
+            |x: [f64; 4]| Tensor::from_vec(x.iter().flat_map(|x| [*x, 0.0]).collect::<Vec<_>>(), (4, 2), &Device::Cpu);
+        // One jumps, one stays, one goes to the border, one comes from it.
+        let found = found(&modes, &at([-3.0, 3.0, 3.0, 0.1]).unwrap(), &at([3.5, 2.5, 0.1, -3.0]).unwrap()).unwrap();
+        assert_eq!((found.get("jumps"), found.get("walker_tv")), (Some(0.25), Some(0.0)));
+    }
+}

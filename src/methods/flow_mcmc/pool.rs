@@ -1,0 +1,54 @@
+//! Draws of the flow, weighted by what the energy says: estimates without a chain.
+
+use candle_core::{DType, Tensor};
+
+use crate::density::{Density, Energy};
+use crate::math::{LogWeights, logsumexp};
+use crate::metrics::Metrics;
+use crate::{Result, rng::Key};
+
+/// yᵢ ~ q with log wᵢ = -E(yᵢ) - log q(yᵢ) in f64; -∞ where either is no number.
+pub(super) struct Pool {
+    y: Tensor,
+    log_w: LogWeights,
+}
+
+impl Pool {
+    /// n draws.
+    pub fn draw(key: Key, n: usize, energy: &dyn Energy, q: &dyn Density) -> Result<Self> {
+        let host = |t: Tensor| -> Result<Vec<f64>> { Ok(t.detach().to_dtype(DType::F64)?.to_vec1()?) };
+        let y = q.sample(key, n)?;
+        let (e, log_q) = (host(energy.energy(&y)?)?, host(q.log_prob(&y)?)?);
+        let weight = |(e, q): (f64, f64)| {
+            let w = -e - q;
+            if e.is_finite() && !w.is_nan() { w } else { f64::NEG_INFINITY }
+        };
+        Ok(Pool { y, log_w: LogWeights(e.into_iter().zip(log_q).map(weight).collect()) })
+    }
+
+    /// The draws.
+    pub fn y(&self) -> &Tensor {
+        &self.y
+    }
+
+    /// wᵢ/Σw, `[n]`, of y's type.
+    pub fn shares(&self) -> Result<Tensor> {
+        let total = logsumexp(&self.log_w.0);
+        let shares: Vec<f64> = self.log_w.0.iter().map(|w| (w - total).exp()).collect();
+        Ok(Tensor::new(shares, self.y.device())?.to_dtype(self.y.dtype())?)
+    }
+
+    /// `log_z`, whose expectation lies below log Z, its standard error, and `ess_share`, the effective share of the draws.
+    pub fn found(&self) -> Metrics {
+        let n = self.log_w.0.len().max(1) as f64;
+        Metrics::new()
+            .with("log_z", self.log_w.log_mean())
+            .with("log_z_se", self.log_w.std_error())
+            .with("ess_share", self.log_w.effective() / n)
+    }
+
+    /// log Z.
+    pub fn log_z(&self) -> f64 {
+        self.log_w.log_mean()
+    }
+}
