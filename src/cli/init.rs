@@ -27,7 +27,7 @@ pub fn run(args: &InitArgs, global: &Global) -> Result<()> {
         "ml" => ("real_nvp", "moons"),
         "jem" | "classifier" => ("classifier", "digits"),
         "vae" => ("vae", "moons"),
-        "vaebm" => ("tilted", "moons"),
+        "vaebm" | "nt_ebm" => ("tilted", "moons"),
         _ => ("neural", "moons"),
     };
     let (model, dataset) = (args.model.as_deref().unwrap_or(model), args.dataset.as_deref().unwrap_or(dataset));
@@ -41,7 +41,11 @@ pub fn run(args: &InitArgs, global: &Global) -> Result<()> {
         }
     }
     // How long to train has no default; the first file that a user makes should run all the same.
-    let text = template(&sections(), &[&choices[..], &[("train.steps", "1000")]].concat());
+    let mut chosen = [&choices[..], &[("train.steps", "1000")]].concat();
+    if args.method == "nt_ebm" {
+        chosen.push(("model.base", "real_nvp"));
+    }
+    let text = template(&sections(), &chosen);
     match global.json {
         true => output::print_json(&serde_json::json!({"toml": text})),
         false => output::print(&text),

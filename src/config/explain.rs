@@ -54,10 +54,10 @@ pub fn template(sections: &[Section], chosen: &[(&str, &str)]) -> String {
         let wanted = chosen.iter().find(|(k, _)| *k == key).map(|(_, name)| *name);
         match section.kind {
             SectionKind::Plain(schema) => table(&mut out, key, None, &schema, chosen),
-            SectionKind::Named { rows, default } => row(&mut out, key, "", rows, wanted.or(default)),
+            SectionKind::Named { rows, default } => row(&mut out, key, "", rows, wanted.or(default), chosen),
             SectionKind::List { rows } => {
                 let mut list = String::new();
-                row(&mut list, key, "", rows, wanted);
+                row(&mut list, key, "", rows, wanted, chosen);
                 let list = list.replacen(&format!("[{key}]"), &format!("[[{key}]]"), 1);
                 out.push('\n');
                 comment_out(&mut out, &list);
@@ -76,13 +76,13 @@ fn comment_out(out: &mut String, text: &str) {
 }
 
 /// A section that names a row.
-fn row(out: &mut String, path: &str, doc: &str, rows: Rows, wanted: Option<&str>) {
+fn row(out: &mut String, path: &str, doc: &str, rows: Rows, wanted: Option<&str>, chosen: &[(&str, &str)]) {
     let rows = rows();
     let names: Vec<&str> = rows.iter().map(|row| row.0).collect();
     let found = wanted.and_then(|name| rows.iter().find(|row| row.0 == name)).or(rows.first());
     if let Some((name, schema)) = found {
         let about = format!("{doc} One of {}.", suggest::quoted(&names));
-        table(out, path, Some((name, about.trim())), schema, &[]);
+        table(out, path, Some((name, about.trim())), schema, chosen);
     }
 }
 
@@ -106,7 +106,8 @@ fn table(out: &mut String, path: &str, name: Option<(&str, &str)>, schema: &Sche
     }
     for part in (schema.parts)() {
         let path = if path.is_empty() { part.key.to_owned() } else { format!("{path}.{}", part.key) };
-        row(out, &path, part.doc.trim(), part.rows, Some(part.default));
+        let wanted = chosen.iter().find(|(k, _)| *k == path).map_or(part.default, |(_, name)| *name);
+        row(out, &path, part.doc.trim(), part.rows, Some(wanted), chosen);
     }
 }
 

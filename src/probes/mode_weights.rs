@@ -88,7 +88,7 @@ impl Masses {
         let tv = 0.5 * self.weights.iter().zip(&modes.weights).map(|(a, b)| (a - b).abs()).sum::<f64>();
         metrics.set("mode_tv", tv);
         for (k, weight) in self.weights.iter().enumerate().take(16) {
-            metrics.set(&format!("mode_weight_{k}"), *weight);
+            metrics.set(format!("mode_weight_{k}"), *weight);
         }
         metrics.set("mode_log_z", self.log_z);
         metrics

@@ -31,12 +31,14 @@ impl<'a> Journal<'a> {
         })
     }
 
-    /// The newest line of metrics; empty if there is none yet.
+    /// The newest value of every metric; empty if there is none yet. A method of two stages reports others in each.
     ///
     /// # Errors
     /// The log cannot be read.
     pub fn last(&self) -> Result<Metrics> {
-        Ok(metrics::read(&self.folder.metrics())?.pop().map(|(_, metrics)| metrics).unwrap_or_default())
+        let mut newest = Metrics::new();
+        metrics::read(&self.folder.metrics())?.into_iter().for_each(|(_, metrics)| newest.extend(metrics));
+        Ok(newest)
     }
 
     /// One line of metrics and the pictures of one step.
