@@ -70,7 +70,7 @@ fn a_linear_vae_has_the_likelihood_of_factor_analysis() {
         + c[0][2] * (c[1][0] * c[2][1] - c[1][1] * c[2][0]);
     let minor = |i: usize, j: usize| {
         let (r, s): (Vec<_>, Vec<_>) = ((0..3).filter(|k| *k != i).collect(), (0..3).filter(|k| *k != j).collect());
-        let sign = if (i + j) % 2 == 0 { 1.0 } else { -1.0 };
+        let sign = if (i + j).is_multiple_of(2) { 1.0 } else { -1.0 };
         sign * (c[r[0]][s[0]] * c[r[1]][s[1]] - c[r[0]][s[1]] * c[r[1]][s[0]])
     };
     let x = (normal(5, &[6, 3]) * 1.3).unwrap();
