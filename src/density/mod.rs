@@ -92,7 +92,7 @@ pub trait Energy: Send + Sync {
         Ok(None)
     }
 
-    /// The energy of x within a class, -f(x)[y], with the labels y `[B]` (u32) of the items that it will be asked about;
+    /// The energy of x within a class, `-f(x)[y]`, with the labels y `[B]` (u32) of the items that it will be asked about;
     /// `None` for a model that is no classifier.
     fn given(&self, _y: &Tensor) -> Option<Box<dyn Energy>> {
         None

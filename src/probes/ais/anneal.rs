@@ -72,7 +72,7 @@ pub struct Annealing<'a> {
 pub struct Walk {
     /// Where the chains stand, `[n, ..]`.
     pub x: Tensor,
-    /// log w of each: up, E[w] = Z; down from draws of the target, E[w] = 1/Z.
+    /// log w of each: up, E\[w\] = Z; down from draws of the target, E\[w\] = 1/Z.
     pub log_weights: LogWeights,
     /// Mean acceptance at β_1 … β_K.
     pub accept: Vec<f64>,
@@ -108,7 +108,7 @@ impl<'a> Annealing<'a> {
     }
 
     /// n chains from the base to the target: log w = Σ_k log f_{β_k}(x_{k-1}) - log f_{β_{k-1}}(x_{k-1}), x_0 ~ f_0, and x_k
-    /// from x_{k-1} by a transition that leaves f_{β_k} invariant. E[w] = Z (Neal 2001, eq. 10).
+    /// from x_{k-1} by a transition that leaves f_{β_k} invariant. E\[w\] = Z (Neal 2001, eq. 10).
     ///
     /// # Errors
     /// An energy that is NaN where a chain stands.
@@ -125,7 +125,7 @@ impl<'a> Annealing<'a> {
     }
 
     /// Chains from x down to the base, one for each row: transitions at β_K … β_1, each before its weight
-    /// log w += log f_{β_{k-1}} - log f_{β_k}. With x from the target, E[w] = 1/Z and -log of their mean lies above log Z in
+    /// log w += log f_{β_{k-1}} - log f_{β_k}. With x from the target, E\[w\] = 1/Z and -log of their mean lies above log Z in
     /// expectation. For any x, w is f(x)⁻¹ times an unbiased estimate of the density at x of what [`Annealing::up`] ends
     /// in: log f(x) + log w is a lower bound on its logarithm in expectation (Burda et al. 2015, eq. 9-11).
     ///
