@@ -4,37 +4,8 @@
 # --quick takes minutes on two cores. The same command again goes on where it was stopped. $EBM names another binary,
 # $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-
-names=() quick=() jobs=()
-while (($#)); do
-    case $1 in
-        --quick) quick=(--quick) ;;
-        --jobs) jobs=(--jobs "$2"); shift ;;
-        25gaussians | toys | digits | mnist) names+=("$1") ;;
-        all) names=(25gaussians toys digits mnist) ;;
-        *) sed -n '2,5s/^# \?//p' "$0" >&2; exit 2 ;;
-    esac
-    shift
-done
-((${#names[@]})) || { sed -n '2,5s/^# \?//p' "$0" >&2; exit 2; }
-
-ebm=${EBM:-target/release/ebm}
-[[ -n ${EBM:-} ]] || cargo build --release --quiet
-suffix=${quick:+_quick}
-runs=${RUNS:-runs/vae${suffix}}
-out=${OUT:-docs/results/vae}
-mkdir -p "$runs" "$out"
-
-# sweep NAME: all trials of configs/sweeps/vera_NAME.toml; those that diverged are part of the result.
-sweep() { "$ebm" sweep "configs/sweeps/vae_$1.toml" "${quick[@]}" "${jobs[@]}" --run-dir "$runs/$1" || (($? == 3)); }
-
-# compare NAME ARGS: table and plot as $out/NAME.*
-compare() {
-    local name=$1
-    shift
-    "$ebm" compare "$runs/$name" "$@" --out "$out/$name$suffix.csv" --out "$out/$name$suffix.md"
-}
+paper=vae known=(25gaussians toys digits mnist)
+source "$(dirname "$0")/reproduce_common.sh"
 
 # judge NAME: a classifier whose features the probes take, trained once.
 judge() {
@@ -61,7 +32,7 @@ toys() {
 images() {
     local features
     features=$(judge "$1")
-    "$ebm" sweep "configs/sweeps/vae_$1.toml" --set "$features" "${quick[@]}" "${jobs[@]}" --run-dir "$runs/$1" || (($? == 3))
+    sweep "$1" --set "$features"
     compare "$1" --by arm --over seed --metric \
         frechet,frechet_floor,kid,precision,recall,density,coverage,energy_gradients
 }

@@ -4,37 +4,8 @@
 # --quick takes minutes on two cores. The same command again goes on where it was stopped. $EBM names another binary,
 # $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-
-names=() quick=() jobs=()
-while (($#)); do
-    case $1 in
-        --quick) quick=(--quick) ;;
-        --jobs) jobs=(--jobs "$2"); shift ;;
-        entropy | toys | nice | digits) names+=("$1") ;;
-        all) names=(entropy toys nice digits) ;;
-        *) sed -n '2,5s/^# \?//p' "$0" >&2; exit 2 ;;
-    esac
-    shift
-done
-((${#names[@]})) || { sed -n '2,5s/^# \?//p' "$0" >&2; exit 2; }
-
-ebm=${EBM:-target/release/ebm}
-[[ -n ${EBM:-} ]] || cargo build --release --quiet
-suffix=${quick:+_quick}
-runs=${RUNS:-runs/vera${suffix}}
-out=${OUT:-docs/results/vera}
-mkdir -p "$runs" "$out"
-
-# sweep NAME: all trials of configs/sweeps/vera_NAME.toml; those that diverged are part of the result.
-sweep() { "$ebm" sweep "configs/sweeps/vera_$1.toml" "${quick[@]}" "${jobs[@]}" --run-dir "$runs/$1" || (($? == 3)); }
-
-# compare NAME ARGS: table and plot as $out/NAME.*
-compare() {
-    local name=$1
-    shift
-    "$ebm" compare "$runs/$name" "$@" --out "$out/$name$suffix.csv" --out "$out/$name$suffix.md"
-}
+paper=vera known=(entropy toys nice digits)
+source "$(dirname "$0")/reproduce_common.sh"
 
 entropy() {
     sweep entropy

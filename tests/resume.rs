@@ -65,8 +65,9 @@ fn one_thread_or_two_give_the_same_bytes() {
 
 /// Kills runs at random moments until `kills` were killed, resuming each to its end; returns how many runs that took.
 fn kill_and_resume(method: &str, kills: usize) -> usize {
-    // 60 steps and 12 checkpoints, of which two are kept.
+    // 60 steps and 12 checkpoints, of which two are kept; probes at two or three moments.
     let config = experiment(method).replace("steps = 8", "steps = 60").replace("_every = 1\n", "_every = 5\n");
+    let config = config.replace("\nevery = ", "\nevery = 7");
     let lab = Lab::new();
     lab.write("c.toml", &config.replace("keep = 0", "keep = 2"));
     let begin = Instant::now();
@@ -127,6 +128,11 @@ fn a_kill_behind_the_last_checkpoint_is_mended_by_resume() {
     manifest["last_metrics"] = serde_json::json!({});
     lab.write("whole/manifest.json", &manifest.to_string());
     let before = lab.result("whole");
+    // The kill came before `last` was pointed to the newest file.
+    let checkpoints = lab.path("whole/checkpoints");
+    std::fs::remove_file(checkpoints.join("last.safetensors")).unwrap();
+    std::fs::copy(checkpoints.join("step-00000007.safetensors"), checkpoints.join("last.safetensors")).unwrap();
+    assert!(lab.result("whole") != before);
     lab.ok(&["-q", "resume", "whole"]);
     assert!(lab.result("whole") == before);
     assert_eq!((&lab.manifest("whole")["status"], &lab.manifest("whole")["last_metrics"]), (&"finished".into(), &told));

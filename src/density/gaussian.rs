@@ -1,6 +1,6 @@
 //! The normal density with diagonal covariance: a base to tilt, and a model whose answers are known.
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 
 use super::{BuildModel, Context, Density, Energy};
 use crate::config::{Entry, Schema, decode, rule};
@@ -50,6 +50,16 @@ impl Gaussian {
         let mean = builder.weight("mean", shape, Init::Constant(mean))?;
         let log_std = builder.weight("log_std", shape, Init::Constant(std.ln()))?;
         Ok(Gaussian { mean, log_std, shape: shape.to_vec() })
+    }
+
+    /// N(0, I) in `dim` dimensions, on constants.
+    ///
+    /// # Errors
+    /// The device's own.
+    pub fn standard(dim: usize, dtype: DType, device: &Device) -> Result<Self> {
+        let zeros = Tensor::zeros(dim, dtype, device)?;
+        let tensors = [("mean".to_owned(), zeros.clone()), ("log_std".to_owned(), zeros)].into();
+        Self::new(&[dim], 0.0, 1.0, &Builder::bound(tensors, dtype, device))
     }
 
     /// Starts at the data's moments, coordinate by coordinate; `widen` is added to the standard deviation.
@@ -173,8 +183,6 @@ impl Density for Gaussian {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
-
     use super::*;
 
     fn moments() -> Moments {

@@ -33,7 +33,6 @@ pub use noise_space::{NoiseSpace, Potential, Space};
 pub use proposal::Proposal;
 pub use rbm::{Rbm, RbmConfig, RbmInit};
 pub use stored::Stored;
-pub use tilted::Tilted;
 pub use vae::Vae;
 
 use candle_core::Tensor;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{BuildModel, Density, Energy, Gaussian};
+use super::noise_space::{Function, NoiseSpace, Space};
+use super::{BuildModel, Density, Energy, Gaussian, Vae};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::nets::{Io, Jet, Network, Pass};
 use crate::{Result, rng::Key};
@@ -51,15 +52,27 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
             Base::Scalar => Some(Gaussian::of_data_scalar(context, config.base_widen, &builder.sub("base"))?),
             Base::None => None,
         };
-        Ok(Box::new(Neural { net: Arc::new(net), base: base.map(Arc::new), pass: Pass::EVAL }))
+        Ok(Box::new(Neural {
+            net: Arc::new(net),
+            base: base.map(|base| Arc::new(base) as Arc<dyn Energy>),
+            pass: Pass::EVAL,
+        }))
     },
 };
 
-/// E(x) = g(x) - log N(x; μ, σ²), or g(x) alone. The sign is that of an energy: the released LSD code's network is -g.
+/// E(x) = g(x) - log p₀(x), or g(x) alone. The sign is that of an energy: the released LSD code's network is -g. Parameters of g
+/// are under `net.`, those of p₀ under `base.`.
 pub struct Neural {
     net: Arc<Network>,
-    base: Option<Arc<Gaussian>>,
+    base: Option<Arc<dyn Energy>>,
     pass: Pass,
+}
+
+impl Neural {
+    /// A network that tilts a density.
+    pub fn tilting(net: Network, base: Box<dyn Energy>) -> Self {
+        Neural { net: Arc::new(net), base: Some(base.into()), pass: Pass::EVAL }
+    }
 }
 
 impl Energy for Neural {
@@ -102,14 +115,27 @@ impl Energy for Neural {
     }
 
     fn after_update(&self) -> Result<()> {
-        self.net.power_iterate()
+        self.net.power_iterate()?;
+        self.base.as_ref().map_or(Ok(()), |base| base.after_update())
     }
 
     fn base(&self) -> Option<&dyn Density> {
-        self.base.as_deref().map(|base| base as &dyn Density)
+        self.base.as_ref().and_then(|base| base.density())
     }
 
     fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
         self.base.as_ref().map_or(Ok(None), |base| base.base_sample(key, n))
+    }
+
+    fn vae(&self) -> Option<&Vae> {
+        self.base.as_ref().and_then(|base| base.vae())
+    }
+
+    fn noise_space(&self, space: Space) -> Option<Box<dyn NoiseSpace + '_>> {
+        self.base.as_ref().and_then(|base| base.noise_space(space))
+    }
+
+    fn tilt(&self) -> Option<Function<'_>> {
+        self.base.as_ref().map(|_| Box::new(|x: &Tensor| self.net.grad(x, self.pass)) as Function)
     }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::supervised::{self, Supervised, SupervisedConfig, mean};
+use super::contrast::contrast;
+use super::supervised::{self, Supervised, SupervisedConfig};
 use super::{BuildMethod, Method, Setup, Standing, State, StepContext, trained::Trained};
 use crate::config::{Entry, Schema, Spec, decode, rule};
 use crate::data::{Batch, Data};
@@ -158,15 +159,7 @@ impl Contrastive {
             None => energy.energy(both)?,
         };
         let (up, down) = (energies.narrow(0, 0, n)?, energies.narrow(0, n, n)?);
-        let mut loss = (up.mean_all()? - down.mean_all()?)?;
-        if self.energy_l2 > 0.0 {
-            loss = (loss + ((up.sqr()?.mean_all()? + down.sqr()?.mean_all()?)? * self.energy_l2)?)?;
-        }
-        let (on_data, on_samples) = (mean(&up)?, mean(&down)?);
-        let mut metrics = Metrics::new()
-            .with("energy", on_data)
-            .with("sample_energy", on_samples)
-            .with("energy_gap", on_samples - on_data);
+        let (mut loss, mut metrics) = contrast(&up, &down, None, self.energy_l2)?;
         if let (Some(supervised), Some(logits)) = (&self.supervised, &logits) {
             let (extra, found) = supervised.loss(step, energy, &logits.narrow(0, 0, n)?, batch)?;
             loss = (loss + extra)?;

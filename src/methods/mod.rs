@@ -3,6 +3,7 @@
 mod classifier;
 mod cnce;
 mod companion;
+mod contrast;
 mod contrastive;
 mod cooperative;
 mod critic;

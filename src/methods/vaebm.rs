@@ -6,6 +6,7 @@ use std::path::Path;
 use candle_core::{D, DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::contrast::contrast;
 use super::contrastive::{BUFFER, kept};
 use super::elbo::ElboConfig;
 use super::spectral_penalty::SpectralPenalty;
@@ -168,20 +169,8 @@ impl Vaebm {
         let view = self.model.in_training(cx.key.with("dropout"));
         let energy: &dyn Energy = view.as_deref().unwrap_or(self.model.as_energy());
         let (up, down) = (energy.residual(&batch.x)?, energy.residual(&negative.x)?);
-        let below = match &negative.weights {
-            Some(weights) => (weights * &down)?.sum_all()?,
-            None => down.mean_all()?,
-        };
-        let mut loss = (up.mean_all()? - &below)?;
-        if self.config.energy_l2 > 0.0 {
-            loss = (loss + ((up.sqr()?.mean_all()? + down.sqr()?.mean_all()?)? * self.config.energy_l2)?)?;
-        }
-        let (on_data, on_samples) = (mean(&up)?, mean(&below)?);
+        let (mut loss, mut metrics) = contrast(&up, &down, negative.weights.as_ref(), self.config.energy_l2)?;
         drop(view);
-        let mut metrics = Metrics::new()
-            .with("energy", on_data)
-            .with("sample_energy", on_samples)
-            .with("energy_gap", on_samples - on_data);
         if let Some(spectral) = &mut self.spectral {
             let sum = spectral.value(&self.tilt)?;
             metrics.set("spectral", mean(&sum)?);

@@ -140,6 +140,9 @@ impl Trainer {
         let mut guard = self.guard();
         let mut journal = Journal::open(folder, self.step)?;
         let mut seen = journal.last()?;
+        if self.step == self.total && checkpoint::path_of(&folder.checkpoints(), self.step).exists() {
+            checkpoint::settle(&folder.checkpoints(), self.step, &self.keep(), None)?;
+        }
         while self.step < self.total {
             if let Some(signal) = signal::stop_requested() {
                 self.save(folder, &journal, &self.checkpoint()?)?;
@@ -234,9 +237,12 @@ impl Trainer {
 
     fn save(&self, folder: &RunFolder, journal: &Journal, checkpoint: &Checkpoint) -> Result<()> {
         journal.sync()?;
+        checkpoint::save_in(&folder.checkpoints(), checkpoint, &self.keep(), None).map(|_| ())
+    }
+
+    fn keep(&self) -> Keep {
         let TrainConfig { keep, keep_every, .. } = self.experiment.train;
-        let keep = Keep { last: if keep == 0 { usize::MAX } else { keep }, every: keep_every, best: false };
-        checkpoint::save_in(&folder.checkpoints(), checkpoint, &keep, None).map(|_| ())
+        Keep { last: if keep == 0 { usize::MAX } else { keep }, every: keep_every, best: false }
     }
 }
 

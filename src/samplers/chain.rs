@@ -145,7 +145,7 @@ impl Sampler {
     /// # Errors
     /// A model without the space that chains move in.
     pub fn items(&self, e: &dyn Energy, at: &Tensor) -> Result<Tensor> {
-        self.potential(e)?.map_or(Ok(at.clone()), |potential| Ok(potential.space().push(at)?.detach()))
+        carried(self.potential(e)?.as_ref(), at)
     }
 
     /// n starting points, `[n, ..]`, in the space that chains move in.
@@ -187,7 +187,6 @@ impl Sampler {
         mut watch: impl FnMut(usize, &Chain, &Info) -> Result<()>,
     ) -> Result<Trace> {
         let potential = self.potential(e)?;
-        let model = e;
         let e = potential.as_ref().map_or(e, |potential| potential as &dyn Energy);
         let (tuned, mut chain) = self.warm_up.run(key.with("warm_up"), &*self.kernel, e, x)?;
         let kernel = tuned.as_deref().unwrap_or(&*self.kernel);
@@ -201,6 +200,11 @@ impl Sampler {
         }
         let accept = accept.map(|sum: f64| sum / self.config.steps.max(1) as f64);
         let tuning = tuned.and_then(|kernel| kernel.tuning());
-        Ok(Trace { x: self.items(model, &chain.x)?, chain, accept, nonfinite, tuning })
+        Ok(Trace { x: carried(potential.as_ref(), &chain.x)?, chain, accept, nonfinite, tuning })
     }
+}
+
+/// The points themselves, or the items that noise is carried to.
+fn carried(potential: Option<&Potential>, at: &Tensor) -> Result<Tensor> {
+    potential.map_or(Ok(at.clone()), |potential| Ok(potential.space().push(at)?.detach()))
 }

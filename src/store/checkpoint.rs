@@ -169,12 +169,26 @@ pub fn save_in_watched(
 ) -> Result<(PathBuf, String)> {
     let path = path_of(dir, checkpoint.step);
     let sum = checkpoint.save_watched(&path, witness)?;
-    link_atomic_watched(&path, &last_of(dir), witness)?;
+    settle_watched(dir, checkpoint.step, keep, best, witness)?;
+    Ok((path, sum))
+}
+
+/// What follows the file of the newest step: `last` points to it, those that `keep` gives up go. A kill between the two is
+/// made up for by doing this again.
+///
+/// # Errors
+/// The device is full or fails.
+pub fn settle(dir: &Path, newest: u64, keep: &Keep, best: Option<u64>) -> Result<()> {
+    settle_watched(dir, newest, keep, best, &Unwatched)
+}
+
+fn settle_watched(dir: &Path, newest: u64, keep: &Keep, best: Option<u64>, witness: &dyn Witness) -> Result<()> {
+    link_atomic_watched(&path_of(dir, newest), &last_of(dir), witness)?;
     for step in keep.to_delete(&steps(dir)?, best) {
         let old = path_of(dir, step);
         std::fs::remove_file(&old).map_err(Error::io(&old))?;
     }
-    Ok((path, sum))
+    Ok(())
 }
 
 /// The newest checkpoint in `dir` that can be read; one that cannot is warned of and passed over.

@@ -1,6 +1,6 @@
 //! The likelihood of a VAE: N(x; g(z), σ²), σ one number or a function of z.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::super::generator::{Squash, ordered};
@@ -100,11 +100,6 @@ impl Decoder {
         let (mean, raw) = self.halves(&self.net.forward(z, Pass::EVAL)?)?;
         let log_sigma = self.log_sigma(&raw, &mean)?;
         Ok((self.squash.as_ref().map_or(Ok(mean.clone()), |f| f.forward(&mean, Pass::EVAL))?, log_sigma))
-    }
-
-    /// σ, its mean over coordinates and the draws z.
-    pub fn sigma(&self, z: &Tensor) -> Result<f64> {
-        Ok(self.both(z)?.1.to_dtype(DType::F64)?.exp()?.mean_all()?.to_scalar()?)
     }
 
     /// g(z) + σ(z)·noise.

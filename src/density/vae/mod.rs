@@ -118,20 +118,9 @@ impl Vae {
         self.decoder.log_likelihood(x, &given(z, c)?)
     }
 
-    /// z ~ q(z|x) by `key`, `[B, L]`; its mean where `key` is `None`.
-    pub fn infer(&self, key: Option<Key>, x: &Tensor) -> Result<Tensor> {
-        let shape = (x.dim(0)?, self.latent());
-        let noise = match key {
-            Some(key) => key.normal(shape, x.dtype(), x.device())?,
-            None => Tensor::zeros(shape, x.dtype(), x.device())?,
-        };
-        Ok(self.ladder.posterior(&self.encode(x, None)?, &noise)?.z)
-    }
-
-    /// n draws of z from the prior, ε_z scaled by `temperature`.
-    pub fn prior(&self, key: Key, n: usize, temperature: f64) -> Result<Tensor> {
-        let noise = (key.normal((n, self.latent()), self.like.dtype(), self.like.device())? * temperature)?;
-        self.ladder.prior(&noise)
+    /// n draws of z from the prior.
+    pub fn prior(&self, key: Key, n: usize) -> Result<Tensor> {
+        self.ladder.prior(&key.normal((n, self.latent()), self.like.dtype(), self.like.device())?)
     }
 
     /// log (1/K) Σ_k p(x, z_k)/q(z_k|x), `[B]` f64: a lower bound of log p(x) in expectation that rises with K (Burda,
@@ -283,7 +272,7 @@ impl Density for Vae {
 /// Draws without the decoder's noise: what chains start from in cooperative training.
 impl Proposal for Vae {
     fn draw(&self, key: Key, n: usize) -> Result<Tensor> {
-        Ok(self.decoder.mean(&self.prior(key, n, 1.0)?)?.detach())
+        Ok(self.decoder.mean(&self.prior(key, n)?)?.detach())
     }
 
     fn log_density(&self, x: &Tensor) -> Result<Option<Tensor>> {
@@ -338,8 +327,7 @@ impl NoiseSpace for VaeSpace<'_> {
         if self.space == Space::Joint {
             return Ok(None);
         }
-        let builder = Builder::new(Key::new(0), self.vae.like.dtype(), self.vae.like.device());
-        Gaussian::new(&[self.size()], 0.0, 1.0, &builder).map(Some)
+        Gaussian::standard(self.size(), self.vae.like.dtype(), self.vae.like.device()).map(Some)
     }
 
     fn push(&self, at: &Tensor) -> Result<Tensor> {

@@ -105,7 +105,7 @@ impl Proposal for Conditional {
     /// Class i mod K in row i.
     fn draw_labelled(&self, key: Key, n: usize) -> Result<Option<(Tensor, Tensor)>> {
         let Given::Class(classes) = self.given else { return Ok(None) };
-        let z = self.generator.prior(key, n, 1.0)?;
+        let z = self.generator.prior(key, n)?;
         let labels: Vec<u32> = (0..n).map(|i| (i % classes) as u32).collect();
         let y = Tensor::new(labels, z.device())?;
         let x = self.generator.mean(&z, Some(&indicators(&y, classes)?))?.detach();
@@ -114,7 +114,7 @@ impl Proposal for Conditional {
 
     fn complete(&self, key: Key, known: &Tensor) -> Result<Option<Tensor>> {
         let Given::Known(freedom) = &self.given else { return Ok(None) };
-        let z = self.generator.prior(key, known.dim(0)?, 1.0)?;
+        let z = self.generator.prior(key, known.dim(0)?)?;
         Ok(Some(self.generator.mean(&z, Some(&freedom.known(known)?))?.detach()))
     }
 }

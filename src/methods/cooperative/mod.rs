@@ -12,6 +12,7 @@ use candle_core::{DType, Tensor};
 
 use self::given::{Condition, Conditional, Given};
 use self::pupil::{Decoder, GENERATOR, Lesson, Pupil};
+use super::contrast::contrast;
 use super::elbo::ElboConfig;
 use super::supervised::mean;
 use super::trained::Trained;
@@ -170,17 +171,9 @@ impl Cooperative {
         let class = self.terms.given.class(energy, batch);
         let energy = class.as_deref().unwrap_or(energy);
         let (up, down) = (energy.energy(&batch.x)?, energy.energy(&draft.revised)?);
-        let mut loss = (up.mean_all()? - down.mean_all()?)?;
-        if self.terms.energy_l2 > 0.0 {
-            loss = (loss + ((up.sqr()?.mean_all()? + down.sqr()?.mean_all()?)? * self.terms.energy_l2)?)?;
-        }
-        let (on_data, on_samples) = (mean(&up)?, mean(&down)?);
+        let (loss, metrics) = contrast(&up, &down, None, self.terms.energy_l2)?;
         drop(class);
         drop(view);
-        let metrics = Metrics::new()
-            .with("energy", on_data)
-            .with("sample_energy", on_samples)
-            .with("energy_gap", on_samples - on_data);
         Ok(metrics.with("grad_norm", self.trained.descend(&loss, cx.lr_scale)?))
     }
 }

@@ -85,7 +85,7 @@ impl Decoder {
 
 impl Pupil for Decoder {
     fn draw(&self, key: Key, n: usize, c: Option<&Tensor>) -> Result<(Tensor, Option<Tensor>)> {
-        let z = self.still.prior(key.with("z"), n, 1.0)?;
+        let z = self.still.prior(key.with("z"), n)?;
         Ok((self.still.mean(&z, c)?.detach(), Some(z)))
     }
 

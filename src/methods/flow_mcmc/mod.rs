@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use self::pool::Pool;
 use super::companion::{self, Companion};
+use super::contrast::contrast;
 use super::supervised::mean;
 use super::{BuildMethod, Method, Setup, Standing, State, StepContext, trained::Trained};
 use crate::config::{Entry, Schema, Spec, decode, rule};
@@ -179,28 +180,12 @@ impl FlowTrained {
         let view = self.trained.model.in_training(cx.key.with("dropout"));
         let energy: &dyn Energy = view.as_deref().unwrap_or(self.trained.model.as_energy());
         let up = energy.energy(&batch.x)?;
-        let (down, below) = match self.config.negative {
-            Negative::Walkers => {
-                let down = energy.energy(&self.walkers)?;
-                let below = down.mean_all()?;
-                (down, below)
-            }
-            Negative::Importance => {
-                let down = energy.energy(pool.y())?;
-                let below = (pool.shares()? * &down)?.sum_all()?;
-                (down, below)
-            }
+        let (down, shares) = match self.config.negative {
+            Negative::Walkers => (energy.energy(&self.walkers)?, None),
+            Negative::Importance => (energy.energy(pool.y())?, Some(pool.shares()?)),
         };
-        let mut loss = (up.mean_all()? - &below)?;
-        if self.config.energy_l2 > 0.0 {
-            loss = (loss + ((up.sqr()?.mean_all()? + down.sqr()?.mean_all()?)? * self.config.energy_l2)?)?;
-        }
-        let (on_data, on_samples) = (mean(&up)?, mean(&below)?);
+        let (loss, metrics) = contrast(&up, &down, shares.as_ref(), self.config.energy_l2)?;
         drop(view);
-        let metrics = Metrics::new()
-            .with("energy", on_data)
-            .with("sample_energy", on_samples)
-            .with("energy_gap", on_samples - on_data);
         Ok(metrics.with("grad_norm", self.trained.descend(&loss, cx.lr_scale)?))
     }
 

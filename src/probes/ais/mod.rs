@@ -8,7 +8,7 @@ mod tests;
 pub use anneal::{AnnealConfig, Annealing, Spacing, Transition, Walk};
 pub use bracket::{Bracket, Origin};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::labelled::in_chunks;
@@ -18,7 +18,6 @@ use crate::data::Split;
 use crate::density::{Affine, Coordinates, Counted, Density, Energy, Gaussian, Potential, Space};
 use crate::math::{log_mean_exp, stats};
 use crate::metrics::Metrics;
-use crate::nets::Builder;
 use crate::{Error, Result};
 
 /// Where annealing begins.
@@ -96,16 +95,6 @@ impl View<'_> {
     }
 }
 
-/// N(0, I) in `dim` dimensions, on constants.
-///
-/// # Errors
-/// None but the device's own.
-pub fn standard_normal(dim: usize, dtype: DType, device: &Device) -> Result<Gaussian> {
-    let zeros = Tensor::zeros(dim, dtype, device)?;
-    let tensors = [("mean".to_owned(), zeros.clone()), ("log_std".to_owned(), zeros)].into();
-    Gaussian::new(&[dim], 0.0, 1.0, &Builder::bound(tensors, dtype, device))
-}
-
 impl Probe for Ais {
     /// Finds what [`Bracket::metrics`] lists, each behind `ais/`; `test_ll`, mean log p of test items with the log Z of the
     /// way up, which overstates it in expectation, `test_ll_se` of both errors, and `test_ll_low` with that of the way down;
@@ -130,7 +119,7 @@ impl Probe for Ais {
             }
             Base::Data => {
                 let coordinates = self.coordinates(subject)?;
-                let base = standard_normal(coordinates.dim(), DType::F32, subject.data.device())?;
+                let base = Gaussian::standard(coordinates.dim(), DType::F32, subject.data.device())?;
                 let target = Affine { energy: &counted, coordinates: &coordinates };
                 self.look(
                     subject,

@@ -3,6 +3,7 @@ use candle_core::{DType, Device, Tensor};
 use super::*;
 use crate::density::{Context, Rbm, RbmConfig, RbmInit};
 use crate::math::Grid;
+use crate::nets::Builder;
 use crate::rng::Key;
 
 const CPU: Device = Device::Cpu;
@@ -53,7 +54,7 @@ fn config(keys: &str) -> AnnealConfig {
 }
 
 fn normal(dim: usize) -> Gaussian {
-    standard_normal(dim, DType::F64, &CPU).unwrap()
+    Gaussian::standard(dim, DType::F64, &CPU).unwrap()
 }
 
 fn gaussian(dim: usize, mean: f64, std: f64) -> Gaussian {

@@ -225,8 +225,15 @@ fn the_folder_keeps_what_the_policy_says_and_last_is_the_newest() {
         save_in(dir.path(), &sample(step), &keep, (step >= 20).then_some(20)).unwrap();
         assert_eq!(Checkpoint::load(&last_of(dir.path()), &Device::Cpu).unwrap().step, step);
     }
+    // A kill right behind the file of step 70: the rest of saving it is done again.
+    sample(70).save(&path_of(dir.path(), 70)).unwrap();
+    for _ in 0..2 {
+        settle(dir.path(), 70, &keep, Some(20)).unwrap();
+        assert_eq!(steps(dir.path()).unwrap(), [20, 40, 60, 70]);
+        assert_eq!(Checkpoint::load(&last_of(dir.path()), &Device::Cpu).unwrap().step, 70);
+    }
     fs::write(dir.path().join("step-7.safetensors"), "not ours").unwrap();
-    assert_eq!(steps(dir.path()).unwrap(), [20, 40, 50, 60]);
+    assert_eq!(steps(dir.path()).unwrap(), [20, 40, 60, 70]);
 }
 
 #[test]

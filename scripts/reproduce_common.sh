@@ -1,0 +1,39 @@
+# What the scripts reproduce_*.sh share; they source it with paper (the folder of results) and known (the names of experiments).
+# Leaves names, quick, jobs, ebm, suffix, runs and out; $EBM names another binary, $OUT another folder for results, $RUNS another
+# for runs.
+cd "$(dirname "$0")/.."
+
+usage() { sed -n '2,5s/^# \?//p' "scripts/${0##*/}" >&2; exit 2; }
+
+names=() quick=() jobs=()
+while (($#)); do
+    case $1 in
+        --quick) quick=(--quick) ;;
+        --jobs) jobs=(--jobs "$2"); shift ;;
+        all) names=("${known[@]}") ;;
+        *) [[ " ${known[*]} " == *" $1 "* ]] || usage; names+=("$1") ;;
+    esac
+    shift
+done
+((${#names[@]})) || usage
+
+ebm=${EBM:-target/release/ebm}
+[[ -n ${EBM:-} ]] || cargo build --release --quiet
+suffix=${quick:+_quick}
+runs=${RUNS:-runs/${paper}${suffix}}
+out=${OUT:-docs/results/${paper}}
+mkdir -p "$runs" "$out"
+
+# sweep NAME ARGS: all trials of configs/sweeps/PAPER_NAME.toml; those that diverged are part of the result.
+sweep() {
+    local name=$1
+    shift
+    "$ebm" sweep "configs/sweeps/${paper}_$name.toml" "$@" "${quick[@]}" "${jobs[@]}" --run-dir "$runs/$name" || (($? == 3))
+}
+
+# compare NAME ARGS: table as $out/NAME.*
+compare() {
+    local name=$1
+    shift
+    "$ebm" compare "$runs/$name" "$@" --out "$out/$name$suffix.csv" --out "$out/$name$suffix.md"
+}

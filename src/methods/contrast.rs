@@ -1,0 +1,26 @@
+//! The loss whose gradient is that of -log p where the negative items are draws of the model.
+
+use candle_core::Tensor;
+
+use super::supervised::mean;
+use crate::Result;
+use crate::metrics::Metrics;
+
+/// mean E(x⁺) - mean E(x⁻) + l2 (mean E(x⁺)² + mean E(x⁻)²), a scalar, with `energy`, `sample_energy` and `energy_gap` in nats.
+/// Where x⁻ are weighted, `shares` `[n]` sum to one and stand in for the second mean, not for the fourth.
+///
+/// # Shapes
+/// Energies `[B]` and `[n]`.
+pub(super) fn contrast(up: &Tensor, down: &Tensor, shares: Option<&Tensor>, l2: f64) -> Result<(Tensor, Metrics)> {
+    let below = match shares {
+        Some(shares) => (shares * down)?.sum_all()?,
+        None => down.mean_all()?,
+    };
+    let mut loss = (up.mean_all()? - &below)?;
+    if l2 > 0.0 {
+        loss = (loss + ((up.sqr()?.mean_all()? + down.sqr()?.mean_all()?)? * l2)?)?;
+    }
+    let (on_data, on_samples) = (mean(up)?, mean(&below)?);
+    let found = Metrics::new().with("energy", on_data).with("sample_energy", on_samples);
+    Ok((loss, found.with("energy_gap", on_samples - on_data)))
+}
