@@ -488,3 +488,38 @@ fn eval_runs_one_probe_on_a_checkpoint() {
     lab.refused(2, &["eval", "--ckpt", LAST, "--probe", "ais", "--set", "ais.chians=4"], &["chians", "chains"]);
     lab.refused(4, &["eval", "--ckpt", "c.toml", "--probe", "ais"], &["c.toml"]);
 }
+
+/// Weights of a run's last checkpoint below a path, without it.
+fn weights_below(lab: &Lab, run: &str, below: &str) -> std::collections::BTreeMap<String, Vec<f32>> {
+    let path = lab.path(run).join("checkpoints/last.safetensors");
+    let checkpoint = ebm::store::Checkpoint::load(&path, &candle_core::Device::Cpu).unwrap();
+    let list = |t: candle_core::Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    ebm::store::take(&checkpoint.tensors, below).into_iter().map(|(name, t)| (name, list(t))).collect()
+}
+
+#[test]
+fn a_run_can_begin_at_the_vae_of_another() {
+    let lab = Lab::new();
+    for method in ["vae", "vaebm", "vera"] {
+        lab.write(&format!("{method}.toml"), &experiment(method));
+    }
+    lab.ok(&["-q", "train", "vae.toml", "--run-dir", "vae", "--set", "train.ema=0"]);
+    let at = |key: &str| format!("method.{key}=vae/checkpoints/last.safetensors");
+    // The base of a tilted model stays as it was found; the generator learns too slowly to move in f32.
+    lab.ok(&["-q", "train", "vaebm.toml", "--run-dir", "vaebm", "--set", &at("vae_ckpt")]);
+    assert_eq!(weights_below(&lab, "vaebm", "method.model.base"), weights_below(&lab, "vae", "method.model"));
+    let generator = "method.generator={ name = \"mlp\", hidden = [6] }";
+    let keys = [generator, "method.latent=2", "method.generator_optim.lr=1e-12", &at("generator_ckpt")];
+    let words: Vec<&str> = ["-q", "train", "vera.toml", "--run-dir", "vera"]
+        .into_iter()
+        .chain(keys.into_iter().flat_map(|key| ["--set", key]))
+        .collect();
+    lab.ok(&words);
+    let decoder = weights_below(&lab, "vae", "method.model.decoder.net");
+    assert!(!decoder.is_empty());
+    assert_eq!(weights_below(&lab, "vera", "method.generator.net"), decoder);
+    // Another decoder does not fit, and the message says what to do.
+    let wrong = lab.command(&["train", "vera.toml", "--set", &at("generator_ckpt")]).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("method.generator"), "{wrong:?}");
+}

@@ -103,6 +103,18 @@ fn statistics_are_those_by_hand() {
 }
 
 #[test]
+fn how_long_runs_took_is_told_when_asked() {
+    let lab = ica();
+    for (seed, seconds) in [(0, 1.0), (1, 2.0), (2, 6.0)] {
+        let line = json!({"step": 100, "seconds": seconds, "steps_per_s": 3.0});
+        lab.write(&format!("sweep/ml-10-{seed}/timing.jsonl"), &format!("{line}\n"));
+    }
+    let found = lab.json(&["compare", "sweep", "--by", "method,dataset.dim", "--metric", "seconds"]);
+    close(&group(&found, json!({"method": "ml", "dataset.dim": 10}))["metrics"]["seconds"]["mean"], 3.0);
+    assert_eq!(group(&found, json!({"method": "lsd", "dataset.dim": 10}))["metrics"]["seconds"]["missing"], json!(3));
+}
+
+#[test]
 fn runs_that_did_not_finish_are_counted_and_shown() {
     let lab = ica();
     let sm = json!({"arm": "sm", "dataset.dim": 50});

@@ -305,3 +305,26 @@ fn generators_make_items_of_every_shape() {
         assert_eq!(y.dims(), [&[3], io.output.as_slice()].concat());
     }
 }
+
+/// Before training, every layer under weight norm has outputs of mean 0 and standard deviation 1/5 over the items that it was
+/// shown, in stacks and in residual blocks alike.
+#[test]
+fn weight_norm_begins_at_the_data() {
+    for (name, keys, shape) in [
+        ("mlp", "hidden = [7, 5]", vec![6]),
+        ("conv", "channels = [4, 6]", vec![2, 6, 6]),
+        ("resnet", "widths = [4, 6]", vec![2, 8, 8]),
+        ("wide_resnet", "depth = 10\nwidth = 1\nstem = 4", vec![2, 8, 8]),
+    ] {
+        let builder = Builder::new(Key::new(4), DType::F64, &Device::Cpu);
+        let net =
+            Network::new(&spec(name, &format!("weight_norm = true\n{keys}")), &Io::scalar(&shape), &builder).unwrap();
+        let dims: Vec<usize> = std::iter::once(200).chain(shape).collect();
+        let x = ((Key::new(5).normal(dims, DType::F64, &Device::Cpu).unwrap() * 3.0).unwrap() + 1.0).unwrap();
+        net.calibrate(&x).unwrap();
+        let y = net.forward(&x, Pass::EVAL).unwrap().to_vec1::<f64>().unwrap();
+        let mean = y.iter().sum::<f64>() / 200.0;
+        let std = (y.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 200.0).sqrt();
+        assert!(mean.abs() < 1e-9 && (std - 0.2).abs() < 1e-9, "{name}: {mean} {std}");
+    }
+}

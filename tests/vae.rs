@@ -2,12 +2,13 @@
 
 use candle_core::{DType, Device, Tensor};
 use ebm::config::{Spec, find};
+use ebm::data::Data;
 use ebm::density::{Context, Density as _, Energy, MODELS, Model, Potential, Space, Vae};
 use ebm::math::Grid;
 use ebm::nets::Builder;
 use ebm::probes::ais::{AnnealConfig, Annealing, Bracket};
 use ebm::rng::Key;
-use ebm::samplers::{Kernel as _, Mala};
+use ebm::samplers::{Kernel as _, Mala, SAMPLERS, Sampler};
 
 const CPU: Device = Device::Cpu;
 
@@ -198,6 +199,44 @@ fn chains_without_a_tilt_keep_the_base() {
                 let z = (mean(a) - mean(b)) / ((std(a).powi(2) + std(b).powi(2)) / 4000.0).sqrt();
                 assert!(z.abs() < 4.0, "{space:?}, coordinate {d}: z = {z}");
             }
+        }
+    }
+}
+
+/// Draws of a linear VAE at temperature t: variance t² (Σ_l w_l² + σ²) in every coordinate, without σ² for the means.
+#[test]
+fn draws_at_a_temperature_and_means_have_the_variances_they_should() {
+    const N: usize = 20_000;
+    let model = Model::new(
+        &section("vae", &format!("latent = 2\nsigma = 0.5\nnoise = \"fixed\"\n{LINEAR}")),
+        &Context { shape: vec![3], classes: None, moments: None },
+        Key::new(6),
+        DType::F64,
+        &CPU,
+    )
+    .unwrap();
+    let moons = ebm::data::schemas().into_iter().find(|row| row.0 == "moons").unwrap().1;
+    let mut keys = (moons.defaults)();
+    keys.insert("name".into(), "moons".into());
+    let data = Data::open(&Spec(keys), 1, &CPU).unwrap();
+    let origin = Tensor::zeros((1, 2), DType::F64, &CPU).unwrap();
+    let decoder = model.vae().unwrap().decoder();
+    let b = list(&decoder.mean(&origin).unwrap());
+    let w = decoder.mean(&Tensor::eye(2, DType::F64, &CPU).unwrap()).unwrap().to_vec2::<f64>().unwrap();
+    for (keys, t, sigma) in
+        [("", 1.0, 0.5), ("temperature = 0.6", 0.6, 0.5), ("temperature = 0.6\nmeans = true", 0.6, 0.0)]
+    {
+        let row = find(SAMPLERS, "langevin").unwrap();
+        let mut table = (row.schema.decode)(format!("space = \"noise\"\nsteps = 0\n{keys}").parse().unwrap()).unwrap();
+        table.insert("name".into(), "langevin".into());
+        let sampler = Sampler::new(&Spec(table)).unwrap();
+        let start = sampler.start(Key::new(8), model.as_energy(), None, &data, N).unwrap();
+        let items = sampler.items(model.as_energy(), &start).unwrap().t().unwrap().to_vec2::<f64>().unwrap();
+        for (i, column) in items.iter().enumerate() {
+            let of_z: f64 = w.iter().map(|row| (row[i] - b[i]).powi(2)).sum();
+            let want = t * t * (of_z + sigma * sigma);
+            let z = (std(column).powi(2) / want - 1.0) / (2.0 / N as f64).sqrt();
+            assert!(z.abs() < 4.0, "{keys}: variance of coordinate {i}: z = {z}");
         }
     }
 }

@@ -21,7 +21,7 @@ pub struct CompareArgs {
     /// Keys that are repeats
     #[arg(long, value_name = "KEYS", value_delimiter = ',', default_value = "seed")]
     over: Vec<String>,
-    /// A metric [default: all that the probes wrote at the end]. May be given again
+    /// A metric [default: all that the probes wrote at the end], or `seconds` of training. May be given again
     #[arg(long, value_name = "METRIC", value_delimiter = ',')]
     metric: Vec<String>,
     /// A metric of zeros and ones whose interval is Wilson's; those ending in _reject are anyway

@@ -103,6 +103,10 @@ impl Energy for Classifier {
     fn after_update(&self) -> Result<()> {
         self.net.power_iterate()
     }
+
+    fn calibrate(&self, x: &Tensor) -> Result<()> {
+        self.net.calibrate(x)
+    }
 }
 
 /// E(x|y) = -f(x)[y]: p(x|y) ∝ exp(f(x)[y]), one label an item.

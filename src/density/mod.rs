@@ -107,6 +107,11 @@ pub trait Energy: Send + Sync {
         Ok(())
     }
 
+    /// Sets, in place and before training, what a network under weight norm takes from items x.
+    fn calibrate(&self, _x: &Tensor) -> Result<()> {
+        Ok(())
+    }
+
     /// The base density that the energy tilts, if it has one: E(x) = residual(x) - log base(x). Where kernels that propose
     /// independently of x draw from.
     fn base(&self) -> Option<&dyn Density> {

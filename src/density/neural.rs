@@ -119,6 +119,10 @@ impl Energy for Neural {
         self.base.as_ref().map_or(Ok(()), |base| base.after_update())
     }
 
+    fn calibrate(&self, x: &Tensor) -> Result<()> {
+        self.net.calibrate(x)
+    }
+
     fn base(&self) -> Option<&dyn Density> {
         self.base.as_ref().and_then(|base| base.density())
     }

@@ -7,6 +7,7 @@ use candle_core::{DType, Device};
 use super::{Context, Model};
 use crate::config::Spec;
 use crate::data::{Data, Stamp};
+use crate::nets::Params;
 use crate::store::{Checkpoint, State, take};
 use crate::{Error, Result};
 
@@ -47,6 +48,25 @@ impl Stored {
         let model = Model::bound(&section(&config, "model"), &context, weights.clone(), DType::F32, device);
         let model = model.map_err(unfit)?;
         Ok(Stored { step: checkpoint.step, model, weights, data, config, state })
+    }
+
+    /// Overwrites what `params` has below `below` with the weights of the same names below the first of `sources` that the
+    /// checkpoint has anything below; both end in a dot or are empty.
+    ///
+    /// # Errors
+    /// A weight that is missing or has another shape; `remedy` says what to do about it.
+    pub fn overwrite(&self, params: &Params, below: &str, sources: &[&str], path: &Path, remedy: &str) -> Result<()> {
+        let has = |source: &&&str| self.weights.keys().any(|name| name.starts_with(**source));
+        let source = sources.iter().find(has).copied().unwrap_or_default();
+        for (name, var) in params.weights.iter().chain(&params.buffers) {
+            let Some(rest) = name.strip_prefix(below) else { continue };
+            let found = self.weights.get(&format!("{source}{rest}")).filter(|t| t.dims() == var.dims());
+            let found = found.ok_or_else(|| {
+                Error::checkpoint(path, format!("its `{source}{rest}` is missing or has another shape"), remedy)
+            })?;
+            var.set(&found.to_dtype(var.dtype())?.to_device(var.device())?)?;
+        }
+        Ok(())
     }
 
     /// The section `name` of the run's configuration.

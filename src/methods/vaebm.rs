@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::contrast::contrast;
@@ -107,10 +107,16 @@ impl Vaebm {
         }
         let mut spec = config.sampler.clone();
         spec.0.insert("space".into(), toml::Value::try_from(config.space).map_err(|e| Error::Other(e.to_string()))?);
+        if config.means {
+            spec.0.insert("means".into(), true.into());
+        }
         let sampler = Sampler::new(&spec)?;
         sampler.check(&model, data.device())?;
         if !config.vae_ckpt.is_empty() {
-            load_base(&model, Path::new(&config.vae_ckpt), data.device())?;
+            let path = Path::new(&config.vae_ckpt);
+            let stored = Stored::load(path, data.device())?;
+            let remedy = "give [model.base] the keys of that run's own [model]";
+            stored.overwrite(model.params(), BASE, &[BASE, ""], path, remedy)?;
         }
         let buffer = match config.buffer {
             0 => None,
@@ -219,16 +225,12 @@ impl Vaebm {
         if let Some((buffer, taken)) = taken {
             buffer.put(&taken, &trace.chain.x)?;
         }
-        let x = match (&space, self.config.means) {
-            (Some(space), true) => space.quiet(&trace.chain.x)?.detach(),
-            _ => trace.x,
-        };
         let gradients = counted.gradients() * (since + 1);
         let mut found = Metrics::new().with("energy_gradients", gradients as f64);
         if let Some(accept) = trace.accept {
             found.set("acceptance", accept);
         }
-        Ok(Sample { x, weights: None, found })
+        Ok(Sample { x: trace.x, weights: None, found })
     }
 
     /// The latent noise of `kept` with the observation noise of `fresh`: what a VAE's buffer keeps is ε_z alone.
@@ -248,27 +250,6 @@ struct Sample {
     x: Tensor,
     weights: Option<Tensor>,
     found: Metrics,
-}
-
-/// Overwrites the base density's weights with those of a checkpoint: of a model `vae`, or of another `tilted` one.
-///
-/// # Errors
-/// No good checkpoint; a base of another shape.
-fn load_base(model: &Model, path: &Path, device: &Device) -> Result<()> {
-    let stored = Stored::load(path, device)?;
-    let alone: State = stored.weights.into_iter().collect();
-    let within = take(&alone, BASE.trim_end_matches('.'));
-    let source = if within.is_empty() { alone } else { within };
-    let params = model.params();
-    for (name, var) in params.weights.iter().chain(&params.buffers) {
-        let Some(rest) = name.strip_prefix(BASE) else { continue };
-        let found = source.get(rest).filter(|t| t.dims() == var.dims()).ok_or_else(|| {
-            let what = format!("its `{rest}` is missing or has another shape than [model.base] gives it");
-            Error::checkpoint(path, what, "give [model.base] the keys of the run's own [model]")
-        })?;
-        var.set(&found.to_dtype(var.dtype())?.to_device(var.device())?)?;
-    }
-    Ok(())
 }
 
 impl Method for Vaebm {

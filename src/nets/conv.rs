@@ -1,7 +1,7 @@
 //! The small convolutional network: image energies, and critics that map an image to an image.
 
 use super::image::{Head, Image, ImageNorm, widths};
-use super::{Builder, Conv2d, Io, Layer, Nonlinear, NonlinearName, Sequence};
+use super::{Builder, Conv2d, Io, Layer, Nonlinear, NonlinearName, Scaling, Sequence};
 use crate::config::{self, Spec, rule};
 use crate::kernels::Conv;
 use crate::{Error, Result};
@@ -24,6 +24,9 @@ crate::config! {
         groups: usize = 8, rule::at_least(1);
         /// Divide each weight by its largest singular value.
         spectral_norm: bool = false;
+        /// Learn the length of each output's weights apart from their direction; before training, outputs over some data get mean 0
+        /// and standard deviation 1/5.
+        weight_norm: bool = false;
         /// What the last linear layer reads: flatten (every pixel), sum or mean (over pixels). An image output has none.
         head: Head = Head::Flatten;
     }
@@ -37,20 +40,21 @@ crate::config! {
 /// keep the size of an image output.
 pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
     let config: ConvConfig = config::decode(&spec.0)?;
+    let scaling = Scaling::of(config.spectral_norm, config.weight_norm)?;
     let mut image = Image::of(io, "conv")?;
     let mut body = Sequence::new();
     for (i, (channels, kernel, stride)) in config.layers(io)?.into_iter().enumerate() {
         let here = builder.sub(i);
-        image = push_conv(&mut body, &here, image, channels, kernel, stride, config.spectral_norm)?;
+        image = push_conv(&mut body, &here, image, channels, kernel, stride, scaling)?;
         config.norm.push(&mut body, &here, channels, config.groups)?;
         body.push(Nonlinear::Fixed(config.activation.function()));
     }
     match *io.output.as_slice() {
         [channels, h, w] if image.size == (h, w) => {
-            push_conv(&mut body, &builder.sub("out"), image, channels, 3, 1, config.spectral_norm)?;
+            push_conv(&mut body, &builder.sub("out"), image, channels, 3, 1, scaling)?;
         }
         [_, h, w] => return Err(size_lost(image.size, (h, w))),
-        _ => config.head.push(&mut body, builder, image, io, config.spectral_norm)?,
+        _ => config.head.push(&mut body, builder, image, io, scaling)?,
     }
     Ok(Box::new(body))
 }
@@ -82,11 +86,11 @@ pub(super) fn push_conv(
     channels: usize,
     kernel: usize,
     stride: usize,
-    spectral: bool,
+    scaling: Scaling,
 ) -> Result<Image> {
     let conv = Conv { stride, padding: kernel.saturating_sub(1) / 2 };
     let size = Conv2d::output_size(image.size, kernel, conv)?;
-    body.push(Conv2d::new(builder, (image.channels, channels), kernel, conv, spectral)?);
+    body.push(Conv2d::new(builder, (image.channels, channels), kernel, conv, scaling)?);
     Ok(Image { channels, size })
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, Weight};
+use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, Scaling, Weight};
 use crate::kernels::{self, Conv};
 use crate::{Error, Result};
 
@@ -18,24 +18,23 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// w and b uniform on ±1/√(I·K²), PyTorch's default. With `spectral`, w as a matrix `[O, I·K²]` is divided by its
-    /// largest singular value.
+    /// w and b uniform on ±1/√(I·K²), PyTorch's default; spectral norm is that of the matrix `[O, I·K²]`.
     pub fn new(
         builder: &Builder,
         (input, output): (usize, usize),
         kernel: usize,
         conv: Conv,
-        spectral: bool,
+        scaling: Scaling,
     ) -> Result<Self> {
         let fan_in = (input * kernel * kernel).max(1);
         let init = Init::Uniform(1.0 / (fan_in as f64).sqrt());
-        let weight = Weight::new(builder, &[output, input, kernel, kernel], init, spectral)?;
+        let weight = Weight::new(builder, &[output, input, kernel, kernel], init, scaling)?;
         Ok(Conv2d { weight, bias: builder.weight("bias", &[output], init)?, conv })
     }
 
     /// w = 0 and b = 0: the last layer of a network that is 0 until it is trained.
     pub fn zero(builder: &Builder, (input, output): (usize, usize), kernel: usize, conv: Conv) -> Result<Self> {
-        let weight = Weight::new(builder, &[output, input, kernel, kernel], Init::Constant(0.0), false)?;
+        let weight = Weight::new(builder, &[output, input, kernel, kernel], Init::Constant(0.0), Scaling::Free)?;
         Ok(Conv2d { weight, bias: builder.weight("bias", &[output], Init::Constant(0.0))?, conv })
     }
 
@@ -84,5 +83,10 @@ impl Layer for Conv2d {
 
     fn power_iterate(&self) -> Result<()> {
         self.weight.power_iterate()
+    }
+
+    fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
+        let y = self.forward(x, Pass::EVAL)?;
+        if self.weight.calibrate(&self.bias, &y)? { self.forward(x, Pass::EVAL) } else { Ok(y) }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, GlobalPool, GroupNorm, Io, Linear, Reshape, Sequence};
+use super::{Builder, GlobalPool, GroupNorm, Io, Linear, Reshape, Scaling, Sequence};
 use crate::config::rule::Verdict;
 use crate::{Error, Result};
 
@@ -85,7 +85,7 @@ impl Head {
         builder: &Builder,
         image: Image,
         io: &Io,
-        spectral: bool,
+        scaling: Scaling,
     ) -> Result<()> {
         let width = match self {
             Head::Flatten => {
@@ -97,7 +97,7 @@ impl Head {
                 image.channels
             }
         };
-        body.push(Linear::new(&builder.sub("out"), width, io.output_size(), spectral)?);
+        body.push(Linear::new(&builder.sub("out"), width, io.output_size(), scaling)?);
         body.push(Reshape::to(&io.output));
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, Weight};
+use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, Scaling, Weight};
 use crate::{Result, kernels};
 
 /// y = x Wᵀ + b.
@@ -16,21 +16,20 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// W and b uniform on ±1/√I (PyTorch's default, which the LSD experiments use). With `spectral`, W is divided by
-    /// its largest singular value.
-    pub fn new(builder: &Builder, input: usize, output: usize, spectral: bool) -> Result<Self> {
+    /// W and b uniform on ±1/√I (PyTorch's default, which the LSD experiments use).
+    pub fn new(builder: &Builder, input: usize, output: usize, scaling: Scaling) -> Result<Self> {
         let init = Init::Uniform(1.0 / (input.max(1) as f64).sqrt());
-        let weight = Weight::new(builder, &[output, input], init, spectral)?;
+        let weight = Weight::new(builder, &[output, input], init, scaling)?;
         Ok(Linear { weight, bias: builder.weight("bias", &[output], init)? })
     }
 
     /// W = 0 and b = 0: the last layer of a network that is 0 until it is trained.
     pub fn zero(builder: &Builder, input: usize, output: usize) -> Result<Self> {
-        let weight = Weight::new(builder, &[output, input], Init::Constant(0.0), false)?;
+        let weight = Weight::new(builder, &[output, input], Init::Constant(0.0), Scaling::Free)?;
         Ok(Linear { weight, bias: builder.weight("bias", &[output], Init::Constant(0.0))? })
     }
 
-    /// The matrix that is applied, `[O, I]`: W, or W/σ(W) under spectral norm.
+    /// The matrix that is applied, `[O, I]`: under spectral or weight norm scaled.
     pub fn matrix(&self) -> Result<Tensor> {
         self.weight.get()
     }
@@ -63,6 +62,11 @@ impl Layer for Linear {
 
     fn power_iterate(&self) -> Result<()> {
         self.weight.power_iterate()
+    }
+
+    fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
+        let y = self.forward(x, Pass::EVAL)?;
+        if self.weight.calibrate(&self.bias, &y)? { self.forward(x, Pass::EVAL) } else { Ok(y) }
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Builder, Curve, Dropout, Fourier, GroupNorm, Io, Jet, Layer, Linear, Nonlinear, NonlinearName, Pass, Pullback,
-    Reshape, Sequence, trace_by_pullbacks,
+    Reshape, Scaling, Sequence, trace_by_pullbacks,
 };
 use crate::config::{self, Spec, rule};
 use crate::{Result, kernels};
@@ -33,6 +33,9 @@ crate::config! {
         dropout: f64 = 0.0, rule::rate;
         /// Divide each weight matrix by its largest singular value.
         spectral_norm: bool = false;
+        /// Learn the length of each output's weights apart from their direction; before training, outputs over some data get mean 0
+        /// and standard deviation 1/5.
+        weight_norm: bool = false;
         /// Normalisation before each activation: none or layer.
         norm: MlpNorm = MlpNorm::None;
         /// F, so many random Fourier features sin Wx and cos Wx beside x: a density with many narrow modes is learned many
@@ -72,6 +75,7 @@ impl Mlp {
     pub fn new(config: &MlpConfig, io: &Io, builder: &Builder) -> Result<Self> {
         let mut body = Sequence::new().then(Reshape::flatten(&io.input));
         let mut shallow = Shallow { linears: Vec::new(), activations: Vec::new() };
+        let scaling = Scaling::of(config.spectral_norm, config.weight_norm)?;
         let mut width = io.input_size();
         if config.fourier > 0 {
             body.push(Fourier::new(&builder.sub("fourier"), width, config.fourier, config.fourier_std)?);
@@ -79,7 +83,7 @@ impl Mlp {
         }
         for (i, &units) in config.hidden.iter().enumerate() {
             let here = builder.sub(i);
-            let linear = Linear::new(&here, width, units, config.spectral_norm)?;
+            let linear = Linear::new(&here, width, units, scaling)?;
             let activation = Nonlinear::new(&here, config.activation, units, config.learned_beta)?;
             body.push(linear.clone());
             if config.norm == MlpNorm::Layer {
@@ -91,7 +95,7 @@ impl Mlp {
             shallow.activations.push(activation);
             width = units;
         }
-        let last = Linear::new(&builder.sub(config.hidden.len()), width, io.output_size(), config.spectral_norm)?;
+        let last = Linear::new(&builder.sub(config.hidden.len()), width, io.output_size(), scaling)?;
         shallow.linears.push(last.clone());
         let body = body.then(last).then(Reshape::to(&io.output));
         let closed = config.norm == MlpNorm::None && config.fourier == 0 && io.input_size() == io.output_size();
@@ -122,6 +126,10 @@ impl Layer for Mlp {
 
     fn power_iterate(&self) -> Result<()> {
         self.body.power_iterate()
+    }
+
+    fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
+        self.body.calibrate(x)
     }
 
     /// In closed form up to two hidden layers (see [`Shallow::trace`]), else by D pull-backs.

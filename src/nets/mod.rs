@@ -25,8 +25,8 @@ mod residual;
 mod resnet;
 mod resnet_generator;
 mod sequence;
-mod spectral;
 mod upsample;
+mod weight;
 mod wide_resnet;
 
 pub use activation::{Nonlinear, NonlinearName};
@@ -44,8 +44,8 @@ pub use pool::{AvgPool, GlobalPool};
 pub use reshape::Reshape;
 pub use residual::Residual;
 pub use sequence::Sequence;
-pub use spectral::Weight;
 pub use upsample::Upsample;
+pub use weight::{LOG_SCALE, Scaling, Weight};
 
 use candle_core::Tensor;
 
@@ -78,6 +78,12 @@ pub trait Layer: Send + Sync {
     /// One power iteration of every spectral norm inside, in place. A layer that holds layers passes the call on.
     fn power_iterate(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// y = f(x), where each layer inside that has weight norm first sets its scale and bias, in place, by what it makes of x. A
+    /// layer that holds layers passes the call on.
+    fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
+        self.forward(x, Pass::EVAL)
     }
 
     /// tr ∂f/∂x of every item, `[B]`, for an f whose output has as many numbers as its input; without dropout.

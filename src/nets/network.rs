@@ -181,6 +181,11 @@ impl Network {
         self.root.power_iterate()
     }
 
+    /// Sets the scales and biases of layers under weight norm by what the layers make of items x; in place, before training.
+    pub fn calibrate(&self, x: &Tensor) -> Result<()> {
+        self.root.calibrate(x).map(drop)
+    }
+
     /// The same network on other tensors of the same names, such as an average; it is tracked where they are.
     ///
     /// # Errors

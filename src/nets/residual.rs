@@ -64,4 +64,12 @@ impl Layer for Residual {
         self.body.power_iterate()?;
         self.shortcut.iter().try_for_each(|s| s.power_iterate())
     }
+
+    fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
+        let y = self.body.calibrate(x)?;
+        Ok(match &self.shortcut {
+            None => (x + y)?,
+            Some(s) => (s.calibrate(x)? + y)?,
+        })
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::conv::push_conv;
 use super::image::{Head, Image, ImageNorm, blocks, widths};
-use super::{AvgPool, Builder, Io, Layer, Nonlinear, NonlinearName, Residual, Sequence};
+use super::{AvgPool, Builder, Io, Layer, Nonlinear, NonlinearName, Residual, Scaling, Sequence};
 use crate::Result;
 use crate::config::{self, Spec, rule};
 
@@ -21,6 +21,9 @@ crate::config! {
         groups: usize = 8, rule::at_least(1);
         /// Divide each weight by its largest singular value.
         spectral_norm: bool = false;
+        /// Learn the length of each output's weights apart from their direction; before training, outputs over some data get mean 0
+        /// and standard deviation 1/5.
+        weight_norm: bool = false;
         /// What the last linear layer reads: flatten (every pixel), sum or mean (over pixels).
         head: Head = Head::Sum;
     }
@@ -33,11 +36,11 @@ crate::config! {
 /// Inputs that are no images, or whose size cannot be halved once a stage.
 pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
     let config: ResnetConfig = config::decode(&spec.0)?;
-    let spectral = config.spectral_norm;
+    let scaling = config.scaling()?;
     let mut image = Image::of(io, "resnet")?;
     let mut body = Sequence::new();
     let first = config.widths.first().copied().unwrap_or(image.channels);
-    image = push_conv(&mut body, &builder.sub("stem"), image, first, 3, 1, spectral)?;
+    image = push_conv(&mut body, &builder.sub("stem"), image, first, 3, 1, scaling)?;
     for (stage, &width) in config.widths.iter().enumerate() {
         for block in 0..config.blocks {
             let here = builder.sub(stage).sub(block);
@@ -49,11 +52,15 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
         body.push(pool);
     }
     body.push(config.nonlinear());
-    config.head.push(&mut body, builder, image, io, spectral)?;
+    config.head.push(&mut body, builder, image, io, scaling)?;
     Ok(Box::new(body))
 }
 
 impl ResnetConfig {
+    fn scaling(&self) -> Result<Scaling> {
+        Scaling::of(self.spectral_norm, self.weight_norm)
+    }
+
     fn nonlinear(&self) -> Nonlinear {
         Nonlinear::Fixed(self.activation.function())
     }
@@ -66,14 +73,14 @@ impl ResnetConfig {
             let here = builder.sub(i);
             self.norm.push(&mut body, &here, inner.channels, self.groups)?;
             body.push(self.nonlinear());
-            inner = push_conv(&mut body, &here, inner, width, 3, 1, self.spectral_norm)?;
+            inner = push_conv(&mut body, &here, inner, width, 3, 1, self.scaling()?)?;
         }
         let residual = Residual::new(body);
         if image.channels == width {
             return Ok(residual);
         }
         let mut shortcut = Sequence::new();
-        push_conv(&mut shortcut, &builder.sub("shortcut"), image, width, 1, 1, self.spectral_norm)?;
+        push_conv(&mut shortcut, &builder.sub("shortcut"), image, width, 1, 1, self.scaling()?)?;
         Ok(residual.with_shortcut(shortcut))
     }
 }

@@ -64,6 +64,10 @@ impl Layer for Sequence {
     fn power_iterate(&self) -> Result<()> {
         self.0.iter().try_for_each(|layer| layer.power_iterate())
     }
+
+    fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
+        self.0.iter().try_fold(x.clone(), |x, layer| layer.calibrate(&x))
+    }
 }
 
 #[cfg(test)]
@@ -71,13 +75,13 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
-    use crate::nets::{Builder, Linear, Nonlinear, NonlinearName, Residual};
+    use crate::nets::{Builder, Linear, Nonlinear, NonlinearName, Residual, Scaling};
     use crate::rng::Key;
 
     #[test]
     fn features_are_what_the_last_linear_layer_reads() {
         let builder = Builder::new(Key::new(1), DType::F64, &Device::Cpu);
-        let linear = |name: &str, from, to| Linear::new(&builder.sub(name), from, to, false).unwrap();
+        let linear = |name: &str, from, to| Linear::new(&builder.sub(name), from, to, Scaling::Free).unwrap();
         let bend = || Nonlinear::new(&builder, NonlinearName::Tanh, 5, false).unwrap();
         let last = linear("last", 5, 2);
         let body = Sequence::new().then(linear("first", 3, 5)).then(bend());

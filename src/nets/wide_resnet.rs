@@ -2,7 +2,7 @@
 
 use super::conv::push_conv;
 use super::image::{Head, Image, ImageNorm};
-use super::{Builder, Dropout, Io, Layer, Nonlinear, NonlinearName, Residual, Sequence};
+use super::{Builder, Dropout, Io, Layer, Nonlinear, NonlinearName, Residual, Scaling, Sequence};
 use crate::config::rule::Verdict;
 use crate::config::{self, Spec, rule};
 use crate::{Error, Result};
@@ -26,6 +26,9 @@ crate::config! {
         dropout: f64 = 0.0, rule::rate;
         /// Divide each weight by its largest singular value.
         spectral_norm: bool = false;
+        /// Learn the length of each output's weights apart from their direction; before training, outputs over some data get mean 0
+        /// and standard deviation 1/5.
+        weight_norm: bool = false;
     }
 }
 
@@ -50,7 +53,7 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
     let mut image = Image::of(io, "wide_resnet")?;
     twice_halved(image.size)?;
     let mut body = Sequence::new();
-    image = push_conv(&mut body, &builder.sub("stem"), image, config.stem, 3, 1, config.spectral_norm)?;
+    image = push_conv(&mut body, &builder.sub("stem"), image, config.stem, 3, 1, config.scaling()?)?;
     for stage in 0..3 {
         let width = config.width.saturating_mul(config.stem).saturating_mul(1 << stage);
         for block in 0..(config.depth - 4) / 6 {
@@ -61,7 +64,7 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
         }
     }
     config.activate(&mut body, builder, image.channels)?;
-    Head::Mean.push(&mut body, builder, image, io, config.spectral_norm)?;
+    Head::Mean.push(&mut body, builder, image, io, config.scaling()?)?;
     Ok(Box::new(body))
 }
 
@@ -76,22 +79,26 @@ fn twice_halved((h, w): (usize, usize)) -> Result<()> {
 }
 
 impl WideResnetConfig {
+    fn scaling(&self) -> Result<Scaling> {
+        Scaling::of(self.spectral_norm, self.weight_norm)
+    }
+
     /// s(x) + conv(σ(norm(dropout(conv(σ(norm(x))))))), with `stride` that of
     /// the outer convolution.
     fn block(&self, builder: &Builder, image: Image, width: usize, stride: usize) -> Result<(Residual, Image)> {
         let mut body = Sequence::new();
         let (first, second) = (builder.sub(0), builder.sub(1));
         self.activate(&mut body, &first, image.channels)?;
-        let inner = push_conv(&mut body, &first, image, width, 3, 1, self.spectral_norm)?;
+        let inner = push_conv(&mut body, &first, image, width, 3, 1, self.scaling()?)?;
         body.push(Dropout::new(&first, self.dropout));
         self.activate(&mut body, &second, width)?;
-        let behind = push_conv(&mut body, &second, inner, width, 3, stride, self.spectral_norm)?;
+        let behind = push_conv(&mut body, &second, inner, width, 3, stride, self.scaling()?)?;
         let residual = Residual::new(body);
         if image == behind {
             return Ok((residual, behind));
         }
         let mut shortcut = Sequence::new();
-        push_conv(&mut shortcut, &builder.sub("shortcut"), image, width, 1, stride, self.spectral_norm)?;
+        push_conv(&mut shortcut, &builder.sub("shortcut"), image, width, 1, stride, self.scaling()?)?;
         Ok((residual.with_shortcut(shortcut), behind))
     }
 

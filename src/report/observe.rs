@@ -10,6 +10,9 @@ use crate::metrics::Metrics;
 use crate::run::{Paths, metrics};
 use crate::{Error, Result};
 
+/// A metric that every run has and no table shows unasked: it is not the same twice.
+const SECONDS: &str = "seconds";
+
 /// Where in a run its metrics are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum At {
@@ -78,6 +81,7 @@ pub fn metric_names(runs: &[Run], asked: &[String]) -> Result<Vec<String>> {
         return Ok(known);
     }
     runs.iter().for_each(|run| add_names(&mut known, &run.last));
+    known.extend(asked.iter().filter(|name| *name == SECONDS).cloned());
     // A metric that is logged on the way only is worth a look at the logs, which costs more.
     if asked.iter().any(|name| !known.contains(name)) {
         let lines = runs.iter().flat_map(|run| log(run).unwrap_or_default());
@@ -129,7 +133,11 @@ pub fn observe<'a>(
             continue;
         }
         match at {
-            At::Last => all.push(one(None, run.last.clone())),
+            At::Last => {
+                let seconds = names.iter().any(|name| name == SECONDS).then(|| run.seconds()).flatten();
+                let timed = seconds.map(|seconds| run.last.clone().with(SECONDS, seconds));
+                all.push(one(None, timed.unwrap_or_else(|| run.last.clone())));
+            }
             At::Best => all.push(one(None, best(run, goal)?)),
             At::Min => all.push(one(None, extremes(run, names, f64::min)?)),
             At::Max => all.push(one(None, extremes(run, names, f64::max)?)),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::config::Resolved;
 use crate::metrics::Metrics;
-use crate::run::{Manifest, Paths, folders, standing};
+use crate::run::{Manifest, Paths, folders, metrics, standing};
 use crate::{Error, Result};
 
 /// One run as far as it can be read.
@@ -35,6 +35,11 @@ impl Run {
     /// All keys with their values.
     pub fn keys(&self) -> impl Iterator<Item = (&str, &str)> {
         self.keys.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// How long it trained.
+    pub fn seconds(&self) -> Option<f64> {
+        metrics::seconds(&Paths::of(&self.dir).timing())
     }
 
     /// Whether it ran to its end.

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::guard::GuardConfig;
 use crate::config::{Document, Problems, Resolved, Schema, Section, SectionKind, decode, rule};
-use crate::data::{self, Data, Stamp};
+use crate::data::{self, Data, Split, Stamp};
 use crate::density::{self, Context, Model, Proposal};
 use crate::methods::{self, Method, Setup, Standing, State};
+use crate::nets::LOG_SCALE;
 use crate::probes::{self, Scheduled};
 use crate::samplers::{self, Sampler};
 use crate::{Error, Result, device, optim, rng::Key};
@@ -205,7 +206,13 @@ impl Experiment {
     pub fn model(&self, data: &Data) -> Result<Model> {
         let data::Spec { shape, classes, .. } = data.spec().clone();
         let context = Context { shape, classes, moments: Some(&|| data.mean_std(MOMENT_ITEMS)) };
-        Model::new(&self.resolved.spec("model"), &context, self.key().with("model"), DType::F32, &self.device)
+        let model =
+            Model::new(&self.resolved.spec("model"), &context, self.key().with("model"), DType::F32, &self.device)?;
+        // Weight norm begins at the data: at five batches, as Xiao et al. (2021) do.
+        if model.params().weights.keys().any(|name| name.ends_with(LOG_SCALE)) {
+            model.calibrate(&data.all(Split::Train, 5 * self.train.batch_size)?.x)?;
+        }
+        Ok(model)
     }
 
     /// A model on stored weights. Needs no data.

@@ -153,6 +153,16 @@ impl TimingLog {
     }
 }
 
+/// Seconds that the processes of a run trained, together, probes included; `None` where the log has no line.
+pub fn seconds(path: &Path) -> Option<f64> {
+    let text = fs::read_to_string(path).ok()?;
+    let clock = text.lines().filter_map(|line| serde_json::from_str::<Timing>(line).ok()).map(|line| line.seconds);
+    let clock: Vec<f64> = clock.collect();
+    // Each process begins its clock anew: its last reading comes before a smaller one.
+    let ends = clock.iter().zip(clock.iter().skip(1).chain([&0.0])).filter(|(now, next)| next < now);
+    (!clock.is_empty()).then(|| ends.map(|(now, _)| now).sum())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,5 +234,15 @@ mod tests {
         let second = log.append(20).unwrap();
         assert!(second.steps_per_s > 0.0 && second.seconds > 0.0);
         assert_eq!(fs::read_to_string(dir.path().join("t.jsonl")).unwrap().lines().count(), 2);
+    }
+
+    #[test]
+    fn the_seconds_of_all_processes_are_added() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.jsonl");
+        assert_eq!(seconds(&path), None);
+        let line = |seconds: f64| format!("{{\"step\":1,\"seconds\":{seconds},\"steps_per_s\":0.0}}\n");
+        fs::write(&path, [3.0, 5.0, 1.0, 2.5, 0.5].map(line).concat() + "{\"step").unwrap();
+        assert_eq!(seconds(&path), Some(8.0));
     }
 }

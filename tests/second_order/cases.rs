@@ -7,7 +7,7 @@ use ebm::config::Spec;
 use ebm::kernels::{Activation, Conv};
 use ebm::nets::{
     AvgPool, Builder, Conv2d, Dropout, GlobalPool, GroupNorm, Io, Layer, Linear, NETS, Network, Nonlinear,
-    NonlinearName, Pass, Reshape, Residual, Sequence, Upsample,
+    NonlinearName, Pass, Reshape, Residual, Scaling, Sequence, Upsample,
 };
 use ebm::rng::Key;
 
@@ -72,19 +72,21 @@ fn case(name: &str, shape: &[usize], make: impl FnOnce(&Builder) -> Box<dyn Laye
 fn layers() -> Vec<Case> {
     use NonlinearName::{Elu, LeakyRelu, Relu, Sigmoid, Softplus, Swish, Tanh};
     let conv = |stride, padding| Conv { stride, padding };
-    let convolution = |kernel, c: Conv, spectral| {
-        move |b: &Builder| Box::new(Conv2d::new(b, (2, 3), kernel, c, spectral).unwrap()) as Box<dyn Layer>
+    let convolution = |kernel, c: Conv, scaling| {
+        move |b: &Builder| Box::new(Conv2d::new(b, (2, 3), kernel, c, scaling).unwrap()) as Box<dyn Layer>
     };
     let mut cases = vec![
-        case("linear", &[3, 4], |b| Box::new(Linear::new(b, 4, 2, false).unwrap())),
-        case("linear, spectral", &[3, 4], |b| Box::new(Linear::new(b, 4, 3, true).unwrap())),
+        case("linear", &[3, 4], |b| Box::new(Linear::new(b, 4, 2, Scaling::Free).unwrap())),
+        case("linear, spectral", &[3, 4], |b| Box::new(Linear::new(b, 4, 3, Scaling::Spectral).unwrap())),
+        case("linear, weight norm", &[3, 4], |b| Box::new(Linear::new(b, 4, 3, Scaling::Norm).unwrap())),
         case("swish, learned", &[3, 4], |b| Box::new(Nonlinear::new(b, Swish, 4, true).unwrap())),
-        case("conv 3x3", &[2, 2, 4, 5], convolution(3, conv(1, 1), false)),
-        case("conv 3x3, stride 2", &[2, 2, 6, 5], convolution(3, conv(2, 1), false)),
-        case("conv 4x4, stride 2", &[2, 2, 6, 6], convolution(4, conv(2, 1), false)),
-        case("conv 2x2, stride 3", &[2, 2, 5, 7], convolution(2, conv(3, 0), false)),
-        case("conv 1x1", &[2, 2, 3, 3], convolution(1, conv(1, 0), false)),
-        case("conv, spectral", &[2, 2, 4, 4], convolution(3, conv(1, 0), true)),
+        case("conv 3x3", &[2, 2, 4, 5], convolution(3, conv(1, 1), Scaling::Free)),
+        case("conv 3x3, stride 2", &[2, 2, 6, 5], convolution(3, conv(2, 1), Scaling::Free)),
+        case("conv 4x4, stride 2", &[2, 2, 6, 6], convolution(4, conv(2, 1), Scaling::Free)),
+        case("conv 2x2, stride 3", &[2, 2, 5, 7], convolution(2, conv(3, 0), Scaling::Free)),
+        case("conv 1x1", &[2, 2, 3, 3], convolution(1, conv(1, 0), Scaling::Free)),
+        case("conv, spectral", &[2, 2, 4, 4], convolution(3, conv(1, 0), Scaling::Spectral)),
+        case("conv, weight norm", &[2, 2, 4, 4], convolution(3, conv(1, 0), Scaling::Norm)),
         case("average pool", &[2, 2, 4, 6], |_| Box::new(AvgPool::new(2))),
         case("sum pool", &[2, 3, 4, 2], |_| Box::new(GlobalPool::Sum)),
         case("mean pool", &[2, 3, 4, 2], |_| Box::new(GlobalPool::Mean)),
@@ -101,7 +103,7 @@ fn layers() -> Vec<Case> {
         case("group norm", &[2, 4, 2, 3], |b| Box::new(GroupNorm::new(b, 4, 2).unwrap())),
         case("residual", &[3, 4], |b| Box::new(Residual::new(bent(b, 4)))),
         case("residual, shortcut", &[3, 4], |b| {
-            let shortcut = Linear::new(&b.sub("shortcut"), 4, 2, true).unwrap();
+            let shortcut = Linear::new(&b.sub("shortcut"), 4, 2, Scaling::Spectral).unwrap();
             Box::new(Residual::new(bent(b, 2)).with_shortcut(shortcut))
         }),
     ];
@@ -113,7 +115,7 @@ fn layers() -> Vec<Case> {
 
 /// A map from 4 numbers that is not linear.
 fn bent(builder: &Builder, output: usize) -> Sequence {
-    let linear = Linear::new(&builder.sub("body"), 4, output, false).unwrap();
+    let linear = Linear::new(&builder.sub("body"), 4, output, Scaling::Free).unwrap();
     Sequence::new().then(Nonlinear::Fixed(Activation::Tanh)).then(linear)
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{ActNorm, Chain, Coupling, Flow, Kind, Prior, Reorder, Split};
 use crate::density::Context;
 use crate::kernels::Conv;
-use crate::nets::{Builder, Conv2d, Linear, Nonlinear, NonlinearName, Sequence};
+use crate::nets::{Builder, Conv2d, Linear, Nonlinear, NonlinearName, Scaling, Sequence};
 use crate::{Error, Result};
 
 /// Which coordinates of a vector or an image are coupled to which.
@@ -226,16 +226,16 @@ impl Conditioner {
             Conditioner::Mlp { hidden, activation } => {
                 let mut width = input;
                 for (i, &units) in hidden.iter().enumerate() {
-                    net.push(Linear::new(&builder.sub(i), width, units, false)?);
+                    net.push(Linear::new(&builder.sub(i), width, units, Scaling::Free)?);
                     net.push(Nonlinear::Fixed(activation.function()));
                     width = units;
                 }
                 net.push(Linear::zero(&builder.sub(hidden.len()), width, output)?);
             }
             Conditioner::Conv { channels, activation } => {
-                net.push(Conv2d::new(&builder.sub(0), (input, *channels), wide, conv(wide), false)?);
+                net.push(Conv2d::new(&builder.sub(0), (input, *channels), wide, conv(wide), Scaling::Free)?);
                 net.push(Nonlinear::Fixed(activation.function()));
-                net.push(Conv2d::new(&builder.sub(1), (*channels, *channels), 1, conv(1), false)?);
+                net.push(Conv2d::new(&builder.sub(1), (*channels, *channels), 1, conv(1), Scaling::Free)?);
                 net.push(Nonlinear::Fixed(activation.function()));
                 net.push(Conv2d::zero(&builder.sub(2), (*channels, output), wide, conv(wide))?);
             }

@@ -45,7 +45,7 @@ crate::config! {
         candidates: usize = 16, rule::at_least(2);
         /// Local moves behind the global one, in every step.
         local_steps: usize = 5;
-        /// The energy's negative phase: walkers, or importance (the `draws`, weighted; for as long as `ess_share` is healthy).
+        /// The energy's negative phase: walkers, or importance (the `draws`, weighted; for as long as `flow_ess_share` is healthy).
         negative: Negative = Negative::Walkers;
         /// Draws of the flow in every step, for log Z, the test log-likelihood and the effective share of the weights.
         draws: usize = 256, rule::at_least(2);

@@ -38,13 +38,13 @@ impl Pool {
         Ok(Tensor::new(shares, self.y.device())?.to_dtype(self.y.dtype())?)
     }
 
-    /// `log_z`, whose expectation lies below log Z, its standard error, and `ess_share`, the effective share of the draws.
+    /// `flow_log_z`, whose expectation lies below log Z, its standard error, and `flow_ess_share`, the effective share of the draws.
     pub fn found(&self) -> Metrics {
         let n = self.log_w.0.len().max(1) as f64;
         Metrics::new()
-            .with("log_z", self.log_w.log_mean())
-            .with("log_z_se", self.log_w.std_error())
-            .with("ess_share", self.log_w.effective() / n)
+            .with("flow_log_z", self.log_w.log_mean())
+            .with("flow_log_z_se", self.log_w.std_error())
+            .with("flow_ess_share", self.log_w.effective() / n)
     }
 
     /// log Z.

@@ -3,6 +3,8 @@
 pub mod entropy;
 pub mod posterior;
 
+use std::path::Path;
+
 use candle_core::{DType, Tensor, Var};
 
 use self::entropy::{Entropy, EntropyConfig};
@@ -11,7 +13,7 @@ use super::trained::{Learner, Trained};
 use super::{BuildMethod, Method, Setup, Standing, State, StepContext, put, take};
 use crate::config::{Entry, Schema, Spec, decode, rule};
 use crate::data::Batch;
-use crate::density::{Energy, Generator, GeneratorConfig, Model, Proposal};
+use crate::density::{Energy, Generator, GeneratorConfig, Model, Proposal, Stored};
 use crate::metrics::Metrics;
 use crate::nets::Builder;
 use crate::{Error, Result};
@@ -38,6 +40,9 @@ crate::config! {
         label_entropy: f64 = 0.0, rule::non_negative;
         /// Use the labels of so many items a class only; 0 uses all.
         labels_per_class: usize = 0;
+        /// A checkpoint of a VAE, or of a model that tilts one, whose decoder the generator begins as. With `entropy_weight = 0` this is
+        /// the WGAN on a VAE's decoder that Xiao et al. (2021) compare VAEBM with.
+        generator_ckpt: String = String::new();
     }
     parts {
         /// The generator g: L numbers -> item.
@@ -80,6 +85,11 @@ impl Vera {
         let builder = Builder::new(setup.key.with("generator"), DType::F32, device);
         let generator = Generator::new(&shape, &config.generator, item, &builder)?;
         let params = builder.finish();
+        if !config.generator_ckpt.is_empty() {
+            let (path, sources) = (Path::new(&config.generator_ckpt), ["decoder.net.", "base.decoder.net."]);
+            let remedy = "give `method.generator` and `method.latent` what the VAE's decoder has, whose noise must not be \"network\"";
+            Stored::load(path, device)?.overwrite(&params, "net.", &sources, path, remedy)?;
+        }
         let still =
             Generator::new(&shape, &config.generator, item, &Builder::bound(params.tensors(), DType::F32, device))?;
         let log_sigma = params.weights.get(Generator::LOG_SIGMA).cloned();
