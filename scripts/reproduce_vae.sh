@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # Reruns an experiment of Xie, Zheng, Li 2021 and Xiao et al. 2021 (VAEBM) and leaves table (CSV, Markdown) and plot (PNG, SVG) in docs/results/vae/:
-#   scripts/reproduce_vae.sh 25gaussians [--quick] [--jobs N]     experiments: 25gaussians toys digits mnist, or all
+#   scripts/reproduce_vae.sh 25gaussians [--quick] [--jobs N]     experiments: 25gaussians toys digits mnist stacked, or all
 # --quick takes minutes on two cores. The same command again goes on where it was stopped. $EBM names another binary,
 # $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=vae known=(25gaussians toys digits mnist)
+paper=vae known=(25gaussians toys digits mnist stacked)
 source "$(dirname "$0")/reproduce_common.sh"
 
-# judge NAME: a classifier whose features the probes take, trained once.
+# judge NAME: the checkpoint of a classifier that the probes take, trained once.
 judge() {
     local run=$runs/classifier_$1
     [[ -e $run/checkpoints/last.safetensors ]] || "$ebm" train "configs/classifier_$1.toml" --run-dir "$run" >&2
-    echo "probe.1.features=$run/checkpoints/last.safetensors"
+    echo "$run/checkpoints/last.safetensors"
 }
 
 gaussians() {
@@ -30,11 +30,18 @@ toys() {
 
 # images NAME: the sweep with the features of the classifier of that data set.
 images() {
-    local features
-    features=$(judge "$1")
-    sweep "$1" --set "$features"
+    local classifier
+    classifier=$(judge "$1")
+    sweep "$1" --set "probe.1.features=$classifier"
     compare "$1" --by arm --over seed --metric \
         frechet,frechet_floor,kid,precision,recall,density,coverage,energy_gradients
+}
+
+stacked() {
+    local classifier
+    classifier=$(judge digits)
+    sweep stacked --set "probe.1.classifier=$classifier"
+    compare stacked --by arm --over seed --metric stacked_modes,stacked_modes_sure,stacked_kl,stacked_kl_floor,stacked_modes_real,stacked_kl_real
 }
 
 digits() { images digits; }

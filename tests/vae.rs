@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use ebm::config::{Spec, find};
 use ebm::data::Data;
-use ebm::density::{Context, Density as _, Energy, MODELS, Model, Potential, Space, Vae};
+use ebm::density::{Context, Density as _, Energy, Likelihood, MODELS, Model, Potential, Space, Vae};
 use ebm::math::Grid;
 use ebm::nets::Builder;
 use ebm::probes::ais::{AnnealConfig, Annealing, Bracket};
@@ -306,4 +306,65 @@ fn annealing_in_noise_space_finds_log_z() {
         "{} ± {se}, exact {exact}",
         bracket.log_z()
     );
+}
+
+/// Small networks whose likelihood is over five grey levels of [-1, 1].
+const LEVELS: &str = "latent = 2\nlikelihood = \"discretised_logistic\"\ncomponents = 3\nlevels = 5\nparticles = 20\nencoder = { name = \"mlp\", \
+                      hidden = [5] }\ndecoder = { name = \"mlp\", hidden = [6], activation = \"tanh\" }\n";
+
+/// Over all 25 pairs of levels the masses P = density · w² sum to one, for every z; draws fall on the levels as often as they should.
+#[test]
+fn a_discretised_mixture_is_a_distribution_over_levels_and_its_draws_have_it() {
+    const N: usize = 40_000;
+    let vae = vae(LEVELS, &[2]);
+    let (width, centres) = (0.4, [-0.8, -0.4, 0.0, 0.4, 0.8]);
+    let pairs: Vec<f64> = centres.iter().flat_map(|a| centres.iter().flat_map(move |b| [*a, *b])).collect();
+    let x = Tensor::from_vec(pairs, (25, 2), &CPU).unwrap();
+    for key in 0..3 {
+        // Far out, where components are narrow and lie beyond the range.
+        let z = (normal(key, &[1, 2]) * (1 + 5 * key) as f64).unwrap();
+        let log_p = vae.log_likelihood(&x, &z.broadcast_as((25, 2)).unwrap().contiguous().unwrap(), None).unwrap();
+        let p: Vec<f64> = list(&log_p).iter().map(|l| l.exp() * width * width).collect();
+        assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{p:?}");
+        let Likelihood::Logistic(decoder) = vae.decoder() else { panic!("another likelihood") };
+        let many = z.broadcast_as((N, 2)).unwrap().contiguous().unwrap();
+        let draws = decoder.draw(Key::new(7).at(key), &many).unwrap().to_vec2::<f64>().unwrap();
+        let mut counts = [0.0; 25];
+        for row in &draws {
+            assert!(row.iter().all(|v| (-1.0..=1.0).contains(v)), "{row:?}");
+            let level = |v: f64| (((v + 1.0) / width) as usize).min(4);
+            counts[5 * level(row[0]) + level(row[1])] += 1.0;
+        }
+        for (i, (count, p)) in counts.iter().zip(&p).enumerate() {
+            let (want, n) = (p * N as f64, N as f64);
+            let z = (count - want) / (want * (1.0 - p)).max(1.0 / n).sqrt();
+            assert!(z.abs() < 4.5 || (count - want).abs() < 3.0, "pair {i}: {count} draws, {want} expected");
+        }
+    }
+    // The same anywhere within a level, and no slope is made up.
+    let z = normal(9, &[25, 2]);
+    let at = |x: &Tensor| list(&vae.log_likelihood(x, &z, None).unwrap());
+    assert_eq!(at(&(&x + 0.19).unwrap()), at(&x));
+    assert!(vae.grad(&x).unwrap_err().to_string().contains("no slope"));
+    assert!(vae.noise_space(Space::Noise).is_none());
+}
+
+/// The importance-weighted bound with many particles is the integral over z that a grid gives.
+#[test]
+fn a_discretised_mixture_has_the_likelihood_of_the_integral_over_z() {
+    let vae = vae(LEVELS, &[2]);
+    let x = Tensor::new(&[[-0.8, 0.4], [0.0, 0.8], [0.8, 0.8]], &CPU).unwrap();
+    let found = list(&vae.importance_weighted(Key::new(1), &x, 20_000).unwrap());
+    let side = 120;
+    let axis: Vec<f64> = (0..side).map(|i| -6.0 + 12.0 * (i as f64 + 0.5) / side as f64).collect();
+    let nodes: Vec<f64> = axis.iter().flat_map(|a| axis.iter().flat_map(move |b| [*a, *b])).collect();
+    let z = Tensor::from_vec(nodes, (side * side, 2), &CPU).unwrap();
+    let prior: Vec<f64> = list(&z.sqr().unwrap().sum(1).unwrap()).iter().map(|s| (-0.5 * s).exp()).collect();
+    let total: f64 = prior.iter().sum();
+    for (i, found) in found.iter().enumerate() {
+        let rows = x.narrow(0, i, 1).unwrap().broadcast_as((side * side, 2)).unwrap().contiguous().unwrap();
+        let likelihood = list(&vae.log_likelihood(&rows, &z, None).unwrap());
+        let want = likelihood.iter().zip(&prior).map(|(l, p)| l.exp() * p).sum::<f64>() / total;
+        assert!((found - want.ln()).abs() < 0.02, "item {i}: {found}, {}", want.ln());
+    }
 }

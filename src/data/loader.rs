@@ -124,6 +124,7 @@ impl Data {
         let how =
             Division { validation: keys.validation, test: test_share(spec), seed: keys.split_seed, limit: keys.limit };
         let rows = split::divide(images.len(), images.test_from, how)?;
+        let rows = split::of_classes(rows, &images.labels, &keys.classes, &keys.class_weights)?;
         Data::of_pictures(spec, images, rows, key, device)
     }
 

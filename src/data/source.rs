@@ -148,6 +148,11 @@ crate::config! {
         split_seed: u64 = 0;
         /// Use only this many training items, for quick runs; 0 uses all.
         limit: usize = 0;
+        /// Keep only the items of these classes, labels as they are; none given keeps all.
+        classes: Vec<u32> = Vec::new();
+        /// In which proportions each of `classes` is kept, in every split: as many items as the scarcest allows. None given
+        /// leaves the proportions as they are.
+        class_weights: Vec<f64> = Vec::new(), |v: &Vec<f64>| v.iter().any(|w| !(*w > 0.0 && w.is_finite())).then(|| format!("must be numbers above 0, got {v:?}"));
     }
 }
 

@@ -87,6 +87,54 @@ pub(super) fn divide(items: usize, test_from: Option<usize>, how: Division) -> R
     Ok([train, validation, test])
 }
 
+/// Of each split the rows of `classes` alone (all where none are given), thinned to the proportions `weights` by leaving out the
+/// last ones.
+///
+/// # Errors
+/// Weights that are not one for each class; a class without a training item.
+pub(super) fn of_classes(
+    splits: [Vec<u32>; 3],
+    labels: &[u16],
+    classes: &[u32],
+    weights: &[f64],
+) -> Result<[Vec<u32>; 3]> {
+    let refused = |what: String, hint: &str| Err(Error::Config(format!("error: {what}\n\nhint: {hint}")));
+    if !weights.is_empty() && weights.len() != classes.len() {
+        let (weights, classes) = (weights.len(), classes.len());
+        let what = format!("`dataset.class_weights` has {weights} entries and `dataset.classes` has {classes}");
+        return refused(what, "give one weight for each class, or none");
+    }
+    if classes.is_empty() {
+        return Ok(splits);
+    }
+    let place = |row: u32| {
+        let label = labels.get(row as usize).map(|y| u32::from(*y))?;
+        classes.iter().position(|class| *class == label)
+    };
+    let kept = splits.map(|rows| {
+        let mut counts = vec![0usize; classes.len()];
+        rows.iter().filter_map(|row| place(*row)).for_each(|k| counts.iter_mut().skip(k).take(1).for_each(|c| *c += 1));
+        let scale = counts.iter().zip(weights).map(|(c, w)| *c as f64 / w).fold(f64::INFINITY, f64::min);
+        let mut left = counts;
+        left.iter_mut().zip(weights).for_each(|(most, w)| *most = (w * scale).round() as usize);
+        let mut take = |row: &u32| {
+            let left = place(*row).and_then(|k| left.get_mut(k)).filter(|left| **left > 0);
+            left.map(|left| *left -= 1).is_some()
+        };
+        rows.into_iter().filter(|row| take(row)).collect::<Vec<u32>>()
+    });
+    match classes
+        .iter()
+        .find(|class| !kept[0].iter().any(|row| labels.get(*row as usize).is_some_and(|y| u32::from(*y) == **class)))
+    {
+        Some(class) => refused(
+            format!("`dataset.classes`: no training item has the label {class}"),
+            "give labels that the data set has",
+        ),
+        None => Ok(kept),
+    }
+}
+
 fn count(share: f64, of: usize) -> usize {
     if share < 1.0 { (share * of as f64).round() as usize } else { share.round() as usize }
 }
@@ -116,6 +164,21 @@ mod tests {
         assert_eq!(divide(100, None, how).unwrap().map(|p| p.len()), [10, 7, 5]);
         let error = divide(10, None, Division { validation: 6.0, ..how }).unwrap_err();
         assert!(error.to_string().contains("11 of 10") && error.exit_code() == 2, "{error}");
+    }
+
+    #[test]
+    fn classes_are_kept_in_their_proportions() {
+        let labels: Vec<u16> = (0..300).map(|i| i % 3).collect();
+        let splits = || [(0..240).collect::<Vec<u32>>(), (240..270).collect(), (270..300).collect()];
+        let shares = |rows: &[u32]| [0u16, 1, 2].map(|k| rows.iter().filter(|r| labels[**r as usize] == k).count());
+        let kept = of_classes(splits(), &labels, &[2, 0], &[4.0, 1.0]).unwrap();
+        assert_eq!(kept.each_ref().map(|rows| shares(rows)), [[20, 0, 80], [3, 0, 10], [3, 0, 10]]);
+        assert_eq!(shares(&of_classes(splits(), &labels, &[1], &[]).unwrap()[0]), [0, 80, 0]);
+        assert_eq!(of_classes(splits(), &labels, &[], &[]).unwrap(), splits());
+        for (classes, weights, word) in [(vec![7], vec![], "label 7"), (vec![0, 1], vec![1.0], "1 entries")] {
+            let error = of_classes(splits(), &labels, &classes, &weights).unwrap_err();
+            assert!(error.to_string().contains(word) && error.exit_code() == 2, "{error}");
+        }
     }
 
     #[test]

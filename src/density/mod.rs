@@ -33,7 +33,7 @@ pub use noise_space::{NoiseSpace, Potential, Space};
 pub use proposal::Proposal;
 pub use rbm::{Rbm, RbmConfig, RbmInit};
 pub use stored::Stored;
-pub use vae::Vae;
+pub use vae::{Likelihood, Vae};
 
 use candle_core::Tensor;
 

@@ -4,6 +4,7 @@ mod accuracy;
 pub mod ais;
 mod amari;
 mod bound;
+mod class_balance;
 mod conditional;
 pub mod diagnose;
 mod entropy_gradient;
@@ -121,6 +122,7 @@ pub const PROBES: &[Entry<BuildProbe>] = &[
     sliced_wasserstein::ENTRY,
     memorisation::ENTRY,
     stacked_modes::ENTRY,
+    class_balance::ENTRY,
     inpainting::ENTRY,
     ais::ENTRY,
     gof::lsd::PROBE,

@@ -63,7 +63,7 @@ impl Probe for StackedModes {
         for at in (0..n).step_by(CHUNK) {
             let (key, x) = (key.with("steps").at(at as u64), start.narrow(0, at, CHUNK.min(n - at))?);
             let end = subject.sampler.run(key, subject.energy, &x, |_, _| Ok(()))?;
-            places.extend(classes(&judge, &end.chain.x, subject, channels)?);
+            places.extend(classes(&judge, &end.x, subject, channels)?);
         }
         let real = subject.data.all(Split::Test, n)?.x;
         if real.dim(0)? == 0 {

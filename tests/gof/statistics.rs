@@ -26,12 +26,14 @@ fn share(p: &[f64], alpha: f64) -> f64 {
     p.iter().filter(|p| **p <= alpha).count() as f64 / p.len() as f64
 }
 
-/// The share rejected at 5 %, after checks of honesty.
+/// Checks the size at 5 % and that p-values are uniform.
 fn honest(what: &str, p: &[f64]) {
     let (_, uniform) = stats::kolmogorov_smirnov(p, |x| x.clamp(0.0, 1.0));
     let (size, error) = (share(p, 0.05), (0.05 * 0.95 / p.len() as f64).sqrt());
     println!("{what}: size {size:.3} over {}, uniform with p = {uniform:.3}", p.len());
-    assert!(uniform > 0.01, "{what}: p-values are not uniform, {uniform}");
+    // The asymptotic null of FSSD at optimised locations is known not to be: few items count there (docs/results/lsd).
+    let known = what == "fssd, asymptotic";
+    assert!(known || uniform > 0.01, "{what}: p-values are not uniform, {uniform}");
     assert!(size <= 0.05 + 2.0 * error, "{what}: size {size}");
 }
 
@@ -45,6 +47,7 @@ fn small_lsd(iterations: usize) -> lsd::Lsd {
 fn kernel_tests() -> Vec<(&'static str, Box<dyn Test>)> {
     let imq = ksd::KsdConfig { kernel: Radial::Imq, bandwidth: Bandwidth::Rule(Rule::Learned), ..Default::default() };
     let random = fssd::FssdConfig { locations: fssd::Locations::Random, ..Default::default() };
+    let asymptotic = fssd::FssdConfig { null: fssd::Null::Asymptotic, ..Default::default() };
     let learned = lksd::LksdConfig { bandwidth: Bandwidth::Rule(Rule::Learned), ..Default::default() };
     vec![
         ("ksd", Box::new(ksd::Ksd(ksd::KsdConfig::default()))),
@@ -53,6 +56,7 @@ fn kernel_tests() -> Vec<(&'static str, Box<dyn Test>)> {
         ("lksd, learned", Box::new(lksd::Lksd(learned))),
         ("fssd", Box::new(fssd::Fssd(fssd::FssdConfig::default()))),
         ("fssd, random", Box::new(fssd::Fssd(random))),
+        ("fssd, asymptotic", Box::new(fssd::Fssd(asymptotic))),
     ]
 }
 
@@ -64,29 +68,29 @@ fn a_true_model_is_rejected_no_oftener_than_alpha() {
     honest("lsd", &p_values(&small_lsd(20), (500, 5), 0.0, 40));
 }
 
-/// Five hundred p-values of those kernel tests whose name begins so.
-fn honest_kernels(begins: &str) {
+/// Many p-values of those kernel tests whose name begins so.
+fn honest_kernels(begins: &str, repeats: u64) {
     for (what, test) in kernel_tests().into_iter().filter(|(what, _)| what.starts_with(begins)) {
-        honest(what, &p_values(&*test, (500, 5), 0.0, 500));
+        honest(what, &p_values(&*test, (500, 5), 0.0, repeats));
     }
 }
 
 #[test]
 #[ignore = "slow: minutes; cargo test --release --test gof -- --ignored"]
 fn p_values_of_ksd_are_uniform_under_the_null() {
-    honest_kernels("ksd");
+    honest_kernels("ksd", 500);
 }
 
 #[test]
 #[ignore = "slow: minutes; cargo test --release --test gof -- --ignored"]
 fn p_values_of_lksd_are_uniform_under_the_null() {
-    honest_kernels("lksd");
+    honest_kernels("lksd", 500);
 }
 
 #[test]
 #[ignore = "slow: minutes; cargo test --release --test gof -- --ignored"]
 fn p_values_of_fssd_are_uniform_under_the_null() {
-    honest_kernels("fssd");
+    honest_kernels("fssd", 3000);
 }
 
 #[test]

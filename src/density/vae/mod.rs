@@ -3,11 +3,13 @@
 
 mod decoder;
 mod ladder;
+mod logistic;
 mod marginal;
 
-pub use decoder::Decoder;
 use decoder::DecoderConfig;
+pub use decoder::{Decoder, Likelihood};
 use ladder::{Ladder, LadderConfig};
+pub use logistic::LogisticDecoder;
 use marginal::Mixture;
 
 use candle_core::{D, DType, Tensor};
@@ -54,7 +56,7 @@ pub struct Vae {
     config: VaeConfig,
     encoder: Network,
     ladder: Ladder,
-    decoder: Decoder,
+    decoder: Likelihood,
     item: Vec<usize>,
     like: Tensor,
 }
@@ -80,7 +82,7 @@ impl Vae {
         let io = Io { input, output: vec![of_ladder.encoder_width()] };
         Ok(Vae {
             encoder: Network::new(&config.encoder, &io, &builder.sub("encoder"))?,
-            decoder: Decoder::new(&decode(&spec.0)?, of_ladder.size() + condition, &item, &builder.sub("decoder"))?,
+            decoder: Likelihood::new(&decode(&spec.0)?, of_ladder.size() + condition, &item, &builder.sub("decoder"))?,
             ladder: Ladder::new(&of_ladder, &builder.sub("ladder"))?,
             config,
             item,
@@ -94,7 +96,7 @@ impl Vae {
     }
 
     /// What carries z to x.
-    pub fn decoder(&self) -> &Decoder {
+    pub fn decoder(&self) -> &Likelihood {
         &self.decoder
     }
 
@@ -154,20 +156,32 @@ impl Vae {
 
     /// Whether log p(x) is computed by quadrature.
     fn exact(&self) -> bool {
-        self.latent() <= 2 && self.ladder.groups() == 1
+        self.latent() <= 2 && self.ladder.groups() == 1 && self.decoder.gaussian().is_some()
+    }
+
+    /// The decoder that items can be moved through.
+    fn smooth(&self) -> Result<&Decoder> {
+        self.decoder.gaussian().ok_or_else(|| {
+            Error::Config(
+                "error: a VAE with `likelihood = \"discretised_logistic\"` has no slope in x, which this asks for\n\nhint: give it \
+                 `likelihood = \"gaussian\"`"
+                    .into(),
+            )
+        })
     }
 
     /// The components whose mixture is p(x) around the items x.
     fn mixture(&self, x: &Tensor) -> Result<Mixture> {
+        let decoder = self.smooth()?;
         if self.exact() {
             let (z, log_w) = marginal::nodes(self.latent(), self.config.nodes, &self.like)?;
-            return Mixture::shared(&self.decoder, &z, &log_w);
+            return Mixture::shared(decoder, &z, &log_w);
         }
         let k = self.config.particles;
         let noise = self.key().normal((x.dim(0)? * k, self.latent()), x.dtype(), x.device())?;
         let draw = self.ladder.posterior(&repeat(&self.encode(x, None)?, k)?, &noise)?;
         let log_w = (draw.log_ratio.reshape((x.dim(0)?, k))? - (k as f64).ln())?;
-        Mixture::of_each(&self.decoder, &draw.z, &log_w)
+        Mixture::of_each(decoder, &draw.z, &log_w)
     }
 
     /// Particles are the same ones at every call, so that an energy is a function.
@@ -223,6 +237,10 @@ fn repeat(x: &Tensor, k: usize) -> Result<Tensor> {
 /// estimate with fixed particles, whose gradient is Fisher's identity, Σ w̄_k ∇x log p(x|z_k).
 impl Energy for Vae {
     fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        if self.decoder.gaussian().is_none() {
+            let log_p = self.importance_weighted(self.key(), x, self.config.particles)?;
+            return Ok(log_p.neg()?.to_dtype(x.dtype())?);
+        }
         first(self.by_chunks(x, |mixture, x| Ok(vec![mixture.energy(x)?]))?)
     }
 
@@ -254,7 +272,8 @@ impl Energy for Vae {
     }
 
     fn noise_space(&self, space: Space) -> Option<Box<dyn NoiseSpace + '_>> {
-        Some(Box::new(VaeSpace { vae: self, space }))
+        let decoder = self.decoder.gaussian()?;
+        Some(Box::new(VaeSpace { vae: self, decoder, space }))
     }
 }
 
@@ -264,8 +283,13 @@ impl Density for Vae {
     }
 
     fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
-        let space = VaeSpace { vae: self, space: Space::Noise };
-        Ok(space.push(&space.start(key, n)?)?.detach())
+        match &self.decoder {
+            Likelihood::Gaussian(decoder) => {
+                let space = VaeSpace { vae: self, decoder, space: Space::Noise };
+                Ok(space.push(&space.start(key, n)?)?.detach())
+            }
+            Likelihood::Logistic(decoder) => decoder.draw(key.with("x"), &self.prior(key, n)?),
+        }
     }
 }
 
@@ -292,6 +316,7 @@ fn no_items() -> Error {
 /// space the coordinates are (z, x) themselves and the potential is -log p(z, x), the ablation of Xiao et al. 2021, B.1.
 pub struct VaeSpace<'a> {
     vae: &'a Vae,
+    decoder: &'a Decoder,
     space: Space,
 }
 
@@ -316,7 +341,7 @@ impl NoiseSpace for VaeSpace<'_> {
             Space::Joint => {
                 let (eps, noise) = self.split(&noise)?;
                 let z = self.vae.ladder.prior(&eps)?;
-                let x = self.vae.decoder.render(&z, &noise)?.flatten_from(1)?;
+                let x = self.decoder.render(&z, &noise)?.flatten_from(1)?;
                 Ok(Tensor::cat(&[z, x], 1)?.detach())
             }
             _ => Ok(noise),
@@ -334,7 +359,7 @@ impl NoiseSpace for VaeSpace<'_> {
         let (eps, second) = self.split(at)?;
         match self.space {
             Space::Joint => Ok(second),
-            _ => self.vae.decoder.render(&self.vae.ladder.prior(&eps)?, &second),
+            _ => self.decoder.render(&self.vae.ladder.prior(&eps)?, &second),
         }
     }
 
@@ -342,7 +367,7 @@ impl NoiseSpace for VaeSpace<'_> {
         let (eps, second) = self.split(at)?;
         match self.space {
             Space::Joint => Ok(second),
-            _ => self.vae.decoder.mean(&self.vae.ladder.prior(&eps)?),
+            _ => self.decoder.mean(&self.vae.ladder.prior(&eps)?),
         }
     }
 
@@ -353,7 +378,7 @@ impl NoiseSpace for VaeSpace<'_> {
             return Ok((second, Tensor::cat(&[eps.zeros_like()?, of_x], 1)?));
         }
         let (z, back_to_eps) = self.vae.ladder.prior_vjp(&eps)?;
-        let (x, on_z, on_noise) = self.vae.decoder.pulled(&z, &second, on_x)?;
+        let (x, on_z, on_noise) = self.decoder.pulled(&z, &second, on_x)?;
         Ok((x, Tensor::cat(&[back_to_eps(&on_z)?, on_noise.flatten_from(1)?], 1)?))
     }
 
@@ -364,7 +389,7 @@ impl NoiseSpace for VaeSpace<'_> {
         }
         let (z, x) = self.split(at)?;
         let (of_prior, on_z) = self.vae.ladder.minus_log_prior(&z)?;
-        let [of_x, on_z_too, on_x] = self.vae.decoder.minus_log_likelihood(&x, &z)?;
+        let [of_x, on_z_too, on_x] = self.decoder.minus_log_likelihood(&x, &z)?;
         Ok(((of_prior + of_x)?, Tensor::cat(&[(on_z + on_z_too)?, on_x.flatten_from(1)?], 1)?))
     }
 }

@@ -24,6 +24,16 @@ pub enum Locations {
     Random,
 }
 
+/// How the statistic is distributed under the null.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Null {
+    /// As for n → ∞, with the features' covariance of the items.
+    Asymptotic,
+    /// As under random signs of the items' features.
+    Bootstrap,
+}
+
 crate::config! {
     /// Keys of the test `gof_fssd`.
     pub struct FssdConfig {
@@ -43,6 +53,9 @@ crate::config! {
         learn: f64 = 0.2, size;
         /// Steps of the optimiser at most.
         iterations: usize = 40, rule::at_least(1);
+        /// The null distribution: bootstrap, or the paper's asymptotic, whose p-values are not uniform where optimised locations lie in
+        /// a tail and few items count.
+        null: Null = Null::Bootstrap;
         /// Draws of the null distribution.
         replicates: usize = 2000, rule::at_least(1);
     }
@@ -66,7 +79,8 @@ pub const PROBE: Entry<BuildProbe> = Entry {
     build: |table| probe(&TEST, table),
 };
 
-/// n FSSD² against Σ ωᵢ(zᵢ² - 1), ω the eigenvalues of the features' covariance, z standard normal (proposition 2).
+/// n FSSD² against Σ ωᵢ(zᵢ² - 1), ω the eigenvalues of the features' covariance, z standard normal (proposition 2), or
+/// against (|Σ εᵢτᵢ|² - Σ |τᵢ|²)/(n - 1), ε random signs: the wild bootstrap of a degenerate U-statistic (Chwialkowski et al. 2014).
 pub struct Fssd(pub FssdConfig);
 
 impl Test for Fssd {
@@ -86,7 +100,11 @@ impl Test for Fssd {
         let tau = features.at(&test);
         let moments = Moments::of(&tau, test.len());
         let statistic = n * moments.fssd;
-        let null = null_draws(&tau, &moments.mean, test.len(), self.0.replicates, key.with("null"))?;
+        let (count, key) = (self.0.replicates, key.with("null"));
+        let null = match self.0.null {
+            Null::Asymptotic => null_draws(&tau, &moments.mean, test.len(), count, key)?,
+            Null::Bootstrap => bootstrap(&tau, moments.mean.len(), test.len(), count, key),
+        };
         let above = null.iter().filter(|v| **v >= statistic).count();
         let p_value = (above + 1) as f64 / (null.len() + 1) as f64;
         Ok(Evidence { statistic, p_value, discrepancy: moments.fssd, std_error: (moments.variance / n).sqrt() })
@@ -170,6 +188,21 @@ fn null_draws(tau: &[f64], mean: &[f64], n: usize, count: usize, key: Key) -> Re
     let mut rng = key.rng();
     let mut draw = || eigenvalues.iter().map(|w| w * (rng.sample::<f64, _>(StandardNormal).powi(2) - 1.0)).sum();
     Ok((0..count).map(|_| draw()).collect())
+}
+
+/// n FSSD² under random signs of the rows of τ `[n, m]`.
+fn bootstrap(tau: &[f64], m: usize, n: usize, count: usize, key: Key) -> Vec<f64> {
+    let squares: f64 = tau.iter().map(|t| t * t).sum();
+    let mut rng = key.rng();
+    let mut draw = || {
+        let mut sum = vec![0.0; m];
+        for row in tau.chunks_exact(m.max(1)) {
+            let sign = if rng.random::<bool>() { 1.0 } else { -1.0 };
+            sum.iter_mut().zip(row).for_each(|(s, t)| *s += sign * t);
+        }
+        (sum.iter().map(|s| s * s).sum::<f64>() - squares) / (n as f64 - 1.0)
+    };
+    (0..count).map(|_| draw()).collect()
 }
 
 /// The eigenvalues of the covariance (1/n), from it or from the Gram matrix of the centred rows, whichever is smaller:
