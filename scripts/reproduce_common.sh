@@ -37,3 +37,10 @@ compare() {
     shift
     "$ebm" compare "$runs/$name" "$@" --out "$out/$name$suffix.csv" --out "$out/$name$suffix.md"
 }
+
+# judge NAME: the checkpoint of a classifier that the probes take, trained once.
+judge() {
+    local run=$runs/classifier_$1
+    [[ -e $run/checkpoints/last.safetensors ]] || "$ebm" train "configs/classifier_$1.toml" --run-dir "$run" >&2
+    echo "$run/checkpoints/last.safetensors"
+}

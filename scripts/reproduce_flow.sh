@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Reproduces an experiment on balanced training by flow sampling: scripts/reproduce_flow.sh NAME… [--quick] [--jobs N]
-# NAME: 2d 16d dimension two_modes, or all. Leaves tables in docs/results/flow.
+# NAME: 2d 16d dimension two_modes digits phi4, or all. Leaves tables in docs/results/flow.
 # --quick takes minutes on two cores. The same command again goes on where it was stopped. $EBM names another binary,
 # $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=flow known=(2d 16d dimension two_modes)
+paper=flow known=(2d 16d dimension two_modes digits phi4)
 source "$(dirname "$0")/reproduce_common.sh"
 
 weights=mode_tv,mode_kl_data,walker_tv,jumps,acceptance,flow_ess_share,energy_gradients,seconds
@@ -30,6 +30,18 @@ dimension() {
 two_modes() {
     sweep two_modes
     compare two_modes --by arm --over seed --metric "$judged"
+}
+
+digits() {
+    local classifier
+    classifier=$(judge digits)
+    sweep digits --set "probe.0.classifier=$classifier"
+    compare digits --by arm --over seed --metric class_tv,class_tv_real,acceptance,energy_gradients,seconds
+}
+
+phi4() {
+    sweep phi4
+    compare phi4 --by arm --over seed --metric walkers_up,up_share,up_share_data,magnetisation,magnetisation_data,flow_log_z,flow_ess_share,seconds
 }
 
 for name in "${names[@]}"; do "$name"; done

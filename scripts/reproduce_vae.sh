@@ -7,13 +7,6 @@ set -euo pipefail
 paper=vae known=(25gaussians toys digits mnist stacked)
 source "$(dirname "$0")/reproduce_common.sh"
 
-# judge NAME: the checkpoint of a classifier that the probes take, trained once.
-judge() {
-    local run=$runs/classifier_$1
-    [[ -e $run/checkpoints/last.safetensors ]] || "$ebm" train "configs/classifier_$1.toml" --run-dir "$run" >&2
-    echo "$run/checkpoints/last.safetensors"
-}
-
 gaussians() {
     sweep 25gaussians
     compare 25gaussians --by arm --over seed --metric test_ll,true_ll,modes,mode_quality,mode_kl,energy_gradients

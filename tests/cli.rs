@@ -55,7 +55,9 @@ fn every_shipped_configuration_passes_check() {
         let found = asked(&["-q", "check", path, "--json"]);
         assert_eq!(found.code, Some(0), "{path}\n{}", found.stderr);
         let report: Value = serde_json::from_str(&found.stdout).unwrap();
-        assert!(report["ok"] == true && report["parameters"].as_u64().unwrap() > 0, "{report}");
+        // The φ⁴ field is sampled, not trained.
+        let trains = !path.contains("phi4");
+        assert!(report["ok"] == true && (report["parameters"].as_u64().unwrap() > 0) == trains, "{report}");
         checked += 1;
     }
     assert!(checked >= 3, "only {checked} configurations need no download");

@@ -32,6 +32,7 @@ fn generated() -> impl Iterator<Item = &'static str> {
 fn small(name: &str) -> &'static str {
     match name {
         "ica" => "dim = 2",
+        "phi4" => "sites = 2",
         "rbm" => "visible = 2\nhidden = 3\nburn_in = 20",
         _ => "",
     }

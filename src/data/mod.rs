@@ -23,6 +23,7 @@ mod mat5;
 mod mixture;
 mod mnist;
 mod order;
+mod phi4;
 mod rbm;
 mod records;
 mod rows;
@@ -41,6 +42,7 @@ mod zip;
 pub use ica::Sources;
 pub use labelled::Labelled;
 pub use loader::{Batch, Data, Spec, Stamp};
+pub use phi4::{Phi4, Phi4Config};
 pub use rbm::RbmTruth;
 pub use records::Records;
 pub use source::{Bounds, BuildSource, Columns, Generator, Images, Modes, Pixels, Points, Source};
@@ -67,6 +69,7 @@ pub const DATASETS: &[Entry<BuildSource>] = &[
     mixture::MIXTURE,
     ica::ICA,
     rbm::RBM,
+    phi4::PHI4,
     digits::DIGITS,
     stacked::STACKED_DIGITS,
     mnist::MNIST,

@@ -13,6 +13,7 @@ mod laplacian;
 mod model;
 mod neural;
 pub mod noise_space;
+mod phi4;
 mod proposal;
 mod rbm;
 mod stored;

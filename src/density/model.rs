@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Energy, classifier, flow, gaussian, ica, neural, rbm, tilted, vae};
+use super::{Energy, classifier, flow, gaussian, ica, neural, phi4, rbm, tilted, vae};
 use crate::config::{Entry, Schema, Spec, find};
 use crate::data::Moments;
 use crate::nets::{Builder, Params};
@@ -33,6 +33,7 @@ pub const MODELS: &[Entry<BuildModel>] = &[
     gaussian::ENTRY,
     rbm::ENTRY,
     ica::ENTRY,
+    phi4::ENTRY,
     flow::NICE,
     flow::REAL_NVP,
     flow::SPLINE,

@@ -16,6 +16,7 @@ mod judge;
 mod labelled;
 pub mod likelihood;
 pub mod lsd;
+mod magnetisation;
 mod memorisation;
 mod mmd;
 pub mod mode_weights;
@@ -123,6 +124,7 @@ pub const PROBES: &[Entry<BuildProbe>] = &[
     memorisation::ENTRY,
     stacked_modes::ENTRY,
     class_balance::ENTRY,
+    magnetisation::ENTRY,
     inpainting::ENTRY,
     ais::ENTRY,
     gof::lsd::PROBE,

@@ -6,7 +6,7 @@ mod pool;
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use self::pool::Pool;
@@ -143,6 +143,11 @@ impl FlowTrained {
         Ok(())
     }
 
+    /// Whether the target is known, a model without parameters, so that the flow alone adapts.
+    fn samples_only(&self) -> bool {
+        self.trained.model.params().weights.is_empty()
+    }
+
     /// A global and some local moves of every walker.
     fn walk(&mut self, key: Key, since: u64) -> Result<Metrics> {
         let energy = Counted::new(self.frozen.as_energy());
@@ -160,6 +165,10 @@ impl FlowTrained {
         }
         if let Some(modes) = self.data.modes() {
             found.extend(modes::found(&modes, &self.walkers, &chain.x)?);
+        }
+        if self.samples_only() {
+            let up = chain.x.flatten_from(1)?.mean(1)?.gt(0.0)?.to_dtype(DType::F32)?;
+            found.set("walkers_up", mean(&up.mean_all()?)?);
         }
         found.set("energy_gradients", (energy.gradients() * (since + 1)) as f64);
         self.walkers = chain.x.detach();
@@ -220,7 +229,10 @@ impl Method for FlowTrained {
         }
         let walked = self.walk(cx.key.with("walk"), since)?;
         let (pool, pooled) = self.pool(cx.key.with("pool"))?;
-        let mut metrics = self.update_energy(cx, batch, &pool)?;
+        let mut metrics = match self.samples_only() {
+            true => Metrics::new(),
+            false => self.update_energy(cx, batch, &pool)?,
+        };
         metrics.extend(walked);
         metrics.extend(pooled);
         if since.is_multiple_of(self.config.flow_every) {
