@@ -525,3 +525,19 @@ fn a_run_can_begin_at_the_vae_of_another() {
     assert_eq!(wrong.status.code(), Some(4));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("method.generator"), "{wrong:?}");
 }
+
+#[test]
+fn a_vae_over_grey_levels_trains_and_is_drawn_from() {
+    let lab = Lab::new();
+    lab.write(
+        "c.toml",
+        "[dataset]\nname = \"digits\"\n[model]\nname = \"vae\"\nlatent = 4\nlikelihood = \"discretised_logistic\"\ncomponents = 2\n\
+         levels = 17\nparticles = 3\nencoder = { name = \"mlp\", hidden = [16] }\ndecoder = { name = \"mlp\", hidden = [16] }\n\
+         [method]\nname = \"vae\"\n[sampler]\nname = \"exact\"\n[train]\nsteps = 4\nbatch_size = 16\n\
+         [[probe]]\nname = \"bound\"\nevery = 4\nitems = 20\nparticles = 5\n[[probe]]\nname = \"samples\"\nevery = 4\nn = 4\n",
+    );
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    assert!(lab.result("run").1.contains("vae_ll"));
+    // What needs a slope says so.
+    lab.refused(2, &["train", "c.toml", "--set", "sampler.name=mala"], &["no slope", "gaussian"]);
+}

@@ -19,7 +19,7 @@ fn lab_with_run(config: &str) -> Lab {
 }
 
 #[test]
-fn stopped_at_any_step_and_resumed() {
+fn stopped_at_a_step_and_resumed() {
     for method in METHODS.iter().map(|row| row.name) {
         let lab = lab_with_run(&experiment(method));
         let whole = lab.path("whole");
@@ -27,7 +27,8 @@ fn stopped_at_any_step_and_resumed() {
         assert_eq!(metrics.lines().count(), 8, "{method}: a line for each step");
         let looked = ["test_ll", "test_accuracy"].iter().any(|name| metrics.contains(name));
         assert!(looked && metrics.contains("eval_lsd") && metrics.contains("sample_energy"), "{method}");
-        for step in 1..8 {
+        // After the first step, between probes, and before the last.
+        for step in [1, 4, 7] {
             // What a crash just after the checkpoint of `step` leaves: later lines of metrics, a torn one at the end.
             let run = format!("at-{step}");
             let dir = lab.path(&run);
@@ -40,11 +41,11 @@ fn stopped_at_any_step_and_resumed() {
             assert!(lab.result(&run) == lab.result("whole"), "{method} resumed at step {step}");
         }
         // A damaged newest checkpoint costs its steps and nothing else.
-        let newest = lab.path("at-3/checkpoints/step-00000008.safetensors");
+        let newest = lab.path("at-4/checkpoints/step-00000008.safetensors");
         let half = read(&newest)[..900].to_vec();
         std::fs::write(&newest, half).unwrap();
-        lab.ok(&["-q", "resume", "at-3"]);
-        assert!(lab.result("at-3") == lab.result("whole"), "{method} past a damaged checkpoint");
+        lab.ok(&["-q", "resume", "at-4"]);
+        assert!(lab.result("at-4") == lab.result("whole"), "{method} past a damaged checkpoint");
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use candle_core::Tensor;
 
 use super::noise_space::{Function, NoiseSpace, Space};
-use super::{Density, Energy};
+use super::{Density, Energy, Vae};
 use crate::{Result, rng::Key};
 
 /// The same energy, which counts of how many items its gradient was taken.
@@ -41,6 +41,18 @@ impl Energy for Counted<'_> {
 
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         self.energy.curvature(x, v)
+    }
+
+    fn gibbs_sweep(&self, key: Key, x: &Tensor) -> Result<Option<Tensor>> {
+        self.energy.gibbs_sweep(key, x)
+    }
+
+    fn density(&self) -> Option<&dyn Density> {
+        self.energy.density()
+    }
+
+    fn vae(&self) -> Option<&Vae> {
+        self.energy.vae()
     }
 
     fn base(&self) -> Option<&dyn Density> {

@@ -14,7 +14,7 @@ use crate::config::{Entry, Schema, Spec, decode, rule};
 use crate::data::{Batch, Data};
 use crate::density::{Energy, Model, Proposal, energy_of};
 use crate::metrics::Metrics;
-use crate::samplers::{Buffer, Sampler, Taken};
+use crate::samplers::{Buffer, Sampler, Taken, Trace};
 use crate::{Error, Result, rng::Key};
 
 crate::config! {
@@ -105,8 +105,8 @@ struct Negative {
 }
 
 impl Negative {
-    /// x⁻ for a batch x⁺, as many; with the share of accepted proposals where the kernel rejects.
-    fn draw(&self, key: Key, energy: &dyn Energy, x: &Tensor) -> Result<(Tensor, Option<f64>)> {
+    /// Where chains for a batch x⁺ end, as many.
+    fn draw(&self, key: Key, energy: &dyn Energy, x: &Tensor) -> Result<Trace> {
         let n = x.dim(0)?;
         let fresh = || self.sampler.start(key.with("start"), energy, None, &self.data, n);
         let (start, taken): (Tensor, Option<(&Buffer, Taken)>) = match &self.chains {
@@ -119,9 +119,9 @@ impl Negative {
         };
         let trace = self.sampler.run(key.with("chain"), energy, &start, |_, _| Ok(()))?;
         if let Some((buffer, taken)) = taken {
-            buffer.put(&taken, &trace.x)?;
+            buffer.put(&taken, &trace.chain.x)?;
         }
-        Ok((trace.x, trace.accept))
+        Ok(trace)
     }
 }
 
@@ -172,18 +172,17 @@ impl Contrastive {
 impl Method for Contrastive {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let batch = batches.first().ok_or_else(|| Error::Other("a step needs a batch".into()))?;
-        let (negative, accept) = self.negative.draw(cx.key.with("negative"), self.frozen.as_energy(), &batch.x)?;
+        let trace = self.negative.draw(cx.key.with("negative"), self.frozen.as_energy(), &batch.x)?;
         let view = self.trained.model.in_training(cx.key.with("dropout"));
         let energy: &dyn Energy = view.as_deref().unwrap_or(self.trained.model.as_energy());
-        let both = Tensor::cat(&[&batch.x, &negative], 0)?;
+        let both = Tensor::cat(&[&batch.x, &trace.x], 0)?;
         let (loss, mut metrics) = self.loss(cx.step, energy, &both, batch)?;
         drop(view);
         metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
-        if let Some(accept) = accept {
+        if let Some(accept) = trace.accept {
             metrics.set("acceptance", accept);
         }
-        let gradients = (self.negative.sampler.config.steps * batch.x.dim(0)?) as u64 * (cx.step + 1);
-        Ok(metrics.with("energy_gradients", gradients as f64))
+        Ok(metrics.with("energy_gradients", (trace.gradients * (cx.step + 1)) as f64))
     }
 
     fn model(&self) -> &Model {

@@ -14,7 +14,7 @@ use super::supervised::mean;
 use super::{BuildMethod, Method, Setup, State, StepContext, put, take};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Batch;
-use crate::density::{Counted, Energy, Model, Space, Stored};
+use crate::density::{Energy, Model, Space, Stored};
 use crate::metrics::Metrics;
 use crate::optim::{self, Optimiser, Weights};
 use crate::samplers::{Buffer, Sampler, Taken};
@@ -203,8 +203,7 @@ impl Vaebm {
 
     /// Ends of n chains.
     fn chain(&self, key: Key, since: u64, n: usize) -> Result<Sample> {
-        let counted = Counted::new(self.frozen.as_energy());
-        let energy: &dyn Energy = &counted;
+        let energy = self.frozen.as_energy();
         // Only the data space asks for items to start from; the others start at draws of the base.
         let space = energy.noise_space(self.config.space);
         let fresh = match &space {
@@ -225,8 +224,7 @@ impl Vaebm {
         if let Some((buffer, taken)) = taken {
             buffer.put(&taken, &trace.chain.x)?;
         }
-        let gradients = counted.gradients() * (since + 1);
-        let mut found = Metrics::new().with("energy_gradients", gradients as f64);
+        let mut found = Metrics::new().with("energy_gradients", (trace.gradients * (since + 1)) as f64);
         if let Some(accept) = trace.accept {
             found.set("acceptance", accept);
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Chain, Info, Kernel, SAMPLERS, Tuning, WarmUp};
 use crate::config::{Spec, decode, find, rule};
 use crate::data::{Data, Split};
-use crate::density::{Energy, Model, Potential, Proposal, Space};
+use crate::density::{Counted, Energy, Model, Potential, Proposal, Space};
 use crate::{Error, Result, rng::Key};
 
 /// Where chains start.
@@ -88,6 +88,8 @@ pub struct Trace {
     pub accept: Option<f64>,
     /// Proposals without a finite energy, over all steps and chains.
     pub nonfinite: usize,
+    /// Gradients of the energy that the chains took, warm-up included, item by item.
+    pub gradients: u64,
     /// What the warm-up, if there was one, tuned the kernel to.
     pub tuning: Option<Tuning>,
 }
@@ -204,8 +206,9 @@ impl Sampler {
         x: &Tensor,
         mut watch: impl FnMut(usize, &Chain, &Info) -> Result<()>,
     ) -> Result<Trace> {
-        let potential = self.potential(e)?;
-        let e = potential.as_ref().map_or(e, |potential| potential as &dyn Energy);
+        let counted = Counted::new(e);
+        let potential = self.potential(&counted)?;
+        let e = potential.as_ref().map_or(&counted as &dyn Energy, |potential| potential);
         let (tuned, mut chain) = self.warm_up.run(key.with("warm_up"), &*self.kernel, e, x)?;
         let kernel = tuned.as_deref().unwrap_or(&*self.kernel);
         let (mut accept, mut nonfinite) = (None, 0);
@@ -218,6 +221,7 @@ impl Sampler {
         }
         let accept = accept.map(|sum: f64| sum / self.config.steps.max(1) as f64);
         let tuning = tuned.and_then(|kernel| kernel.tuning());
-        Ok(Trace { x: self.carried(potential.as_ref(), &chain.x)?, chain, accept, nonfinite, tuning })
+        let (x, gradients) = (self.carried(potential.as_ref(), &chain.x)?, counted.gradients());
+        Ok(Trace { x, chain, accept, nonfinite, gradients, tuning })
     }
 }

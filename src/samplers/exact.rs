@@ -1,8 +1,10 @@
-//! Independent draws from models that can be drawn from: flows, mixtures, linear ICA.
+//! Independent draws from models that can be drawn from: flows, mixtures, linear ICA, variational autoencoders.
+
+use candle_core::Tensor;
 
 use super::{BuildKernel, Chain, Info, Kernel};
 use crate::config::{Entry, Schema};
-use crate::density::Energy;
+use crate::density::{Density as _, Energy};
 use crate::{Error, Result, rng::Key};
 
 crate::config! {
@@ -15,7 +17,7 @@ crate::config! {
 
 pub(super) const ENTRY: Entry<BuildKernel> = Entry {
     name: "exact",
-    about: "independent draws, for models with a known normaliser (flows, Gaussians)",
+    about: "independent draws, for models that know how (flows, Gaussians, VAEs)",
     cite: "",
     schema: Schema::of::<ExactConfig>(),
     build: |_| Ok(Box::new(Exact)),
@@ -24,20 +26,40 @@ pub(super) const ENTRY: Entry<BuildKernel> = Entry {
 /// x ~ p, whatever x was before.
 pub struct Exact;
 
+impl Exact {
+    /// Draws follow no slope, and a model may have none: the gradient stays at 0.
+    fn at(e: &dyn Energy, x: &Tensor) -> Result<Chain> {
+        let x = x.detach();
+        Ok(Chain { energy: e.energy(&x)?.detach(), grad: x.zeros_like()?, x, hot: None })
+    }
+}
+
 impl Kernel for Exact {
+    fn init(&self, e: &dyn Energy, x: &Tensor) -> Result<Chain> {
+        Self::at(e, x)
+    }
+
     fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
-        let density = e.density().ok_or_else(|| {
-            Error::Config(
-                "error: sampler `exact` cannot draw from a model whose normaliser is not known\n\nhint: use a Markov \
-                 chain, such as --set sampler.name=mala"
-                    .into(),
-            )
-        })?;
-        let x = density.sample(key, chain.x.dim(0)?)?;
-        Ok((Chain::at(e, &x)?, Info::default()))
+        let n = chain.x.dim(0)?;
+        // A VAE that nothing tilts is drawn from exactly, though its log p(x) may be an estimate only.
+        let vae = e.vae().filter(|_| e.tilt().is_none());
+        let x = match (e.density(), vae) {
+            (Some(density), _) => density.sample(key, n)?,
+            (None, Some(vae)) => vae.sample(key, n)?,
+            (None, None) => return Err(unknown()),
+        };
+        Ok((Self::at(e, &x)?, Info::default()))
     }
 
     fn describe(&self) -> String {
         "independent draws from the model".to_owned()
     }
+}
+
+fn unknown() -> Error {
+    Error::Config(
+        "error: sampler `exact` cannot draw from a model whose normaliser is not known\n\nhint: use a Markov chain, such as --set \
+         sampler.name=mala"
+            .into(),
+    )
 }

@@ -38,7 +38,7 @@ crate::config! {
     /// Keys of a VAE's likelihood.
     pub struct DecoderConfig {
         /// x given z: gaussian, or discretised_logistic (a mixture over grey levels: better bits, but no slope in x, so that neither
-        /// chains nor a tilting energy can use it).
+        /// chains nor a tilting energy can use it: sampler `exact`).
         likelihood: Family = Family::Gaussian;
         /// Of discretised_logistic: logistics in each coordinate's mixture.
         components: usize = 5, rule::at_least(1);

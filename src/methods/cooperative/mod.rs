@@ -22,7 +22,7 @@ use crate::data::Batch;
 use crate::density::{Clamped, Energy, Hole, Model, Proposal, Space, Vae};
 use crate::metrics::Metrics;
 use crate::nets::Builder;
-use crate::samplers::Sampler;
+use crate::samplers::{Sampler, Trace};
 use crate::{Error, Result, rng::Key};
 
 crate::config! {
@@ -138,31 +138,32 @@ impl Cooperative {
         };
         let c = self.terms.given.of(batch)?;
         let (first, z) = self.pupil.draw(key, n, c.as_ref())?;
-        let (start, revised, energies, accept) = self.revise(key.with("chain"), first, batch)?;
+        let Revised { start, end: revised, energies, accept, gradients } =
+            self.revise(key.with("chain"), first, batch)?;
         let moved = (&revised - &start)?.sqr()?.flatten_from(1)?.sum(1)?.sqrt()?;
         let fall = (&energies[0] - &energies[1])?;
         let mut found = Metrics::new().with("displacement", mean(&moved)?).with("energy_drop", mean(&fall)?);
         if let Some(accept) = accept {
             found.set("acceptance", accept);
         }
-        Ok((Draft { z, c, revised }, found))
+        Ok((Draft { z, c, revised, gradients }, found))
     }
 
-    /// Where chains begin, for draws x̂ of the generator; where they end; the energies of both; the share accepted.
-    fn revise(&self, key: Key, first: Tensor, batch: &Batch) -> Result<(Tensor, Tensor, [Tensor; 2], Option<f64>)> {
+    /// Chains that begin at draws x̂ of the generator, or at what a condition leaves of them.
+    fn revise(&self, key: Key, first: Tensor, batch: &Batch) -> Result<Revised> {
         if let Given::Known(freedom) = &self.terms.given {
             let clamped = Clamped { energy: self.frozen.as_energy(), freedom, known: &batch.x };
             let free = freedom.of(&first)?;
             let before = clamped.energy(&free)?;
             let trace = self.sampler.run(key, &clamped, &free, |_, _| Ok(()))?;
             let (start, end) = (freedom.embed(&free, &batch.x)?, freedom.embed(&trace.x, &batch.x)?);
-            return Ok((start, end, [before, trace.chain.energy], trace.accept));
+            return Ok(Revised::of(start, end, before, trace));
         }
         let class = self.terms.given.class(self.frozen.as_energy(), batch);
         let energy = class.as_deref().unwrap_or(self.frozen.as_energy());
         let before = energy.energy(&first)?;
         let trace = self.sampler.run(key, energy, &first, |_, _| Ok(()))?;
-        Ok((first, trace.x, [before, trace.chain.energy], trace.accept))
+        Ok(Revised::of(first, trace.x.clone(), before, trace))
     }
 
     fn update_energy(&mut self, cx: &StepContext, batch: &Batch, draft: &Draft) -> Result<Metrics> {
@@ -185,6 +186,25 @@ struct Draft {
     c: Option<Tensor>,
     /// x̃.
     revised: Tensor,
+    /// Gradients that the chains took.
+    gradients: u64,
+}
+
+/// A run of chains.
+struct Revised {
+    start: Tensor,
+    end: Tensor,
+    /// Of both.
+    energies: [Tensor; 2],
+    accept: Option<f64>,
+    gradients: u64,
+}
+
+impl Revised {
+    fn of(start: Tensor, end: Tensor, before: Tensor, trace: Trace) -> Self {
+        let Trace { chain, accept, gradients, .. } = trace;
+        Revised { start, end, energies: [before, chain.energy], accept, gradients }
+    }
 }
 
 fn no_classes() -> Error {
@@ -206,8 +226,7 @@ impl Method for Cooperative {
             metrics.extend(self.pupil.learn(cx, &draft)?);
         }
         let since = cx.step - self.terms.pretrain.min(cx.step);
-        let gradients = (self.sampler.config.steps * draft.revised.dim(0)?) as u64 * (since + 1);
-        Ok(metrics.with("energy_gradients", gradients as f64))
+        Ok(metrics.with("energy_gradients", (draft.gradients * (since + 1)) as f64))
     }
 
     fn model(&self) -> &Model {
