@@ -27,8 +27,11 @@ pub(super) const ENTRY: Entry<BuildKernel> = Entry {
 pub struct Exact;
 
 impl Exact {
-    /// Draws follow no slope, and a model may have none: the gradient stays at 0.
+    /// As [`Chain::at`]; a VAE over grey levels has no slope, and draws follow none: there the gradient stays at 0.
     fn at(e: &dyn Energy, x: &Tensor) -> Result<Chain> {
+        if e.vae().is_none_or(|vae| vae.decoder().gaussian().is_some()) {
+            return Chain::at(e, x);
+        }
         let x = x.detach();
         Ok(Chain { energy: e.energy(&x)?.detach(), grad: x.zeros_like()?, x, hot: None })
     }
