@@ -1,14 +1,13 @@
 //! How often each class occurs among samples, by a classifier: whether a model gives unequal classes their weights.
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 
 use super::judge::Judge;
-use super::labelled::{empty, host_rows};
+use super::labelled::{classes, empty};
 use super::modes::histogram;
 use super::{Finding, Probe, Subject};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Split;
-use crate::math::largest;
 use crate::metrics::Metrics;
 use crate::{Error, Result};
 
@@ -51,17 +50,14 @@ impl Probe for ClassBalance {
         let judge = Judge::load(&self.0.classifier, subject.data.device())?;
         let labels = subject.data.all(Split::Train, usize::MAX)?.y.ok_or_else(|| empty(NAME, subject, Split::Train))?;
         let labels: Vec<u32> = labels.to_vec1()?;
-        let key = subject.key.with("samples");
-        let start =
-            subject.sampler.start(key.with("start"), subject.energy, subject.proposal, subject.data, self.0.n)?;
-        let x = subject.sampler.run(key.with("steps"), subject.energy, &start, |_, _| Ok(()))?.x;
+        let x = subject.sample(subject.key.with("samples"), self.0.n)?;
         let real = subject.data.all(Split::Test, self.0.n)?.x;
         if real.dim(0)? == 0 {
             return Err(empty(NAME, subject, Split::Test));
         }
         let mut metrics = found(
-            &classes(&judge, subject, &x)?,
-            &classes(&judge, subject, &real)?,
+            &classes(&judge.logits(&x, subject.data)?)?,
+            &classes(&judge.logits(&real, subject.data)?)?,
             labels.iter().map(|y| *y as usize),
         );
         judge.stamp("classifier_sha", &mut metrics);
@@ -70,10 +66,6 @@ impl Probe for ClassBalance {
 }
 
 const NAME: &str = ENTRY.name;
-
-fn classes(judge: &Judge, subject: &Subject, x: &Tensor) -> Result<Vec<usize>> {
-    Ok(host_rows(&judge.logits(x, subject.data)?)?.iter().map(|row| largest(row).0).collect())
-}
 
 fn found(drawn: &[usize], real: &[usize], labels: impl Iterator<Item = usize> + Clone) -> Metrics {
     let k = labels.clone().chain(drawn.iter().copied()).chain(real.iter().copied()).max().map_or(0, |top| top + 1);

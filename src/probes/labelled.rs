@@ -5,7 +5,7 @@ use candle_core::{D, DType, Device, Tensor};
 use super::Subject;
 use crate::data::Split;
 use crate::density::Energy;
-use crate::math::logsumexp;
+use crate::math::{largest, logsumexp};
 use crate::{Error, Result};
 
 /// Items evaluated at a time: bounds the memory, changes no result.
@@ -101,6 +101,11 @@ pub(super) fn log_probabilities(probe: &str, energy: &dyn Energy, x: &Tensor) ->
 /// The rows of `[B, K]` on the host.
 pub(super) fn host_rows(matrix: &Tensor) -> Result<Vec<Vec<f64>>> {
     Ok(matrix.detach().to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec2()?)
+}
+
+/// The class of each item by its logits, `[B, K]`.
+pub(super) fn classes(logits: &Tensor) -> Result<Vec<usize>> {
+    Ok(host_rows(logits)?.iter().map(|row| largest(row).0).collect())
 }
 
 /// What a model that left the numbers is answered with.

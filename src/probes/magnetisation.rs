@@ -1,6 +1,6 @@
 //! On which side of zero samples lie: the balance of two wells, such as those of the φ⁴ field.
 
-use candle_core::DType;
+use candle_core::Tensor;
 
 use super::labelled::{empty, host_rows};
 use super::{Finding, Probe, Subject};
@@ -32,16 +32,13 @@ impl Probe for Magnetisation {
     /// Finds `up_share` and `up_share_data`, the shares of samples and of test items whose mean coordinate is above 0, with the
     /// standard errors of independent draws, `_se`; `magnetisation` and `magnetisation_data`, the means of its amount.
     fn run(&self, subject: &Subject) -> Result<Finding> {
-        let key = subject.key.with("samples");
-        let start =
-            subject.sampler.start(key.with("start"), subject.energy, subject.proposal, subject.data, self.0.n)?;
-        let trace = subject.sampler.run(key.with("steps"), subject.energy, &start, |_, _| Ok(()))?;
+        let x = subject.sample(subject.key.with("samples"), self.0.n)?;
         let real = subject.data.all(Split::Test, self.0.n)?.x;
         if real.dim(0)? == 0 {
             return Err(empty(ENTRY.name, subject, Split::Test));
         }
-        let rows = |x: &candle_core::Tensor| host_rows(&x.flatten_from(1)?.to_dtype(DType::F64)?);
-        let mut metrics = found(&rows(&trace.x)?, "");
+        let rows = |x: &Tensor| host_rows(&x.flatten_from(1)?);
+        let mut metrics = found(&rows(&x)?, "");
         metrics.extend(found(&rows(&real)?, "_data"));
         Ok(Finding::of(metrics))
     }

@@ -134,7 +134,7 @@ pub fn on_grid(
     device: &Device,
 ) -> Result<Masses> {
     let found = nll::normalise(energy, window, points, device)?;
-    let at = host_rows(&found.grid.points([0.5, 0.5], device)?.to_dtype(DType::F64)?)?;
+    let at = host_rows(&found.grid.points([0.5, 0.5], device)?)?;
     Ok(Masses {
         weights: shares(modes, &at, &found.log_density),
         log_z: found.log_z,
@@ -186,7 +186,7 @@ fn by_proposal(subject: &Subject, modes: &Modes, draws: usize, key: Key) -> Resu
         let host = |t: &Tensor| -> Result<Vec<f64>> { Ok(t.detach().to_dtype(DType::F64)?.to_vec1()?) };
         let weight = |(e, q): (f64, f64)| if (e + q).is_finite() { -e - q } else { f64::NEG_INFINITY };
         log_w.extend(host(&subject.energy.energy(&x)?)?.into_iter().zip(host(&log_q)?).map(weight));
-        at.extend(host_rows(&x.flatten_from(1)?.to_dtype(DType::F64)?)?);
+        at.extend(host_rows(&x.flatten_from(1)?)?);
     }
     Ok(Some(Masses::weighted(modes, &at, log_w, true)))
 }

@@ -1,9 +1,9 @@
 //! Which modes of the data the samples reach: components of a mixture, or classes that a classifier tells apart.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{D, Device, Tensor};
 
 use super::judge::Judge;
-use super::labelled::{host_rows, in_chunks};
+use super::labelled::{classes, host_rows, in_chunks};
 use super::{Finding, Probe, Subject, labelled};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::{Modes, Split};
@@ -44,10 +44,7 @@ impl Probe for ModesProbe {
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let samples = || subject.sample(subject.key.with("samples"), self.0.n);
         if let Some(modes) = subject.data.modes() {
-            return Ok(Finding::of(of_mixture(
-                &host_rows(&samples()?.flatten_from(1)?.to_dtype(DType::F64)?)?,
-                &modes,
-            )));
+            return Ok(Finding::of(of_mixture(&host_rows(&samples()?.flatten_from(1)?)?, &modes)));
         }
         let judge = match self.0.classifier.is_empty() {
             true => None,
@@ -57,11 +54,11 @@ impl Probe for ModesProbe {
             return Err(no_modes(subject));
         }
         let counts = |x: &Tensor| -> Result<Vec<usize>> {
-            let rows = match &judge {
-                Some(judge) => host_rows(&judge.logits(x, subject.data)?)?,
-                None => in_chunks(x, |rows| host_rows(&labelled::logits("modes", subject.energy, rows)?))?.concat(),
+            let logits = match &judge {
+                Some(judge) => judge.logits(x, subject.data)?,
+                None => Tensor::cat(&in_chunks(x, |rows| labelled::logits("modes", subject.energy, rows))?, 0)?,
             };
-            Ok(histogram(rows.first().map_or(0, Vec::len), rows.iter().map(|row| largest(row).0)))
+            Ok(histogram(logits.dim(D::Minus1)?, classes(&logits)?.into_iter()))
         };
         let real = super::lsd::items(subject.data, Split::Test, 0)?;
         let mut metrics = of_classes(&counts(&samples()?)?, &counts(&real)?);
@@ -142,7 +139,7 @@ fn no_modes(subject: &Subject) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
+    use candle_core::DType;
 
     use super::*;
     use crate::rng::Key;

@@ -3,12 +3,10 @@
 use candle_core::{Device, Tensor};
 
 use super::judge::Judge;
-use super::labelled::host_rows;
 use super::modes::{divergence, floor, histogram};
-use super::{Finding, Probe, Subject};
+use super::{Finding, Probe, Subject, labelled};
 use crate::config::{Entry, Schema, decode};
 use crate::data::Split;
-use crate::math::largest;
 use crate::metrics::Metrics;
 use crate::{Error, Result};
 
@@ -67,7 +65,7 @@ impl Probe for StackedModes {
         }
         let real = subject.data.all(Split::Test, n)?.x;
         if real.dim(0)? == 0 {
-            return Err(super::labelled::empty("stacked_modes", subject, Split::Test));
+            return Err(labelled::empty("stacked_modes", subject, Split::Test));
         }
         let mut metrics = counted(&places, modes, "");
         metrics.extend(counted(&classes(&judge, &real, subject, channels)?, modes, "_real"));
@@ -80,8 +78,8 @@ impl Probe for StackedModes {
 fn classes(judge: &Judge, x: &Tensor, subject: &Subject, channels: usize) -> Result<Vec<usize>> {
     let pixels = subject.data.to_unit(x)?;
     let (n, _, height, width) = pixels.dims4()?;
-    let digits = judge.logits_of_pixels(&pixels.reshape((n * channels, 1, height, width))?)?;
-    let digits: Vec<usize> = host_rows(&digits)?.iter().map(|row| largest(row).0).collect();
+    let logits = judge.logits_of_pixels(&pixels.reshape((n * channels, 1, height, width))?)?;
+    let digits = labelled::classes(&logits)?;
     Ok(digits.chunks(channels).map(|item| item.iter().fold(0, |number, digit| 10 * number + digit)).collect())
 }
 
