@@ -10,6 +10,15 @@ use crate::rng::Key;
 pub struct LogWeights(pub Vec<f64>);
 
 impl LogWeights {
+    /// log wᵢ = -E(xᵢ) - log q(xᵢ) of draws of q, up to a constant; -∞ where either is no number.
+    pub fn of(energy: &[f64], log_q: &[f64]) -> Self {
+        let weight = |(e, q): (&f64, &f64)| {
+            let w = -e - q;
+            if e.is_finite() && !w.is_nan() { w } else { f64::NEG_INFINITY }
+        };
+        LogWeights(energy.iter().zip(log_q).map(weight).collect())
+    }
+
     /// log of the mean weight, the estimate of log Z. Its expectation lies below log Z (Jensen).
     pub fn log_mean(&self) -> f64 {
         log_mean_exp(&self.0)
@@ -60,6 +69,13 @@ mod tests {
         assert!((one.log_mean() - (3.0 - 10f64.ln())).abs() < 1e-12 && (one.effective() - 1.0).abs() < 1e-12);
         let none = LogWeights(vec![]);
         assert!(none.log_mean().is_nan() && none.interval(Key::new(1), 100).0.is_nan());
+    }
+
+    #[test]
+    fn a_draw_where_energy_or_density_is_no_number_has_no_weight() {
+        const INF: f64 = f64::INFINITY;
+        let found = LogWeights::of(&[1.0, INF, -INF, f64::NAN, 1.0, 1.0], &[-3.0, 0.0, 0.0, 0.0, f64::NAN, INF]);
+        assert_eq!(found.0, [2.0, -INF, -INF, -INF, -INF, -INF]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use crate::density::{Density, Energy};
+use crate::math::LogWeights;
 use crate::{Error, Result};
 
 /// The proposal given, or the density that the energy tilts, or the energy's own where its normaliser is known.
@@ -25,9 +26,5 @@ pub(super) fn proposal<'a>(given: Option<&'a dyn Density>, e: &'a dyn Energy) ->
 /// Computed anew at every move, not kept with the chain: both E and q may have changed since.
 pub(super) fn log_weights(energy: &Tensor, q: &dyn Density, x: &Tensor) -> Result<Vec<f64>> {
     let host = |t: &Tensor| -> Result<Vec<f64>> { Ok(t.detach().to_dtype(DType::F64)?.to_vec1()?) };
-    let weight = |(e, q): (f64, f64)| {
-        let w = -e - q;
-        if e.is_finite() && !w.is_nan() { w } else { f64::NEG_INFINITY }
-    };
-    Ok(host(energy)?.into_iter().zip(host(&q.log_prob(x)?)?).map(weight).collect())
+    Ok(LogWeights::of(&host(energy)?, &host(&q.log_prob(x)?)?).0)
 }

@@ -18,12 +18,8 @@ impl Pool {
     pub fn draw(key: Key, n: usize, energy: &dyn Energy, q: &dyn Density) -> Result<Self> {
         let host = |t: Tensor| -> Result<Vec<f64>> { Ok(t.detach().to_dtype(DType::F64)?.to_vec1()?) };
         let y = q.sample(key, n)?;
-        let (e, log_q) = (host(energy.energy(&y)?)?, host(q.log_prob(&y)?)?);
-        let weight = |(e, q): (f64, f64)| {
-            let w = -e - q;
-            if e.is_finite() && !w.is_nan() { w } else { f64::NEG_INFINITY }
-        };
-        Ok(Pool { y, log_w: LogWeights(e.into_iter().zip(log_q).map(weight).collect()) })
+        let log_w = LogWeights::of(&host(energy.energy(&y)?)?, &host(q.log_prob(&y)?)?);
+        Ok(Pool { y, log_w })
     }
 
     /// The draws.
