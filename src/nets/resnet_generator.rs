@@ -49,7 +49,7 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
     let mut image = Image { channels: first, size: (h >> widths.len(), w >> widths.len()) };
     let size = image.item().iter().fold(1, |n: usize, &d| n.saturating_mul(d));
     let mut body = Sequence::new().then(Reshape::flatten(&io.input));
-    body.push(Linear::new(&builder.sub("start"), io.input_size(), size, Scaling::of(config.spectral_norm, false)?)?);
+    body.push(Linear::new(&builder.sub("start"), io.input_size(), size, config.scaling())?);
     body.push(Reshape::to(&image.item()));
     for (i, width) in widths.into_iter().enumerate() {
         let (block, behind) = config.block(&builder.sub(i), image, width)?;
@@ -58,7 +58,7 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
     }
     let out = builder.sub("out");
     config.activate(&mut body, &out, image.channels)?;
-    push_conv(&mut body, &out, image, channels, 3, 1, Scaling::of(config.spectral_norm, false)?)?;
+    push_conv(&mut body, &out, image, channels, 3, 1, config.scaling())?;
     Ok(Box::new(body))
 }
 
@@ -96,22 +96,19 @@ impl ResnetGeneratorConfig {
         let mut body = Sequence::new();
         self.activate(&mut body, &first, image.channels)?;
         body.push(Upsample::new(2));
-        let inner = push_conv(&mut body, &first, large, width, 3, 1, Scaling::of(self.spectral_norm, false)?)?;
+        let inner = push_conv(&mut body, &first, large, width, 3, 1, self.scaling())?;
         self.activate(&mut body, &second, width)?;
-        let behind = push_conv(&mut body, &second, inner, width, 3, 1, Scaling::of(self.spectral_norm, false)?)?;
+        let behind = push_conv(&mut body, &second, inner, width, 3, 1, self.scaling())?;
         let mut shortcut = Sequence::new();
         if image.channels != width {
-            push_conv(
-                &mut shortcut,
-                &builder.sub("shortcut"),
-                image,
-                width,
-                1,
-                1,
-                Scaling::of(self.spectral_norm, false)?,
-            )?;
+            push_conv(&mut shortcut, &builder.sub("shortcut"), image, width, 1, 1, self.scaling())?;
         }
         Ok((Residual::new(body).with_shortcut(shortcut.then(Upsample::new(2))), behind))
+    }
+
+    /// What the scale of every weight is.
+    fn scaling(&self) -> Scaling {
+        if self.spectral_norm { Scaling::Spectral } else { Scaling::Free }
     }
 
     /// Normalisation of so many channels, and activation.

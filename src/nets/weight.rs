@@ -126,10 +126,11 @@ impl Weight {
         Ok(u.slice_set(&next_u, 0, 0)?)
     }
 
-    /// Under weight norm, of a layer whose outputs over some items are y `[B, O, ..]`: moves s and the bias, in place, to where
-    /// every output has mean 0 and standard deviation 1/5 (Salimans & Kingma 2016, §3). Whether it did.
-    pub fn calibrate(&self, bias: &Tensor, y: &Tensor) -> Result<bool> {
-        let Scale::Norm(log_scale) = &self.scale else { return Ok(false) };
+    /// The outputs of a layer over some items, `[B, O, ..]`, by its pass over them; under weight norm those after s and the bias
+    /// were moved, in place, to where every output has mean 0 and standard deviation 1/5 (Salimans & Kingma 2016, §3).
+    pub fn calibrate(&self, bias: &Tensor, pass: impl Fn() -> Result<Tensor>) -> Result<Tensor> {
+        let y = pass()?;
+        let Scale::Norm(log_scale) = &self.scale else { return Ok(y) };
         let rows = y.detach().to_dtype(DType::F64)?.transpose(0, 1)?.contiguous()?.flatten_from(1)?;
         let mean = rows.mean_keepdim(1)?;
         let std = rows.broadcast_sub(&mean)?.sqr()?.mean(1)?.sqrt()?.to_vec1::<f64>()?;
@@ -140,7 +141,7 @@ impl Weight {
         let scaled = (log_scale.detach().to_dtype(DType::F64)? + factor.log()?)?;
         bias.slice_set(&moved.to_dtype(bias.dtype())?, 0, 0)?;
         log_scale.slice_set(&scaled.to_dtype(log_scale.dtype())?, 0, 0)?;
-        Ok(true)
+        pass()
     }
 }
 
