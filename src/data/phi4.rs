@@ -49,8 +49,8 @@ pub struct Phi4 {
     /// β/(aD), of each site's well.
     site: f64,
     field: f64,
-    /// log of what the sites behind site i contribute, at each node of site i.
-    ahead: Vec<Vec<f64>>,
+    /// log of what site i's well and all sites behind it contribute, at each node of site i.
+    successors: Vec<Vec<f64>>,
     log_z: f64,
 }
 
@@ -62,24 +62,27 @@ fn node(j: usize) -> f64 {
     REACH * ((2 * j + 1) as f64 / NODES as f64 - 1.0)
 }
 
+fn nodes() -> impl Iterator<Item = f64> {
+    (0..NODES).map(node)
+}
+
 impl Phi4 {
     /// Passes messages from the last site to the first.
     pub fn new(sites: usize, config: &Phi4Config) -> Self {
         let Phi4Config { stiffness, field, beta } = *config;
         let scale = stiffness * sites as f64;
-        let mut phi = Phi4 { sites, bond: beta * scale / 2.0, site: beta / scale, field, ahead: vec![], log_z: 0.0 };
+        let successors = Vec::with_capacity(sites);
+        let mut phi = Phi4 { sites, bond: beta * scale / 2.0, site: beta / scale, field, successors, log_z: 0.0 };
         let width = 2.0 * REACH / NODES as f64;
         // Behind the last site the field is 0.
-        let mut message: Vec<f64> = (0..NODES).map(|j| -phi.bond * node(j).powi(2)).collect();
-        phi.ahead = vec![message.clone()];
+        let mut message: Vec<f64> = nodes().map(|x| -phi.bond * x.powi(2) - phi.well(x)).collect();
         for _ in 1..sites {
-            let well: Vec<f64> = message.iter().enumerate().map(|(j, m)| m - phi.well(node(j))).collect();
-            message = (0..NODES).map(|i| phi.step(node(i), &well) + width.ln()).collect();
-            phi.ahead.push(message.clone());
+            let before = nodes().map(|x| phi.step(x, &message) + width.ln() - phi.well(x)).collect();
+            phi.successors.push(std::mem::replace(&mut message, before));
         }
-        phi.ahead.reverse();
-        let well: Vec<f64> = message.iter().enumerate().map(|(j, m)| m - phi.well(node(j))).collect();
-        phi.log_z = phi.step(0.0, &well) + width.ln();
+        phi.log_z = phi.step(0.0, &message) + width.ln();
+        phi.successors.push(message);
+        phi.successors.reverse();
         phi
     }
 
@@ -103,13 +106,13 @@ impl Phi4 {
         self.site * (0.25 * (1.0 - x * x).powi(2) + self.field * x)
     }
 
-    /// log Σ_j exp(-bond (x_j - from)² + well_j).
-    fn step(&self, from: f64, well: &[f64]) -> f64 {
-        logsumexp(&self.bonds(from, well))
+    /// log Σ_j exp(-bond (x_j - from)² + message_j).
+    fn step(&self, from: f64, message: &[f64]) -> f64 {
+        logsumexp(&self.bonds(from, message))
     }
 
-    fn bonds(&self, from: f64, well: &[f64]) -> Vec<f64> {
-        well.iter().enumerate().map(|(j, w)| w - self.bond * (node(j) - from).powi(2)).collect()
+    fn bonds(&self, from: f64, message: &[f64]) -> Vec<f64> {
+        message.iter().zip(nodes()).map(|(m, x)| m - self.bond * (x - from).powi(2)).collect()
     }
 
     fn energy(&self, x: &[f64]) -> f64 {
@@ -127,9 +130,8 @@ impl Generator for Phi4 {
     /// Site after site given the one before: a node by its exact probability, then a place in its cell.
     fn draw(&self, rng: &mut ChaCha8Rng, point: &mut [f64]) {
         let (mut from, cell) = (0.0, 2.0 * REACH / NODES as f64);
-        for (x, ahead) in point.iter_mut().zip(&self.ahead) {
-            let well: Vec<f64> = ahead.iter().enumerate().map(|(j, m)| m - self.well(node(j))).collect();
-            let logs = self.bonds(from, &well);
+        for (x, successors) in point.iter_mut().zip(&self.successors) {
+            let logs = self.bonds(from, successors);
             let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let shares: Vec<f64> = logs.iter().map(|l| (l - most).exp()).collect();
             let mut left = rng.random::<f64>() * shares.iter().sum::<f64>();

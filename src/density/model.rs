@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
@@ -48,6 +49,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
 }
 
 /// An energy with the parameters it is made of.
+#[derive(Clone)]
 pub struct Model {
     spec: Spec,
     shape: Vec<usize>,
@@ -55,7 +57,9 @@ pub struct Model {
     dtype: DType,
     device: Device,
     params: Params,
-    energy: Box<dyn Energy>,
+    /// Whether there are none, so that the energy is the same on any.
+    fixed: bool,
+    energy: Arc<dyn Energy>,
 }
 
 impl Model {
@@ -67,8 +71,9 @@ impl Model {
         let builder = Builder::new(key, dtype, device);
         let energy = build(spec, context, &builder)?;
         let Context { shape, classes, .. } = context.clone();
-        let (spec, device) = (spec.clone(), device.clone());
-        Ok(Model { spec, shape, classes, dtype, device, params: builder.finish(), energy })
+        let (spec, device, params) = (spec.clone(), device.clone(), builder.finish());
+        let fixed = params.weights.is_empty() && params.buffers.is_empty();
+        Ok(Model { spec, shape, classes, dtype, device, params, fixed, energy })
     }
 
     /// A model on existing tensors, such as those of a checkpoint.
@@ -85,7 +90,7 @@ impl Model {
         let energy = build(spec, context, &Builder::bound(tensors, dtype, device))?;
         let Context { shape, classes, .. } = context.clone();
         let (spec, device) = (spec.clone(), device.clone());
-        Ok(Model { spec, shape, classes, dtype, device, params: Params::default(), energy })
+        Ok(Model { spec, shape, classes, dtype, device, params: Params::default(), fixed: false, energy })
     }
 
     /// The same model on other tensors, such as EMA weights.
@@ -93,6 +98,9 @@ impl Model {
     /// # Errors
     /// As [`Model::bound`].
     pub fn on(&self, tensors: BTreeMap<String, Tensor>) -> Result<Self> {
+        if self.fixed {
+            return Ok(self.clone());
+        }
         let context = Context { shape: self.shape.clone(), classes: self.classes, moments: None };
         Self::bound(&self.spec, &context, tensors, self.dtype, &self.device)
     }
@@ -126,7 +134,7 @@ impl Deref for Model {
     }
 }
 
-fn build(spec: &Spec, context: &Context, builder: &Builder) -> Result<Box<dyn Energy>> {
+fn build(spec: &Spec, context: &Context, builder: &Builder) -> Result<Arc<dyn Energy>> {
     let row = find(MODELS, spec.name()).ok_or_else(|| Error::Other(format!("unknown model `{}`", spec.name())))?;
-    (row.build)(&spec.0, context, builder)
+    (row.build)(&spec.0, context, builder).map(Arc::from)
 }

@@ -39,18 +39,14 @@ impl Phi4Field {
         let zero = x.narrow(1, 0, 1)?.zeros_like()?;
         Ok((Tensor::cat(&[x, &zero], 1)? - Tensor::cat(&[&zero, x], 1)?)?)
     }
-
-    fn sum(t: &Tensor) -> Result<Tensor> {
-        Ok(t.sum(1)?)
-    }
 }
 
 impl Energy for Phi4Field {
     fn energy(&self, x: &Tensor) -> Result<Tensor> {
         let ([bond, site, field], x) = (self.truth.constants(), x.flatten_from(1)?);
-        let bonds = (Self::sum(&Self::bonds(&x)?.sqr()?)? * bond)?;
+        let bonds = (Self::bonds(&x)?.sqr()?.sum(1)? * bond)?;
         let wells = (x.sqr()?.affine(-1.0, 1.0)?.sqr()?.affine(0.25, 0.0)? + (&x * field)?)?;
-        Ok((bonds + Self::sum(&wells)?.affine(site, self.truth.log_z())?)?)
+        Ok((bonds + wells.sum(1)?.affine(site, self.truth.log_z())?)?)
     }
 
     fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
@@ -66,7 +62,7 @@ impl Energy for Phi4Field {
         let (energy, slope) = self.directional(x, v)?;
         let (x, v) = (x.flatten_from(1)?, v.flatten_from(1)?);
         let wells = (x.sqr()?.affine(3.0 * site, -site)? * v.sqr()?)?;
-        let bend = ((Self::sum(&Self::bonds(&v)?.sqr()?)? * (2.0 * bond))? + Self::sum(&wells)?)?;
+        let bend = ((Self::bonds(&v)?.sqr()?.sum(1)? * (2.0 * bond))? + wells.sum(1)?)?;
         Ok([energy, slope, bend])
     }
 
