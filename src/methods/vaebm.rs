@@ -2,6 +2,7 @@
 //! space (Xiao et al. 2021). With a flow in the VAE's place the first stage is exact maximum likelihood.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use super::spectral_penalty::SpectralPenalty;
 use super::supervised::mean;
 use super::{BuildMethod, Method, Setup, State, StepContext, put, take};
 use crate::config::{Entry, Schema, decode, rule};
-use crate::data::Batch;
+use crate::data::{Batch, Data};
 use crate::density::{Energy, Model, Space, Stored};
 use crate::metrics::Metrics;
 use crate::optim::{self, Optimiser, Weights};
@@ -90,6 +91,7 @@ pub(super) struct Vaebm {
     sampler: Sampler,
     buffer: Option<Buffer>,
     spectral: Option<SpectralPenalty>,
+    data: Arc<Data>,
 }
 
 /// What the base density's parameters are under in the model.
@@ -139,6 +141,7 @@ impl Vaebm {
             sampler,
             buffer,
             spectral,
+            data: data.clone(),
         })
     }
 
@@ -204,14 +207,7 @@ impl Vaebm {
     /// Ends of n chains.
     fn chain(&self, key: Key, since: u64, n: usize) -> Result<Sample> {
         let energy = self.frozen.as_energy();
-        // Only the data space asks for items to start from; the others start at draws of the base.
-        let space = energy.noise_space(self.config.space);
-        let fresh = match &space {
-            Some(space) => space.start(key.with("start"), n)?,
-            None => energy
-                .base_sample(key.with("start"), n)?
-                .ok_or_else(|| Error::Other("vaebm: a base without draws".into()))?,
-        };
+        let fresh = self.sampler.start(key.with("start"), energy, None, &self.data, n)?;
         let (start, taken): (Tensor, Option<(&Buffer, Taken)>) = match &self.buffer {
             None => (fresh, None),
             Some(buffer) => {

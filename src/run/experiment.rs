@@ -247,7 +247,7 @@ impl Experiment {
     /// `[sampler]`.
     ///
     /// # Errors
-    /// None for a resolved configuration.
+    /// As [`Sampler::new`].
     pub fn sampler(&self) -> Result<Sampler> {
         Sampler::new(&self.resolved.spec("sampler"))
     }

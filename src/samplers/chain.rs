@@ -108,11 +108,19 @@ impl Sampler {
     /// Builds `[sampler]`.
     ///
     /// # Errors
-    /// A specification that is not resolved.
+    /// A specification that is not resolved; `means` or `temperature` of chains that do not move in noise.
     pub fn new(spec: &Spec) -> Result<Self> {
         let row =
             find(SAMPLERS, spec.name()).ok_or_else(|| Error::Other(format!("unknown sampler `{}`", spec.name())))?;
-        Ok(Sampler { kernel: (row.build)(&spec.0)?, config: decode(&spec.0)?, warm_up: decode(&spec.0)? })
+        let config: ChainConfig = decode(&spec.0)?;
+        if config.space != Space::Noise && (config.means || config.temperature != 1.0) {
+            return Err(Error::Config(
+                "error: `sampler.means` and `sampler.temperature` are for chains that move in noise\n\nhint: --set \
+                 sampler.space=noise"
+                    .into(),
+            ));
+        }
+        Ok(Sampler { kernel: (row.build)(&spec.0)?, config, warm_up: decode(&spec.0)? })
     }
 
     /// Starts one chain at the origin: whether the kernel can move on this model at all, found before a long run.
@@ -134,13 +142,6 @@ impl Sampler {
     /// # Errors
     /// A model without such a space.
     fn potential<'a>(&self, e: &'a dyn Energy) -> Result<Option<Potential<'a>>> {
-        if self.config.space != Space::Noise && (self.config.means || self.config.temperature != 1.0) {
-            return Err(Error::Config(
-                "error: `sampler.means` and `sampler.temperature` are for chains that move in noise\n\nhint: --set \
-                 sampler.space=noise"
-                    .into(),
-            ));
-        }
         if self.config.space == Space::Data {
             return Ok(None);
         }
