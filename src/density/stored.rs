@@ -50,23 +50,20 @@ impl Stored {
         Ok(Stored { step: checkpoint.step, model, weights, data, config, state })
     }
 
-    /// Overwrites what `params` has below `below` with the weights of the same names below the first of `sources` that the
-    /// checkpoint has anything below; both end in a dot or are empty.
+    /// Overwrites `params` with the weights of the same names below the first of `sources`, each of which ends in a dot or is
+    /// empty, that the checkpoint has anything below.
     ///
     /// # Errors
     /// A weight that is missing or has another shape; `remedy` says what to do about it.
-    pub fn overwrite(&self, params: &Params, below: &str, sources: &[&str], path: &Path, remedy: &str) -> Result<()> {
+    pub fn overwrite(&self, params: &Params, sources: &[&str], path: &Path, remedy: &str) -> Result<()> {
         let has = |source: &&&str| self.weights.keys().any(|name| name.starts_with(**source));
         let source = sources.iter().find(has).copied().unwrap_or_default();
-        for (name, var) in params.weights.iter().chain(&params.buffers) {
-            let Some(rest) = name.strip_prefix(below) else { continue };
-            let found = self.weights.get(&format!("{source}{rest}")).filter(|t| t.dims() == var.dims());
-            let found = found.ok_or_else(|| {
-                Error::checkpoint(path, format!("its `{source}{rest}` is missing or has another shape"), remedy)
-            })?;
-            var.set(&found.to_dtype(var.dtype())?.to_device(var.device())?)?;
-        }
-        Ok(())
+        let below =
+            self.weights.iter().filter_map(|(name, t)| Some((name.strip_prefix(source)?.to_owned(), t.clone())));
+        params.load(&below.collect()).map_err(|e| {
+            let what = if source.is_empty() { e.to_string() } else { format!("below `{source}`, {e}") };
+            Error::checkpoint(path, what, remedy)
+        })
     }
 
     /// The section `name` of the run's configuration.

@@ -116,9 +116,8 @@ impl Vaebm {
         sampler.check(&model, data.device())?;
         if !config.vae_ckpt.is_empty() {
             let path = Path::new(&config.vae_ckpt);
-            let stored = Stored::load(path, data.device())?;
             let remedy = "give [model.base] the keys of that run's own [model]";
-            stored.overwrite(model.params(), BASE, &[BASE, ""], path, remedy)?;
+            Stored::load(path, data.device())?.overwrite(&model.params().below(BASE), &[BASE, ""], path, remedy)?;
         }
         let buffer = match config.buffer {
             0 => None,

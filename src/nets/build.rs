@@ -30,6 +30,14 @@ impl Params {
         all.map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
     }
 
+    /// Those whose names begin with `prefix`, by the rest of their names, on the same storage.
+    pub fn below(&self, prefix: &str) -> Params {
+        let mine = |vars: &BTreeMap<String, Var>| {
+            vars.iter().filter_map(|(name, var)| Some((name.strip_prefix(prefix)?.to_owned(), var.clone()))).collect()
+        };
+        Params { weights: mine(&self.weights), buffers: mine(&self.buffers) }
+    }
+
     /// Overwrites every weight and buffer from `source`.
     ///
     /// # Errors

@@ -71,11 +71,9 @@ impl Decoder {
         let generator = Vae::new(&config.vae, shape, classes, &builder)?;
         let params = builder.finish();
         if !config.vae_ckpt.is_empty() {
-            let stored = Stored::load(Path::new(&config.vae_ckpt), device)?;
-            params.load(&stored.weights).map_err(|e| {
-                let remedy = "give [method.vae] the keys of the run's own [model]";
-                Error::checkpoint(Path::new(&config.vae_ckpt), e.to_string(), remedy)
-            })?;
+            let path = Path::new(&config.vae_ckpt);
+            let remedy = "give [method.vae] the keys of the run's own [model]";
+            Stored::load(path, device)?.overwrite(&params, &[""], path, remedy)?;
         }
         let still = Builder::bound(params.tensors(), DType::F32, device);
         let still = Vae::new(&config.vae, shape, classes, &still)?;

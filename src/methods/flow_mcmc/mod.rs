@@ -132,13 +132,7 @@ impl FlowTrained {
             self.walkers = self.companion.still().draw(key, self.config.walkers)?;
         }
         if self.config.tilt {
-            let flow = self.companion.learner.params.tensors();
-            let params = self.trained.model.params();
-            for (name, var) in params.weights.iter().chain(&params.buffers) {
-                if let Some(tensor) = name.strip_prefix(BASE).and_then(|rest| flow.get(rest)) {
-                    var.set(tensor)?;
-                }
-            }
+            self.trained.model.params().below(BASE).load(&self.companion.learner.params.tensors())?;
         }
         Ok(())
     }
@@ -206,11 +200,9 @@ impl FlowTrained {
 
 /// Finds before a long run whether the flow can become the model's base density.
 fn check_tilt(model: &Model, companion: &Companion) -> Result<()> {
-    let (params, flow) = (model.params(), companion.learner.params.tensors());
-    let base = params.weights.iter().chain(&params.buffers).filter_map(|(n, v)| Some((n.strip_prefix(BASE)?, v)));
-    let base: Vec<_> = base.collect();
-    let fits = base.iter().all(|(name, var)| flow.get(*name).is_some_and(|t| t.dims() == var.dims()));
-    if model.tilt().is_some() && fits && base.len() == flow.len() {
+    let (base, flow) = (model.params().below(BASE).tensors(), companion.learner.params.tensors());
+    let fits = base.iter().map(|(name, t)| (name, t.dims())).eq(flow.iter().map(|(name, t)| (name, t.dims())));
+    if model.tilt().is_some() && fits {
         return Ok(());
     }
     Err(Error::Config(

@@ -88,7 +88,7 @@ impl Vera {
         if !config.generator_ckpt.is_empty() {
             let (path, sources) = (Path::new(&config.generator_ckpt), ["decoder.net.", "base.decoder.net."]);
             let remedy = "give `method.generator` and `method.latent` what the VAE's decoder has, whose noise must not be \"network\"";
-            Stored::load(path, device)?.overwrite(&params, "net.", &sources, path, remedy)?;
+            Stored::load(path, device)?.overwrite(&params.below("net."), &sources, path, remedy)?;
         }
         let still =
             Generator::new(&shape, &config.generator, item, &Builder::bound(params.tensors(), DType::F32, device))?;
