@@ -113,7 +113,9 @@ pub(super) fn of_classes(
     };
     let kept = splits.map(|rows| {
         let mut counts = vec![0usize; classes.len()];
-        rows.iter().filter_map(|row| place(*row)).for_each(|k| counts.iter_mut().skip(k).take(1).for_each(|c| *c += 1));
+        for k in rows.iter().filter_map(|row| place(*row)) {
+            counts.get_mut(k).into_iter().for_each(|count| *count += 1);
+        }
         let scale = counts.iter().zip(weights).map(|(c, w)| *c as f64 / w).fold(f64::INFINITY, f64::min);
         let mut left = counts;
         left.iter_mut().zip(weights).for_each(|(most, w)| *most = (w * scale).round() as usize);

@@ -134,9 +134,13 @@ pub fn observe<'a>(
         }
         match at {
             At::Last => {
-                let seconds = names.iter().any(|name| name == SECONDS).then(|| run.seconds()).flatten();
-                let timed = seconds.map(|seconds| run.last.clone().with(SECONDS, seconds));
-                all.push(one(None, timed.unwrap_or_else(|| run.last.clone())));
+                let mut metrics = run.last.clone();
+                if names.iter().any(|name| name == SECONDS)
+                    && let Some(seconds) = run.seconds()
+                {
+                    metrics.set(SECONDS, seconds);
+                }
+                all.push(one(None, metrics));
             }
             At::Best => all.push(one(None, best(run, goal)?)),
             At::Min => all.push(one(None, extremes(run, names, f64::min)?)),
