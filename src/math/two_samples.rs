@@ -2,7 +2,7 @@
 //!
 //! A set is a matrix with an item a row, in f64.
 
-use nalgebra::{DMatrix, RowDVector, SymmetricEigen};
+use nalgebra::{DMatrix, RowDVector, SVD, SymmetricEigen};
 
 use crate::{Error, Result};
 
@@ -15,11 +15,27 @@ use crate::{Error, Result};
 /// Fewer than two items, rows of different lengths, numbers that are not finite.
 pub fn frechet(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
     check(a, b)?;
-    let ((mean_a, cov_a), (mean_b, cov_b)) = (moments(a), moments(b));
-    let root = root(&cov_a)?;
-    let cross: f64 = eigen(&root * &cov_b * &root)?.eigenvalues.iter().map(|v| v.max(0.0).sqrt()).sum();
+    let ((mean_a, a), (mean_b, b)) = (scaled(a), scaled(b));
+    // The work grows with the cube of the smaller of the two.
+    let few = a.nrows().max(b.nrows()) < a.ncols();
+    let cross = if few { by_singular_values(&a, &b)? } else { by_roots(&a, &b)? };
     // Rounding can leave a distance of nothing below 0.
-    Ok(((mean_a - mean_b).norm_squared() + cov_a.trace() + cov_b.trace() - 2.0 * cross).max(0.0))
+    Ok(((mean_a - mean_b).norm_squared() + a.norm_squared() + b.norm_squared() - 2.0 * cross).max(0.0))
+}
+
+/// tr (Σ_a^½ Σ_b Σ_a^½)^½ with Σ = XᵀX.
+fn by_roots(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
+    let root = root(&(a.transpose() * a))?;
+    let product = &root * (b.transpose() * b) * &root;
+    Ok(eigen(product)?.eigenvalues.iter().map(|v| v.max(0.0).sqrt()).sum())
+}
+
+/// The same as the sum of the singular values of A Bᵀ.
+fn by_singular_values(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
+    let most = SWEEPS * a.nrows().max(b.nrows());
+    SVD::try_new(a * b.transpose(), false, false, f64::EPSILON, most)
+        .map(|svd| svd.singular_values.sum())
+        .ok_or_else(|| Error::Other("the singular values of two sets were not found".into()))
 }
 
 /// Unbiased estimate of the squared maximum mean discrepancy under k(x, y) = (xᵀy/d + 1)³, d the length of a vector: the
@@ -137,13 +153,17 @@ fn blocks(x: &DMatrix<f64>) -> impl Iterator<Item = DMatrix<f64>> + '_ {
     (0..x.nrows()).step_by(ROWS).map(move |at| x.rows(at, ROWS.min(x.nrows() - at)).into_owned())
 }
 
-fn moments(x: &DMatrix<f64>) -> (RowDVector<f64>, DMatrix<f64>) {
+/// The mean of the rows, and the rows about it over √(n - 1): their covariance is XᵀX.
+fn scaled(x: &DMatrix<f64>) -> (RowDVector<f64>, DMatrix<f64>) {
     let mean = x.row_mean();
     let mut centred = x.clone();
     centred.row_iter_mut().for_each(|mut row| row -= &mean);
-    let covariance = centred.transpose() * &centred / (x.nrows() as f64 - 1.0);
-    (mean, covariance)
+    let scale = (x.nrows() as f64 - 1.0).sqrt();
+    (mean, centred / scale)
 }
+
+/// Far above the two or three sweeps that an eigenvalue or a singular value takes.
+const SWEEPS: usize = 100;
 
 /// The symmetric root; eigenvalues that rounding left below 0 count as 0.
 fn root(matrix: &DMatrix<f64>) -> Result<DMatrix<f64>> {
@@ -153,8 +173,6 @@ fn root(matrix: &DMatrix<f64>) -> Result<DMatrix<f64>> {
 }
 
 fn eigen(matrix: DMatrix<f64>) -> Result<SymmetricEigen<f64, nalgebra::Dyn>> {
-    /// Far above the two or three sweeps that an eigenvalue takes.
-    const SWEEPS: usize = 100;
     let most = SWEEPS * matrix.nrows().max(1);
     let symmetric = (&matrix + matrix.transpose()) * 0.5;
     SymmetricEigen::try_new(symmetric, f64::EPSILON, most)
@@ -214,20 +232,20 @@ mod tests {
     }
 
     #[test]
-    fn the_frechet_distance_by_singular_values_and_of_a_set_to_itself() {
-        // tr (Σ_a^½ Σ_b Σ_a^½)^½ is the sum of the singular values of A Bᵀ over √((n-1)(m-1)): also with fewer items
-        // than dimensions, where covariances are singular.
+    fn the_frechet_distance_by_roots_by_singular_values_and_of_a_set_to_itself() {
+        // Also with fewer items than dimensions, where covariances are singular.
         for (n, m, d) in [(40, 30, 6), (7, 9, 20)] {
             let (a, b) = (normal(Key::new(1), n, d), normal(Key::new(2), m, d) * 1.5);
-            let centred = |x: &DMatrix<f64>| DMatrix::from_fn(x.nrows(), d, |i, j| x[(i, j)] - x.column(j).mean());
-            let (ca, cb) = (centred(&a), centred(&b));
-            let (wa, wb) = (n as f64 - 1.0, m as f64 - 1.0);
-            let cross = (&ca * cb.transpose()).singular_values().sum() / (wa * wb).sqrt();
-            let mean: f64 = (0..d).map(|j| (a.column(j).mean() - b.column(j).mean()).powi(2)).sum();
-            let want = mean + ca.norm_squared() / wa + cb.norm_squared() / wb - 2.0 * cross;
+            let ((_, ca), (_, cb)) = (scaled(&a), scaled(&b));
+            let (roots, values) = (by_roots(&ca, &cb).unwrap(), by_singular_values(&ca, &cb).unwrap());
+            assert!((roots - values).abs() < 1e-6 * values, "{roots} and {values}");
+            let covariance = |x: &DMatrix<f64>, i: usize, j: usize| {
+                let (u, v) = (x.column(i).mean(), x.column(j).mean());
+                x.row_iter().map(|row| (row[i] - u) * (row[j] - v)).sum::<f64>() / (x.nrows() as f64 - 1.0)
+            };
+            assert!(((cb.transpose() * &cb)[(1, 3)] - covariance(&b, 1, 3)).abs() < 1e-12);
             let got = frechet(&a, &b).unwrap();
-            assert!((got - want).abs() < 1e-6 * want, "{got} and {want}");
-            assert!(frechet(&a, &a).unwrap() < 1e-6 && (frechet(&b, &a).unwrap() - got).abs() < 1e-6 * want);
+            assert!(frechet(&a, &a).unwrap() < 1e-6 && (frechet(&b, &a).unwrap() - got).abs() < 1e-6 * got);
         }
     }
 

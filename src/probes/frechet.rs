@@ -19,9 +19,9 @@ crate::config! {
         n: usize = 2_000, rule::at_least(4);
         /// The data that samples are compared with: test, validation or train.
         split: Split = Split::Test;
-        /// Checkpoint of a classifier that ebm trained, whose last linear layer's input is the feature space; empty: the
-        /// numbers of an item as the model sees them. Numbers of different features cannot be compared, nor with those of
-        /// Inception.
+        /// Checkpoint of a classifier that ebm trained, whose last linear layer's input is the feature space, or the weights
+        /// of Inception-v3 (docs/methods.md), which make this the FID; empty: the numbers of an item as the model sees them.
+        /// Numbers of different features cannot be compared.
         features: String = String::new();
         /// Nearest neighbours of precision, recall, density and coverage (Naeem et al. 2020: 5; Kynkäänniemi et al. 2019: 3).
         neighbours: usize = 5, rule::at_least(1);
@@ -30,8 +30,8 @@ crate::config! {
 
 pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
     name: "frechet",
-    about: "Fréchet distance, KID, precision, recall, density, coverage of samples against data, in a classifier's features; \
-            each beside its floor, real against real",
+    about: "Fréchet distance, KID, precision, recall, density, coverage of samples against data, in the features of a classifier \
+            or of Inception; each beside its floor, real against real",
     cite: "Heusel et al. 2017; Bińkowski et al. 2018; Kynkäänniemi et al. 2019; Naeem et al. 2020",
     schema: Schema::joined::<FrechetConfig, super::Schedule>(),
     build: |table| {

@@ -39,13 +39,9 @@ impl Judge {
         Ok(Judge { path: path.to_owned(), stored, sha256: sha256(&bytes) })
     }
 
-    /// Puts the first 12 hexadecimal digits of the file's sha256 beside the numbers that depend on it, as `name`: an integer
-    /// that f64 holds exactly; `printf %012x` gives the digits back.
+    /// [`stamp`] of its file.
     pub fn stamp(&self, name: &str, metrics: &mut Metrics) {
-        let digits = self.sha256.get(..12).unwrap_or_default();
-        let number = u64::from_str_radix(digits, 16).unwrap_or_default();
-        tracing::info!("{}: sha256 {digits}…, logged as {name} = {number}", self.path);
-        metrics.set(name, number as f64);
+        stamp(&self.path, &self.sha256, name, metrics);
     }
 
     /// What the last linear layer reads, `[N, F]`, of items x in the space of `data`.
@@ -96,6 +92,15 @@ impl Judge {
         }
         self.stored.data.of_unit(&data.to_unit(x)?, None)
     }
+}
+
+/// Puts the first 12 hexadecimal digits of a file's sha256 beside the numbers that depend on it, as `name`: an integer that f64
+/// holds exactly; `printf %012x` gives the digits back.
+pub(super) fn stamp(path: &str, sha256: &str, name: &str, metrics: &mut Metrics) {
+    let digits = sha256.get(..12).unwrap_or_default();
+    let number = u64::from_str_radix(digits, 16).unwrap_or_default();
+    tracing::info!("{path}: sha256 {digits}…, logged as {name} = {number}");
+    metrics.set(name, number as f64);
 }
 
 /// What an item is, flattened or not: channels, height, width of an image, the length of a vector.

@@ -18,8 +18,8 @@ crate::config! {
         n: usize = 500, rule::at_least(2);
         /// Training items that neighbours are sought among; 0 for all.
         train: usize = 10_000;
-        /// Checkpoint of a classifier that ebm trained, whose last linear layer's input is the space; empty: the numbers of an
-        /// item as the model sees them.
+        /// Checkpoint of a classifier that ebm trained, whose last linear layer's input is the space, or the weights of
+        /// Inception-v3 (docs/methods.md); empty: the numbers of an item as the model sees them.
         features: String = String::new();
         /// Of images: how many samples the picture shows beside their nearest training item, nearest first; 0 for no picture.
         shown: usize = 24;

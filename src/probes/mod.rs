@@ -11,6 +11,7 @@ mod entropy_gradient;
 pub mod fisher;
 mod frechet;
 pub mod gof;
+mod inception;
 mod inpainting;
 mod judge;
 mod labelled;

@@ -1,14 +1,18 @@
 //! The numbers that samples and data are compared by, and the real items that they are compared with.
 
+use std::path::Path;
+
 use candle_core::{Device, Tensor};
 use nalgebra::DMatrix;
 
 use super::Subject;
-use super::judge::Judge;
+use super::inception::Inception;
+use super::judge::{self, Judge, shape};
 use crate::config::rule;
 use crate::data::{Data, Split};
 use crate::math::linalg;
 use crate::metrics::Metrics;
+use crate::store::checkpoint::sha256;
 use crate::{Error, Result};
 
 crate::config! {
@@ -19,38 +23,69 @@ crate::config! {
         n: usize = 1_000, rule::at_least(4);
         /// The data that samples are compared with: test, validation or train.
         split: Split = Split::Test;
-        /// Checkpoint of a classifier that ebm trained, whose last linear layer's input is the space; empty: the numbers of an
-        /// item as the model sees them. Numbers of different spaces cannot be compared.
+        /// Checkpoint of a classifier that ebm trained, whose last linear layer's input is the space, or the weights of
+        /// Inception-v3 (docs/methods.md); empty: the numbers of an item as the model sees them. Numbers of different spaces
+        /// cannot be compared.
         features: String = String::new();
     }
 }
 
-/// An item's own numbers, or a classifier's features of it.
-pub(super) struct Space(Option<Judge>);
+/// Where items are compared.
+pub(super) enum Space {
+    /// By an item's own numbers.
+    Own,
+    /// By a classifier's features of it.
+    Classifier(Box<Judge>),
+    /// By Inception's features, of weights with this path and sha256.
+    Inception { network: Inception, path: String, sha256: String },
+}
 
 impl Space {
-    /// Features of the classifier in the checkpoint `path`; an item's own numbers for an empty path.
+    /// Features of the classifier in the checkpoint `path`, or of the Inception whose weights the file holds; an item's own
+    /// numbers for an empty path.
     ///
     /// # Errors
-    /// A file that is no checkpoint of a classifier.
+    /// A file that is neither.
     pub fn load(path: &str, device: &Device) -> Result<Self> {
-        Ok(Space(if path.is_empty() { None } else { Some(Judge::load(path, device)?) }))
+        if path.is_empty() {
+            return Ok(Space::Own);
+        }
+        match std::fs::read(path) {
+            Ok(bytes) if Inception::recognises(&bytes) => Ok(Space::Inception {
+                network: Inception::of(&bytes, Path::new(path), device)?,
+                path: path.to_owned(),
+                sha256: sha256(&bytes),
+            }),
+            _ => Ok(Space::Classifier(Box::new(Judge::load(path, device)?))),
+        }
     }
 
     /// Items x in the space of `data`, a row each.
     ///
     /// # Errors
-    /// Items of another shape than the classifier's.
+    /// Items of another shape than the classifier's; for Inception, items that are no images.
     pub fn seen(&self, x: &Tensor, data: &Data) -> Result<DMatrix<f64>> {
-        match &self.0 {
-            None => linalg::to_host(&x.flatten_from(1)?),
-            Some(judge) => linalg::to_host(&judge.features(x, data)?),
+        match self {
+            Space::Own => linalg::to_host(&x.flatten_from(1)?),
+            Space::Classifier(judge) => linalg::to_host(&judge.features(x, data)?),
+            Space::Inception { network, .. } => match shape(data.spec()).as_slice() {
+                [_, _, _] => linalg::to_host(&network.features(&data.to_unit(x)?)?),
+                other => Err(Error::Config(format!(
+                    "error: Inception reads images, and an item of `{}` has shape {other:?}\n\nhint: leave `features` of the probe \
+                     empty, or choose a data set of images",
+                    data.spec().name
+                ))),
+            },
         }
     }
 
-    /// `features_sha` ([`Judge::stamp`]) where features are a classifier's.
+    /// `features_sha` ([`judge::stamp`]) where features are a network's.
     pub fn stamp(&self, metrics: &mut Metrics) {
-        self.0.iter().for_each(|judge| judge.stamp("features_sha", metrics));
+        match self {
+            Space::Own => {}
+            Space::Classifier(judge) => judge.stamp("features_sha", metrics),
+            Space::Inception { path, sha256, .. } => judge::stamp(path, sha256, "features_sha", metrics),
+        }
     }
 }
 
