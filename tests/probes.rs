@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::DType;
 use ebm::data::Split;
+use ebm::density::Energy as _;
 use ebm::math::stats;
 use ebm::methods::StepContext;
 use ebm::metrics::Metrics;
@@ -26,7 +27,7 @@ fn found(experiment: &Experiment) -> ebm::Result<Metrics> {
     let model = experiment.model(&data)?.frozen()?;
     let key = experiment.key().with("probe");
     let subject = Subject { energy: model.as_energy(), proposal: None, data: &data, sampler: &sampler, key };
-    Ok(experiment.probes()?[0].probe.run(&subject)?.metrics)
+    Ok(experiment.probes()?[0].look(&subject)?.metrics)
 }
 
 /// A checkpoint of the untrained model of an experiment.
@@ -39,6 +40,43 @@ fn stored(folder: &Path, text: &str) -> PathBuf {
     let path = folder.join("model.safetensors");
     Checkpoint { step: 1, config: experiment.resolved.to_toml(), meta, tensors }.save(&path).unwrap();
     path
+}
+
+#[test]
+fn global_moves_propose_from_the_flow_that_was_trained_beside_the_energy() {
+    // The flow begins at the data's moments, the base density of the energy stands elsewhere.
+    let text = "[dataset]\nname = \"8gaussians\"\n[model]\nname = \"neural\"\nbase = \"diagonal\"\n\
+                net = { name = \"mlp\", hidden = [8] }\n[method]\nname = \"flow_mcmc\"\nwalkers = 8\n\
+                flow = { name = \"real_nvp\", couplings = 2, hidden = [8] }\n[sampler]\nname = \"imh\"\nsteps = 20\n\
+                [train]\nsteps = 1\n";
+    let experiment = experiment(text, 1);
+    let (data, sampler) = (experiment.data().unwrap(), experiment.sampler().unwrap());
+    let method = experiment.method(&data).unwrap();
+    let proposal = experiment.proposal(&data, &method.state().unwrap()).unwrap().unwrap();
+    let energy = method.model().as_energy();
+    let (x, key) = (data.all(Split::Test, 50).unwrap().x, Key::new(1));
+    let subject = |proposal| Subject { energy, proposal, data: &data, sampler: &sampler, key };
+    let log_q = |subject: &Subject| {
+        let log_q = subject.target().base().unwrap().log_prob(&x).unwrap();
+        log_q.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap()
+    };
+    let (with, without) = (subject(Some(&*proposal)), subject(None));
+    let flow = proposal.log_density(&x).unwrap().unwrap().to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+    assert_eq!(log_q(&with), flow);
+    assert_ne!(log_q(&without), flow);
+    // The same chains accept another number of draws, and stay where the energy has them.
+    let (by_flow, by_base) = (with.trace(key, 100).unwrap(), without.trace(key, 100).unwrap());
+    assert_ne!(by_flow.accept, by_base.accept);
+    assert!(by_flow.accept.unwrap() > 0.05, "{:?}", by_flow.accept);
+}
+
+#[test]
+fn a_label_is_put_before_what_a_probe_finds() {
+    let probe = format!("{DIGITS}[[probe]]\nname = \"accuracy\"\n");
+    let (plain, labelled) =
+        (found(&experiment(&probe, 1)), found(&experiment(&format!("{probe}label = \"mine\"\n"), 1)));
+    let renamed: Vec<_> = plain.unwrap().into_iter().map(|(name, value)| (format!("mine_{name}"), value)).collect();
+    assert_eq!(labelled.unwrap().into_iter().collect::<Vec<_>>(), renamed);
 }
 
 #[test]

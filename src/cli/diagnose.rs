@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::stored::{Stored, WeightsArg};
 use super::{Global, output, usage};
 use crate::data::{Modes, file};
+use crate::density::Target;
 use crate::metrics::Metrics;
 use crate::probes::diagnose::{Importance, Plan, Recording, Report, Row, importance, pictures};
 use crate::run::{Progress, signal};
@@ -94,6 +95,7 @@ fn chains(args: &DiagnoseArgs, global: &Global, ckpt: &Path) -> Result<Subject> 
         _ => &stored.data,
     };
     let (energy, key) = (stored.model.as_energy(), Key::new(stored.experiment.top.seed).with("diagnose"));
+    let target = Target::new(energy).proposing(stored.proposal.as_deref());
     let start = sampler.start(key.with("start"), energy, stored.proposal.as_deref(), data, args.chains)?;
     if start.dim(0)? < args.chains {
         return Err(usage(
@@ -107,7 +109,7 @@ fn chains(args: &DiagnoseArgs, global: &Global, ckpt: &Path) -> Result<Subject> 
         "checkpoint": ckpt, "step": stored.step, "sampler": sampler.kernel.describe(), "init": sampler.config.init,
         "steps": args.steps, "burn_in": args.burn_in, "thin": args.thin, "seed": stored.experiment.top.seed,
     });
-    let recording = Recording::run(plan, sampler, key.with("steps"), energy, &start, |step| {
+    let recording = Recording::run(plan, sampler, key.with("steps"), &target, &start, |step| {
         progress.step(step as u64 + 1, &Metrics::new());
         signal::stop_requested().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
     })?;

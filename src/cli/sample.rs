@@ -9,6 +9,7 @@ use serde_json::json;
 use super::stored::{Stored, WeightsArg};
 use super::{Global, output, usage};
 use crate::data::file;
+use crate::density::Target;
 use crate::metrics::Metrics;
 use crate::probes::Picture;
 use crate::run::{Progress, signal};
@@ -65,12 +66,13 @@ pub fn run(args: &SampleArgs, global: &Global) -> Result<()> {
     let key = Key::new(stored.experiment.top.seed).with("sample");
     let mut frames = Vec::new();
     let (trace, every) = (&mut frames, frame_interval(args, &sampler));
-    let start = sampler.start(key.with("start"), stored.model.as_energy(), stored.proposal.as_deref(), data, args.n)?;
+    let (energy, proposal) = (stored.model.as_energy(), stored.proposal.as_deref());
+    let start = sampler.start(key.with("start"), energy, proposal, data, args.n)?;
     let mut progress = Progress::new(sampler.config.steps as u64, 0, global.quiet);
-    let end = sampler.run(key.with("steps"), stored.model.as_energy(), &start, |step, chain| {
+    let end = sampler.run(key.with("steps"), &Target::new(energy).proposing(proposal), &start, |step, chain| {
         progress.step(step as u64 + 1, &Metrics::new());
         if every.is_some_and(|every| step % every == 0) {
-            trace.push(picture.draw(&sampler.items(stored.model.as_energy(), &chain.x)?)?);
+            trace.push(picture.draw(&sampler.items(energy, &chain.x)?)?);
         }
         signal::stop_requested().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
     })?;

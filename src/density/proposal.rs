@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use super::Density;
 use crate::{Result, rng::Key};
 
 /// A distribution that is drawn from without a Markov chain and follows the model: VERA's generator, the replay buffer of
@@ -20,7 +21,12 @@ pub trait Proposal: Send + Sync {
         Ok(None)
     }
 
-    /// Its log-density at x, `[B]`, where that is known.
+    /// The density that its draws follow, where that is known.
+    fn density(&self) -> Option<&dyn Density> {
+        None
+    }
+
+    /// Log-density at x, `[B]`, of its draws or, for a VAE, of its items with the decoder's noise, where that is known.
     fn log_density(&self, _x: &Tensor) -> Result<Option<Tensor>> {
         Ok(None)
     }

@@ -39,11 +39,12 @@ pub use scored::Scored;
 use candle_core::Tensor;
 use image::RgbImage;
 
+use crate::config::rule::Verdict;
 use crate::config::{Entry, Schema, Spec, decode, find};
 use crate::data::Data;
-use crate::density::{Energy, Proposal};
+use crate::density::{Energy, Proposal, Target};
 use crate::metrics::Metrics;
-use crate::samplers::Sampler;
+use crate::samplers::{Sampler, Trace};
 use crate::{Error, Result, rng::Key};
 
 /// What a probe looks at.
@@ -63,8 +64,18 @@ pub struct Subject<'a> {
 impl Subject<'_> {
     /// n samples by the run's sampler, `[n, ..]`, with randomness from `key`.
     pub fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
+        Ok(self.trace(key, n)?.x)
+    }
+
+    /// The chains of the run's sampler from their start to their end, n of them.
+    pub fn trace(&self, key: Key, n: usize) -> Result<Trace> {
         let x = self.sampler.start(key.with("start"), self.energy, self.proposal, self.data, n)?;
-        Ok(self.sampler.run(key.with("steps"), self.energy, &x, |_, _| Ok(()))?.x)
+        self.sampler.run(key.with("steps"), &self.target(), &x, |_, _| Ok(()))
+    }
+
+    /// The energy as the sampler's chains see it.
+    pub fn target(&self) -> Target<'_> {
+        Target::new(self.energy).proposing(self.proposal)
     }
 }
 
@@ -91,11 +102,19 @@ pub trait Probe {
 }
 
 crate::config! {
-    /// When a probe runs.
+    /// When a probe runs, and under what name.
     pub struct Schedule {
         /// Every so many steps; 0 means at the end of the run only.
         every: u64 = 0;
+        /// Is put before the names of its numbers and pictures, as LABEL_, where two probes would find numbers of one name.
+        label: String = String::new(), plain;
     }
+}
+
+/// A label becomes part of file names.
+fn plain(v: &String) -> Verdict {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (!v.chars().all(fits)).then(|| format!("must be of letters, digits, _ and -, got {v:?}"))
 }
 
 /// Makes a probe from its resolved section.
@@ -145,6 +164,8 @@ pub struct Scheduled {
     pub name: String,
     /// Every so many steps; 0 for the end only.
     pub every: u64,
+    /// Is put before the names of what it finds, if not empty.
+    pub label: String,
     /// The probe.
     pub probe: Box<dyn Probe>,
 }
@@ -156,8 +177,24 @@ impl Scheduled {
     /// A specification that is not resolved.
     pub fn new(spec: &Spec) -> Result<Self> {
         let row = find(PROBES, spec.name()).ok_or_else(|| Error::Other(format!("unknown probe `{}`", spec.name())))?;
-        let every = decode::<Schedule>(&spec.0)?.every;
-        Ok(Scheduled { name: spec.name().into(), every, probe: (row.build)(&spec.0)? })
+        let Schedule { every, label } = decode(&spec.0)?;
+        Ok(Scheduled { name: spec.name().into(), every, label, probe: (row.build)(&spec.0)? })
+    }
+
+    /// What the probe finds, under its label.
+    ///
+    /// # Errors
+    /// The probe's own.
+    pub fn look(&self, subject: &Subject) -> Result<Finding> {
+        let finding = self.probe.run(subject)?;
+        if self.label.is_empty() {
+            return Ok(finding);
+        }
+        let named = |name: String| format!("{}_{name}", self.label);
+        Ok(Finding {
+            metrics: finding.metrics.into_iter().map(|(name, value)| (named(name), value)).collect(),
+            pictures: finding.pictures.into_iter().map(|(name, picture)| (named(name), picture)).collect(),
+        })
     }
 
     /// Whether the probe is due after `step` steps of `total`.

@@ -9,7 +9,7 @@ use super::labelled::host_rows;
 use super::{Finding, Probe, Subject, nll};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::{Data, Modes, Split};
-use crate::density::Energy;
+use crate::density::{Energy, Proposal};
 use crate::math::{LogWeights, logsumexp, stats};
 use crate::metrics::Metrics;
 use crate::{Error, Result, rng::Key};
@@ -175,14 +175,14 @@ pub fn by_draws(
     Ok(Masses::weighted(modes, &at, log_w, false))
 }
 
-/// By importance sampling from what the method keeps beside its energy, if that has a density.
+/// By importance sampling from what the method keeps beside its energy, if its draws have a density.
 fn by_proposal(subject: &Subject, modes: &Modes, draws: usize, key: Key) -> Result<Option<Masses>> {
     const CHUNK: usize = 2000;
-    let Some(proposal) = subject.proposal else { return Ok(None) };
+    let Some(proposal) = subject.proposal.and_then(Proposal::density) else { return Ok(None) };
     let (mut at, mut log_w) = (Vec::new(), Vec::new());
     for from in (0..draws).step_by(CHUNK) {
-        let x = proposal.draw(key.with("proposal").at(from as u64), CHUNK.min(draws - from))?;
-        let Some(log_q) = proposal.log_density(&x)? else { return Ok(None) };
+        let x = proposal.sample(key.with("proposal").at(from as u64), CHUNK.min(draws - from))?;
+        let log_q = proposal.log_prob(&x)?;
         let host = |t: &Tensor| -> Result<Vec<f64>> { Ok(t.detach().to_dtype(DType::F64)?.to_vec1()?) };
         let weight = |(e, q): (f64, f64)| if (e + q).is_finite() { -e - q } else { f64::NEG_INFINITY };
         log_w.extend(host(&subject.energy.energy(&x)?)?.into_iter().zip(host(&log_q)?).map(weight));

@@ -29,11 +29,7 @@ struct Samples(SamplesConfig);
 
 impl Probe for Samples {
     fn run(&self, subject: &Subject) -> Result<Finding> {
-        let start = {
-            let key = subject.key.with("start");
-            subject.sampler.start(key, subject.energy, subject.proposal, subject.data, self.0.n)?
-        };
-        let end = subject.sampler.run(subject.key.with("steps"), subject.energy, &start, |_, _| Ok(()))?;
+        let end = subject.trace(subject.key, self.0.n)?;
         let energy: f64 = end.chain.energy.to_dtype(DType::F64)?.mean_all()?.to_scalar()?;
         let mut metrics = Metrics::new().with("sample_energy", energy);
         if let Some(accept) = end.accept {

@@ -60,7 +60,7 @@ impl Probe for StackedModes {
         let n = start.dim(0)?;
         for at in (0..n).step_by(CHUNK) {
             let (key, x) = (key.with("steps").at(at as u64), start.narrow(0, at, CHUNK.min(n - at))?);
-            let end = subject.sampler.run(key, subject.energy, &x, |_, _| Ok(()))?;
+            let end = subject.sampler.run(key, &subject.target(), &x, |_, _| Ok(()))?;
             places.extend(classes(&judge, &end.x, subject, channels)?);
         }
         let real = subject.data.all(Split::Test, n)?.x;

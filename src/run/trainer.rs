@@ -197,7 +197,14 @@ impl Trainer {
                 sampler: &self.sampler,
                 key,
             };
-            let finding = scheduled.probe.run(&subject).map_err(|e| self.probe_failed(&scheduled.name, e))?;
+            let finding = scheduled.look(&subject).map_err(|e| self.probe_failed(&scheduled.name, e))?;
+            if let Some((name, _)) = finding.metrics.iter().find(|(name, v)| metrics.get(name).is_some_and(|w| w != *v))
+            {
+                tracing::warn!(
+                    "probe `{}`: its `{name}` takes the place of another probe's of that name; set `label` of one of them",
+                    scheduled.name
+                );
+            }
             metrics.extend(finding.metrics);
             pictures.extend(finding.pictures);
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Chain, Info, Kernel, SAMPLERS, Tuning, WarmUp};
 use crate::config::{Spec, decode, find, rule};
 use crate::data::{Data, Split};
-use crate::density::{Counted, Energy, Model, Potential, Proposal, Space};
+use crate::density::{Energy, Model, Potential, Proposal, Space, Target};
 use crate::{Error, Result, rng::Key};
 
 /// Where chains start.
@@ -207,9 +207,9 @@ impl Sampler {
         x: &Tensor,
         mut watch: impl FnMut(usize, &Chain, &Info) -> Result<()>,
     ) -> Result<Trace> {
-        let counted = Counted::new(e);
-        let potential = self.potential(&counted)?;
-        let e = potential.as_ref().map_or(&counted as &dyn Energy, |potential| potential);
+        let target = Target::new(e);
+        let potential = self.potential(&target)?;
+        let e = potential.as_ref().map_or(&target as &dyn Energy, |potential| potential);
         let (tuned, mut chain) = self.warm_up.run(key.with("warm_up"), &*self.kernel, e, x)?;
         let kernel = tuned.as_deref().unwrap_or(&*self.kernel);
         let (mut accept, mut nonfinite) = (None, 0);
@@ -222,7 +222,7 @@ impl Sampler {
         }
         let accept = accept.map(|sum: f64| sum / self.config.steps.max(1) as f64);
         let tuning = tuned.and_then(|kernel| kernel.tuning());
-        let (x, gradients) = (self.carried(potential.as_ref(), &chain.x)?, counted.gradients());
+        let (x, gradients) = (self.carried(potential.as_ref(), &chain.x)?, target.gradients());
         Ok(Trace { x, chain, accept, nonfinite, gradients, tuning })
     }
 }

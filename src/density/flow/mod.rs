@@ -195,6 +195,10 @@ impl Proposal for Flow {
         self.sample(key, n)
     }
 
+    fn density(&self) -> Option<&dyn Density> {
+        Some(self)
+    }
+
     fn log_density(&self, x: &Tensor) -> Result<Option<Tensor>> {
         self.log_prob(x).map(Some)
     }

@@ -16,7 +16,7 @@ use super::supervised::mean;
 use super::{BuildMethod, Method, Setup, Standing, State, StepContext, trained::Trained};
 use crate::config::{Entry, Schema, Spec, decode, rule};
 use crate::data::{Batch, Data, Split};
-use crate::density::{Counted, Energy, Model, Proposal};
+use crate::density::{Energy, Model, Proposal, Target};
 use crate::metrics::Metrics;
 use crate::samplers::{FlowMcmc, Global, Kernel, Start, build_local};
 use crate::{Error, Result, rng::Key};
@@ -144,7 +144,7 @@ impl FlowTrained {
 
     /// A global and some local moves of every walker.
     fn walk(&mut self, key: Key, since: u64) -> Result<Metrics> {
-        let energy = Counted::new(self.frozen.as_energy());
+        let energy = Target::new(self.frozen.as_energy());
         let kernel = FlowMcmc {
             global: self.config.global,
             candidates: self.config.candidates,

@@ -15,7 +15,7 @@ use super::labelled::in_chunks;
 use super::{Finding, Probe, Subject, lsd};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Split;
-use crate::density::{Affine, Coordinates, Counted, Density, Energy, Gaussian, Potential, Space};
+use crate::density::{Affine, Coordinates, Density, Energy, Gaussian, Potential, Space, Target};
 use crate::math::{log_mean_exp, stats};
 use crate::metrics::Metrics;
 use crate::{Error, Result};
@@ -102,32 +102,32 @@ impl Probe for Ais {
     /// log-likelihood of the same items with the log Z of the way up; `log_z_exact` where the model knows it; `bits_per_dim`
     /// of dequantised images; and `gradients`, how many gradients of the energy all that took.
     fn run(&self, subject: &Subject) -> Result<Finding> {
-        let counted = Counted::new(subject.energy);
+        let target = Target::new(subject.energy);
         let mut gradients = None;
         let mut finding = match self.config.base {
             Base::Model => {
                 let base = subject.energy.base().ok_or_else(no_base)?;
-                self.look(subject, &View { base, target: &counted, coordinates: None, noise: false })?
+                self.look(subject, &View { base, target: &target, coordinates: None, noise: false })?
             }
             Base::Noise => {
                 let space = subject.energy.noise_space(Space::Noise).ok_or_else(no_noise)?;
                 let potential = Potential::new(space, subject.energy.tilt())?;
-                let (base, counted) = (potential.base().ok_or_else(no_noise)?, Counted::new(&potential));
-                let found = self.look(subject, &View { base, target: &counted, coordinates: None, noise: true })?;
-                gradients = Some(counted.gradients());
+                let (base, target) = (potential.base().ok_or_else(no_noise)?, Target::new(&potential));
+                let found = self.look(subject, &View { base, target: &target, coordinates: None, noise: true })?;
+                gradients = Some(target.gradients());
                 found
             }
             Base::Data => {
                 let coordinates = self.coordinates(subject)?;
                 let base = Gaussian::standard(coordinates.dim(), DType::F32, subject.data.device())?;
-                let target = Affine { energy: &counted, coordinates: &coordinates };
+                let target = Affine { energy: &target, coordinates: &coordinates };
                 self.look(
                     subject,
                     &View { base: &base, target: &target, coordinates: Some(&coordinates), noise: false },
                 )?
             }
         };
-        finding.metrics.set("gradients", gradients.unwrap_or(counted.gradients()) as f64);
+        finding.metrics.set("gradients", gradients.unwrap_or(target.gradients()) as f64);
         finding.metrics = finding.metrics.prefixed("ais");
         Ok(finding)
     }

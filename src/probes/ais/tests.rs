@@ -231,15 +231,15 @@ fn what_goes_wrong_is_said() {
 #[test]
 fn gradients_are_counted() {
     let (base, inner) = (normal(3), gaussian(3, 0.0, 0.5));
-    let counted = Counted::new(&inner);
+    let target = Target::new(&inner);
     let keys = config("temperatures = 7\nleapfrog = 4\npilot = 5");
-    let path = Annealing::new(&base, &counted, &keys, Key::new(1)).unwrap();
-    assert_eq!(counted.gradients(), 7 * 5 * (1 + 4));
+    let path = Annealing::new(&base, &target, &keys, Key::new(1)).unwrap();
+    assert_eq!(target.gradients(), 7 * 5 * (1 + 4));
     path.up(Key::new(2), 11).unwrap();
-    assert_eq!(counted.gradients(), 7 * (5 + 11) * (1 + 4));
+    assert_eq!(target.gradients(), 7 * (5 + 11) * (1 + 4));
     path.down(Key::new(2), &inner.sample(Key::new(2), 3).unwrap()).unwrap();
-    assert_eq!(counted.gradients(), 7 * (5 + 11 + 3) * (1 + 4) + 3);
+    assert_eq!(target.gradients(), 7 * (5 + 11 + 3) * (1 + 4) + 3);
     path.at_once(Key::new(2), 100).unwrap();
-    assert_eq!(counted.gradients(), 7 * (5 + 11 + 3) * (1 + 4) + 3);
+    assert_eq!(target.gradients(), 7 * (5 + 11 + 3) * (1 + 4) + 3);
     assert_eq!(path.steps().len(), 7);
 }

@@ -1,26 +1,33 @@
-//! How much an energy is asked: gradients are what a budget is counted in.
+//! An energy as chains see it: how much it is asked, and what else there is to propose from.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::Tensor;
 
 use super::noise_space::{Function, NoiseSpace, Space};
-use super::{Density, Energy, Vae};
+use super::{Density, Energy, Proposal, Vae};
 use crate::{Result, rng::Key};
 
-/// The same energy, which counts of how many items its gradient was taken.
+/// The same energy, which counts of how many items its gradient was taken: what a budget is counted in.
 ///
 /// Energies, slopes and curvatures are counted as nothing: comparisons are made at an equal number of gradients. What tilts a base
 /// density is counted wherever it is asked, since it gives value and gradient in one.
-pub struct Counted<'a> {
+pub struct Target<'a> {
     energy: &'a dyn Energy,
+    proposal: Option<&'a dyn Density>,
     gradients: AtomicU64,
 }
 
-impl<'a> Counted<'a> {
+impl<'a> Target<'a> {
     /// Nothing counted yet.
     pub fn new(energy: &'a dyn Energy) -> Self {
-        Counted { energy, gradients: AtomicU64::new(0) }
+        Target { energy, proposal: None, gradients: AtomicU64::new(0) }
+    }
+
+    /// With the method's proposal in the place of the energy's base density, if it is a density: a flow that followed the energy
+    /// through training is where global moves (`imh`, `isir`, `flow_mcmc`, `ex2`) shall come from.
+    pub fn proposing(self, proposal: Option<&'a dyn Proposal>) -> Self {
+        Target { proposal: proposal.and_then(Proposal::density), ..self }
     }
 
     /// Items whose gradient was taken up to now.
@@ -29,7 +36,7 @@ impl<'a> Counted<'a> {
     }
 }
 
-impl Energy for Counted<'_> {
+impl Energy for Target<'_> {
     fn energy(&self, x: &Tensor) -> Result<Tensor> {
         self.energy.energy(x)
     }
@@ -56,7 +63,7 @@ impl Energy for Counted<'_> {
     }
 
     fn base(&self) -> Option<&dyn Density> {
-        self.energy.base()
+        self.proposal.or_else(|| self.energy.base())
     }
 
     fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
