@@ -1,41 +1,11 @@
 #!/usr/bin/env bash
 # Reruns a figure of Grathwohl et al. 2020 and leaves table (CSV, Markdown) and plot (PNG, SVG) in docs/results/lsd/:
-#   scripts/reproduce_lsd.sh fig5 [--quick] [--jobs N]     figures: 3 5 6 7 8 10 12 13 14, or all
+#   scripts/reproduce_lsd.sh FIG [--quick] [--jobs N]     figures: fig3 fig5 fig6 fig7 fig7_noise fig8 fig10 fig12 fig13 fig14 all
 # --quick takes minutes on two cores. The same command again goes on where it was stopped. $EBM names another binary,
 # $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-
-figures=() quick=() jobs=()
-while (($#)); do
-    case $1 in
-        --quick) quick=(--quick) ;;
-        --jobs) jobs=(--jobs "$2"); shift ;;
-        fig[0-9]* | [0-9]*) figures+=("${1#fig}") ;;
-        all) figures=(3 5 6 7 8 10 12 13 14) ;;
-        *) sed -n '2,5s/^# \?//p' "$0" >&2; exit 2 ;;
-    esac
-    shift
-done
-((${#figures[@]})) || { sed -n '2,5s/^# \?//p' "$0" >&2; exit 2; }
-
-ebm=${EBM:-target/release/ebm}
-[[ -n ${EBM:-} ]] || cargo build --release --quiet
-suffix=${quick:+_quick}
-runs=${RUNS:-runs/lsd${suffix}}
-out=${OUT:-docs/results/lsd}
-mkdir -p "$runs" "$out"
-
-# sweep NAME: all trials of configs/sweeps/NAME.toml; those that diverged are part of the result.
-sweep() { "$ebm" sweep "configs/sweeps/$1.toml" "${quick[@]}" "${jobs[@]}" --run-dir "$runs/$1" || (($? == 3)); }
-
-# compare NAME RUNS ARGS: table and plot as $out/NAME.*
-compare() {
-    local name=$1 from=$2
-    shift 2
-    "$ebm" compare "$from" "$@" --out "$out/$name$suffix.csv" --out "$out/$name$suffix.md" \
-        --plot "$out/$name$suffix.png" --plot "$out/$name$suffix.svg"
-}
+paper=lsd known=(fig3 fig5 fig6 fig7 fig7_noise fig8 fig10 fig12 fig13 fig14)
+source "$(dirname "$0")/reproduce_common.sh"
 
 # train NAME CONFIG ARGS: one run, or what is left of it.
 train() {
@@ -44,37 +14,46 @@ train() {
     if [[ -d $dir ]]; then "$ebm" resume "$dir"; else "$ebm" train "$config" --run-dir "$dir" "$@"; fi
 }
 
+# figure NAME ARGS: table and plot as $out/NAME.*
+figure() { compare "$@" --plot "$out/$1$suffix.png" --plot "$out/$1$suffix.svg"; }
+
 fig3() {
-    sweep lsd_fig3
-    compare fig3 "$runs/lsd_fig3" --by arm,model.mean,model.std --metric eval_lsd,fisher_bound --x fisher_bound --y eval_lsd \
+    sweep fig3
+    figure fig3 --by arm,model.mean,model.std --metric eval_lsd,fisher_bound --x fisher_bound --y eval_lsd \
         --series arm --title "Learned and true discrepancy, 100 dimensions"
 }
 
 fig5() {
-    sweep lsd_fig5
-    compare fig5 "$runs/lsd_fig5" --by dataset.visible,model.perturb --over seed,dataset.matrix_seed,model.matrix_seed \
+    sweep fig5
+    figure fig5 --by dataset.visible,model.perturb --over seed,dataset.matrix_seed,model.matrix_seed \
         --metric gof_lsd_reject,gof_ksd_reject,gof_lksd_reject,gof_fssd_reject --x model.perturb --panel dataset.visible \
         --y gof_lsd_reject,gof_ksd_reject,gof_lksd_reject,gof_fssd_reject --title "Rejection rate at size 0.05"
 }
 
 fig6() {
-    sweep lsd_fig6
-    compare fig6 "$runs/lsd_fig6" --by dataset.visible,model.perturb --over seed,dataset.matrix_seed,model.matrix_seed --error se \
+    sweep fig6
+    figure fig6 --by dataset.visible,model.perturb --over seed,dataset.matrix_seed,model.matrix_seed --error se \
         --metric eval_lsd,fisher_bound,gof_ksd_value,gof_lksd_value,gof_fssd_value --x model.perturb --panel dataset.visible \
         --y eval_lsd,fisher_bound,gof_ksd_value,gof_lksd_value --title "Scores of perturbed RBMs"
 }
 
 fig7() {
     train fig7 "configs/paper/lsd_fig7_mnist$suffix.toml"
-    compare fig7 "$runs/fig7" --at every --by step --metric bits_per_dim,eval_lsd,sm --x bits_per_dim --y eval_lsd \
+    figure fig7 --at every --by step --metric bits_per_dim,eval_lsd,sm --x bits_per_dim --y eval_lsd \
         --title "Checkpoints of a Glow on MNIST"
     "$ebm" compare "$runs/fig7" --at every --by step --metric bits_per_dim,sm --x bits_per_dim --y sm \
         --title "Checkpoints of a Glow on MNIST" --plot "$out/fig7_sm$suffix.png" --plot "$out/fig7_sm$suffix.svg"
 }
 
+fig7_noise() {
+    train fig7_noise configs/paper/lsd_fig7_noise.toml ${quick:+--set dataset.name=usps}
+    figure fig7_noise --at every --by step --metric bits_per_dim,eval_lsd,sm --x bits_per_dim --y eval_lsd \
+        --title "Checkpoints of a Glow, noisy pixels"
+}
+
 fig8() {
-    sweep lsd_fig8
-    compare fig8 "$runs/lsd_fig8" --by arm,dataset.dim --over seed,dataset.matrix_seed --metric ll_gap,test_ll,amari \
+    sweep fig8
+    figure fig8 --by arm,dataset.dim --over seed,dataset.matrix_seed --metric ll_gap,test_ll,amari \
         --choose optim.lr,method.lambda,method.epsilon,method.critic_steps --max test_ll \
         --reference configs/paper/lsd_fig8_published.csv --x dataset.dim --y ll_gap --series arm \
         --title "Linear ICA: nats below the true density"
@@ -106,6 +85,4 @@ fig14() {
     fi
 }
 
-for figure in "${figures[@]}"; do
-    "fig$figure"
-done
+for name in "${names[@]}"; do "$name"; done
