@@ -27,7 +27,7 @@ pub trait Proposal: Send + Sync {
     }
 
     /// Log-density at x, `[B]`, of its draws or, for a VAE, of its items with the decoder's noise, where that is known.
-    fn log_density(&self, _x: &Tensor) -> Result<Option<Tensor>> {
-        Ok(None)
+    fn log_density(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        self.density().map(|q| q.log_prob(x)).transpose()
     }
 }

@@ -232,21 +232,39 @@ mod tests {
     }
 
     #[test]
-    fn the_frechet_distance_by_roots_by_singular_values_and_of_a_set_to_itself() {
-        // Also with fewer items than dimensions, where covariances are singular.
+    fn the_frechet_distance_by_singular_values_and_of_a_set_to_itself() {
+        // tr (Σ_a^½ Σ_b Σ_a^½)^½ is the sum of the singular values of A Bᵀ over √((n-1)(m-1)): also with fewer items
+        // than dimensions, where covariances are singular.
         for (n, m, d) in [(40, 30, 6), (7, 9, 20)] {
             let (a, b) = (normal(Key::new(1), n, d), normal(Key::new(2), m, d) * 1.5);
-            let ((_, ca), (_, cb)) = (scaled(&a), scaled(&b));
-            let (roots, values) = (by_roots(&ca, &cb).unwrap(), by_singular_values(&ca, &cb).unwrap());
-            assert!((roots - values).abs() < 1e-6 * values, "{roots} and {values}");
-            let covariance = |x: &DMatrix<f64>, i: usize, j: usize| {
-                let (u, v) = (x.column(i).mean(), x.column(j).mean());
-                x.row_iter().map(|row| (row[i] - u) * (row[j] - v)).sum::<f64>() / (x.nrows() as f64 - 1.0)
-            };
-            assert!(((cb.transpose() * &cb)[(1, 3)] - covariance(&b, 1, 3)).abs() < 1e-12);
+            let centred = |x: &DMatrix<f64>| DMatrix::from_fn(x.nrows(), d, |i, j| x[(i, j)] - x.column(j).mean());
+            let (ca, cb) = (centred(&a), centred(&b));
+            let (wa, wb) = (n as f64 - 1.0, m as f64 - 1.0);
+            let cross = (&ca * cb.transpose()).singular_values().sum() / (wa * wb).sqrt();
+            let mean: f64 = (0..d).map(|j| (a.column(j).mean() - b.column(j).mean()).powi(2)).sum();
+            let want = mean + ca.norm_squared() / wa + cb.norm_squared() / wb - 2.0 * cross;
             let got = frechet(&a, &b).unwrap();
-            assert!(frechet(&a, &a).unwrap() < 1e-6 && (frechet(&b, &a).unwrap() - got).abs() < 1e-6 * got);
+            assert!((got - want).abs() < 1e-6 * want, "{got} and {want}");
+            assert!(frechet(&a, &a).unwrap() < 1e-6 && (frechet(&b, &a).unwrap() - got).abs() < 1e-6 * want);
         }
+    }
+
+    #[test]
+    fn roots_and_singular_values_agree() {
+        for (n, m, d) in [(40, 30, 6), (7, 9, 20)] {
+            let ((_, a), (_, b)) = (scaled(&normal(Key::new(1), n, d)), scaled(&(normal(Key::new(2), m, d) * 1.5)));
+            let (roots, values) = (by_roots(&a, &b).unwrap(), by_singular_values(&a, &b).unwrap());
+            assert!((roots - values).abs() < 1e-6 * values, "{roots} and {values}");
+        }
+    }
+
+    #[test]
+    fn rows_are_scaled_to_their_covariance() {
+        let x = normal(Key::new(2), 30, 6);
+        let (mean, scaled) = scaled(&x);
+        let term = |i: usize| (x[(i, 1)] - mean[1]) * (x[(i, 3)] - mean[3]);
+        let covariance = (0..30).map(term).sum::<f64>() / 29.0;
+        assert!(((scaled.transpose() * &scaled)[(1, 3)] - covariance).abs() < 1e-12);
     }
 
     #[test]

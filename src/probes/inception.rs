@@ -92,15 +92,14 @@ fn through(stages: &[Stage], x: &Tensor) -> Result<Tensor> {
 impl Stage {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         Ok(match self {
-            Stage::Conv { weight, bias, stride, pad: [v, h] } => {
-                let x = x.pad_with_zeros(2, *v, *v)?.pad_with_zeros(3, *h, *h)?;
-                x.conv2d(weight, 0, *stride, 1, 1)?.broadcast_add(bias)?.relu()?
+            Stage::Conv { weight, bias, stride, pad } => {
+                padded(x, *pad)?.conv2d(weight, 0, *stride, 1, 1)?.broadcast_add(bias)?.relu()?
             }
             // A pool comes behind a rectifier, so that a border of zeros is never the maximum.
-            Stage::Max { stride, pad } => padded(x, *pad)?.max_pool2d_with_stride(3, *stride)?,
+            Stage::Max { stride, pad } => padded(x, [*pad; 2])?.max_pool2d_with_stride(3, *stride)?,
             Stage::Mean => {
                 let (_, _, h, w) = x.dims4()?;
-                let mean = |x: &Tensor| -> Result<Tensor> { Ok(padded(x, 1)?.avg_pool2d_with_stride(3, 1)?) };
+                let mean = |x: &Tensor| -> Result<Tensor> { Ok(padded(x, [1; 2])?.avg_pool2d_with_stride(3, 1)?) };
                 let inside = mean(&Tensor::ones((1, 1, h, w), x.dtype(), x.device())?)?;
                 mean(x)?.broadcast_div(&inside)?
             }
@@ -109,8 +108,9 @@ impl Stage {
     }
 }
 
-fn padded(x: &Tensor, by: usize) -> Result<Tensor> {
-    Ok(x.pad_with_zeros(2, by, by)?.pad_with_zeros(3, by, by)?)
+/// With zeros above and below, left and right.
+fn padded(x: &Tensor, [v, h]: [usize; 2]) -> Result<Tensor> {
+    Ok(x.pad_with_zeros(2, v, v)?.pad_with_zeros(3, h, h)?)
 }
 
 /// One convolution of a chain: its name, output channels, kernel, stride and padding.

@@ -25,18 +25,22 @@ impl Judge {
     /// # Errors
     /// A file that is no good checkpoint, or whose model is no classifier.
     pub fn load(path: &str, device: &Device) -> Result<Self> {
+        Self::of(path, &read(path)?, device)
+    }
+
+    /// As [`Judge::load`], of a file whose bytes are at hand.
+    ///
+    /// # Errors
+    /// As [`Judge::load`].
+    pub fn of(path: &str, bytes: &[u8], device: &Device) -> Result<Self> {
         let file = Path::new(path);
-        let bytes = std::fs::read(file).map_err(|e| {
-            let remedy = "train a classifier with ebm and give the path of its checkpoint";
-            Error::checkpoint(file, format!("cannot be read: {e}"), remedy)
-        })?;
         let stored = Stored::load(file, device)?;
         let shape: Vec<usize> = std::iter::once(1).chain(stored.data.spec().shape.iter().copied()).collect();
         if stored.model.logits(&Tensor::zeros(shape, DType::F32, device)?)?.is_none() {
             let what = format!("its model `{}` is no classifier", stored.section("model").name());
             return Err(Error::checkpoint(file, what, "give one of a run with `model.name = \"classifier\"`"));
         }
-        Ok(Judge { path: path.to_owned(), stored, sha256: sha256(&bytes) })
+        Ok(Judge { path: path.to_owned(), stored, sha256: sha256(bytes) })
     }
 
     /// [`stamp`] of its file.
@@ -92,6 +96,17 @@ impl Judge {
         }
         self.stored.data.of_unit(&data.to_unit(x)?, None)
     }
+}
+
+/// The bytes of a checkpoint.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(super) fn read(path: &str) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| {
+        let remedy = "train a classifier with ebm and give the path of its checkpoint";
+        Error::checkpoint(Path::new(path), format!("cannot be read: {e}"), remedy)
+    })
 }
 
 /// Puts the first 12 hexadecimal digits of a file's sha256 beside the numbers that depend on it, as `name`: an integer that f64

@@ -50,14 +50,12 @@ impl Space {
         if path.is_empty() {
             return Ok(Space::Own);
         }
-        match std::fs::read(path) {
-            Ok(bytes) if Inception::recognises(&bytes) => Ok(Space::Inception {
-                network: Inception::of(&bytes, Path::new(path), device)?,
-                path: path.to_owned(),
-                sha256: sha256(&bytes),
-            }),
-            _ => Ok(Space::Classifier(Box::new(Judge::load(path, device)?))),
+        let bytes = judge::read(path)?;
+        if !Inception::recognises(&bytes) {
+            return Ok(Space::Classifier(Box::new(Judge::of(path, &bytes, device)?)));
         }
+        let network = Inception::of(&bytes, Path::new(path), device)?;
+        Ok(Space::Inception { network, path: path.to_owned(), sha256: sha256(&bytes) })
     }
 
     /// Items x in the space of `data`, a row each.

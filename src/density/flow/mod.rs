@@ -198,10 +198,6 @@ impl Proposal for Flow {
     fn density(&self) -> Option<&dyn Density> {
         Some(self)
     }
-
-    fn log_density(&self, x: &Tensor) -> Result<Option<Tensor>> {
-        self.log_prob(x).map(Some)
-    }
 }
 
 impl Density for Flow {

@@ -138,15 +138,14 @@ impl Cooperative {
         };
         let c = self.terms.given.of(batch)?;
         let (first, z) = self.pupil.draw(key, n, c.as_ref())?;
-        let Revised { start, end: revised, energies, accept, gradients } =
-            self.revise(key.with("chain"), first, batch)?;
+        let Revised { start, end: revised, before, trace } = self.revise(key.with("chain"), first, batch)?;
         let moved = (&revised - &start)?.sqr()?.flatten_from(1)?.sum(1)?.sqrt()?;
-        let fall = (&energies[0] - &energies[1])?;
+        let fall = (before - &trace.chain.energy)?;
         let mut found = Metrics::new().with("displacement", mean(&moved)?).with("energy_drop", mean(&fall)?);
-        if let Some(accept) = accept {
+        if let Some(accept) = trace.accept {
             found.set("acceptance", accept);
         }
-        Ok((Draft { z, c, revised, gradients }, found))
+        Ok((Draft { z, c, revised, gradients: trace.gradients }, found))
     }
 
     /// Chains that begin at draws x̂ of the generator, or at what a condition leaves of them.
@@ -157,13 +156,13 @@ impl Cooperative {
             let before = clamped.energy(&free)?;
             let trace = self.sampler.run(key, &clamped, &free, |_, _| Ok(()))?;
             let (start, end) = (freedom.embed(&free, &batch.x)?, freedom.embed(&trace.x, &batch.x)?);
-            return Ok(Revised::of(start, end, before, trace));
+            return Ok(Revised { start, end, before, trace });
         }
         let class = self.terms.given.class(self.frozen.as_energy(), batch);
         let energy = class.as_deref().unwrap_or(self.frozen.as_energy());
         let before = energy.energy(&first)?;
         let trace = self.sampler.run(key, energy, &first, |_, _| Ok(()))?;
-        Ok(Revised::of(first, trace.x.clone(), before, trace))
+        Ok(Revised { start: first, end: trace.x.clone(), before, trace })
     }
 
     fn update_energy(&mut self, cx: &StepContext, batch: &Batch, draft: &Draft) -> Result<Metrics> {
@@ -190,21 +189,13 @@ struct Draft {
     gradients: u64,
 }
 
-/// A run of chains.
+/// A run of chains, between items.
 struct Revised {
     start: Tensor,
     end: Tensor,
-    /// Of both.
-    energies: [Tensor; 2],
-    accept: Option<f64>,
-    gradients: u64,
-}
-
-impl Revised {
-    fn of(start: Tensor, end: Tensor, before: Tensor, trace: Trace) -> Self {
-        let Trace { chain, accept, gradients, .. } = trace;
-        Revised { start, end, energies: [before, chain.energy], accept, gradients }
-    }
+    /// Energy at the start.
+    before: Tensor,
+    trace: Trace,
 }
 
 fn no_classes() -> Error {
