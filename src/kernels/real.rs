@@ -32,6 +32,9 @@ pub trait Real:
     const ZERO: Self;
     /// 1.
     const ONE: Self;
+    /// What is smaller counts for nothing beside numbers of ordinary size; far above the subnormal numbers, with which
+    /// a processor computes tens of times as slowly.
+    const FAINT: Self;
     /// The numbers of a storage of this type.
     fn entries_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
     /// Rounded from f64.
@@ -40,6 +43,11 @@ pub trait Real:
     fn root(self) -> Self;
     /// |x|.
     fn magnitude(self) -> Self;
+    /// 0 where |x| < [`Self::FAINT`], else x.
+    #[inline(always)]
+    fn settled(self) -> Self {
+        if self.magnitude() < Self::FAINT { Self::ZERO } else { self }
+    }
     /// eˣ, kept inside the finite positive numbers: never 0, never infinite.
     fn exp(self) -> Self;
     /// eˣ - 1 without cancellation near 0.
@@ -53,6 +61,7 @@ pub trait Real:
 impl Real for f64 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
+    const FAINT: Self = 1e-290;
 
     fn entries_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
         match storage {
@@ -87,6 +96,7 @@ impl Real for f64 {
 impl Real for f32 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
+    const FAINT: Self = 1e-30;
 
     fn entries_mut(storage: &mut CpuStorage) -> Option<&mut [Self]> {
         match storage {

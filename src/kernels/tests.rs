@@ -207,6 +207,29 @@ fn fused_updates_are_the_composed_ones() {
     assert!((sum_of_squares(&grad).unwrap() / want - 1.0).abs() < 1e-13);
 }
 
+/// Weights without a gradient, decayed by `decay` of themselves at each step, in f32 as networks are.
+fn shrunk(mut step: impl FnMut(&Var, &Tensor)) -> Vec<f32> {
+    let p = Var::from_tensor(&normal("p", &[1_000]).to_dtype(DType::F32).unwrap()).unwrap();
+    let none = p.zeros_like().unwrap();
+    (0..300).for_each(|_| step(&p, &none));
+    p.to_vec1().unwrap()
+}
+
+#[test]
+fn weights_that_fade_end_at_zero_and_never_among_the_subnormal_numbers() {
+    let zeros = || Var::zeros(1_000, DType::F32, &Device::Cpu).unwrap();
+    let adam = Adam { lr: 0.1, betas: [0.5, 0.9], eps: 1e-8, weight_decay: 3.0, decoupled: true, step: 1, scale: 1.0 };
+    let (m, v) = (zeros(), zeros());
+    let by_adam = shrunk(|p, none| drop(adam_update(p, none, &m, &v, &adam).unwrap()));
+    let sgd = Sgd { lr: 0.1, momentum: 0.1, nesterov: false, weight_decay: 3.0, scale: 1.0 };
+    let b = zeros();
+    let by_sgd = shrunk(|p, none| drop(sgd_update(p, none, &b, &sgd).unwrap()));
+    let by_average = shrunk(|p, none| lerp_update(p, none, 0.3).unwrap());
+    for (name, p) in [("adam", by_adam), ("sgd", by_sgd), ("average", by_average)] {
+        assert!(p.iter().all(|p| *p == 0.0), "{name}: {:?}", p.iter().find(|p| **p != 0.0));
+    }
+}
+
 #[test]
 fn an_update_of_tensors_that_share_storage_is_refused() {
     let (p, v) = (Var::from_tensor(&normal("p", &[3])).unwrap(), Var::from_tensor(&normal("v", &[3])).unwrap());
