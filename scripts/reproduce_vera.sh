@@ -43,7 +43,8 @@ few_labels() {
 
 stability() {
     sweep stability
-    compare stability --by arm,optim.lr --over seed --metric test_accuracy
+    compare stability --by arm,optim.lr --over seed --metric \
+        test_accuracy,test_ece,auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation,auroc_logp_inverted
 }
 
 for name in "${names[@]}"; do "$name"; done

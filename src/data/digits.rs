@@ -45,8 +45,8 @@ const LABELS: &[u8] = include_bytes!("../../datasets/digits/digits-labels-idx1-u
 
 /// The compiled-in copy, through the same checks as files.
 fn built_in(set: &Known) -> Result<Images> {
-    let contents: Result<Vec<Content>> = set.files.iter().map(built_in_file).collect();
-    idx::assemble(set, contents?, form("digits"))
+    let files: Result<Vec<_>> = set.files.iter().map(|file| Ok((file, built_in_file(file)?))).collect();
+    idx::assemble(set, files?, form("digits"))
 }
 
 /// The compiled-in content of one file of the set.

@@ -64,23 +64,27 @@ pub(super) fn parse<'a>(path: &Path, bytes: &'a [u8], dims: usize, remedy: &str)
     }
 }
 
-/// Reads a set that keeps images and labels in separate IDX files.
+/// Reads a set that keeps images and labels in separate IDX files. One that may be partial, and has only its test files
+/// here, has no training items.
 ///
 /// # Errors
 /// A file that is missing, truncated, corrupt or not what its name says.
 pub(super) fn load(set: &Known, folders: &[PathBuf], form: Form) -> Result<Images> {
-    let contents: Result<Vec<Content>> = set.files.iter().map(|file| locate::read(set, file, folders)).collect();
-    assemble(set, contents?, form)
+    let here = |role: &str| set.files.iter().any(|f| f.role.starts_with(role) && locate::find(folders, f).is_some());
+    let test_alone = set.partial && here("test") && !here("train");
+    let files = set.files.iter().filter(|file| !test_alone || file.role.starts_with("test"));
+    let files: Result<Vec<_>> = files.map(|file| Ok((file, locate::read(set, file, folders)?))).collect();
+    assemble(set, files?, form)
 }
 
 /// The images in the contents of a set's files, in the manifest's order.
 ///
 /// # Errors
 /// As [`load`].
-pub(super) fn assemble(set: &Known, contents: Vec<Content>, form: Form) -> Result<Images> {
+pub(super) fn assemble(set: &Known, files: Vec<(&KnownFile, Content)>, form: Form) -> Result<Images> {
     let mut images = empty(form);
     let mut hashes = String::new();
-    for (file, content) in set.files.iter().zip(contents) {
+    for (file, content) in files {
         if file.role == "test-images" {
             images.test_from = Some(images.pixels.len() / images.dim());
         }

@@ -9,6 +9,7 @@ use super::{
     Bounds, Columns, DATASETS, Images, Pixels, Points, Records, Source, Split, Transform,
     augment::Augment,
     lens::Lens,
+    manifest,
     rows::Rows,
     split::{self, Division},
     transform::PixelMap,
@@ -218,6 +219,20 @@ impl Data {
     /// How many items a split has; `None` if they are drawn without end.
     pub fn len(&self, split: Split) -> Option<usize> {
         self.items.len(split)
+    }
+
+    /// Refuses a set of which only the test files are here.
+    ///
+    /// # Errors
+    /// There is no training item ([`Error::Data`]).
+    pub fn check_training(&self) -> Result<()> {
+        match self.len(Split::Train) {
+            Some(0) => {
+                let remedy = manifest::find(&self.spec.name).map_or_else(|_| "add some".into(), |set| set.remedy());
+                Err(Error::data(self.spec.name.as_ref(), "only test items are here, and nothing to train on", remedy))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How many training batches of this size an epoch has, the incomplete last one dropped; `None` without epochs.

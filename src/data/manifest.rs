@@ -29,7 +29,7 @@ pub struct Known {
     /// The archive that holds the files, if they are not served one by one.
     #[serde(default)]
     pub archive: Option<Archive>,
-    /// Some training files may be missing: the set is then smaller, but usable.
+    /// Some training files may be missing, or all of an IDX set: it is then smaller, or there to test with, but usable.
     #[serde(default)]
     pub partial: bool,
     /// What it consists of.

@@ -62,12 +62,15 @@ pub(super) struct Division {
 /// Row numbers of training, validation and test items, of `items` in all, of which the test file's come last.
 ///
 /// Rows are in a random order fixed by the seed, the official test file's too: the first 5,000 test images of MNIST
-/// are cleaner than the last 5,000, and "the first n" must be a fair sample.
+/// are cleaner than the last 5,000, and "the first n" must be a fair sample. A set of test files alone is all for testing.
 ///
 /// # Errors
 /// A division that leaves no training item.
 pub(super) fn divide(items: usize, test_from: Option<usize>, how: Division) -> Result<[Vec<u32>; 3]> {
     let own = test_from.unwrap_or(items);
+    if own == 0 && items > 0 {
+        return Ok([vec![], vec![], order::permutation(order::split_key(how.seed).with("test"), items)]);
+    }
     let test_count = if test_from.is_some() { 0 } else { count(how.test, own) };
     let held_out = test_count + count(how.validation, own);
     if held_out >= own {
@@ -158,6 +161,14 @@ mod tests {
             assert_ne!(parts, divide(100, test_from, Division { seed: 4, ..how }).unwrap());
             assert!(test_from.is_none_or(|t| parts[2].iter().all(|&r| r as usize >= t)));
         }
+    }
+
+    #[test]
+    fn a_test_file_alone_is_all_for_testing() {
+        let how = Division { validation: 7.0, test: 5.0, seed: 0, limit: 0 };
+        let [train, validation, mut test] = divide(9, Some(0), how).unwrap();
+        test.sort_unstable();
+        assert!(train.is_empty() && validation.is_empty() && test == (0..9).collect::<Vec<u32>>());
     }
 
     #[test]

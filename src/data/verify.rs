@@ -73,7 +73,11 @@ pub fn verify(set: &Known, folders: &[PathBuf]) -> Report {
     }
     let good = |role: &str| files.iter().any(|f| f.role == role && f.state == State::Good);
     let complete = files.iter().all(|f| f.state == State::Good);
-    let parts = if set.name == "celeba" { good("pictures") } else { good("train") && good("test") };
+    let parts = match set.name.as_str() {
+        "celeba" => good("pictures"),
+        "emnist_letters" => good("test-images") && good("test-labels"),
+        _ => good("train") && good("test"),
+    };
     let enough = set.partial && parts && files.iter().all(|f| f.state != State::Bad);
     Report { name: set.name.clone(), usable: complete || enough, files }
 }

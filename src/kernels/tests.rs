@@ -220,10 +220,10 @@ fn weights_that_fade_end_at_zero_and_never_among_the_subnormal_numbers() {
     let zeros = || Var::zeros(1_000, DType::F32, &Device::Cpu).unwrap();
     let adam = Adam { lr: 0.1, betas: [0.5, 0.9], eps: 1e-8, weight_decay: 3.0, decoupled: true, step: 1, scale: 1.0 };
     let (m, v) = (zeros(), zeros());
-    let by_adam = shrunk(|p, none| drop(adam_update(p, none, &m, &v, &adam).unwrap()));
+    let by_adam = shrunk(|p, none| _ = adam_update(p, none, &m, &v, &adam).unwrap());
     let sgd = Sgd { lr: 0.1, momentum: 0.1, nesterov: false, weight_decay: 3.0, scale: 1.0 };
     let b = zeros();
-    let by_sgd = shrunk(|p, none| drop(sgd_update(p, none, &b, &sgd).unwrap()));
+    let by_sgd = shrunk(|p, none| _ = sgd_update(p, none, &b, &sgd).unwrap());
     let by_average = shrunk(|p, none| lerp_update(p, none, 0.3).unwrap());
     for (name, p) in [("adam", by_adam), ("sgd", by_sgd), ("average", by_average)] {
         assert!(p.iter().all(|p| *p == 0.0), "{name}: {:?}", p.iter().find(|p| **p != 0.0));

@@ -43,6 +43,7 @@ impl Trainer {
     /// Data that cannot be used, a model that does not fit them.
     pub fn new(experiment: Experiment) -> Result<Self> {
         let data = experiment.data()?;
+        data.check_training()?;
         let method = experiment.method(&data)?;
         let ema = match experiment.train.ema {
             0.0 => None,

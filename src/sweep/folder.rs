@@ -145,9 +145,7 @@ impl Folder {
 
     /// Why a trial ended badly, in a line.
     pub fn reason(&self, trial: &Trial) -> Option<String> {
-        let text = self.failure(trial)?.error;
-        let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
-        Some(line.strip_prefix("error: ").unwrap_or(line).to_owned())
+        first_error(&self.failure(trial)?.error)
     }
 
     /// Records that a trial ended badly, or forgets that it once did.
@@ -241,4 +239,23 @@ fn describe(trial: &Trial) -> Value {
 fn write_json(path: &Path, value: &Value) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::Other(format!("{}: {e}", path.display())))?;
     write_atomic(path, (text + "\n").as_bytes())
+}
+
+/// The first line that says what went wrong, warnings before it passed over; a killed process may have left none.
+fn first_error(text: &str) -> Option<String> {
+    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let line = lines().find_map(|line| line.strip_prefix("error: ")).or_else(|| lines().next());
+    line.map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_is_found_behind_warnings() {
+        assert_eq!(first_error("WARN no checkpoint yet\n\nerror: diverged\nhint: x").as_deref(), Some("diverged"));
+        assert_eq!(first_error("\nkilled \n").as_deref(), Some("killed"));
+        assert_eq!(first_error(" \n"), None);
+    }
 }
