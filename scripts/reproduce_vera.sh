@@ -27,7 +27,7 @@ nice() {
 digits() {
     sweep digits
     compare digits --by arm --over seed --metric \
-        test_accuracy,test_ece,auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation,auroc_logp_inverted,auroc_maxp_inverted
+        test_accuracy,test_ece,auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation,auroc_logp_inverted,auroc_maxp_uniform,auroc_maxp_constant,auroc_maxp_interpolation,auroc_maxp_inverted
 }
 
 mnist() {
