@@ -1,4 +1,4 @@
-//! Projected gradient descent (Madry et al. 2018) on the cross-entropy of the logits.
+//! Projected gradient descent (Madry et al. 2018) along the gradient of the cross-entropy of the logits.
 
 use candle_core::{D, DType, Device, Tensor, Var};
 
@@ -54,17 +54,19 @@ impl Victim<'_> {
         leads(&rows, y)
     }
 
-    /// The lead, and the gradient of the cross-entropy at the refined input.
+    /// The lead, and the gradient of m = log Σ_k≠y exp f_k - f_y at the refined input: that of the cross-entropy log(1 + eᵐ) up to
+    /// a positive factor, which for a confident classifier would round to nothing and hide where its boundary is.
     ///
     /// It is taken for the gradient at x: refinement counts as the identity in the backward pass (BPDA, Athalye, Carlini &
     /// Wagner 2018), with fresh noise in every step. A stronger attacker would differentiate through the chain.
     fn lead_and_gradient(&self, key: Key, x: &Tensor, y: &[u32]) -> Result<(Vec<f64>, Tensor)> {
         let at = Var::from_tensor(&self.refined(key, x)?)?;
         let values = logits("robustness", self.energy, at.as_tensor())?;
-        // In f64 the gradient of a confident classifier does not round to nothing.
-        let log_p = candle_nn::ops::log_softmax(&values.to_dtype(DType::F64)?, D::Minus1)?;
         let labels = Tensor::new(y, x.device())?.unsqueeze(1)?;
-        let grads = log_p.gather(&labels, 1)?.sum_all()?.neg()?.backward()?;
+        let own = values.gather(&labels, 1)?;
+        let hidden = (own.ones_like()? * -1e30)?;
+        let others = (&values + values.zeros_like()?.scatter_add(&labels, &hidden, 1)?)?.log_sum_exp(D::Minus1)?;
+        let grads = (others.sum_all()? - own.sum_all()?)?.backward()?;
         let grad = grads.get(&at).map_or_else(|| at.zeros_like(), |g| Ok(g.detach()))?;
         Ok((leads(&host_rows(&values)?, y)?, grad))
     }
@@ -146,8 +148,10 @@ fn scaled(x: &Tensor, factor: impl Fn(usize, f64) -> f64) -> Result<Tensor> {
     let squares = x.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.sqr()?.flatten_from(1)?.sum(1)?.to_vec1::<f64>()?;
     let factors: Vec<f64> = squares.iter().enumerate().map(|(i, square)| factor(i, square.sqrt())).collect();
     let shape: Vec<usize> = std::iter::once(factors.len()).chain(vec![1; x.rank().saturating_sub(1)]).collect();
-    let factors = Tensor::from_vec(factors, shape, x.device())?.to_dtype(x.dtype())?;
-    Ok(x.broadcast_mul(&factors)?)
+    // In f64: the factor that stretches a short gradient may be beyond f32.
+    let factors = Tensor::from_vec(factors, shape, &Device::Cpu)?;
+    let scaled = x.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.broadcast_mul(&factors)?;
+    Ok(scaled.to_dtype(x.dtype())?.to_device(x.device())?)
 }
 
 /// Items of `a` where `which` is 1, else those of `b`.
@@ -223,17 +227,21 @@ mod tests {
 
     #[test]
     fn a_linear_classifier_breaks_exactly_at_the_distance_to_its_boundary() {
-        let trained = linear();
-        let model = trained.frozen().unwrap();
         let x = Key::new(2).normal((100, 6), DType::F32, &CPU).unwrap();
         let y: Vec<u32> = (0..100).map(|i| i % 2).collect();
-        let victim = Victim { energy: model.as_energy(), kernel: &Sgld::default(), refine: 0 };
-        for norm in [Norm::Linf, Norm::L2] {
+        // However sure the classifier is: the boundary stays where it is, and cross-entropy's gradient would vanish.
+        for (loudness, norm) in [(1.0, Norm::Linf), (1.0, Norm::L2), (16384.0, Norm::Linf), (16384.0, Norm::L2)] {
+            let trained = linear();
+            for var in trained.params().weights.values() {
+                var.set(&(var.as_tensor() * loudness).unwrap()).unwrap();
+            }
+            let model = trained.frozen().unwrap();
+            let victim = Victim { energy: model.as_energy(), kernel: &Sgld::default(), refine: 0 };
             let distances = distances(&trained, &x, &y, norm);
             let attacks = [0.1, 0.3, 0.9].map(|eps| attack(norm, eps));
             let shares = curve(&victim, &attacks, &x, &y, Key::new(3)).unwrap();
             let want = [0.0, 0.1, 0.3, 0.9].map(|eps| distances.iter().filter(|d| **d > eps).count() as f64 / 100.0);
-            assert_eq!(shares, want, "{norm:?}");
+            assert_eq!(shares, want, "{norm:?}, logits times {loudness}");
             assert!(want[0] > want[1] && want[2] > want[3], "{want:?}");
         }
     }
@@ -261,6 +269,13 @@ mod tests {
             let start = attack.start(&x, Key::new(5)).unwrap();
             assert_eq!(start.dims(), x.dims());
         }
+    }
+
+    #[test]
+    fn a_step_along_the_shortest_gradient_has_its_length() {
+        let grad = Tensor::new(&[[3e-42f32, 4e-42], [0.0, 0.0]], &CPU).unwrap();
+        let step = host_rows(&attack(Norm::L2, 1.0).direction(&grad).unwrap()).unwrap();
+        assert!((step[0][0].hypot(step[0][1]) - 0.0625).abs() < 1e-7 && step[1] == [0.0, 0.0], "{step:?}");
     }
 
     #[test]
