@@ -87,3 +87,13 @@ pub const DATASETS: &[Entry<BuildSource>] = &[
 pub fn schemas() -> Vec<(&'static str, Schema)> {
     DATASETS.iter().map(|row| (row.name, row.schema)).collect()
 }
+
+/// The data set of a `[dataset]` section written out, its other keys at their defaults, for tests.
+#[cfg(test)]
+pub(crate) fn of_text(text: &str) -> Data {
+    let given: toml::Table = text.parse().unwrap();
+    let schema = schemas().into_iter().find(|row| row.0 == given["name"].as_str().unwrap()).unwrap().1;
+    let mut full = (schema.defaults)();
+    full.extend(given);
+    Data::open(&crate::config::Spec(full), 7, &candle_core::Device::Cpu).unwrap()
+}

@@ -89,20 +89,11 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::config::Spec;
+    use crate::data::of_text;
     use crate::density::{Gaussian, Ica};
     use crate::math::linalg;
     use crate::nets::Builder;
     use crate::{data::Sources, rng::Key};
-
-    fn open(text: &str) -> Data {
-        let table: toml::Table = text.parse().unwrap();
-        let rows = crate::data::schemas();
-        let schema = rows.iter().find(|row| row.0 == table["name"].as_str().unwrap()).unwrap().1;
-        let mut full = (schema.defaults)();
-        full.extend(table);
-        Data::open(&Spec(full), 7, &Device::Cpu).unwrap()
-    }
 
     fn ica(b: &Tensor, sources: Sources) -> Ica {
         let tensors = [("unmixing".to_owned(), b.clone())].into();
@@ -113,7 +104,7 @@ mod tests {
     fn the_truth_has_no_gap_and_another_matrix_has_its_divergence() {
         for (name, sources) in [("laplace", Sources::Laplace), ("logistic", Sources::Logistic)] {
             for dim in [1, 4, 60] {
-                let data = open(&format!("name = \"ica\"\ndim = {dim}\nsources = \"{name}\""));
+                let data = of_text(&format!("name = \"ica\"\ndim = {dim}\nsources = \"{name}\""));
                 let x = data.all(Split::Test, 3000).unwrap().x;
                 let b = linalg::to_tensor(data.unmixing().unwrap(), DType::F64, &Device::Cpu).unwrap();
                 let exact = likelihood(&ica(&b, sources), &data, &x.to_dtype(DType::F64).unwrap()).unwrap();
@@ -135,7 +126,7 @@ mod tests {
 
     #[test]
     fn images_have_bits_and_no_truth() {
-        let data = open("name = \"digits\"\ntransform = \"unit\"");
+        let data = of_text("name = \"digits\"\ntransform = \"unit\"");
         let x = data.all(Split::Test, 40).unwrap().x;
         let normal = Gaussian::new(&[1, 8, 8], 0.0, 1.0, &Builder::new(Key::new(0), DType::F32, &Device::Cpu)).unwrap();
         let found = likelihood(&normal, &data, &x).unwrap();

@@ -227,14 +227,10 @@ fn no_modes(data: &Data) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Spec;
+    use crate::data::of_text;
 
     fn open(text: &str) -> Data {
-        let schema = crate::data::schemas().into_iter().find(|row| row.0 == "mixture").unwrap().1;
-        let mut table = (schema.defaults)();
-        table.insert("name".into(), "mixture".into());
-        table.extend(text.parse::<toml::Table>().unwrap());
-        Data::open(&Spec(table), 7, &Device::Cpu).unwrap()
+        of_text(&format!("name = \"mixture\"\n{text}"))
     }
 
     /// E = 5 - log p of a data set.

@@ -5,7 +5,7 @@ use ebm::density::Gaussian;
 use ebm::math::stats;
 use ebm::nets::Builder;
 use ebm::probes::Scored;
-use ebm::probes::gof::{Bandwidth, Radial, Rule, Test, fssd, ksd, lksd, lsd};
+use ebm::probes::gof::{Bandwidth, KernelConfig, Radial, Rule, Test, fssd, ksd, lksd, lsd};
 use ebm::rng::Key;
 
 /// n draws of N(shift, I_d) with the scores of N(0, I_d).
@@ -46,15 +46,16 @@ fn small_lsd(iterations: usize) -> lsd::Lsd {
 }
 
 fn kernel_tests() -> Vec<(&'static str, Box<dyn Test>)> {
-    let imq = ksd::KsdConfig { kernel: Radial::Imq, bandwidth: Bandwidth::Rule(Rule::Learned), ..Default::default() };
+    let learned = |kernel| KernelConfig { kernel, bandwidth: Bandwidth::Rule(Rule::Learned), ..Default::default() };
+    let imq = ksd::Ksd { kernel: learned(Radial::Imq), ..Default::default() };
     let random = fssd::FssdConfig { locations: fssd::Locations::Random, ..Default::default() };
     let asymptotic = fssd::FssdConfig { null: fssd::Null::Asymptotic, ..Default::default() };
-    let learned = lksd::LksdConfig { bandwidth: Bandwidth::Rule(Rule::Learned), ..Default::default() };
+    let learned = lksd::Lksd { kernel: learned(Radial::Rbf), ..Default::default() };
     vec![
-        ("ksd", Box::new(ksd::Ksd(ksd::KsdConfig::default()))),
-        ("ksd, imq, learned", Box::new(ksd::Ksd(imq))),
-        ("lksd", Box::new(lksd::Lksd(lksd::LksdConfig::default()))),
-        ("lksd, learned", Box::new(lksd::Lksd(learned))),
+        ("ksd", Box::new(ksd::Ksd::default())),
+        ("ksd, imq, learned", Box::new(imq)),
+        ("lksd", Box::new(lksd::Lksd::default())),
+        ("lksd, learned", Box::new(learned)),
         ("fssd", Box::new(fssd::Fssd(fssd::FssdConfig::default()))),
         ("fssd, random", Box::new(fssd::Fssd(random))),
         ("fssd, asymptotic", Box::new(fssd::Fssd(asymptotic))),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ksd;
+use super::{ksd, size};
 use super::points::{Points, distance, dot};
 use crate::config::rule;
 use crate::math::stats;
@@ -40,7 +40,7 @@ pub enum Rule {
 }
 
 /// A bandwidth that is given must be positive.
-pub(super) fn bandwidth(value: &Bandwidth) -> rule::Verdict {
+fn bandwidth(value: &Bandwidth) -> rule::Verdict {
     match value {
         Bandwidth::Fixed(sigma) => rule::positive(sigma),
         Bandwidth::Rule(_) => None,
@@ -128,22 +128,29 @@ pub enum Criterion {
     Value,
 }
 
-/// How a kernel test chooses its kernel.
-pub(super) struct Choice {
-    pub radial: Radial,
-    pub beta: f64,
-    pub bandwidth: Bandwidth,
-    pub learn: f64,
-    pub criterion: Criterion,
+crate::config! {
+    /// How a kernel test chooses its kernel.
+    pub struct KernelConfig {
+        /// rbf: exp(-r²/2σ²); imq: (1 + r²/σ²)^beta.
+        kernel: Radial = Radial::Rbf;
+        /// Exponent of imq.
+        beta: f64 = -0.5, beta;
+        /// σ: "median" (distance between items), "learned" (on a share of the items, which the test leaves out) or a number.
+        bandwidth: Bandwidth = Bandwidth::Rule(Rule::Median), bandwidth;
+        /// Share of the items that a learned bandwidth is chosen on.
+        learn: f64 = 0.2, size;
+        /// What a learned bandwidth maximises: power (estimate over standard deviation) or value (the estimate).
+        criterion: Criterion = Criterion::Power;
+    }
 }
 
-impl Choice {
+impl KernelConfig {
     /// The kernel, and the points left to test with: all of them unless some were learned from.
     ///
     /// # Errors
     /// Points that coincide, so that no distance gives a scale.
-    pub(super) fn kernel(&self, points: Points, key: Key) -> Result<(Kernel, Points)> {
-        let with = |sigma: f64| Kernel { radial: self.radial, beta: self.beta, scale: sigma * sigma };
+    pub(super) fn choose(&self, points: Points, key: Key) -> Result<(Kernel, Points)> {
+        let with = |sigma: f64| Kernel { radial: self.kernel, beta: self.beta, scale: sigma * sigma };
         match self.bandwidth {
             Bandwidth::Fixed(sigma) => Ok((with(sigma), points)),
             Bandwidth::Rule(Rule::Median) => Ok((with(spread(&points)?), points)),

@@ -3,8 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{self, Choice, Criterion};
-use super::{Bandwidth, BuildTest, Evidence, Points, Radial, Rule, Scored, Test, probe, size};
+use super::{BuildTest, Evidence, KernelConfig, Points, Scored, Test, probe, size};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::math::stats;
 use crate::probes::{BuildProbe, Schedule};
@@ -38,16 +37,6 @@ crate::config! {
         items: usize = 1000;
         /// Size of the test.
         alpha: f64 = 0.05, size;
-        /// rbf: exp(-r²/2σ²); imq: (1 + r²/σ²)^beta.
-        kernel: Radial = Radial::Rbf;
-        /// Exponent of imq.
-        beta: f64 = -0.5, kernel::beta;
-        /// σ: "median" (distance between items), "learned" (on a share of the items, which the test leaves out) or a number.
-        bandwidth: Bandwidth = Bandwidth::Rule(Rule::Median), kernel::bandwidth;
-        /// Share of the items that a learned bandwidth is chosen on.
-        learn: f64 = 0.2, size;
-        /// What a learned bandwidth maximises: power (estimate over standard deviation) or value (the estimate).
-        criterion: Criterion = Criterion::Power;
         /// u (unbiased) or v (all pairs); the p-value is the same.
         statistic: Statistic = Statistic::U;
         /// Replicates of the wild bootstrap.
@@ -63,8 +52,8 @@ pub(super) const TEST: Entry<BuildTest> = Entry {
     name: "gof_ksd",
     about: "kernelised Stein discrepancy test, all pairs, wild bootstrap",
     cite: "Liu, Lee & Jordan 2016, arXiv 1602.03253; Chwialkowski, Strathmann & Gretton 2016, arXiv 1602.02964",
-    schema: Schema::of::<KsdConfig>(),
-    build: |table| Ok(Box::new(Ksd(decode(table)?))),
+    schema: Schema::joined::<KsdConfig, KernelConfig>(),
+    build: |table| Ok(Box::new(Ksd { config: decode(table)?, kernel: decode(table)? })),
 };
 
 /// The probe.
@@ -72,12 +61,18 @@ pub const PROBE: Entry<BuildProbe> = Entry {
     name: TEST.name,
     about: TEST.about,
     cite: TEST.cite,
-    schema: Schema::joined::<KsdConfig, Schedule>(),
+    schema: Schema::joined3::<KsdConfig, KernelConfig, Schedule>(),
     build: |table| probe(&TEST, table),
 };
 
 /// n times the mean of h(xᵢ, xⱼ), against n times the mean of wᵢwⱼh(xᵢ, xⱼ) with random signs w.
-pub struct Ksd(pub KsdConfig);
+#[derive(Default)]
+pub struct Ksd {
+    /// Its own keys.
+    pub config: KsdConfig,
+    /// Its kernel.
+    pub kernel: KernelConfig,
+}
 
 impl Test for Ksd {
     fn name(&self) -> &'static str {
@@ -85,20 +80,19 @@ impl Test for Ksd {
     }
 
     fn level(&self) -> (usize, f64) {
-        (self.0.items, self.0.alpha)
+        (self.config.items, self.config.alpha)
     }
 
     fn weigh(&self, sample: &Scored, key: Key) -> Result<Evidence> {
-        let KsdConfig { kernel: radial, beta, bandwidth, learn, criterion, statistic, .. } = self.0;
         let points = Points::new(TEST.name, sample, 10)?;
-        let choice = Choice { radial, beta, bandwidth, learn, criterion };
-        let (kernel, points) = choice.kernel(points, key.with("learn"))?;
+        let (kernel, points) = self.kernel.choose(points, key.with("learn"))?;
         let n = points.len();
+        let statistic = self.config.statistic;
         let h = kernel.stein_matrix(&points)?;
         let (value, std_error) = estimate(&h, n, statistic);
-        let replicates = bootstrap(&h, n, statistic, self.0.replicates, key.with("bootstrap"))?;
+        let replicates = bootstrap(&h, n, statistic, self.config.replicates, key.with("bootstrap"))?;
         let above = replicates.iter().filter(|v| **v >= value).count();
-        let p_value = p_value(above, replicates.len(), self.0.plus_one);
+        let p_value = p_value(above, replicates.len(), self.config.plus_one);
         Ok(Evidence { statistic: n as f64 * value, p_value, discrepancy: value, std_error })
     }
 }

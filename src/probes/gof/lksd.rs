@@ -1,7 +1,6 @@
 //! The kernelised Stein discrepancy in linear time: each item meets one other.
 
-use super::kernel::{self, Choice, Criterion};
-use super::{Bandwidth, BuildTest, Evidence, Points, Radial, Rule, Scored, Test, probe, size};
+use super::{BuildTest, Evidence, KernelConfig, Points, Scored, Test, probe, size};
 use crate::config::{Entry, Schema, decode};
 use crate::math::{normal_cdf, stats};
 use crate::probes::{BuildProbe, Schedule};
@@ -14,16 +13,6 @@ crate::config! {
         items: usize = 1000;
         /// Size of the test.
         alpha: f64 = 0.05, size;
-        /// rbf: exp(-r²/2σ²); imq: (1 + r²/σ²)^beta.
-        kernel: Radial = Radial::Rbf;
-        /// Exponent of imq.
-        beta: f64 = -0.5, kernel::beta;
-        /// σ: "median" (distance between items), "learned" (on a share of the items, which the test leaves out) or a number.
-        bandwidth: Bandwidth = Bandwidth::Rule(Rule::Median), kernel::bandwidth;
-        /// Share of the items that a learned bandwidth is chosen on.
-        learn: f64 = 0.2, size;
-        /// What a learned bandwidth maximises: power (estimate over standard deviation) or value (the estimate).
-        criterion: Criterion = Criterion::Power;
     }
 }
 
@@ -32,8 +21,8 @@ pub(super) const TEST: Entry<BuildTest> = Entry {
     name: "gof_lksd",
     about: "kernelised Stein discrepancy test in linear time, normal threshold",
     cite: "Liu, Lee & Jordan 2016, section 4, arXiv 1602.03253",
-    schema: Schema::of::<LksdConfig>(),
-    build: |table| Ok(Box::new(Lksd(decode(table)?))),
+    schema: Schema::joined::<LksdConfig, KernelConfig>(),
+    build: |table| Ok(Box::new(Lksd { config: decode(table)?, kernel: decode(table)? })),
 };
 
 /// The probe.
@@ -41,12 +30,18 @@ pub const PROBE: Entry<BuildProbe> = Entry {
     name: TEST.name,
     about: TEST.about,
     cite: TEST.cite,
-    schema: Schema::joined::<LksdConfig, Schedule>(),
+    schema: Schema::joined3::<LksdConfig, KernelConfig, Schedule>(),
     build: |table| probe(&TEST, table),
 };
 
 /// √m mean h(xᵢ, xᵢ₊ₘ) for m = ⌊n/2⌋ pairs, against N(0, mean h²), one-sided.
-pub struct Lksd(pub LksdConfig);
+#[derive(Default)]
+pub struct Lksd {
+    /// Its own keys.
+    pub config: LksdConfig,
+    /// Its kernel.
+    pub kernel: KernelConfig,
+}
 
 impl Test for Lksd {
     fn name(&self) -> &'static str {
@@ -54,14 +49,12 @@ impl Test for Lksd {
     }
 
     fn level(&self) -> (usize, f64) {
-        (self.0.items, self.0.alpha)
+        (self.config.items, self.config.alpha)
     }
 
     fn weigh(&self, sample: &Scored, key: Key) -> Result<Evidence> {
-        let LksdConfig { kernel: radial, beta, bandwidth, learn, criterion, .. } = self.0;
         let points = Points::new(TEST.name, sample, 10)?;
-        let choice = Choice { radial, beta, bandwidth, learn, criterion };
-        let (kernel, points) = choice.kernel(points, key.with("learn"))?;
+        let (kernel, points) = self.kernel.choose(points, key.with("learn"))?;
         let both = || points.items().zip(points.scores()).map(|(x, s)| [x, s]);
         let h: Vec<f64> =
             both().zip(both().skip(points.len() / 2)).map(|(one, other)| kernel.stein_pair(one, other)).collect();

@@ -13,7 +13,7 @@ mod points;
 #[cfg(test)]
 mod tests;
 
-pub use kernel::{Bandwidth, Kernel, Radial, Rule};
+pub use kernel::{Bandwidth, Kernel, KernelConfig, Radial, Rule};
 pub use points::Points;
 
 use std::time::Instant;

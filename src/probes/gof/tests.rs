@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::features::{Features, Moments};
 use super::ksd::{Ksd, KsdConfig, Statistic};
-use super::lksd::{Lksd, LksdConfig};
+use super::lksd::Lksd;
 use super::*;
 use crate::density::Gaussian;
 use crate::nets::Builder;
@@ -69,19 +69,26 @@ fn ksd_is_the_mean_of_the_stein_kernel_over_pairs() {
                 }
             }
             let want = total / f64::from(pairs);
-            let config =
-                KsdConfig { kernel, beta: BETA, bandwidth: Bandwidth::Fixed(sigma), statistic, ..Default::default() };
-            let got = Ksd(config).weigh(&sample, Key::new(2)).unwrap();
+            let kernel_config = fixed(kernel, sigma);
+            let config = KsdConfig { statistic, ..Default::default() };
+            let got = Ksd { config, kernel: kernel_config }.weigh(&sample, Key::new(2)).unwrap();
             assert!((got.discrepancy - want).abs() < 1e-7, "{kernel:?} {statistic:?}: {got:?}, by hand {want}");
             assert_eq!(got.statistic, 12.0 * got.discrepancy);
         }
     }
 }
 
+fn fixed(kernel: Radial, sigma: f64) -> KernelConfig {
+    KernelConfig { kernel, beta: BETA, bandwidth: Bandwidth::Fixed(sigma), ..Default::default() }
+}
+
 #[test]
 fn the_p_value_of_u_and_v_is_the_same() {
     let sample = sample(60, 4, 0.1, 1.0, 3);
-    let p = |statistic| Ksd(KsdConfig { statistic, ..Default::default() }).weigh(&sample, Key::new(2)).unwrap().p_value;
+    let p = |statistic| {
+        let test = Ksd { config: KsdConfig { statistic, ..Default::default() }, ..Default::default() };
+        test.weigh(&sample, Key::new(2)).unwrap().p_value
+    };
     assert_eq!(p(Statistic::U), p(Statistic::V));
 }
 
@@ -93,8 +100,7 @@ fn lksd_is_the_mean_over_pairs_half_the_sample_apart() {
         let pair = |i: usize| h(kernel, sigma, [&x[i], &s[i]], [&x[i + 6], &s[i + 6]]);
         let values: Vec<f64> = (0..6).map(pair).collect();
         let (mean, square) = (values.iter().sum::<f64>() / 6.0, values.iter().map(|v| v * v).sum::<f64>() / 6.0);
-        let config = LksdConfig { kernel, beta: BETA, bandwidth: Bandwidth::Fixed(sigma), ..Default::default() };
-        let got = Lksd(config).weigh(&sample, Key::new(2)).unwrap();
+        let got = Lksd { kernel: fixed(kernel, sigma), ..Default::default() }.weigh(&sample, Key::new(2)).unwrap();
         assert!((got.statistic - 6f64.sqrt() * mean).abs() < 1e-7, "{kernel:?}: {got:?}, by hand {mean}");
         let p = crate::math::erfc(6f64.sqrt() * mean / square.sqrt() / 2f64.sqrt()) / 2.0;
         assert!((got.p_value - p).abs() < 1e-7);

@@ -74,19 +74,8 @@ pub(super) fn of_other(data: &Data, other: &Data, key: Key, count: usize) -> Res
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::*;
-    use crate::config::Spec;
-
-    fn open(text: &str) -> Data {
-        let table: toml::Table = text.parse().unwrap();
-        let rows = crate::data::schemas();
-        let schema = rows.iter().find(|row| row.0 == table["name"].as_str().unwrap()).unwrap().1;
-        let mut full = (schema.defaults)();
-        full.extend(table);
-        Data::open(&Spec(full), 7, &Device::Cpu).unwrap()
-    }
+    use crate::data::of_text;
 
     fn list(x: &Tensor) -> Vec<f32> {
         x.flatten_all().unwrap().to_vec1().unwrap()
@@ -95,7 +84,7 @@ mod tests {
     #[test]
     fn the_other_sets_are_what_their_names_say() {
         for transform in ["scaled", "unit", "logit"] {
-            let data = open(&format!("name = \"digits\"\ntransform = \"{transform}\""));
+            let data = of_text(&format!("name = \"digits\"\ntransform = \"{transform}\""));
             let x = data.all(Split::Test, 6).unwrap().x;
             let of = |against| data.to_unit(&made(against, &data, &x, Key::new(3)).unwrap()).unwrap();
             let z = list(&data.to_unit(&x).unwrap());
@@ -111,7 +100,7 @@ mod tests {
             let mean: Vec<f32> = z.iter().zip(&next).map(|(a, b)| (a + b) / 2.0).collect();
             assert!(close(&list(&of(Against::Interpolation)), &mean), "{transform}");
         }
-        let points = open("name = \"rings\"");
+        let points = of_text("name = \"rings\"");
         let x = points.all(Split::Test, 5).unwrap().x;
         assert_eq!(made(Against::Constant, &points, &x, Key::new(1)).unwrap_err().exit_code(), 2);
         assert_eq!(made(Against::Interpolation, &points, &x, Key::new(1)).unwrap().dims(), [5, 2]);
@@ -120,13 +109,13 @@ mod tests {
     #[test]
     fn another_set_comes_in_the_models_space_whatever_its_own_transform_is() {
         let plain = "name = \"digits\"\ndequantise = false\n";
-        let data = open(&format!("{plain}transform = \"scaled\"\nflatten = true"));
+        let data = of_text(&format!("{plain}transform = \"scaled\"\nflatten = true"));
         let want = data.all(Split::Test, 30).unwrap().x;
-        let other = open(&format!("{plain}transform = \"unit\""));
+        let other = of_text(&format!("{plain}transform = \"unit\""));
         let x = of_other(&data, &other, Key::new(1), 30).unwrap();
         assert_eq!(x.dims(), want.dims());
         assert!(list(&x).iter().zip(list(&want)).all(|(a, b)| (a - b).abs() < 1e-6));
-        let refused = of_other(&data, &open("name = \"rings\""), Key::new(1), 30).unwrap_err();
+        let refused = of_other(&data, &of_text("name = \"rings\""), Key::new(1), 30).unwrap_err();
         assert!(refused.to_string().contains("[2], those of `digits` [1, 8, 8]"), "{refused}");
     }
 }
