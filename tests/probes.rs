@@ -11,7 +11,7 @@ use ebm::methods::StepContext;
 use ebm::metrics::Metrics;
 use ebm::probes::Subject;
 use ebm::rng::Key;
-use ebm::run::Experiment;
+use ebm::run::{Experiment, Trainer};
 use ebm::store::{Checkpoint, checkpoint};
 
 const DIGITS: &str = "[dataset]\nname = \"digits\"\n[model]\nname = \"classifier\"\nnet = { name = \"mlp\", hidden = [8] }\n\
@@ -68,6 +68,21 @@ fn global_moves_propose_from_the_flow_that_was_trained_beside_the_energy() {
     let (by_flow, by_base) = (with.trace(key, 100).unwrap(), without.trace(key, 100).unwrap());
     assert_ne!(by_flow.accept, by_base.accept);
     assert!(by_flow.accept.unwrap() > 0.05, "{:?}", by_flow.accept);
+}
+
+#[test]
+fn a_global_move_may_rely_on_the_flow_of_its_method_alone() {
+    let with = |method: &str| {
+        let text = format!(
+            "[dataset]\nname = \"8gaussians\"\n[model]\nname = \"neural\"\nbase = \"none\"\n\
+             net = {{ name = \"mlp\", hidden = [8] }}\n[method]\n{method}\n[sampler]\nname = \"imh\"\nsteps = 20\n\
+             [train]\nsteps = 1\n"
+        );
+        Trainer::new(experiment(&text, 1)).map(drop)
+    };
+    with("name = \"flow_mcmc\"\nwalkers = 8\nflow = { name = \"real_nvp\", couplings = 2, hidden = [8] }").unwrap();
+    let refused = with("name = \"pcd\"").unwrap_err();
+    assert!(refused.exit_code() == 2 && refused.to_string().contains("base"), "{refused}");
 }
 
 #[test]

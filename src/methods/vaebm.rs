@@ -113,7 +113,7 @@ impl Vaebm {
             spec.0.insert("means".into(), true.into());
         }
         let sampler = Sampler::new(&spec)?;
-        sampler.check(&model, data.device())?;
+        sampler.check(&model, None, data.device())?;
         if !config.vae_ckpt.is_empty() {
             let path = Path::new(&config.vae_ckpt);
             let remedy = "give [model.base] the keys of that run's own [model]";

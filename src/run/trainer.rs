@@ -50,7 +50,8 @@ impl Trainer {
             decay => Some(Ema::new(decay, &method.model().params().weights)?),
         };
         let (sampler, probes) = (experiment.sampler()?, experiment.probes()?);
-        sampler.check(method.model(), data.device())?;
+        let proposal = experiment.proposal(&data, &method.state()?)?;
+        sampler.check(method.model(), proposal.as_deref(), data.device())?;
         let total = experiment.total_steps(&data, &*method)?;
         Ok(Trainer { experiment, data, method, sampler, probes, ema, step: 0, total })
     }

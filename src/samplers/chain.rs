@@ -123,18 +123,19 @@ impl Sampler {
         Ok(Sampler { kernel: (row.build)(&spec.0)?, config, warm_up: decode(&spec.0)? })
     }
 
-    /// Starts one chain at the origin: whether the kernel can move on this model at all, found before a long run.
+    /// Starts one chain at the origin: whether the kernel can move on this model, or by the method's proposal, found before a
+    /// long run.
     ///
     /// # Errors
-    /// A kernel that needs more than the model gives.
-    pub fn check(&self, model: &Model, device: &candle_core::Device) -> Result<()> {
+    /// A kernel that needs more than these give.
+    pub fn check(&self, model: &Model, proposal: Option<&dyn Proposal>, device: &candle_core::Device) -> Result<()> {
         if let Some(potential) = self.potential(model.as_energy())? {
             let point = potential.space().start(Key::new(0), 1)?;
             return self.kernel.init(&potential, &point).map(drop);
         }
         let shape: Vec<usize> = std::iter::once(1).chain(model.shape().iter().copied()).collect();
         let origin = Tensor::zeros(shape, candle_core::DType::F32, device)?;
-        self.kernel.init(model.as_energy(), &origin).map(drop)
+        self.kernel.init(&Target::new(model.as_energy()).proposing(proposal), &origin).map(drop)
     }
 
     /// The energy that chains move on where they do not move on the items.

@@ -107,7 +107,7 @@ impl Cooperative {
     fn new(terms: Terms, sampler: &Spec, pupil: Box<dyn Pupil>, setup: Setup) -> Result<Self> {
         let device = setup.data.device();
         let sampler = Sampler::new(sampler)?;
-        sampler.check(&setup.model, device)?;
+        sampler.check(&setup.model, None, device)?;
         if sampler.config.space != Space::Data {
             return Err(Error::Config(
                 "error: `method.sampler.space` must be \"data\": draws are revised themselves".into(),

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ksd, size};
 use super::points::{Points, distance, dot};
+use super::{ksd, size};
 use crate::config::rule;
 use crate::math::stats;
 use crate::{Error, Result, rng::Key};
