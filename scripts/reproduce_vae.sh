@@ -15,7 +15,7 @@ gaussians() {
 toys() {
     sweep toys
     compare toys --by dataset.name,arm --over seed --metric test_ll,mmd2,mmd2_floor,energy_gradients
-    for metric in kl_data_model kl_model_generator kl_generator_model; do
+    for metric in test_ll kl_data_model kl_model_generator kl_generator_model; do
         "$ebm" compare "$runs/toys" --by dataset.name,arm,step --over seed --at every --metric "$metric" --x step --y "$metric" \
             --series arm --panel dataset.name --plot "$out/$metric$suffix.png" --plot "$out/$metric$suffix.svg" > /dev/null
     done

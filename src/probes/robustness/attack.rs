@@ -149,9 +149,8 @@ fn scaled(x: &Tensor, factor: impl Fn(usize, f64) -> f64) -> Result<Tensor> {
     let factors: Vec<f64> = squares.iter().enumerate().map(|(i, square)| factor(i, square.sqrt())).collect();
     let shape: Vec<usize> = std::iter::once(factors.len()).chain(vec![1; x.rank().saturating_sub(1)]).collect();
     // In f64: the factor that stretches a short gradient may be beyond f32.
-    let factors = Tensor::from_vec(factors, shape, &Device::Cpu)?;
-    let scaled = x.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.broadcast_mul(&factors)?;
-    Ok(scaled.to_dtype(x.dtype())?.to_device(x.device())?)
+    let factors = Tensor::from_vec(factors, shape, x.device())?;
+    Ok(x.to_dtype(DType::F64)?.broadcast_mul(&factors)?.to_dtype(x.dtype())?)
 }
 
 /// Items of `a` where `which` is 1, else those of `b`.
