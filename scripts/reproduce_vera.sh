@@ -6,6 +6,7 @@
 set -euo pipefail
 paper=vera known=(entropy toys nice digits mnist few_labels table stability)
 source "$(dirname "$0")/reproduce_common.sh"
+logp=auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation,auroc_logp_inverted
 
 entropy() {
     sweep entropy
@@ -26,8 +27,7 @@ nice() {
 
 digits() {
     sweep digits
-    compare digits --by arm --over seed --metric \
-        test_accuracy,test_ece,auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation,auroc_logp_inverted,auroc_maxp_uniform,auroc_maxp_constant,auroc_maxp_interpolation,auroc_maxp_inverted
+    compare digits --by arm --over seed --metric "test_accuracy,test_ece,$logp,${logp//logp/maxp}"
 }
 
 mnist() {
@@ -49,8 +49,7 @@ table() {
 
 stability() {
     sweep stability
-    compare stability --by arm,optim.lr --over seed --metric \
-        test_accuracy,test_ece,auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation,auroc_logp_inverted
+    compare stability --by arm,optim.lr --over seed --metric "test_accuracy,test_ece,$logp"
 }
 
 for name in "${names[@]}"; do "$name"; done

@@ -174,14 +174,13 @@ fn a_test_file_under_the_name_of_the_training_file_is_refused() {
 #[test]
 fn emnist_without_its_training_files_is_there_to_test_with() {
     let Some(dir) = real("emnist_letters", &["test-images", "test-labels"]) else { return };
-    let here = tempfile::tempdir().unwrap();
+    let (set, here) = (manifest::find("emnist_letters").unwrap(), tempfile::tempdir().unwrap());
     for role in ["test-images", "test-labels"] {
-        let set = manifest::find("emnist_letters").unwrap();
         let file = set.files.iter().find(|f| f.role == role).unwrap();
         let from = locate::find(std::slice::from_ref(&dir), file).unwrap();
         fs::copy(&from, here.path().join(from.file_name().unwrap())).unwrap();
     }
-    let report = verify::verify(&manifest::find("emnist_letters").unwrap(), &[here.path().into()]);
+    let report = verify::verify(&set, &[here.path().into()]);
     let states: Vec<_> = report.files.iter().map(|f| f.state).collect();
     use verify::State::{Good, Missing};
     assert!(states == [Missing, Missing, Good, Good] && report.usable, "{states:?}");
@@ -190,6 +189,13 @@ fn emnist_without_its_training_files_is_there_to_test_with() {
     assert_eq!(letters.all(Split::Test, 3).unwrap().x.dims()[0], 3);
     let error = letters.check_training().unwrap_err();
     assert!(error.exit_code() == 4 && error.to_string().contains("gzip.zip"), "{error}");
+    // Labels to train on without their images are no set, and neither the report nor the loader takes them for one.
+    let labels = [vec![0, 0, 8, 1], 124_800u32.to_be_bytes().to_vec(), vec![1; 124_800]].concat();
+    fs::write(here.path().join("emnist-letters-train-labels-idx1-ubyte"), labels).unwrap();
+    let report = verify::verify(&set, &[here.path().into()]);
+    assert!(report.files[1].state == Good && !report.usable);
+    let error = try_open("emnist_letters", &format!("path = {:?}", here.path())).err().unwrap().to_string();
+    assert!(error.contains("train-images of emnist_letters is missing") && error.contains("gzip.zip"), "{error}");
 }
 
 /// A picture of one colour with a square of another in the middle 140 pixels.

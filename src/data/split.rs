@@ -68,8 +68,10 @@ pub(super) struct Division {
 /// A division that leaves no training item.
 pub(super) fn divide(items: usize, test_from: Option<usize>, how: Division) -> Result<[Vec<u32>; 3]> {
     let own = test_from.unwrap_or(items);
+    let official = order::permutation(order::split_key(how.seed).with("test"), items.saturating_sub(own));
+    let official: Vec<u32> = official.iter().map(|r| r + own as u32).collect();
     if own == 0 && items > 0 {
-        return Ok([vec![], vec![], order::permutation(order::split_key(how.seed).with("test"), items)]);
+        return Ok([vec![], vec![], official]);
     }
     let test_count = if test_from.is_some() { 0 } else { count(how.test, own) };
     let held_out = test_count + count(how.validation, own);
@@ -85,8 +87,7 @@ pub(super) fn divide(items: usize, test_from: Option<usize>, how: Division) -> R
     if how.limit > 0 {
         train.truncate(how.limit);
     }
-    let official = order::permutation(order::split_key(how.seed).with("test"), items.saturating_sub(own));
-    let test = if test_from.is_some() { official.iter().map(|r| r + own as u32).collect() } else { rows };
+    let test = if test_from.is_some() { official } else { rows };
     Ok([train, validation, test])
 }
 

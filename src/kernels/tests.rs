@@ -207,7 +207,7 @@ fn fused_updates_are_the_composed_ones() {
     assert!((sum_of_squares(&grad).unwrap() / want - 1.0).abs() < 1e-13);
 }
 
-/// Weights without a gradient, decayed by `decay` of themselves at each step, in f32 as networks are.
+/// Weights after 300 steps without a gradient, in f32 as networks are.
 fn shrunk(mut step: impl FnMut(&Var, &Tensor)) -> Vec<f32> {
     let p = Var::from_tensor(&normal("p", &[1_000]).to_dtype(DType::F32).unwrap()).unwrap();
     let none = p.zeros_like().unwrap();

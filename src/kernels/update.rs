@@ -157,7 +157,7 @@ pub fn sgd(p: &Var, b: &Var, g: &Tensor, numbers: &Sgd) -> Result<f64> {
                     for ((p, b), &g) in p.iter_mut().zip(b.iter_mut()).zip(g) {
                         let g = scale * g + decay * *p;
                         *b = (momentum * *b + g).settled();
-                        *p = (*p + -(lr * if nesterov { g + momentum * *b } else { *b })).settled();
+                        *p = (*p - lr * if nesterov { g + momentum * *b } else { *b }).settled();
                     }
                 });
                 squares(g)

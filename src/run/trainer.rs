@@ -50,8 +50,11 @@ impl Trainer {
             decay => Some(Ema::new(decay, &method.model().params().weights)?),
         };
         let (sampler, probes) = (experiment.sampler()?, experiment.probes()?);
-        let proposal = experiment.proposal(&data, &method.state()?)?;
-        sampler.check(method.model(), proposal.as_deref(), data.device())?;
+        // The state is copied for its proposal only where the model alone does not serve the sampler.
+        sampler.check(method.model(), None, data.device()).or_else(|_| {
+            let proposal = experiment.proposal(&data, &method.state()?)?;
+            sampler.check(method.model(), proposal.as_deref(), data.device())
+        })?;
         let total = experiment.total_steps(&data, &*method)?;
         Ok(Trainer { experiment, data, method, sampler, probes, ema, step: 0, total })
     }

@@ -69,9 +69,8 @@ fn ksd_is_the_mean_of_the_stein_kernel_over_pairs() {
                 }
             }
             let want = total / f64::from(pairs);
-            let kernel_config = fixed(kernel, sigma);
             let config = KsdConfig { statistic, ..Default::default() };
-            let got = Ksd { config, kernel: kernel_config }.weigh(&sample, Key::new(2)).unwrap();
+            let got = Ksd { config, kernel: fixed(kernel, sigma) }.weigh(&sample, Key::new(2)).unwrap();
             assert!((got.discrepancy - want).abs() < 1e-7, "{kernel:?} {statistic:?}: {got:?}, by hand {want}");
             assert_eq!(got.statistic, 12.0 * got.discrepancy);
         }
