@@ -26,6 +26,7 @@ fn stopped_at_a_step_and_resumed() {
         let metrics = lab.result("whole").1;
         assert_eq!(metrics.lines().count(), 8, "{method}: a line for each step");
         let looked = ["test_ll", "test_accuracy"].iter().any(|name| metrics.contains(name));
+        assert!(whole.join("checkpoints/best.safetensors").exists(), "{method}");
         assert!(looked && metrics.contains("eval_lsd") && metrics.contains("sample_energy"), "{method}");
         // After the first step, between probes, and before the last.
         for step in [1, 4, 7] {
@@ -35,8 +36,10 @@ fn stopped_at_a_step_and_resumed() {
             std::fs::create_dir_all(dir.join("checkpoints")).unwrap();
             std::fs::copy(whole.join("config.toml"), dir.join("config.toml")).unwrap();
             std::fs::write(dir.join("metrics.jsonl"), format!("{metrics}{{\"step\": 9, \"ene")).unwrap();
-            let file = format!("checkpoints/step-{step:08}.safetensors");
-            std::fs::copy(whole.join(&file), dir.join(&file)).unwrap();
+            for step in 1..=step {
+                let file = format!("checkpoints/step-{step:08}.safetensors");
+                std::fs::copy(whole.join(&file), dir.join(&file)).unwrap();
+            }
             lab.ok(&["-q", "resume", &run]);
             assert!(lab.result(&run) == lab.result("whole"), "{method} resumed at step {step}");
         }
@@ -99,7 +102,9 @@ fn kill_and_resume(method: &str, kills: usize) -> usize {
         }
         assert!(lab.result(&run) == lab.result("whole"), "{method} after {killed} kills");
         assert_eq!(lab.manifest(&run)["status"], "finished");
-        assert_eq!(lab.manifest(&run)["last_metrics"], lab.manifest("whole")["last_metrics"]);
+        for part in ["last_metrics", "best"] {
+            assert_eq!(lab.manifest(&run)[part], lab.manifest("whole")[part], "{method}");
+        }
     }
     runs
 }

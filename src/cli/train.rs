@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Global, output, runs_root};
 use crate::metrics::Metrics;
 use crate::run::{Experiment, Manifest, Progress, RunFolder, Status, Trainer, default_dir, signal};
-use crate::store::fs;
+use crate::store::{checkpoint, fs};
 use crate::{Error, Result, config, methods};
 
 /// Trains the experiment of a configuration file.
@@ -55,6 +55,7 @@ pub(super) fn drive(trainer: &mut Trainer, folder: &RunFolder, global: &Global) 
     if let Ok(metrics) = &result {
         manifest.last_metrics = metrics.clone();
     }
+    manifest.best = trainer.best().cloned();
     manifest.end(Status::of(&result));
     manifest.save(&folder.manifest())?;
     if matches!(result, Err(Error::Interrupted(_))) {
@@ -92,15 +93,21 @@ fn banner(trainer: &Trainer, folder: &Path) {
 }
 
 fn report(metrics: &Metrics, trainer: &Trainer, folder: &Path, global: &Global) -> Result<()> {
-    let last = folder.join("checkpoints/last.safetensors");
+    let checkpoints = folder.join("checkpoints");
+    let (last, best) = (checkpoint::last_of(&checkpoints), checkpoint::best_of(&checkpoints));
+    let best = trainer.best().map(|(step, _)| (*step, best));
     if global.json {
         let metrics: serde_json::Map<_, _> = metrics.iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
-        let run = json!({"run": folder, "step": trainer.step(), "checkpoint": last, "metrics": metrics});
+        let best = best.map(|(step, path)| json!({"step": step, "checkpoint": path}));
+        let run = json!({"run": folder, "step": trainer.step(), "checkpoint": last, "metrics": metrics, "best": best});
         return output::print_json(&run);
     }
     let mut text = format!("{}: {} steps\n", folder.display(), trainer.step());
     for (name, value) in metrics.iter() {
         text += &format!("  {name:<18} {value:.5}\n");
+    }
+    if let Some((step, path)) = best {
+        text += &format!("best:     step {step}, {}\n", path.display());
     }
     text += &format!("pictures: {}\n", folder.join("samples").display());
     output::print(&format!("{text}sample:   ebm sample --ckpt {}\n", last.display()))

@@ -4,6 +4,7 @@ use image::RgbImage;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use super::axes::mesh;
 use super::{Drawing, FONT, PALETTE, pixels, plot_error, range, ready_font, svg_text};
 use crate::Result;
 
@@ -60,20 +61,7 @@ impl Drawing for Curves {
             .y_label_area_size(72)
             .build_cartesian_2d(range(all().map(|p| p.0)), range(all().map(|p| p.1)))
             .map_err(plot_error)?;
-        chart
-            .configure_mesh()
-            .x_desc(&self.x_label)
-            .y_desc(&self.y_label)
-            .axis_desc_style((FONT, 15))
-            .label_style((FONT, 13))
-            .x_labels(8)
-            .y_labels(8)
-            .x_label_formatter(&|v| tick(*v))
-            .y_label_formatter(&|v| tick(*v))
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(BLACK.mix(0.12))
-            .draw()
-            .map_err(plot_error)?;
+        mesh(&mut chart, (&self.x_label, &self.y_label), (15, 13))?;
         for (series, [r, g, b]) in self.series.iter().zip(PALETTE.iter().cycle()) {
             let style = RGBColor(*r, *g, *b).stroke_width(2);
             for (i, run) in runs(&series.points).enumerate() {
@@ -100,22 +88,6 @@ fn drawable((x, y): &(f64, f64)) -> bool {
 /// The stretches of points that can be drawn.
 fn runs(points: &[(f64, f64)]) -> impl Iterator<Item = &[(f64, f64)]> {
     points.split(|p| !drawable(p)).filter(|run| !run.is_empty())
-}
-
-/// `20000` as `20k`, `1e-5` as such, the rest with as many digits as it needs.
-pub(super) fn tick(v: f64) -> String {
-    match v.abs() {
-        s if s < 1e-12 => "0".into(),
-        s if (1e6..1e9).contains(&s) => format!("{}M", short(v / 1e6)),
-        s if (1e4..1e6).contains(&s) => format!("{}k", short(v / 1e3)),
-        s if (1e-3..1e4).contains(&s) => short(v),
-        _ => format!("{v:.1e}"),
-    }
-}
-
-fn short(v: f64) -> String {
-    let text = format!("{v:.4}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -168,11 +140,5 @@ mod tests {
             curves(points).picture((200, 150)).unwrap();
         }
         let _ = curves(falling()).picture((3, 3));
-    }
-
-    #[test]
-    fn ticks_are_short() {
-        let texts = [0.0, 20_000.0, 2_500_000.0, 0.25, -1.0, 1e-5, 1e-17].map(tick);
-        assert_eq!(texts, ["0", "20k", "2.5M", "0.25", "-1", "1.0e-5", "0"]);
     }
 }

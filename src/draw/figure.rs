@@ -4,7 +4,7 @@ use image::RgbImage;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::curves::tick;
+use super::axes::mesh;
 use super::mark::{self, Look};
 use super::scale::Scale;
 use super::{Drawing, FONT, pixels, plot_error, ready_font, svg_text};
@@ -122,20 +122,7 @@ impl Figure {
             .y_label_area_size(if first { 76 } else { 56 })
             .build_cartesian_2d(x, y)
             .map_err(plot_error)?;
-        chart
-            .configure_mesh()
-            .x_desc(&self.x_label)
-            .y_desc(if first { self.y_label.as_str() } else { "" })
-            .axis_desc_style((FONT, 17))
-            .label_style((FONT, 14))
-            .x_labels(8)
-            .y_labels(8)
-            .x_label_formatter(&|v| tick(*v))
-            .y_label_formatter(&|v| tick(*v))
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(BLACK.mix(0.12))
-            .draw()
-            .map_err(plot_error)?;
+        mesh(&mut chart, (&self.x_label, if first { &self.y_label } else { "" }), (17, 14))?;
         panel.lines.iter().try_for_each(|line| draw_line(&mut chart, line, (x, y)))
     }
 }

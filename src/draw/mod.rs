@@ -1,5 +1,6 @@
 //! Pictures: tensors and series in, the bytes of a PNG, GIF or SVG out. Writing them is the caller's.
 
+mod axes;
 mod colour;
 mod curves;
 mod density2d;

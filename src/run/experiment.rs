@@ -7,6 +7,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::best::Extreme;
 use super::guard::GuardConfig;
 use crate::config::{Document, Problems, Resolved, Schema, Section, SectionKind, decode, rule};
 use crate::data::{self, Data, Split, Stamp};
@@ -59,6 +60,11 @@ crate::config! {
         keep: usize = 2;
         /// Never delete the checkpoint of a step that is a multiple of this; 0 for none.
         keep_every: u64 = 0;
+        /// A number that a probe finds, such as test_ll or test_accuracy: the checkpoint of the step where it is best stays, and
+        /// checkpoints/best.safetensors is another name of it. Empty for none.
+        best: String = String::new();
+        /// What of it is best: max or min.
+        best_is: Extreme = Extreme::Max;
         /// Decay of the exponential moving average of the model's weights; 0 switches it off. Sampling and probes
         /// use the average where there is one.
         ema: f64 = 0.0, rule::rate;

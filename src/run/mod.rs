@@ -1,5 +1,6 @@
 //! A run and what is left of it: experiment, folder, metrics, signals.
 
+mod best;
 mod curves;
 mod experiment;
 mod folder;
@@ -13,6 +14,7 @@ pub mod signal;
 pub mod tensorboard;
 mod trainer;
 
+pub use best::{Best, Extreme};
 pub use experiment::{Experiment, TopConfig, TrainConfig, sections};
 pub use folder::{Paths, RunFolder, default_dir};
 pub use guard::{Guard, GuardConfig};

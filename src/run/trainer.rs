@@ -7,6 +7,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use image::RgbImage;
 
+use super::best::Best;
 use super::curves;
 use super::experiment::{Experiment, TrainConfig};
 use super::folder::RunFolder;
@@ -32,6 +33,7 @@ pub struct Trainer {
     sampler: Sampler,
     probes: Vec<Scheduled>,
     ema: Option<Ema>,
+    best: Option<Best>,
     step: u64,
     total: u64,
 }
@@ -56,7 +58,8 @@ impl Trainer {
             sampler.check(method.model(), proposal.as_deref(), data.device())
         })?;
         let total = experiment.total_steps(&data, &*method)?;
-        Ok(Trainer { experiment, data, method, sampler, probes, ema, step: 0, total })
+        let best = Best::new(&experiment.train);
+        Ok(Trainer { experiment, data, method, sampler, probes, ema, best, step: 0, total })
     }
 
     /// Takes up where `checkpoint`, read from `path`, was written.
@@ -69,6 +72,9 @@ impl Trainer {
         self.method.load(&take(&checkpoint.tensors, "method"))?;
         if let Some(ema) = &mut self.ema {
             ema.load(&take(&checkpoint.tensors, "ema"))?;
+        }
+        if let Some(best) = &mut self.best {
+            best.found = checkpoint.meta(Best::META, path)?;
         }
         self.step = checkpoint.step;
         Ok(())
@@ -97,6 +103,11 @@ impl Trainer {
     /// Steps of the whole run.
     pub fn total(&self) -> u64 {
         self.total
+    }
+
+    /// The best step so far by `train.best`, with what the probes found there.
+    pub fn best(&self) -> Option<&(u64, Metrics)> {
+        self.best.as_ref()?.found.as_ref()
     }
 
     /// What a checkpoint takes, in bytes.
@@ -146,7 +157,7 @@ impl Trainer {
         let mut journal = Journal::open(folder, self.step)?;
         let mut seen = journal.last()?;
         if self.step == self.total && checkpoint::path_of(&folder.checkpoints(), self.step).exists() {
-            checkpoint::settle(&folder.checkpoints(), self.step, &self.keep(), None)?;
+            checkpoint::settle(&folder.checkpoints(), self.step, &self.keep(), self.best_step())?;
         }
         while self.step < self.total {
             if let Some(signal) = signal::stop_requested() {
@@ -157,12 +168,13 @@ impl Trainer {
             progress.step(self.step, &metrics);
             let log = self.step.is_multiple_of(self.experiment.train.log_every) || self.step == self.total;
             let (findings, pictures) = self.probe()?;
+            let better = self.best.as_mut().is_some_and(|best| best.look(self.step, &findings));
             if log || !findings.is_empty() {
                 metrics.extend(findings);
                 journal.write(self.step, &metrics, &pictures)?;
                 seen.extend(metrics);
             }
-            if self.checkpoint_due() {
+            if better || self.checkpoint_due() {
                 let checkpoint = self.checkpoint()?;
                 self.check_weights(&guard, &checkpoint)?;
                 self.save(folder, &journal, &checkpoint)?;
@@ -243,18 +255,25 @@ impl Trainer {
             put(&mut tensors, "ema", ema.state()?);
         }
         let stamp = serde_json::to_string(&self.data.stamp()).unwrap_or_default();
-        let meta = BTreeMap::from([("data".to_owned(), stamp)]);
+        let mut meta = BTreeMap::from([("data".to_owned(), stamp)]);
+        if let Some(best) = self.best() {
+            meta.insert(Best::META.to_owned(), serde_json::to_string(best).unwrap_or_default());
+        }
         Ok(Checkpoint { step: self.step, config: self.experiment.resolved.to_toml(), meta, tensors })
     }
 
     fn save(&self, folder: &RunFolder, journal: &Journal, checkpoint: &Checkpoint) -> Result<()> {
         journal.sync()?;
-        checkpoint::save_in(&folder.checkpoints(), checkpoint, &self.keep(), None).map(|_| ())
+        checkpoint::save_in(&folder.checkpoints(), checkpoint, &self.keep(), self.best_step()).map(|_| ())
+    }
+
+    fn best_step(&self) -> Option<u64> {
+        self.best().map(|(step, _)| *step)
     }
 
     fn keep(&self) -> Keep {
         let TrainConfig { keep, keep_every, .. } = self.experiment.train;
-        Keep { last: if keep == 0 { usize::MAX } else { keep }, every: keep_every, best: false }
+        Keep { last: if keep == 0 { usize::MAX } else { keep }, every: keep_every }
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Checkpoint {
     pub step: u64,
     /// The resolved configuration, as TOML.
     pub config: String,
-    /// Whatever is not a tensor: best value so far, data cursor … Floats as text read back exactly.
+    /// Whatever is not a tensor, as JSON: the best step so far, the stamp of the data. Floats as text read back exactly.
     pub meta: BTreeMap<String, String>,
     /// Weights, averages, moments, buffers, by name; f32, f64, u32, i64 or u8.
     pub tensors: BTreeMap<String, Tensor>,
@@ -133,6 +133,11 @@ pub fn last_of(dir: &Path) -> PathBuf {
     dir.join("last.safetensors")
 }
 
+/// `checkpoints/best.safetensors`, the checkpoint that is best by the run's own measure.
+pub fn best_of(dir: &Path) -> PathBuf {
+    dir.join("best.safetensors")
+}
+
 /// The steps that have a file in `dir`, ascending.
 ///
 /// # Errors
@@ -150,7 +155,7 @@ pub fn steps(dir: &Path) -> Result<Vec<u64>> {
     Ok(steps)
 }
 
-/// Saves into the run's folder: the file of this step, `last` pointing to it, and only then the removal of those that
+/// Saves into the run's folder: the file of this step, `last` and `best` pointing to theirs, and only then the removal of those that
 /// `keep` gives up. Returns the path and the sha256 of the file.
 ///
 /// # Errors
@@ -173,8 +178,8 @@ pub fn save_in_watched(
     Ok((path, sum))
 }
 
-/// What follows the file of the newest step: `last` points to it, those that `keep` gives up go. A kill between the two is
-/// made up for by doing this again.
+/// What follows the file of the newest step: `last` points to it and `best` to that of the best step, those that `keep` gives up
+/// go. A kill in between is made up for by doing this again.
 ///
 /// # Errors
 /// The device is full or fails.
@@ -184,6 +189,9 @@ pub fn settle(dir: &Path, newest: u64, keep: &Keep, best: Option<u64>) -> Result
 
 fn settle_watched(dir: &Path, newest: u64, keep: &Keep, best: Option<u64>, witness: &dyn Witness) -> Result<()> {
     link_atomic_watched(&path_of(dir, newest), &last_of(dir), witness)?;
+    if let Some(best) = best.map(|step| path_of(dir, step)).filter(|path| path.exists()) {
+        link_atomic_watched(&best, &best_of(dir), witness)?;
+    }
     for step in keep.to_delete(&steps(dir)?, best) {
         let old = path_of(dir, step);
         std::fs::remove_file(&old).map_err(Error::io(&old))?;

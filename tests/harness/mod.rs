@@ -87,10 +87,12 @@ impl Lab {
         serde_json::from_slice(&read(&self.path(run).join("manifest.json"))).unwrap()
     }
 
-    /// What must not depend on how a run came about: the last checkpoint and the metrics.
+    /// What must not depend on how a run came about: the last checkpoint, the best one where there is one, and the metrics.
     pub fn result(&self, run: &str) -> (String, String) {
         let dir = self.path(run);
-        let sum = ebm::store::checkpoint::sha256(&read(&dir.join("checkpoints/last.safetensors")));
+        let sum = |name: &str| ebm::store::checkpoint::sha256(&read(&dir.join("checkpoints").join(name)));
+        let best = dir.join("checkpoints/best.safetensors").exists().then(|| sum("best.safetensors"));
+        let sum = format!("{} {best:?}", sum("last.safetensors"));
         (sum, String::from_utf8(read(&dir.join("metrics.jsonl"))).unwrap())
     }
 }
@@ -168,16 +170,16 @@ fn model(method: &str) -> String {
 /// Everything that a checkpoint must carry over is switched on: an average, dropout, probes, a schedule.
 pub fn experiment(method: &str) -> String {
     // The grid of `nll` needs the plane; what needs labels takes the digits and looks at its accuracy.
-    let (data, look) = match needs_labels(method) {
-        true => ("digits", "name = \"accuracy\"\nevery = 3\nitems = 50\n"),
-        false => ("moons", "name = \"nll\"\nevery = 3\npoints = 16\nitems = 50\nsamples = 20\n"),
+    let (data, best, look) = match needs_labels(method) {
+        true => ("digits", "test_accuracy", "name = \"accuracy\"\nevery = 3\nitems = 50\n"),
+        false => ("moons", "test_ll", "name = \"nll\"\nevery = 3\npoints = 16\nitems = 50\nsamples = 20\n"),
     };
     format!(
         "seed = 3\n[dataset]\nname = \"{data}\"\n\
          [model]\n{}[method]\nname = \"{method}\"\n{}\
          [sampler]\nname = \"mala\"\nsteps = 3\n\
          [train]\nsteps = 8\nbatch_size = 16\nlog_every = 1\ncheckpoint_every = 1\nkeep = 0\nema = 0.9\nwarmup = 4\n\
-         decay = \"cosine\"\n\
+         decay = \"cosine\"\nbest = \"{best}\"\n\
          [[probe]]\n{look}\
          [[probe]]\nname = \"samples\"\nevery = 4\nn = 4\n\
          [[probe]]\nname = \"lsd\"\nevery = 5\nepochs = 1\nitems = 50\ncritic = {{ name = \"mlp\", hidden = [8] }}\n",

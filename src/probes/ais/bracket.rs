@@ -5,7 +5,7 @@ use image::RgbImage;
 
 use super::anneal::{AnnealConfig, Annealing, Walk};
 use crate::draw::{Curves, Series, tile};
-use crate::math::LogWeights;
+use crate::math::{LogWeights, stats};
 use crate::metrics::Metrics;
 use crate::{Result, rng::Key};
 
@@ -72,7 +72,7 @@ impl Bracket {
             .with("log_z_high", high)
             .with("ess", weights.effective())
             .with("ess_share", share(weights))
-            .with("accept", crate::math::stats::mean(accept))
+            .with("accept", stats::mean(accept))
             .with("accept_min", accept.iter().copied().fold(f64::INFINITY, f64::min));
         if let (Some(down), Some(reverse)) = (&self.down, self.log_z_reverse()) {
             metrics.set("log_z_reverse", reverse);
@@ -107,7 +107,7 @@ impl Bracket {
             )),
             _ => {}
         }
-        let accept = crate::math::stats::mean(&self.up.accept);
+        let accept = stats::mean(&self.up.accept);
         if accept < 0.3 {
             doubts.push(format!("{:.0} % of the proposals are accepted: {more}", 100.0 * accept));
         }
@@ -121,7 +121,6 @@ impl Bracket {
     pub fn picture(&self) -> Result<RgbImage> {
         let series = |name: &str, points: Vec<(f64, f64)>| Series { name: name.into(), points };
         let mut courses = vec![series("up", self.up.course.clone())];
-        let accepted = |walk: &Walk| walk.course.iter().skip(1).map(|c| c.0).zip(walk.accept.iter().copied()).collect();
         let mut accepts = vec![series("up", accepted(&self.up))];
         if let (Some(down), Some(top)) = (&self.down, self.log_z_reverse()) {
             courses.push(series("down", down.course.iter().map(|(beta, log_w)| (*beta, top + log_w)).collect()));
@@ -136,6 +135,13 @@ impl Bracket {
             2,
         ))
     }
+}
+
+/// Acceptance along the path in at most a hundred stretches, the mean of each at the middle of its β: a few chains accept in steps.
+fn accepted(walk: &Walk) -> Vec<(f64, f64)> {
+    let betas: Vec<f64> = walk.course.iter().skip(1).map(|c| c.0).collect();
+    let stretch = betas.len().div_ceil(100).max(1);
+    betas.chunks(stretch).zip(walk.accept.chunks(stretch)).map(|(b, a)| (stats::mean(b), stats::mean(a))).collect()
 }
 
 /// Effective share of the weights.

@@ -220,10 +220,12 @@ fn what_cannot_be_stored_is_refused_before_anything_is_written() {
 #[test]
 fn the_folder_keeps_what_the_policy_says_and_last_is_the_newest() {
     let dir = tempfile::tempdir().unwrap();
-    let keep = Keep { last: 2, every: 40, best: true };
+    let keep = Keep { last: 2, every: 40 };
     for step in [10, 20, 30, 40, 50, 60] {
         save_in(dir.path(), &sample(step), &keep, (step >= 20).then_some(20)).unwrap();
         assert_eq!(Checkpoint::load(&last_of(dir.path()), &Device::Cpu).unwrap().step, step);
+        let best = Checkpoint::load(&best_of(dir.path()), &Device::Cpu).map(|c| c.step);
+        assert_eq!(best.ok(), (step >= 20).then_some(20));
     }
     // A kill right behind the file of step 70: the rest of saving it is done again.
     sample(70).save(&path_of(dir.path(), 70)).unwrap();
@@ -263,8 +265,8 @@ fn a_full_disk_at_any_operation_leaves_a_checkpoint_that_loads() {
     let mut k = 0;
     loop {
         let dir = tempfile::tempdir().unwrap();
-        save_in(dir.path(), &sample(10), &Keep { last: 1, every: 0, best: false }, None).unwrap();
-        let keep = Keep { last: 1, every: 0, best: false };
+        save_in(dir.path(), &sample(10), &Keep { last: 1, every: 0 }, None).unwrap();
+        let keep = Keep { last: 1, every: 0 };
         let saved = save_in_watched(dir.path(), &sample(20), &keep, None, &FullAt(Cell::new(k)));
         let (_, found) = latest_good(dir.path(), &Device::Cpu).unwrap();
         let last = Checkpoint::load(&last_of(dir.path()), &Device::Cpu).unwrap();

@@ -1,0 +1,97 @@
+//! The step that a run is judged by: where a number of a probe was best so far.
+
+use serde::{Deserialize, Serialize};
+
+use super::experiment::TrainConfig;
+use crate::metrics::Metrics;
+
+/// What of a number is best.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extreme {
+    /// A large value.
+    #[default]
+    Max,
+    /// A small value.
+    Min,
+}
+
+/// Watches one number of the probes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Best {
+    name: String,
+    is: Extreme,
+    /// The best step so far, with all that was found there.
+    pub found: Option<(u64, Metrics)>,
+    /// Whether the user has heard that no probe finds the number.
+    told: bool,
+}
+
+impl Best {
+    /// Key of a checkpoint's metadata for what was found.
+    pub const META: &'static str = "best";
+
+    /// Of `train.best`; nothing where that is empty.
+    pub fn new(config: &TrainConfig) -> Option<Self> {
+        let TrainConfig { best: name, best_is: is, .. } = config.clone();
+        (!name.is_empty()).then_some(Best { name, is, found: None, told: false })
+    }
+
+    /// Takes note of what probes found at `step`; whether that is better than all before. Of equal steps the first stays best, and
+    /// NaN never is.
+    pub fn look(&mut self, step: u64, findings: &Metrics) -> bool {
+        let Some(value) = findings.get(&self.name) else {
+            self.tell(findings);
+            return false;
+        };
+        let before = self.found.as_ref().and_then(|(_, metrics)| metrics.get(&self.name));
+        let better = match (self.is, before) {
+            (_, None) => !value.is_nan(),
+            (Extreme::Max, Some(before)) => value > before,
+            (Extreme::Min, Some(before)) => value < before,
+        };
+        if better {
+            self.found = Some((step, findings.clone()));
+        }
+        better
+    }
+
+    /// A misspelt name should not be noticed at the end of the run only. Probes of other steps may still find it.
+    fn tell(&mut self, findings: &Metrics) {
+        if !self.told && !findings.is_empty() {
+            let names: Vec<_> = findings.iter().map(|(name, _)| name).collect();
+            tracing::warn!("train.best: no probe found `{}` at this step, but {}", self.name, names.join(", "));
+            self.told = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(is: Extreme, values: &[f64]) -> (Vec<bool>, Option<u64>) {
+        let config = TrainConfig { best: "test_ll".into(), best_is: is, ..TrainConfig::default() };
+        let mut best = Best::new(&config).unwrap();
+        let findings = |v: f64| Metrics::new().with("other", 1.0).with("test_ll", v);
+        let better = values.iter().zip(1..).map(|(v, step)| best.look(step, &findings(*v))).collect();
+        (better, best.found.map(|found| found.0))
+    }
+
+    #[test]
+    fn the_first_of_the_best_steps_stays() {
+        let values = [f64::NAN, -3.0, -2.0, -2.0, f64::NAN, -4.0, f64::NEG_INFINITY];
+        assert_eq!(watch(Extreme::Max, &values), (vec![false, true, true, false, false, false, false], Some(3)));
+        assert_eq!(watch(Extreme::Min, &values[..6]), (vec![false, true, false, false, false, true], Some(6)));
+        assert_eq!(watch(Extreme::Max, &[f64::NAN]), (vec![false], None));
+    }
+
+    #[test]
+    fn a_number_that_no_probe_finds_has_no_best_step() {
+        let mut best = Best::new(&TrainConfig { best: "test_l".into(), ..TrainConfig::default() }).unwrap();
+        assert!(!best.look(5, &Metrics::new()) && !best.told);
+        assert!(!best.look(5, &Metrics::new().with("test_ll", 1.0)) && best.told);
+        assert_eq!(best.found, None);
+        assert_eq!(Best::new(&TrainConfig::default()), None);
+    }
+}
