@@ -541,3 +541,43 @@ fn a_vae_over_grey_levels_trains_and_is_drawn_from() {
     // What needs a slope says so.
     lab.refused(2, &["train", "c.toml", "--set", "sampler.name=mala"], &["no slope", "gaussian"]);
 }
+
+#[test]
+fn the_checkpoint_of_the_best_step_stays() {
+    let lab = Lab::new();
+    // A single checkpoint is kept, and none is due at the steps that are looked at.
+    let config =
+        experiment("ml_grid").replace("keep = 0", "keep = 1").replace("checkpoint_every = 1", "checkpoint_every = 0");
+    lab.write("c.toml", &config);
+    let said = lab.json(&[
+        "-q",
+        "train",
+        "c.toml",
+        "--run-dir",
+        "run",
+        "--set",
+        "train.best=grid_error",
+        "--set",
+        "train.best_is=min",
+    ]);
+    let metrics = lab.result("run").1;
+    let lines = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let errors: Vec<_> = lines.filter_map(|m| Some((m["step"].as_u64()?, m["grid_error"].as_f64()?))).collect();
+    let least = errors.iter().copied().reduce(|a, b| if b.1 < a.1 { b } else { a }).unwrap();
+    assert!(errors.len() > 2, "{errors:?}");
+    let file = lab.path("run/checkpoints/best.safetensors");
+    let best = ebm::store::Checkpoint::load(&file, &candle_core::Device::Cpu).unwrap();
+    assert_eq!((best.step, said["best"]["step"].as_u64()), (least.0, Some(least.0)));
+    assert_eq!(lab.manifest("run")["best"][1]["grid_error"].as_f64(), Some(least.1));
+    lab.ok(&["-q", "sample", "--ckpt", file.to_str().unwrap(), "--n", "4", "--out", "x.npy"]);
+    // A name that no probe knows is noticed at the first look, with those that there are.
+    let words = ["-q", "train", "c.toml", "--run-dir", "other", "--set", "train.best=test_lll"];
+    let warned = lab.run(&words);
+    assert_eq!(warned.code, Some(0));
+    assert!(
+        warned.stderr.contains("no probe found `test_lll`") && warned.stderr.contains("test_ll,"),
+        "{}",
+        warned.stderr
+    );
+    assert!(!lab.path("other/checkpoints/best.safetensors").exists());
+}

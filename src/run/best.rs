@@ -56,6 +56,13 @@ impl Best {
         better
     }
 
+    /// Says so at the end of a run of which no step is best, unless the user has heard why.
+    pub fn end(&self) {
+        if self.found.is_none() && !self.told {
+            tracing::warn!("train.best: no probe found `{}`, so there is no best.safetensors", self.name);
+        }
+    }
+
     /// A misspelt name should not be noticed at the end of the run only. Probes of other steps may still find it.
     fn tell(&mut self, findings: &Metrics) {
         if !self.told && !findings.is_empty() {

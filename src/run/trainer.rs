@@ -182,6 +182,9 @@ impl Trainer {
                 curves::write(folder).unwrap_or_else(|error| tracing::warn!("no curves.png: {error}"));
             }
         }
+        if let Some(best) = &self.best {
+            best.end();
+        }
         Ok(seen)
     }
 
