@@ -185,6 +185,10 @@ impl Method for Contrastive {
         Ok(metrics.with("energy_gradients", (trace.gradients * (cx.step + 1)) as f64))
     }
 
+    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
+        steps * 2 * items as u64
+    }
+
     fn model(&self) -> &Model {
         &self.trained.model
     }

@@ -25,6 +25,6 @@ pub(super) const ENTRY: Entry<BuildMethod> = Entry {
     build: |table, setup| {
         let DenoisingScoreMatchingConfig { sigma } = decode(table)?;
         let estimate: Estimate = Box::new(move |energy, key, x| denoising(energy, key, x, sigma));
-        Ok(Box::new(ScoreDescent::new(estimate, ADVICE, setup)?))
+        Ok(Box::new(ScoreDescent::new(estimate, 1, ADVICE, setup)?))
     },
 };

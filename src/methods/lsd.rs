@@ -109,6 +109,11 @@ impl Method for Lsd {
         Ok(metrics)
     }
 
+    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
+        // A score for each critic update, a slope and the weights for the model's.
+        steps * (items * (self.config.critic_steps + 2)) as u64
+    }
+
     fn model(&self) -> &Model {
         &self.trained.model
     }

@@ -70,6 +70,10 @@ impl Method for MlGrid {
             .with("grad_norm", grad_norm))
     }
 
+    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
+        steps * (items + self.grid.side().pow(2)) as u64
+    }
+
     fn model(&self) -> &Model {
         &self.trained.model
     }

@@ -96,13 +96,20 @@ pub(super) type Estimate = Box<dyn Fn(&dyn Energy, Key, &Tensor) -> Result<Terms
 /// Descends the mean of an estimate of J.
 pub(super) struct ScoreDescent {
     estimate: Estimate,
+    /// In x, that it takes of an item.
+    derivatives: usize,
     advice: &'static [&'static str],
     trained: Trained,
 }
 
 impl ScoreDescent {
-    pub(super) fn new(estimate: Estimate, advice: &'static [&'static str], setup: Setup) -> Result<Self> {
-        Ok(ScoreDescent { estimate, advice, trained: Trained::new(setup.model, setup.optim)? })
+    pub(super) fn new(
+        estimate: Estimate,
+        derivatives: usize,
+        advice: &'static [&'static str],
+        setup: Setup,
+    ) -> Result<Self> {
+        Ok(ScoreDescent { estimate, derivatives, advice, trained: Trained::new(setup.model, setup.optim)? })
     }
 }
 
@@ -122,6 +129,10 @@ impl Method for ScoreDescent {
             .with("curvature", mean(&terms.curvature)?)
             .with("energy", mean(&terms.energy)?)
             .with("grad_norm", grad_norm))
+    }
+
+    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
+        steps * (items * (self.derivatives + 1)) as u64
     }
 
     fn model(&self) -> &Model {

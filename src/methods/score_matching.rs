@@ -1,7 +1,7 @@
 //! Score matching with the exact Laplacian (Hyvärinen 2005): for few dimensions, and for models with a closed form.
 
 use super::BuildMethod;
-use super::score::{SHARP, ScoreDescent, exact};
+use super::score::{Estimate, SHARP, ScoreDescent, exact};
 use crate::config::{Entry, Schema};
 
 crate::config! {
@@ -16,5 +16,9 @@ pub(super) const ENTRY: Entry<BuildMethod> = Entry {
     about: "score matching with the exact trace of the Hessian: few dimensions, or models in closed form",
     cite: "Hyvärinen 2005, \"Estimation of Non-Normalized Statistical Models by Score Matching\", JMLR 6, theorem 1",
     schema: Schema::of::<ScoreMatchingConfig>(),
-    build: |_, setup| Ok(Box::new(ScoreDescent::new(Box::new(|energy, _, x| exact(energy, x)), &[SHARP], setup)?)),
+    build: |_, setup| {
+        let derivatives = 1 + setup.data.spec().shape.iter().product::<usize>();
+        let estimate: Estimate = Box::new(|energy, _, x| exact(energy, x));
+        Ok(Box::new(ScoreDescent::new(estimate, derivatives, &[SHARP], setup)?))
+    },
 };

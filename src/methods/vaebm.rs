@@ -254,6 +254,11 @@ impl Method for Vaebm {
         }
     }
 
+    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
+        let negative = if self.config.negative == Negative::Importance { self.config.draws } else { items };
+        steps.saturating_sub(self.first_stage()) * (items + negative) as u64
+    }
+
     fn model(&self) -> &Model {
         &self.model
     }

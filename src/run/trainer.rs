@@ -132,8 +132,12 @@ impl Trainer {
         let batches = self.batches()?;
         let key = self.experiment.key().with("step").at(self.step);
         let lr_scale = self.experiment.train.lr_scale(self.step, self.total);
-        let metrics = self.method.step(&StepContext { step: self.step, key, lr_scale }, &batches)?;
+        let mut metrics = self.method.step(&StepContext { step: self.step, key, lr_scale }, &batches)?;
         self.step += 1;
+        match self.method.update_gradients(self.step, self.experiment.train.batch_size) {
+            0 => {}
+            taken => metrics.set("update_gradients", taken as f64),
+        }
         guard.check(self.step, &metrics)?;
         if let Some(ema) = &mut self.ema {
             ema.update(&self.method.model().params().weights)?;

@@ -93,6 +93,16 @@ struct Terms {
     pretrain: u64,
 }
 
+impl Terms {
+    /// How many draws are revised for a batch of `items`.
+    fn draws(&self, items: usize) -> usize {
+        match (&self.given, self.chains) {
+            (Given::Nothing, chains) if chains > 0 => chains,
+            _ => items,
+        }
+    }
+}
+
 /// One step: x̂ = g(ẑ), x̃ by T steps of a chain from there; the energy descends mean E(x⁺) - mean E(x̃), the generator
 /// its lesson. x̃ is made with the energy before its update.
 pub(super) struct Cooperative {
@@ -132,10 +142,7 @@ impl Cooperative {
 
     /// x̂ with what it was made of, and x̃.
     fn draw(&self, key: Key, batch: &Batch) -> Result<(Draft, Metrics)> {
-        let n = match (&self.terms.given, self.terms.chains) {
-            (Given::Nothing, chains) if chains > 0 => chains,
-            _ => batch.x.dim(0)?,
-        };
+        let n = self.terms.draws(batch.x.dim(0)?);
         let c = self.terms.given.of(batch)?;
         let (first, z) = self.pupil.draw(key, n, c.as_ref())?;
         let Revised { start, end: revised, before, trace } = self.revise(key.with("chain"), first, batch)?;
@@ -218,6 +225,10 @@ impl Method for Cooperative {
         }
         let since = cx.step - self.terms.pretrain.min(cx.step);
         Ok(metrics.with("energy_gradients", (draft.gradients * (since + 1)) as f64))
+    }
+
+    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
+        steps.saturating_sub(self.terms.pretrain) * (items + self.terms.draws(items)) as u64
     }
 
     fn model(&self) -> &Model {

@@ -234,6 +234,15 @@ impl Method for FlowTrained {
         Ok(metrics)
     }
 
+    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
+        let negative = match self.config.negative {
+            Negative::Walkers => self.config.walkers,
+            Negative::Importance => self.config.draws,
+        };
+        let each = if self.samples_only() { 0 } else { items + negative };
+        steps.saturating_sub(self.config.pretrain) * each as u64
+    }
+
     fn model(&self) -> &Model {
         &self.trained.model
     }

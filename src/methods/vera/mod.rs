@@ -188,6 +188,12 @@ impl Method for Vera {
         Ok(metrics)
     }
 
+    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
+        let energy = items * if self.config.gradient_penalty > 0.0 { 3 } else { 2 };
+        steps.div_ceil(self.config.energy_every) * energy as u64
+            + steps.div_ceil(self.config.generator_every) * items as u64
+    }
+
     fn model(&self) -> &Model {
         &self.trained.model
     }
