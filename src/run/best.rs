@@ -38,18 +38,19 @@ impl Best {
     }
 
     /// Takes note of what probes found at `step`; whether that is better than all before. Of equal steps the first stays best, and
-    /// NaN never is.
+    /// a number that is not finite never is.
     pub fn look(&mut self, step: u64, findings: &Metrics) -> bool {
         let Some(value) = findings.get(&self.name) else {
             self.tell(findings);
             return false;
         };
         let before = self.found.as_ref().and_then(|(_, metrics)| metrics.get(&self.name));
-        let better = match (self.is, before) {
-            (_, None) => !value.is_nan(),
+        let beyond = match (self.is, before) {
+            (_, None) => true,
             (Extreme::Max, Some(before)) => value > before,
             (Extreme::Min, Some(before)) => value < before,
         };
+        let better = value.is_finite() && beyond;
         if better {
             self.found = Some((step, findings.clone()));
         }
@@ -87,9 +88,9 @@ mod tests {
 
     #[test]
     fn the_first_of_the_best_steps_stays() {
-        let values = [f64::NAN, -3.0, -2.0, -2.0, f64::NAN, -4.0, f64::NEG_INFINITY];
+        let values = [f64::NEG_INFINITY, -3.0, -2.0, -2.0, f64::NAN, -4.0, f64::INFINITY];
         assert_eq!(watch(Extreme::Max, &values), (vec![false, true, true, false, false, false, false], Some(3)));
-        assert_eq!(watch(Extreme::Min, &values[..6]), (vec![false, true, false, false, false, true], Some(6)));
+        assert_eq!(watch(Extreme::Min, &values), (vec![false, true, false, false, false, true, false], Some(6)));
         assert_eq!(watch(Extreme::Max, &[f64::NAN]), (vec![false], None));
     }
 
