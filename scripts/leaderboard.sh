@@ -16,7 +16,7 @@ source "$(dirname "$0")/reproduce_common.sh"
     local classifier
     classifier=$(judge digits)
     sweep 8x8 --set "probe.1.classifier=$classifier"
-    compare 8x8 --by arm --over seed --metric ais/test_ll,ais/bracket,ais/trusted,class_tv,class_tv_real,energy_gradients,update_gradients,seconds
+    compare 8x8 --by arm --over seed --metric ais/test_ll,test_ll,ais/bracket,ais/trusted,class_tv,class_tv_real,energy_gradients,update_gradients,seconds
 }
 
 for name in "${names[@]}"; do "$name"; done
