@@ -94,8 +94,8 @@ fn banner(trainer: &Trainer, folder: &Path) {
 
 fn report(metrics: &Metrics, trainer: &Trainer, folder: &Path, global: &Global) -> Result<()> {
     let checkpoints = folder.join("checkpoints");
-    let (last, best) = (checkpoint::last_of(&checkpoints), checkpoint::best_of(&checkpoints));
-    let best = trainer.best().map(|(step, _)| (*step, best));
+    let last = checkpoint::last_of(&checkpoints);
+    let best = trainer.best().map(|(step, _)| (*step, checkpoint::best_of(&checkpoints)));
     if global.json {
         let metrics: serde_json::Map<_, _> = metrics.iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
         let best = best.map(|(step, path)| json!({"step": step, "checkpoint": path}));

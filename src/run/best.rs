@@ -33,8 +33,8 @@ impl Best {
 
     /// Of `train.best`; nothing where that is empty.
     pub fn new(config: &TrainConfig) -> Option<Self> {
-        let TrainConfig { best: name, best_is: is, .. } = config.clone();
-        (!name.is_empty()).then_some(Best { name, is, found: None, told: false })
+        let best = || Best { name: config.best.clone(), is: config.best_is, found: None, told: false };
+        (!config.best.is_empty()).then(best)
     }
 
     /// Takes note of what probes found at `step`; whether that is better than all before. Of equal steps the first stays best, and
