@@ -595,6 +595,7 @@ fn gradients_of_updates_are_counted_by_the_run() {
         ("sliced_score_matching", 8 * 48),
         ("denoising_score_matching", 8 * 32),
         ("pcd", 8 * 32),
+        ("jarzynski", 8 * (16 + 12)),
         ("vera", 8 * 64),
         ("vaebm", (8 - 3) * 32),
         ("coopflow", (8 - 2) * (16 + 10)),

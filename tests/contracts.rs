@@ -55,6 +55,7 @@ fn experiment(method: &str, probes: &str) -> Experiment {
         "cnce" => "kappa = 2\nadapt = true\n",
         "cd" | "short_run" => "sampler.steps = 3\n",
         "pcd" | "jem" => "buffer = 40\nreinit = 0.3\nsampler.steps = 3\n",
+        "jarzynski" => "walkers = 12\nresample = 0.9\ntest_items = 20\n",
         "vera" => "latent = 3\nsamples = 4\ngradient_penalty = 0.1\ngenerator = { name = \"mlp\", hidden = [8] }\n",
         "vae_sampler" | "coopnets" => {
             "sampler.steps = 3\nvae = { name = \"vae\", encoder = { name = \"mlp\", hidden = [6] }, decoder = { name = \

@@ -1,10 +1,11 @@
-//! Noise-contrastive objectives have their optimum at the truth, and training finds it: z-scores with fixed seeds.
+//! Noise-contrastive objectives have their optimum at the truth, and training finds it, as it does with weighted walkers: z-scores with
+//! fixed seeds.
 
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 use ebm::data::{Data, Split};
-use ebm::math::stats;
+use ebm::math::{LogWeights, stats};
 use ebm::methods::{Method, State, StepContext};
 use ebm::rng::Key;
 use ebm::run::Experiment;
@@ -16,6 +17,9 @@ const METHODS: [&str; 4] = [
     "name = \"cnce\"\nepsilon = 0.4\nkappa = 3",
     "name = \"cnce\"\nepsilon = 0.2\nkappa = 2\nadapt = true",
 ];
+
+/// Maximum likelihood by walkers whose weights stand in for the chains that would have to mix.
+const WEIGHTED: &str = "name = \"jarzynski\"\nwalkers = 2000\nstep_size = 0.4";
 
 const MEAN: f64 = 0.7;
 const STD: f64 = 0.6;
@@ -89,7 +93,7 @@ fn assert_recovered(what: &str, repeats: &[f64], truth: f64) {
 
 #[test]
 fn training_recovers_mean_and_standard_deviation() {
-    for method in METHODS {
+    for method in METHODS.into_iter().chain([WEIGHTED]) {
         let runs: Vec<State> = (0..8).map(|seed| trained(method, "name = \"gaussian\"", seed, 400)).collect();
         let of = |name: &str| runs.iter().map(|s| stats::mean(&entries(&s[name]))).collect::<Vec<f64>>();
         assert_recovered(&format!("{method}: mean"), &of("model.mean"), MEAN);
@@ -101,21 +105,44 @@ fn training_recovers_mean_and_standard_deviation() {
 }
 
 /// E(x) = w·x + b - log N(x; μ, σ²) has log Z = -b - w·μ + ½|wσ|².
+fn exact_log_z(state: &State) -> f64 {
+    let of = |part: &str| {
+        entries(state.iter().find(|(name, _)| name.starts_with("model.") && name.ends_with(part)).unwrap().1)
+    };
+    let (w, b, mean, log_std) = (of(".weight"), of(".bias"), of("base.mean"), of("base.log_std"));
+    let tilt = |i: usize| -w[i] * mean[i] + 0.5 * (w[i] * log_std[i].exp()).powi(2);
+    -b[0] + tilt(0) + tilt(1)
+}
+
+/// An energy whose normaliser is known, to us.
+const LINEAR: &str = "name = \"neural\"\nnet = { name = \"mlp\", hidden = [] }\nbase_widen = 0.5";
+
 #[test]
 fn noise_contrast_learns_the_normaliser_of_an_energy_without_one() {
-    let model = "name = \"neural\"\nnet = { name = \"mlp\", hidden = [] }\nbase_widen = 0.5";
     for method in &METHODS[..2] {
         let (mut errors, mut sizes) = (Vec::new(), Vec::new());
         for seed in 0..8 {
-            let state = trained(method, model, seed, 400);
-            let of = |part: &str| entries(state.iter().find(|(name, _)| name.ends_with(part)).unwrap().1);
-            let (w, b, mean, log_std) = (of(".weight"), of(".bias"), of("base.mean"), of("base.log_std"));
-            let tilt = |i: usize| -w[i] * mean[i] + 0.5 * (w[i] * log_std[i].exp()).powi(2);
-            let log_z = -b[0] + tilt(0) + tilt(1);
-            errors.push(of("nce:log_z")[0] - log_z);
+            let state = trained(method, LINEAR, seed, 400);
+            let log_z = exact_log_z(&state);
+            errors.push(entries(&state["nce:log_z"])[0] - log_z);
             sizes.push(log_z.abs());
         }
         assert_recovered(method, &errors, 0.0);
         assert!(stats::mean(&sizes) > 0.1, "{method}: log Z = {sizes:?} is too near to where it starts");
     }
+}
+
+/// Walkers whose fluctuations the energy learned from are weighed by that energy next, so that log Z comes out low by O(1/walkers).
+#[test]
+fn weighted_walkers_follow_the_normaliser_of_an_energy_that_learns() {
+    let error = |walkers: usize, seeds: u64| {
+        let method = format!("name = \"jarzynski\"\nwalkers = {walkers}\nstep_size = 0.4");
+        let off = |seed| {
+            let state = trained(&method, LINEAR, seed, 400);
+            LogWeights(entries(&state["walkers.log_weights"])).log_mean() - exact_log_z(&state)
+        };
+        stats::mean(&(0..seeds).map(off).collect::<Vec<f64>>())
+    };
+    let (few, many) = (error(2_000, 6), error(20_000, 2));
+    assert!(few < -0.03 && many.abs() < 0.3 * few.abs(), "{few} with 2,000 walkers, {many} with 20,000");
 }

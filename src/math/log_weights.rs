@@ -36,6 +36,18 @@ impl LogWeights {
         (2.0 * logsumexp(&self.0) - logsumexp(&squares)).exp()
     }
 
+    /// wᵢ/Σw.
+    pub fn shares(&self) -> Vec<f64> {
+        let total = logsumexp(&self.0);
+        self.0.iter().map(|w| (w - total).exp()).collect()
+    }
+
+    /// n places by weight, in order: place i is chosen ⌊n wᵢ⌋ or ⌈n wᵢ⌉ times, w the shares (systematic resampling, Kitagawa 1996).
+    /// Empty without any weight.
+    pub fn draw(&self, key: Key, n: usize) -> Vec<u32> {
+        systematic(&self.shares(), n, key.rng().random())
+    }
+
     /// The percentile interval of [`LogWeights::log_mean`] that holds 95 % of its values on `draws` resamples (Efron 1979).
     /// Too narrow where few weights count; NaN without weights or draws.
     pub fn interval(&self, key: Key, draws: usize) -> (f64, f64) {
@@ -49,6 +61,21 @@ impl LogWeights {
         let end = |share: f64| at(share).map_or(f64::NAN, |mean| log_mean + mean.ln());
         (end(0.025), end(0.975))
     }
+}
+
+/// The places that the points (i + u)/n fall to on the line of the shares.
+fn systematic(shares: &[f64], n: usize, u: f64) -> Vec<u32> {
+    // The shares may sum to a little less than 1.
+    let Some(last) = shares.iter().rposition(|share| *share > 0.0) else { return Vec::new() };
+    let (mut chosen, mut reached) = (Vec::with_capacity(n), 0.0);
+    for (place, share) in shares.iter().enumerate() {
+        reached += share * n as f64;
+        while chosen.len() < n && chosen.len() as f64 + u < reached {
+            chosen.push(place as u32);
+        }
+    }
+    chosen.resize(n, last as u32);
+    chosen
 }
 
 #[cfg(test)]
@@ -69,6 +96,16 @@ mod tests {
         assert!((one.log_mean() - (3.0 - 10f64.ln())).abs() < 1e-12 && (one.effective() - 1.0).abs() < 1e-12);
         let none = LogWeights(vec![]);
         assert!(none.log_mean().is_nan() && none.interval(Key::new(1), 100).0.is_nan());
+    }
+
+    #[test]
+    fn a_place_is_drawn_as_often_as_its_share_says() {
+        assert_eq!(systematic(&[0.5, 0.0, 0.25, 0.25], 4, 0.5), [0, 0, 2, 3]);
+        assert_eq!(systematic(&[0.1, 0.9], 2, 0.1), [0, 1]);
+        assert_eq!(systematic(&[0.1, 0.9], 2, 0.9), [1, 1]);
+        assert_eq!(systematic(&[0.5, 0.5 - 1e-9, 0.0], 3, 0.999_999_999_9), [0, 1, 1]);
+        let none = LogWeights(vec![f64::NEG_INFINITY; 3]).draw(Key::new(1), 5);
+        assert_eq!(none, [0u32; 0]);
     }
 
     #[test]

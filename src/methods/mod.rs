@@ -10,9 +10,11 @@ mod critic;
 mod denoising_score_matching;
 mod elbo;
 mod flow_mcmc;
+mod jarzynski;
 mod lsd;
 mod ml;
 mod ml_grid;
+mod modes;
 mod nce;
 mod noise_density;
 mod none;
@@ -32,7 +34,7 @@ pub use lsd::{Lsd, LsdConfig};
 
 use std::sync::Arc;
 
-use candle_core::{Device, Var};
+use candle_core::{Device, Tensor, Var};
 
 use crate::config::{Entry, Schema, Spec, find};
 use crate::data::{Batch, Data};
@@ -117,6 +119,7 @@ pub const METHODS: &[Entry<BuildMethod>] = &[
     contrastive::PCD,
     contrastive::SHORT_RUN,
     contrastive::JEM,
+    jarzynski::ENTRY,
     vera::ENTRY,
     classifier::ENTRY,
     vae::ENTRY,
@@ -162,6 +165,7 @@ pub type BuildProposal = fn(&Spec, &Standing) -> Result<Box<dyn Proposal>>;
 const PROPOSALS: &[(&str, BuildProposal)] = &[
     ("pcd", contrastive::proposal),
     ("jem", contrastive::proposal),
+    ("jarzynski", jarzynski::proposal),
     ("vera", vera::proposal),
     ("vae_sampler", cooperative::proposal),
     ("coopnets", cooperative::proposal),
@@ -180,10 +184,15 @@ pub fn proposal(spec: &Spec, standing: &Standing) -> Result<Option<Box<dyn Propo
 
 /// Overwrites `var` by the tensor `name` of `state`.
 fn load_var(state: &State, name: &str, var: &Var) -> Result<()> {
+    Ok(var.set(&stored(state, name, var)?)?)
+}
+
+/// The tensor `name` of `state` in storage of its own, of the type and on the device of `like`, whose shape it must have.
+fn stored(state: &State, name: &str, like: &Tensor) -> Result<Tensor> {
     let tensor = state.get(name).ok_or_else(|| Error::Other(format!("tensor `{name}` is missing")))?;
-    if tensor.dims() != var.dims() {
-        let (have, want) = (tensor.dims(), var.dims());
+    if tensor.dims() != like.dims() {
+        let (have, want) = (tensor.dims(), like.dims());
         return Err(Error::Other(format!("tensor `{name}` has shape {have:?}, the method needs {want:?}")));
     }
-    Ok(var.set(&tensor.to_dtype(var.dtype())?.to_device(var.device())?)?)
+    Ok(tensor.to_dtype(like.dtype())?.to_device(like.device())?.copy()?)
 }

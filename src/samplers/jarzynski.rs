@@ -4,63 +4,86 @@ use candle_core::{DType, Tensor};
 
 use super::Chain;
 use crate::density::Energy;
-use crate::math::logsumexp;
+use crate::math::LogWeights;
 use crate::{Result, kernels, rng::Key};
 
 /// Walkers with weights e^A: after any steps, Σ e^A f(x)/Σ e^A estimates the mean of f under the present energy, and the mean of
-/// e^A the ratio of its normaliser to the first one (Carbone, Hua, Coste & Vanden-Eijnden 2023).
+/// e^A its normaliser, if it was that of the first energy in the beginning (Carbone, Hua, Coste & Vanden-Eijnden 2023).
 #[derive(Clone, Debug)]
 pub struct Weighted {
-    /// Where the walkers stand, `[B, ..]`.
-    pub x: Tensor,
+    /// Where the walkers stand, `[B, ..]`, with the present energy there.
+    pub chain: Chain,
     /// A of each, in nats.
-    pub log_weights: Vec<f64>,
+    pub log_weights: LogWeights,
 }
 
 impl Weighted {
-    /// Walkers at x, exact draws of the first energy.
+    /// Walkers at draws x of a density q, weighted by exp(-E)/q, so that the mean weight estimates the normaliser of `energy`.
+    ///
+    /// # Shapes
+    /// x `[B, ..]`, log q at x `[B]`.
     ///
     /// # Errors
-    /// x without a batch dimension.
-    pub fn new(x: &Tensor) -> Result<Self> {
-        Ok(Weighted { x: x.detach(), log_weights: vec![0.0; x.dim(0)?] })
+    /// A tensor operation that failed.
+    pub fn new(x: &Tensor, log_q: &Tensor, energy: &dyn Energy) -> Result<Self> {
+        let chain = Chain::at(energy, x)?;
+        let log_weights = LogWeights::of(&host(&chain.energy)?, &host(&log_q.detach())?);
+        Ok(Weighted { chain, log_weights })
     }
 
-    /// y = x - η∇U(x) + √(2η) ξ on the energy U that was, and A ← A + α(U, x, y) - α(U', y, x) for the energy U' that will be,
-    /// with α(U, x, y) = U(x) + ½(y - x)·∇U(x) + ¼η‖∇U(x)‖². The same energy twice is a step in place.
+    /// y = x - (ε²/2)∇U(x) + ε ξ on the energy U that was, and A ← A + α(U, x, y) - α(U', y, x) for the energy U' that will be,
+    /// with α(U, x, y) = U(x) + ½(y - x)·∇U(x) + ε²/8 ‖∇U(x)‖². The same energy again is a step in place.
     ///
     /// A walker that reaches what has no finite energy gets the weight 0.
     ///
     /// # Errors
     /// A tensor operation that failed.
-    pub fn step(&mut self, key: Key, eta: f64, was: &dyn Energy, will: &dyn Energy) -> Result<()> {
-        let from = Chain::at(was, &self.x)?;
-        let noise = key.normal(self.x.shape(), self.x.dtype(), self.x.device())?;
-        let to = Chain::at(will, &kernels::langevin_update(&from.x, &from.grad, &noise, eta, (2.0 * eta).sqrt())?)?;
-        let (forth, back) = (alpha(&from, &to.x, eta)?, alpha(&to, &from.x, eta)?);
-        for (a, (forth, back)) in self.log_weights.iter_mut().zip(forth.iter().zip(&back)) {
+    pub fn step(&mut self, key: Key, step_size: f64, will: &dyn Energy) -> Result<()> {
+        let from = &self.chain;
+        let (noise, drift) =
+            (key.normal(from.x.shape(), from.x.dtype(), from.x.device())?, 0.5 * step_size * step_size);
+        let to = Chain::at(will, &kernels::langevin_update(&from.x, &from.grad, &noise, drift, step_size)?)?;
+        let (forth, back) = (alpha(from, &to.x, drift)?, alpha(&to, &from.x, drift)?);
+        for (a, (forth, back)) in self.log_weights.0.iter_mut().zip(forth.iter().zip(&back)) {
             *a += forth - back;
             if a.is_nan() {
                 *a = f64::NEG_INFINITY;
             }
         }
-        self.x = to.x;
+        self.chain = to;
         Ok(())
     }
 
-    /// (Σw)²/Σw², which says when to resample.
-    pub fn ess(&self) -> f64 {
-        let twice: Vec<f64> = self.log_weights.iter().map(|a| 2.0 * a).collect();
-        (2.0 * logsumexp(&self.log_weights) - logsumexp(&twice)).exp()
+    /// Draws the walkers anew by their weights ([`LogWeights::draw`]). All
+    /// have the mean weight then, so that the estimate of the normaliser stays. Walkers without any weight are left as they are.
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn resample(&mut self, key: Key) -> Result<()> {
+        let log_mean = self.log_weights.log_mean();
+        if !log_mean.is_finite() {
+            return Ok(());
+        }
+        let chosen = self.log_weights.draw(key, self.log_weights.0.len());
+        let chosen = Tensor::new(chosen, self.chain.x.device())?;
+        let pick = |t: &Tensor| t.index_select(&chosen, 0);
+        let Chain { x, energy, grad, .. } = &self.chain;
+        self.chain = Chain { x: pick(x)?, energy: pick(energy)?, grad: pick(grad)?, hot: None };
+        self.log_weights.0.fill(log_mean);
+        Ok(())
     }
 }
 
-/// α of each walker at `at`, which goes to y.
-fn alpha(at: &Chain, y: &Tensor, eta: f64) -> Result<Vec<f64>> {
+fn host(t: &Tensor) -> Result<Vec<f64>> {
+    Ok(t.to_dtype(DType::F64)?.to_vec1()?)
+}
+
+/// α of each walker at `at`, which goes to y; `drift` is ε²/2.
+fn alpha(at: &Chain, y: &Tensor, drift: f64) -> Result<Vec<f64>> {
     let wide = |t: &Tensor| -> Result<Tensor> { Ok(t.to_dtype(DType::F64)?.flatten_from(1)?) };
     let (x, y, grad) = (wide(&at.x)?, wide(y)?, wide(&at.grad)?);
     let slope = ((y - x)? * &grad)?.sum(1)?.affine(0.5, 0.0)?;
-    let square = grad.sqr()?.sum(1)?.affine(0.25 * eta, 0.0)?;
+    let square = grad.sqr()?.sum(1)?.affine(0.25 * drift, 0.0)?;
     Ok(((at.energy.to_dtype(DType::F64)? + slope)? + square)?.to_vec1()?)
 }
 
@@ -70,6 +93,7 @@ mod tests {
 
     use super::*;
     use crate::density::{Density as _, Gaussian};
+    use crate::math::stats;
     use crate::nets::Builder;
 
     fn normal(t: f64) -> Gaussian {
@@ -77,26 +101,52 @@ mod tests {
         Gaussian::new(&[1], 1.5 * t, 1.0 - 0.4 * t, &builder).unwrap()
     }
 
+    /// Walkers carried from N(0, 1) to N(1.5, 0.6²) in 30 steps, drawn anew where the effective share falls below `least`.
+    fn carried(n: usize, least: f64) -> (Weighted, usize) {
+        let (steps, first) = (30, normal(0.0));
+        let x = first.sample(Key::new(1), n).unwrap();
+        let mut walkers = Weighted::new(&x, &first.log_prob(&x).unwrap(), &first).unwrap();
+        let mut resampled = 0;
+        for k in 1..=steps {
+            walkers.step(Key::new(2).at(k), 0.3f64.sqrt(), &normal(k as f64 / steps as f64)).unwrap();
+            if walkers.log_weights.effective() < least * n as f64 {
+                walkers.resample(Key::new(3).at(k)).unwrap();
+                resampled += 1;
+            }
+        }
+        (walkers, resampled)
+    }
+
     #[test]
     fn weights_correct_the_lag_and_the_bias_of_large_steps() {
-        let (n, steps) = (20_000, 30);
-        let mut walkers = Weighted::new(&normal(0.0).sample(Key::new(1), n).unwrap()).unwrap();
-        let t = |k: u64| k as f64 / steps as f64;
-        for k in 0..steps {
-            walkers.step(Key::new(2).at(k), 0.15, &normal(t(k)), &normal(t(k + 1))).unwrap();
-        }
-        let x = walkers.x.flatten_all().unwrap().to_vec1::<f64>().unwrap();
-        let w: Vec<f64> = walkers.log_weights.iter().map(|a| a.exp()).collect();
+        let n = 20_000;
+        let (walkers, _) = carried(n, 0.0);
+        let x = host(&walkers.chain.x.flatten_all().unwrap()).unwrap();
+        let w: Vec<f64> = walkers.log_weights.0.iter().map(|a| a.exp()).collect();
         // Normalised densities throughout, so the mean weight is 1; N(1.5, 0.6²) at the end.
         let z = |f: &dyn Fn(f64) -> f64, truth: f64| {
             let off: Vec<f64> = x.iter().zip(&w).map(|(x, w)| w * (f(*x) - truth)).collect();
-            crate::math::stats::mean(&off) / crate::math::stats::std_error(&off)
+            stats::mean(&off) / stats::std_error(&off)
         };
-        let mean_weight = (crate::math::stats::mean(&w) - 1.0) / crate::math::stats::std_error(&w);
+        let mean_weight = (stats::mean(&w) - 1.0) / stats::std_error(&w);
         let (first, second) = (z(&|x| x, 1.5), z(&|x| (x - 1.5).powi(2), 0.36));
         assert!(mean_weight.abs() < 4.0 && first.abs() < 4.0 && second.abs() < 4.0, "{mean_weight} {first} {second}");
-        assert!(walkers.ess() > 0.2 * n as f64, "{}", walkers.ess());
+        assert!(walkers.log_weights.effective() > 0.2 * n as f64, "{}", walkers.log_weights.effective());
         // Without the weights the walkers lag behind.
-        assert!((crate::math::stats::mean(&x) - 1.5) / crate::math::stats::std_error(&x) < -10.0);
+        assert!((stats::mean(&x) - 1.5) / stats::std_error(&x) < -10.0);
+    }
+
+    #[test]
+    fn walkers_that_are_drawn_anew_keep_the_normaliser_and_the_moments() {
+        let (walkers, resampled) = carried(20_000, 0.95);
+        assert!(resampled > 1);
+        // Once drawn anew, walkers share ancestors: standard errors of independent ones, doubled to be safe against that.
+        let x = host(&walkers.chain.x.flatten_all().unwrap()).unwrap();
+        let shares = walkers.log_weights.shares();
+        let mean = |f: &dyn Fn(f64) -> f64| x.iter().zip(&shares).map(|(x, w)| w * f(*x)).sum::<f64>();
+        let (first, second) = (mean(&|x| x), mean(&|x| (x - 1.5).powi(2)));
+        assert!((first - 1.5).abs() < 4.0 * 2.0 * 0.6 / 20_000f64.sqrt(), "{first}");
+        assert!((second - 0.36).abs() < 4.0 * 2.0 * 0.36 * (2.0 / 20_000f64).sqrt(), "{second}");
+        assert!(walkers.log_weights.log_mean().abs() < 0.05, "{}", walkers.log_weights.log_mean());
     }
 }

@@ -1,7 +1,6 @@
 //! Balanced training of energies by adaptive flow sampling (Grenioux, Durmus, Moulines & Gabrié 2023): walkers that a flow makes
 //! jump between modes, and a flow that learns from the walkers.
 
-mod modes;
 mod pool;
 
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use self::pool::Pool;
 use super::companion::{self, Companion};
 use super::contrast::contrast;
 use super::supervised::mean;
-use super::{BuildMethod, Method, Setup, Standing, State, StepContext, trained::Trained};
+use super::{BuildMethod, Method, Setup, Standing, State, StepContext, modes, stored, trained::Trained};
 use crate::config::{Entry, Schema, Spec, decode, rule};
 use crate::data::{Batch, Data, Split};
 use crate::density::{Energy, Model, Proposal, Target};
@@ -158,7 +157,7 @@ impl FlowTrained {
             found.set("local_acceptance", *accept);
         }
         if let Some(modes) = self.data.modes() {
-            found.extend(modes::found(&modes, &self.walkers, &chain.x)?);
+            found.extend(modes::found(&modes, &self.walkers, &chain.x, None)?);
         }
         if self.samples_only() {
             let up = chain.x.flatten_from(1)?.mean(1)?.gt(0.0)?.to_dtype(DType::F32)?;
@@ -266,12 +265,7 @@ impl Method for FlowTrained {
     fn load(&mut self, state: &State) -> Result<()> {
         self.trained.load(state)?;
         self.companion.load(state)?;
-        let walkers = state.get(WALKERS).ok_or_else(|| Error::Other(format!("tensor `{WALKERS}` is missing")))?;
-        if walkers.dims() != self.walkers.dims() {
-            let (have, want) = (walkers.dims(), self.walkers.dims());
-            return Err(Error::Other(format!("tensor `{WALKERS}` has shape {have:?}, the method needs {want:?}")));
-        }
-        self.walkers = walkers.to_dtype(self.walkers.dtype())?.to_device(self.walkers.device())?.copy()?;
+        self.walkers = stored(state, WALKERS, &self.walkers)?;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use crate::density::{Density, Energy};
-use crate::math::{LogWeights, logsumexp};
+use crate::math::LogWeights;
 use crate::metrics::Metrics;
 use crate::{Result, rng::Key};
 
@@ -29,9 +29,7 @@ impl Pool {
 
     /// wᵢ/Σw, `[n]`, of y's type.
     pub fn shares(&self) -> Result<Tensor> {
-        let total = logsumexp(&self.log_w.0);
-        let shares: Vec<f64> = self.log_w.0.iter().map(|w| (w - total).exp()).collect();
-        Ok(Tensor::new(shares, self.y.device())?.to_dtype(self.y.dtype())?)
+        Ok(Tensor::new(self.log_w.shares(), self.y.device())?.to_dtype(self.y.dtype())?)
     }
 
     /// `flow_log_z`, whose expectation lies below log Z, its standard error, and `flow_ess_share`, the effective share of the draws.

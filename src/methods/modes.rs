@@ -8,8 +8,8 @@ use crate::data::Modes;
 use crate::metrics::Metrics;
 
 /// `jumps`, the share of walkers that went from the core of one mode to that of another, and `walker_tv`, the total variation
-/// of their shares by nearest mode to the true weights.
-pub(super) fn found(modes: &Modes, before: &Tensor, after: &Tensor) -> Result<Metrics> {
+/// of their shares by nearest mode to the true weights. `weights` are those of the walkers and sum to one; `None` where all are equal.
+pub(super) fn found(modes: &Modes, before: &Tensor, after: &Tensor, weights: Option<&[f64]>) -> Result<Metrics> {
     let rows = |x: &Tensor| -> Result<Vec<Vec<f64>>> { Ok(x.flatten_from(1)?.to_dtype(DType::F64)?.to_vec2()?) };
     let (before, after) = (rows(before)?, rows(after)?);
     let jumped =
@@ -17,8 +17,9 @@ pub(super) fn found(modes: &Modes, before: &Tensor, after: &Tensor) -> Result<Me
     let jumps = before.iter().zip(&after).filter(|pair| jumped(*pair)).count();
     let n = after.len().max(1) as f64;
     let mut shares = vec![0.0; modes.weights.len()];
-    for x in &after {
-        shares.get_mut(modes.nearest(x).0).into_iter().for_each(|s| *s += 1.0 / n);
+    for (i, x) in after.iter().enumerate() {
+        let weight = weights.and_then(|w| w.get(i).copied()).unwrap_or(1.0 / n);
+        shares.get_mut(modes.nearest(x).0).into_iter().for_each(|s| *s += weight);
     }
     let tv = 0.5 * shares.iter().zip(&modes.weights).map(|(s, w)| (s - w).abs()).sum::<f64>();
     Ok(Metrics::new().with("jumps", jumps as f64 / n).with("walker_tv", tv))
@@ -36,7 +37,12 @@ mod tests {
         let at =
             |x: [f64; 4]| Tensor::from_vec(x.iter().flat_map(|x| [*x, 0.0]).collect::<Vec<_>>(), (4, 2), &Device::Cpu);
         // One jumps, one stays, one goes to the border, one comes from it.
-        let found = found(&modes, &at([-3.0, 3.0, 3.0, 0.1]).unwrap(), &at([3.5, 2.5, 0.1, -3.0]).unwrap()).unwrap();
-        assert_eq!((found.get("jumps"), found.get("walker_tv")), (Some(0.25), Some(0.0)));
+        let (before, after) = (at([-3.0, 3.0, 3.0, 0.1]).unwrap(), at([3.5, 2.5, 0.1, -3.0]).unwrap());
+        let equal = found(&modes, &before, &after, None).unwrap();
+        assert_eq!((equal.get("jumps"), equal.get("walker_tv")), (Some(0.25), Some(0.0)));
+        let weighted = found(&modes, &before, &after, Some(&[0.5, 0.125, 0.125, 0.25])).unwrap();
+        assert_eq!((weighted.get("jumps"), weighted.get("walker_tv")), (Some(0.25), Some(0.0)));
+        let weighted = found(&modes, &before, &after, Some(&[0.25, 0.125, 0.125, 0.5])).unwrap();
+        assert_eq!(weighted.get("walker_tv"), Some(0.25));
     }
 }

@@ -1,0 +1,180 @@
+//! Maximum likelihood by weighted walkers: unadjusted Langevin chains that carry what Jarzynski's equality says they lag behind the
+//! energy that learns (Carbone, Hua, Coste & Vanden-Eijnden 2023). Modes get their weights without a jump between them.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
+
+use super::contrast::contrast;
+use super::supervised::mean;
+use super::{BuildMethod, Method, Setup, Standing, State, StepContext, modes, stored, trained::Trained};
+use crate::config::{Entry, Schema, Spec, decode, rule};
+use crate::data::{Batch, Data, Split};
+use crate::density::{Energy, Model, Proposal, Target};
+use crate::math::LogWeights;
+use crate::metrics::Metrics;
+use crate::samplers::{Chain, Weighted};
+use crate::{Error, Result, rng::Key};
+
+crate::config! {
+    /// Keys of the method `jarzynski`.
+    pub struct JarzynskiConfig {
+        /// Walkers, each with its weight. The errors of the modes' weights and of log Z, which comes out low by O(1/walkers), fall with
+        /// their number.
+        walkers: usize = 1024, rule::at_least(2);
+        /// ε in x ← x - (ε²/2)∇E + ε ξ. At any size the weights make up for the bias; at a large one few of them count.
+        step_size: f64 = 0.1, rule::positive;
+        /// Langevin steps in every update.
+        steps: usize = 1, rule::at_least(1);
+        /// Walkers are drawn anew by their weights when the effective share of these falls below this; 0 never does.
+        resample: f64 = 0.5, super::contrastive::probability;
+        /// Test items of the log-likelihood that is logged.
+        test_items: usize = 256, rule::at_least(1);
+        /// Weight of mean E(x⁺)² + mean E(x⁻)².
+        energy_l2: f64 = 0.0, rule::non_negative;
+    }
+}
+
+pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+    name: "jarzynski",
+    about: "persistent Langevin walkers whose weights make up for their lag and for the step size; log Z for nothing",
+    cite: "Carbone, Hua, Coste, Vanden-Eijnden 2023, \"Efficient training of energy-based models using Jarzynski equality\", \
+           NeurIPS, Algorithm 1",
+    schema: Schema::of::<JarzynskiConfig>(),
+    build: |table, setup| Ok(Box::new(Jarzynski::new(decode(table)?, setup)?)),
+};
+
+/// One step: the energy descends mean E(x⁺) - Σ w E(x⁻)/Σ w; then the walkers x⁻ take Langevin steps from the energy that was
+/// towards the one that is, and their weights w follow.
+struct Jarzynski {
+    config: JarzynskiConfig,
+    trained: Trained,
+    frozen: Model,
+    walkers: Weighted,
+    data: Arc<Data>,
+}
+
+/// What the walkers are called in the state: where they stand, the energy there, its gradient, and the weights.
+const X: &str = "walkers.x";
+const ENERGY: &str = "walkers.energy";
+const GRAD: &str = "walkers.grad";
+const LOG_WEIGHTS: &str = "walkers.log_weights";
+
+impl Jarzynski {
+    fn new(config: JarzynskiConfig, setup: Setup) -> Result<Self> {
+        let Setup { model, optim, data, key } = setup;
+        let Some(q) = model.density().or_else(|| model.base()) else {
+            return Err(Error::Config(
+                "error: the walkers of `jarzynski` begin at exact draws of a density, and the model has none\n\nhint: --set \
+                 model.base=diagonal"
+                    .into(),
+            ));
+        };
+        let x = q.sample(key.with("walkers"), config.walkers)?.detach();
+        let walkers = Weighted::new(&x, &q.log_prob(&x)?, model.as_energy())?;
+        let frozen = model.frozen()?;
+        Ok(Jarzynski { trained: Trained::new(model, optim)?, frozen, walkers, data: data.clone(), config })
+    }
+
+    fn update_energy(&mut self, cx: &StepContext, batch: &Batch) -> Result<Metrics> {
+        let view = self.trained.model.in_training(cx.key.with("dropout"));
+        let energy: &dyn Energy = view.as_deref().unwrap_or(self.trained.model.as_energy());
+        let x = &self.walkers.chain.x;
+        let shares = Tensor::new(self.walkers.log_weights.shares(), x.device())?.to_dtype(x.dtype())?;
+        let (up, down) = (energy.energy(&batch.x)?, energy.energy(x)?);
+        let (loss, metrics) = contrast(&up, &down, Some(&shares), self.config.energy_l2)?;
+        drop(view);
+        Ok(metrics.with("grad_norm", self.trained.descend(&loss, cx.lr_scale)?))
+    }
+
+    /// The walkers follow the energy, which was updated.
+    fn walk(&mut self, key: Key, step: u64) -> Result<Metrics> {
+        let energy = Target::new(self.frozen.as_energy());
+        let before = self.walkers.chain.x.clone();
+        for i in 0..self.config.steps {
+            self.walkers.step(key.with("langevin").at(i as u64), self.config.step_size, &energy)?;
+        }
+        let weights = &self.walkers.log_weights;
+        let (share, log_z) = (weights.effective() / self.config.walkers as f64, weights.log_mean());
+        let test = self.data.all(Split::Test, self.config.test_items)?.x;
+        let mut found = Metrics::new()
+            .with("walker_log_z", log_z)
+            .with("walker_ess_share", share)
+            .with("walker_test_ll", -mean(&energy.energy(&test)?)? - log_z);
+        if let Some(modes) = self.data.modes() {
+            found.extend(modes::found(&modes, &before, &self.walkers.chain.x, Some(&weights.shares()))?);
+        }
+        let resample = share < self.config.resample;
+        if resample {
+            self.walkers.resample(key.with("resample"))?;
+        }
+        found.set("resampled", f64::from(resample));
+        Ok(found.with("energy_gradients", (energy.gradients() * (step + 1)) as f64))
+    }
+}
+
+impl Method for Jarzynski {
+    fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
+        let batch = batches.first().ok_or_else(|| Error::Other("jarzynski: a step needs a batch".into()))?;
+        let mut metrics = self.update_energy(cx, batch)?;
+        metrics.extend(self.walk(cx.key.with("walk"), cx.step)?);
+        Ok(metrics)
+    }
+
+    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
+        steps * (items + self.config.walkers) as u64
+    }
+
+    fn model(&self) -> &Model {
+        &self.trained.model
+    }
+
+    fn advice(&self) -> Vec<String> {
+        vec![
+            format!("a smaller Langevin step (--set method.step_size={})", 0.5 * self.config.step_size),
+            "an energy that learns more slowly (--set optim.lr=1e-4)".to_owned(),
+            format!("more walkers (--set method.walkers={})", 4 * self.config.walkers),
+        ]
+    }
+
+    fn state(&self) -> Result<State> {
+        let mut state = self.trained.state()?;
+        let Weighted { chain, log_weights } = &self.walkers;
+        state.insert(X.into(), chain.x.clone());
+        state.insert(ENERGY.into(), chain.energy.clone());
+        state.insert(GRAD.into(), chain.grad.clone());
+        state.insert(LOG_WEIGHTS.into(), Tensor::new(log_weights.0.as_slice(), chain.x.device())?);
+        Ok(state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.trained.load(state)?;
+        let Chain { x, energy, grad, .. } = &self.walkers.chain;
+        let weights = Tensor::zeros(self.config.walkers, DType::F64, x.device())?;
+        let log_weights = LogWeights(stored(state, LOG_WEIGHTS, &weights)?.to_vec1()?);
+        let (x, energy) = (stored(state, X, x)?, stored(state, ENERGY, energy)?);
+        self.walkers =
+            Weighted { chain: Chain { x, energy, grad: stored(state, GRAD, grad)?, hot: None }, log_weights };
+        Ok(())
+    }
+}
+
+/// The walkers of a run, each as often as its weight says.
+struct Drawn {
+    x: Tensor,
+    log_weights: LogWeights,
+}
+
+impl Proposal for Drawn {
+    fn draw(&self, key: Key, n: usize) -> Result<Tensor> {
+        let chosen = self.log_weights.draw(key, n);
+        Ok(self.x.index_select(&Tensor::new(chosen, self.x.device())?, 0)?)
+    }
+}
+
+pub(super) fn proposal(_: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
+    let found =
+        |name: &str| standing.state.get(name).ok_or_else(|| Error::Other(format!("tensor `{name}` is missing")));
+    let log_weights = LogWeights(found(LOG_WEIGHTS)?.to_dtype(DType::F64)?.to_vec1()?);
+    Ok(Box::new(Drawn { x: found(X)?.clone(), log_weights }))
+}
