@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Reruns an experiment of Grathwohl et al. 2021 and leaves table (CSV, Markdown) and plot (PNG, SVG) in docs/results/vera/:
-#   scripts/reproduce_vera.sh NAME [--quick] [--jobs N]     names: entropy toys nice digits mnist few_labels table stability all
+#   scripts/reproduce_vera.sh NAME [--quick] [--jobs N]     names: entropy toys nice digits mnist cifar few_labels table stability all
 # --quick takes minutes on two cores. The same command again goes on where it was stopped. $EBM names another binary,
 # $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=vera known=(entropy toys nice digits mnist few_labels table stability)
+paper=vera known=(entropy toys nice digits mnist cifar few_labels table stability)
 source "$(dirname "$0")/reproduce_common.sh"
 logp=auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation,auroc_logp_inverted
 
@@ -34,6 +34,12 @@ mnist() {
     sweep mnist
     compare mnist --by arm --over seed --metric \
         test_accuracy,test_ece,auroc_logp_fashion_mnist,auroc_maxp_fashion_mnist,auroc_logp_emnist_letters,auroc_maxp_emnist_letters
+}
+
+cifar() {
+    sweep cifar
+    compare cifar --by arm --over seed --metric \
+        test_accuracy,test_ece,auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation,energy_gradients,update_gradients,seconds
 }
 
 few_labels() {
