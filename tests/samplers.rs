@@ -6,7 +6,7 @@ use ebm::density::{Affine, Clamped, Coordinates, Density, Energy, Freedom, Gauss
 use ebm::math::stats;
 use ebm::nets::Builder;
 use ebm::rng::Key;
-use ebm::samplers::{Chain, Hmc, Kernel, Langevin, Mala, Sgld};
+use ebm::samplers::{Chain, Hmc, Kernel, Langevin, Mala, Sgld, Weighted};
 
 const CPU: Device = Device::Cpu;
 const CHAINS: usize = 20_000;
@@ -134,6 +134,24 @@ fn a_proposal_without_energy_is_rejected_and_counted_and_touches_no_other_chain(
         assert!(x.iter().all(|x| *x < 2.0), "{x:?}");
     }
     assert!(rejected > 0, "no proposal crossed the fence: the test has no power");
+}
+
+#[test]
+fn a_weighted_walker_that_leaves_what_has_energy_has_no_weight_and_is_drawn_anew() {
+    let target = Fenced(normal(0.0, 1.0));
+    let x = Tensor::new(&[[1.9f64], [-1.0], [1.95], [0.0]], &CPU).unwrap();
+    let mut walkers = Weighted::new(&x, &target.0.log_prob(&x).unwrap(), &target).unwrap();
+    let mut lost = 0;
+    for i in 0..50 {
+        walkers.step(Key::new(6).at(i), 0.8, &target).unwrap();
+        if walkers.lost() > 0 {
+            lost += walkers.lost();
+            walkers.resample(Key::new(7).at(i)).unwrap();
+        }
+        let x = walkers.chain.x.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        assert!(x.iter().all(|x| *x < 2.0) && walkers.log_weights.log_mean().is_finite(), "{x:?}");
+    }
+    assert!(lost > 0, "no walker crossed the fence: the test has no power");
 }
 
 /// Columns of the Hessian of a quadratic energy, and its gradient at 0.

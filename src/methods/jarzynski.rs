@@ -26,7 +26,8 @@ crate::config! {
         step_size: f64 = 0.1, rule::positive;
         /// Langevin steps in every update.
         steps: usize = 1, rule::at_least(1);
-        /// Walkers are drawn anew by their weights when the effective share of these falls below this; 0 never does.
+        /// Walkers are drawn anew by their weights when the effective share of these falls below this; 0 draws anew only where a
+        /// walker reached what has no finite energy.
         resample: f64 = 0.5, super::contrastive::probability;
         /// Test items of the log-likelihood that is logged.
         test_items: usize = 256, rule::at_least(1);
@@ -104,11 +105,12 @@ impl Jarzynski {
         if let Some(modes) = self.data.modes() {
             found.extend(modes::found(&modes, &before, &self.walkers.chain.x, Some(&weights.shares()))?);
         }
-        let resample = share < self.config.resample;
+        let lost = self.walkers.lost();
+        let resample = lost > 0 || share < self.config.resample;
         if resample {
             self.walkers.resample(key.with("resample"))?;
         }
-        found.set("resampled", f64::from(resample));
+        found.extend([("lost", lost as f64), ("resampled", f64::from(resample))]);
         Ok(found.with("energy_gradients", (energy.gradients() * (step + 1)) as f64))
     }
 }

@@ -54,6 +54,11 @@ impl Weighted {
         Ok(())
     }
 
+    /// Walkers without any weight: those that reached what has no finite energy since they were last drawn anew.
+    pub fn lost(&self) -> usize {
+        self.log_weights.0.iter().filter(|a| **a == f64::NEG_INFINITY).count()
+    }
+
     /// Draws the walkers anew by their weights ([`LogWeights::draw`]). All
     /// have the mean weight then, so that the estimate of the normaliser stays. Walkers without any weight are left as they are.
     ///
