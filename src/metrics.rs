@@ -88,9 +88,119 @@ impl From<Map<String, Value>> for Metrics {
     }
 }
 
+/// A number that a row of a registry declares: what a method, a sampler or a probe reports under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Number {
+    /// The name. A part in braces stands for anything: `auroc_{set}`.
+    pub name: &'static str,
+    /// The meaning, one line.
+    pub about: &'static str,
+    /// What it is counted in.
+    pub unit: Unit,
+    /// Which way is better.
+    pub better: Better,
+    /// How the guard watches it.
+    pub watch: Watch,
+    /// Whether it is among the few that are shown first.
+    pub lead: bool,
+}
+
+/// What a number is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Natural logarithms: energies, log-likelihoods, divergences.
+    Nats,
+    /// Bits per dimension.
+    Bits,
+    /// A part of a whole, from 0 to 1.
+    Share,
+    /// Whole things.
+    Count,
+    /// Anything else: distances, norms, statistics.
+    Plain,
+}
+
+/// Which way a number is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    /// Small values are better.
+    Lower,
+    /// Large values are better.
+    Higher,
+    /// It says how things stand, not how good they are.
+    Neither,
+}
+
+/// How the guard watches a number. That it is finite is asked of every number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Watch {
+    /// No limit.
+    Finite,
+    /// The norm of a gradient: at most `guard.max_grad_norm`.
+    Norm,
+    /// A difference of energies: at most `guard.max_energy_gap` in size.
+    Gap,
+}
+
+impl Number {
+    /// A number that is neither better high nor low and has no limit.
+    pub const fn new(name: &'static str, unit: Unit, about: &'static str) -> Self {
+        Number { name, about, unit, better: Better::Neither, watch: Watch::Finite, lead: false }
+    }
+
+    /// Small values are better.
+    pub const fn lower(self) -> Self {
+        Number { better: Better::Lower, ..self }
+    }
+
+    /// Large values are better.
+    pub const fn higher(self) -> Self {
+        Number { better: Better::Higher, ..self }
+    }
+
+    /// It is among the few that are shown first.
+    pub const fn lead(self) -> Self {
+        Number { lead: true, ..self }
+    }
+
+    /// The norm of a gradient, which the guard bounds.
+    pub const fn norm(name: &'static str, about: &'static str) -> Self {
+        Number { watch: Watch::Norm, ..Self::new(name, Unit::Plain, about) }
+    }
+
+    /// A difference of energies, which the guard bounds.
+    pub const fn gap(name: &'static str, about: &'static str) -> Self {
+        Number { watch: Watch::Gap, ..Self::new(name, Unit::Nats, about) }
+    }
+
+    /// Whether it is declared under this name: equal, but for parts in braces, which stand for one character or more.
+    pub fn is(&self, name: &str) -> bool {
+        fits(self.name, name)
+    }
+}
+
+/// Whether `name` has the form of `pattern`, whose parts in braces stand for one character or more.
+fn fits(pattern: &str, name: &str) -> bool {
+    let Some((before, rest)) = pattern.split_once('{') else { return pattern == name };
+    let after = rest.split_once('}').map_or("", |(_, after)| after);
+    let Some(name) = name.strip_prefix(before) else { return false };
+    name.char_indices().skip(1).map(|(at, _)| at).chain([name.len()]).any(|at| at > 0 && fits(after, &name[at..]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_declared_name_may_have_free_parts() {
+        let number = |name| Number::new(name, Unit::Share, "");
+        assert!(number("auroc_{set}").is("auroc_mnist") && !number("auroc_{set}").is("auroc_"));
+        assert!(number("{set}_{of}_x").is("a_b_x") && !number("{set}_{of}_x").is("a_x"));
+        assert!(number("nll").is("nll") && !number("nll").is("nll2") && number("é{x}").is("éü"));
+    }
 
     #[test]
     fn order_is_that_of_setting() {

@@ -2,11 +2,11 @@
 
 use candle_core::{DType, Device, Tensor};
 use ebm::Result;
-use ebm::config::{Entry, decode};
+use ebm::config::decode;
 use ebm::density::{Density, Energy, Gaussian};
 use ebm::nets::Builder;
 use ebm::rng::Key;
-use ebm::samplers::{BuildKernel, Chain, ChainConfig, Imh, Info, Kernel, Langevin, SAMPLERS, Sampler, WarmUp};
+use ebm::samplers::{Chain, ChainConfig, Imh, Info, Kernel, Langevin, SAMPLERS, Sampler, SamplerRow, WarmUp};
 use rand::Rng as _;
 use rand_distr::StandardNormal;
 
@@ -114,7 +114,7 @@ impl Density for Mixture {
 }
 
 /// The kernel of a row at steps large enough for rejections and moves between the modes.
-fn kernel(row: &Entry<BuildKernel>) -> Box<dyn Kernel> {
+fn kernel(row: &SamplerRow) -> Box<dyn Kernel> {
     let mut table = (row.schema.defaults)();
     for part in (row.schema.parts)() {
         let schema = (part.rows)().into_iter().find(|(name, _)| *name == part.default).unwrap().1;

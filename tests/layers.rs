@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["density"],
     &["nets"],
     &["data", "draw", "math", "optim", "store"],
-    &["config", "kernels"],
+    &["config", "ops"],
     &["device", "error", "metrics", "rng"],
 ];
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::config::{Entry, Schema};
+use crate::config::{self, Head, Schema};
 use crate::{data, density, methods, nets, optim, probes, samplers};
 
 /// One row of one registry.
@@ -10,15 +10,9 @@ use crate::{data, density, methods, nets, optim, probes, samplers};
 pub struct Row {
     /// The section it belongs to: `method`, `sampler`, …
     pub kind: &'static str,
-    /// What `name = "…"` says.
-    pub name: &'static str,
-    /// One line.
-    pub about: &'static str,
-    /// Its source.
-    pub cite: &'static str,
-    /// Its keys.
-    #[serde(skip)]
-    pub schema: Schema,
+    /// What it says about itself.
+    #[serde(flatten)]
+    pub head: Head,
 }
 
 /// Every row of every registry, methods first.
@@ -34,14 +28,13 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-fn extend<B>(rows: &mut Vec<Row>, kind: &'static str, registry: &[Entry<B>]) {
-    let row = |e: &Entry<B>| Row { kind, name: e.name, about: e.about, cite: e.cite, schema: e.schema };
-    rows.extend(registry.iter().map(row));
+fn extend<R: config::Row>(rows: &mut Vec<Row>, kind: &'static str, registry: &[R]) {
+    rows.extend(registry.iter().map(|row| Row { kind, head: row.head() }));
 }
 
 /// The sections that have no `name`, as rows that can be explained.
 pub fn plain_sections() -> Vec<Row> {
-    let row = |name, about, schema| Row { kind: "section", name, about, cite: "", schema };
+    let row = |name, about, schema| Row { kind: "section", head: Head { name, about, cite: "", schema, numbers: &[] } };
     vec![
         row("train", "how long to train, how often to log and to save", Schema::of::<crate::run::TrainConfig>()),
         row("guard", "when a run counts as diverged", Schema::of::<crate::run::GuardConfig>()),

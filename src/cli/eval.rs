@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::stored::{Stored, WeightsArg};
 use super::{Global, output, usage};
-use crate::config::{Document, Entry, Section, SectionKind, Spec, find};
-use crate::probes::{BuildProbe, Finding, PROBES, Subject};
+use crate::config::{Document, Section, SectionKind, Spec, find};
+use crate::probes::{Finding, PROBES, ProbeRow, Subject};
 use crate::run::Experiment;
 use crate::store::fs;
 use crate::{Result, draw, rng::Key};
@@ -59,7 +59,7 @@ pub fn run(args: &EvalArgs, global: &Global) -> Result<()> {
 }
 
 /// The probe's section: as the run's first `[[probe]]` of that name has it, or its defaults, with `keys` on top.
-fn section(row: &Entry<BuildProbe>, experiment: &Experiment, keys: &[String]) -> Result<toml::Table> {
+fn section(row: &ProbeRow, experiment: &Experiment, keys: &[String]) -> Result<toml::Table> {
     let of_run = experiment.resolved.list("probe").into_iter().find(|spec| spec.name() == row.name);
     let Spec(mut table) = of_run.unwrap_or_default();
     table.remove("name");

@@ -19,19 +19,19 @@ pub struct ExplainArgs {
 pub fn run(args: &ExplainArgs, global: &Global) -> Result<()> {
     let mut rows = catalogue::rows();
     rows.extend(catalogue::plain_sections());
-    let known: Vec<&str> = rows.iter().map(|row| row.name).collect();
+    let known: Vec<&str> = rows.iter().map(|row| row.head.name).collect();
     let hint = match crate::config::nearest(&args.name, &known) {
         Some(near) => format!("did you mean `{near}`? `ebm methods` lists them all"),
         None => "`ebm methods` lists them all".to_owned(),
     };
-    rows.retain(|row| row.name == args.name);
+    rows.retain(|row| row.head.name == args.name);
     if rows.is_empty() {
         return Err(usage(format!("nothing is called `{}`", args.name), hint));
     }
     if global.json {
         let describe = |row: &Row| {
-            let keys = explain_keys(&row.schema);
-            json!({"kind": row.kind, "name": row.name, "about": row.about, "cite": row.cite, "keys": keys})
+            let keys = explain_keys(&row.head.schema);
+            json!({"kind": row.kind, "name": row.head.name, "about": row.head.about, "cite": row.head.cite, "keys": keys})
         };
         return output::print_json(&rows.iter().map(describe).collect::<Vec<_>>());
     }
@@ -39,11 +39,11 @@ pub fn run(args: &ExplainArgs, global: &Global) -> Result<()> {
 }
 
 fn text(row: &Row) -> String {
-    let mut text = format!("{} ({})\n  {}\n", row.name, row.kind, row.about);
-    if !row.cite.is_empty() {
-        text += &format!("  {}\n", row.cite);
+    let mut text = format!("{} ({})\n  {}\n", row.head.name, row.kind, row.head.about);
+    if !row.head.cite.is_empty() {
+        text += &format!("  {}\n", row.head.cite);
     }
-    text + "\nkeys:\n" + &keys(&row.schema)
+    text + "\nkeys:\n" + &keys(&row.head.schema)
 }
 
 fn keys(schema: &Schema) -> String {

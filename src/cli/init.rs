@@ -34,7 +34,7 @@ pub fn run(args: &InitArgs, global: &Global) -> Result<()> {
     let choices = [("method", args.method.as_str()), ("dataset", dataset), ("model", model)];
     let rows = catalogue::rows();
     for (kind, name) in choices {
-        let known: Vec<&str> = rows.iter().filter(|row| row.kind == kind).map(|row| row.name).collect();
+        let known: Vec<&str> = rows.iter().filter(|row| row.kind == kind).map(|row| row.head.name).collect();
         if !known.contains(&name) {
             let near = nearest(name, &known).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
             return Err(usage(format!("there is no {kind} `{name}`"), near + "`ebm methods` lists what can be named"));

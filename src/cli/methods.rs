@@ -34,7 +34,7 @@ pub fn run(args: &MethodsArgs, global: &Global) -> Result<()> {
             kind = row.kind;
             text += &format!("{}{kind}\n", if text.is_empty() { "" } else { "\n" });
         }
-        text += &format!("  {:<16} {}\n", row.name, row.about);
+        text += &format!("  {:<16} {}\n", row.head.name, row.head.about);
     }
     output::print(&(text + "\nebm explain NAME tells more.\n"))
 }

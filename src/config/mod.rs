@@ -29,7 +29,7 @@ mod wording;
 pub use diagnostics::{Place, Problem, Problems};
 pub use document::Document;
 pub use explain::{explain_keys, template};
-pub use registry::{Decoded, Defaults, Entry, Schema, find};
+pub use registry::{Decoded, Defaults, Entry, Head, Row, Schema, find, schemas};
 pub use schema::{Config, KeyDoc, Part, Spec, decode, verdict};
 pub use section::{Resolved, Rows, Section, SectionKind};
 pub use setting::Setting;

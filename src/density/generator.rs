@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Proposal;
 use crate::config::{Spec, rule};
-use crate::kernels::Activation;
 use crate::nets::{Builder, Curve, Init, Io, Layer as _, Network, Nonlinear, Pass};
+use crate::ops::Activation;
 use crate::{Error, Result, rng::Key};
 
 /// What the last layer of a generator is passed through.

@@ -6,9 +6,9 @@ use nalgebra::DMatrix;
 use super::{BuildModel, Density, Energy};
 use crate::config::{Entry, Schema, decode};
 use crate::data::Sources;
-use crate::kernels::{self, Activation};
 use crate::math::linalg;
 use crate::nets::{Builder, Jet};
+use crate::ops::{self, Activation};
 use crate::{Error, Result, rng::Key};
 
 crate::config! {
@@ -65,7 +65,7 @@ impl Ica {
 
     /// u = Bx, `[N, ..]` -> `[N, D]`.
     fn unmix(&self, x: &Tensor) -> Result<Tensor> {
-        kernels::linear(&x.flatten_from(1)?, &self.unmixing, None)
+        ops::linear(&x.flatten_from(1)?, &self.unmixing, None)
     }
 
     /// (u, a) = (Bx, Bv) by one product.
@@ -103,7 +103,7 @@ impl Sources {
     fn minus_log(self, u: &Tensor) -> Result<Tensor> {
         match self {
             Sources::Laplace => Ok(u.abs()?.affine(1.0, std::f64::consts::LN_2)?),
-            Sources::Logistic => Ok(((kernels::activate(Activation::Softplus, u)? * 2.0)? - u)?),
+            Sources::Logistic => Ok(((ops::activate(Activation::Softplus, u)? * 2.0)? - u)?),
         }
     }
 
@@ -111,7 +111,7 @@ impl Sources {
     fn slope(self, u: &Tensor) -> Result<Tensor> {
         match self {
             Sources::Laplace => Ok(u.sign()?),
-            Sources::Logistic => kernels::activate(Activation::Tanh, &u.affine(0.5, 0.0)?),
+            Sources::Logistic => ops::activate(Activation::Tanh, &u.affine(0.5, 0.0)?),
         }
     }
 
@@ -119,7 +119,7 @@ impl Sources {
     fn bend(self, u: &Tensor, w: &Tensor) -> Result<Tensor> {
         match self {
             Sources::Laplace => Ok(u.zeros_like()?),
-            Sources::Logistic => Ok((kernels::activate_pullback(Activation::Sigmoid, u, w)? * 2.0)?),
+            Sources::Logistic => Ok((ops::activate_pullback(Activation::Sigmoid, u, w)? * 2.0)?),
         }
     }
 }
@@ -132,7 +132,7 @@ impl Energy for Ica {
     /// ∇x E = Bᵀψ'(Bx).
     fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         let u = self.unmix(x)?;
-        let grad = kernels::linear_pullback(&self.sources.slope(&u)?, &self.unmixing)?;
+        let grad = ops::linear_pullback(&self.sources.slope(&u)?, &self.unmixing)?;
         Ok((self.energy_of(&u)?, grad.reshape(x.shape())?))
     }
 

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{BuildModel, Context, Density, Energy};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::RbmTruth;
-use crate::kernels::{Activation, activate, activate_jet, linear, linear_jet, linear_pullback};
 use crate::math::logsumexp;
 use crate::nets::{Builder, Init, Jet};
+use crate::ops::{Activation, activate, activate_jet, linear, linear_jet, linear_pullback};
 use crate::{Error, Result, rng::Key};
 
 /// Where the parameters start.

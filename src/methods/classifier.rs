@@ -1,18 +1,21 @@
 //! A plain classifier: the baseline of JEM, and where features come from.
 
 use super::supervised::{self, Supervised, SupervisedConfig};
-use super::{BuildMethod, Method, Setup, State, StepContext, trained::Trained};
-use crate::config::{Entry, Schema, decode};
+use super::{Method, MethodRow, Setup, State, StepContext, trained::Trained};
+use crate::config::{Schema, decode};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
 use crate::metrics::Metrics;
 use crate::{Error, Result};
 
-pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+pub(super) const ENTRY: MethodRow = MethodRow {
     name: "classifier",
     about: "cross-entropy alone: the baseline of JEM; -log Σ exp of its logits is an energy all the same",
     cite: "Liu, Wang, Owens, Li 2020, \"Energy-based out-of-distribution detection\" (the energy of a plain classifier)",
     schema: Schema::of::<SupervisedConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Ok(Box::new(Plain::new(decode(table)?, setup)?)),
 };
 

@@ -4,12 +4,12 @@ use std::f64::consts::LN_2;
 
 use candle_core::{DType, Tensor, Var};
 
-use super::{BuildMethod, Method, Setup, State, StepContext, load_var, trained::Trained};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{Method, MethodRow, Setup, State, StepContext, load_var, trained::Trained};
+use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
-use crate::kernels::{self, Activation};
 use crate::metrics::Metrics;
+use crate::ops::{self, Activation};
 use crate::{Error, Result};
 
 crate::config! {
@@ -25,12 +25,15 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+pub(super) const ENTRY: MethodRow = MethodRow {
     name: "cnce",
     about: "conditional noise-contrastive estimation: tells data from their noisy copies; needs no normaliser at all",
     cite: "Ceylan & Gutmann 2018, \"Conditional Noise-Contrastive Estimation of Unnormalised Models\", ICML, eq. 10; \
            arXiv 1806.03664",
     schema: Schema::of::<CnceConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Ok(Box::new(Cnce::new(decode(table)?, setup)?)),
 };
 
@@ -68,7 +71,7 @@ fn contrast(energy: &dyn Energy, x: &Tensor, y: &Tensor) -> Result<(Tensor, f64)
     let on_data = Tensor::cat(&vec![&on_data; n / b.max(1)], 0)?;
     let minus_g = (on_data - all.narrow(0, b, n)?)?;
     let told: f64 = minus_g.lt(0.0)?.to_dtype(DType::F64)?.mean_all()?.to_scalar()?;
-    Ok((kernels::activate(Activation::Softplus, &minus_g)?.mean_all()?, told))
+    Ok((ops::activate(Activation::Softplus, &minus_g)?.mean_all()?, told))
 }
 
 /// The next ε of a step that had this loss.

@@ -9,8 +9,8 @@ use candle_core::Tensor;
 
 use super::contrast::contrast;
 use super::supervised::{self, Supervised, SupervisedConfig};
-use super::{BuildMethod, Method, Setup, Standing, State, StepContext, trained::Trained};
-use crate::config::{Entry, Schema, Spec, decode, rule};
+use super::{Method, MethodRow, Setup, Standing, State, StepContext, trained::Trained};
+use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data};
 use crate::density::{Energy, Model, Proposal, energy_of};
 use crate::metrics::Metrics;
@@ -44,39 +44,51 @@ pub(super) fn probability(v: &f64) -> rule::Verdict {
 }
 
 /// Contrastive divergence.
-pub(super) const CD: Entry<BuildMethod> = Entry {
+pub(super) const CD: MethodRow = MethodRow {
     name: "cd",
     about: "contrastive divergence: k steps of a chain that begins at the data",
     cite: "Hinton 2002, \"Training products of experts by minimizing contrastive divergence\"",
     schema: Schema::of::<ChainsConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Contrastive::boxed(table, setup, false, |_, _| Ok(Chains::Data)),
 };
 
 /// Short-run chains from noise.
-pub(super) const SHORT_RUN: Entry<BuildMethod> = Entry {
+pub(super) const SHORT_RUN: MethodRow = MethodRow {
     name: "short_run",
     about: "chains that begin at noise in every step: the learned object is the short run itself",
     cite: "Nijkamp, Hill, Zhu, Wu 2019, \"Learning non-convergent non-persistent short-run MCMC toward energy-based model\"",
     schema: Schema::of::<ChainsConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Contrastive::boxed(table, setup, false, |_, _| Ok(Chains::Fresh)),
 };
 
 /// Persistent contrastive divergence.
-pub(super) const PCD: Entry<BuildMethod> = Entry {
+pub(super) const PCD: MethodRow = MethodRow {
     name: "pcd",
     about: "persistent contrastive divergence: chains go on where they stood, out of a replay buffer",
     cite: "Tieleman 2008; with a replay buffer: Du & Mordatch 2019, arXiv 1903.08689",
     schema: Schema::joined::<ChainsConfig, BufferConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Contrastive::boxed(table, setup, false, Chains::kept),
 };
 
 /// Joint energy model.
-pub(super) const JEM: Entry<BuildMethod> = Entry {
+pub(super) const JEM: MethodRow = MethodRow {
     name: "jem",
     about: "joint energy model: cross-entropy for p(y|x), persistent chains for p(x) of the same classifier",
     cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Norouzi, Swersky 2020, \"Your classifier is secretly an energy based model \
            and you should treat it like one\", ICLR, Algorithm 1; arXiv 1912.03263",
     schema: Schema::joined3::<ChainsConfig, BufferConfig, SupervisedConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Contrastive::boxed(table, setup, true, Chains::kept),
 };
 

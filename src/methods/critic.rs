@@ -11,7 +11,7 @@ use crate::config::Spec;
 use crate::data::Data;
 use crate::nets::{Builder, Io, Jet, Network, Pass};
 use crate::optim::{self, Optimiser};
-use crate::{Result, kernels, math::stats, rng::Key};
+use crate::{Result, math::stats, ops, rng::Key};
 
 /// Distribution of Hutchinson's probe ε in tr J ≈ εᵀJε.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -157,7 +157,7 @@ impl Critic {
         };
         let penalty = Tensor::cat(&[&f, &f.zeros_like()?], 0)?;
         let seed = ((penalty * (2.0 * self.lambda * scale))? - pull)?;
-        let grads = kernels::dot(out, &seed)?.backward()?;
+        let grads = ops::dot(out, &seed)?.backward()?;
         let grad_norm = self.optim.step(&grads, lr_scale)?.norm;
         self.net.power_iterate()?;
         Ok(SteinSample { discrepancy: scale * sum(&terms)?, penalty: self.lambda * scale * sum(&f.sqr()?)?, grad_norm })

@@ -1,8 +1,8 @@
 //! Denoising score matching (Vincent 2011): the score of slightly blurred data, from first derivatives alone.
 
-use super::BuildMethod;
+use super::MethodRow;
 use super::score::{Estimate, ScoreDescent, denoising};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 
 crate::config! {
     /// Keys of the method `denoising_score_matching`.
@@ -16,12 +16,15 @@ crate::config! {
 const ADVICE: &[&str] = &["a stronger blur, since the gradient's noise grows as 1/σ (--set method.sigma=…)"];
 
 /// Minimises mean ½|∇E(x + σε) - ε/σ|², without the part that does not depend on the model.
-pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+pub(super) const ENTRY: MethodRow = MethodRow {
     name: "denoising_score_matching",
     about: "the model's score points from noisy items to clean ones: score matching of the blurred data, first order only",
     cite: "Vincent 2011, \"A Connection Between Score Matching and Denoising Autoencoders\", Neural Computation 23(7), \
            J_DSM",
     schema: Schema::of::<DenoisingScoreMatchingConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| {
         let DenoisingScoreMatchingConfig { sigma } = decode(table)?;
         let estimate: Estimate = Box::new(move |energy, key, x| denoising(energy, key, x, sigma));

@@ -7,8 +7,8 @@ use candle_core::{DType, Tensor};
 
 use super::contrast::contrast;
 use super::supervised::mean;
-use super::{BuildMethod, Method, Setup, Standing, State, StepContext, modes, stored, trained::Trained};
-use crate::config::{Entry, Schema, Spec, decode, rule};
+use super::{Method, MethodRow, Setup, Standing, State, StepContext, modes, stored, trained::Trained};
+use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data, Split};
 use crate::density::{Energy, Model, Proposal, Target};
 use crate::math::LogWeights;
@@ -36,12 +36,15 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+pub(super) const ENTRY: MethodRow = MethodRow {
     name: "jarzynski",
     about: "persistent Langevin walkers whose weights make up for their lag and for the step size; log Z for nothing",
     cite: "Carbone, Hua, Coste, Vanden-Eijnden 2023, \"Efficient training of energy-based models using Jarzynski equality\", \
            NeurIPS, Algorithm 1",
     schema: Schema::of::<JarzynskiConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Ok(Box::new(Jarzynski::new(decode(table)?, setup)?)),
 };
 

@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{BuildMethod, Critic, Method, Noise, Setup, State, SteinSample, StepContext, put, take, trained::Trained};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{Critic, Method, MethodRow, Noise, Setup, State, SteinSample, StepContext, put, take, trained::Trained};
+use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::Model;
 use crate::metrics::Metrics;
@@ -29,12 +29,15 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+pub(super) const ENTRY: MethodRow = MethodRow {
     name: "lsd",
     about: "learned Stein discrepancy: a critic finds where the scores of model and data differ, the model closes the gap",
     cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Zemel 2020, \"Learning the Stein Discrepancy for Training and Evaluating \
            Energy-Based Models without Sampling\", ICML, Algorithm 3; arXiv 2002.05616",
     schema: Schema::of::<LsdConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Ok(Box::new(Lsd::new(decode(table)?, setup)?)),
 };
 

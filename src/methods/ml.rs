@@ -2,8 +2,8 @@
 
 use candle_core::DType;
 
-use super::{BuildMethod, Method, Setup, State, StepContext, trained::Trained};
-use crate::config::{Entry, Schema};
+use super::{Method, MethodRow, Setup, State, StepContext, trained::Trained};
+use crate::config::Schema;
 use crate::data::Batch;
 use crate::density::Model;
 use crate::metrics::Metrics;
@@ -14,11 +14,14 @@ crate::config! {
     pub struct MlConfig {}
 }
 
-pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+pub(super) const ENTRY: MethodRow = MethodRow {
     name: "ml",
     about: "exact maximum likelihood, for models with a known normaliser (flows, ICA, Gaussians)",
     cite: "",
     schema: Schema::of::<MlConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |_, setup| Ok(Box::new(MaximumLikelihood::new(setup)?)),
 };
 

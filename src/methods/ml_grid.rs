@@ -2,8 +2,8 @@
 
 use candle_core::{D, DType};
 
-use super::{BuildMethod, Method, Setup, State, StepContext, trained::Trained};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{Method, MethodRow, Setup, State, StepContext, trained::Trained};
+use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::Model;
 use crate::math::Grid;
@@ -21,11 +21,14 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+pub(super) const ENTRY: MethodRow = MethodRow {
     name: "ml_grid",
     about: "exact maximum likelihood in 2-D: log Z by quadrature on a randomly shifted grid",
     cite: "",
     schema: Schema::of::<MlGridConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Ok(Box::new(MlGrid::new(decode(table)?, setup)?)),
 };
 

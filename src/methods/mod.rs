@@ -36,10 +36,10 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
 
-use crate::config::{Entry, Schema, Spec, find};
+use crate::config::{self, Head, Row, Schema, Spec, find};
 use crate::data::{Batch, Data};
 use crate::density::{Model, Proposal};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number};
 pub use crate::store::{State, put, take};
 use crate::{Error, Result, rng::Key};
 
@@ -105,8 +105,34 @@ pub struct Setup<'a> {
 /// Makes a method from its resolved section.
 pub type BuildMethod = fn(&toml::Table, Setup) -> Result<Box<dyn Method>>;
 
+/// A row of [`METHODS`]: all that the house knows about a method.
+pub struct MethodRow {
+    /// What the configuration says: `name = "lsd"`.
+    pub name: &'static str,
+    /// One line for listings.
+    pub about: &'static str,
+    /// Where it comes from: authors, year, equation or algorithm; empty where it is folklore.
+    pub cite: &'static str,
+    /// The keys of its section.
+    pub schema: Schema,
+    /// The numbers that it reports at every step.
+    pub numbers: &'static [Number],
+    /// What it draws from at once when a run is at rest, if it keeps such a thing.
+    pub proposal: Option<BuildProposal>,
+    /// A small experiment that it trains, as TOML: `[dataset]`, `[model]` and `[method]`. The contract tests run it.
+    pub example: &'static str,
+    /// Makes it from its resolved section.
+    pub build: BuildMethod,
+}
+
+impl Row for MethodRow {
+    fn head(&self) -> Head {
+        Head { name: self.name, about: self.about, cite: self.cite, schema: self.schema, numbers: self.numbers }
+    }
+}
+
 /// Every method that `[method] name = "…"` can name.
-pub const METHODS: &[Entry<BuildMethod>] = &[
+pub const METHODS: &[MethodRow] = &[
     lsd::ENTRY,
     ml::ENTRY,
     ml_grid::ENTRY,
@@ -134,7 +160,7 @@ pub const METHODS: &[Entry<BuildMethod>] = &[
 
 /// The rows of [`METHODS`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
-    METHODS.iter().map(|row| (row.name, row.schema)).collect()
+    config::schemas(METHODS)
 }
 
 /// Builds `[method]`.

@@ -4,12 +4,12 @@ use candle_core::{DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::noise_density::NoiseDensity;
-use super::{BuildMethod, Method, Setup, State, StepContext, load_var, trained::Trained};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{Method, MethodRow, Setup, State, StepContext, load_var, trained::Trained};
+use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
-use crate::kernels::{self, Activation};
 use crate::metrics::Metrics;
+use crate::ops::{self, Activation};
 use crate::{Error, Result};
 
 /// What data are contrasted with.
@@ -39,11 +39,14 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+pub(super) const ENTRY: MethodRow = MethodRow {
     name: "nce",
     about: "noise-contrastive estimation: logistic regression between data and a known density; learns log Z as well",
     cite: "Gutmann & Hyvärinen 2010, \"Noise-contrastive estimation\", AISTATS; the ratio ν: 2012, JMLR 13, eq. 8",
     schema: Schema::of::<NceConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Ok(Box::new(Nce::new(&decode(table)?, setup)?)),
 };
 
@@ -88,8 +91,8 @@ fn contrast(energy: &dyn Energy, log_z: &Tensor, x: &Tensor, y: &Tensor, log_pn:
     let log_p = energy.energy(&Tensor::cat(&[x, y], 0)?)?.neg()?.broadcast_sub(log_z)?;
     let g = (log_p - log_pn)?.affine(1.0, -shift)?;
     let (on_data, on_noise) = (g.narrow(0, 0, b)?, g.narrow(0, b, n)?);
-    let positive = kernels::activate(Activation::Softplus, &on_data.neg()?)?.mean_all()?;
-    let negative = kernels::activate(Activation::Softplus, &on_noise)?.sum_all()?;
+    let positive = ops::activate(Activation::Softplus, &on_data.neg()?)?.mean_all()?;
+    let negative = ops::activate(Activation::Softplus, &on_noise)?.sum_all()?;
     let share = |right: Tensor| -> Result<f64> { Ok(right.to_dtype(DType::F64)?.mean_all()?.to_scalar()?) };
     let told = 0.5 * (share(on_data.gt(0.0)?)? + share(on_noise.lt(0.0)?)?);
     Ok(((positive + (negative / b as f64)?)?, told))

@@ -7,7 +7,7 @@ use crate::config::Spec;
 use crate::data::{Data, Split};
 use crate::density::{Context, Model};
 use crate::math::linalg;
-use crate::{Error, Result, kernels, rng::Key};
+use crate::{Error, Result, ops, rng::Key};
 
 /// Data items that the noise takes its moments from, always the same ones.
 const ITEMS: usize = 10_000;
@@ -122,13 +122,13 @@ impl FullGaussian {
     }
 
     fn log_prob(&self, x: &Tensor) -> Result<Tensor> {
-        let z = kernels::linear(&x.flatten_from(1)?.broadcast_sub(&self.mean)?, &self.whiten, None)?;
+        let z = ops::linear(&x.flatten_from(1)?.broadcast_sub(&self.mean)?, &self.whiten, None)?;
         Ok(z.sqr()?.sum(1)?.affine(-0.5, -self.log_normaliser)?)
     }
 
     fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
         let z = key.normal((n, self.mean.dim(1)?), DType::F32, self.mean.device())?;
-        let x = kernels::linear(&z, &self.factor, None)?.broadcast_add(&self.mean)?;
+        let x = ops::linear(&z, &self.factor, None)?.broadcast_add(&self.mean)?;
         Ok(x.reshape([&[n], self.shape.as_slice()].concat())?)
     }
 }

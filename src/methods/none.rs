@@ -1,8 +1,8 @@
 //! No training: a model as it is built, for experiments that only measure.
 
-use super::{BuildMethod, Method, Setup, State, StepContext, put, take};
+use super::{Method, MethodRow, Setup, State, StepContext, put, take};
 use crate::Result;
-use crate::config::{Entry, Schema};
+use crate::config::Schema;
 use crate::data::Batch;
 use crate::density::Model;
 use crate::metrics::Metrics;
@@ -12,11 +12,14 @@ crate::config! {
     pub struct NoneConfig {}
 }
 
-pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+pub(super) const ENTRY: MethodRow = MethodRow {
     name: "none",
     about: "trains nothing: the model as it is built goes to the probes (goodness-of-fit tests, evaluations)",
     cite: "",
     schema: Schema::of::<NoneConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |_, setup| Ok(Box::new(Untrained::new(setup))),
 };
 

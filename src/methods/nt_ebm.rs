@@ -2,8 +2,8 @@
 //! mix (Nijkamp et al. 2022). The two stages are those of `vaebm`, with a flow in the VAE's place.
 
 use super::vaebm::{Vaebm, VaebmConfig};
-use super::{BuildMethod, Setup};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{MethodRow, Setup};
+use crate::config::{Schema, decode, rule};
 use crate::density::Space;
 use crate::{Error, Result};
 
@@ -28,12 +28,15 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+pub(super) const ENTRY: MethodRow = MethodRow {
     name: "nt_ebm",
     about: "a flow, then an energy that tilts it, with persistent chains in the flow's latent space; model `tilted`",
     cite: "Nijkamp, Gao, Sountsov, Vasudevan, Pang, Zhu, Wu 2022, \"MCMC should mix: learning energy-based model with neural \
            transport latent space MCMC\", ICLR; arXiv 2006.06897",
     schema: Schema::of::<NtEbmConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Ok(Box::new(nt_ebm(decode(table)?, setup)?)),
 };
 

@@ -9,7 +9,7 @@ use super::{Method, Noise, Setup, State, StepContext, trained::Trained};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
 use crate::metrics::Metrics;
-use crate::{Error, Result, kernels, rng::Key};
+use crate::{Error, Result, ops, rng::Key};
 
 /// The terms of J at each item, `[B]`, differentiable in the parameters.
 pub struct Terms {
@@ -82,12 +82,12 @@ pub fn denoising(energy: &dyn Energy, key: Key, x: &Tensor, sigma: f64) -> Resul
     let noise = key.normal(x.shape(), x.dtype(), x.device())?;
     let blurred = (x + (&noise * sigma)?)?;
     let (value, grad) = energy.grad(&blurred)?;
-    let curvature = kernels::dot(&grad, &noise)?.affine(1.0 / sigma, 0.0)?;
+    let curvature = ops::dot(&grad, &noise)?.affine(1.0 / sigma, 0.0)?;
     Ok(Terms { energy: value, half_norm: half_square(&grad)?, curvature })
 }
 
 fn half_square(grad: &Tensor) -> Result<Tensor> {
-    Ok(kernels::dot(grad, grad)?.affine(0.5, 0.0)?)
+    Ok(ops::dot(grad, grad)?.affine(0.5, 0.0)?)
 }
 
 /// How one of the methods estimates J on a batch.

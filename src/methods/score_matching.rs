@@ -1,8 +1,8 @@
 //! Score matching with the exact Laplacian (Hyvärinen 2005): for few dimensions, and for models with a closed form.
 
-use super::BuildMethod;
+use super::MethodRow;
 use super::score::{Estimate, SHARP, ScoreDescent, exact};
-use crate::config::{Entry, Schema};
+use crate::config::Schema;
 
 crate::config! {
     /// The method `score_matching` has no keys of its own; `[optim]` is the model's optimiser.
@@ -11,11 +11,14 @@ crate::config! {
 
 /// Minimises mean[½|∇E|² - ΔE]. A step costs D second-order passes for models without a closed form of ΔE: take
 /// `sliced_score_matching` beyond a few dimensions. Energies that do not bend (rectifiers) give it nothing to learn from.
-pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+pub(super) const ENTRY: MethodRow = MethodRow {
     name: "score_matching",
     about: "score matching with the exact trace of the Hessian: few dimensions, or models in closed form",
     cite: "Hyvärinen 2005, \"Estimation of Non-Normalized Statistical Models by Score Matching\", JMLR 6, theorem 1",
     schema: Schema::of::<ScoreMatchingConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |_, setup| {
         let derivatives = 1 + setup.data.spec().shape.iter().product::<usize>();
         let estimate: Estimate = Box::new(|energy, _, x| exact(energy, x));

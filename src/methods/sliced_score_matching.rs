@@ -1,8 +1,8 @@
 //! Sliced score matching (Song et al. 2019): the trace of the Hessian along random directions.
 
 use super::score::{Estimate, SHARP, ScoreDescent, Slices, sliced};
-use super::{BuildMethod, Noise};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{MethodRow, Noise};
+use crate::config::{Schema, decode, rule};
 
 crate::config! {
     /// Keys of the method `sliced_score_matching`. The "SM" of the LSD paper is this at its defaults.
@@ -20,12 +20,15 @@ const ADVICE: &[&str] =
     &["less noise in the trace (--set method.projections=10, --set method.probe=rademacher)", SHARP];
 
 /// Minimises mean[½|∇E|² - vᵀ∇²E v] over items and directions.
-pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+pub(super) const ENTRY: MethodRow = MethodRow {
     name: "sliced_score_matching",
     about: "score matching along random directions: second derivatives at the price of a few passes in any dimension",
     cite: "Song, Garg, Shi, Ermon 2019, \"Sliced Score Matching: A Scalable Approach to Density and Score Estimation\", UAI, \
            SSM and SSM-VR; arXiv 1905.07088",
     schema: Schema::of::<SlicedScoreMatchingConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| {
         let config: SlicedScoreMatchingConfig = decode(table)?;
         let SlicedScoreMatchingConfig { probe: noise, projections: count, variance_reduced } = config;

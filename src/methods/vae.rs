@@ -1,18 +1,21 @@
 //! A VAE alone: the density that VAEBM tilts, and its baseline.
 
 use super::elbo::{ElboConfig, vae_of};
-use super::{BuildMethod, Method, Setup, State, StepContext, trained::Trained};
-use crate::config::{Entry, Schema, decode};
+use super::{Method, MethodRow, Setup, State, StepContext, trained::Trained};
+use crate::config::{Schema, decode};
 use crate::data::Batch;
 use crate::density::Model;
 use crate::metrics::Metrics;
 use crate::{Error, Result};
 
-pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+pub(super) const ENTRY: MethodRow = MethodRow {
     name: "vae",
     about: "the variational bound, for the model `vae`",
     cite: "Kingma & Welling 2014, \"Auto-encoding variational Bayes\", eq. 10; arXiv 1312.6114",
     schema: Schema::of::<ElboConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| {
         vae_of(setup.model.vae(), "vae")?;
         let Setup { model, optim, .. } = setup;

@@ -12,8 +12,8 @@ use super::contrastive::{BUFFER, kept};
 use super::elbo::ElboConfig;
 use super::spectral_penalty::SpectralPenalty;
 use super::supervised::mean;
-use super::{BuildMethod, Method, Setup, State, StepContext, put, take};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{Method, MethodRow, Setup, State, StepContext, put, take};
+use crate::config::{Schema, decode, rule};
 use crate::data::{Batch, Data};
 use crate::density::{Energy, Model, Space, Stored};
 use crate::metrics::Metrics;
@@ -68,12 +68,15 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+pub(super) const ENTRY: MethodRow = MethodRow {
     name: "vaebm",
     about: "a VAE, then an energy that tilts it, with chains in the VAE's noise space; model `tilted`",
     cite: "Xiao, Kreis, Kautz, Vahdat 2021, \"VAEBM: a symbiosis between variational autoencoders and energy-based models\", \
            ICLR, section 3; arXiv 2010.00654",
     schema: Schema::joined::<VaebmConfig, ElboConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Ok(Box::new(Vaebm::new(decode(table)?, decode(table)?, setup)?)),
 };
 

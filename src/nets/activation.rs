@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, linear::repeated};
-use crate::kernels::{Activation, activate, activate_curve, activate_jet, activate_pullback};
+use crate::ops::{Activation, activate, activate_curve, activate_jet, activate_pullback};
 use crate::{Error, Result};
 
 /// How a configuration names a non-linearity.

@@ -3,7 +3,7 @@
 use super::image::{Head, Image, ImageNorm, widths};
 use super::{Builder, Conv2d, Io, Layer, Nonlinear, NonlinearName, Scaling, Sequence};
 use crate::config::{self, Spec, rule};
-use crate::kernels::Conv;
+use crate::ops::Conv;
 use crate::{Error, Result};
 
 crate::config! {

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, Scaling, Weight};
-use crate::kernels::{self, Conv};
+use crate::ops::{self, Conv};
 use crate::{Error, Result};
 
 /// y = w ⋆ x + b: cross-correlation with square kernels, stride and zero padding.
@@ -60,25 +60,25 @@ impl Conv2d {
 
 impl Layer for Conv2d {
     fn forward(&self, x: &Tensor, _: Pass) -> Result<Tensor> {
-        kernels::channel_bias(&kernels::conv2d(x, &self.weight.get()?, self.conv)?, &self.bias)
+        ops::channel_bias(&ops::conv2d(x, &self.weight.get()?, self.conv)?, &self.bias)
     }
 
     fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
         let w = self.weight.get()?;
-        let y = kernels::channel_bias(&kernels::conv2d(x, &w, self.conv)?, &self.bias)?;
+        let y = ops::channel_bias(&ops::conv2d(x, &w, self.conv)?, &self.bias)?;
         let size = (x.dim(2)?, x.dim(3)?);
-        Ok((y, Box::new(move |g| kernels::conv2d_pullback(g, &w, self.conv, size))))
+        Ok((y, Box::new(move |g| ops::conv2d_pullback(g, &w, self.conv, size))))
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
         let w = self.weight.get()?;
-        x.linear(|xx| kernels::channel_bias_jet(&kernels::conv2d(xx, &w, self.conv)?, &self.bias))
+        x.linear(|xx| ops::channel_bias_jet(&ops::conv2d(xx, &w, self.conv)?, &self.bias))
     }
 
     fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
         let w = self.weight.get()?;
-        let map = |xx: &Tensor| kernels::conv2d(xx, &w, self.conv);
-        x.linear(|xx| kernels::channel_bias_stacked(&map(xx)?, &self.bias, x.blocks()))
+        let map = |xx: &Tensor| ops::conv2d(xx, &w, self.conv);
+        x.linear(|xx| ops::channel_bias_stacked(&map(xx)?, &self.bias, x.blocks()))
     }
 
     fn power_iterate(&self) -> Result<()> {

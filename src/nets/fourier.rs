@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback};
-use crate::{Result, kernels};
+use crate::{Result, ops};
 
 /// y = [x, sin Wx, cos Wx] with fixed random frequencies W (Tancik et al. 2020, "Fourier features let networks learn high
 /// frequency functions in low dimensional domains", eq. 5; x itself beside them).
@@ -27,7 +27,7 @@ impl Fourier {
     }
 
     fn phases(&self, x: &Tensor) -> Result<Tensor> {
-        kernels::linear(x, &self.frequencies, None)
+        ops::linear(x, &self.frequencies, None)
     }
 
     /// (x̄, s̄in, c̄os) out of ȳ.
@@ -50,7 +50,7 @@ impl Layer for Fourier {
         let pull = move |g: &Tensor| {
             let [x, on_sin, on_cos] = self.parts(g)?;
             let phase = ((on_sin * &cos)? - (on_cos * &sin)?)?;
-            Ok((x + kernels::linear_pullback(&phase, &self.frequencies)?)?)
+            Ok((x + ops::linear_pullback(&phase, &self.frequencies)?)?)
         };
         Ok((y, Box::new(pull)))
     }

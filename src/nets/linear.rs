@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, Scaling, Weight};
-use crate::{Result, kernels};
+use crate::{Result, ops};
 
 /// y = x Wᵀ + b.
 ///
@@ -37,23 +37,23 @@ impl Linear {
 
 impl Layer for Linear {
     fn forward(&self, x: &Tensor, _: Pass) -> Result<Tensor> {
-        kernels::linear(x, &self.weight.get()?, Some(&self.bias))
+        ops::linear(x, &self.weight.get()?, Some(&self.bias))
     }
 
     fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
         let w = self.weight.get()?;
-        let y = kernels::linear(x, &w, Some(&self.bias))?;
-        Ok((y, Box::new(move |g| kernels::linear_pullback(g, &w))))
+        let y = ops::linear(x, &w, Some(&self.bias))?;
+        Ok((y, Box::new(move |g| ops::linear_pullback(g, &w))))
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
         let w = self.weight.get()?;
-        x.linear(|xx| kernels::linear_jet(xx, &w, Some(&self.bias)))
+        x.linear(|xx| ops::linear_jet(xx, &w, Some(&self.bias)))
     }
 
     fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
         let w = self.weight.get()?;
-        x.linear(|xx| kernels::linear_stacked(xx, &w, Some(&self.bias), x.blocks()))
+        x.linear(|xx| ops::linear_stacked(xx, &w, Some(&self.bias), x.blocks()))
     }
 
     fn features(&self, x: &Tensor, _: Pass) -> Result<Option<Tensor>> {
@@ -73,5 +73,5 @@ impl Layer for Linear {
 /// column sum behind candle's broadcasting is many times slower.
 pub(super) fn repeated(p: &Tensor, batch: usize) -> Result<Tensor> {
     let ones = Tensor::ones((batch, 1), p.dtype(), p.device())?;
-    kernels::linear(&ones, &p.unsqueeze(1)?, None)
+    ops::linear(&ones, &p.unsqueeze(1)?, None)
 }

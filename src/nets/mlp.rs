@@ -8,7 +8,7 @@ use super::{
     Reshape, Scaling, Sequence, trace_by_pullbacks,
 };
 use crate::config::{self, Spec, rule};
-use crate::{Result, kernels};
+use crate::{Result, ops};
 
 /// The normalisation between a linear map and its activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,11 +159,11 @@ impl Shallow {
         Ok(match (weights.as_slice(), slopes.as_slice()) {
             ([w1, w2, w3], [a1, a2]) => {
                 let middle = (w2 * w1.matmul(w3)?.t()?)?;
-                Some(kernels::dot(&kernels::linear(a1, &middle, None)?, a2)?)
+                Some(ops::dot(&ops::linear(a1, &middle, None)?, a2)?)
             }
             ([w1, w2], [a1]) => {
                 let middle = (w1 * w2.t()?)?.sum_keepdim(1)?.t()?;
-                Some(kernels::linear(a1, &middle, None)?.squeeze(1)?)
+                Some(ops::linear(a1, &middle, None)?.squeeze(1)?)
             }
             ([w], []) => {
                 let eye = Tensor::eye(w.dim(0)?, w.dtype(), w.device())?;

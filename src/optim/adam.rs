@@ -8,7 +8,7 @@ use super::{BuildOptim, GradStats, Optimiser, Slots, Weights};
 use crate::{
     Result,
     config::{Entry, Schema, decode, rule},
-    kernels,
+    ops,
 };
 
 crate::config! {
@@ -55,8 +55,8 @@ impl Optimiser for Adam {
         self.slots.step(grads, clip_norm, |slot, grad, scale| {
             let [first, second] = &slot.memory;
             let (lr, step) = (lr * lr_scale, slot.steps);
-            let numbers = kernels::Adam { lr, betas, eps, weight_decay, decoupled, step, scale };
-            kernels::adam_update(&slot.var, grad, first, second, &numbers)
+            let numbers = ops::Adam { lr, betas, eps, weight_decay, decoupled, step, scale };
+            ops::adam_update(&slot.var, grad, first, second, &numbers)
         })
     }
 

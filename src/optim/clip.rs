@@ -2,14 +2,14 @@
 
 use candle_core::Tensor;
 
-use crate::{Result, kernels};
+use crate::{Result, ops};
 
 /// √Σ‖g‖² over all gradients, in f64 and in the order given: pass them sorted by name.
 ///
 /// # Errors
 /// The device's own.
 pub fn global_norm<'a>(grads: impl IntoIterator<Item = &'a Tensor>) -> Result<f64> {
-    let squares: Result<Vec<f64>> = grads.into_iter().map(kernels::sum_of_squares).collect();
+    let squares: Result<Vec<f64>> = grads.into_iter().map(ops::sum_of_squares).collect();
     Ok(squares?.iter().sum::<f64>().sqrt())
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{Tensor, Var};
 
 use super::{Weights, check_names, take};
-use crate::{Error, Result, kernels};
+use crate::{Error, Result, ops};
 
 /// s ← decay·s + (1 - decay)·p after every update; s begins as p.
 pub struct Ema {
@@ -34,7 +34,7 @@ impl Ema {
     pub fn update(&mut self, weights: &Weights) -> Result<()> {
         for (name, shadow) in &self.shadow {
             let var = weights.get(name).ok_or_else(|| Error::Other(format!("parameter `{name}` is missing")))?;
-            kernels::lerp_update(shadow, var, 1.0 - self.decay)?;
+            ops::lerp_update(shadow, var, 1.0 - self.decay)?;
         }
         Ok(())
     }

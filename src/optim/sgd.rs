@@ -8,7 +8,7 @@ use super::{BuildOptim, GradStats, Optimiser, Slots, Weights};
 use crate::{
     Result,
     config::{Entry, Schema, decode, rule},
-    kernels,
+    ops,
 };
 
 crate::config! {
@@ -52,8 +52,8 @@ impl Optimiser for Sgd {
         let SgdConfig { lr, momentum, nesterov, weight_decay, clip_norm } = self.config;
         self.slots.step(grads, clip_norm, |slot, grad, scale| {
             let [velocity] = &slot.memory;
-            let numbers = kernels::Sgd { lr: lr * lr_scale, momentum, nesterov, weight_decay, scale };
-            kernels::sgd_update(&slot.var, grad, velocity, &numbers)
+            let numbers = ops::Sgd { lr: lr * lr_scale, momentum, nesterov, weight_decay, scale };
+            ops::sgd_update(&slot.var, grad, velocity, &numbers)
         })
     }
 

@@ -5,7 +5,7 @@ use image::RgbImage;
 use super::labelled::{Labelled, log_probabilities};
 use super::{Finding, Probe, Subject};
 use crate::Result;
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::draw::{Figure, Line, Mark, Panel};
 use crate::math::{Bin, Calibration, stats};
@@ -28,11 +28,13 @@ fn few(bins: &usize) -> rule::Verdict {
     (!(1..=1000).contains(bins)).then(|| format!("must be from 1 to 1000, got {bins}"))
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "accuracy",
     about: "accuracy, cross-entropy, Brier score, calibration errors (ECE, MCE) of a classifier; reliability diagram",
     cite: "Guo, Pleiss, Sun, Weinberger 2017, \"On calibration of modern neural networks\", ICML, eq. 2-5",
     schema: Schema::joined::<AccuracyConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| Ok(Box::new(Accuracy(decode(table)?))),
 };
 

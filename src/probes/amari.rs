@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 use pathfinding::prelude::{Matrix, kuhn_munkres};
 
 use super::{Finding, Probe, Subject};
-use crate::config::{Entry, Schema};
+use crate::config::Schema;
 use crate::math::{linalg, stats};
 use crate::metrics::Metrics;
 use crate::{Error, Result};
@@ -14,11 +14,13 @@ crate::config! {
     pub struct AmariConfig {}
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "amari",
     about: "linear ICA: Amari distance of learned to true unmixing (0: separated) and mean correlation with the sources",
     cite: "Amari, Cichocki, Yang 1996, \"A new learning algorithm for blind signal separation\"",
     schema: Schema::joined::<AmariConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |_| Ok(Box::new(Amari)),
 };
 

@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use super::{Finding, Probe, Subject};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::math::stats;
 use crate::metrics::Metrics;
@@ -19,11 +19,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "bound",
     about: "of a model with a VAE: ELBO and importance-weighted bound on test items, in nats; KL of each group",
     cite: "Burda, Grosse, Salakhutdinov 2016, \"Importance weighted autoencoders\", ICLR, eq. 8; arXiv 1509.00519",
     schema: Schema::joined::<BoundConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| Ok(Box::new(Bound(decode(table)?))),
 };
 

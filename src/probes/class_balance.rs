@@ -6,7 +6,7 @@ use super::judge::Judge;
 use super::labelled::{classes, empty};
 use super::modes::histogram;
 use super::{Finding, Probe, Subject};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::metrics::Metrics;
 use crate::{Error, Result};
@@ -21,12 +21,14 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "class_balance",
     about: "share of each class among samples by a classifier, and its total variation to the training labels",
     cite: "Carbone, Hua, Coste, Vanden-Eijnden 2023, \"Efficient training of energy-based models using Jarzynski equality\", \
            NeurIPS; arXiv 2305.19414",
     schema: Schema::joined::<ClassBalanceConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| {
         let config: ClassBalanceConfig = decode(table)?;
         // Read before training begins, so that a wrong path is not found after it.

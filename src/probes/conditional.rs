@@ -5,7 +5,7 @@ use image::RgbImage;
 
 use super::judge::Judge;
 use super::{Finding, Picture, Probe, Subject, labelled};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::math::largest;
 use crate::metrics::Metrics;
 use crate::{Error, Result};
@@ -20,11 +20,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "conditional",
     about: "of a class-conditional generator: accuracy of the labels of its draws, and of those after the run's chains on p(x|y)",
     cite: "Xie, Zheng, Li 2021, AAAI, section 5",
     schema: Schema::joined::<ConditionalConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| {
         let config: ConditionalConfig = decode(table)?;
         // Read before training begins, so that a wrong path is not found after it.

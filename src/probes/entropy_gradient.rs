@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use nalgebra::{DMatrix, DVector};
 
 use super::{Finding, Probe, Subject};
-use crate::config::{Entry, Schema, Spec, decode, rule};
+use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Data, Split};
 use crate::density::{Generator, GeneratorConfig, Squash};
 use crate::math::{linalg, stats};
@@ -35,11 +35,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "entropy_gradient",
     about: "VERA's estimate of the entropy gradient against the exact one of a linear Gaussian generator: 1 is unbiased",
     cite: "Grathwohl et al. 2021, section 5.1; probabilistic PCA: Tipping & Bishop 1999",
     schema: Schema::joined3::<EntropyGradientConfig, EntropyConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| Ok(Box::new(EntropyGradient { config: decode(table)?, estimator: decode(table)? })),
 };
 

@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use super::{Finding, Probe, Subject};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::{Data, Split};
 use crate::density::Energy;
 use crate::math::stats;
@@ -20,11 +20,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "fisher",
     about: "Fisher divergence E|∇log q - ∇log p|² to data whose score is known: the upper bound of LSD",
     cite: "Grathwohl et al. 2020, eq. 9 and Fig. 6",
     schema: Schema::joined::<FisherConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| Ok(Box::new(Fisher(decode(table)?))),
 };
 

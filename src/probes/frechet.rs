@@ -5,7 +5,7 @@ use nalgebra::DMatrix;
 
 use super::space::Space;
 use super::{Finding, Probe, Subject};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::math::two_samples;
 use crate::metrics::Metrics;
@@ -28,12 +28,14 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "frechet",
     about: "Fréchet distance, KID, precision, recall, density, coverage of samples against data, in the features of a classifier \
             or of Inception; each beside its floor, real against real",
     cite: "Heusel et al. 2017; Bińkowski et al. 2018; Kynkäänniemi et al. 2019; Naeem et al. 2020",
     schema: Schema::joined::<FrechetConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| {
         let config: FrechetConfig = decode(table)?;
         // Read before training begins, so that a wrong path is not found after it.

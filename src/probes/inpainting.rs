@@ -6,7 +6,7 @@ use image::RgbImage;
 use super::judge::Judge;
 use super::labelled::{empty, host_rows};
 use super::{Finding, Probe, Subject};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::{Batch, Split};
 use crate::density::{Clamped, Freedom, Hole};
 use crate::math::{largest, stats};
@@ -32,11 +32,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "inpainting",
     about: "fills in a part of images by the run's sampler, the known pixels held: error, diversity, accuracy of the class; picture",
     cite: "Xie, Zheng & Li 2021, arXiv 2012.14936, section 5.4",
     schema: Schema::joined::<InpaintingConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| {
         let config: InpaintingConfig = decode(table)?;
         // Read before training begins, so that a wrong path is not found after it.

@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use super::{Finding, Probe, Subject};
-use crate::config::{Entry, Schema, decode};
+use crate::config::{Schema, decode};
 use crate::data::{Data, Split};
 use crate::density::Density;
 use crate::math::stats;
@@ -18,11 +18,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "likelihood",
     about: "exact test log-likelihood in nats of a model with a known normaliser; gap to the truth; bits/dim of images",
     cite: "",
     schema: Schema::joined::<LikelihoodConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| Ok(Box::new(Likelihood(decode(table)?))),
 };
 

@@ -9,7 +9,7 @@ use rand::seq::SliceRandom as _;
 
 use super::scored::{self, Scored, copy, not_finite};
 use super::{Finding, Probe, Subject};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::density::Energy;
 use crate::draw::{Curves, Series};
@@ -47,11 +47,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "lsd",
     about: "learned Stein discrepancy of the energy on test data: a critic trained, selected by μ - σ, scored",
     cite: "Grathwohl et al. 2020, Algorithm 1 and appendix A; arXiv 2002.05616",
     schema: Schema::joined::<LsdConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| Ok(Box::new(LsdProbe(decode(table)?))),
 };
 

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use super::labelled::{empty, host_rows};
 use super::{Finding, Probe, Subject};
 use crate::Result;
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::math::stats;
 use crate::metrics::Metrics;
@@ -18,11 +18,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "magnetisation",
     about: "mean coordinate of samples: share of samples where it is above 0, mean of its amount, beside test items",
     cite: "Gabrié, Rotskoff & Vanden-Eijnden 2022, PNAS 119(10); arXiv 2105.12603",
     schema: Schema::joined::<MagnetisationConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| Ok(Box::new(Magnetisation(decode(table)?))),
 };
 

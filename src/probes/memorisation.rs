@@ -5,7 +5,7 @@ use image::RgbImage;
 
 use super::space::Space;
 use super::{Finding, Probe, Subject};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::math::two_samples::{Nearest, nearest};
 use crate::metrics::Metrics;
@@ -26,11 +26,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "memorisation",
     about: "distances from samples to their nearest training items against those from test items; picture of the nearest pairs",
     cite: "",
     schema: Schema::joined::<MemorisationConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| {
         let config: MemorisationConfig = decode(table)?;
         // Read before training begins, so that a wrong path is not found after it.

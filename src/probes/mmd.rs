@@ -5,7 +5,7 @@ use candle_core::Device;
 use super::space::{Compared, Space, SpaceConfig};
 use super::{Finding, Probe, Subject};
 use crate::Result;
-use crate::config::{Entry, Schema, decode};
+use crate::config::{Schema, decode};
 use crate::math::mmd::{Mmd, median_distance};
 use crate::metrics::Metrics;
 
@@ -17,11 +17,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "mmd",
     about: "unbiased squared maximum mean discrepancy of samples to data under five Gaussian kernels, with a permutation p-value",
     cite: "Gretton, Borgwardt, Rasch, Schölkopf & Smola 2012, JMLR 13",
     schema: Schema::joined3::<MmdConfig, SpaceConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| {
         let probe = MmdProbe { config: decode(table)?, keys: decode(table)? };
         // Read before training begins, so that a wrong path is not found after it.

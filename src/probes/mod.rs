@@ -40,10 +40,10 @@ use candle_core::Tensor;
 use image::RgbImage;
 
 use crate::config::rule::Verdict;
-use crate::config::{Entry, Schema, Spec, decode, find};
+use crate::config::{self, Head, Row, Schema, Spec, decode, find};
 use crate::data::Data;
 use crate::density::{Energy, Proposal, Target};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number};
 use crate::samplers::{Sampler, Trace};
 use crate::{Error, Result, rng::Key};
 
@@ -120,8 +120,34 @@ fn plain(v: &String) -> Verdict {
 /// Makes a probe from its resolved section.
 pub type BuildProbe = fn(&toml::Table) -> Result<Box<dyn Probe>>;
 
+/// A row of [`PROBES`]: all that the house knows about a probe.
+#[derive(Clone, Copy)]
+pub struct ProbeRow {
+    /// What the configuration says: `name = "nll"`.
+    pub name: &'static str,
+    /// One line for listings.
+    pub about: &'static str,
+    /// Where it comes from: authors, year, equation or algorithm; empty where it is folklore.
+    pub cite: &'static str,
+    /// The keys of its section.
+    pub schema: Schema,
+    /// The numbers that it reports at every look.
+    pub numbers: &'static [Number],
+    /// A small experiment that it looks at, as TOML: `[dataset]`, `[model]`, `[method]` and the probe's keys. The contract
+    /// tests run it.
+    pub example: &'static str,
+    /// Makes it from its resolved section.
+    pub build: BuildProbe,
+}
+
+impl Row for ProbeRow {
+    fn head(&self) -> Head {
+        Head { name: self.name, about: self.about, cite: self.cite, schema: self.schema, numbers: self.numbers }
+    }
+}
+
 /// Every probe that `[[probe]] name = "…"` can name.
-pub const PROBES: &[Entry<BuildProbe>] = &[
+pub const PROBES: &[ProbeRow] = &[
     nll::ENTRY,
     likelihood::ENTRY,
     bound::ENTRY,
@@ -155,7 +181,7 @@ pub const PROBES: &[Entry<BuildProbe>] = &[
 
 /// The rows of [`PROBES`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
-    PROBES.iter().map(|row| (row.name, row.schema)).collect()
+    config::schemas(PROBES)
 }
 
 /// A probe with its schedule: one `[[probe]]` of a run.

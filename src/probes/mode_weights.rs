@@ -7,7 +7,7 @@ use rand_distr::StandardNormal;
 
 use super::labelled::host_rows;
 use super::{Finding, Probe, Subject, nll};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::{Data, Modes, Split};
 use crate::density::{Energy, Proposal};
 use crate::math::{LogWeights, logsumexp, stats};
@@ -28,11 +28,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "mode_weights",
     about: "weight of each mode under the model (grid, or importance sampling with its effective share), total variation to the truth",
     cite: "Grenioux, Durmus, Moulines, Gabrié 2023; arXiv 2306.00684",
     schema: Schema::joined::<ModeWeightsConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| Ok(Box::new(ModeWeights(decode(table)?))),
 };
 

@@ -5,7 +5,7 @@ use candle_core::{D, Device, Tensor};
 use super::judge::Judge;
 use super::labelled::{classes, host_rows, in_chunks};
 use super::{Finding, Probe, Subject, labelled};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::{Modes, Split};
 use crate::math::largest;
 use crate::metrics::Metrics;
@@ -21,11 +21,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "modes",
     about: "modes of a Gaussian mixture, or classes, that samples reach; share of good samples; KL of their histogram",
     cite: "Srivastava et al. 2017 (VEEGAN); Lin et al. 2018 (PacGAN)",
     schema: Schema::joined::<ModesConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| {
         let config: ModesConfig = decode(table)?;
         // Read before training begins, so that a wrong path is not found after it.

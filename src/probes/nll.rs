@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor};
 use image::RgbImage;
 
 use super::{Finding, Probe, Subject};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::{Data, Split};
 use crate::density::Energy;
 use crate::draw::{self, Heat};
@@ -24,11 +24,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "nll",
     about: "2-D: test log-likelihood in nats, log Z integrated on a grid in f64; picture of data, density, samples",
     cite: "",
     schema: Schema::joined::<NllConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| Ok(Box::new(Nll(decode(table)?))),
 };
 

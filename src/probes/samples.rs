@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor};
 use image::RgbImage;
 
 use super::{Finding, Probe, Subject};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::Data;
 use crate::metrics::Metrics;
 use crate::{Error, Result, draw};
@@ -17,11 +17,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "samples",
     about: "runs the sampler and draws what it gives: a grid of images, or points in the plane",
     cite: "",
     schema: Schema::joined::<SamplesConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| Ok(Box::new(Samples(decode(table)?))),
 };
 

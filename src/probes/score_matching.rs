@@ -4,7 +4,7 @@
 use candle_core::{DType, Tensor};
 
 use super::{Finding, Probe, Subject, lsd::items};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::density::Energy;
 use crate::math::stats;
@@ -26,11 +26,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "score_matching",
     about: "score-matching objective on test items: Fisher divergence to the data up to the data's constant",
     cite: "Hyvärinen 2005, JMLR 6, theorem 1; Song et al. 2019, SSM-VR",
     schema: Schema::joined::<ScoreMatchingConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| Ok(Box::new(ScoreMatching(decode(table)?))),
 };
 

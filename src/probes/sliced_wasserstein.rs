@@ -4,7 +4,7 @@ use candle_core::Device;
 
 use super::space::{Compared, Space, SpaceConfig};
 use super::{Finding, Probe, Subject};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::math::sliced_wasserstein;
 use crate::metrics::Metrics;
 use crate::{Result, rng::Key};
@@ -19,11 +19,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "sliced_wasserstein",
     about: "squared 2-Wasserstein distance of samples to data, averaged over fixed directions",
     cite: "Rabin, Peyré, Delon & Bernot 2011; Bonneel, Rabin, Peyré & Pfister 2015",
     schema: Schema::joined3::<SlicedConfig, SpaceConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| {
         let probe = Sliced { config: decode(table)?, keys: decode(table)? };
         // Read before training begins, so that a wrong path is not found after it.

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use super::judge::Judge;
 use super::modes::{divergence, floor, histogram};
 use super::{Finding, Probe, Subject, labelled};
-use crate::config::{Entry, Schema, decode};
+use crate::config::{Schema, decode};
 use crate::data::Split;
 use crate::metrics::Metrics;
 use crate::{Error, Result};
@@ -20,11 +20,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "stacked_modes",
     about: "modes of stacked digits that samples reach, and KL of their histogram to the uniform one, by a classifier of digits",
     cite: "Metz et al. 2017; Srivastava et al. 2017 (VEEGAN); Lin et al. 2018 (PacGAN)",
     schema: Schema::joined::<StackedModesConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| {
         let config: StackedModesConfig = decode(table)?;
         // Read before training begins, so that a wrong path is not found after it.

@@ -5,7 +5,7 @@ use candle_core::{DType, Tensor};
 
 use super::nll::{self, Normalised};
 use super::{Finding, Probe, Subject};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::{Data, Split};
 use crate::density::Proposal;
 use crate::math::{logsumexp, stats};
@@ -22,11 +22,13 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "teaching",
     about: "2-D: KL(data, model), KL(model, generator), KL(generator, model), KL(data, generator) in nats, on a grid",
     cite: "Xie, Zheng, Li 2021, AAAI, section 4",
     schema: Schema::joined::<TeachingConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| Ok(Box::new(Teaching(decode(table)?))),
 };
 

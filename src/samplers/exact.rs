@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::{BuildKernel, Chain, Info, Kernel};
-use crate::config::{Entry, Schema};
+use super::{Chain, Info, Kernel, SamplerRow};
+use crate::config::Schema;
 use crate::density::{Density as _, Energy};
 use crate::{Error, Result, rng::Key};
 
@@ -15,11 +15,14 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildKernel> = Entry {
+pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "exact",
     about: "independent draws, for models that know how (flows, Gaussians, VAEs)",
     cite: "",
     schema: Schema::of::<ExactConfig>(),
+    numbers: &[],
+    local: false,
+    example: "",
     build: |_| Ok(Box::new(Exact)),
 };
 

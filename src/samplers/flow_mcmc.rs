@@ -1,7 +1,7 @@
 //! A global move to fresh draws, then local moves around them: chains that jump between modes and explore each.
 
-use super::{BuildKernel, Chain, ChainConfig, Imh, Info, Isir, Kernel, Mala, hmc, langevin, mala, rwm};
-use crate::config::{Entry, Schema, Spec, decode, find, rule};
+use super::{Chain, ChainConfig, Imh, Info, Isir, Kernel, Mala, SamplerRow, hmc, langevin, mala, rwm};
+use crate::config::{Schema, Spec, decode, find, rule};
 use crate::density::{Density, Energy};
 use crate::{Error, Result, rng::Key};
 
@@ -45,32 +45,38 @@ crate::config! {
 }
 
 /// Kernels that may move locally, without keys of when they start and how long they run.
-const LOCAL: &[Entry<BuildKernel>] = &[
-    Entry { schema: Schema::of::<mala::MalaConfig>(), ..mala::ENTRY },
-    Entry { schema: Schema::of::<hmc::HmcConfig>(), ..hmc::ENTRY },
-    Entry { schema: Schema::of::<rwm::RwmConfig>(), ..rwm::ENTRY },
+const LOCAL: &[SamplerRow] = &[
+    SamplerRow { schema: Schema::of::<mala::MalaConfig>(), ..mala::ENTRY },
+    SamplerRow { schema: Schema::of::<hmc::HmcConfig>(), ..hmc::ENTRY },
+    SamplerRow { schema: Schema::of::<rwm::RwmConfig>(), ..rwm::ENTRY },
 ];
 
 fn local_schemas() -> Vec<(&'static str, Schema)> {
     LOCAL.iter().map(|row| (row.name, row.schema)).collect()
 }
 
-pub(super) const ENTRY: Entry<BuildKernel> = Entry {
+pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "flow_mcmc",
     about: "a global move (imh, isir) from the model's base density or a flow, then local moves: exact for exp(-E)",
     cite: "Gabrié, Rotskoff & Vanden-Eijnden 2022; Grenioux, Moulines & Gabrié 2023",
     schema: Schema::joined::<FlowMcmcConfig, ChainConfig>(),
+    numbers: &[],
+    local: false,
+    example: "",
     build: |table| {
         let FlowMcmcConfig { global, candidates, local_steps, local } = decode(table)?;
         Ok(Box::new(FlowMcmc { global, candidates, proposal: None, local_steps, local: build_local(&local)? }))
     },
 };
 
-pub(super) const EX2: Entry<BuildKernel> = Entry {
+pub(super) const EX2: SamplerRow = SamplerRow {
     name: "ex2",
     about: "Ex²MCMC: i-SIR from the model's base density, then MALA steps: exact for exp(-E)",
     cite: "Samsonov et al. 2022, \"Local-global MCMC kernels\"",
     schema: Schema::joined::<Ex2Config, ChainConfig>(),
+    numbers: &[],
+    local: false,
+    example: "",
     build: |table| {
         let Ex2Config { candidates, step_size, local_steps } = decode(table)?;
         let local = Box::new(Mala { step_size, scale: None });
@@ -79,7 +85,7 @@ pub(super) const EX2: Entry<BuildKernel> = Entry {
 };
 
 /// Langevin without acceptance, which training may move by, though it is not exact.
-const UNADJUSTED: Entry<BuildKernel> = Entry { schema: Schema::of::<langevin::LangevinConfig>(), ..langevin::ENTRY };
+const UNADJUSTED: SamplerRow = SamplerRow { schema: Schema::of::<langevin::LangevinConfig>(), ..langevin::ENTRY };
 
 /// The local kernels that training may choose from: those of the sampler `flow_mcmc`, and `langevin`.
 pub fn moves() -> Vec<(&'static str, Schema)> {

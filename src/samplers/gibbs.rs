@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::{BuildKernel, Chain, ChainConfig, Info, Kernel};
-use crate::config::{Entry, Schema};
+use super::{Chain, ChainConfig, Info, Kernel, SamplerRow};
+use crate::config::Schema;
 use crate::density::Energy;
 use crate::{Error, Result, rng::Key};
 
@@ -12,11 +12,14 @@ crate::config! {
     pub struct GibbsConfig {}
 }
 
-pub(super) const ENTRY: Entry<BuildKernel> = Entry {
+pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "gibbs",
     about: "block Gibbs for models with hidden units (rbm): exact for exp(-E), one sweep a step",
     cite: "Geman & Geman 1984; Hinton & Salakhutdinov 2006",
     schema: Schema::joined::<GibbsConfig, ChainConfig>(),
+    numbers: &[],
+    local: false,
+    example: "",
     build: |_| Ok(Box::new(Gibbs)),
 };
 

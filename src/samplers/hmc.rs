@@ -3,8 +3,8 @@
 use candle_core::{DType, Tensor};
 
 use super::accept::{chance, choose, decide, energies, nonfinite};
-use super::{BuildKernel, Chain, ChainConfig, Info, Kernel, Tuning, WarmUp, scaled};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{Chain, ChainConfig, Info, Kernel, SamplerRow, Tuning, WarmUp, scaled};
+use crate::config::{Schema, decode, rule};
 use crate::density::Energy;
 use crate::{Result, rng::Key};
 
@@ -20,11 +20,14 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildKernel> = Entry {
+pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "hmc",
     about: "Hamiltonian Monte Carlo with a jittered step: exact for exp(-E)",
     cite: "Duane et al. 1987; Neal 2011, \"MCMC using Hamiltonian dynamics\"",
     schema: Schema::joined3::<HmcConfig, WarmUp, ChainConfig>(),
+    numbers: &[],
+    local: false,
+    example: "",
     build: |table| {
         let HmcConfig { step_size, leapfrog, jitter } = decode(table)?;
         Ok(Box::new(Hmc { step_size, leapfrog, jitter, scale: None }))

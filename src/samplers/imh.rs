@@ -2,8 +2,8 @@
 
 use super::accept::accept;
 use super::independent::{log_weights, proposal};
-use super::{BuildKernel, Chain, ChainConfig, Info, Kernel};
-use crate::config::{Entry, Schema};
+use super::{Chain, ChainConfig, Info, Kernel, SamplerRow};
+use crate::config::Schema;
 use crate::density::{Density, Energy};
 use crate::{Result, rng::Key};
 
@@ -12,11 +12,14 @@ crate::config! {
     pub struct ImhConfig {}
 }
 
-pub(super) const ENTRY: Entry<BuildKernel> = Entry {
+pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "imh",
     about: "independent Metropolis–Hastings: proposals from the model's base density, exact for exp(-E)",
     cite: "Hastings 1970; Tierney 1994; Mengersen & Tweedie 1996",
     schema: Schema::joined::<ImhConfig, ChainConfig>(),
+    numbers: &[],
+    local: false,
+    example: "",
     build: |_| Ok(Box::new(Imh { proposal: None })),
 };
 

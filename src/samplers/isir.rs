@@ -4,8 +4,8 @@ use candle_core::{DType, Tensor};
 
 use super::accept::choose;
 use super::independent::{log_weights, proposal};
-use super::{BuildKernel, Chain, ChainConfig, Info, Kernel};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{Chain, ChainConfig, Info, Kernel, SamplerRow};
+use crate::config::{Schema, decode, rule};
 use crate::density::{Density, Energy};
 use crate::{Result, rng::Key};
 
@@ -17,11 +17,14 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildKernel> = Entry {
+pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "isir",
     about: "i-SIR: one of N independent draws by their importance weights, exact for exp(-E)",
     cite: "Tjelmeland 2004; Andrieu, Lee & Vihola 2018",
     schema: Schema::joined::<IsirConfig, ChainConfig>(),
+    numbers: &[],
+    local: false,
+    example: "",
     build: |table| Ok(Box::new(Isir { candidates: decode::<IsirConfig>(table)?.candidates, proposal: None })),
 };
 

@@ -5,7 +5,7 @@ use candle_core::{DType, Tensor};
 use super::Chain;
 use crate::density::Energy;
 use crate::math::LogWeights;
-use crate::{Result, kernels, rng::Key};
+use crate::{Result, ops, rng::Key};
 
 /// Walkers with weights e^A: after any steps, Σ e^A f(x)/Σ e^A estimates the mean of f under the present energy, and the mean of
 /// e^A its normaliser, if it was that of the first energy in the beginning (Carbone, Hua, Coste & Vanden-Eijnden 2023).
@@ -42,7 +42,7 @@ impl Weighted {
         let from = &self.chain;
         let (noise, drift) =
             (key.normal(from.x.shape(), from.x.dtype(), from.x.device())?, 0.5 * step_size * step_size);
-        let to = Chain::at(will, &kernels::langevin_update(&from.x, &from.grad, &noise, drift, step_size)?)?;
+        let to = Chain::at(will, &ops::langevin_update(&from.x, &from.grad, &noise, drift, step_size)?)?;
         let (forth, back) = (alpha(from, &to.x, drift)?, alpha(&to, &from.x, drift)?);
         for (a, (forth, back)) in self.log_weights.0.iter_mut().zip(forth.iter().zip(&back)) {
             *a += forth - back;

@@ -1,9 +1,9 @@
 //! Unadjusted Langevin: drift and noise matched, biased by O(ε²), no rejection.
 
-use super::{BuildKernel, Chain, ChainConfig, Info, Kernel};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{Chain, ChainConfig, Info, Kernel, SamplerRow};
+use crate::config::{Schema, decode, rule};
 use crate::density::Energy;
-use crate::{Result, kernels, rng::Key};
+use crate::{Result, ops, rng::Key};
 
 crate::config! {
     /// Keys of the sampler `langevin`.
@@ -13,11 +13,14 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildKernel> = Entry {
+pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "langevin",
     about: "matched Langevin: x ← x - (ε²/2)∇E + ε ξ",
     cite: "Roberts & Tweedie 1996",
     schema: Schema::joined::<LangevinConfig, ChainConfig>(),
+    numbers: &[],
+    local: false,
+    example: "",
     build: |table| Ok(Box::new(Langevin { step_size: decode::<LangevinConfig>(table)?.step_size })),
 };
 
@@ -31,7 +34,7 @@ impl Kernel for Langevin {
     fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
         let noise = key.normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
         let drift = 0.5 * self.step_size * self.step_size;
-        let x = kernels::langevin_update(&chain.x, &chain.grad, &noise, drift, self.step_size)?;
+        let x = ops::langevin_update(&chain.x, &chain.grad, &noise, drift, self.step_size)?;
         Ok((Chain::at(e, &x)?, Info::default()))
     }
 

@@ -3,10 +3,10 @@
 use candle_core::{DType, Tensor};
 
 use super::accept::{accept, energies};
-use super::{BuildKernel, Chain, ChainConfig, Info, Kernel, Tuning, WarmUp, scaled};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{Chain, ChainConfig, Info, Kernel, SamplerRow, Tuning, WarmUp, scaled};
+use crate::config::{Schema, decode, rule};
 use crate::density::Energy;
-use crate::{Result, kernels, rng::Key};
+use crate::{Result, ops, rng::Key};
 
 crate::config! {
     /// Keys of the sampler `mala`.
@@ -16,11 +16,14 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildKernel> = Entry {
+pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "mala",
     about: "Langevin proposal with accept-reject: exact for exp(-E)",
     cite: "Roberts & Tweedie 1996; Roberts & Rosenthal 1998",
     schema: Schema::joined3::<MalaConfig, WarmUp, ChainConfig>(),
+    numbers: &[],
+    local: false,
+    example: "",
     build: |table| Ok(Box::new(Mala { step_size: decode::<MalaConfig>(table)?.step_size, scale: None })),
 };
 
@@ -56,7 +59,7 @@ impl Kernel for Mala {
         let noise = key.with("noise").normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
         let (noise, pull) = (scaled(&noise, self.scale.as_ref())?, self.pull(chain)?);
         let drift = 0.5 * self.step_size * self.step_size;
-        let proposal = Chain::at(e, &kernels::langevin_update(&chain.x, &pull, &noise, drift, self.step_size)?)?;
+        let proposal = Chain::at(e, &ops::langevin_update(&chain.x, &pull, &noise, drift, self.step_size)?)?;
         let (now, then) = (energies(chain)?, energies(&proposal)?);
         let (back, forth) = (self.log_proposal(chain, &proposal)?, self.log_proposal(&proposal, chain)?);
         let ratio: Vec<f64> = (0..now.len()).map(|i| now[i] - then[i] + back[i] - forth[i]).collect();

@@ -39,8 +39,9 @@ pub use warm_up::{DualAveraging, Tuning, WarmUp};
 
 use candle_core::Tensor;
 
-use crate::config::{Entry, Schema};
+use crate::config::{self, Head, Row, Schema};
 use crate::density::Energy;
+use crate::metrics::Number;
 use crate::{Result, rng::Key};
 
 /// All that the next step of a batch of chains needs.
@@ -145,8 +146,35 @@ fn scaled(x: &Tensor, s: Option<&Tensor>) -> Result<Tensor> {
 /// Makes a kernel from its resolved section.
 pub type BuildKernel = fn(&toml::Table) -> Result<Box<dyn Kernel>>;
 
+/// A row of [`SAMPLERS`]: all that the house knows about a kernel.
+#[derive(Clone, Copy)]
+pub struct SamplerRow {
+    /// What the configuration says: `name = "mala"`.
+    pub name: &'static str,
+    /// One line for listings.
+    pub about: &'static str,
+    /// Where it comes from: authors, year, equation or algorithm; empty where it is folklore.
+    pub cite: &'static str,
+    /// The keys of its section.
+    pub schema: Schema,
+    /// The numbers that it reports step by step.
+    pub numbers: &'static [Number],
+    /// Whether it may be the local move of `flow_mcmc`.
+    pub local: bool,
+    /// A small experiment that it samples, as TOML: `[dataset]`, `[model]` and `[sampler]`. The contract tests run it.
+    pub example: &'static str,
+    /// Makes it from its resolved section.
+    pub build: BuildKernel,
+}
+
+impl Row for SamplerRow {
+    fn head(&self) -> Head {
+        Head { name: self.name, about: self.about, cite: self.cite, schema: self.schema, numbers: self.numbers }
+    }
+}
+
 /// Every kernel that `[sampler] name = "…"` can name.
-pub const SAMPLERS: &[Entry<BuildKernel>] = &[
+pub const SAMPLERS: &[SamplerRow] = &[
     langevin::ENTRY,
     sgld::ENTRY,
     rwm::ENTRY,
@@ -163,5 +191,5 @@ pub const SAMPLERS: &[Entry<BuildKernel>] = &[
 
 /// The rows of [`SAMPLERS`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
-    SAMPLERS.iter().map(|row| (row.name, row.schema)).collect()
+    config::schemas(SAMPLERS)
 }

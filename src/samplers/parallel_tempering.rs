@@ -3,10 +3,10 @@
 use candle_core::Tensor;
 
 use super::accept::{choose, decide, energies, nonfinite};
-use super::{BuildKernel, Chain, ChainConfig, Info, Kernel};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{Chain, ChainConfig, Info, Kernel, SamplerRow};
+use crate::config::{Schema, decode, rule};
 use crate::density::Energy;
-use crate::{Result, kernels, rng::Key};
+use crate::{Result, ops, rng::Key};
 
 crate::config! {
     /// Keys of the sampler `parallel_tempering`.
@@ -24,11 +24,14 @@ fn above_one(v: &f64) -> rule::Verdict {
     (v.is_nan() || *v <= 1.0).then(|| format!("must be above 1, got {v}"))
 }
 
-pub(super) const ENTRY: Entry<BuildKernel> = Entry {
+pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "parallel_tempering",
     about: "parallel tempering of MALA chains: hot copies cross barriers, neighbours swap: exact for exp(-E)",
     cite: "Swendsen & Wang 1986; Geyer 1991; Okabe et al. 2001 (even and odd pairs in turn)",
     schema: Schema::joined::<ParallelTemperingConfig, ChainConfig>(),
+    numbers: &[],
+    local: false,
+    example: "",
     build: |table| {
         let ParallelTemperingConfig { rungs, max_temperature, step_size } = decode(table)?;
         Ok(Box::new(ParallelTempering::new(rungs, max_temperature, step_size)))
@@ -83,7 +86,7 @@ impl ParallelTempering {
         let widths = Tensor::from_vec(widths, shape, all.x.device())?.to_dtype(all.x.dtype())?;
         let noise = key.with("noise").normal(all.x.shape(), all.x.dtype(), all.x.device())?.broadcast_mul(&widths)?;
         let drift = 0.5 * self.step_size * self.step_size;
-        let there = Chain::at(e, &kernels::langevin_update(&all.x, &all.grad, &noise, drift, self.step_size)?)?;
+        let there = Chain::at(e, &ops::langevin_update(&all.x, &all.grad, &noise, drift, self.step_size)?)?;
         let (now, then) = (energies(all)?, energies(&there)?);
         let (back, forth) = (self.log_proposal(all, &there, chains)?, self.log_proposal(&there, all, chains)?);
         let finite = |e: f64| if e.is_finite() { e } else { f64::NAN };

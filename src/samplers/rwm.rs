@@ -1,8 +1,8 @@
 //! Random-walk Metropolis: the oldest kernel, which needs no gradient.
 
 use super::accept::{accept, energies};
-use super::{BuildKernel, Chain, ChainConfig, Info, Kernel, Tuning, WarmUp};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{Chain, ChainConfig, Info, Kernel, SamplerRow, Tuning, WarmUp};
+use crate::config::{Schema, decode, rule};
 use crate::density::Energy;
 use crate::{Result, rng::Key};
 
@@ -14,11 +14,14 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildKernel> = Entry {
+pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "rwm",
     about: "random-walk Metropolis: exact for exp(-E), by values of E alone",
     cite: "Metropolis et al. 1953; Roberts, Gelman & Gilks 1997",
     schema: Schema::joined3::<RwmConfig, WarmUp, ChainConfig>(),
+    numbers: &[],
+    local: false,
+    example: "",
     build: |table| Ok(Box::new(Rwm { step_size: decode::<RwmConfig>(table)?.step_size, scale: None })),
 };
 

@@ -1,9 +1,9 @@
 //! Tempered Langevin as EBM papers run it: drift and noise chosen apart (Grathwohl 2020, eq. 19).
 
-use super::{BuildKernel, Chain, ChainConfig, Info, Kernel};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{Chain, ChainConfig, Info, Kernel, SamplerRow};
+use crate::config::{Schema, decode, rule};
 use crate::density::Energy;
-use crate::{Result, kernels, rng::Key};
+use crate::{Result, ops, rng::Key};
 
 crate::config! {
     /// Keys of the sampler `sgld`.
@@ -19,11 +19,14 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildKernel> = Entry {
+pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "sgld",
     about: "tempered Langevin: x ← x - drift ∇E + noise ξ, not a sampler of exp(-E)",
     cite: "Grathwohl et al. 2020, eq. 19; Welling & Teh 2011",
     schema: Schema::joined::<SgldConfig, ChainConfig>(),
+    numbers: &[],
+    local: false,
+    example: "",
     build: |table| {
         let SgldConfig { drift, noise, clip_grad, clamp } = decode(table)?;
         let clamp = <[f64; 2]>::try_from(clamp).ok();
@@ -64,7 +67,7 @@ impl Kernel for Sgld {
             0.0 => chain.grad.clone(),
             bound => chain.grad.clamp(-bound, bound)?,
         };
-        let mut x = kernels::langevin_update(&chain.x, &grad, &noise, self.drift, self.noise)?;
+        let mut x = ops::langevin_update(&chain.x, &grad, &noise, self.drift, self.noise)?;
         if let Some([low, high]) = self.clamp {
             x = x.clamp(low, high)?;
         }

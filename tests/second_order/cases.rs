@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor, Var};
 use ebm::config::Spec;
-use ebm::kernels::{Activation, Conv};
 use ebm::nets::{
     AvgPool, Builder, Conv2d, Dropout, GlobalPool, GroupNorm, Io, Layer, Linear, NETS, Network, Nonlinear,
     NonlinearName, Pass, Reshape, Residual, Scaling, Sequence, Upsample,
 };
+use ebm::ops::{Activation, Conv};
 use ebm::rng::Key;
 
 /// A layer at a point.

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::{Bijection, InversePullback, Pullback};
 use crate::nets::{Builder, Curve, Init, Jet};
-use crate::{Result, kernels};
+use crate::{Result, ops};
 
 /// z = eˢ∘x + b, l = copies·Σ s. On vectors it is the diagonal scaling that ends NICE (Dinh et al. 2015, section 3.3),
 /// with a shift.
@@ -47,7 +47,7 @@ impl ActNorm {
     fn spread(&self, p: &Tensor, rows: &Tensor) -> Result<Tensor> {
         let channels = p.elem_count();
         let row = p.unsqueeze(1)?.broadcast_as((channels, self.size() / channels.max(1)))?;
-        kernels::linear(rows, &row.reshape((self.size(), 1))?, None)
+        ops::linear(rows, &row.reshape((self.size(), 1))?, None)
     }
 
     /// x∘e^(sign·s), `[N, D]`.

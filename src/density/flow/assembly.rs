@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{ActNorm, Chain, Coupling, Flow, Kind, Prior, Reorder, Split};
 use crate::density::Context;
-use crate::kernels::Conv;
 use crate::nets::{Builder, Conv2d, Linear, Nonlinear, NonlinearName, Scaling, Sequence};
+use crate::ops::Conv;
 use crate::{Error, Result};
 
 /// Which coordinates of a vector or an image are coupled to which.

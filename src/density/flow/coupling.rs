@@ -6,8 +6,8 @@ use super::rational_quadratic::Spline;
 use super::series::Series;
 use super::{Bijection, InversePullback, Pullback, chain::no_change};
 use crate::Result;
-use crate::kernels::{Activation, activate, activate_curve, activate_jet, activate_pullback};
 use crate::nets::{Curve, Jet, Layer, Pass};
+use crate::ops::{Activation, activate, activate_curve, activate_jet, activate_pullback};
 
 /// What the moving part x₂ undergoes, given h = net(x₁).
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -39,7 +39,7 @@ use super::noise_space::{NoiseSpace, Space};
 use super::{Context, Density, Energy, Proposal};
 use crate::config::{Schema, Spec};
 use crate::nets::{Builder, Curve, Jet};
-use crate::{Error, Result, kernels, rng::Key};
+use crate::{Error, Result, ops, rng::Key};
 
 /// The reverse pass of a [`Bijection`] at the point where `vjp` was taken: (z̄ of z's shape, l̄ `[B]`) -> x̄ =
 /// z̄·∂z/∂x + l̄·∂l/∂x. Differentiable in z̄ and in the parameters.
@@ -154,7 +154,7 @@ impl Energy for Flow {
     fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
         let (z, log_det) = self.body.jvp(&Jet::new(x, v)?)?;
         let value = z.value()?;
-        let slope = kernels::dot(&self.prior.slope(&value)?, &z.tangent()?)?;
+        let slope = ops::dot(&self.prior.slope(&value)?, &z.tangent()?)?;
         Ok(((self.prior.energy(&value)? - log_det.value()?)?, (slope - log_det.tangent()?)?))
     }
 
@@ -163,11 +163,11 @@ impl Energy for Flow {
         let (z, log_det) = self.body.curve(&Curve::line(x, v)?)?;
         let (value, first) = (z.value()?, z.first()?);
         let slope = self.prior.slope(&value)?;
-        let bend = kernels::dot(&(self.prior.bend(&value)? * &first)?, &first)?;
-        let second = (bend + kernels::dot(&slope, &z.second()?)?)?;
+        let bend = ops::dot(&(self.prior.bend(&value)? * &first)?, &first)?;
+        let second = (bend + ops::dot(&slope, &z.second()?)?)?;
         Ok([
             (self.prior.energy(&value)? - log_det.value()?)?,
-            (kernels::dot(&slope, &first)? - log_det.first()?)?,
+            (ops::dot(&slope, &first)? - log_det.first()?)?,
             (second - log_det.second()?)?,
         ])
     }

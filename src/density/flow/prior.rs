@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::{self, Activation, activate};
+use crate::ops::{self, Activation, activate};
 use crate::{Result, rng::Key};
 
 /// π(z) = Π π(z_d), with mean 0. Functions take z `[B, D]`.
@@ -23,7 +23,7 @@ impl Prior {
         match self {
             Prior::Gaussian => {
                 let half_log_2pi = 0.5 * (2.0 * std::f64::consts::PI).ln();
-                Ok(kernels::dot(z, z)?.affine(0.5, half_log_2pi * z.dim(1)? as f64)?)
+                Ok(ops::dot(z, z)?.affine(0.5, half_log_2pi * z.dim(1)? as f64)?)
             }
             Prior::Logistic => {
                 let up = activate(Activation::Softplus, z)?;

@@ -3,7 +3,7 @@
 use candle_core::{D, Tensor};
 
 use crate::Result;
-use crate::kernels::{Activation, activate};
+use crate::ops::{Activation, activate};
 
 /// f, f' and f'' as far as they are asked for: one, two or three tensors. Operands of one operation have equally many; sizes
 /// broadcast, so that a first derivative may have several directions in a dimension in front.

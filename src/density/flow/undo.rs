@@ -7,7 +7,7 @@ use super::chain::no_change;
 use super::coupling::Affine;
 use super::rational_quadratic::Spline;
 use crate::Result;
-use crate::kernels::{Activation, activate_pullback};
+use crate::ops::{Activation, activate_pullback};
 
 /// x̄₂ ↦ (h̄, z̄₂).
 pub(super) type Undo = Box<dyn Fn(&Tensor) -> Result<(Tensor, Tensor)>>;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::super::generator::{Squash, ordered};
 use super::logistic::LogisticDecoder;
 use crate::config::rule;
-use crate::kernels;
 use crate::nets::{Builder, Init, Io, Layer as _, Network, Nonlinear, Pass};
+use crate::ops;
 use crate::{Error, Result};
 
 /// What x is given z.
@@ -228,7 +228,7 @@ impl Decoder {
 
     fn log_sigma(&self, raw: &Option<Tensor>, like: &Tensor) -> Result<Tensor> {
         let [low, high] = self.range;
-        let bounded = |s: &Tensor| -> Result<Tensor> { Ok(kernels::activate(SIGMOID, s)?.affine(high - low, low)?) };
+        let bounded = |s: &Tensor| -> Result<Tensor> { Ok(ops::activate(SIGMOID, s)?.affine(high - low, low)?) };
         match (self.noise, raw, &self.raw) {
             (Noise::Network, Some(raw), _) => bounded(&(raw + self.start)?),
             (Noise::Shared, _, Some(raw)) => Ok(bounded(raw)?.broadcast_as(like.dims())?),
@@ -250,7 +250,7 @@ impl Decoder {
     }
 }
 
-const SIGMOID: kernels::Activation = kernels::Activation::Sigmoid;
+const SIGMOID: ops::Activation = ops::Activation::Sigmoid;
 
 struct Parts<'a> {
     mean: Tensor,

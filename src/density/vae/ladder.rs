@@ -7,8 +7,8 @@ use candle_core::Tensor;
 
 use crate::Result;
 use crate::config::{Spec, rule};
-use crate::kernels;
 use crate::nets::{Builder, Io, Network, Pass, Pullback};
+use crate::ops;
 
 crate::config! {
     /// Keys of a VAE's latent coordinates.
@@ -203,7 +203,7 @@ impl Ladder {
 const BOUND: f64 = 5.0;
 
 fn half_square(t: &Tensor) -> Result<Tensor> {
-    Ok(kernels::dot(t, t)?.affine(0.5, 0.0)?)
+    Ok(ops::dot(t, t)?.affine(0.5, 0.0)?)
 }
 
 /// Zeros on the right up to `width` columns.

@@ -16,8 +16,8 @@ use candle_core::{D, DType, Tensor};
 
 use super::{BuildModel, Density, Energy, Gaussian, NoiseSpace, Proposal, noise_space::Space};
 use crate::config::{Entry, Schema, Spec, decode, rule};
-use crate::kernels;
 use crate::nets::{Builder, Io, Network, Pass};
+use crate::ops;
 use crate::{Error, Result, rng::Key};
 
 crate::config! {
@@ -385,7 +385,7 @@ impl NoiseSpace for VaeSpace<'_> {
     fn base(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
         if self.space != Space::Joint {
             let constant = 0.5 * self.size() as f64 * (2.0 * std::f64::consts::PI).ln();
-            return Ok((kernels::dot(at, at)?.affine(0.5, constant)?, at.clone()));
+            return Ok((ops::dot(at, at)?.affine(0.5, constant)?, at.clone()));
         }
         let (z, x) = self.split(at)?;
         let (of_prior, on_z) = self.vae.ladder.minus_log_prior(&z)?;

@@ -3,10 +3,10 @@
 use candle_core::Tensor;
 
 use super::super::companion::{self, Companion};
-use super::super::{BuildMethod, Setup, Standing, State, StepContext};
+use super::super::{MethodRow, Setup, Standing, State, StepContext};
 use super::pupil::Pupil;
 use super::{Cooperative, Draft, Given, Terms};
-use crate::config::{Entry, Schema, Spec, decode, rule};
+use crate::config::{Schema, Spec, decode, rule};
 use crate::density::Proposal;
 use crate::metrics::Metrics;
 use crate::{Result, rng::Key};
@@ -33,12 +33,15 @@ crate::config! {
 }
 
 /// CoopFlow.
-pub(in crate::methods) const COOPFLOW: Entry<BuildMethod> = Entry {
+pub(in crate::methods) const COOPFLOW: MethodRow = MethodRow {
     name: "coopflow",
     about: "a flow starts short chains of the energy and learns, by its likelihood, from where they end; not exact for exp(-E)",
     cite: "Xie, Zhu, Li, Li 2022, \"A tale of two flows: cooperative learning of Langevin flow and normalizing flow toward \
            energy-based model\", ICLR, Algorithm 1; arXiv 2205.06924",
     schema: Schema::of::<CoopFlowConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Ok(Box::new(coopflow(decode(table)?, setup)?)),
 };
 

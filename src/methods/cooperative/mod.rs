@@ -16,8 +16,8 @@ use super::contrast::contrast;
 use super::elbo::ElboConfig;
 use super::supervised::mean;
 use super::trained::Trained;
-use super::{BuildMethod, Method, Setup, Standing, State, StepContext, take};
-use crate::config::{Entry, Schema, Spec, decode, rule};
+use super::{Method, MethodRow, Setup, Standing, State, StepContext, take};
+use crate::config::{Schema, Spec, decode, rule};
 use crate::data::Batch;
 use crate::density::{Clamped, Energy, Hole, Model, Proposal, Space, Vae};
 use crate::metrics::Metrics;
@@ -53,21 +53,27 @@ crate::config! {
 }
 
 /// The VAE as amortised sampler.
-pub(super) const VAE_SAMPLER: Entry<BuildMethod> = Entry {
+pub(super) const VAE_SAMPLER: MethodRow = MethodRow {
     name: "vae_sampler",
     about: "variational MCMC teaching: a VAE starts the energy's chains and learns from where they end",
     cite: "Xie, Zheng, Li 2021, \"Learning energy-based model with variational auto-encoder as amortized sampler\", AAAI, \
            Algorithm 1; arXiv 2012.14936",
     schema: Schema::joined::<CooperativeConfig, ElboConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Ok(Box::new(of_decoder(table, setup, Lesson::Bound)?)),
 };
 
 /// CoopNets.
-pub(super) const COOPNETS: Entry<BuildMethod> = Entry {
+pub(super) const COOPNETS: MethodRow = MethodRow {
     name: "coopnets",
     about: "cooperative networks: a generator without encoder regresses on its own draws, revised by a chain",
     cite: "Xie, Lu, Gao, Wu 2018, \"Cooperative learning of energy-based model and latent variable model via MCMC teaching\", AAAI",
     schema: Schema::joined::<CooperativeConfig, ElboConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Ok(Box::new(of_decoder(table, setup, Lesson::Regression)?)),
 };
 

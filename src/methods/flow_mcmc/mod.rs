@@ -12,8 +12,8 @@ use self::pool::Pool;
 use super::companion::{self, Companion};
 use super::contrast::contrast;
 use super::supervised::mean;
-use super::{BuildMethod, Method, Setup, Standing, State, StepContext, modes, stored, trained::Trained};
-use crate::config::{Entry, Schema, Spec, decode, rule};
+use super::{Method, MethodRow, Setup, Standing, State, StepContext, modes, stored, trained::Trained};
+use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data, Split};
 use crate::density::{Energy, Model, Proposal, Target};
 use crate::metrics::Metrics;
@@ -75,12 +75,15 @@ fn at_least_one(v: &u64) -> rule::Verdict {
     (*v == 0).then(|| "must be at least 1".to_owned())
 }
 
-pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+pub(super) const ENTRY: MethodRow = MethodRow {
     name: "flow_mcmc",
     about: "walkers that jump by a flow's draws, accepted or not; energy and flow learn from them together",
     cite: "Grenioux, Durmus, Moulines, Gabrié 2023, \"Balanced training of energy-based models with adaptive flow sampling\"; \
            arXiv 2306.00684",
     schema: Schema::of::<FlowMcmcConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Ok(Box::new(FlowTrained::new(decode(table)?, setup)?)),
 };
 

@@ -10,8 +10,8 @@ use candle_core::{DType, Tensor, Var};
 use self::entropy::{Entropy, EntropyConfig};
 use super::supervised::{self, Supervised, SupervisedConfig, mean};
 use super::trained::{Learner, Trained};
-use super::{BuildMethod, Method, Setup, Standing, State, StepContext, put, take};
-use crate::config::{Entry, Schema, Spec, decode, rule};
+use super::{Method, MethodRow, Setup, Standing, State, StepContext, put, take};
+use crate::config::{Schema, Spec, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Generator, GeneratorConfig, Model, Proposal, Stored};
 use crate::metrics::Metrics;
@@ -52,13 +52,16 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildMethod> = Entry {
+pub(super) const ENTRY: MethodRow = MethodRow {
     name: "vera",
     about: "amortised maximum likelihood: a generator with entropy regularisation replaces the Markov chains; with a \
             classifier, JEM",
     cite: "Grathwohl, Kelly, Hashemi, Norouzi, Swersky, Duvenaud 2021, \"No MCMC for me: amortized sampling for fast and \
            stable training of energy-based models\", ICLR, Algorithm 1; arXiv 2010.04230",
     schema: Schema::joined3::<VeraConfig, GeneratorConfig, EntropyConfig>(),
+    numbers: &[],
+    proposal: None,
+    example: "",
     build: |table, setup| Ok(Box::new(Vera::new(table, setup)?)),
 };
 

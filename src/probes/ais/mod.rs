@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::labelled::in_chunks;
 use super::{Finding, Probe, Subject, lsd};
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::density::{Affine, Coordinates, Density, Energy, Gaussian, Potential, Space, Target};
 use crate::math::{log_mean_exp, stats};
@@ -65,12 +65,14 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "ais",
     about: "log Z and test log-likelihood of any energy by annealed importance sampling up and down, RAISE, and importance \
             sampling, with intervals, effective sample sizes and a warning where they disagree",
     cite: "Neal 2001; Burda, Grosse & Salakhutdinov 2015, arXiv 1412.8566; Grosse, Ghahramani & Adams 2015, arXiv 1511.02543",
     schema: Schema::joined3::<AisConfig, AnnealConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| Ok(Box::new(Ais { config: decode(table)?, anneal: decode(table)? })),
 };
 

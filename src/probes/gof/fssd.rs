@@ -11,8 +11,8 @@ use super::kernel::{self, spread};
 use super::{BuildTest, Evidence, Kernel, Points, Radial, Scored, Test, probe, size};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::math::{minimise, stats};
-use crate::probes::{BuildProbe, Schedule};
-use crate::{Result, kernels, rng::Key};
+use crate::probes::{ProbeRow, Schedule};
+use crate::{Result, ops, rng::Key};
 
 /// Where the features are.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,11 +71,13 @@ pub(super) const TEST: Entry<BuildTest> = Entry {
 };
 
 /// The probe.
-pub const PROBE: Entry<BuildProbe> = Entry {
+pub const PROBE: ProbeRow = ProbeRow {
     name: TEST.name,
     about: TEST.about,
     cite: TEST.cite,
     schema: Schema::joined::<FssdConfig, Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| probe(&TEST, table),
 };
 
@@ -214,7 +216,7 @@ fn spectrum(tau: &[f64], mean: &[f64], n: usize) -> Result<Vec<f64>> {
         tau.chunks_exact(m.max(1)).flat_map(|row| row.iter().zip(mean).map(|(t, m)| (t - m) / root)).collect();
     let rows = Tensor::from_vec(centred, (n, m), &Device::Cpu)?;
     let side = if n < m { rows } else { rows.t()?.contiguous()? };
-    let gram = kernels::linear(&side, &side, None)?;
+    let gram = ops::linear(&side, &side, None)?;
     let gram = DMatrix::from_row_slice(side.dim(0)?, side.dim(0)?, &gram.flatten_all()?.to_vec1::<f64>()?);
     Ok(gram.symmetric_eigenvalues().iter().map(|w| w.max(0.0)).collect())
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{BuildTest, Evidence, KernelConfig, Points, Scored, Test, probe, size};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::math::stats;
-use crate::probes::{BuildProbe, Schedule};
-use crate::{Result, kernels, rng::Key};
+use crate::probes::{ProbeRow, Schedule};
+use crate::{Result, ops, rng::Key};
 
 /// Which pairs the estimate averages over.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,11 +57,13 @@ pub(super) const TEST: Entry<BuildTest> = Entry {
 };
 
 /// The probe.
-pub const PROBE: Entry<BuildProbe> = Entry {
+pub const PROBE: ProbeRow = ProbeRow {
     name: TEST.name,
     about: TEST.about,
     cite: TEST.cite,
     schema: Schema::joined3::<KsdConfig, KernelConfig, Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| probe(&TEST, table),
 };
 
@@ -117,7 +119,7 @@ pub(super) fn estimate(h: &[f64], n: usize, statistic: Statistic) -> (f64, f64) 
 fn bootstrap(h: &[f64], n: usize, statistic: Statistic, replicates: usize, key: Key) -> Result<Vec<f64>> {
     let signs = key.rademacher((replicates, n), DType::F64, &Device::Cpu)?;
     let h_tensor = Tensor::from_slice(h, (n, n), &Device::Cpu)?;
-    let quadratic = kernels::dot(&kernels::linear(&signs, &h_tensor, None)?, &signs)?.to_vec1::<f64>()?;
+    let quadratic = ops::dot(&ops::linear(&signs, &h_tensor, None)?, &signs)?.to_vec1::<f64>()?;
     let (own, pairs) = statistic.pairs(h, n);
     Ok(quadratic.into_iter().map(|q| (q - own) / pairs).collect())
 }

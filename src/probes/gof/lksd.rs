@@ -3,7 +3,7 @@
 use super::{BuildTest, Evidence, KernelConfig, Points, Scored, Test, probe, size};
 use crate::config::{Entry, Schema, decode};
 use crate::math::{normal_cdf, stats};
-use crate::probes::{BuildProbe, Schedule};
+use crate::probes::{ProbeRow, Schedule};
 use crate::{Result, rng::Key};
 
 crate::config! {
@@ -26,11 +26,13 @@ pub(super) const TEST: Entry<BuildTest> = Entry {
 };
 
 /// The probe.
-pub const PROBE: Entry<BuildProbe> = Entry {
+pub const PROBE: ProbeRow = ProbeRow {
     name: TEST.name,
     about: TEST.about,
     cite: TEST.cite,
     schema: Schema::joined3::<LksdConfig, KernelConfig, Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| probe(&TEST, table),
 };
 

@@ -9,7 +9,7 @@ use crate::methods::{Critic, Noise, Objective, State};
 use crate::nets::{self, MlpConfig};
 use crate::optim::{self, AdamConfig};
 use crate::probes::scored::{copy, divide, not_finite};
-use crate::probes::{BuildProbe, Schedule};
+use crate::probes::{ProbeRow, Schedule};
 use crate::{Result, rng::Key};
 
 /// Which critic is taken, by its terms v = s·f + tr ∂f/∂x on the validation part.
@@ -91,11 +91,13 @@ pub(super) const TEST: Entry<BuildTest> = Entry {
 };
 
 /// The probe.
-pub const PROBE: Entry<BuildProbe> = Entry {
+pub const PROBE: ProbeRow = ProbeRow {
     name: TEST.name,
     about: TEST.about,
     cite: TEST.cite,
     schema: Schema::joined::<LsdConfig, Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| probe(&TEST, table),
 };
 

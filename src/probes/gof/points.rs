@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use rand::seq::SliceRandom as _;
 
 use super::{Scored, too_few};
-use crate::{Error, Result, kernels, rng::Key};
+use crate::{Error, Result, ops, rng::Key};
 
 /// n items x of d numbers with their scores s.
 ///
@@ -90,7 +90,7 @@ impl Points {
     pub fn products(&self) -> Result<[Vec<f64>; 3]> {
         self.fits()?;
         let product =
-            |a: &Tensor, b: &Tensor| -> Result<Vec<f64>> { Ok(kernels::linear(a, b, None)?.flatten_all()?.to_vec1()?) };
+            |a: &Tensor, b: &Tensor| -> Result<Vec<f64>> { Ok(ops::linear(a, b, None)?.flatten_all()?.to_vec1()?) };
         Ok([product(&self.x, &self.x)?, product(&self.s, &self.s)?, product(&self.s, &self.x)?])
     }
 

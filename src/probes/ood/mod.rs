@@ -9,7 +9,7 @@ use self::outliers::{made, of_other};
 use super::labelled::{empty, in_chunks, log_probabilities, not_finite};
 use super::{Finding, Probe, Subject};
 use crate::Result;
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::{Data, Split};
 use crate::density::Energy;
 use crate::draw::{self, Curves};
@@ -38,11 +38,13 @@ fn some(against: &Vec<Against>) -> rule::Verdict {
     (against.is_empty() || twice).then(|| "must name one set or more, each once".to_owned())
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "ood",
     about: "AUROC, AUPR, FPR at 95 % TPR of log p(x), max p(y|x) and -|∇log p| on test items against other sets",
     cite: "Grathwohl et al. 2020 (JEM), section 5.3; Hendrycks & Gimpel 2017",
     schema: Schema::joined::<OodConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| {
         let config: OodConfig = decode(table)?;
         // Opened before training begins, so that a missing file is not found after it.

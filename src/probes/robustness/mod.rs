@@ -10,7 +10,7 @@ pub use attack::{Attack, Victim};
 use super::labelled::Labelled;
 use super::{Finding, Probe, Subject};
 use crate::Result;
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::{Data, Split};
 use crate::draw::{Curves, Series};
 use crate::metrics::Metrics;
@@ -52,12 +52,14 @@ fn radii(eps: &Vec<f64>) -> rule::Verdict {
     (!fine).then(|| format!("must be one number above 0 or more, got {eps:?}"))
 }
 
-pub(super) const ENTRY: Entry<super::BuildProbe> = Entry {
+pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "robustness",
     about: "accuracy of a classifier under projected gradient descent in L∞ or L2, over the size of the perturbation",
     cite: "Madry, Makelov, Schmidt, Tsipras, Vladu 2018, \"Towards deep learning models resistant to adversarial attacks\", \
            ICLR; Grathwohl et al. 2020 (JEM), section 5.4, for the refinement",
     schema: Schema::joined::<RobustnessConfig, super::Schedule>(),
+    numbers: &[],
+    example: "",
     build: |table| {
         let mut config: RobustnessConfig = decode(table)?;
         config.eps.sort_by(f64::total_cmp);

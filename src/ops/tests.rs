@@ -22,13 +22,13 @@ fn linear_keeps_the_contract() {
         check(
             "linear",
             &|t| linear(&t[0], &t[1], Some(&t[2])),
-            &|t| Ok(fallback::linear(&t[0], &t[1], Some(&t[2]), 1)?),
+            &|t| Ok(composed::linear(&t[0], &t[1], Some(&t[2]), 1)?),
             &inputs,
         );
         check(
             "linear without bias",
             &|t| linear(&t[0], &t[1], None),
-            &|t| Ok(fallback::linear(&t[0], &t[1], None, 1)?),
+            &|t| Ok(composed::linear(&t[0], &t[1], None, 1)?),
             &inputs[..2],
         );
         check(
@@ -47,13 +47,13 @@ fn stacked_linear_keeps_the_contract() {
         check(
             &format!("linear on {blocks} blocks"),
             &|t| linear_stacked(&t[0], &t[1], Some(&t[2]), blocks),
-            &|t| Ok(fallback::linear(&t[0], &t[1], Some(&t[2]), blocks)?),
+            &|t| Ok(composed::linear(&t[0], &t[1], Some(&t[2]), blocks)?),
             &inputs,
         );
         check(
             &format!("linear on {blocks} blocks without bias"),
             &|t| linear_stacked(&t[0], &t[1], None, blocks),
-            &|t| Ok(fallback::linear(&t[0], &t[1], None, blocks)?),
+            &|t| Ok(composed::linear(&t[0], &t[1], None, blocks)?),
             &inputs[..2],
         );
     }
@@ -64,7 +64,7 @@ fn matrices_may_be_transposed_or_cut_out() {
     check(
         "linear on views",
         &|t| linear(&t[0].t()?.narrow(1, 1, 3)?, &t[1].t()?, None),
-        &|t| Ok(fallback::linear(&t[0].t()?.narrow(1, 1, 3)?, &t[1].t()?, None, 1)?),
+        &|t| Ok(composed::linear(&t[0].t()?.narrow(1, 1, 3)?, &t[1].t()?, None, 1)?),
         &[normal("x", &[5, 4]), normal("w", &[3, 6])],
     );
 }
@@ -75,26 +75,26 @@ fn activations_keep_the_contract() {
         check(
             &format!("{act:?}"),
             &|t| activate(act, &t[0]),
-            &|t| Ok(fallback::activate(act, &t[0])?),
+            &|t| Ok(composed::activate(act, &t[0])?),
             &[normal("u", &[4, 9])],
         );
         check(
             &format!("{act:?} pull-back"),
             &|t| activate_pullback(act, &t[0], &t[1]),
-            &|t| Ok(fallback::activate_pullback(act, &t[0], &t[1])?),
+            &|t| Ok(composed::activate_pullback(act, &t[0], &t[1])?),
             &[normal("u", &[4, 9]), normal("v", &[4, 9])],
         );
         check(
             &format!("{act:?} jet"),
             &|t| activate_jet(act, &t[0]),
-            &|t| Ok(fallback::activate_jet(act, &t[0])?),
+            &|t| Ok(composed::activate_jet(act, &t[0])?),
             &[normal("uu", &[6, 2, 3])],
         );
         for blocks in [2, 3] {
             check(
                 &format!("{act:?} along a curve of {blocks} blocks"),
                 &|t| activate_curve(act, &t[0], blocks),
-                &|t| Ok(fallback::activate_curve(act, &t[0], blocks)?),
+                &|t| Ok(composed::activate_curve(act, &t[0], blocks)?),
                 &[normal("uu", &[6, 2, 3])],
             );
         }
@@ -114,7 +114,7 @@ fn activations_stay_finite_far_out_and_pass_nan_on() {
                     assert!(entries(t).iter().all(|v| v.is_finite()), "{act:?} {t}");
                 }
             }
-            assert_close("far out", &activate(act, &u).unwrap(), &fallback::activate(act, &u).unwrap(), 1e-7);
+            assert_close("far out", &activate(act, &u).unwrap(), &composed::activate(act, &u).unwrap(), 1e-7);
             let nan = Tensor::new(&[f64::NAN], &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
             assert!(entries(&activate(act, &nan).unwrap())[0].is_nan(), "{act:?}");
         }
@@ -124,10 +124,10 @@ fn activations_stay_finite_far_out_and_pass_nan_on() {
 #[test]
 fn channel_bias_keeps_the_contract() {
     let inputs = [normal("y", &[6, 3, 2, 5]), normal("b", &[3])];
-    check("channel bias", &|t| channel_bias(&t[0], &t[1]), &|t| Ok(fallback::channel_bias(&t[0], &t[1])?), &inputs);
+    check("channel bias", &|t| channel_bias(&t[0], &t[1]), &|t| Ok(composed::channel_bias(&t[0], &t[1])?), &inputs);
     for blocks in [2, 3] {
         let candle =
-            |t: &[Tensor]| Ok(fallback::on_values(&t[0], blocks, |value| fallback::channel_bias(value, &t[1]))?);
+            |t: &[Tensor]| Ok(composed::on_values(&t[0], blocks, |value| composed::channel_bias(value, &t[1]))?);
         check("channel bias on blocks", &|t| channel_bias_stacked(&t[0], &t[1], blocks), &candle, &inputs);
     }
 }
@@ -138,7 +138,7 @@ fn sums_keep_the_contract() {
     check(
         "dot",
         &|t| dot(&t[0], &t[1]),
-        &|t| Ok(fallback::dot(&t[0], &t[1])?),
+        &|t| Ok(composed::dot(&t[0], &t[1])?),
         &[normal("x", &[3, 5, 7]), normal("y", &[3, 5, 7])],
     );
 }
@@ -264,14 +264,14 @@ fn convolutions_keep_the_contract() {
         check(
             &what,
             &|t| conv2d(&t[0], &t[1], conv),
-            &|t| Ok(fallback::conv2d(&t[0], &t[1], conv)?),
+            &|t| Ok(composed::conv2d(&t[0], &t[1], conv)?),
             &[normal("x", &[images, channels, size.0, size.1]), w.clone()],
         );
         let (rows, columns) = (conv.windows(size.0, kernel).unwrap(), conv.windows(size.1, kernel).unwrap());
         check(
             &format!("pull-back of {what}"),
             &|t| conv2d_pullback(&t[0], &t[1], conv, size),
-            &|t| Ok(fallback::conv2d_pullback(&t[0], &t[1], conv, size)?),
+            &|t| Ok(composed::conv2d_pullback(&t[0], &t[1], conv, size)?),
             &[normal("g", &[images, outputs, rows, columns]), w],
         );
     }

@@ -1,15 +1,15 @@
 //! Operations for which candle's CPU versions are many times slower than they need to be.
 //!
 //! Each is differentiable by one ordinary `backward()`, derivative passes included, runs on every device (candle's own
-//! operations where we have no kernel, `fallback.rs`) and is tested against them. What `nets`, `optim` and `samplers`
+//! operations where we have no kernel, `composed.rs`) and is tested against them. What `nets`, `optim` and `samplers`
 //! call is this list; how it is done is inside. Results do not depend on the number of threads.
 
 mod access;
 mod activation;
 mod columns;
+mod composed;
 mod conv;
 mod curve;
-mod fallback;
 mod linear;
 mod raw;
 mod real;
@@ -106,7 +106,7 @@ pub fn linear_stacked(x: &Tensor, w: &Tensor, b: Option<&Tensor>, blocks: usize)
     Ok(match b {
         Some(b) if access::served(&[x, w, b]) => x.apply_op3(w, &b.contiguous()?, op)?,
         None if access::served(&[x, w]) => x.apply_op2(w, op)?,
-        _ => fallback::linear(x, w, b, blocks)?,
+        _ => composed::linear(x, w, b, blocks)?,
     })
 }
 
@@ -129,7 +129,7 @@ pub fn linear_pullback(g: &Tensor, w: &Tensor) -> Result<Tensor> {
 pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
     Ok(match access::served(&[u]) {
         true => u.contiguous()?.apply_op1(activation::Value(act))?,
-        false => fallback::activate(act, u)?,
+        false => composed::activate(act, u)?,
     })
 }
 
@@ -141,7 +141,7 @@ pub fn activate_pullback(act: Activation, u: &Tensor, v: &Tensor) -> Result<Tens
     same_shape("activation pull-back", u, v)?;
     Ok(match access::served(&[u, v]) {
         true => u.contiguous()?.apply_op2(&v.contiguous()?, activation::Pullback(act))?,
-        false => fallback::activate_pullback(act, u, v)?,
+        false => composed::activate_pullback(act, u, v)?,
     })
 }
 
@@ -153,7 +153,7 @@ pub fn activate_jet(act: Activation, stacked: &Tensor) -> Result<Tensor> {
     splits(stacked, 2)?;
     Ok(match access::served(&[stacked]) {
         true => stacked.contiguous()?.apply_op1(activation::Jet(act))?,
-        false => fallback::activate_jet(act, stacked)?,
+        false => composed::activate_jet(act, stacked)?,
     })
 }
 
@@ -169,7 +169,7 @@ pub fn activate_curve(act: Activation, stacked: &Tensor, blocks: usize) -> Resul
     splits(stacked, blocks)?;
     Ok(match access::served(&[stacked]) {
         true => stacked.contiguous()?.apply_op1(activation::Curved { act, blocks })?,
-        false => fallback::activate_curve(act, stacked, blocks)?,
+        false => composed::activate_curve(act, stacked, blocks)?,
     })
 }
 
@@ -192,7 +192,7 @@ pub fn conv2d(x: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
     conv.windows(width, kernel)?;
     Ok(match access::served(&[x, w]) && x.dims().iter().chain(w.dims()).all(|d| *d > 0) {
         true => x.contiguous()?.apply_op2(&w.contiguous()?, conv::Convolution(conv))?,
-        false => fallback::conv2d(x, w, conv)?,
+        false => composed::conv2d(x, w, conv)?,
     })
 }
 
@@ -215,7 +215,7 @@ pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize))
     }
     Ok(match access::served(&[g, w]) && g.dims().iter().chain(w.dims()).all(|d| *d > 0) {
         true => g.contiguous()?.apply_op2(&w.contiguous()?, conv::Pullback { conv, size })?,
-        false => fallback::conv2d_pullback(g, w, conv, size)?,
+        false => composed::conv2d_pullback(g, w, conv, size)?,
     })
 }
 
@@ -244,7 +244,7 @@ pub fn channel_bias_stacked(y: &Tensor, b: &Tensor, blocks: usize) -> Result<Ten
     splits(y, blocks)?;
     Ok(match access::served(&[y, b]) {
         true => y.contiguous()?.apply_op2(&b.contiguous()?, reduce::ChannelBias { blocks })?,
-        false => fallback::on_values(y, blocks, |value| fallback::channel_bias(value, b))?,
+        false => composed::on_values(y, blocks, |value| composed::channel_bias(value, b))?,
     })
 }
 
@@ -265,7 +265,7 @@ pub fn dot(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     same_shape("dot", x, y)?;
     Ok(match access::served(&[x, y]) {
         true => x.contiguous()?.apply_op2(&y.contiguous()?, reduce::Dot)?,
-        false => fallback::dot(x, y)?,
+        false => composed::dot(x, y)?,
     })
 }
 
