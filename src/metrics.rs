@@ -88,6 +88,22 @@ impl From<Map<String, Value>> for Metrics {
     }
 }
 
+/// What a run has asked of its energy, item by item. One evaluation counts once: what comes along with it is free.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Energies that were evaluated without a gradient.
+    pub values: u64,
+    /// Gradients of the energy, in x or in the weights.
+    pub gradients: u64,
+}
+
+impl std::ops::AddAssign for Spent {
+    fn add_assign(&mut self, other: Spent) {
+        self.values += other.values;
+        self.gradients += other.gradients;
+    }
+}
+
 /// A number that a row of a registry declares: what a method, a sampler or a probe reports under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Number {
