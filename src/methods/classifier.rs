@@ -1,7 +1,8 @@
 //! A plain classifier: the baseline of JEM, and where features come from.
 
-use super::supervised::{self, Supervised, SupervisedConfig};
-use super::{Method, MethodRow, Setup, State, StepContext, trained::Trained};
+use super::learning::supervised::{self, Supervised, SupervisedConfig};
+use super::learning::trained::Trained;
+use super::{Method, MethodRow, Setup, State, StepContext};
 use crate::config::{Schema, decode};
 use crate::data::Batch;
 use crate::density::{Energy, Model};

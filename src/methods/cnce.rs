@@ -4,7 +4,9 @@ use std::f64::consts::LN_2;
 
 use candle_core::{DType, Tensor, Var};
 
-use super::{Method, MethodRow, Setup, State, StepContext, load_var, trained::Trained};
+use super::learning::trained::Trained;
+use super::method::load_var;
+use super::{Method, MethodRow, Setup, State, StepContext};
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
@@ -64,7 +66,7 @@ fn noisy_copies(cx: &StepContext, x: &Tensor, kappa: usize, epsilon: f64) -> Res
 ///
 /// # Shapes
 /// x `[B, ..]`, y `[κB, ..]` in the order of [`noisy_copies`].
-fn contrast(energy: &dyn Energy, x: &Tensor, y: &Tensor) -> Result<(Tensor, f64)> {
+fn logistic_loss(energy: &dyn Energy, x: &Tensor, y: &Tensor) -> Result<(Tensor, f64)> {
     let (b, n) = (x.dim(0)?, y.dim(0)?);
     let all = energy.energy(&Tensor::cat(&[x, y], 0)?)?;
     let on_data = all.narrow(0, 0, b)?;
@@ -88,7 +90,7 @@ impl Method for Cnce {
         let x = &batches.first().ok_or_else(|| Error::Other("cnce: a step needs a batch".into()))?.x;
         let epsilon: f64 = self.epsilon.to_scalar()?;
         let y = noisy_copies(cx, x, self.config.kappa, epsilon)?;
-        let (loss, told) = contrast(self.trained.model.as_energy(), x, &y)?;
+        let (loss, told) = logistic_loss(self.trained.model.as_energy(), x, &y)?;
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let loss: f64 = loss.to_dtype(DType::F64)?.to_scalar()?;
         if self.config.adapt {

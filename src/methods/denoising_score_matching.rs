@@ -1,7 +1,7 @@
 //! Denoising score matching (Vincent 2011): the score of slightly blurred data, from first derivatives alone.
 
 use super::MethodRow;
-use super::score::{Estimate, ScoreDescent, denoising};
+use super::learning::score::{Estimate, ScoreDescent, denoising};
 use crate::config::{Schema, decode, rule};
 
 crate::config! {

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
-use super::contrast::contrast;
-use super::supervised::mean;
-use super::{Method, MethodRow, Setup, Standing, State, StepContext, modes, stored, trained::Trained};
+use super::learning::likelihood_gap::likelihood_gap;
+use super::learning::readings::mean;
+use super::learning::trained::Trained;
+use super::learning::walker_modes;
+use super::method::stored;
+use super::{Method, MethodRow, Setup, Standing, State, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data, Split};
 use crate::density::{Energy, Model, Proposal, Target};
@@ -28,7 +31,7 @@ crate::config! {
         steps: usize = 1, rule::at_least(1);
         /// Walkers are drawn anew by their weights when the effective share of these falls below this; 0 draws anew only where a
         /// walker reached what has no finite energy.
-        resample: f64 = 0.5, super::contrastive::probability;
+        resample: f64 = 0.5, super::contrastive_divergence::probability;
         /// Test items of the log-likelihood that is logged.
         test_items: usize = 256, rule::at_least(1);
         /// Weight of mean E(x⁺)² + mean E(x⁻)².
@@ -86,7 +89,7 @@ impl Jarzynski {
         let x = &self.walkers.chain.x;
         let shares = Tensor::new(self.walkers.log_weights.shares(), x.device())?.to_dtype(x.dtype())?;
         let (up, down) = (energy.energy(&batch.x)?, energy.energy(x)?);
-        let (loss, metrics) = contrast(&up, &down, Some(&shares), self.config.energy_l2)?;
+        let (loss, metrics) = likelihood_gap(&up, &down, Some(&shares), self.config.energy_l2)?;
         drop(view);
         Ok(metrics.with("grad_norm", self.trained.descend(&loss, cx.lr_scale)?))
     }
@@ -106,7 +109,7 @@ impl Jarzynski {
             .with("walker_ess_share", share)
             .with("walker_test_ll", -mean(&energy.energy(&test)?)? - log_z);
         if let Some(modes) = self.data.modes() {
-            found.extend(modes::found(&modes, &before, &self.walkers.chain.x, Some(&weights.shares()))?);
+            found.extend(walker_modes::found(&modes, &before, &self.walkers.chain.x, Some(&weights.shares()))?);
         }
         let lost = self.walkers.lost();
         let resample = lost > 0 || share < self.config.resample;

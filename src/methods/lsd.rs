@@ -2,7 +2,8 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{Critic, Method, MethodRow, Noise, Setup, State, SteinSample, StepContext, put, take, trained::Trained};
+use super::learning::trained::Trained;
+use super::{Critic, Method, MethodRow, Noise, Setup, State, SteinSample, StepContext, put, take};
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::Model;

@@ -2,7 +2,8 @@
 
 use candle_core::DType;
 
-use super::{Method, MethodRow, Setup, State, StepContext, trained::Trained};
+use super::learning::trained::Trained;
+use super::{Method, MethodRow, Setup, State, StepContext};
 use crate::config::Schema;
 use crate::data::Batch;
 use crate::density::Model;

@@ -1,135 +1,36 @@
-//! How an energy is trained: one file a method, state and step and nothing else.
+//! How an energy is trained: one file a method, with its state and its step; `learning` holds what several share.
 
 mod classifier;
 mod cnce;
-mod companion;
-mod contrast;
-mod contrastive;
+mod contrastive_divergence;
 mod cooperative;
-mod critic;
 mod denoising_score_matching;
-mod elbo;
 mod flow_mcmc;
 mod jarzynski;
+mod learning;
 mod lsd;
+mod method;
 mod ml;
 mod ml_grid;
-mod modes;
 mod nce;
-mod noise_density;
 mod none;
 mod nt_ebm;
-pub mod score;
 mod score_matching;
 mod sliced_score_matching;
-mod spectral_penalty;
-mod supervised;
-mod trained;
+mod stein;
 mod vae;
 mod vaebm;
 pub mod vera;
 
-pub use critic::{Critic, Noise, Objective, SteinSample};
+pub use learning::score;
 pub use lsd::{Lsd, LsdConfig};
+pub use method::{BuildMethod, BuildProposal, Method, MethodRow, Setup, Standing, StepContext};
+pub use stein::{Critic, Noise, Objective, SteinSample};
 
-use std::sync::Arc;
-
-use candle_core::{Device, Tensor, Var};
-
-use crate::config::{self, Head, Row, Schema, Spec, find};
-use crate::data::{Batch, Data};
-use crate::density::{Model, Proposal};
-use crate::metrics::{Metrics, Number};
+use crate::config::{self, Schema, Spec, find};
+use crate::density::Proposal;
 pub use crate::store::{State, put, take};
-use crate::{Error, Result, rng::Key};
-
-/// What a step may depend on besides the batch and the method's own state.
-#[derive(Clone, Copy, Debug)]
-pub struct StepContext {
-    /// Number of this step, from 0.
-    pub step: u64,
-    /// All randomness of this step.
-    pub key: Key,
-    /// Learning rates are multiplied by this (schedule, warm-up).
-    pub lr_scale: f64,
-}
-
-/// A training method with the model it trains.
-pub trait Method {
-    /// How many fresh batches one step takes.
-    fn batches_per_step(&self) -> usize {
-        1
-    }
-
-    /// One update of the model, and of all that is trained beside it. `batches` has
-    /// [`Method::batches_per_step`] entries.
-    fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics>;
-
-    /// Gradients of the energy that losses took in the first `steps` steps, on batches of `items`: an item counts once for each
-    /// derivative in x that is taken of it, and once when the loss is differentiated by the weights. What chains take is counted by
-    /// themselves; networks beside the energy count as nothing, as does an energy that is trained by labels or likelihood alone.
-    fn update_gradients(&self, _steps: u64, _items: usize) -> u64 {
-        0
-    }
-
-    /// The model being trained.
-    fn model(&self) -> &Model;
-
-    /// What to try when a run diverges, best first, before the general advice.
-    fn advice(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    /// ALL state, by name. The model's weights are under `model.`.
-    fn state(&self) -> Result<State>;
-
-    /// Continues from `state`.
-    ///
-    /// # Errors
-    /// A tensor that is missing or has another shape, by name.
-    fn load(&mut self, state: &State) -> Result<()>;
-}
-
-/// What a method is built from.
-pub struct Setup<'a> {
-    /// The model to train, with fresh parameters.
-    pub model: Model,
-    /// `[optim]`: the model's optimiser.
-    pub optim: &'a Spec,
-    /// The data that batches will come from.
-    pub data: &'a Arc<Data>,
-    /// Randomness of initialisation.
-    pub key: Key,
-}
-
-/// Makes a method from its resolved section.
-pub type BuildMethod = fn(&toml::Table, Setup) -> Result<Box<dyn Method>>;
-
-/// A row of [`METHODS`]: all that the house knows about a method.
-pub struct MethodRow {
-    /// What the configuration says: `name = "lsd"`.
-    pub name: &'static str,
-    /// One line for listings.
-    pub about: &'static str,
-    /// Where it comes from: authors, year, equation or algorithm; empty where it is folklore.
-    pub cite: &'static str,
-    /// The keys of its section.
-    pub schema: Schema,
-    /// The numbers that it reports at every step.
-    pub numbers: &'static [Number],
-    /// What it draws from at once when a run is at rest, if it keeps such a thing.
-    pub proposal: Option<BuildProposal>,
-    /// A small experiment that it trains, as TOML: `[dataset]`, `[model]` and `[method]`. The contract tests run it.
-    pub example: &'static str,
-    /// Makes it from its resolved section.
-    pub build: BuildMethod,
-}
-
-impl Row for MethodRow {
-    fn head(&self) -> Head {
-        Head { name: self.name, about: self.about, cite: self.cite, schema: self.schema, numbers: self.numbers }
-    }
-}
+use crate::{Error, Result};
 
 /// Every method that `[method] name = "…"` can name.
 pub const METHODS: &[MethodRow] = &[
@@ -141,10 +42,10 @@ pub const METHODS: &[MethodRow] = &[
     denoising_score_matching::ENTRY,
     nce::ENTRY,
     cnce::ENTRY,
-    contrastive::CD,
-    contrastive::PCD,
-    contrastive::SHORT_RUN,
-    contrastive::JEM,
+    contrastive_divergence::CD,
+    contrastive_divergence::PCD,
+    contrastive_divergence::SHORT_RUN,
+    contrastive_divergence::JEM,
     jarzynski::ENTRY,
     vera::ENTRY,
     classifier::ENTRY,
@@ -172,25 +73,10 @@ pub fn build(spec: &Spec, setup: Setup) -> Result<Box<dyn Method>> {
     (row.build)(&spec.0, setup)
 }
 
-/// A method at rest: what its proposal is rebuilt from.
-pub struct Standing<'a> {
-    /// Shape of one item.
-    pub shape: &'a [usize],
-    /// K, where the data have labels 0..K.
-    pub classes: Option<usize>,
-    /// [`Method::state`], live or from a checkpoint.
-    pub state: &'a State,
-    /// Where tensors live.
-    pub device: &'a Device,
-}
-
-/// Rebuilds what a method draws from at once.
-pub type BuildProposal = fn(&Spec, &Standing) -> Result<Box<dyn Proposal>>;
-
 /// The methods that keep something to draw from, by their name in [`METHODS`].
 const PROPOSALS: &[(&str, BuildProposal)] = &[
-    ("pcd", contrastive::proposal),
-    ("jem", contrastive::proposal),
+    ("pcd", contrastive_divergence::proposal),
+    ("jem", contrastive_divergence::proposal),
     ("jarzynski", jarzynski::proposal),
     ("vera", vera::proposal),
     ("vae_sampler", cooperative::proposal),
@@ -206,19 +92,4 @@ const PROPOSALS: &[(&str, BuildProposal)] = &[
 pub fn proposal(spec: &Spec, standing: &Standing) -> Result<Option<Box<dyn Proposal>>> {
     let row = PROPOSALS.iter().find(|(name, _)| *name == spec.name());
     row.map(|(_, build)| build(spec, standing)).transpose()
-}
-
-/// Overwrites `var` by the tensor `name` of `state`.
-fn load_var(state: &State, name: &str, var: &Var) -> Result<()> {
-    Ok(var.set(&stored(state, name, var)?)?)
-}
-
-/// The tensor `name` of `state` in storage of its own, of the type and on the device of `like`, whose shape it must have.
-fn stored(state: &State, name: &str, like: &Tensor) -> Result<Tensor> {
-    let tensor = state.get(name).ok_or_else(|| Error::Other(format!("tensor `{name}` is missing")))?;
-    if tensor.dims() != like.dims() {
-        let (have, want) = (tensor.dims(), like.dims());
-        return Err(Error::Other(format!("tensor `{name}` has shape {have:?}, the method needs {want:?}")));
-    }
-    Ok(tensor.to_dtype(like.dtype())?.to_device(like.device())?.copy()?)
 }

@@ -3,8 +3,10 @@
 use candle_core::{DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
-use super::noise_density::NoiseDensity;
-use super::{Method, MethodRow, Setup, State, StepContext, load_var, trained::Trained};
+use super::learning::noise_density::NoiseDensity;
+use super::learning::trained::Trained;
+use super::method::load_var;
+use super::{Method, MethodRow, Setup, State, StepContext};
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
@@ -81,11 +83,17 @@ fn noise(config: &NceConfig, setup: &Setup) -> Result<NoiseDensity> {
     }
 }
 
-/// The objective, and the share of data and noise that G tells apart (each weighing half).
+/// The logistic loss, and the share of data and noise that G tells apart (each weighing half).
 ///
 /// # Shapes
 /// x `[B, ..]` data, y `[νB, ..]` noise, log_pn `[B + νB]` of both, data first; log_z a scalar.
-fn contrast(energy: &dyn Energy, log_z: &Tensor, x: &Tensor, y: &Tensor, log_pn: &Tensor) -> Result<(Tensor, f64)> {
+fn logistic_loss(
+    energy: &dyn Energy,
+    log_z: &Tensor,
+    x: &Tensor,
+    y: &Tensor,
+    log_pn: &Tensor,
+) -> Result<(Tensor, f64)> {
     let (b, n) = (x.dim(0)?, y.dim(0)?);
     let shift = (n as f64 / b.max(1) as f64).ln();
     let log_p = energy.energy(&Tensor::cat(&[x, y], 0)?)?.neg()?.broadcast_sub(log_z)?;
@@ -103,7 +111,7 @@ impl Method for Nce {
         let x = &batches.first().ok_or_else(|| Error::Other("nce: a step needs a batch".into()))?.x;
         let y = self.noise.sample(cx.key.with("noise"), x.dim(0)? * self.ratio)?;
         let log_pn = self.noise.log_prob(&Tensor::cat(&[x, &y], 0)?)?;
-        let (loss, told) = contrast(self.trained.model.as_energy(), self.log_z.as_tensor(), x, &y, &log_pn)?;
+        let (loss, told) = logistic_loss(self.trained.model.as_energy(), self.log_z.as_tensor(), x, &y, &log_pn)?;
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let number = |t: &Tensor| -> Result<f64> { Ok(t.to_dtype(DType::F64)?.to_scalar()?) };
         Ok(Metrics::new()

@@ -1,7 +1,7 @@
 //! Score matching with the exact Laplacian (Hyvärinen 2005): for few dimensions, and for models with a closed form.
 
 use super::MethodRow;
-use super::score::{Estimate, SHARP, ScoreDescent, exact};
+use super::learning::score::{Estimate, SHARP, ScoreDescent, exact};
 use crate::config::Schema;
 
 crate::config! {

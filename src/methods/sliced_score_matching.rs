@@ -1,6 +1,6 @@
 //! Sliced score matching (Song et al. 2019): the trace of the Hessian along random directions.
 
-use super::score::{Estimate, SHARP, ScoreDescent, Slices, sliced};
+use super::learning::score::{Estimate, SHARP, ScoreDescent, Slices, sliced};
 use super::{MethodRow, Noise};
 use crate::config::{Schema, decode, rule};
 

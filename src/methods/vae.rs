@@ -1,7 +1,8 @@
 //! A VAE alone: the density that VAEBM tilts, and its baseline.
 
-use super::elbo::{ElboConfig, vae_of};
-use super::{Method, MethodRow, Setup, State, StepContext, trained::Trained};
+use super::learning::elbo::{ElboConfig, vae_of};
+use super::learning::trained::Trained;
+use super::{Method, MethodRow, Setup, State, StepContext};
 use crate::config::{Schema, decode};
 use crate::data::Batch;
 use crate::density::Model;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::contrast::contrast;
-use super::contrastive::{BUFFER, kept};
-use super::elbo::ElboConfig;
-use super::spectral_penalty::SpectralPenalty;
-use super::supervised::mean;
+use super::contrastive_divergence::{BUFFER, kept};
+use super::learning::elbo::ElboConfig;
+use super::learning::likelihood_gap::likelihood_gap;
+use super::learning::readings::mean;
+use super::learning::spectral_penalty::SpectralPenalty;
 use super::{Method, MethodRow, Setup, State, StepContext, put, take};
 use crate::config::{Schema, decode, rule};
 use crate::data::{Batch, Data};
@@ -50,7 +50,7 @@ crate::config! {
         /// Chains that are kept and go on, their latent noise at least; 0 starts all at draws of the base in every step.
         buffer: usize = 0;
         /// Probability that a chain goes on from the buffer (released code: 0.6).
-        replay: f64 = 0.6, super::contrastive::probability;
+        replay: f64 = 0.6, super::contrastive_divergence::probability;
         /// Steps of the second stage over which that probability rises from 0 (released code: 5,000).
         replay_warmup: u64 = 0;
         /// Compare the data with decoder means rather than with decoder draws.
@@ -180,7 +180,7 @@ impl Vaebm {
         let view = self.model.in_training(cx.key.with("dropout"));
         let energy: &dyn Energy = view.as_deref().unwrap_or(self.model.as_energy());
         let (up, down) = (energy.residual(&batch.x)?, energy.residual(&negative.x)?);
-        let (mut loss, mut metrics) = contrast(&up, &down, negative.weights.as_ref(), self.config.energy_l2)?;
+        let (mut loss, mut metrics) = likelihood_gap(&up, &down, negative.weights.as_ref(), self.config.energy_l2)?;
         drop(view);
         if let Some(spectral) = &mut self.spectral {
             let sum = spectral.value(&self.tilt)?;

@@ -2,9 +2,9 @@
 
 use candle_core::Tensor;
 
-use super::super::companion::{self, Companion};
+use super::super::learning::companion::{self, Companion};
 use super::super::{MethodRow, Setup, Standing, State, StepContext};
-use super::pupil::Pupil;
+use super::generator::TaughtGenerator;
 use super::{Cooperative, Draft, Given, Terms};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::density::Proposal;
@@ -58,7 +58,7 @@ struct Taught {
     pretrain: u64,
 }
 
-impl Pupil for Taught {
+impl TaughtGenerator for Taught {
     fn prepare(&mut self, cx: &StepContext, x: &Tensor) -> Result<Option<Metrics>> {
         let due = cx.step < self.pretrain;
         due.then(|| self.companion.learn(x, cx.lr_scale)).transpose()

@@ -2,20 +2,20 @@
 //! energy's negative phase and the generator's training data (Xie et al. 2018, CoopNets; Xie, Zheng, Li 2021, where the
 //! generator is a VAE; Xie, Zhu, Li, Li 2022, where it is a flow).
 
+mod condition;
 mod coopflow;
-mod given;
-mod pupil;
+mod generator;
 
 pub(super) use coopflow::{COOPFLOW, proposal as coopflow_proposal};
 
 use candle_core::{DType, Tensor};
 
-use self::given::{Condition, Conditional, Given};
-use self::pupil::{Decoder, GENERATOR, Lesson, Pupil};
-use super::contrast::contrast;
-use super::elbo::ElboConfig;
-use super::supervised::mean;
-use super::trained::Trained;
+use self::condition::{Condition, Conditional, Given};
+use self::generator::{Decoder, GENERATOR, Lesson, TaughtGenerator};
+use super::learning::elbo::ElboConfig;
+use super::learning::likelihood_gap::likelihood_gap;
+use super::learning::readings::mean;
+use super::learning::trained::Trained;
 use super::{Method, MethodRow, Setup, Standing, State, StepContext, take};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::Batch;
@@ -77,15 +77,15 @@ pub(super) const COOPNETS: MethodRow = MethodRow {
     build: |table, setup| Ok(Box::new(of_decoder(table, setup, Lesson::Regression)?)),
 };
 
-/// A VAE as the pupil.
+/// A VAE as the generator.
 fn of_decoder(table: &toml::Table, setup: Setup, lesson: Lesson) -> Result<Cooperative> {
     let config: CooperativeConfig = decode(table)?;
     let spec = setup.data.spec();
     let given = Given::new(&config, &spec.shape, spec.classes, setup.data.device())?;
     let key = setup.key.with("generator");
-    let pupil = Decoder::new(&config, decode(table)?, lesson, (setup.data, given.width()), key)?;
+    let generator = Decoder::new(&config, decode(table)?, lesson, (setup.data, given.width()), key)?;
     let terms = Terms { chains: config.chains, learn: config.learn, energy_l2: config.energy_l2, given, pretrain: 0 };
-    Cooperative::new(terms, &config.sampler, Box::new(pupil), setup)
+    Cooperative::new(terms, &config.sampler, Box::new(generator), setup)
 }
 
 /// What the lessons have in common, whoever is taught.
@@ -115,12 +115,12 @@ pub(super) struct Cooperative {
     terms: Terms,
     trained: Trained,
     frozen: Model,
-    pupil: Box<dyn Pupil>,
+    generator: Box<dyn TaughtGenerator>,
     sampler: Sampler,
 }
 
 impl Cooperative {
-    fn new(terms: Terms, sampler: &Spec, pupil: Box<dyn Pupil>, setup: Setup) -> Result<Self> {
+    fn new(terms: Terms, sampler: &Spec, generator: Box<dyn TaughtGenerator>, setup: Setup) -> Result<Self> {
         let device = setup.data.device();
         let sampler = Sampler::new(sampler)?;
         sampler.check(&setup.model, None, device)?;
@@ -131,7 +131,7 @@ impl Cooperative {
         }
         let frozen = setup.model.frozen()?;
         let cooperative =
-            Cooperative { terms, frozen, trained: Trained::new(setup.model, setup.optim)?, pupil, sampler };
+            Cooperative { terms, frozen, trained: Trained::new(setup.model, setup.optim)?, generator, sampler };
         cooperative.check_classes(device)?;
         Ok(cooperative)
     }
@@ -150,7 +150,7 @@ impl Cooperative {
     fn draw(&self, key: Key, batch: &Batch) -> Result<(Draft, Metrics)> {
         let n = self.terms.draws(batch.x.dim(0)?);
         let c = self.terms.given.of(batch)?;
-        let (first, z) = self.pupil.draw(key, n, c.as_ref())?;
+        let (first, z) = self.generator.draw(key, n, c.as_ref())?;
         let Revised { start, end: revised, before, trace } = self.revise(key.with("chain"), first, batch)?;
         let moved = (&revised - &start)?.sqr()?.flatten_from(1)?.sum(1)?.sqrt()?;
         let fall = (before - &trace.chain.energy)?;
@@ -184,7 +184,7 @@ impl Cooperative {
         let class = self.terms.given.class(energy, batch);
         let energy = class.as_deref().unwrap_or(energy);
         let (up, down) = (energy.energy(&batch.x)?, energy.energy(&draft.revised)?);
-        let (loss, metrics) = contrast(&up, &down, None, self.terms.energy_l2)?;
+        let (loss, metrics) = likelihood_gap(&up, &down, None, self.terms.energy_l2)?;
         drop(class);
         drop(view);
         Ok(metrics.with("grad_norm", self.trained.descend(&loss, cx.lr_scale)?))
@@ -220,14 +220,14 @@ fn no_classes() -> Error {
 impl Method for Cooperative {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let batch = batches.first().ok_or_else(|| Error::Other("a cooperative step needs a batch".into()))?;
-        if let Some(found) = self.pupil.prepare(cx, &batch.x)? {
+        if let Some(found) = self.generator.prepare(cx, &batch.x)? {
             return Ok(found);
         }
         let (draft, found) = self.draw(cx.key.with("draw"), batch)?;
         let mut metrics = self.update_energy(cx, batch, &draft)?;
         metrics.extend(found);
         if self.terms.learn {
-            metrics.extend(self.pupil.learn(cx, &draft)?);
+            metrics.extend(self.generator.learn(cx, &draft)?);
         }
         let since = cx.step - self.terms.pretrain.min(cx.step);
         Ok(metrics.with("energy_gradients", (draft.gradients * (since + 1)) as f64))
@@ -251,13 +251,13 @@ impl Method for Cooperative {
 
     fn state(&self) -> Result<State> {
         let mut state = self.trained.state()?;
-        self.pupil.save(&mut state)?;
+        self.generator.save(&mut state)?;
         Ok(state)
     }
 
     fn load(&mut self, state: &State) -> Result<()> {
         self.trained.load(state)?;
-        self.pupil.load(state)
+        self.generator.load(state)
     }
 }
 

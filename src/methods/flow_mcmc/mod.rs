@@ -9,10 +9,13 @@ use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use self::pool::Pool;
-use super::companion::{self, Companion};
-use super::contrast::contrast;
-use super::supervised::mean;
-use super::{Method, MethodRow, Setup, Standing, State, StepContext, modes, stored, trained::Trained};
+use super::learning::companion::{self, Companion};
+use super::learning::likelihood_gap::likelihood_gap;
+use super::learning::readings::mean;
+use super::learning::trained::Trained;
+use super::learning::walker_modes;
+use super::method::stored;
+use super::{Method, MethodRow, Setup, Standing, State, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data, Split};
 use crate::density::{Energy, Model, Proposal, Target};
@@ -160,7 +163,7 @@ impl FlowTrained {
             found.set("local_acceptance", *accept);
         }
         if let Some(modes) = self.data.modes() {
-            found.extend(modes::found(&modes, &self.walkers, &chain.x, None)?);
+            found.extend(walker_modes::found(&modes, &self.walkers, &chain.x, None)?);
         }
         if self.samples_only() {
             let up = chain.x.flatten_from(1)?.mean(1)?.gt(0.0)?.to_dtype(DType::F32)?;
@@ -189,7 +192,7 @@ impl FlowTrained {
             Negative::Walkers => (energy.energy(&self.walkers)?, None),
             Negative::Importance => (energy.energy(pool.y())?, Some(pool.shares()?)),
         };
-        let (loss, metrics) = contrast(&up, &down, shares.as_ref(), self.config.energy_l2)?;
+        let (loss, metrics) = likelihood_gap(&up, &down, shares.as_ref(), self.config.energy_l2)?;
         drop(view);
         Ok(metrics.with("grad_norm", self.trained.descend(&loss, cx.lr_scale)?))
     }

@@ -14,7 +14,7 @@ use crate::density::Generator;
 use crate::metrics::Metrics;
 use crate::optim::{self, Optimiser};
 use crate::samplers::{Hmc, Kernel as _};
-use crate::{Result, math::stats, methods::load_var, rng::Key};
+use crate::{Result, math::stats, methods::method::load_var, rng::Key};
 
 /// How q(z|x) is averaged over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -8,8 +8,9 @@ use std::path::Path;
 use candle_core::{DType, Tensor, Var};
 
 use self::entropy::{Entropy, EntropyConfig};
-use super::supervised::{self, Supervised, SupervisedConfig, mean};
-use super::trained::{Learner, Trained};
+use super::learning::readings::mean;
+use super::learning::supervised::{self, Supervised, SupervisedConfig};
+use super::learning::trained::{Learner, Trained};
 use super::{Method, MethodRow, Setup, Standing, State, StepContext, put, take};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::Batch;

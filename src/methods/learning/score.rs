@@ -5,9 +5,10 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{Method, Noise, Setup, State, StepContext, trained::Trained};
+use super::trained::Trained;
 use crate::data::Batch;
 use crate::density::{Energy, Model};
+use crate::methods::{Method, Noise, Setup, State, StepContext};
 use crate::metrics::Metrics;
 use crate::{Error, Result, ops, rng::Key};
 
@@ -91,10 +92,10 @@ fn half_square(grad: &Tensor) -> Result<Tensor> {
 }
 
 /// How one of the methods estimates J on a batch.
-pub(super) type Estimate = Box<dyn Fn(&dyn Energy, Key, &Tensor) -> Result<Terms>>;
+pub(in crate::methods) type Estimate = Box<dyn Fn(&dyn Energy, Key, &Tensor) -> Result<Terms>>;
 
 /// Descends the mean of an estimate of J.
-pub(super) struct ScoreDescent {
+pub(in crate::methods) struct ScoreDescent {
     estimate: Estimate,
     /// In x, that it takes of an item.
     derivatives: usize,
@@ -103,7 +104,7 @@ pub(super) struct ScoreDescent {
 }
 
 impl ScoreDescent {
-    pub(super) fn new(
+    pub(in crate::methods) fn new(
         estimate: Estimate,
         derivatives: usize,
         advice: &'static [&'static str],
@@ -114,7 +115,7 @@ impl ScoreDescent {
 }
 
 /// J has no lower bound where a model can put ever sharper wells onto data that fill no volume: there ΔE → ∞.
-pub(super) const SHARP: &str = "data that fill a volume: score matching is unbounded below on discrete or noiseless data \
+pub(in crate::methods) const SHARP: &str = "data that fill a volume: score matching is unbounded below on discrete or noiseless data \
                                 (--set dataset.noise=…, or --set method.name=denoising_score_matching)";
 
 impl Method for ScoreDescent {

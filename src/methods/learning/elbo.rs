@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::supervised::mean;
+use super::readings::mean;
 use crate::config::rule;
 use crate::density::Vae;
 use crate::metrics::Metrics;
@@ -45,7 +45,7 @@ impl ElboConfig {
 ///
 /// # Errors
 /// A model that has none, by the name of the method.
-pub(super) fn vae_of<'a>(found: Option<&'a Vae>, method: &str) -> Result<&'a Vae> {
+pub(in crate::methods) fn vae_of<'a>(found: Option<&'a Vae>, method: &str) -> Result<&'a Vae> {
     found.ok_or_else(|| {
         Error::Config(format!(
             "error: method `{method}` needs a model with a variational autoencoder\n\nhint: --set model.name=vae, or a model \

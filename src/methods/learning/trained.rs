@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
 
-use super::{State, put, take};
 use crate::Result;
 use crate::config::Spec;
 use crate::density::Model;
 use crate::nets::Params;
 use crate::optim::{self, Optimiser};
+use crate::store::{State, put, take};
 
 /// A network's parameters and their optimiser: a generator, an encoder, a flow beside the energy.
-pub(super) struct Learner {
+pub(in crate::methods) struct Learner {
     /// Weights and buffers.
     pub params: Params,
     /// Trains the weights.
@@ -48,7 +48,7 @@ impl Learner {
 }
 
 /// The model and its optimiser. Their state is under `model.` and `optim.`.
-pub(super) struct Trained {
+pub(in crate::methods) struct Trained {
     /// The model being trained.
     pub model: Model,
     optim: Box<dyn Optimiser>,

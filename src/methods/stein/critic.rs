@@ -6,11 +6,11 @@
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{State, put, take};
 use crate::config::Spec;
 use crate::data::Data;
 use crate::nets::{Builder, Io, Jet, Network, Pass};
 use crate::optim::{self, Optimiser};
+use crate::store::{State, put, take};
 use crate::{Result, math::stats, ops, rng::Key};
 
 /// Distribution of Hutchinson's probe ε in tr J ≈ εᵀJε.

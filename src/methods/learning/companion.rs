@@ -2,15 +2,16 @@
 
 use candle_core::{DType, Tensor};
 
-use super::supervised::mean;
+use super::readings::mean;
 use super::trained::Learner;
-use super::{Standing, State, take};
 use crate::config::Spec;
 use crate::data::Data;
 use crate::density::flow::{self, Flow};
 use crate::density::{Context, Density as _, Energy as _, Proposal};
+use crate::methods::Standing;
 use crate::metrics::Metrics;
 use crate::nets::Builder;
+use crate::store::{State, take};
 use crate::{Result, rng::Key};
 
 /// Training items whose moments a flow starts at.
@@ -20,7 +21,7 @@ const MOMENT_ITEMS: usize = 10_000;
 const FLOW: &str = "flow";
 
 /// A flow with its optimiser.
-pub(super) struct Companion {
+pub(in crate::methods) struct Companion {
     flow: Flow,
     /// On the same storage, without a graph.
     still: Flow,
@@ -77,7 +78,7 @@ impl Companion {
 ///
 /// # Errors
 /// A tensor that is missing or has another shape.
-pub(super) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
+pub(in crate::methods) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     let builder = Builder::bound(take(standing.state, FLOW), DType::F32, standing.device);
     let context = Context { shape: standing.shape.to_vec(), classes: None, moments: None };
     Ok(Box::new(flow::build(spec, &context, &builder)?))

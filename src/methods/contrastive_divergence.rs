@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::contrast::contrast;
-use super::supervised::{self, Supervised, SupervisedConfig};
-use super::{Method, MethodRow, Setup, Standing, State, StepContext, trained::Trained};
+use super::learning::likelihood_gap::likelihood_gap;
+use super::learning::supervised::{self, Supervised, SupervisedConfig};
+use super::learning::trained::Trained;
+use super::{Method, MethodRow, Setup, Standing, State, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data};
 use crate::density::{Energy, Model, Proposal, energy_of};
@@ -171,7 +172,7 @@ impl Contrastive {
             None => energy.energy(both)?,
         };
         let (up, down) = (energies.narrow(0, 0, n)?, energies.narrow(0, n, n)?);
-        let (mut loss, mut metrics) = contrast(&up, &down, None, self.energy_l2)?;
+        let (mut loss, mut metrics) = likelihood_gap(&up, &down, None, self.energy_l2)?;
         if let (Some(supervised), Some(logits)) = (&self.supervised, &logits) {
             let (extra, found) = supervised.loss(step, energy, &logits.narrow(0, 0, n)?, batch)?;
             loss = (loss + extra)?;

@@ -9,7 +9,12 @@ use crate::metrics::Metrics;
 
 /// `jumps`, the share of walkers that went from the core of one mode to that of another, and `walker_tv`, the total variation
 /// of their shares by nearest mode to the true weights. `weights` are those of the walkers and sum to one; `None` where all are equal.
-pub(super) fn found(modes: &Modes, before: &Tensor, after: &Tensor, weights: Option<&[f64]>) -> Result<Metrics> {
+pub(in crate::methods) fn found(
+    modes: &Modes,
+    before: &Tensor,
+    after: &Tensor,
+    weights: Option<&[f64]>,
+) -> Result<Metrics> {
     let rows = |x: &Tensor| -> Result<Vec<Vec<f64>>> { Ok(x.flatten_from(1)?.to_dtype(DType::F64)?.to_vec2()?) };
     let (before, after) = (rows(before)?, rows(after)?);
     let jumped =

@@ -1,12 +1,12 @@
-//! What an energy's chains start at, and what learns from where they end.
+//! Generators that start an energy's chains and learn from where these end.
 
 use std::path::Path;
 
 use candle_core::{DType, Tensor};
 
-use super::super::elbo::ElboConfig;
-use super::super::supervised::mean;
-use super::super::trained::Learner;
+use super::super::learning::elbo::ElboConfig;
+use super::super::learning::readings::mean;
+use super::super::learning::trained::Learner;
 use super::super::{State, StepContext};
 use super::{CooperativeConfig, Draft};
 use crate::data::Data;
@@ -15,8 +15,9 @@ use crate::metrics::Metrics;
 use crate::nets::Builder;
 use crate::{Error, Result, rng::Key};
 
-/// The one that an energy teaches.
-pub(super) trait Pupil {
+/// A generator that learns from its own draws once a short chain of the energy has revised them (cooperative learning, Xie et al.
+/// 2018).
+pub(super) trait TaughtGenerator {
     /// A step on data before the lessons begin; `None` once they have.
     fn prepare(&mut self, _cx: &StepContext, _x: &Tensor) -> Result<Option<Metrics>> {
         Ok(None)
@@ -31,7 +32,7 @@ pub(super) trait Pupil {
     /// Adds all state.
     fn save(&self, state: &mut State) -> Result<()>;
 
-    /// Takes what [`Pupil::save`] put.
+    /// Takes what [`TaughtGenerator::save`] put.
     fn load(&mut self, state: &State) -> Result<()>;
 }
 
@@ -81,7 +82,7 @@ impl Decoder {
     }
 }
 
-impl Pupil for Decoder {
+impl TaughtGenerator for Decoder {
     fn draw(&self, key: Key, n: usize, c: Option<&Tensor>) -> Result<(Tensor, Option<Tensor>)> {
         let z = self.still.prior(key.with("z"), n)?;
         Ok((self.still.mean(&z, c)?.detach(), Some(z)))

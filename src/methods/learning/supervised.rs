@@ -21,7 +21,7 @@ crate::config! {
 }
 
 /// The weights of [`SupervisedConfig`] on a labelled data set.
-pub(super) struct Supervised {
+pub(in crate::methods) struct Supervised {
     config: SupervisedConfig,
     /// The few items with labels, where not all have them.
     few: Option<Labelled>,
@@ -77,15 +77,10 @@ impl Supervised {
 ///
 /// # Errors
 /// A model that is no classifier.
-pub(super) fn logits(energy: &dyn Energy, x: &Tensor) -> Result<Tensor> {
+pub(in crate::methods) fn logits(energy: &dyn Energy, x: &Tensor) -> Result<Tensor> {
     energy.logits(x)?.ok_or_else(|| {
         Error::Config(
             "error: the method trains p(y|x), and the model has no classes\n\nhint: --set model.name=classifier".into(),
         )
     })
-}
-
-/// The mean of energies `[B]` or losses, for the log.
-pub(super) fn mean(t: &Tensor) -> Result<f64> {
-    Ok(t.to_dtype(DType::F64)?.mean_all()?.to_scalar()?)
 }

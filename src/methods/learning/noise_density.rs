@@ -1,4 +1,4 @@
-//! What noise-contrastive estimation contrasts data with: a density that is known, with draws from it.
+//! Densities that noise-contrastive estimation tells data from: log p is known, and draws are at hand.
 
 use candle_core::{DType, Device, Tensor};
 use nalgebra::{DMatrix, DVector};
@@ -16,7 +16,7 @@ const ITEMS: usize = 10_000;
 const MIN_STD: f64 = 1e-3;
 
 /// A fixed density on items of the data's shape. It is a function of the data and the key, so it is no part of any state.
-pub(super) enum NoiseDensity {
+pub(in crate::methods) enum NoiseDensity {
     /// N(μ, diag σ²), or any model.
     Built(Box<Model>),
     /// N(μ, LLᵀ).
@@ -25,13 +25,13 @@ pub(super) enum NoiseDensity {
 
 impl NoiseDensity {
     /// The normal density with the data's mean and standard deviation in every coordinate.
-    pub(super) fn diagonal(data: &Data) -> Result<Self> {
+    pub(in crate::methods) fn diagonal(data: &Data) -> Result<Self> {
         let table = [("name".to_owned(), "gaussian".into()), ("from_data".to_owned(), true.into())];
         Self::model(&Spec(table.into_iter().collect()), data, Key::new(0))
     }
 
     /// The normal density with the data's mean and covariance.
-    pub(super) fn full(data: &Data) -> Result<Self> {
+    pub(in crate::methods) fn full(data: &Data) -> Result<Self> {
         Ok(NoiseDensity::Full(FullGaussian::of(data)?))
     }
 
@@ -39,7 +39,7 @@ impl NoiseDensity {
     ///
     /// # Errors
     /// A model without one.
-    pub(super) fn model(spec: &Spec, data: &Data, key: Key) -> Result<Self> {
+    pub(in crate::methods) fn model(spec: &Spec, data: &Data, key: Key) -> Result<Self> {
         let context = Context {
             shape: data.spec().shape.clone(),
             classes: data.spec().classes,
@@ -53,7 +53,7 @@ impl NoiseDensity {
     }
 
     /// log p(x), `[N, ..]` -> `[N]`, as a constant.
-    pub(super) fn log_prob(&self, x: &Tensor) -> Result<Tensor> {
+    pub(in crate::methods) fn log_prob(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             NoiseDensity::Full(normal) => normal.log_prob(x),
             NoiseDensity::Built(model) => {
@@ -63,7 +63,7 @@ impl NoiseDensity {
     }
 
     /// n draws, `[n, ..]`.
-    pub(super) fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
+    pub(in crate::methods) fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
         match self {
             NoiseDensity::Full(normal) => normal.sample(key, n),
             NoiseDensity::Built(model) => {
@@ -80,8 +80,9 @@ fn unnormalised(name: &str) -> Error {
     ))
 }
 
-/// N(μ, Σ) through the Cholesky factor of its covariance.
-pub(super) struct FullGaussian {
+/// N(μ, Σ) through the Cholesky factor of its covariance. It is no [`crate::density::Density`]: that asks for derivatives in x as
+/// well, and noise-contrastive estimation takes values and draws alone.
+pub(in crate::methods) struct FullGaussian {
     /// μ, `[1, D]`.
     mean: Tensor,
     /// L⁻¹, `[D, D]`: z = L⁻¹(x - μ) is standard normal.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
 
-use super::State;
+use crate::store::State;
 use crate::{Error, Result, rng::Key};
 
 /// Estimates u of each weight's leading left singular vector, `[O]`, moved by power iterations once a step; part of the
 /// state.
-pub(super) struct SpectralPenalty {
+pub(in crate::methods) struct SpectralPenalty {
     u: BTreeMap<String, Tensor>,
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::supervised::mean;
+use super::readings::mean;
 use crate::Result;
 use crate::metrics::Metrics;
 
@@ -11,7 +11,12 @@ use crate::metrics::Metrics;
 ///
 /// # Shapes
 /// Energies `[B]` and `[n]`.
-pub(super) fn contrast(up: &Tensor, down: &Tensor, shares: Option<&Tensor>, l2: f64) -> Result<(Tensor, Metrics)> {
+pub(in crate::methods) fn likelihood_gap(
+    up: &Tensor,
+    down: &Tensor,
+    shares: Option<&Tensor>,
+    l2: f64,
+) -> Result<(Tensor, Metrics)> {
     let below = match shares {
         Some(shares) => (shares * down)?.sum_all()?,
         None => down.mean_all()?,

@@ -1,0 +1,12 @@
+//! Parts that several methods share: losses, trained parts, penalties and diagnostics.
+
+pub(super) mod companion;
+pub(super) mod elbo;
+pub(super) mod likelihood_gap;
+pub(super) mod noise_density;
+pub(super) mod readings;
+pub mod score;
+pub(super) mod spectral_penalty;
+pub(super) mod supervised;
+pub(super) mod trained;
+pub(super) mod walker_modes;

@@ -1,0 +1,130 @@
+//! What a method of training is: the trait, what it is built from, and its row in the registry.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor, Var};
+
+use crate::config::{Head, Row, Schema, Spec};
+use crate::data::{Batch, Data};
+use crate::density::{Model, Proposal};
+use crate::metrics::{Metrics, Number};
+use crate::store::State;
+use crate::{Error, Result, rng::Key};
+
+/// What a step may depend on besides the batch and the method's own state.
+#[derive(Clone, Copy, Debug)]
+pub struct StepContext {
+    /// Number of this step, from 0.
+    pub step: u64,
+    /// All randomness of this step.
+    pub key: Key,
+    /// Learning rates are multiplied by this (schedule, warm-up).
+    pub lr_scale: f64,
+}
+
+/// A training method with the model it trains.
+pub trait Method {
+    /// How many fresh batches one step takes.
+    fn batches_per_step(&self) -> usize {
+        1
+    }
+
+    /// One update of the model, and of all that is trained beside it. `batches` has
+    /// [`Method::batches_per_step`] entries.
+    fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics>;
+
+    /// Gradients of the energy that losses took in the first `steps` steps, on batches of `items`: an item counts once for each
+    /// derivative in x that is taken of it, and once when the loss is differentiated by the weights. What chains take is counted by
+    /// themselves; networks beside the energy count as nothing, as does an energy that is trained by labels or likelihood alone.
+    fn update_gradients(&self, _steps: u64, _items: usize) -> u64 {
+        0
+    }
+
+    /// The model being trained.
+    fn model(&self) -> &Model;
+
+    /// What to try when a run diverges, best first, before the general advice.
+    fn advice(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// ALL state, by name. The model's weights are under `model.`.
+    fn state(&self) -> Result<State>;
+
+    /// Continues from `state`.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape, by name.
+    fn load(&mut self, state: &State) -> Result<()>;
+}
+
+/// What a method is built from.
+pub struct Setup<'a> {
+    /// The model to train, with fresh parameters.
+    pub model: Model,
+    /// `[optim]`: the model's optimiser.
+    pub optim: &'a Spec,
+    /// The data that batches will come from.
+    pub data: &'a Arc<Data>,
+    /// Randomness of initialisation.
+    pub key: Key,
+}
+
+/// Makes a method from its resolved section.
+pub type BuildMethod = fn(&toml::Table, Setup) -> Result<Box<dyn Method>>;
+
+/// A row of [`METHODS`]: all that the house knows about a method.
+pub struct MethodRow {
+    /// What the configuration says: `name = "lsd"`.
+    pub name: &'static str,
+    /// One line for listings.
+    pub about: &'static str,
+    /// Where it comes from: authors, year, equation or algorithm; empty where it is folklore.
+    pub cite: &'static str,
+    /// The keys of its section.
+    pub schema: Schema,
+    /// The numbers that it reports at every step.
+    pub numbers: &'static [Number],
+    /// What it draws from at once when a run is at rest, if it keeps such a thing.
+    pub proposal: Option<BuildProposal>,
+    /// A small experiment that it trains, as TOML: `[dataset]`, `[model]` and `[method]`. The contract tests run it.
+    pub example: &'static str,
+    /// Makes it from its resolved section.
+    pub build: BuildMethod,
+}
+
+impl Row for MethodRow {
+    fn head(&self) -> Head {
+        Head { name: self.name, about: self.about, cite: self.cite, schema: self.schema, numbers: self.numbers }
+    }
+}
+
+/// A method at rest: what its proposal is rebuilt from.
+pub struct Standing<'a> {
+    /// Shape of one item.
+    pub shape: &'a [usize],
+    /// K, where the data have labels 0..K.
+    pub classes: Option<usize>,
+    /// [`Method::state`], live or from a checkpoint.
+    pub state: &'a State,
+    /// Where tensors live.
+    pub device: &'a Device,
+}
+
+/// Rebuilds what a method draws from at once.
+pub type BuildProposal = fn(&Spec, &Standing) -> Result<Box<dyn Proposal>>;
+
+/// Overwrites `var` by the tensor `name` of `state`.
+pub(super) fn load_var(state: &State, name: &str, var: &Var) -> Result<()> {
+    Ok(var.set(&stored(state, name, var)?)?)
+}
+
+/// The tensor `name` of `state` in storage of its own, of the type and on the device of `like`, whose shape it must have.
+pub(super) fn stored(state: &State, name: &str, like: &Tensor) -> Result<Tensor> {
+    let tensor = state.get(name).ok_or_else(|| Error::Other(format!("tensor `{name}` is missing")))?;
+    if tensor.dims() != like.dims() {
+        let (have, want) = (tensor.dims(), like.dims());
+        return Err(Error::Other(format!("tensor `{name}` has shape {have:?}, the method needs {want:?}")));
+    }
+    Ok(tensor.to_dtype(like.dtype())?.to_device(like.device())?.copy()?)
+}

@@ -1,0 +1,5 @@
+//! Stein discrepancies: the critic that methods and probes train.
+
+mod critic;
+
+pub use critic::{Critic, Noise, Objective, SteinSample};
