@@ -128,7 +128,7 @@ fn the_entropy_gradient_of_a_linear_generator_is_as_biased_as_it_should_be() {
 #[test]
 fn the_posterior_is_an_energy_with_its_own_derivatives() {
     let config: GeneratorConfig = decode(&"latent = 3\nsquash = \"tanh\"\nsigma = 0.2".parse().unwrap()).unwrap();
-    let mut net = (find(NETS, "mlp").unwrap().schema.defaults)();
+    let mut net = find(NETS, "mlp").unwrap().schema.defaults();
     net.insert("name".into(), "mlp".into());
     net.insert("hidden".into(), vec![5i64].into());
     let builder = Builder::new(Key::new(1), DType::F64, &Device::Cpu);

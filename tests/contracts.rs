@@ -18,7 +18,7 @@ const CPU: Device = Device::Cpu;
 
 /// The section of a row at its defaults.
 fn spec(name: &str, schema: &Schema) -> Spec {
-    let mut table = (schema.defaults)();
+    let mut table = schema.defaults();
     table.insert("name".into(), name.into());
     Spec(table)
 }
@@ -39,7 +39,7 @@ fn small_model(name: &str, schema: &Schema) -> (Spec, &'static [&'static [usize]
         "tilted" => (TILTED, &[&[4, 2], &[2, 1, 3, 3]]),
         _ => ("", &[&[4, 2], &[2, 1, 3, 3]]),
     };
-    let mut table = (schema.decode)(keys.parse().unwrap()).unwrap();
+    let mut table = schema.decode(&keys.parse().unwrap()).unwrap();
     table.insert("name".into(), name.into());
     (Spec(table), shapes)
 }

@@ -61,7 +61,7 @@ impl Case {
     /// New parameters at what they start with.
     fn fresh(&self, dtype: DType) -> (Flow, Params) {
         let row = MODELS.iter().find(|row| row.name == self.name).unwrap();
-        let mut table = (row.schema.defaults)();
+        let mut table = row.schema.defaults();
         table.extend(self.keys.parse::<toml::Table>().unwrap());
         let builder = Builder::new(Key::new(1), dtype, &CPU);
         let of = |key: u64| Key::new(key).uniform(self.item, DType::F32, &CPU).unwrap();
@@ -325,7 +325,7 @@ fn what_cannot_be_coupled_is_refused_in_words() {
         let row = MODELS.iter().find(|row| row.name == name).unwrap();
         let context = Context { shape: item.to_vec(), classes: None, moments: None };
         let builder = Builder::new(Key::new(0), DType::F32, &CPU);
-        build(&(row.schema.defaults)(), &context, &builder).err().unwrap().to_string()
+        build(&row.schema.defaults(), &context, &builder).err().unwrap().to_string()
     };
     assert!(refused("nice", &[1]).contains("two parts"));
     assert!(refused("real_nvp", &[1]).contains("[1]"));

@@ -115,10 +115,10 @@ impl Density for Mixture {
 
 /// The kernel of a row at steps large enough for rejections and moves between the modes.
 fn kernel(row: &SamplerRow) -> Box<dyn Kernel> {
-    let mut table = (row.schema.defaults)();
-    for part in (row.schema.parts)() {
+    let mut table = row.schema.defaults();
+    for part in row.schema.parts() {
         let schema = (part.rows)().into_iter().find(|(name, _)| *name == part.default).unwrap().1;
-        let mut inner = (schema.defaults)();
+        let mut inner = schema.defaults();
         inner.insert("name".into(), part.default.into());
         inner.insert("step_size".into(), 0.7.into());
         table.insert(part.key.into(), inner.into());
@@ -311,7 +311,7 @@ fn the_bias_of_unadjusted_langevin_is_of_first_order_in_the_step_size() {
 /// A sampler with a warm-up, by its configuration.
 fn warmed(name: &str, keys: &[(&str, toml::Value)]) -> Sampler {
     let row = SAMPLERS.iter().find(|row| row.name == name).unwrap();
-    let mut table = (row.schema.defaults)();
+    let mut table = row.schema.defaults();
     table.insert("name".into(), name.into());
     keys.iter().for_each(|(k, v)| drop(table.insert((*k).into(), v.clone())));
     Sampler { kernel: (row.build)(&table).unwrap(), config: decode(&table).unwrap(), warm_up: decode(&table).unwrap() }

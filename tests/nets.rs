@@ -25,7 +25,7 @@ fn small_io(name: &str) -> Io {
 
 fn spec(name: &str, text: &str) -> Spec {
     let row = find(NETS, name).unwrap();
-    let mut table = (row.schema.decode)(text.parse().unwrap()).unwrap();
+    let mut table = row.schema.decode(&text.parse().unwrap()).unwrap();
     table.insert("name".into(), name.into());
     Spec(table)
 }
@@ -215,7 +215,7 @@ fn an_unknown_word_is_refused_with_the_words_that_are_known() {
         ("resnet_generator", "blocks = 17"),
     ] {
         let key = text.split(' ').next().unwrap();
-        let wrong = (find(NETS, name).unwrap().schema.decode)(text.parse().unwrap()).unwrap_err();
+        let wrong = find(NETS, name).unwrap().schema.decode(&text.parse().unwrap()).unwrap_err();
         assert!(wrong.len() == 1 && wrong[0].0 == key, "{wrong:?}");
         assert!(!text.contains('"') || wrong[0].1.contains("expected"), "{wrong:?}");
     }

@@ -14,7 +14,7 @@ const CPU: Device = Device::Cpu;
 
 fn section(name: &str, text: &str) -> Spec {
     let row = find(MODELS, name).unwrap();
-    let mut table = (row.schema.decode)(text.parse().unwrap()).unwrap();
+    let mut table = row.schema.decode(&text.parse().unwrap()).unwrap();
     table.insert("name".into(), name.into());
     Spec(table)
 }
@@ -227,7 +227,7 @@ fn draws_at_a_temperature_and_means_have_the_variances_they_should() {
         [("", 1.0, 0.5), ("temperature = 0.6", 0.6, 0.5), ("temperature = 0.6\nmeans = true", 0.6, 0.0)]
     {
         let row = find(SAMPLERS, "langevin").unwrap();
-        let mut table = (row.schema.decode)(format!("space = \"noise\"\nsteps = 0\n{keys}").parse().unwrap()).unwrap();
+        let mut table = row.schema.decode(&format!("space = \"noise\"\nsteps = 0\n{keys}").parse().unwrap()).unwrap();
         table.insert("name".into(), "langevin".into());
         let sampler = Sampler::new(&Spec(table)).unwrap();
         let start = sampler.start(Key::new(8), model.as_energy(), None, &data, N).unwrap();

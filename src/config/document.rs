@@ -4,10 +4,9 @@ use std::path::Path;
 
 use super::diagnostics::{Problem, Problems};
 use super::load::Loader;
-use super::node::{Node, Value};
-use super::resolve::resolve;
+use super::node::{Node, Value, follow};
 use super::source::{ARGUMENT, Source, Span};
-use super::{Resolved, Section, set, suggest};
+use super::{set, suggest};
 use crate::{Error, Result};
 
 /// The merged tree of a file, what it extends, and the `--set` arguments.
@@ -69,22 +68,6 @@ impl Document {
         if problems.is_empty() { Ok(Document { name, sources, root, main: 0 }) } else { Err(problems) }
     }
 
-    /// Checks everything against the declared sections and fills in every default.
-    ///
-    /// # Errors
-    /// [`Error::Config`] with all problems, each at its position.
-    pub fn resolve(&self, sections: &[Section]) -> Result<Resolved> {
-        Ok(self.check(sections)?)
-    }
-
-    /// [`Document::resolve`] with the problems as data.
-    ///
-    /// # Errors
-    /// All that is wrong.
-    pub fn check(&self, sections: &[Section]) -> std::result::Result<Resolved, Problems> {
-        resolve(self, sections)
-    }
-
     /// An error that later code found in the value at `path`, such as `method.critic.hidden`, shown at its position.
     pub fn error_at(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Error {
         self.problems_at(path, message, hint).into()
@@ -134,21 +117,4 @@ impl Document {
 /// The names in a dotted path; one that cannot be read leads nowhere.
 fn steps(path: &str) -> Vec<String> {
     set::path(path).map(|(steps, _)| steps.into_iter().map(|s| s.name).collect()).unwrap_or_default()
-}
-
-/// The nodes that a path leads through, as far as it exists.
-pub(super) fn follow<'a>(root: &'a Node, names: &[String]) -> Vec<&'a Node> {
-    let mut node = root;
-    let mut found = Vec::new();
-    for name in names {
-        let next = match &node.value {
-            Value::Table(fields) => fields.get(name),
-            Value::List(items) => name.parse::<usize>().ok().and_then(|i| items.get(i)),
-            Value::Plain(_) => None,
-        };
-        let Some(next) = next else { break };
-        found.push(next);
-        node = next;
-    }
-    found
 }

@@ -9,7 +9,7 @@ use super::{KeyDoc, Rows, Schema, Section, SectionKind, suggest, wording};
 /// `part.key`.
 pub fn explain_keys(schema: &Schema) -> Vec<KeyDoc> {
     let mut keys = own_keys(schema);
-    for part in (schema.parts)() {
+    for part in schema.parts() {
         let rows = (part.rows)();
         let names: Vec<&str> = rows.iter().map(|row| row.0).collect();
         keys.push(KeyDoc {
@@ -29,11 +29,11 @@ pub fn explain_keys(schema: &Schema) -> Vec<KeyDoc> {
 
 /// The plain keys, with the values that a key can have in the place of the name of its Rust enum.
 fn own_keys(schema: &Schema) -> Vec<KeyDoc> {
-    let mut keys = (schema.keys)();
+    let mut keys = schema.keys();
     for key in keys.iter_mut().filter(|key| key.default.is_str() && !key.kind.contains("String")) {
         // serde says what it knows when it is asked for a variant that cannot exist.
         let nonsense = toml::Table::from_iter([(key.name.clone(), toml::Value::from(" "))]);
-        let refused = (schema.decode)(nonsense).err().unwrap_or_default();
+        let refused = schema.decode(&nonsense).err().unwrap_or_default();
         let answer = refused.iter().find_map(|(_, what)| what.lines().next()?.strip_prefix("unknown variant "));
         let names: Vec<&str> = answer.map(wording::quoted_words).unwrap_or_default().into_iter().skip(1).collect();
         if !names.is_empty() {
@@ -95,7 +95,7 @@ fn table(out: &mut String, path: &str, name: Option<(&str, &str)>, schema: &Sche
         comment(out, about);
         let _ = writeln!(out, "name = \"{name}\"");
     }
-    let defaults = (schema.defaults)();
+    let defaults = schema.defaults();
     for key in own_keys(schema) {
         comment(out, &format!("{} ({})", key.doc, key.kind));
         let chosen = chosen.iter().find(|(k, _)| k.strip_prefix(path).is_some_and(|k| k == format!(".{}", key.name)));
@@ -104,7 +104,7 @@ fn table(out: &mut String, path: &str, name: Option<(&str, &str)>, schema: &Sche
             None => drop(writeln!(out, "# {} is not set", key.name)),
         }
     }
-    for part in (schema.parts)() {
+    for part in schema.parts() {
         let path = if path.is_empty() { part.key.to_owned() } else { format!("{path}.{}", part.key) };
         let wanted = chosen.iter().find(|(k, _)| *k == path).map_or(part.default, |(_, name)| *name);
         row(out, &path, part.doc.trim(), part.rows, Some(wanted), chosen);

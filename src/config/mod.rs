@@ -7,6 +7,7 @@
 //! A [`Document`] is what the user wrote (a file, what it extends, `--set`), merged into a tree whose nodes remember
 //! where they come from. [`Document::resolve`] checks it against [`Section`]s and gives a [`Resolved`] configuration.
 
+mod declare;
 mod diagnostics;
 mod document;
 mod dump;
@@ -26,11 +27,12 @@ mod suggest;
 mod view;
 mod wording;
 
+pub use declare::verdict;
 pub use diagnostics::{Place, Problem, Problems};
 pub use document::Document;
 pub use explain::{explain_keys, template};
-pub use registry::{Decoded, Defaults, Entry, Head, Row, Schema, find, schemas};
-pub use schema::{Config, KeyDoc, Part, Spec, decode, verdict};
+pub use registry::{Entry, Head, Row, find, schemas};
+pub use schema::{Config, Decoded, Defaults, KeyDoc, Keys, Part, Schema, Share, Spec, decode};
 pub use section::{Resolved, Rows, Section, SectionKind};
 pub use setting::Setting;
 pub use suggest::nearest;

@@ -112,6 +112,23 @@ pub fn rename(fields: &mut Fields, name: Option<&Node>, below: usize) {
     }
 }
 
+/// The nodes that a path leads through, as far as it exists.
+pub fn follow<'a>(root: &'a Node, names: &[String]) -> Vec<&'a Node> {
+    let mut node = root;
+    let mut found = Vec::new();
+    for name in names {
+        let next = match &node.value {
+            Value::Table(fields) => fields.get(name),
+            Value::List(items) => name.parse::<usize>().ok().and_then(|i| items.get(i)),
+            Value::Plain(_) => None,
+        };
+        let Some(next) = next else { break };
+        found.push(next);
+        node = next;
+    }
+    found
+}
+
 /// Turns what toml parsed into nodes, collecting what is too large or too deep.
 pub struct Reader<'a> {
     pub sources: &'a [Source],

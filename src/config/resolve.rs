@@ -1,17 +1,30 @@
 //! From a tree to complete tables: names are looked up, keys checked, defaults filled in.
 
 use super::diagnostics::{Problem, Problems};
-use super::document::{Document, follow};
-use super::node::{Fields, Node, Value};
+use super::document::Document;
+use super::node::{Fields, Node, Value, follow};
 use super::source::Span;
 use super::suggest::short;
 use super::{Part, Resolved, Schema, Section, SectionKind, set, suggest, wording};
 
-/// Checks a document against sections.
-pub(super) fn resolve(document: &Document, sections: &[Section]) -> Result<Resolved, Problems> {
-    let mut resolver = Resolver { document, problems: Problems::new(&document.name) };
-    let table = resolver.root(sections);
-    if resolver.problems.is_empty() { Ok(Resolved(table)) } else { Err(resolver.problems) }
+impl Document {
+    /// Checks everything against the declared sections and fills in every default.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) with all problems, each at its position.
+    pub fn resolve(&self, sections: &[Section]) -> crate::Result<Resolved> {
+        Ok(self.check(sections)?)
+    }
+
+    /// [`Document::resolve`] with the problems as data.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub fn check(&self, sections: &[Section]) -> Result<Resolved, Problems> {
+        let mut resolver = Resolver { document: self, problems: Problems::new(&self.name) };
+        let table = resolver.root(sections);
+        if resolver.problems.is_empty() { Ok(Resolved(table)) } else { Err(resolver.problems) }
+    }
 }
 
 /// Where the resolver is.
@@ -199,7 +212,7 @@ impl<'a> Resolver<'a> {
         scope: &Scope<'a>,
         lenient: bool,
     ) -> toml::Table {
-        let parts = (schema.parts)();
+        let parts = schema.parts();
         let is_part = |key: &str| parts.iter().any(|part| part.key == key);
         let known = keys_of(schema);
         let mut plain = toml::Table::new();
@@ -212,7 +225,7 @@ impl<'a> Resolver<'a> {
                 self.refuse(node.key, format!("unknown key `{}`{}", short(key), scope.inside()), hint);
             }
         }
-        let mut table = (schema.decode)(plain).unwrap_or_else(|wrong| {
+        let mut table = schema.decode(&plain).unwrap_or_else(|wrong| {
             wrong.iter().for_each(|(path, what)| self.wrong(fields, scope, path, what));
             toml::Table::new()
         });
@@ -260,9 +273,9 @@ impl<'a> Resolver<'a> {
 
 /// The plain keys and the parts of a schema.
 fn keys_of(schema: &Schema) -> Vec<String> {
-    let parts = (schema.parts)();
+    let parts = schema.parts();
     let parts = parts.iter().map(|part| part.key.to_owned());
-    (schema.keys)().into_iter().map(|doc| doc.name).chain(parts).collect()
+    schema.keys().into_iter().map(|doc| doc.name).chain(parts).collect()
 }
 
 fn top_keys(section: &Section) -> Vec<String> {

@@ -1,8 +1,7 @@
-//! What a configuration struct declares about itself.
+//! What configuration structs declare about themselves, and how a section is read into them.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Schema, rule};
 use crate::{Error, Result};
 
 /// One key as `ebm explain` and `ebm init` show it.
@@ -37,6 +36,13 @@ pub struct Part {
 pub struct Spec(pub toml::Table);
 
 impl Spec {
+    /// The part that names the row `name` and gives it the keys of `config`.
+    pub fn of<C: Config>(name: &str, config: &C) -> Self {
+        let mut table = to_table(config);
+        table.insert("name".into(), name.into());
+        Spec(table)
+    }
+
     /// The registry row that was chosen; empty if the table has no name (resolving never leaves that).
     pub fn name(&self) -> &str {
         self.0.get("name").and_then(toml::Value::as_str).unwrap_or_default()
@@ -48,7 +54,7 @@ impl Spec {
         let mut table = toml::Table::new();
         table.insert("name".into(), part.default.into());
         if let Some((_, schema)) = rows.iter().find(|(name, _)| *name == part.default) {
-            table.extend((schema.defaults)());
+            table.extend(schema.defaults());
         }
         Spec(table)
     }
@@ -80,96 +86,199 @@ pub trait Config: Default + Serialize + DeserializeOwned {
     }
 }
 
-/// A configuration struct as a table. Infallible in practice: `config!` structs hold plain values only.
-pub(super) fn to_table<C: Config>(config: &C) -> toml::Table {
-    toml::Table::try_from(config).unwrap_or_default()
+/// The section completed with defaults, or all that is wrong as (path below the section, what).
+pub type Decoded = std::result::Result<toml::Table, Vec<(String, String)>>;
+
+/// What one struct contributes to a section.
+#[derive(Clone, Copy)]
+pub struct Share {
+    names: &'static [(&'static str, &'static str, &'static str)],
+    keys: fn() -> Vec<KeyDoc>,
+    parts: fn() -> Vec<Part>,
+    defaults: fn() -> toml::Table,
+    decode: fn(toml::Table) -> Decoded,
 }
 
-/// Reads a struct from a resolved table, taking the keys it declares and leaving the others.
+impl Share {
+    const fn of<C: Config>() -> Self {
+        Share {
+            names: C::KEYS,
+            keys: C::docs,
+            parts: C::parts,
+            defaults: || to_table(&C::default()),
+            decode: complete::<C>,
+        }
+    }
+
+    const fn changed<C: Config, D: Defaults>() -> Self {
+        Share {
+            keys: || {
+                let mut keys = C::docs();
+                let other = D::table();
+                keys.iter_mut().for_each(|key| key.default = other.get(&key.name).unwrap_or(&key.default).clone());
+                keys
+            },
+            defaults: || {
+                let mut table = to_table(&C::default());
+                table.extend(D::table());
+                table
+            },
+            decode: |table| {
+                let mut whole = D::table();
+                whole.extend(table);
+                complete::<C>(whole)
+            },
+            ..Share::of::<C>()
+        }
+    }
+
+    /// The entries of `table` that belong to this struct.
+    fn of_table(&self, table: &toml::Table) -> toml::Table {
+        let parts = (self.parts)();
+        let mine = |key: &str| self.names.iter().any(|k| k.0 == key) || parts.iter().any(|p| p.key == key);
+        table.iter().filter(|(key, _)| mine(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+}
+
+/// The type that a section is read into: one [`Config`] struct, or a tuple of those whose keys stand side by side in it,
+/// such as a sampler's own keys and `steps`, `init` of every chain.
+pub trait Keys: Sized {
+    /// What each struct contributes, in order.
+    const SHARES: &'static [Share];
+
+    /// Reads every struct, each from the keys that it declares.
+    ///
+    /// # Errors
+    /// As [`decode`].
+    fn read(table: &toml::Table) -> Result<Self>;
+}
+
+impl<C: Config> Keys for C {
+    const SHARES: &'static [Share] = &[Share::of::<C>()];
+
+    fn read(table: &toml::Table) -> Result<Self> {
+        let own = Share::of::<C>().of_table(table);
+        let config: C = own.try_into().map_err(|e| Error::Config(format!("error: {}", e.to_string().trim_end())))?;
+        match config.check().first() {
+            None => Ok(config),
+            Some((key, what)) => Err(Error::Config(format!("error: `{key}` {what}"))),
+        }
+    }
+}
+
+macro_rules! keys_of_tuple {
+    ($($C:ident)+) => {
+        impl<$($C: Config),+> Keys for ($($C,)+) {
+            const SHARES: &'static [Share] = &[$(Share::of::<$C>()),+];
+
+            fn read(table: &toml::Table) -> Result<Self> {
+                Ok(($($C::read(table)?,)+))
+            }
+        }
+    };
+}
+keys_of_tuple!(A B);
+keys_of_tuple!(A B C);
+keys_of_tuple!(A B C D);
+keys_of_tuple!(A B C D E);
+
+/// Reads a struct, or a tuple of structs, from a resolved table: each takes the keys that it declares and leaves the others.
 ///
 /// # Errors
 /// A value of the wrong type or out of range. Tables that the resolver made have none; those out of a
 /// hand-edited checkpoint may.
-pub fn decode<C: Config>(table: &toml::Table) -> Result<C> {
-    let parts = C::parts();
-    let mine = |key: &str| C::KEYS.iter().any(|k| k.0 == key) || parts.iter().any(|p| p.key == key);
-    let own: toml::Table = table.iter().filter(|(k, _)| mine(k)).map(|(k, v)| (k.clone(), v.clone())).collect();
-    let config: C = own.try_into().map_err(|e| Error::Config(format!("error: {}", e.to_string().trim_end())))?;
-    match config.check().first() {
-        None => Ok(config),
-        Some((key, what)) => Err(Error::Config(format!("error: `{key}` {what}"))),
+pub fn decode<K: Keys>(table: &toml::Table) -> Result<K> {
+    K::read(table)
+}
+
+/// The keys that a section may have, with what is needed to check and to complete it.
+#[derive(Clone, Copy)]
+pub struct Schema {
+    shares: &'static [Share],
+}
+
+impl Schema {
+    /// The schema of one struct, or of a tuple of structs that share one section.
+    pub const fn of<K: Keys>() -> Self {
+        Schema { shares: K::SHARES }
+    }
+
+    /// The schema of one struct with some other defaults, for a part whose experiment has others than the row itself.
+    pub const fn changed<C: Config, D: Defaults>() -> Self {
+        Schema { shares: Changed::<C, D>::SHARES }
+    }
+
+    /// The plain keys, documented.
+    pub fn keys(&self) -> Vec<KeyDoc> {
+        self.shares.iter().flat_map(|share| (share.keys)()).collect()
+    }
+
+    /// The sub-sections that name rows of other registries.
+    pub fn parts(&self) -> Vec<Part> {
+        self.shares.iter().flat_map(|share| (share.parts)()).collect()
+    }
+
+    /// The section when nothing is written (without `name`).
+    pub fn defaults(&self) -> toml::Table {
+        self.shares.iter().flat_map(|share| (share.defaults)()).collect()
+    }
+
+    /// The plain keys checked and completed with defaults.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in all structs.
+    pub fn decode(&self, table: &toml::Table) -> Decoded {
+        let (mut whole, mut wrong) = (toml::Table::new(), Vec::new());
+        for share in self.shares {
+            match (share.decode)(share.of_table(table)) {
+                Ok(completed) => whole.extend(completed),
+                Err(found) => wrong.extend(found),
+            }
+        }
+        if wrong.is_empty() { Ok(whole) } else { Err(wrong) }
     }
 }
 
-/// Runs a rule; here so that the macro needs no type annotations.
-#[doc(hidden)]
-pub fn verdict<T>(value: &T, rule: impl Fn(&T) -> rule::Verdict) -> rule::Verdict {
-    rule(value)
+/// Defaults that replace those of a struct, for [`Schema::changed`].
+pub trait Defaults {
+    /// The keys that differ.
+    fn table() -> toml::Table;
 }
 
-/// Declares a configuration struct: documentation, type, default and range of each key, once.
+/// C with the defaults of D.
+struct Changed<C, D>(std::marker::PhantomData<(C, D)>);
+
+impl<C: Config, D: Defaults> Changed<C, D> {
+    const SHARES: &'static [Share] = &[Share::changed::<C, D>()];
+}
+
+/// A configuration struct as a table. Infallible in practice: `config!` structs hold plain values only.
+fn to_table<C: Config>(config: &C) -> toml::Table {
+    toml::Table::try_from(config).unwrap_or_default()
+}
+
+/// Decodes again and again without the key that was refused, so that all mistakes are found at once.
 ///
-/// ```
-/// ebm::config! {
-///     /// Keys of the method.
-///     pub struct Lsd {
-///         /// Critic updates for each model update.
-///         critic_steps: usize = 5, ebm::config::rule::at_least(1);
-///         /// Weight of the penalty on |f|².
-///         lambda: f64 = 10.0, ebm::config::rule::positive;
-///     }
-///     parts {
-///         // critic: "mlp" of crate::nets::schemas;
-///     }
-/// }
-/// assert_eq!(Lsd::default().critic_steps, 5);
-/// ```
-#[macro_export]
-macro_rules! config {
-    (
-        $(#[$meta:meta])*
-        $vis:vis struct $Name:ident {
-            $( $(#[doc = $doc:expr])* $key:ident : $kind:ty = $default:expr $(, $rule:expr)? ; )*
-        }
-        $(parts { $( $(#[doc = $pdoc:expr])* $pkey:ident : $pdefault:literal of $rows:path ; )* })?
-    ) => {
-        $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq, ::serde::Serialize, ::serde::Deserialize)]
-        #[serde(default)]
-        $vis struct $Name {
-            $( $(#[doc = $doc])* pub $key: $kind, )*
-            $($( $(#[doc = $pdoc])* pub $pkey: $crate::config::Spec, )*)?
-        }
-
-        impl ::std::default::Default for $Name {
-            fn default() -> Self {
-                Self {
-                    $( $key: $default, )*
-                    $($( $pkey: $crate::config::Spec::of_default(&$crate::config::Part {
-                        key: stringify!($pkey), doc: "", default: $pdefault, rows: $rows,
-                    }), )*)?
+/// A default that breaks its own rule is how a key is made obligatory: it is refused where nothing is written.
+fn complete<C: Config>(mut table: toml::Table) -> Decoded {
+    let mut wrong: Vec<(String, String)> = Vec::new();
+    let mut removed = Vec::new();
+    loop {
+        match serde_path_to_error::deserialize::<_, C>(toml::Value::Table(table.clone())) {
+            Ok(config) => {
+                let complaints = config.check().into_iter().map(|(key, what)| (key.to_owned(), what));
+                wrong.extend(complaints.filter(|(key, _)| !removed.contains(key)));
+                return if wrong.is_empty() { Ok(to_table(&config)) } else { Err(wrong) };
+            }
+            Err(error) => {
+                let path = error.path().to_string();
+                let key = path.split(['.', '[']).next().unwrap_or_default().to_owned();
+                wrong.push((path, error.into_inner().to_string().trim_end().to_owned()));
+                if table.remove(&key).is_none() {
+                    return Err(wrong);
                 }
+                removed.push(key);
             }
         }
-
-        impl $crate::config::Config for $Name {
-            const KEYS: &'static [(&'static str, &'static str, &'static str)] =
-                &[ $( (stringify!($key), stringify!($kind), concat!($($doc),*)), )* ];
-
-            fn parts() -> Vec<$crate::config::Part> {
-                vec![ $($( $crate::config::Part {
-                    key: stringify!($pkey), doc: concat!($($pdoc),*), default: $pdefault, rows: $rows,
-                }, )*)? ]
-            }
-
-            fn check(&self) -> Vec<(&'static str, String)> {
-                #[allow(unused_mut)]
-                let mut complaints = Vec::new();
-                $( $( if let Some(what) = $crate::config::verdict(&self.$key, $rule) {
-                    complaints.push((stringify!($key), what));
-                } )? )*
-                complaints
-            }
-        }
-    };
+    }
 }

@@ -38,7 +38,7 @@ pub(super) const CELEBA: Entry<BuildSource> = Entry {
     name: "celeba",
     about: "faces, 202,599 cropped and scaled to 3×32×32 or another size; no labels",
     cite: "Liu, Luo, Wang, Tang 2015",
-    schema: Schema::joined::<Celeba, Pixels>(),
+    schema: Schema::of::<(Celeba, Pixels)>(),
     build: |table| {
         let keys: Celeba = decode(table)?;
         let set = manifest::find("celeba")?;

@@ -34,7 +34,7 @@ pub(super) const CIFAR10: Entry<BuildSource> = Entry {
     name: "cifar10",
     about: "ten kinds of objects, 50,000 + 10,000 of 3×32×32; uses the training batches that are there",
     cite: "Krizhevsky 2009",
-    schema: Schema::joined::<Files, Pixels>(),
+    schema: Schema::of::<(Files, Pixels)>(),
     build: |table| {
         let Files { path } = decode(table)?;
         open("cifar10", &path, TEN)
@@ -56,7 +56,7 @@ pub(super) const CIFAR100: Entry<BuildSource> = Entry {
     name: "cifar100",
     about: "a hundred kinds of objects in twenty groups, 50,000 + 10,000 of 3×32×32",
     cite: "Krizhevsky 2009",
-    schema: Schema::joined::<Cifar100, Pixels>(),
+    schema: Schema::of::<(Cifar100, Pixels)>(),
     build: |table| {
         let Cifar100 { path, coarse } = decode(table)?;
         open("cifar100", &path, if coarse { COARSE } else { FINE })

@@ -28,7 +28,7 @@ pub(super) const DIGITS: Entry<BuildSource> = Entry {
     name: "digits",
     about: "handwritten digits, 1,797 of 8×8, 17 grey levels; shipped",
     cite: "Alpaydin & Kaynak 1998, UCI ML Repository (CC BY 4.0)",
-    schema: Schema::joined::<Digits, Pixels>(),
+    schema: Schema::of::<(Digits, Pixels)>(),
     build: |table| {
         let set = manifest::find("digits")?;
         let path = decode::<Digits>(table)?.path;

@@ -38,7 +38,7 @@ pub(super) const GAUSSIAN: Entry<BuildSource> = Entry {
     name: "gaussian",
     about: "N(mean, diag(std²)) in any dimension; density known",
     cite: "",
-    schema: Schema::joined::<Normal, Points>(),
+    schema: Schema::of::<(Normal, Points)>(),
     build: |table| {
         let Normal { dim, mean, std } = decode(table)?;
         let (mean, std) = (spread("mean", mean, dim)?, spread("std", std, dim)?);

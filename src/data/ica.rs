@@ -72,7 +72,7 @@ pub(super) const ICA: Entry<BuildSource> = Entry {
     name: "ica",
     about: "linear mixtures x = Wz of independent heavy-tailed sources in any dimension; density known",
     cite: "Grathwohl et al. 2020, section 5.2; arXiv 2002.05616",
-    schema: Schema::joined::<Ica, Points>(),
+    schema: Schema::of::<(Ica, Points)>(),
     build: |table| Ok(Source::Points(Box::new(Mixed::new(&decode(table)?)?))),
 };
 

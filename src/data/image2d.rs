@@ -26,7 +26,7 @@ pub(super) const IMAGE2D: Entry<BuildSource> = Entry {
     name: "image2d",
     about: "points shaped by a grey image (your PNG or a built-in face); density known",
     cite: "",
-    schema: Schema::joined::<Image2d, Points>(),
+    schema: Schema::of::<(Image2d, Points)>(),
     build: |table| {
         let Image2d { path, invert } = decode(table)?;
         let picture = if path.is_empty() { face() } else { read(Path::new(&path))? };

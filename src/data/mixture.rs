@@ -31,7 +31,7 @@ pub(super) const MIXTURE: Entry<BuildSource> = Entry {
     name: "mixture",
     about: "Gaussians of unequal weights in any dimension, by default .1/.2/.3/.4 at (±3, ±3); density known",
     cite: "four modes at ± an offset in each half of the coordinates: Grenioux, Moulines & Gabrié 2023; arXiv 2302.04763",
-    schema: Schema::joined::<MixtureConfig, Points>(),
+    schema: Schema::of::<(MixtureConfig, Points)>(),
     build: |table| Ok(Source::Points(Box::new(Mixture::of(decode(table)?)?))),
 };
 

@@ -23,7 +23,7 @@ const LETTERS: Form = Form { first_label: 1, classes: 26, transposed: true, ..BY
 const ENVELOPES: Form = Form { side: 16, ..BYTES };
 
 const fn row(name: &'static str, about: &'static str, cite: &'static str, build: BuildSource) -> Entry<BuildSource> {
-    Entry { name, about, cite, schema: Schema::joined::<Files, Pixels>(), build }
+    Entry { name, about, cite, schema: Schema::of::<(Files, Pixels)>(), build }
 }
 
 /// `mnist`.

@@ -93,7 +93,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
 pub(crate) fn of_text(text: &str) -> Data {
     let given: toml::Table = text.parse().unwrap();
     let schema = schemas().into_iter().find(|row| row.0 == given["name"].as_str().unwrap()).unwrap().1;
-    let mut full = (schema.defaults)();
+    let mut full = schema.defaults();
     full.extend(given);
     Data::open(&crate::config::Spec(full), 7, &candle_core::Device::Cpu).unwrap()
 }

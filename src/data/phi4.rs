@@ -34,7 +34,7 @@ pub(super) const PHI4: Entry<BuildSource> = Entry {
     about: "the φ⁴ field on a line of sites, with two wells; density known, draws by a transfer matrix",
     cite: "Gabrié, Rotskoff & Vanden-Eijnden 2022, \"Adaptive Monte Carlo augmented with normalizing flows\", PNAS 119(10); arXiv \
            2105.12603",
-    schema: Schema::joined3::<Phi4Config, Sites, Points>(),
+    schema: Schema::of::<(Phi4Config, Sites, Points)>(),
     build: |table| {
         let Sites { sites } = decode(table)?;
         Ok(Source::Points(Box::new(Phi4::new(sites, &decode(table)?))))

@@ -32,7 +32,7 @@ pub(super) const RBM: Entry<BuildSource> = Entry {
     name: "rbm",
     about: "a Gaussian-Bernoulli RBM with random ±1 weights, drawn by independent block Gibbs chains; score known",
     cite: "Grathwohl et al. 2020, Fig. 5; Liu, Lee & Jordan 2016; Jitkrittum et al. 2017",
-    schema: Schema::joined::<RbmConfig, Points>(),
+    schema: Schema::of::<(RbmConfig, Points)>(),
     build: |table| {
         let RbmConfig { visible, hidden, matrix_seed, burn_in } = decode(table)?;
         let truth = RbmTruth::new(visible, hidden, matrix_seed);

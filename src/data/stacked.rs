@@ -48,7 +48,7 @@ pub(super) const STACKED_DIGITS: Entry<BuildSource> = Entry {
     name: "stacked_digits",
     about: "2 or 3 random digits as the channels of one image: 100 or 1,000 modes, as many classes; from shipped digits",
     cite: "Metz, Poole, Pfau & Sohl-Dickstein 2017, arXiv 1611.02163; Srivastava et al. 2017 (VEEGAN)",
-    schema: Schema::joined::<Stacked, Pixels>(),
+    schema: Schema::of::<(Stacked, Pixels)>(),
     build: |table| {
         let keys: Stacked = decode(table)?;
         stack(&single(&keys)?, &keys).map(Source::Images)
@@ -59,7 +59,7 @@ pub(super) const STACKED_DIGITS: Entry<BuildSource> = Entry {
 fn single(keys: &Stacked) -> Result<Images> {
     let name = if keys.of == Single::Mnist { "mnist" } else { "digits" };
     let row = find(DATASETS, name).ok_or_else(|| Error::Other(format!("no data set `{name}`")))?;
-    let mut table = (row.schema.defaults)();
+    let mut table = row.schema.defaults();
     table.insert("name".into(), name.into());
     table.insert("path".into(), keys.path.clone().into());
     match (row.build)(&table)? {

@@ -20,7 +20,7 @@ pub(super) const SVHN: Entry<BuildSource> = Entry {
     name: "svhn",
     about: "digits of house numbers, 73,257 + 26,032 of 3×32×32",
     cite: "Netzer, Wang, Coates, Bissacco, Wu, Ng 2011",
-    schema: Schema::joined::<Files, Pixels>(),
+    schema: Schema::of::<(Files, Pixels)>(),
     build: |table| {
         let set = manifest::find("svhn")?;
         let folders = locate::folders(&set, &decode::<Files>(table)?.path);

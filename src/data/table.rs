@@ -66,7 +66,7 @@ pub(super) const TABLE: Entry<BuildSource> = Entry {
     name: "table",
     about: "your own vectors, from a .csv, .npy or .npz file, with labels or without",
     cite: "",
-    schema: Schema::joined::<TableConfig, Columns>(),
+    schema: Schema::of::<(TableConfig, Columns)>(),
     build: |table| Ok(Source::Records(load(&decode(table)?)?)),
 };
 

@@ -100,7 +100,7 @@ pub(super) const TWENTY_FIVE_GAUSSIANS: Entry<BuildSource> = Entry {
     name: "25gaussians",
     about: "a 5×5 grid of Gaussians, for counting modes; density known",
     cite: "Dumoulin et al. 2017 (ALI); Gulrajani et al. 2017 use spacing 0.7072, std 0.0177",
-    schema: Schema::joined::<Grid25, Points>(),
+    schema: Schema::of::<(Grid25, Points)>(),
     build: |table| {
         let Grid25 { spacing, std } = decode(table)?;
         let centres = (0..25).map(|k| [k / 5, k % 5].map(|i| (f64::from(i) - 2.0) * spacing).to_vec()).collect();
@@ -121,7 +121,7 @@ pub(super) const COS: Entry<BuildSource> = Entry {
     name: "cos",
     about: "one period of a wave, blurred",
     cite: FFJORD,
-    schema: Schema::joined::<Curve, Points>(),
+    schema: Schema::of::<(Curve, Points)>(),
     build: |table| Ok(Source::Points(Box::new(Wave(decode::<Curve>(table)?.thickness)))),
 };
 

@@ -6,7 +6,7 @@ use plotters::coord::Shift;
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
-use super::figure::Line;
+use super::panel::Line;
 use super::{FONT, PALETTE, plot_error};
 use crate::Result;
 

@@ -9,6 +9,7 @@ mod gif;
 mod grid;
 mod mark;
 mod outline;
+mod panel;
 mod scale;
 mod tile;
 
@@ -22,10 +23,11 @@ use plotters::style::{FontStyle, register_font};
 pub use colour::{PALETTE, viridis};
 pub use curves::{Curves, Series};
 pub use density2d::{Heat, panels, plane};
-pub use figure::{Figure, Line, Mark, Panel};
+pub use figure::Figure;
 pub use gif::gif;
 pub use grid::{grid, scale_for};
 pub use outline::outline;
+pub use panel::{Line, Mark, Panel};
 pub use tile::tile;
 
 use crate::{Error, Result};

@@ -73,7 +73,7 @@ pub(super) const PCD: MethodRow = MethodRow {
     name: "pcd",
     about: "persistent contrastive divergence: chains go on where they stood, out of a replay buffer",
     cite: "Tieleman 2008; with a replay buffer: Du & Mordatch 2019, arXiv 1903.08689",
-    schema: Schema::joined::<ChainsConfig, BufferConfig>(),
+    schema: Schema::of::<(ChainsConfig, BufferConfig)>(),
     numbers: &[],
     proposal: None,
     example: "",
@@ -86,7 +86,7 @@ pub(super) const JEM: MethodRow = MethodRow {
     about: "joint energy model: cross-entropy for p(y|x), persistent chains for p(x) of the same classifier",
     cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Norouzi, Swersky 2020, \"Your classifier is secretly an energy based model \
            and you should treat it like one\", ICLR, Algorithm 1; arXiv 1912.03263",
-    schema: Schema::joined3::<ChainsConfig, BufferConfig, SupervisedConfig>(),
+    schema: Schema::of::<(ChainsConfig, BufferConfig, SupervisedConfig)>(),
     numbers: &[],
     proposal: None,
     example: "",

@@ -73,7 +73,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     about: "a VAE, then an energy that tilts it, with chains in the VAE's noise space; model `tilted`",
     cite: "Xiao, Kreis, Kautz, Vahdat 2021, \"VAEBM: a symbiosis between variational autoencoders and energy-based models\", \
            ICLR, section 3; arXiv 2010.00654",
-    schema: Schema::joined::<VaebmConfig, ElboConfig>(),
+    schema: Schema::of::<(VaebmConfig, ElboConfig)>(),
     numbers: &[],
     proposal: None,
     example: "",

@@ -53,3 +53,8 @@ pub fn matrix<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<M
 pub fn output<T: Real>(data: Vec<T>, shape: impl Into<Shape>) -> Result<(CpuStorage, Shape)> {
     Ok((T::to_cpu_storage_owned(data), shape.into()))
 }
+
+/// The gradient if the argument is tracked: candle would store it in either case.
+pub fn wanted(argument: &Tensor, gradient: impl FnOnce() -> Result<Tensor>) -> Result<Option<Tensor>> {
+    if argument.track_op() { gradient().map(Some) } else { Ok(None) }
+}

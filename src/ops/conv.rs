@@ -8,9 +8,8 @@ use rayon::prelude::*;
 
 use super::{
     Conv,
-    access::{on_floats, output, slice},
+    access::{on_floats, output, slice, wanted},
     columns::Geometry,
-    linear::wanted,
     raw::{Matrix, Threads, product_into, transposed},
     real::Real,
 };

@@ -5,7 +5,7 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::{
-    access::{matrix, on_floats, output, slice},
+    access::{matrix, on_floats, output, slice, wanted},
     raw::{Matrix, Threads, product, product_by_columns, product_into, transposed},
     real::Real,
     reduce::ColumnSum,
@@ -132,9 +132,4 @@ fn by_columns<T: Real>(x: Matrix<'_, T>, w: Matrix<'_, T>) -> Output {
     let ([rows, _], [outputs, _]) = (x.shape(), w.shape());
     let columns = product_by_columns(x, w.t(), Threads::Pool)?;
     output(transposed(&columns, outputs, rows), (rows, outputs))
-}
-
-/// The gradient if the argument is tracked: candle would store it in either case.
-pub fn wanted(argument: &Tensor, gradient: impl FnOnce() -> Result<Tensor>) -> Result<Option<Tensor>> {
-    if argument.track_op() { gradient().map(Some) } else { Ok(None) }
 }

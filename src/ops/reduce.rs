@@ -3,8 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use super::{
-    access::{on_floats, output, slice},
-    linear::wanted,
+    access::{on_floats, output, slice, wanted},
     raw::map,
     real::Real,
 };

@@ -81,7 +81,7 @@ pub fn build(spec: &Spec, weights: &Weights) -> Result<Box<dyn Optimiser>> {
 /// # Errors
 /// The device's own.
 pub fn adam(lr: f64, weights: &Weights) -> Result<Box<dyn Optimiser>> {
-    let mut table = (adam::ENTRY.schema.defaults)();
+    let mut table = adam::ENTRY.schema.defaults();
     table.insert("lr".into(), lr.into());
     (adam::ENTRY.build)(&table, weights)
 }

@@ -24,7 +24,7 @@ fn grads(weights: &Weights, without: &str) -> GradStore {
 
 fn spec(name: &str, keys: &str) -> Spec {
     let row = find(OPTIMISERS, name).unwrap();
-    let mut table = (row.schema.decode)(keys.parse().unwrap()).unwrap();
+    let mut table = row.schema.decode(&keys.parse().unwrap()).unwrap();
     table.insert("name".into(), name.into());
     Spec(table)
 }
@@ -188,7 +188,7 @@ fn unknown_names_and_values_out_of_range_are_refused() {
     assert!(build(&wrong, &weights(DType::F32)).is_err());
     let row = find(OPTIMISERS, "adam").unwrap();
     for keys in ["lr = 0.0", "betas = [0.9, 1.0]", "eps = -1.0", "weight_decay = -0.1", "clip_norm = -1.0"] {
-        let refused = (row.schema.decode)(keys.parse().unwrap());
+        let refused = row.schema.decode(&keys.parse().unwrap());
         assert!(refused.is_err(), "{keys}");
     }
 }

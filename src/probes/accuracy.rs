@@ -32,7 +32,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "accuracy",
     about: "accuracy, cross-entropy, Brier score, calibration errors (ECE, MCE) of a classifier; reliability diagram",
     cite: "Guo, Pleiss, Sun, Weinberger 2017, \"On calibration of modern neural networks\", ICML, eq. 2-5",
-    schema: Schema::joined::<AccuracyConfig, super::Schedule>(),
+    schema: Schema::of::<(AccuracyConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| Ok(Box::new(Accuracy(decode(table)?))),

@@ -18,7 +18,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "amari",
     about: "linear ICA: Amari distance of learned to true unmixing (0: separated) and mean correlation with the sources",
     cite: "Amari, Cichocki, Yang 1996, \"A new learning algorithm for blind signal separation\"",
-    schema: Schema::joined::<AmariConfig, super::Schedule>(),
+    schema: Schema::of::<(AmariConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |_| Ok(Box::new(Amari)),

@@ -23,7 +23,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "bound",
     about: "of a model with a VAE: ELBO and importance-weighted bound on test items, in nats; KL of each group",
     cite: "Burda, Grosse, Salakhutdinov 2016, \"Importance weighted autoencoders\", ICLR, eq. 8; arXiv 1509.00519",
-    schema: Schema::joined::<BoundConfig, super::Schedule>(),
+    schema: Schema::of::<(BoundConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| Ok(Box::new(Bound(decode(table)?))),

@@ -26,7 +26,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     about: "share of each class among samples by a classifier, and its total variation to the training labels",
     cite: "Carbone, Hua, Coste, Vanden-Eijnden 2023, \"Efficient training of energy-based models using Jarzynski equality\", \
            NeurIPS; arXiv 2305.19414",
-    schema: Schema::joined::<ClassBalanceConfig, super::Schedule>(),
+    schema: Schema::of::<(ClassBalanceConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| {

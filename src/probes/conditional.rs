@@ -24,7 +24,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "conditional",
     about: "of a class-conditional generator: accuracy of the labels of its draws, and of those after the run's chains on p(x|y)",
     cite: "Xie, Zheng, Li 2021, AAAI, section 5",
-    schema: Schema::joined::<ConditionalConfig, super::Schedule>(),
+    schema: Schema::of::<(ConditionalConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| {

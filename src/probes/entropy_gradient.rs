@@ -39,7 +39,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "entropy_gradient",
     about: "VERA's estimate of the entropy gradient against the exact one of a linear Gaussian generator: 1 is unbiased",
     cite: "Grathwohl et al. 2021, section 5.1; probabilistic PCA: Tipping & Bishop 1999",
-    schema: Schema::joined3::<EntropyGradientConfig, EntropyConfig, super::Schedule>(),
+    schema: Schema::of::<(EntropyGradientConfig, EntropyConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| Ok(Box::new(EntropyGradient { config: decode(table)?, estimator: decode(table)? })),
@@ -148,7 +148,7 @@ impl Linear {
         let sigma = self.sigma;
         let config = GeneratorConfig { latent: self.w.ncols(), squash: Squash::None, sigma, sigma_range: [sigma; 2] };
         let mlp = crate::config::find(crate::nets::NETS, "mlp").ok_or_else(|| Error::Other("no net `mlp`".into()))?;
-        let mut net = (mlp.schema.defaults)();
+        let mut net = mlp.schema.defaults();
         net.insert("name".into(), "mlp".into());
         net.insert("hidden".into(), toml::Value::Array(Vec::new()));
         Generator::new(&config, &Spec(net), &[self.w.nrows()], &Builder::bound(weights, DType::F32, device))

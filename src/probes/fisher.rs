@@ -24,7 +24,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "fisher",
     about: "Fisher divergence E|∇log q - ∇log p|² to data whose score is known: the upper bound of LSD",
     cite: "Grathwohl et al. 2020, eq. 9 and Fig. 6",
-    schema: Schema::joined::<FisherConfig, super::Schedule>(),
+    schema: Schema::of::<(FisherConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| Ok(Box::new(Fisher(decode(table)?))),

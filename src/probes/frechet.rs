@@ -33,7 +33,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     about: "Fréchet distance, KID, precision, recall, density, coverage of samples against data, in the features of a classifier \
             or of Inception; each beside its floor, real against real",
     cite: "Heusel et al. 2017; Bińkowski et al. 2018; Kynkäänniemi et al. 2019; Naeem et al. 2020",
-    schema: Schema::joined::<FrechetConfig, super::Schedule>(),
+    schema: Schema::of::<(FrechetConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| {

@@ -36,7 +36,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "inpainting",
     about: "fills in a part of images by the run's sampler, the known pixels held: error, diversity, accuracy of the class; picture",
     cite: "Xie, Zheng & Li 2021, arXiv 2012.14936, section 5.4",
-    schema: Schema::joined::<InpaintingConfig, super::Schedule>(),
+    schema: Schema::of::<(InpaintingConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| {

@@ -22,7 +22,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "likelihood",
     about: "exact test log-likelihood in nats of a model with a known normaliser; gap to the truth; bits/dim of images",
     cite: "",
-    schema: Schema::joined::<LikelihoodConfig, super::Schedule>(),
+    schema: Schema::of::<(LikelihoodConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| Ok(Box::new(Likelihood(decode(table)?))),

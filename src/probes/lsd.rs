@@ -51,7 +51,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "lsd",
     about: "learned Stein discrepancy of the energy on test data: a critic trained, selected by μ - σ, scored",
     cite: "Grathwohl et al. 2020, Algorithm 1 and appendix A; arXiv 2002.05616",
-    schema: Schema::joined::<LsdConfig, super::Schedule>(),
+    schema: Schema::of::<(LsdConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| Ok(Box::new(LsdProbe(decode(table)?))),

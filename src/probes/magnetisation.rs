@@ -22,7 +22,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "magnetisation",
     about: "mean coordinate of samples: share of samples where it is above 0, mean of its amount, beside test items",
     cite: "Gabrié, Rotskoff & Vanden-Eijnden 2022, PNAS 119(10); arXiv 2105.12603",
-    schema: Schema::joined::<MagnetisationConfig, super::Schedule>(),
+    schema: Schema::of::<(MagnetisationConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| Ok(Box::new(Magnetisation(decode(table)?))),

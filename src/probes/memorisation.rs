@@ -30,7 +30,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "memorisation",
     about: "distances from samples to their nearest training items against those from test items; picture of the nearest pairs",
     cite: "",
-    schema: Schema::joined::<MemorisationConfig, super::Schedule>(),
+    schema: Schema::of::<(MemorisationConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| {

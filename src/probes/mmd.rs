@@ -21,7 +21,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "mmd",
     about: "unbiased squared maximum mean discrepancy of samples to data under five Gaussian kernels, with a permutation p-value",
     cite: "Gretton, Borgwardt, Rasch, Schölkopf & Smola 2012, JMLR 13",
-    schema: Schema::joined3::<MmdConfig, SpaceConfig, super::Schedule>(),
+    schema: Schema::of::<(MmdConfig, SpaceConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| {

@@ -32,7 +32,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "mode_weights",
     about: "weight of each mode under the model (grid, or importance sampling with its effective share), total variation to the truth",
     cite: "Grenioux, Durmus, Moulines, Gabrié 2023; arXiv 2306.00684",
-    schema: Schema::joined::<ModeWeightsConfig, super::Schedule>(),
+    schema: Schema::of::<(ModeWeightsConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| Ok(Box::new(ModeWeights(decode(table)?))),

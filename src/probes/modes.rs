@@ -25,7 +25,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "modes",
     about: "modes of a Gaussian mixture, or classes, that samples reach; share of good samples; KL of their histogram",
     cite: "Srivastava et al. 2017 (VEEGAN); Lin et al. 2018 (PacGAN)",
-    schema: Schema::joined::<ModesConfig, super::Schedule>(),
+    schema: Schema::of::<(ModesConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| {

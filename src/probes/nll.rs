@@ -28,7 +28,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "nll",
     about: "2-D: test log-likelihood in nats, log Z integrated on a grid in f64; picture of data, density, samples",
     cite: "",
-    schema: Schema::joined::<NllConfig, super::Schedule>(),
+    schema: Schema::of::<(NllConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| Ok(Box::new(Nll(decode(table)?))),

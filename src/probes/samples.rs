@@ -21,7 +21,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "samples",
     about: "runs the sampler and draws what it gives: a grid of images, or points in the plane",
     cite: "",
-    schema: Schema::joined::<SamplesConfig, super::Schedule>(),
+    schema: Schema::of::<(SamplesConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| Ok(Box::new(Samples(decode(table)?))),

@@ -30,7 +30,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "score_matching",
     about: "score-matching objective on test items: Fisher divergence to the data up to the data's constant",
     cite: "Hyvärinen 2005, JMLR 6, theorem 1; Song et al. 2019, SSM-VR",
-    schema: Schema::joined::<ScoreMatchingConfig, super::Schedule>(),
+    schema: Schema::of::<(ScoreMatchingConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| Ok(Box::new(ScoreMatching(decode(table)?))),

@@ -23,7 +23,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "sliced_wasserstein",
     about: "squared 2-Wasserstein distance of samples to data, averaged over fixed directions",
     cite: "Rabin, Peyré, Delon & Bernot 2011; Bonneel, Rabin, Peyré & Pfister 2015",
-    schema: Schema::joined3::<SlicedConfig, SpaceConfig, super::Schedule>(),
+    schema: Schema::of::<(SlicedConfig, SpaceConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| {

@@ -24,7 +24,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "stacked_modes",
     about: "modes of stacked digits that samples reach, and KL of their histogram to the uniform one, by a classifier of digits",
     cite: "Metz et al. 2017; Srivastava et al. 2017 (VEEGAN); Lin et al. 2018 (PacGAN)",
-    schema: Schema::joined::<StackedModesConfig, super::Schedule>(),
+    schema: Schema::of::<(StackedModesConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| {

@@ -26,7 +26,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "teaching",
     about: "2-D: KL(data, model), KL(model, generator), KL(generator, model), KL(data, generator) in nats, on a grid",
     cite: "Xie, Zheng, Li 2021, AAAI, section 4",
-    schema: Schema::joined::<TeachingConfig, super::Schedule>(),
+    schema: Schema::of::<(TeachingConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| Ok(Box::new(Teaching(decode(table)?))),

@@ -16,7 +16,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "gibbs",
     about: "block Gibbs for models with hidden units (rbm): exact for exp(-E), one sweep a step",
     cite: "Geman & Geman 1984; Hinton & Salakhutdinov 2006",
-    schema: Schema::joined::<GibbsConfig, ChainConfig>(),
+    schema: Schema::of::<(GibbsConfig, ChainConfig)>(),
     numbers: &[],
     local: false,
     example: "",

@@ -24,7 +24,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "hmc",
     about: "Hamiltonian Monte Carlo with a jittered step: exact for exp(-E)",
     cite: "Duane et al. 1987; Neal 2011, \"MCMC using Hamiltonian dynamics\"",
-    schema: Schema::joined3::<HmcConfig, WarmUp, ChainConfig>(),
+    schema: Schema::of::<(HmcConfig, WarmUp, ChainConfig)>(),
     numbers: &[],
     local: false,
     example: "",

@@ -16,7 +16,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "imh",
     about: "independent Metropolis–Hastings: proposals from the model's base density, exact for exp(-E)",
     cite: "Hastings 1970; Tierney 1994; Mengersen & Tweedie 1996",
-    schema: Schema::joined::<ImhConfig, ChainConfig>(),
+    schema: Schema::of::<(ImhConfig, ChainConfig)>(),
     numbers: &[],
     local: false,
     example: "",

@@ -21,7 +21,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "isir",
     about: "i-SIR: one of N independent draws by their importance weights, exact for exp(-E)",
     cite: "Tjelmeland 2004; Andrieu, Lee & Vihola 2018",
-    schema: Schema::joined::<IsirConfig, ChainConfig>(),
+    schema: Schema::of::<(IsirConfig, ChainConfig)>(),
     numbers: &[],
     local: false,
     example: "",

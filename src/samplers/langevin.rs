@@ -17,7 +17,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "langevin",
     about: "matched Langevin: x ← x - (ε²/2)∇E + ε ξ",
     cite: "Roberts & Tweedie 1996",
-    schema: Schema::joined::<LangevinConfig, ChainConfig>(),
+    schema: Schema::of::<(LangevinConfig, ChainConfig)>(),
     numbers: &[],
     local: false,
     example: "",

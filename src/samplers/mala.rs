@@ -20,7 +20,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "mala",
     about: "Langevin proposal with accept-reject: exact for exp(-E)",
     cite: "Roberts & Tweedie 1996; Roberts & Rosenthal 1998",
-    schema: Schema::joined3::<MalaConfig, WarmUp, ChainConfig>(),
+    schema: Schema::of::<(MalaConfig, WarmUp, ChainConfig)>(),
     numbers: &[],
     local: false,
     example: "",

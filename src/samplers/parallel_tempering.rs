@@ -28,7 +28,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "parallel_tempering",
     about: "parallel tempering of MALA chains: hot copies cross barriers, neighbours swap: exact for exp(-E)",
     cite: "Swendsen & Wang 1986; Geyer 1991; Okabe et al. 2001 (even and odd pairs in turn)",
-    schema: Schema::joined::<ParallelTemperingConfig, ChainConfig>(),
+    schema: Schema::of::<(ParallelTemperingConfig, ChainConfig)>(),
     numbers: &[],
     local: false,
     example: "",

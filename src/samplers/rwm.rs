@@ -18,7 +18,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "rwm",
     about: "random-walk Metropolis: exact for exp(-E), by values of E alone",
     cite: "Metropolis et al. 1953; Roberts, Gelman & Gilks 1997",
-    schema: Schema::joined3::<RwmConfig, WarmUp, ChainConfig>(),
+    schema: Schema::of::<(RwmConfig, WarmUp, ChainConfig)>(),
     numbers: &[],
     local: false,
     example: "",

@@ -23,7 +23,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "sgld",
     about: "tempered Langevin: x ← x - drift ∇E + noise ξ, not a sampler of exp(-E)",
     cite: "Grathwohl et al. 2020, eq. 19; Welling & Teh 2011",
-    schema: Schema::joined::<SgldConfig, ChainConfig>(),
+    schema: Schema::of::<(SgldConfig, ChainConfig)>(),
     numbers: &[],
     local: false,
     example: "",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::plan::{Arm, Axis, Layer, MOST, Plan};
 use super::random::Draw;
-use super::trial::{Naming, Trial};
+use super::trial::{Naming, Trial, seed_plus};
 use crate::config::{Document, Problem, Problems, Setting};
 use crate::run::Experiment;
 use crate::{Error, Result};
@@ -209,11 +209,6 @@ impl Found {
             Some(_) => Err(Error::Other(format!("two trials would share the name {}; rename an arm", trial.id))),
         }
     }
-}
-
-/// What a key of `with_seed` gets.
-pub(super) fn seed_plus(setting: &Setting, seed: u64) -> toml::Value {
-    toml::Value::Integer(setting.value().as_integer().unwrap_or(0).saturating_add(seed.cast_signed()))
 }
 
 /// What `ebm train` is given to run the trial.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 
-use super::expand::seed_plus;
 use crate::config::{Resolved, Setting};
 use crate::store::checkpoint::sha256;
 
@@ -54,6 +53,11 @@ impl Trial {
     pub fn device(&self) -> &str {
         self.resolved.0.get("device").and_then(toml::Value::as_str).unwrap_or("cpu")
     }
+}
+
+/// The value that a key of `with_seed` has in the trial of a seed: its own value plus the seed.
+pub(super) fn seed_plus(setting: &Setting, seed: u64) -> toml::Value {
+    toml::Value::Integer(setting.value().as_integer().unwrap_or(0).saturating_add(seed.cast_signed()))
 }
 
 /// The trials of one point of the plan, which differ in their seeds.

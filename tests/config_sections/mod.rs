@@ -171,7 +171,7 @@ pub fn methods() -> Vec<(&'static str, Schema)> {
 }
 
 pub fn samplers() -> Vec<(&'static str, Schema)> {
-    vec![("sgld", Schema::joined::<Sgld, Chain>()), ("mala", Schema::joined::<Mala, Chain>())]
+    vec![("sgld", Schema::of::<(Sgld, Chain)>()), ("mala", Schema::of::<(Mala, Chain)>())]
 }
 
 pub fn probes() -> Vec<(&'static str, Schema)> {

@@ -7,7 +7,7 @@ use ebm::data::{DATASETS, Data};
 /// A resolved `[dataset]` section.
 pub fn section(name: &str, keys: &str) -> Spec {
     let row = DATASETS.iter().find(|row| row.name == name).unwrap();
-    let mut table = (row.schema.defaults)();
+    let mut table = row.schema.defaults();
     table.extend(keys.parse::<toml::Table>().unwrap());
     table.insert("name".into(), name.into());
     Spec(table)

@@ -123,7 +123,7 @@ fn bent(builder: &Builder, output: usize) -> Sequence {
 pub fn spec(name: &str, text: &str) -> Spec {
     let row = ebm::config::find(NETS, name).unwrap();
     let written: toml::Table = text.parse().unwrap();
-    let mut table = (row.schema.decode)(written).unwrap();
+    let mut table = row.schema.decode(&written).unwrap();
     table.insert("name".into(), name.into());
     Spec(table)
 }

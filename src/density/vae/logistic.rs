@@ -3,9 +3,26 @@
 
 use candle_core::Tensor;
 
-use super::decoder::DecoderConfig;
+use crate::config::{Spec, rule};
 use crate::nets::{Builder, Io, Network, Pass};
 use crate::{Result, rng::Key};
+
+crate::config! {
+    /// Keys of a mixture of logistics as likelihood.
+    pub struct LogisticKeys {
+        /// Of discretised_logistic: logistics in each coordinate's mixture.
+        components: usize = 5, rule::at_least(1);
+        /// Of discretised_logistic: grey levels (256; the shipped digits have 17).
+        levels: usize = 256, rule::at_least(2);
+        /// Of discretised_logistic: the range of pixels, divided evenly among the levels.
+        pixel_range: [f64; 2] = [-1.0, 1.0], ascending;
+    }
+}
+
+fn ascending(v: &[f64; 2]) -> rule::Verdict {
+    let fine = v[0] < v[1] && v.iter().all(|end| end.is_finite());
+    (!fine).then(|| format!("must be two numbers, the smaller one first, got {v:?}"))
+}
 
 /// P(level) = Σ_k π_k (F((c + w/2 - μ_k)/s_k) - F((c - w/2 - μ_k)/s_k)), F the logistic function, c and w centre and width of
 /// the level; the first and the last level take the tails. The network gives logits of π, μ and log s for every coordinate.
@@ -30,15 +47,15 @@ struct Mixture {
 const LOG_SCALE_FLOOR: f64 = -7.0;
 
 impl LogisticDecoder {
-    /// Items of the shape `item` from z of `latent` numbers.
+    /// A decoder whose network, as `net` says it, makes mixtures for items of the shape `item` from z of `latent` numbers.
     ///
     /// # Errors
     /// A network that does not fit.
-    pub fn new(config: &DecoderConfig, latent: usize, item: &[usize], builder: &Builder) -> Result<Self> {
+    pub fn new(config: &LogisticKeys, net: &Spec, latent: usize, item: &[usize], builder: &Builder) -> Result<Self> {
         let mut output = item.to_vec();
         output.iter_mut().take(1).for_each(|channels| *channels *= 3 * config.components);
         Ok(LogisticDecoder {
-            net: Network::new(&config.decoder, &Io { input: vec![latent], output }, &builder.sub("net"))?,
+            net: Network::new(net, &Io { input: vec![latent], output }, &builder.sub("net"))?,
             components: config.components,
             levels: config.levels,
             range: config.pixel_range,

@@ -1,15 +1,19 @@
 //! The variational autoencoder as a density: p(x) = ∫ N(x; g(z), σ²) p(z) dz, with an encoder q(z|x) that bounds and
 //! estimates it (Kingma & Welling 2014; in groups with residual posteriors: Vahdat & Kautz 2020, "NVAE", §3).
 
-mod decoder;
+mod gaussian;
 mod ladder;
+mod likelihood;
 mod logistic;
 mod marginal;
 
-use decoder::DecoderConfig;
-pub use decoder::{Decoder, Likelihood};
+pub use gaussian::Decoder;
+use gaussian::GaussianKeys;
 use ladder::{Ladder, LadderConfig};
+pub use likelihood::Likelihood;
+use likelihood::LikelihoodConfig;
 pub use logistic::LogisticDecoder;
+use logistic::LogisticKeys;
 use marginal::Mixture;
 
 use candle_core::{D, DType, Tensor};
@@ -34,11 +38,14 @@ crate::config! {
     }
 }
 
+/// All keys of the model `vae`.
+type Keys = (VaeConfig, LikelihoodConfig, LogisticKeys, GaussianKeys, LadderConfig);
+
 pub(super) const ENTRY: Entry<BuildModel> = Entry {
     name: "vae",
     about: "p(x) = ∫ N(x; g(z), σ²) p(z) dz with an encoder; z in one group or several with residual posteriors",
     cite: "Kingma & Welling 2014, \"Auto-encoding variational Bayes\"; groups: Vahdat & Kautz 2020, \"NVAE\", arXiv 2007.03898",
-    schema: Schema::joined3::<VaeConfig, DecoderConfig, LadderConfig>(),
+    schema: Schema::of::<Keys>(),
     build: |table, context, builder| Ok(Box::new(Vae::new(&Spec(table.clone()), &context.shape, 0, builder)?)),
 };
 
@@ -76,13 +83,14 @@ impl Vae {
     /// # Errors
     /// Networks that do not fit. A conditional encoder reads a vector.
     pub fn new(spec: &Spec, item: &[usize], condition: usize, builder: &Builder) -> Result<Self> {
-        let (config, of_ladder): (VaeConfig, LadderConfig) = (decode(&spec.0)?, decode(&spec.0)?);
+        let (config, choice, logistic, gaussian, of_ladder): Keys = decode(&spec.0)?;
+        let likelihood = (choice, logistic, gaussian);
         let (item, dim) = (item.to_vec(), item.iter().product::<usize>());
         let input = if condition > 0 { vec![dim + condition] } else { item.clone() };
         let io = Io { input, output: vec![of_ladder.encoder_width()] };
         Ok(Vae {
             encoder: Network::new(&config.encoder, &io, &builder.sub("encoder"))?,
-            decoder: Likelihood::new(&decode(&spec.0)?, of_ladder.size() + condition, &item, &builder.sub("decoder"))?,
+            decoder: Likelihood::new(&likelihood, of_ladder.size() + condition, &item, &builder.sub("decoder"))?,
             ladder: Ladder::new(&of_ladder, &builder.sub("ladder"))?,
             config,
             item,

@@ -58,7 +58,7 @@ pub(super) const VAE_SAMPLER: MethodRow = MethodRow {
     about: "variational MCMC teaching: a VAE starts the energy's chains and learns from where they end",
     cite: "Xie, Zheng, Li 2021, \"Learning energy-based model with variational auto-encoder as amortized sampler\", AAAI, \
            Algorithm 1; arXiv 2012.14936",
-    schema: Schema::joined::<CooperativeConfig, ElboConfig>(),
+    schema: Schema::of::<(CooperativeConfig, ElboConfig)>(),
     numbers: &[],
     proposal: None,
     example: "",
@@ -70,7 +70,7 @@ pub(super) const COOPNETS: MethodRow = MethodRow {
     name: "coopnets",
     about: "cooperative networks: a generator without encoder regresses on its own draws, revised by a chain",
     cite: "Xie, Lu, Gao, Wu 2018, \"Cooperative learning of energy-based model and latent variable model via MCMC teaching\", AAAI",
-    schema: Schema::joined::<CooperativeConfig, ElboConfig>(),
+    schema: Schema::of::<(CooperativeConfig, ElboConfig)>(),
     numbers: &[],
     proposal: None,
     example: "",

@@ -59,7 +59,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
             classifier, JEM",
     cite: "Grathwohl, Kelly, Hashemi, Norouzi, Swersky, Duvenaud 2021, \"No MCMC for me: amortized sampling for fast and \
            stable training of energy-based models\", ICLR, Algorithm 1; arXiv 2010.04230",
-    schema: Schema::joined3::<VeraConfig, GeneratorConfig, EntropyConfig>(),
+    schema: Schema::of::<(VeraConfig, GeneratorConfig, EntropyConfig)>(),
     numbers: &[],
     proposal: None,
     example: "",

@@ -70,7 +70,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     about: "log Z and test log-likelihood of any energy by annealed importance sampling up and down, RAISE, and importance \
             sampling, with intervals, effective sample sizes and a warning where they disagree",
     cite: "Neal 2001; Burda, Grosse & Salakhutdinov 2015, arXiv 1412.8566; Grosse, Ghahramani & Adams 2015, arXiv 1511.02543",
-    schema: Schema::joined3::<AisConfig, AnnealConfig, super::Schedule>(),
+    schema: Schema::of::<(AisConfig, AnnealConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| Ok(Box::new(Ais { config: decode(table)?, anneal: decode(table)? })),

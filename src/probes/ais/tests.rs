@@ -48,7 +48,7 @@ impl Energy for Wells {
 }
 
 fn config(keys: &str) -> AnnealConfig {
-    let mut table = (Schema::of::<AnnealConfig>().defaults)();
+    let mut table = Schema::of::<AnnealConfig>().defaults();
     table.extend(keys.parse::<toml::Table>().unwrap());
     decode(&table).unwrap()
 }

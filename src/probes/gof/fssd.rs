@@ -75,7 +75,7 @@ pub const PROBE: ProbeRow = ProbeRow {
     name: TEST.name,
     about: TEST.about,
     cite: TEST.cite,
-    schema: Schema::joined::<FssdConfig, Schedule>(),
+    schema: Schema::of::<(FssdConfig, Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| probe(&TEST, table),

@@ -52,7 +52,7 @@ pub(super) const TEST: Entry<BuildTest> = Entry {
     name: "gof_ksd",
     about: "kernelised Stein discrepancy test, all pairs, wild bootstrap",
     cite: "Liu, Lee & Jordan 2016, arXiv 1602.03253; Chwialkowski, Strathmann & Gretton 2016, arXiv 1602.02964",
-    schema: Schema::joined::<KsdConfig, KernelConfig>(),
+    schema: Schema::of::<(KsdConfig, KernelConfig)>(),
     build: |table| Ok(Box::new(Ksd { config: decode(table)?, kernel: decode(table)? })),
 };
 
@@ -61,7 +61,7 @@ pub const PROBE: ProbeRow = ProbeRow {
     name: TEST.name,
     about: TEST.about,
     cite: TEST.cite,
-    schema: Schema::joined3::<KsdConfig, KernelConfig, Schedule>(),
+    schema: Schema::of::<(KsdConfig, KernelConfig, Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| probe(&TEST, table),

@@ -21,7 +21,7 @@ pub(super) const TEST: Entry<BuildTest> = Entry {
     name: "gof_lksd",
     about: "kernelised Stein discrepancy test in linear time, normal threshold",
     cite: "Liu, Lee & Jordan 2016, section 4, arXiv 1602.03253",
-    schema: Schema::joined::<LksdConfig, KernelConfig>(),
+    schema: Schema::of::<(LksdConfig, KernelConfig)>(),
     build: |table| Ok(Box::new(Lksd { config: decode(table)?, kernel: decode(table)? })),
 };
 
@@ -30,7 +30,7 @@ pub const PROBE: ProbeRow = ProbeRow {
     name: TEST.name,
     about: TEST.about,
     cite: TEST.cite,
-    schema: Schema::joined3::<LksdConfig, KernelConfig, Schedule>(),
+    schema: Schema::of::<(LksdConfig, KernelConfig, Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| probe(&TEST, table),

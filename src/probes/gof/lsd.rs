@@ -95,7 +95,7 @@ pub const PROBE: ProbeRow = ProbeRow {
     name: TEST.name,
     about: TEST.about,
     cite: TEST.cite,
-    schema: Schema::joined::<LsdConfig, Schedule>(),
+    schema: Schema::of::<(LsdConfig, Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| probe(&TEST, table),

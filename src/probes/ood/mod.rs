@@ -42,7 +42,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     name: "ood",
     about: "AUROC, AUPR, FPR at 95 % TPR of log p(x), max p(y|x) and -|∇log p| on test items against other sets",
     cite: "Grathwohl et al. 2020 (JEM), section 5.3; Hendrycks & Gimpel 2017",
-    schema: Schema::joined::<OodConfig, super::Schedule>(),
+    schema: Schema::of::<(OodConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| {

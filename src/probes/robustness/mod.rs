@@ -57,7 +57,7 @@ pub(super) const ENTRY: super::ProbeRow = super::ProbeRow {
     about: "accuracy of a classifier under projected gradient descent in L∞ or L2, over the size of the perturbation",
     cite: "Madry, Makelov, Schmidt, Tsipras, Vladu 2018, \"Towards deep learning models resistant to adversarial attacks\", \
            ICLR; Grathwohl et al. 2020 (JEM), section 5.4, for the refinement",
-    schema: Schema::joined::<RobustnessConfig, super::Schedule>(),
+    schema: Schema::of::<(RobustnessConfig, super::Schedule)>(),
     numbers: &[],
     example: "",
     build: |table| {

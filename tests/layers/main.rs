@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+mod circles;
+
 /// From the door to the cellar; rooms on one floor may use each other.
 const FLOORS: &[&[&str]] = &[
     &["cli"],

@@ -1,25 +1,13 @@
-//! The likelihoods of a VAE, and the usual one: N(x; g(z), σ²), σ one number or a function of z.
+//! The Gaussian likelihood of a VAE: N(x; g(z), σ²), σ one number or a function of z.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::super::generator::{Squash, ordered};
-use super::logistic::LogisticDecoder;
-use crate::config::rule;
+use crate::config::{Spec, rule};
 use crate::nets::{Builder, Init, Io, Layer as _, Network, Nonlinear, Pass};
 use crate::ops;
 use crate::{Error, Result};
-
-/// What x is given z.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Family {
-    /// N(g(z), σ²).
-    #[default]
-    Gaussian,
-    /// A mixture of logistics over grey levels.
-    DiscretisedLogistic,
-}
 
 /// What σ depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,17 +23,8 @@ pub enum Noise {
 }
 
 crate::config! {
-    /// Keys of a VAE's likelihood.
-    pub struct DecoderConfig {
-        /// x given z: gaussian, or discretised_logistic (a mixture over grey levels: better bits, but no slope in x, so that neither
-        /// chains nor a tilting energy can use it: sampler `exact`).
-        likelihood: Family = Family::Gaussian;
-        /// Of discretised_logistic: logistics in each coordinate's mixture.
-        components: usize = 5, rule::at_least(1);
-        /// Of discretised_logistic: grey levels (256; the shipped digits have 17).
-        levels: usize = 256, rule::at_least(2);
-        /// Of discretised_logistic: the range of pixels, divided evenly among the levels.
-        pixel_range: [f64; 2] = [-1.0, 1.0], ascending;
+    /// Keys of a Gaussian likelihood.
+    pub struct GaussianKeys {
         /// What the decoder's mean is passed through: none, tanh (pixels on [-1, 1]) or sigmoid (pixels on [0, 1]).
         squash: Squash = Squash::None;
         /// σ of x given z: fixed, shared (one learned number) or network (the decoder gives it for every coordinate).
@@ -54,60 +33,6 @@ crate::config! {
         sigma: f64 = 0.3, rule::positive;
         /// A learned σ is kept within these two numbers.
         sigma_range: [f64; 2] = [0.05, 2.7], ordered;
-    }
-    parts {
-        /// The decoder g: z -> item.
-        decoder: "mlp" of crate::nets::schemas;
-    }
-}
-
-fn ascending(v: &[f64; 2]) -> rule::Verdict {
-    let fine = v[0] < v[1] && v.iter().all(|end| end.is_finite());
-    (!fine).then(|| format!("must be two numbers, the smaller one first, got {v:?}"))
-}
-
-/// p(x|z).
-pub enum Likelihood {
-    /// By mean and σ.
-    Gaussian(Decoder),
-    /// By a mixture of logistics over grey levels.
-    Logistic(LogisticDecoder),
-}
-
-impl Likelihood {
-    /// Of items of the shape `item` given z of `latent` numbers.
-    ///
-    /// # Errors
-    /// As those of the decoders.
-    pub fn new(config: &DecoderConfig, latent: usize, item: &[usize], builder: &Builder) -> Result<Self> {
-        Ok(match config.likelihood {
-            Family::Gaussian => Likelihood::Gaussian(Decoder::new(config, latent, item, builder)?),
-            Family::DiscretisedLogistic => Likelihood::Logistic(LogisticDecoder::new(config, latent, item, builder)?),
-        })
-    }
-
-    /// The mean of x, `[B, L]` -> `[B, item..]`.
-    pub fn mean(&self, z: &Tensor) -> Result<Tensor> {
-        match self {
-            Likelihood::Gaussian(decoder) => decoder.mean(z),
-            Likelihood::Logistic(decoder) => decoder.mean(z),
-        }
-    }
-
-    /// log p(x|z), `[B]`.
-    pub fn log_likelihood(&self, x: &Tensor, z: &Tensor) -> Result<Tensor> {
-        match self {
-            Likelihood::Gaussian(decoder) => decoder.log_likelihood(x, z),
-            Likelihood::Logistic(decoder) => decoder.log_likelihood(x, z),
-        }
-    }
-
-    /// The one that has a slope in x.
-    pub fn gaussian(&self) -> Option<&Decoder> {
-        match self {
-            Likelihood::Gaussian(decoder) => Some(decoder),
-            Likelihood::Logistic(_) => None,
-        }
     }
 }
 
@@ -124,11 +49,11 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Items of the shape `item` from z of `latent` numbers.
+    /// A decoder whose network g, as `net` says it, makes items of the shape `item` from z of `latent` numbers.
     ///
     /// # Errors
     /// σ outside its range; a network that does not fit.
-    pub fn new(config: &DecoderConfig, latent: usize, item: &[usize], builder: &Builder) -> Result<Self> {
+    pub fn new(config: &GaussianKeys, net: &Spec, latent: usize, item: &[usize], builder: &Builder) -> Result<Self> {
         let [low, high] = config.sigma_range;
         let inside = low < config.sigma && config.sigma < high;
         if !inside && config.noise != Noise::Fixed {
@@ -150,7 +75,7 @@ impl Decoder {
             _ => None,
         };
         Ok(Decoder {
-            net: Network::new(&config.decoder, &Io { input: vec![latent], output }, &builder.sub("net"))?,
+            net: Network::new(net, &Io { input: vec![latent], output }, &builder.sub("net"))?,
             squash: config.squash.layer(),
             noise: config.noise,
             raw,
