@@ -216,7 +216,7 @@ fn draws_at_a_temperature_and_means_have_the_variances_they_should() {
     )
     .unwrap();
     let moons = ebm::data::schemas().into_iter().find(|row| row.0 == "moons").unwrap().1;
-    let mut keys = (moons.defaults)();
+    let mut keys = moons.defaults();
     keys.insert("name".into(), "moons".into());
     let data = Data::open(&Spec(keys), 1, &CPU).unwrap();
     let origin = Tensor::zeros((1, 2), DType::F64, &CPU).unwrap();

@@ -4,92 +4,10 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Builder, Curve, Jet, Layer, Params, Pass, Pullback, conv, mlp, resnet, resnet_generator, wide_resnet};
-use crate::config::{Entry, Schema, Spec, find};
+use super::registry::row;
+use super::{Builder, Curve, Io, Jet, Layer, Params, Pass, Pullback};
+use crate::config::Spec;
 use crate::{Error, Result};
-
-/// Makes the layers of a network from its resolved section.
-pub type BuildNet = fn(&Spec, &Io, &Builder) -> Result<Box<dyn Layer>>;
-
-/// The networks that a configuration can name.
-pub const NETS: &[Entry<BuildNet>] = &[
-    Entry {
-        name: "mlp",
-        about: "fully connected layers on the flattened item: energies and critics",
-        cite: "",
-        schema: Schema::of::<mlp::MlpConfig>(),
-        build: mlp::build,
-    },
-    Entry {
-        name: "conv",
-        about: "a few convolutions on images: energies, and critics that map an image to an image",
-        cite: "Nijkamp et al. 2019, On learning non-convergent non-persistent short-run MCMC",
-        schema: Schema::of::<conv::ConvConfig>(),
-        build: conv::build,
-    },
-    Entry {
-        name: "resnet",
-        about: "residual blocks with mean pooling on images: energies",
-        cite: "Du & Mordatch 2019, Implicit generation and modeling with energy-based models",
-        schema: Schema::of::<resnet::ResnetConfig>(),
-        build: resnet::build,
-    },
-    Entry {
-        name: "wide_resnet",
-        about: "wide residual network on images: classifiers that are energies (JEM, VERA)",
-        cite: "Zagoruyko & Komodakis 2016, Wide residual networks",
-        schema: Schema::of::<wide_resnet::WideResnetConfig>(),
-        build: wide_resnet::build,
-    },
-    Entry {
-        name: "resnet_generator",
-        about: "residual blocks that double the size, from a latent vector to an image: generators",
-        cite: "Gulrajani et al. 2017, Improved training of Wasserstein GANs",
-        schema: Schema::of::<resnet_generator::ResnetGeneratorConfig>(),
-        build: resnet_generator::build,
-    },
-];
-
-/// The rows of [`NETS`], for a `parts` clause of [`config!`](macro@crate::config).
-pub fn schemas() -> Vec<(&'static str, Schema)> {
-    NETS.iter().map(|row| (row.name, row.schema)).collect()
-}
-
-/// Shapes of ONE item.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Io {
-    /// Such as `[2]` or `[1, 28, 28]`.
-    pub input: Vec<usize>,
-    /// Empty for one number per item: x `[B, ..]` -> `[B]`.
-    pub output: Vec<usize>,
-}
-
-impl Io {
-    /// An energy on items of this shape.
-    pub fn scalar(input: &[usize]) -> Self {
-        Io { input: input.to_vec(), output: Vec::new() }
-    }
-
-    /// A critic on items of this shape: output like input.
-    pub fn field(item: &[usize]) -> Self {
-        Io { input: item.to_vec(), output: item.to_vec() }
-    }
-
-    /// How many numbers go in.
-    pub fn input_size(&self) -> usize {
-        size(&self.input)
-    }
-
-    /// How many numbers come out.
-    pub fn output_size(&self) -> usize {
-        size(&self.output)
-    }
-}
-
-/// How many numbers there are in an item; stops at the largest count, which no builder then accepts.
-fn size(item: &[usize]) -> usize {
-    item.iter().fold(1, |n: usize, &d| n.saturating_mul(d))
-}
 
 /// A network with its parameters: new ones, those of another network (frozen), or an average of them (EMA).
 pub struct Network {
@@ -108,7 +26,7 @@ impl Network {
     /// Builds the network that `spec` names, its parameters below the builder's path.
     ///
     /// # Errors
-    /// A name that is not in [`NETS`], keys that do not fit together or do not fit the shapes, and, with a bound
+    /// A name that is not in [`NETS`](super::NETS), keys that do not fit together or do not fit the shapes, and, with a bound
     /// builder, tensors that are missing or have another shape.
     pub fn new(spec: &Spec, io: &Io, builder: &Builder) -> Result<Self> {
         if io.input_size() == 0 || io.output_size() == 0 {
@@ -214,11 +132,4 @@ impl Network {
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
-}
-
-fn row(name: &str) -> Result<&'static Entry<BuildNet>> {
-    find(NETS, name).ok_or_else(|| {
-        let known = NETS.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
-        Error::Config(format!("error: there is no network `{name}`; choose one of {known}"))
-    })
 }
