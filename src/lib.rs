@@ -1,7 +1,7 @@
 //! `ebm`: train, sample and evaluate unnormalised densities p(x) = exp(-E(x)) / Z.
 //!
 //! The house, from the door to the cellar. A room may use the rooms below it, never one above
-//! (`tests/layers.rs` checks the `use crate::` lines).
+//! (`tests/layers` checks the `use crate::` lines).
 
 pub mod cli; // one file a subcommand: arguments in, exit code out, no mathematics
 

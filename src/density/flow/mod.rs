@@ -86,7 +86,7 @@ pub trait Bijection: Send + Sync {
 /// Makes a flow from its resolved section.
 pub type BuildFlow = fn(&toml::Table, &Context, &Builder) -> Result<Flow>;
 
-/// The rows of [`MODELS`](super::MODELS) that are flows: all that `tests/flows.rs` asks of flows, it asks of these.
+/// The rows of [`MODELS`](super::MODELS) that are flows: all that `tests/it/flows.rs` asks of flows, it asks of these.
 pub const FLOWS: &[(&str, BuildFlow)] =
     &[("nice", nice::flow), ("real_nvp", real_nvp::flow), ("spline", spline::flow), ("glow", glow::flow)];
 

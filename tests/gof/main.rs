@@ -1,6 +1,0 @@
-//! Goodness-of-fit tests: honest under the null, powerful off it, and as a user sees them.
-
-mod cli;
-#[path = "../harness/mod.rs"]
-mod harness;
-mod statistics;

@@ -1,0 +1,203 @@
+//! The real binary in a temporary folder, on problems that take a second.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder to work in.
+pub struct Lab(TempDir);
+
+/// How a command ended.
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Lab {
+    pub fn new() -> Self {
+        Lab(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// The names of what lies here.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// `ebm WORDS`, here, without what the environment might say.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ebm"));
+        command.current_dir(self.0.path()).args(words).stdin(Stdio::null());
+        for name in ["RUST_LOG", "RUST_BACKTRACE", "EBM_DATA"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    pub fn run(&self, words: &[&str]) -> Outcome {
+        outcome(&mut self.command(words))
+    }
+
+    /// Runs what must succeed; its standard output.
+    pub fn ok(&self, words: &[&str]) -> String {
+        let Outcome { code, stdout, stderr } = self.run(words);
+        assert_eq!(code, Some(0), "ebm {words:?}\n{stderr}");
+        stdout
+    }
+
+    /// Runs what must succeed with `--json`: standard output is one JSON document and nothing else.
+    pub fn json(&self, words: &[&str]) -> Value {
+        let text = self.ok(&[words, &["--json"]].concat());
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("ebm {words:?} --json: {e}\n{text}"))
+    }
+
+    /// Runs what must be refused with `code`: nothing on standard output, and the message names all of `says`.
+    pub fn refused(&self, code: i32, words: &[&str], says: &[&str]) -> String {
+        let Outcome { code: got, stdout, stderr } = self.run(words);
+        assert_eq!(got, Some(code), "ebm {words:?}\n{stderr}");
+        assert_eq!(stdout, "", "ebm {words:?}");
+        assert!(!stderr.contains("panicked"), "ebm {words:?}\n{stderr}");
+        for text in says {
+            assert!(stderr.contains(text), "ebm {words:?}: no `{text}` in\n{stderr}");
+        }
+        stderr
+    }
+
+    /// Starts a command that is left running, silently.
+    pub fn spawn(&self, words: &[&str]) -> Child {
+        self.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    pub fn manifest(&self, run: &str) -> Value {
+        serde_json::from_slice(&read(&self.path(run).join("manifest.json"))).unwrap()
+    }
+
+    /// What must not depend on how a run came about: the last checkpoint, the best one where there is one, and the metrics.
+    pub fn result(&self, run: &str) -> (String, String) {
+        let dir = self.path(run);
+        let sum = |name: &str| ebm::store::checkpoint::sha256(&read(&dir.join("checkpoints").join(name)));
+        let best = dir.join("checkpoints/best.safetensors").exists().then(|| sum("best.safetensors"));
+        let sum = format!("{} {best:?}", sum("last.safetensors"));
+        (sum, String::from_utf8(read(&dir.join("metrics.jsonl"))).unwrap())
+    }
+}
+
+pub fn outcome(command: &mut Command) -> Outcome {
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Outcome { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+pub fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Waits until something holds; gives up (and fails) only after a minute.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..30_000 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    panic!("{what}: not within a minute");
+}
+
+/// The keys of a method that make it small; a method that is not named here runs at its defaults.
+fn small(method: &str) -> &'static str {
+    match method {
+        "lsd" => "critic_steps = 2\ncritic = { name = \"mlp\", hidden = [8, 8], dropout = 0.2 }\n",
+        "ml_grid" => "points = 16\n",
+        "nce" => "noise_ratio = 2\nnoise = \"full\"\n",
+        "cnce" => "kappa = 2\nadapt = true\n",
+        "cd" | "short_run" => "sampler.steps = 3\n",
+        "pcd" | "jem" => "buffer = 40\nreinit = 0.3\nsampler.steps = 3\n",
+        "jarzynski" => "walkers = 12\nresample = 0.9\ntest_items = 20\n",
+        "vera" => {
+            "latent = 3\nsamples = 4\ngradient_penalty = 0.1\ngenerator = { name = \"mlp\", hidden = [8], dropout = 0.2 }\n"
+        }
+        "vae_sampler" | "coopnets" => {
+            "sampler.steps = 3\nvae = { name = \"vae\", groups = 2, encoder = { name = \"mlp\", hidden = [6] }, decoder = \
+             { name = \"mlp\", hidden = [6] } }\n"
+        }
+        "nt_ebm" => "flow_steps = 3\nbuffer = 40\nsampler.steps = 2\n",
+        "coopflow" => {
+            "pretrain = 2\nchains = 10\nsampler.steps = 3\nflow = { name = \"nice\", hidden = [6], prior = \"gaussian\" }\n"
+        }
+        "vaebm" => "vae_steps = 3\nbuffer = 40\nspectral = 0.1\nsampler.steps = 3\n",
+        "flow_mcmc" => {
+            "walkers = 12\ninit = \"proposal\"\ndraws = 20\ntest_items = 20\nlocal_steps = 2\npretrain = 2\nflow_every = 2\n\
+             global = \"isir\"\ncandidates = 3\nflow = { name = \"real_nvp\", hidden = [6], couplings = 3 }\n"
+        }
+        _ => "",
+    }
+}
+
+const VAE: &str =
+    "name = \"vae\", nodes = 6, encoder = { name = \"mlp\", hidden = [6] }, decoder = { name = \"mlp\", hidden = [6] }";
+
+/// The model that a method trains: a network where it can.
+fn model(method: &str) -> String {
+    let fixed = match method {
+        "vae" => return format!("{}\n", VAE.replacen(", ", "\n", 2).replacen(", decoder", "\ndecoder", 1)),
+        "vaebm" => return format!("name = \"tilted\"\nnet = {{ name = \"mlp\", hidden = [8] }}\nbase = {{ {VAE} }}\n"),
+        "nt_ebm" => {
+            "name = \"tilted\"\nnet = { name = \"mlp\", hidden = [8] }\nbase = { name = \"real_nvp\", hidden = [6], couplings = 2 }\n"
+        }
+        "ml" => "name = \"gaussian\"\n",
+        _ if needs_labels(method) => {
+            "name = \"classifier\"\nnet = { name = \"mlp\", hidden = [8], dropout = 0.2, spectral_norm = true }\n"
+        }
+        _ => "name = \"neural\"\nnet = { name = \"mlp\", hidden = [8, 8], spectral_norm = true }\n",
+    };
+    fixed.to_owned()
+}
+
+/// Everything that a checkpoint must carry over is switched on: an average, dropout, probes, a schedule.
+pub fn experiment(method: &str) -> String {
+    // The grid of `nll` needs the plane; what needs labels takes the digits and looks at its accuracy.
+    let (data, best, look) = match needs_labels(method) {
+        true => ("digits", "test_accuracy", "name = \"accuracy\"\nevery = 3\nitems = 50\n"),
+        false => ("moons", "test_ll", "name = \"nll\"\nevery = 3\npoints = 16\nitems = 50\nsamples = 20\n"),
+    };
+    format!(
+        "seed = 3\n[dataset]\nname = \"{data}\"\n\
+         [model]\n{}[method]\nname = \"{method}\"\n{}\
+         [sampler]\nname = \"mala\"\nsteps = 3\n\
+         [train]\nsteps = 8\nbatch_size = 16\nlog_every = 1\ncheckpoint_every = 1\nkeep = 0\nema = 0.9\nwarmup = 4\n\
+         decay = \"cosine\"\nbest = \"{best}\"\n\
+         [[probe]]\n{look}\
+         [[probe]]\nname = \"samples\"\nevery = 4\nn = 4\n\
+         [[probe]]\nname = \"lsd\"\nevery = 5\nepochs = 1\nitems = 50\ncritic = {{ name = \"mlp\", hidden = [8] }}\n",
+        model(method),
+        small(method)
+    )
+}
+
+/// Whether the method trains p(y|x).
+fn needs_labels(method: &str) -> bool {
+    matches!(method, "jem" | "classifier")
+}
+
+/// A method and a network, nothing else: a step takes well under a millisecond.
+pub fn bare(method: &str, steps: u64) -> String {
+    format!(
+        "[dataset]\nname = \"moons\"\n[model]\nnet = {{ name = \"mlp\", hidden = [8, 8] }}\n\
+         [method]\nname = \"{method}\"\n{}[train]\nsteps = {steps}\nbatch_size = 16\nlog_every = 10\n",
+        small(method)
+    )
+}

@@ -1,0 +1,31 @@
+//! The integration tests, as one program: the library is linked once, and tests of all modules share the cores.
+//!
+//! One module: `cargo test --test it markov_kernels`. Slow tests: `cargo test -- --ignored`.
+
+mod config_sections;
+mod harness;
+
+mod amortised;
+mod cli;
+mod compare;
+mod config;
+mod contracts;
+mod contrastive;
+mod convergence;
+mod data;
+mod diagnose;
+mod flows;
+mod fuzz_config;
+mod gof;
+mod lsd_theory;
+mod markov_kernels;
+mod nets;
+mod probes;
+mod rbm;
+mod resume;
+mod samplers;
+mod score_matching;
+mod second_order;
+mod signal;
+mod sweep;
+mod vae;

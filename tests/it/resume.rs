@@ -1,0 +1,190 @@
+//! A run that was stopped, however, and resumed gives the bytes of one that never was. For every method.
+
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use ebm::methods::METHODS;
+use ebm::rng::Key;
+use rand::Rng as _;
+
+use crate::harness::{Lab, bare, experiment, read, wait_until};
+
+/// A lab with `c.toml` and its uninterrupted run `whole`.
+fn lab_with_run(config: &str) -> Lab {
+    let lab = Lab::new();
+    lab.write("c.toml", config);
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "whole"]);
+    lab
+}
+
+#[test]
+fn stopped_at_a_step_and_resumed() {
+    for method in METHODS.iter().map(|row| row.name) {
+        let lab = lab_with_run(&experiment(method));
+        let whole = lab.path("whole");
+        let metrics = lab.result("whole").1;
+        assert_eq!(metrics.lines().count(), 8, "{method}: a line for each step");
+        let looked = ["test_ll", "test_accuracy"].iter().any(|name| metrics.contains(name));
+        assert!(whole.join("checkpoints/best.safetensors").exists(), "{method}");
+        assert!(looked && metrics.contains("eval_lsd") && metrics.contains("sample_energy"), "{method}");
+        // After the first step, between probes, and before the last.
+        for step in [1, 4, 7] {
+            // What a crash just after the checkpoint of `step` leaves: later lines of metrics, a torn one at the end.
+            let run = format!("at-{step}");
+            let dir = lab.path(&run);
+            std::fs::create_dir_all(dir.join("checkpoints")).unwrap();
+            std::fs::copy(whole.join("config.toml"), dir.join("config.toml")).unwrap();
+            std::fs::write(dir.join("metrics.jsonl"), format!("{metrics}{{\"step\": 9, \"ene")).unwrap();
+            for step in 1..=step {
+                let file = format!("checkpoints/step-{step:08}.safetensors");
+                std::fs::copy(whole.join(&file), dir.join(&file)).unwrap();
+            }
+            lab.ok(&["-q", "resume", &run]);
+            assert!(lab.result(&run) == lab.result("whole"), "{method} resumed at step {step}");
+        }
+        // A damaged newest checkpoint costs its steps and nothing else.
+        let newest = lab.path("at-4/checkpoints/step-00000008.safetensors");
+        let half = read(&newest)[..900].to_vec();
+        std::fs::write(&newest, half).unwrap();
+        lab.ok(&["-q", "resume", "at-4"]);
+        assert!(lab.result("at-4") == lab.result("whole"), "{method} past a damaged checkpoint");
+    }
+}
+
+#[test]
+fn one_thread_or_two_give_the_same_bytes() {
+    for method in METHODS.iter().map(|row| row.name) {
+        let lab = Lab::new();
+        lab.write("c.toml", &experiment(method));
+        for threads in ["1", "2"] {
+            let words = ["-q", "train", "c.toml", "--run-dir", threads];
+            let status = lab.command(&words).env("RAYON_NUM_THREADS", threads).output().unwrap().status;
+            assert!(status.success());
+            assert_eq!(lab.manifest(threads)["threads"].to_string(), threads);
+        }
+        assert!(lab.result("1") == lab.result("2"), "{method}");
+    }
+}
+
+/// Kills runs at random moments until `kills` were killed, resuming each to its end; returns how many runs that took.
+fn kill_and_resume(method: &str, kills: usize) -> usize {
+    // 60 steps and 12 checkpoints, of which two are kept; probes at two or three moments.
+    let config = experiment(method).replace("steps = 8", "steps = 60").replace("_every = 1\n", "_every = 5\n");
+    let config = config.replace("\nevery = ", "\nevery = 7");
+    let lab = Lab::new();
+    lab.write("c.toml", &config.replace("keep = 0", "keep = 2"));
+    let begin = Instant::now();
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "whole"]);
+    let longest = begin.elapsed();
+    let mut rng = Key::new(5).with(method).rng();
+    let (mut killed, mut runs) = (0, 0);
+    while killed < kills || runs == 0 {
+        runs += 1;
+        let run = format!("run-{runs}");
+        loop {
+            let began = lab.path(&run).join("config.toml").exists();
+            let words =
+                if began { vec!["-q", "resume", &run] } else { vec!["-q", "train", "c.toml", "--run-dir", &run] };
+            let mut child = lab.spawn(&words);
+            if killed < kills {
+                std::thread::sleep(longest.mul_f64(rng.random_range(0.0..0.5)));
+                let _ = child.kill();
+            }
+            let status = child.wait().unwrap();
+            match status.code() {
+                None => killed += 1,
+                Some(code) => {
+                    assert_eq!(code, 0, "{method}: {words:?} after {killed} kills");
+                    break;
+                }
+            }
+        }
+        assert!(lab.result(&run) == lab.result("whole"), "{method} after {killed} kills");
+        assert_eq!(lab.manifest(&run)["status"], "finished");
+        for part in ["last_metrics", "best"] {
+            assert_eq!(lab.manifest(&run)[part], lab.manifest("whole")[part], "{method}");
+        }
+    }
+    runs
+}
+
+#[test]
+fn killed_at_five_random_moments() {
+    for method in METHODS.iter().map(|row| row.name) {
+        kill_and_resume(method, 5);
+    }
+}
+
+#[test]
+#[ignore = "thirty kills of every method: cargo test --release -- --ignored"]
+fn killed_at_thirty_random_moments() {
+    for method in METHODS.iter().map(|row| row.name) {
+        let runs = kill_and_resume(method, 30);
+        println!("{method}: 30 kills in {runs} runs, all with the bytes of the uninterrupted run");
+    }
+}
+
+#[test]
+fn a_kill_behind_the_last_checkpoint_is_mended_by_resume() {
+    let lab = lab_with_run(&experiment("ml_grid"));
+    let mut manifest = lab.manifest("whole");
+    let told = manifest["last_metrics"].clone();
+    manifest["status"] = "running".into();
+    manifest["last_metrics"] = serde_json::json!({});
+    lab.write("whole/manifest.json", &manifest.to_string());
+    let before = lab.result("whole");
+    // The kill came before `last` was pointed to the newest file.
+    let checkpoints = lab.path("whole/checkpoints");
+    std::fs::remove_file(checkpoints.join("last.safetensors")).unwrap();
+    std::fs::copy(checkpoints.join("step-00000007.safetensors"), checkpoints.join("last.safetensors")).unwrap();
+    assert!(lab.result("whole") != before);
+    lab.ok(&["-q", "resume", "whole"]);
+    assert!(lab.result("whole") == before);
+    assert_eq!((&lab.manifest("whole")["status"], &lab.manifest("whole")["last_metrics"]), (&"finished".into(), &told));
+    assert_eq!(lab.json(&["resume", "whole"])["finished"], true);
+}
+
+fn send(signal: &str, to: &Child) {
+    let kill = Command::new("kill").args([signal, &to.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+}
+
+#[test]
+fn signals_save_and_say_so() {
+    let lab = lab_with_run(&bare("lsd", 3000));
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let run = signal.trim_start_matches('-');
+        let mut child = lab.spawn(&["train", "c.toml", "--run-dir", run]);
+        let metrics = lab.path(run).join("metrics.jsonl");
+        wait_until("a first line of metrics", || std::fs::metadata(&metrics).is_ok_and(|m| m.len() > 0));
+        send(signal, &child);
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+        let manifest = lab.manifest(run);
+        assert_eq!(manifest["status"], "interrupted");
+        let step = manifest["last_step"].as_u64().unwrap();
+        assert!((10..3000).contains(&step), "{step}");
+        assert!(lab.path(run).join(format!("checkpoints/step-{step:08}.safetensors")).exists());
+        lab.ok(&["-q", "resume", run]);
+        assert!(lab.result(run) == lab.result("whole"), "{signal} at step {step}");
+        assert_eq!(lab.manifest(run)["status"], "finished");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_the_run_can_be_resumed() {
+    let lab = Lab::new();
+    // One probe takes far longer than the patience of whoever sends two signals.
+    let slow = "[[probe]]\nname = \"lsd\"\nevery = 11\nepochs = 100000\nitems = 1000\n";
+    lab.write("c.toml", &(bare("lsd", 40) + "checkpoint_every = 10\n" + slow));
+    let mut child = lab.spawn(&["train", "c.toml", "--run-dir", "run"]);
+    let saved = lab.path("run/checkpoints/last.safetensors");
+    wait_until("a checkpoint", || saved.exists());
+    // One step later it is inside the probe.
+    std::thread::sleep(Duration::from_secs(1));
+    send("-INT", &child);
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(child.try_wait().unwrap().is_none(), "the first signal waits for the step");
+    send("-INT", &child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    ebm::store::Checkpoint::load(&saved, &candle_core::Device::Cpu).unwrap();
+}
