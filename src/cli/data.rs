@@ -11,7 +11,7 @@ use crate::{
     data::{
         DATASETS, fetch, locate,
         manifest::{self, Known},
-        verify::{self, Report, State},
+        verify::{self, FileState, Report},
     },
 };
 
@@ -148,9 +148,9 @@ fn check(name: Option<&str>, json: bool) -> Result<()> {
 fn table(report: &Report) -> Vec<String> {
     let line = |f: &verify::Finding| {
         let state = match f.state {
-            State::Good => "good",
-            State::Missing => "missing",
-            State::Bad => "BAD",
+            FileState::Good => "good",
+            FileState::Missing => "missing",
+            FileState::Bad => "BAD",
         };
         let place = f.path.as_ref().map_or_else(|| f.name.clone(), |p| p.display().to_string());
         let problem = f.problem.as_ref().map(|p| format!("\n{:24}{p}", "")).unwrap_or_default();

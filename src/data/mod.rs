@@ -4,51 +4,29 @@
 //! generator of points ([`Generator`]). [`Data`] splits, shuffles, augments, dequantises and transforms them. Every batch is a function of
 //! (configuration, seed, split, index), so a resumed run sees what an uninterrupted one sees.
 
-mod augment;
-mod celeba;
-mod cifar;
-mod digits;
-pub mod fetch;
-pub mod file;
-mod gaussian;
-mod ica;
-mod idx;
-mod image2d;
-mod labelled;
-mod lens;
+mod files;
+mod formats;
+mod items;
+mod keys;
 mod loader;
-pub mod locate;
-pub mod manifest;
-mod mat5;
-mod mixture;
-mod mnist;
-mod order;
-mod phi4;
-mod rbm;
-mod records;
-mod rows;
+mod pipeline;
+mod sets;
 mod source;
-mod space;
-mod split;
-mod stacked;
-mod svhn;
-mod table;
-mod tar;
-mod toy2d;
-mod transform;
-pub mod verify;
-mod zip;
 
-pub use ica::Sources;
-pub use labelled::Labelled;
-pub use loader::{Batch, Data, Spec, Stamp};
-pub use phi4::{Phi4, Phi4Config};
-pub use rbm::RbmTruth;
-pub use records::Records;
-pub use source::{Bounds, BuildSource, Columns, Generator, Images, Modes, Pixels, Points, Source};
-pub use space::Moments;
-pub use split::Split;
-pub use transform::Transform;
+pub use files::{fetch, locate, manifest, verify};
+pub use formats::file;
+pub use items::{Batch, ItemSpec, Stamp};
+pub use keys::{Columns, Files, Pixels, Points};
+pub use loader::{Data, LabelledItems, Moments};
+pub use pipeline::{split::Split, transform::Transform};
+pub use sets::{
+    ica::Sources,
+    phi4::{Phi4, Phi4Config},
+    rbm::RbmTruth,
+};
+pub use source::{Bounds, BuildSource, Generator, Images, Modes, Records, Source};
+
+use sets::{celeba, cifar, digits, gaussian, ica, image2d, mixture, mnist, phi4, rbm, stacked, svhn, table, toy2d};
 
 use crate::config::{Entry, Schema};
 

@@ -1,11 +1,10 @@
-//! What a row of the registry builds, and the keys that all rows of a kind share.
+//! Raw items: what a row of the registry builds.
 
 use nalgebra::DMatrix;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Records, Transform};
+use crate::Result;
 use crate::math::largest;
-use crate::{Result, config::rule};
 
 /// Builds a data set's raw items from its resolved section; reads and verifies files.
 pub type BuildSource = fn(&toml::Table) -> Result<Source>;
@@ -53,6 +52,40 @@ impl Images {
     /// The numbers of one item.
     pub fn dim(&self) -> usize {
         self.shape.iter().product()
+    }
+}
+
+/// Real vectors, with labels or without.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Records {
+    /// Numbers in a row.
+    pub dim: usize,
+    /// Row after row.
+    pub values: Vec<f32>,
+    /// One label a row, if there are any.
+    pub labels: Option<Vec<u32>>,
+    /// Labels are integers in 0..classes; 0 without labels.
+    pub classes: usize,
+    /// The first row of the test file, if there is one.
+    pub test_from: Option<usize>,
+    /// Of the content of the files, uncompressed; lower-case hexadecimal.
+    pub sha256: String,
+}
+
+impl Records {
+    /// No rows of this shape.
+    pub(crate) fn empty(dim: usize, classes: usize) -> Self {
+        Records { dim, values: vec![], labels: None, classes, test_from: None, sha256: String::new() }
+    }
+
+    /// How many rows, test file included.
+    pub fn len(&self) -> usize {
+        self.values.len().checked_div(self.dim).unwrap_or(0)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
     }
 }
 
@@ -124,69 +157,7 @@ pub trait Generator: Send + Sync {
     }
 }
 
-crate::config! {
-    /// Keys of every set of images.
-    pub struct Pixels {
-        /// What the model sees of a pixel z in [0, 1]: "none" (the raw value), "unit" (z), "scaled" (2z - 1) or "logit" (log z/(1-z)).
-        transform: Transform = Transform::Scaled;
-        /// Add uniform noise of one grey level, fresh for every batch; without it densities (bits/dim) mean nothing.
-        dequantise: bool = true;
-        /// The logit is taken of α + (1-2α)z; 0 is the plain logit.
-        logit_alpha: f64 = 1e-6, |v: &f64| (!(0.0..0.5).contains(v)).then(|| format!("must be in [0, 0.5), got {v}"));
-        /// Standard deviation of Gaussian noise added after the transform, in every split: the noisy images are the data.
-        noise: f64 = 0.0, rule::non_negative;
-        /// One vector of D numbers an item instead of C × H × W.
-        flatten: bool = false;
-        /// Exchange left and right of each training image with probability 1/2, anew for every batch.
-        flip: bool = false;
-        /// Shift each training image by up to this many pixels each way, anew for every batch (a random crop of the
-        /// image padded by its reflection); 0 leaves it where it is.
-        crop_pad: usize = 0;
-        /// Items held out of the training file for validation: a share below 1, a count from 1 on.
-        validation: f64 = 0.1, rule::non_negative;
-        /// Which items are held out; apart from the run's seed, so that all runs hold out the same.
-        split_seed: u64 = 0;
-        /// Use only this many training items, for quick runs; 0 uses all.
-        limit: usize = 0;
-        /// Keep only the items of these classes, labels as they are; none given keeps all.
-        classes: Vec<u32> = Vec::new();
-        /// In which proportions each of `classes` is kept, in every split: as many items as the scarcest allows. None given
-        /// leaves the proportions as they are.
-        class_weights: Vec<f64> = Vec::new(), |v: &Vec<f64>| v.iter().any(|w| !(*w > 0.0 && w.is_finite())).then(|| format!("must be numbers above 0, got {v:?}"));
-    }
-}
-
-crate::config! {
-    /// Keys of every table of numbers.
-    pub struct Columns {
-        /// Subtract each column's mean and divide by its standard deviation, both of the training items; a column that
-        /// never changes becomes 0.
-        standardise: bool = true;
-        /// Drop each column whose smallest value occurs more than 5 times among the training items, as the tabular
-        /// benchmarks of density estimation do: no density is defined where values repeat.
-        drop_repeats: bool = false;
-        /// Standard deviation of Gaussian noise added to every number, in every split.
-        noise: f64 = 0.0, rule::non_negative;
-        /// Items held out of the training file for validation: a share below 1, a count from 1 on.
-        validation: f64 = 0.1, rule::non_negative;
-        /// Which items are held out; apart from the run's seed, so that all runs hold out the same.
-        split_seed: u64 = 0;
-        /// Use only this many training items, for quick runs; 0 uses all.
-        limit: usize = 0;
-    }
-}
-
-crate::config! {
-    /// Keys of every generated set of points.
-    pub struct Points {
-        /// Standard deviation of Gaussian noise added to every point.
-        noise: f64 = 0.0, rule::non_negative;
-        /// Train on a fixed pool of this many points instead of fresh draws, to study overfitting; 0 draws afresh.
-        limit: usize = 0;
-    }
-}
-
 /// The hash that stands for a generator: of its resolved section, and of the version of the recipes.
-pub(super) fn describe(table: &toml::Table) -> String {
-    super::locate::hex(format!("ebm generator 1\n{table}").as_bytes())
+pub(crate) fn describe(table: &toml::Table) -> String {
+    super::files::locate::hex(format!("ebm generator 1\n{table}").as_bytes())
 }

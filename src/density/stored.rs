@@ -43,7 +43,7 @@ impl Stored {
         let state = take(&checkpoint.tensors, "method");
         let mut weights = take(&state, "model");
         weights.extend(take(&checkpoint.tensors, "ema"));
-        let crate::data::Spec { shape, classes, .. } = data.spec().clone();
+        let crate::data::ItemSpec { shape, classes, .. } = data.spec().clone();
         let context = Context { shape, classes, moments: None };
         let model = Model::bound(&section(&config, "model"), &context, weights.clone(), DType::F32, device);
         let model = model.map_err(unfit)?;

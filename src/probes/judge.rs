@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 
 use super::labelled::in_chunks;
-use crate::data::{Data, Spec};
+use crate::data::{Data, ItemSpec};
 use crate::density::Stored;
 use crate::metrics::Metrics;
 use crate::store::checkpoint::sha256;
@@ -119,6 +119,6 @@ pub(super) fn stamp(path: &str, sha256: &str, name: &str, metrics: &mut Metrics)
 }
 
 /// What an item is, flattened or not: channels, height, width of an image, the length of a vector.
-pub(super) fn shape(spec: &Spec) -> Vec<usize> {
+pub(super) fn shape(spec: &ItemSpec) -> Vec<usize> {
     spec.image.map_or_else(|| spec.shape.clone(), Vec::from)
 }

@@ -210,7 +210,7 @@ impl Experiment {
     /// # Errors
     /// A network that does not fit the data's shape.
     pub fn model(&self, data: &Data) -> Result<Model> {
-        let data::Spec { shape, classes, .. } = data.spec().clone();
+        let data::ItemSpec { shape, classes, .. } = data.spec().clone();
         let context = Context { shape, classes, moments: Some(&|| data.mean_std(MOMENT_ITEMS)) };
         let model =
             Model::new(&self.resolved.spec("model"), &context, self.key().with("model"), DType::F32, &self.device)?;
@@ -226,7 +226,7 @@ impl Experiment {
     /// # Errors
     /// Weights that are missing or have another shape.
     pub fn model_on(&self, data: &Data, weights: BTreeMap<String, Tensor>) -> Result<Model> {
-        let data::Spec { shape, classes, .. } = data.spec().clone();
+        let data::ItemSpec { shape, classes, .. } = data.spec().clone();
         let context = Context { shape, classes, moments: None };
         Model::bound(&self.resolved.spec("model"), &context, weights, DType::F32, &self.device)
     }

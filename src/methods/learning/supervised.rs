@@ -3,7 +3,7 @@
 use candle_core::{D, DType, Tensor};
 
 use crate::config::rule;
-use crate::data::{Batch, Data, Labelled};
+use crate::data::{Batch, Data, LabelledItems};
 use crate::density::Energy;
 use crate::metrics::Metrics;
 use crate::{Error, Result};
@@ -24,7 +24,7 @@ crate::config! {
 pub(in crate::methods) struct Supervised {
     config: SupervisedConfig,
     /// The few items with labels, where not all have them.
-    few: Option<Labelled>,
+    few: Option<LabelledItems>,
 }
 
 impl Supervised {

@@ -180,7 +180,7 @@ fn emnist_without_its_training_files_is_there_to_test_with() {
     }
     let report = verify::verify(&set, &[here.path().into()]);
     let states: Vec<_> = report.files.iter().map(|f| f.state).collect();
-    use verify::State::{Good, Missing};
+    use verify::FileState::{Good, Missing};
     assert!(states == [Missing, Missing, Good, Good] && report.usable, "{states:?}");
     let letters = try_open("emnist_letters", &format!("path = {:?}", here.path())).unwrap();
     assert_eq!(letters.spec().sizes, Some([0, 0, 20_800]));

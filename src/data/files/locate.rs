@@ -1,0 +1,115 @@
+//! Where files lie, and what is in them: search, decompression, hashes.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::manifest::{Known, KnownFile};
+use crate::{Error, Result};
+
+/// No known file is larger than this once uncompressed; a gzip that goes on beyond it is refused.
+const MOST: u64 = 1 << 30;
+
+/// Lower-case hexadecimal sha256.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The content of a file, uncompressed.
+#[derive(Debug)]
+pub struct Content {
+    /// Where it was read.
+    pub path: PathBuf,
+    /// Uncompressed.
+    pub bytes: Vec<u8>,
+    /// Of `bytes`.
+    pub sha256: String,
+}
+
+/// The folders in which a set's files are looked for, best first: the one that the configuration names, alone;
+/// otherwise `$EBM_DATA/<folder>` and `datasets/<folder>` for every name that the folder goes by.
+pub fn folders(set: &Known, path: &str) -> Vec<PathBuf> {
+    if !path.is_empty() {
+        return vec![path.into()];
+    }
+    let roots = std::env::var_os("EBM_DATA").filter(|v| !v.is_empty()).map(PathBuf::from);
+    let roots = roots.into_iter().chain([PathBuf::from("datasets")]);
+    roots.flat_map(|root| set.folders.iter().map(move |folder| root.join(folder))).collect()
+}
+
+/// The file in one of the folders, under any spelling: `x-idx3-ubyte`, `x.idx3-ubyte`, with `.gz` or without; for
+/// `pictures`, the folder.
+pub fn find(folders: &[PathBuf], file: &KnownFile) -> Option<PathBuf> {
+    let plain = file.name.trim_end_matches(".gz");
+    let dotted = plain.replacen("-idx", ".idx", 1);
+    let names = [file.name.clone(), format!("{plain}.gz"), plain.to_owned(), format!("{dotted}.gz"), dotted];
+    let is_there = |path: &PathBuf| if file.role == "pictures" { path.is_dir() } else { path.is_file() };
+    folders.iter().flat_map(|folder| names.iter().map(|n| folder.join(n))).find(is_there)
+}
+
+/// Reads a known file and checks that its content is the known one.
+///
+/// # Errors
+/// It is missing, unreadable, a broken gzip, or its hash is not the one in the manifest.
+pub fn read(set: &Known, file: &KnownFile, folders: &[PathBuf]) -> Result<Content> {
+    let path = find(folders, file).ok_or_else(|| missing(set, file, folders))?;
+    let bytes = uncompressed(&path)?;
+    Ok(Content { sha256: hex(&bytes), path, bytes })
+}
+
+/// Refuses content that is well-formed but not what its name says.
+///
+/// # Errors
+/// The hash differs from the manifest's.
+pub fn check_hash(set: &Known, file: &KnownFile, content: &Content) -> Result<()> {
+    match &file.content_sha256 {
+        Some(want) if *want != content.sha256 => {
+            let what = format!(
+                "is not {} of {}: sha256 of its content is {}, not {want}",
+                file.role, set.name, content.sha256
+            );
+            Err(Error::data(&content.path, what, format!("move the file away; {}", set.remedy())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn missing(set: &Known, file: &KnownFile, folders: &[PathBuf]) -> Error {
+    let places: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
+    let at = folders.first().map_or_else(|| file.name.clone().into(), |folder| folder.join(&file.name));
+    let what =
+        format!("{} of {} is missing (with or without .gz); looked in {}", file.role, set.name, places.join(", "));
+    Error::data(&at, what, set.remedy())
+}
+
+/// A file's bytes; of a gzip, recognised by its first bytes as names lie, what it holds.
+///
+/// # Errors
+/// It cannot be read, the gzip is truncated or corrupt, bytes follow it, or it is absurdly large.
+pub fn uncompressed(path: &Path) -> Result<Vec<u8>> {
+    let raw = std::fs::read(path).map_err(Error::io(path))?;
+    if raw.starts_with(&[0x1f, 0x8b]) { gunzip(path, &raw) } else { Ok(raw) }
+}
+
+pub(crate) fn gunzip(path: &Path, raw: &[u8]) -> Result<Vec<u8>> {
+    const REMEDY: &str = "the download is incomplete or damaged: move the file away and fetch it again";
+    let mut decoder = flate2::bufread::GzDecoder::new(raw);
+    let mut bytes = Vec::new();
+    let outcome = decoder.by_ref().take(MOST).read_to_end(&mut bytes);
+    let rest = decoder.into_inner().len();
+    match outcome {
+        Err(e) => {
+            let what =
+                format!("broken gzip at byte {} (after {} bytes of content): {e}", raw.len() - rest, bytes.len());
+            Err(Error::data(path, what, REMEDY))
+        }
+        Ok(_) if bytes.len() as u64 >= MOST => Err(Error::data(path, "holds more than 1 GiB", REMEDY)),
+        Ok(_) if rest > 0 => Err(Error::data(
+            path,
+            format!("{rest} bytes follow the end of the gzip at byte {}", raw.len() - rest),
+            REMEDY,
+        )),
+        Ok(_) => Ok(bytes),
+    }
+}

@@ -1,0 +1,7 @@
+//! Known files: where they come from, where they lie, and whether they are what they should be.
+
+pub mod fetch;
+pub mod locate;
+pub mod manifest;
+pub mod tar;
+pub mod verify;

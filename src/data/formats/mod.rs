@@ -1,0 +1,9 @@
+//! File formats: bytes in, arrays out, errors with the place in the file.
+
+pub mod file;
+pub mod idx;
+pub mod mat5;
+pub mod npy;
+pub mod text;
+pub mod vectors;
+pub mod zip;

@@ -1,0 +1,107 @@
+//! Model space: the map between it and pixels, its volume, and starts of chains in it.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::Data;
+use crate::data::pipeline::{
+    lens::open_uniform,
+    transform::{PixelMap, Transform},
+};
+use crate::{Error, Result, rng::Key};
+
+impl Data {
+    /// Samples uniform over pixels in [0, 1] mapped to model space, as LSD starts its sampler (logit of a uniform);
+    /// for points and tables, uniform on the box that holds the data. Shape `[n, ..]`, f32.
+    ///
+    /// # Errors
+    /// A tensor that cannot be made on the device.
+    pub fn uniform_init(&self, key: Key, n: usize) -> Result<Tensor> {
+        let mut rng = key.rng();
+        let bounds = self.items.bounds();
+        let total = n * self.spec.dim();
+        let values: Vec<f32> = match (&self.lens.map, bounds) {
+            (Some(map), _) => (0..total).map(|_| map.forward(open_uniform(&mut rng)) as f32).collect(),
+            (None, bounds) => {
+                let sides = bounds.iter().cycle().take(total);
+                sides.map(|[low, high]| (low + (high - low) * open_uniform(&mut rng)) as f32).collect()
+            }
+        };
+        Ok(Tensor::from_vec(values, self.lens.shaped(n), &self.lens.device)?)
+    }
+
+    /// Pixels in [0, 1] for pictures, `[B, C, H, W]`; points are returned as they are.
+    ///
+    /// # Errors
+    /// `x` is not in this data set's model space.
+    pub fn to_unit(&self, x: &Tensor) -> Result<Tensor> {
+        match (&self.lens.map, self.spec.image) {
+            (Some(map), Some([c, h, w])) => Ok(map.inverse(x)?.reshape((x.dim(0)?, c, h, w))?),
+            _ => Ok(x.clone()),
+        }
+    }
+
+    /// Model space from pixels in [0, 1], the way back of [`Data::to_unit`]; with a key, the `noise` of the data set is added.
+    /// Points are returned as they are, but for the noise.
+    ///
+    /// # Shapes
+    /// `[B, ..]` with the numbers of an item in any shape -> `[B, ..]` of an item's shape, f32.
+    ///
+    /// # Errors
+    /// Items of another size.
+    pub fn of_unit(&self, z: &Tensor, noise: Option<Key>) -> Result<Tensor> {
+        /// Black and white would be infinite without α.
+        const EDGE: f64 = 1.0 / (1u64 << 33) as f64;
+        let model = |map: &PixelMap, z: f32| match map.transform {
+            Transform::Logit => map.forward(f64::from(z).clamp(EDGE, 1.0 - EDGE)) as f32,
+            _ => map.forward(f64::from(z)) as f32,
+        };
+        let x = match &self.lens.map {
+            None => z.to_dtype(DType::F32)?.to_device(self.device())?,
+            Some(map) => {
+                let z = z.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+                let values: Vec<f32> = z.flatten_all()?.to_vec1()?.into_iter().map(|z| model(map, z)).collect();
+                Tensor::from_vec(values, self.lens.shaped(z.dim(0)?), self.device())?
+            }
+        };
+        match noise {
+            Some(key) if self.lens.noise > 0.0 => {
+                Ok((&x + (key.normal(x.dims(), DType::F32, self.device())? * self.lens.noise)?)?)
+            }
+            _ => Ok(x),
+        }
+    }
+
+    /// log |det| of the map from raw pixels in [0, L) to model space, at x in model space; 0 for points.
+    ///
+    /// log p(raw) = log p(model space) + log_det. Shapes: `[B, ..]` -> `[B]`, f64, nats.
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn log_det(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.lens.map {
+            Some(map) => map.log_det(x),
+            None => Ok(Tensor::zeros(x.dim(0)?, DType::F64, x.device())?),
+        }
+    }
+
+    /// Bits per dimension of the raw data: -(log p(x) + log_det(x)) / (D log 2).
+    ///
+    /// With uniform dequantisation this is an upper bound on the bits that code the integers. A model that is uniform
+    /// over the pixels has log2(levels), 8 for bytes.
+    ///
+    /// # Shapes
+    /// log p `[B]` in nats, in model space; x `[B, ..]`; result `[B]`, f64.
+    ///
+    /// # Errors
+    /// The images are not dequantised: a density at discrete points has no bound.
+    pub fn bits_per_dim(&self, log_prob: &Tensor, x: &Tensor) -> Result<Tensor> {
+        if self.lens.map.is_some() && !self.lens.dequantise {
+            return Err(Error::Config(
+                "error: bits/dim of images that are not dequantised mean nothing\n\nhint: set `dataset.dequantise = true`"
+                    .into(),
+            ));
+        }
+        let nats = (log_prob.to_dtype(DType::F64)? + self.log_det(x)?)?;
+        Ok((nats * (-1.0 / (self.spec.dim() as f64 * 2f64.ln())))?)
+    }
+}

@@ -1,0 +1,136 @@
+//! The raw rows of a data set: a table in memory, a generator, or a pool drawn from one.
+
+use std::sync::Arc;
+
+use super::{order::Epochs, split::Split};
+use crate::data::source::{Bounds, Generator, Images, Records};
+use crate::rng::Key;
+
+/// Raw values of some rows.
+pub(crate) enum Table {
+    Pixels(Vec<u8>),
+    Points(Vec<f32>),
+}
+
+/// Some rows and their labels.
+pub(crate) struct Drawn {
+    pub values: Table,
+    pub labels: Option<Vec<u32>>,
+}
+
+enum Store {
+    Images { images: Images, splits: [Vec<u32>; 3] },
+    Records { records: Records, splits: [Vec<u32>; 3], bounds: Bounds },
+    Points { generator: Box<dyn Generator>, pool: Vec<f32> },
+}
+
+/// All rows of a data set, by split.
+pub(crate) struct Rows {
+    store: Store,
+    epochs: Epochs,
+}
+
+impl Rows {
+    pub(crate) fn of_images(images: Images, splits: [Vec<u32>; 3]) -> Self {
+        Rows { store: Store::Images { images, splits }, epochs: Epochs::default() }
+    }
+
+    /// `bounds` is the box that holds the training items.
+    pub(crate) fn of_records(records: Records, splits: [Vec<u32>; 3], bounds: Bounds) -> Self {
+        Rows { store: Store::Records { records, splits, bounds }, epochs: Epochs::default() }
+    }
+
+    /// Training points come from a pool of `limit`, or without end if it is 0.
+    pub(crate) fn of_points(generator: Box<dyn Generator>, limit: usize, key: Key) -> Self {
+        let pool = draw(&*generator, key.with("pool"), limit);
+        Rows { store: Store::Points { generator, pool }, epochs: Epochs::default() }
+    }
+
+    pub(crate) fn len(&self, split: Split) -> Option<usize> {
+        match &self.store {
+            Store::Images { splits, .. } | Store::Records { splits, .. } => Some(splits[split as usize].len()),
+            Store::Points { generator, pool } if split == Split::Train && !pool.is_empty() => {
+                Some(pool.len() / generator.dim())
+            }
+            Store::Points { .. } => None,
+        }
+    }
+
+    pub(crate) fn order(&self, key: Key, split: Split, epoch: u64, n: usize) -> Arc<Vec<u32>> {
+        self.epochs.order(key, split, epoch, n)
+    }
+
+    /// Drawn by their place in the split; places beyond its end are left out.
+    pub(crate) fn rows(&self, split: Split, places: impl Iterator<Item = usize>) -> Drawn {
+        match &self.store {
+            Store::Images { images, splits } => {
+                let rows = at(splits, split, places);
+                let pixels = gather(&images.pixels, images.dim(), rows.iter().copied());
+                let labels = rows.iter().filter_map(|&r| images.labels.get(r)).map(|&l| u32::from(l)).collect();
+                Drawn { values: Table::Pixels(pixels), labels: Some(labels) }
+            }
+            Store::Records { records, splits, .. } => {
+                let rows = at(splits, split, places);
+                let values = gather(&records.values, records.dim, rows.iter().copied());
+                let of = |labels: &Vec<u32>| rows.iter().filter_map(|&r| labels.get(r)).copied().collect();
+                Drawn { values: Table::Points(values), labels: records.labels.as_ref().map(of) }
+            }
+            Store::Points { generator, pool } => {
+                Drawn { values: Table::Points(gather(pool, generator.dim(), places)), labels: None }
+            }
+        }
+    }
+
+    /// The labels of a split, in its order; `None` of a set without.
+    pub(crate) fn labels(&self, split: Split) -> Option<Vec<u32>> {
+        match &self.store {
+            Store::Images { images, splits } => {
+                let rows = at(splits, split, 0..self.len(split)?);
+                Some(rows.iter().filter_map(|&r| images.labels.get(r)).map(|&l| u32::from(l)).collect())
+            }
+            Store::Records { records, splits, .. } => {
+                let (labels, rows) = (records.labels.as_ref()?, at(splits, split, 0..self.len(split)?));
+                Some(rows.iter().filter_map(|&r| labels.get(r)).copied().collect())
+            }
+            Store::Points { .. } => None,
+        }
+    }
+
+    /// New draws; none of a set that is stored.
+    pub(crate) fn fresh(&self, key: Key, n: usize) -> Drawn {
+        let values = self.generator().map(|g| draw(g, key, n)).unwrap_or_default();
+        Drawn { values: Table::Points(values), labels: None }
+    }
+
+    pub(crate) fn generator(&self) -> Option<&dyn Generator> {
+        match &self.store {
+            Store::Images { .. } | Store::Records { .. } => None,
+            Store::Points { generator, .. } => Some(&**generator),
+        }
+    }
+
+    /// Of points and tables; empty for images.
+    pub(crate) fn bounds(&self) -> Bounds {
+        match &self.store {
+            Store::Images { .. } => Bounds::new(),
+            Store::Records { bounds, .. } => bounds.clone(),
+            Store::Points { generator, .. } => generator.bounds(),
+        }
+    }
+}
+
+/// The rows at these places of a split.
+fn at(splits: &[Vec<u32>; 3], split: Split, places: impl Iterator<Item = usize>) -> Vec<usize> {
+    let rows = &splits[split as usize];
+    places.filter_map(|p| rows.get(p)).map(|&r| r as usize).collect()
+}
+
+fn gather<T: Copy>(values: &[T], dim: usize, rows: impl Iterator<Item = usize>) -> Vec<T> {
+    rows.filter_map(|r| values.get(r * dim..(r + 1) * dim)).flatten().copied().collect()
+}
+
+fn draw(generator: &dyn Generator, key: Key, n: usize) -> Vec<f32> {
+    let mut points = vec![0.0; n * generator.dim()];
+    generator.fill(&mut key.rng(), &mut points);
+    points.into_iter().map(|c| c as f32).collect()
+}
