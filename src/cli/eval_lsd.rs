@@ -10,6 +10,7 @@ use super::{Global, output};
 use crate::config::{Document, Schema, Section, SectionKind, decode};
 use crate::data::{Data, Split};
 use crate::metrics::Metrics;
+use crate::probes;
 use crate::probes::lsd::{self, Epoch, LsdConfig, Score};
 use crate::run::{Progress, signal};
 use crate::store::fs;
@@ -84,7 +85,7 @@ fn evaluate(
     args: &EvalLsdArgs,
     global: &Global,
 ) -> Result<Line> {
-    let items = lsd::items(data, args.split, config.items)?;
+    let items = probes::items(data, args.split, config.items)?;
     // The same key for every checkpoint: same parts, same critic at the start, same probes.
     let key = Key::new(stored.experiment.top.seed).with("eval-lsd");
     tracing::info!("critic for {}", path.display());

@@ -10,7 +10,7 @@ use super::{Global, output, usage};
 use crate::config::{Document, Entry, Section, SectionKind};
 use crate::data::{Data, Split, file};
 use crate::probes::gof::{BuildTest, TESTS, Test, Verdict};
-use crate::probes::{Scored, lsd};
+use crate::probes::{self, Scored};
 use crate::{Result, rng::Key};
 
 /// Tests whether data, or samples in a file, come from a model: goodness of fit by the model's score alone.
@@ -126,7 +126,7 @@ fn items(args: &GofArgs, stored: &Stored, tests: &[Box<dyn Test>]) -> Result<(St
         None => &stored.data,
     };
     fits(data, stored)?;
-    Ok((format!("{} ({})", data.spec().name, args.split), lsd::items(data, args.split, most)?))
+    Ok((format!("{} ({})", data.spec().name, args.split), probes::items(data, args.split, most)?))
 }
 
 fn fits(data: &Data, stored: &Stored) -> Result<()> {

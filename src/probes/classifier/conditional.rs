@@ -1,0 +1,88 @@
+//! Whether draws that a generator makes for a class are of that class, before and after the chains that revise them.
+
+use candle_core::{Device, Tensor};
+use image::RgbImage;
+
+use crate::config::{Schema, decode, rule};
+use crate::math::largest;
+use crate::metrics::Metrics;
+use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::samples::pictures::Picture;
+use crate::probes::support::judge::Judge;
+use crate::probes::support::labels;
+use crate::probes::support::rows::host_rows;
+use crate::{Error, Result};
+
+crate::config! {
+    /// Keys of the probe `conditional`.
+    pub struct ConditionalConfig {
+        /// Draws, class i mod K in turn.
+        n: usize = 1_000, rule::at_least(1);
+        /// Checkpoint of a classifier that ebm trained, which judges; empty: the model itself.
+        classifier: String = String::new();
+    }
+}
+
+pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
+    name: "conditional",
+    about: "of a class-conditional generator: accuracy of the labels of its draws, and of those after the run's chains on p(x|y)",
+    cite: "Xie, Zheng, Li 2021, AAAI, section 5",
+    schema: Schema::of::<(ConditionalConfig, Schedule)>(),
+    numbers: &[],
+    example: "",
+    build: |table| {
+        let config: ConditionalConfig = decode(table)?;
+        // Read before training begins, so that a wrong path is not found after it.
+        if !config.classifier.is_empty() {
+            Judge::load(&config.classifier, &Device::Cpu)?;
+        }
+        Ok(Box::new(Conditional(config)))
+    },
+};
+
+struct Conditional(ConditionalConfig);
+
+impl Probe for Conditional {
+    fn run(&self, subject: &Subject) -> Result<Finding> {
+        let drawn = match subject.proposal {
+            Some(proposal) => proposal.draw_labelled(subject.key.with("draw"), self.0.n)?,
+            None => None,
+        };
+        let (first, y) = drawn.ok_or_else(unconditional)?;
+        let energy = subject.energy.given(&y).ok_or_else(unconditional)?;
+        let revised = subject.sampler.run(subject.key.with("steps"), &*energy, &first, |_, _| Ok(()))?.x;
+        let labels: Vec<u32> = y.to_vec1()?;
+        let judge = match self.0.classifier.is_empty() {
+            true => None,
+            false => Some(Judge::load(&self.0.classifier, subject.data.device())?),
+        };
+        let right = |x: &Tensor| -> Result<f64> {
+            let rows = match &judge {
+                Some(judge) => host_rows(&judge.logits(x, subject.data)?)?,
+                None => labels::log_probabilities("conditional", subject.energy, x)?,
+            };
+            let hits = rows.iter().zip(&labels).filter(|(row, y)| largest(row).0 == **y as usize).count();
+            Ok(hits as f64 / labels.len() as f64)
+        };
+        let mut metrics = Metrics::new().with("label_accuracy_drawn", right(&first)?);
+        metrics.set("label_accuracy", right(&revised)?);
+        if let Some(judge) = &judge {
+            judge.stamp("classifier_sha", &mut metrics);
+        }
+        Ok(Finding { metrics, pictures: pictures(subject, &revised)? })
+    }
+}
+
+/// The first hundred, of ten classes one in each column.
+fn pictures(subject: &Subject, x: &Tensor) -> Result<Vec<(String, RgbImage)>> {
+    let shown = x.narrow(0, 0, x.dim(0)?.min(100))?;
+    Ok(vec![("conditional".to_owned(), Picture::of(subject.data)?.draw(&shown)?)])
+}
+
+fn unconditional() -> Error {
+    Error::Config(
+        "error: probe `conditional` needs a generator that draws for classes, and a classifier as model\n\nhint: method \
+         vae_sampler with `condition = \"class\"` and `model.name = \"classifier\"`"
+            .into(),
+    )
+}

@@ -1,0 +1,271 @@
+//! log Z of any energy, and the test log-likelihood that follows, by annealed importance sampling, from both sides.
+
+mod anneal;
+mod bracket;
+#[cfg(test)]
+mod tests;
+
+pub use anneal::{AnnealConfig, Annealing, Spacing, Transition, Walk};
+pub use bracket::{Bracket, Origin};
+
+use candle_core::{DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Schema, decode, rule};
+use crate::data::Split;
+use crate::density::{Affine, Coordinates, Density, Energy, Gaussian, Potential, Space, Target};
+use crate::math::{log_mean_exp, stats};
+use crate::metrics::Metrics;
+use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::items::items;
+use crate::probes::support::rows::{CHUNK, host, in_chunks};
+use crate::{Error, Result};
+
+/// Where annealing begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Base {
+    /// A Gaussian fitted to training items.
+    #[default]
+    Data,
+    /// The density that the model tilts.
+    Model,
+    /// The noise that this density is drawn with, N(0, I): for a VAE, whose density is no closed form.
+    Noise,
+}
+
+/// Which Gaussian is fitted to the data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Covariance {
+    /// Full up to 300 dimensions.
+    #[default]
+    Auto,
+    /// All of it.
+    Full,
+    /// Its diagonal.
+    Diagonal,
+}
+
+crate::config! {
+    /// Keys of the probe `ais`, besides those of the path.
+    pub struct AisConfig {
+        /// Where annealing begins: data (a Gaussian fitted to training items), model (the density that the model tilts) or noise
+        /// (what that density is drawn with: of a VAE, chains then move in its noise space; there is no RAISE).
+        base: Base = Base::Data;
+        /// Of base = "data": full, diagonal, or auto, which is full up to 300 dimensions.
+        covariance: Covariance = Covariance::Auto;
+        /// Of base = "data": standard deviations are multiplied by this, so that the base is broader than the model.
+        widen: f64 = 1.1, rule::positive;
+        /// Test items of the log-likelihood; 0 uses all of a stored set, and 10,000 draws.
+        items: usize = 0;
+        /// Test items whose log-likelihood RAISE bounds from below; 0 for none.
+        raise_items: usize = 20;
+        /// Chains of RAISE for each of them.
+        raise_chains: usize = 10, rule::at_least(1);
+    }
+}
+
+pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
+    name: "ais",
+    about: "log Z and test log-likelihood of any energy by annealed importance sampling up and down, RAISE, and importance \
+            sampling, with intervals, effective sample sizes and a warning where they disagree",
+    cite: "Neal 2001; Burda, Grosse & Salakhutdinov 2015, arXiv 1412.8566; Grosse, Ghahramani & Adams 2015, arXiv 1511.02543",
+    schema: Schema::of::<(AisConfig, AnnealConfig, Schedule)>(),
+    numbers: &[],
+    example: "",
+    build: |table| Ok(Box::new(Ais { config: decode(table)?, anneal: decode(table)? })),
+};
+
+struct Ais {
+    config: AisConfig,
+    anneal: AnnealConfig,
+}
+
+/// The two ends of a path and the way into its coordinates.
+struct View<'a> {
+    base: &'a dyn Density,
+    target: &'a dyn Energy,
+    coordinates: Option<&'a Coordinates>,
+    /// Whether points are noise, which items cannot be carried to.
+    noise: bool,
+}
+
+impl View<'_> {
+    /// Items in the coordinates of the path.
+    fn seen(&self, x: &Tensor) -> Result<Tensor> {
+        self.coordinates.map_or(Ok(x.clone()), |coordinates| coordinates.of(x))
+    }
+}
+
+impl Probe for Ais {
+    /// Finds what [`Bracket::metrics`] lists, each behind `ais/`; `test_ll`, mean log p of test items with the log Z of the
+    /// way up, which overstates it in expectation, `test_ll_se` of both errors, and `test_ll_low` with that of the way down;
+    /// `raise_ll` of `raise_items` of them, below the truth in expectation, and `raise_gap`, by how much it lies below the
+    /// log-likelihood of the same items with the log Z of the way up; `log_z_exact` where the model knows it; `bits_per_dim`
+    /// of dequantised images; and `gradients`, how many gradients of the energy all that took.
+    fn run(&self, subject: &Subject) -> Result<Finding> {
+        let target = Target::new(subject.energy);
+        let mut gradients = None;
+        let mut finding = match self.config.base {
+            Base::Model => {
+                let base = subject.energy.base().ok_or_else(no_base)?;
+                self.look(subject, &View { base, target: &target, coordinates: None, noise: false })?
+            }
+            Base::Noise => {
+                let space = subject.energy.noise_space(Space::Noise).ok_or_else(no_noise)?;
+                let potential = Potential::new(space, subject.energy.tilt())?;
+                let (base, target) = (potential.base().ok_or_else(no_noise)?, Target::new(&potential));
+                let found = self.look(subject, &View { base, target: &target, coordinates: None, noise: true })?;
+                gradients = Some(target.gradients());
+                found
+            }
+            Base::Data => {
+                let coordinates = self.coordinates(subject)?;
+                let base = Gaussian::standard(coordinates.dim(), DType::F32, subject.data.device())?;
+                let target = Affine { energy: &target, coordinates: &coordinates };
+                self.look(
+                    subject,
+                    &View { base: &base, target: &target, coordinates: Some(&coordinates), noise: false },
+                )?
+            }
+        };
+        finding.metrics.set("gradients", gradients.unwrap_or(target.gradients()) as f64);
+        finding.metrics = finding.metrics.prefixed("ais");
+        Ok(finding)
+    }
+}
+
+impl Ais {
+    fn coordinates(&self, subject: &Subject) -> Result<Coordinates> {
+        /// Training items that the Gaussian is fitted to, always the same ones.
+        const ITEMS: usize = 10_000;
+        const FULL: usize = 300;
+        let full = match self.config.covariance {
+            Covariance::Auto => subject.data.spec().dim() <= FULL,
+            Covariance::Full => true,
+            Covariance::Diagonal => false,
+        };
+        Coordinates::of_items(&subject.data.all(Split::Train, ITEMS)?.x, full, self.config.widen)
+    }
+
+    fn look(&self, subject: &Subject, view: &View) -> Result<Finding> {
+        let key = subject.key;
+        let path = Annealing::new(view.base, view.target, &self.anneal, key.with("pilot"))?;
+        let origin = self.origin(subject, view)?;
+        let bracket = Bracket::new(&path, &self.anneal, origin.as_ref(), key.with("bracket"))?;
+        bracket.doubts().iter().for_each(|doubt| tracing::warn!("ais: do not trust log Z: {doubt}"));
+        let mut metrics = bracket.metrics(key);
+        let x = items(subject.data, Split::Test, self.config.items)?;
+        let minus_e = minus_energies(subject.energy, &x)?;
+        self.likelihood(subject, &x, &minus_e, &mut metrics)?;
+        self.raise(view, &path, (&x, &minus_e), &bracket, &mut metrics, key)?;
+        if let Some(density) = subject.energy.density() {
+            let log_p = in_chunks(&x, CHUNK, |_, rows| host(&density.log_prob(rows)?))?.concat();
+            let all: Vec<f64> = minus_e.iter().zip(&log_p).map(|(e, p)| e - p).collect();
+            metrics.set("log_z_exact", stats::mean(&all));
+        }
+        Ok(Finding { metrics, pictures: vec![("ais".to_owned(), bracket.picture()?)] })
+    }
+
+    /// Exact draws where the model has them, else the ends of the run's chains.
+    fn origin(&self, subject: &Subject, view: &View) -> Result<Option<Origin>> {
+        let (key, n) = (subject.key.with("origin"), self.anneal.reverse);
+        if n == 0 {
+            return Ok(None);
+        }
+        if view.noise {
+            return noise_origin(subject, key, n);
+        }
+        let exact = subject.energy.density();
+        let x = exact.map_or_else(|| subject.sample(key, n), |density| density.sample(key, n))?;
+        Ok(Some(Origin { x: view.seen(&x)?, exact: exact.is_some() }))
+    }
+
+    fn likelihood(&self, subject: &Subject, x: &Tensor, minus_e: &[f64], metrics: &mut Metrics) -> Result<()> {
+        let get = |metrics: &Metrics, name: &str| metrics.get(name).unwrap_or(f64::NAN);
+        let (mean, log_z) = (stats::mean(minus_e), get(metrics, "log_z"));
+        metrics.set("test_ll", mean - log_z);
+        metrics.set("test_ll_se", stats::std_error(minus_e).hypot(get(metrics, "log_z_se")));
+        if let Some(reverse) = metrics.get("log_z_reverse") {
+            metrics.set("test_ll_low", mean - reverse);
+        }
+        if subject.data.spec().image.is_some() {
+            let log_p: Vec<f64> = minus_e.iter().map(|e| e - log_z).collect();
+            let log_p = Tensor::new(log_p, x.device())?;
+            // Images that are not dequantised have no bits/dim.
+            match subject.data.bits_per_dim(&log_p, x) {
+                Ok(bits) => metrics.set("bits_per_dim", stats::mean(&bits.to_vec1()?)),
+                Err(Error::Config(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn raise(
+        &self,
+        view: &View,
+        path: &Annealing,
+        (x, minus_e): (&Tensor, &[f64]),
+        bracket: &Bracket,
+        metrics: &mut Metrics,
+        key: crate::rng::Key,
+    ) -> Result<()> {
+        let n = self.config.raise_items.min(minus_e.len());
+        if n == 0 || view.noise {
+            return Ok(());
+        }
+        let x = view.seen(&x.narrow(0, 0, n)?)?;
+        let bounds = raise(path, &x, minus_e, self.config.raise_chains, key.with("raise"))?;
+        let by_annealing: Vec<f64> = minus_e.iter().take(n).map(|e| e - bracket.log_z()).collect();
+        metrics.set("raise_ll", stats::mean(&bounds));
+        metrics.set("raise_gap", stats::mean(&by_annealing) - stats::mean(&bounds));
+        Ok(())
+    }
+}
+
+/// Where the run's chains end, if they move in the noise space.
+fn noise_origin(subject: &Subject, key: crate::rng::Key, n: usize) -> Result<Option<Origin>> {
+    let (sampler, energy) = (subject.sampler, subject.energy);
+    if sampler.config.space != Space::Noise {
+        return Ok(None);
+    }
+    let start = sampler.start(key.with("start"), energy, None, subject.data, n)?;
+    let x = sampler.run(key.with("steps"), energy, &start, |_, _| Ok(()))?.chain.x;
+    // Without a tilt, draws of the noise are exact.
+    Ok(Some(Origin { x, exact: energy.tilt().is_none() }))
+}
+
+/// log p̂(x) of each row of x, in the coordinates of the path: -E(x) plus the log mean weight of `chains` walks down from x.
+/// Below log p(x) in expectation, but for chains that do not mix (Burda et al. 2015, eq. 11).
+///
+/// # Errors
+/// An energy that is NaN where a chain stands.
+pub fn raise(path: &Annealing, x: &Tensor, minus_e: &[f64], chains: usize, key: crate::rng::Key) -> Result<Vec<f64>> {
+    let n = x.dim(0)? as u32;
+    let rows: Vec<u32> = (0..n).flat_map(|i| std::iter::repeat_n(i, chains)).collect();
+    let walk = path.down(key, &x.index_select(&Tensor::new(rows, x.device())?, 0)?)?;
+    Ok(minus_e.iter().zip(walk.log_weights.0.chunks(chains)).map(|(e, log_w)| e + log_mean_exp(log_w)).collect())
+}
+
+/// -E of each item, f64.
+fn minus_energies(energy: &dyn Energy, x: &Tensor) -> Result<Vec<f64>> {
+    Ok(in_chunks(x, CHUNK, |_, rows| host(&energy.energy(rows)?.neg()?))?.concat())
+}
+
+fn no_noise() -> Error {
+    Error::Config(
+        "error: probe `ais`: the model has no noise space, so that `base = \"noise\"` has nothing to begin at\n\nhint: set `base = \
+         \"data\"` of the probe; a noise space belongs to a model `vae`, or `tilted` with a base `vae`"
+            .into(),
+    )
+}
+
+fn no_base() -> Error {
+    Error::Config(
+        "error: probe `ais`: the model tilts no density, so that `base = \"model\"` has nothing to begin at\n\nhint: set \
+         `base = \"data\"` of the probe, or `model.base` of a neural model"
+            .into(),
+    )
+}

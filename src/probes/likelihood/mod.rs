@@ -1,0 +1,8 @@
+//! How likely the model finds the data: exact where the normaliser is known, by quadrature, or by annealing.
+
+pub mod ais;
+pub(super) mod bound;
+pub mod exact;
+pub mod mode_weights;
+pub mod nll;
+pub(super) mod teaching;

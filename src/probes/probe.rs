@@ -1,0 +1,112 @@
+//! The trait that every probe implements, what it is given, what it gives back, and the row that registers it.
+
+use candle_core::Tensor;
+use image::RgbImage;
+
+use crate::Result;
+use crate::config::rule::Verdict;
+use crate::config::{Head, Row, Schema};
+use crate::data::Data;
+use crate::density::{Energy, Proposal, Target};
+use crate::metrics::{Metrics, Number};
+use crate::rng::Key;
+use crate::samplers::{Sampler, Trace};
+
+/// What a probe looks at.
+pub struct Subject<'a> {
+    /// The energy, frozen.
+    pub energy: &'a dyn Energy,
+    /// What the method draws from at once, if it keeps such a thing.
+    pub proposal: Option<&'a dyn Proposal>,
+    /// The data it was trained on.
+    pub data: &'a Data,
+    /// The run's sampler.
+    pub sampler: &'a Sampler,
+    /// Randomness of this look.
+    pub key: Key,
+}
+
+impl Subject<'_> {
+    /// n samples by the run's sampler, `[n, ..]`, with randomness from `key`.
+    pub fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
+        Ok(self.trace(key, n)?.x)
+    }
+
+    /// The chains of the run's sampler from their start to their end, n of them.
+    pub fn trace(&self, key: Key, n: usize) -> Result<Trace> {
+        let x = self.sampler.start(key.with("start"), self.energy, self.proposal, self.data, n)?;
+        self.sampler.run(key.with("steps"), &self.target(), &x, |_, _| Ok(()))
+    }
+
+    /// The energy as the sampler's chains see it.
+    pub fn target(&self) -> Target<'_> {
+        Target::new(self.energy).proposing(self.proposal)
+    }
+}
+
+/// What a probe found.
+#[derive(Default)]
+pub struct Finding {
+    /// Numbers, in the order found.
+    pub metrics: Metrics,
+    /// By name, which becomes the file's.
+    pub pictures: Vec<(String, RgbImage)>,
+}
+
+impl Finding {
+    /// Numbers without a picture.
+    pub fn of(metrics: Metrics) -> Self {
+        Finding { metrics, pictures: Vec::new() }
+    }
+}
+
+/// A measurement. The same subject gives the same finding.
+pub trait Probe {
+    /// Looks.
+    fn run(&self, subject: &Subject) -> Result<Finding>;
+}
+
+crate::config! {
+    /// When a probe runs, and under what name.
+    pub struct Schedule {
+        /// Every so many steps; 0 means at the end of the run only.
+        every: u64 = 0;
+        /// Is put before the names of its numbers and pictures, as LABEL_, where two probes would find numbers of one name.
+        label: String = String::new(), plain;
+    }
+}
+
+/// A label becomes part of file names.
+fn plain(v: &String) -> Verdict {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (!v.chars().all(fits)).then(|| format!("must be of letters, digits, _ and -, got {v:?}"))
+}
+
+/// Makes a probe from its resolved section.
+pub type BuildProbe = fn(&toml::Table) -> Result<Box<dyn Probe>>;
+
+/// A row of [`PROBES`](super::PROBES): all that the house knows about a probe.
+#[derive(Clone, Copy)]
+pub struct ProbeRow {
+    /// What the configuration says: `name = "nll"`.
+    pub name: &'static str,
+    /// One line for listings.
+    pub about: &'static str,
+    /// Where it comes from: authors, year, equation or algorithm; empty where it is folklore.
+    pub cite: &'static str,
+    /// The keys of its section.
+    pub schema: Schema,
+    /// The numbers that it reports at every look.
+    pub numbers: &'static [Number],
+    /// A small experiment that it looks at, as TOML: `[dataset]`, `[model]`, `[method]` and the probe's keys. The contract
+    /// tests run it.
+    pub example: &'static str,
+    /// Makes it from its resolved section.
+    pub build: BuildProbe,
+}
+
+impl Row for ProbeRow {
+    fn head(&self) -> Head {
+        Head { name: self.name, about: self.about, cite: self.cite, schema: self.schema, numbers: self.numbers }
+    }
+}

@@ -1,0 +1,113 @@
+//! How often each class occurs among samples, by a classifier: whether a model gives unequal classes their weights.
+
+use candle_core::Device;
+
+use crate::config::{Schema, decode, rule};
+use crate::data::Split;
+use crate::metrics::Metrics;
+use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::histogram::histogram;
+use crate::probes::support::items::empty;
+use crate::probes::support::judge::Judge;
+use crate::probes::support::labels::classes;
+use crate::{Error, Result};
+
+crate::config! {
+    /// Keys of the probe `class_balance`.
+    pub struct ClassBalanceConfig {
+        /// Samples drawn by the run's sampler.
+        n: usize = 2_000, rule::at_least(1);
+        /// Checkpoint of a classifier that ebm trained; must be given.
+        classifier: String = String::new();
+    }
+}
+
+pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
+    name: "class_balance",
+    about: "share of each class among samples by a classifier, and its total variation to the training labels",
+    cite: "Carbone, Hua, Coste, Vanden-Eijnden 2023, \"Efficient training of energy-based models using Jarzynski equality\", \
+           NeurIPS; arXiv 2305.19414",
+    schema: Schema::of::<(ClassBalanceConfig, Schedule)>(),
+    numbers: &[],
+    example: "",
+    build: |table| {
+        let config: ClassBalanceConfig = decode(table)?;
+        // Read before training begins, so that a wrong path is not found after it.
+        if !config.classifier.is_empty() {
+            Judge::load(&config.classifier, &Device::Cpu)?;
+        }
+        Ok(Box::new(ClassBalance(config)))
+    },
+};
+
+struct ClassBalance(ClassBalanceConfig);
+
+impl Probe for ClassBalance {
+    /// Finds `class_tv`, ½ Σ |share among samples - share among training labels|, beside `class_tv_real` of as many test items,
+    /// which the classifier's mistakes and their number leave; `class_share_K` of every class that the labels have; and
+    /// `classifier_sha`.
+    fn run(&self, subject: &Subject) -> Result<Finding> {
+        if self.0.classifier.is_empty() {
+            return Err(no_classifier());
+        }
+        let judge = Judge::load(&self.0.classifier, subject.data.device())?;
+        let labels = subject.data.all(Split::Train, usize::MAX)?.y.ok_or_else(|| empty(NAME, subject, Split::Train))?;
+        let labels: Vec<u32> = labels.to_vec1()?;
+        let x = subject.sample(subject.key.with("samples"), self.0.n)?;
+        let real = subject.data.all(Split::Test, self.0.n)?.x;
+        if real.dim(0)? == 0 {
+            return Err(empty(NAME, subject, Split::Test));
+        }
+        let mut metrics = found(
+            &classes(&judge.logits(&x, subject.data)?)?,
+            &classes(&judge.logits(&real, subject.data)?)?,
+            labels.iter().map(|y| *y as usize),
+        );
+        judge.stamp("classifier_sha", &mut metrics);
+        Ok(Finding::of(metrics))
+    }
+}
+
+const NAME: &str = ENTRY.name;
+
+fn found(drawn: &[usize], real: &[usize], labels: impl Iterator<Item = usize> + Clone) -> Metrics {
+    let k = labels.clone().chain(drawn.iter().copied()).chain(real.iter().copied()).max().map_or(0, |top| top + 1);
+    let shares = |places: &mut dyn Iterator<Item = usize>| -> Vec<f64> {
+        let counts = histogram(k, places);
+        let total = counts.iter().sum::<usize>().max(1) as f64;
+        counts.iter().map(|count| *count as f64 / total).collect()
+    };
+    let truth = shares(&mut labels.clone());
+    let distance = |q: &[f64]| 0.5 * q.iter().zip(&truth).map(|(a, b)| (a - b).abs()).sum::<f64>();
+    let (of_drawn, of_real) = (shares(&mut drawn.iter().copied()), shares(&mut real.iter().copied()));
+    let mut metrics = Metrics::new().with("class_tv", distance(&of_drawn)).with("class_tv_real", distance(&of_real));
+    for (class, share) in of_drawn.iter().enumerate().filter(|(class, _)| truth.get(*class).is_some_and(|t| *t > 0.0)) {
+        metrics.set(format!("class_share_{class}"), *share);
+    }
+    metrics
+}
+
+fn no_classifier() -> Error {
+    Error::Config(
+        "error: probe `class_balance` needs a classifier\n\nhint: train one with ebm on all classes of the data set \
+         (configs/classifier_digits.toml) and set `classifier` of the probe to its checkpoint"
+            .into(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_those_by_hand() {
+        // Labels 4:2:1 of the classes 2, 3, 6; samples half 2 and half 3; one test item of seven read as class 8.
+        let labels = [2, 2, 2, 2, 3, 3, 6];
+        let metrics = found(&[2, 3, 2, 3], &[2, 2, 2, 2, 3, 3, 8], labels.into_iter());
+        let half = (0.5 - 4.0 / 7.0f64).abs() + (0.5 - 2.0 / 7.0) + 1.0 / 7.0;
+        assert!((metrics.get("class_tv").unwrap() - 0.5 * half).abs() < 1e-12);
+        assert!((metrics.get("class_tv_real").unwrap() - 1.0 / 7.0).abs() < 1e-12);
+        assert_eq!((metrics.get("class_share_2"), metrics.get("class_share_6")), (Some(0.5), Some(0.0)));
+        assert_eq!((metrics.get("class_share_8"), metrics.get("class_share_0")), (None, None));
+    }
+}

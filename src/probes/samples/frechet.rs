@@ -1,0 +1,91 @@
+//! Sample quality in a feature space: Fréchet and kernel distance to the data, precision, recall, density and coverage.
+
+use candle_core::{Device, Tensor};
+use nalgebra::DMatrix;
+
+use crate::config::{Schema, decode, rule};
+use crate::data::Split;
+use crate::math::two_samples;
+use crate::metrics::Metrics;
+use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::features::Space;
+use crate::{Error, Result};
+
+crate::config! {
+    /// Keys of the probe `frechet`.
+    pub struct FrechetConfig {
+        /// Samples, and items of the data. Fewer where the split has less than twice as many, as the floor takes as many items
+        /// again. The Fréchet distance falls with 1/n: compare at one n only, far above the number of features.
+        n: usize = 2_000, rule::at_least(4);
+        /// The data that samples are compared with: test, validation or train.
+        split: Split = Split::Test;
+        /// Checkpoint of a classifier that ebm trained, whose last linear layer's input is the feature space, or the weights
+        /// of Inception-v3 (docs/methods.md), which make this the FID; empty: the numbers of an item as the model sees them.
+        /// Numbers of different features cannot be compared.
+        features: String = String::new();
+        /// Nearest neighbours of precision, recall, density and coverage (Naeem et al. 2020: 5; Kynkäänniemi et al. 2019: 3).
+        neighbours: usize = 5, rule::at_least(1);
+    }
+}
+
+pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
+    name: "frechet",
+    about: "Fréchet distance, KID, precision, recall, density, coverage of samples against data, in the features of a classifier \
+            or of Inception; each beside its floor, real against real",
+    cite: "Heusel et al. 2017; Bińkowski et al. 2018; Kynkäänniemi et al. 2019; Naeem et al. 2020",
+    schema: Schema::of::<(FrechetConfig, Schedule)>(),
+    numbers: &[],
+    example: "",
+    build: |table| {
+        let config: FrechetConfig = decode(table)?;
+        // Read before training begins, so that a wrong path is not found after it.
+        Space::load(&config.features, &Device::Cpu)?;
+        Ok(Box::new(Frechet(config)))
+    },
+};
+
+struct Frechet(FrechetConfig);
+
+impl Probe for Frechet {
+    /// Finds `frechet` (squared, as FID is), `kid`, `precision`, `recall`, `density` and `coverage`; each again with `_floor`,
+    /// between two sets of real items of the same size, which is what a perfect sampler would score; `frechet_items`, that
+    /// size; and `features_sha` where features are a classifier's.
+    fn run(&self, subject: &Subject) -> Result<Finding> {
+        let FrechetConfig { n, split, features, neighbours } = &self.0;
+        let real = subject.data.all(*split, n.saturating_mul(2))?.x;
+        let half = real.dim(0)? / 2;
+        if half <= *neighbours {
+            return Err(too_few(subject, *split, real.dim(0)?, *neighbours));
+        }
+        let samples = subject.sample(subject.key.with("samples"), half)?;
+        let space = Space::load(features, subject.data.device())?;
+        let seen = |x: &Tensor| space.seen(x, subject.data);
+        let (first, second) = (seen(&real.narrow(0, 0, half)?)?, seen(&real.narrow(0, half, half)?)?);
+        let mut metrics = compared(&first, &seen(&samples)?, *neighbours)?;
+        let floor = compared(&first, &second, *neighbours)?;
+        metrics.extend(floor.iter().map(|(name, value)| (format!("{name}_floor"), value)));
+        metrics.set("frechet_items", half as f64);
+        space.stamp(&mut metrics);
+        Ok(Finding::of(metrics))
+    }
+}
+
+fn compared(real: &DMatrix<f64>, samples: &DMatrix<f64>, k: usize) -> Result<Metrics> {
+    let two_samples::Coverage { precision, recall, density, coverage } = two_samples::coverage(real, samples, k)?;
+    Ok(Metrics::new()
+        .with("frechet", two_samples::frechet(real, samples)?)
+        .with("kid", two_samples::kernel_distance(real, samples)?)
+        .with("precision", precision)
+        .with("recall", recall)
+        .with("density", density)
+        .with("coverage", coverage))
+}
+
+fn too_few(subject: &Subject, split: Split, have: usize, neighbours: usize) -> Error {
+    let needed = 2 * (neighbours + 1);
+    Error::Config(format!(
+        "error: probe `frechet` needs {needed} items or more for {neighbours} neighbours, and `n` and the {split} split of `{}` \
+         give {have}\n\nhint: choose another split, raise `n`, or lower `neighbours`",
+        subject.data.spec().name
+    ))
+}

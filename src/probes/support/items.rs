@@ -1,0 +1,35 @@
+//! The items that a probe looks at, and what it answers where there are none or the numbers are not finite.
+
+use candle_core::Tensor;
+
+use crate::data::{Data, Split};
+use crate::probes::probe::Subject;
+use crate::{Error, Result};
+
+/// The first `count` items of a split, `[N, ..]`. All of a stored one for 0, and 10,000 draws of a generated one.
+///
+/// # Errors
+/// Items that cannot be read.
+pub fn items(data: &Data, split: Split, count: usize) -> Result<Tensor> {
+    const GENERATED: usize = 10_000;
+    let count = if count == 0 { data.len(split).unwrap_or(GENERATED) } else { count };
+    Ok(data.all(split, count)?.x)
+}
+
+/// The error of a probe whose split has no items.
+pub(in crate::probes) fn empty(probe: &str, subject: &Subject, split: Split) -> Error {
+    Error::Config(format!(
+        "error: probe `{probe}`: the {split} split of `{}` is empty\n\nhint: hold out items by `dataset.test` or \
+         `dataset.validation`, or choose another split",
+        subject.data.spec().name
+    ))
+}
+
+/// The error for a model whose energies or logits are NaN or infinite.
+pub(in crate::probes) fn not_finite(what: &str) -> Error {
+    Error::Diverged {
+        step: 0,
+        what: what.into(),
+        remedy: "go back to an earlier checkpoint; train with a smaller learning rate (--set optim.lr=…)".into(),
+    }
+}

@@ -1,0 +1,85 @@
+//! Labelled items and the logits that a classifier gives them.
+
+use candle_core::{D, Tensor};
+
+use super::items::{empty, not_finite};
+use super::rows::{CHUNK, host_rows, in_chunks};
+use crate::data::Split;
+use crate::density::Energy;
+use crate::math::{largest, logsumexp};
+use crate::probes::probe::Subject;
+use crate::{Error, Result};
+
+/// Some items of a split and their labels.
+pub(in crate::probes) struct Labelled {
+    /// `[N, ..]`, in model space.
+    pub x: Tensor,
+    /// N numbers below the number of classes that the model has.
+    pub y: Vec<u32>,
+}
+
+impl Labelled {
+    /// The first `items` of a split, all for 0; `probe` is named in errors.
+    ///
+    /// # Errors
+    /// A model without logits, data without labels, an empty split, labels that the model does not know.
+    pub fn of(probe: &str, subject: &Subject, split: Split, items: usize) -> Result<Self> {
+        let count = if items == 0 { usize::MAX } else { items };
+        let unlabelled = || {
+            Error::Config(format!(
+                "error: probe `{probe}` needs labels, and the data set `{}` has none\n\nhint: remove the probe, or choose a \
+                 labelled data set such as digits or mnist",
+                subject.data.spec().name
+            ))
+        };
+        let classes = subject.data.spec().classes.ok_or_else(unlabelled)?;
+        let batch = subject.data.all(split, count)?;
+        let y: Vec<u32> = batch.y.ok_or_else(unlabelled)?.to_vec1()?;
+        if y.is_empty() {
+            return Err(empty(probe, subject, split));
+        }
+        let known = logits(probe, subject.energy, &batch.x.narrow(0, 0, 1)?)?.dim(D::Minus1)?;
+        match known < classes {
+            false => Ok(Labelled { x: batch.x, y }),
+            true => Err(Error::Config(format!(
+                "error: probe `{probe}`: the data have {classes} classes and the model {known}\n\nhint: leave `model.classes` \
+                 at 0, which takes the data's"
+            ))),
+        }
+    }
+}
+
+/// Logits of x, `[B, K]`.
+///
+/// # Errors
+/// A model that is no classifier.
+pub(in crate::probes) fn logits(probe: &str, energy: &dyn Energy, x: &Tensor) -> Result<Tensor> {
+    energy.logits(x)?.ok_or_else(|| {
+        Error::Config(format!(
+            "error: probe `{probe}` needs a model with class logits\n\nhint: set `model.name = \"classifier\"`, or remove the \
+             probe"
+        ))
+    })
+}
+
+/// log p(y|x) of every item, `[N][K]`: the softmax in f64.
+///
+/// # Errors
+/// A model that is no classifier; logits that are not finite.
+pub(in crate::probes) fn log_probabilities(probe: &str, energy: &dyn Energy, x: &Tensor) -> Result<Vec<Vec<f64>>> {
+    let chunks = in_chunks(x, CHUNK, |_, rows| host_rows(&logits(probe, energy, rows)?))?;
+    let normalised = chunks.into_iter().flatten().map(|row| {
+        let total = logsumexp(&row);
+        row.into_iter().map(|v| v - total).collect::<Vec<_>>()
+    });
+    let rows: Vec<Vec<f64>> = normalised.collect();
+    if rows.iter().flatten().any(|v| !v.is_finite()) {
+        return Err(not_finite("the logits are not finite"));
+    }
+    Ok(rows)
+}
+
+/// The class of each item by its logits, `[B, K]`.
+pub(in crate::probes) fn classes(logits: &Tensor) -> Result<Vec<usize>> {
+    Ok(host_rows(logits)?.iter().map(|row| largest(row).0).collect())
+}
