@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::difference::paired;
-use super::group::{Choice, Goal, Group, groups};
+use super::goal::{Choice, Goal};
+use super::group::{Group, groups};
 use super::observe::{At, Observation, metric_names, observe};
 use super::published::Published;
 use super::source::Run;

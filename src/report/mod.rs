@@ -6,6 +6,7 @@
 
 mod compare;
 mod difference;
+mod goal;
 mod group;
 mod json;
 mod number;
@@ -18,7 +19,7 @@ mod summary;
 mod table;
 
 pub use compare::{Comparison, Finding, Request, Row, compare};
-pub use group::{Choice, Goal};
+pub use goal::{Choice, Goal};
 pub use number::{ErrorKind, Flavour};
 pub use observe::{At, Observation, metric_names, observe};
 pub use plot::{Correlation, Drawing, correlations, plot};

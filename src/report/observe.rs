@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
-use super::group::{Choice, Goal};
+use super::goal::{Choice, Goal};
 use super::source::Run;
 use super::{refusal, unknown};
 use crate::metrics::Metrics;

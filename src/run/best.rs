@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::experiment::TrainConfig;
 use crate::metrics::Metrics;
 
 /// What of a number is best.
@@ -31,10 +30,9 @@ impl Best {
     /// Key of a checkpoint's metadata for what was found.
     pub const META: &'static str = "best";
 
-    /// Of `train.best`; nothing where that is empty.
-    pub fn new(config: &TrainConfig) -> Option<Self> {
-        let best = || Best { name: config.best.clone(), is: config.best_is, found: None, told: false };
-        (!config.best.is_empty()).then(best)
+    /// Watches the number `name`, nothing where that is empty.
+    pub fn new(name: &str, is: Extreme) -> Option<Self> {
+        (!name.is_empty()).then(|| Best { name: name.to_owned(), is, found: None, told: false })
     }
 
     /// Takes note of what probes found at `step`; whether that is better than all before. Of equal steps the first stays best, and
@@ -79,8 +77,7 @@ mod tests {
     use super::*;
 
     fn watch(is: Extreme, values: &[f64]) -> (Vec<bool>, Option<u64>) {
-        let config = TrainConfig { best: "test_ll".into(), best_is: is, ..TrainConfig::default() };
-        let mut best = Best::new(&config).unwrap();
+        let mut best = Best::new("test_ll", is).unwrap();
         let findings = |v: f64| Metrics::new().with("other", 1.0).with("test_ll", v);
         let better = values.iter().zip(1..).map(|(v, step)| best.look(step, &findings(*v))).collect();
         (better, best.found.map(|found| found.0))
@@ -96,10 +93,10 @@ mod tests {
 
     #[test]
     fn a_number_that_no_probe_finds_has_no_best_step() {
-        let mut best = Best::new(&TrainConfig { best: "test_l".into(), ..TrainConfig::default() }).unwrap();
+        let mut best = Best::new("test_l", Extreme::Max).unwrap();
         assert!(!best.look(5, &Metrics::new()) && !best.told);
         assert!(!best.look(5, &Metrics::new().with("test_ll", 1.0)) && best.told);
         assert_eq!(best.found, None);
-        assert_eq!(Best::new(&TrainConfig::default()), None);
+        assert_eq!(Best::new("", Extreme::Max), None);
     }
 }

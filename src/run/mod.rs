@@ -12,14 +12,16 @@ mod out;
 mod progress;
 pub mod signal;
 pub mod tensorboard;
+mod train_config;
 mod trainer;
 
 pub use best::{Best, Extreme};
-pub use experiment::{Experiment, TopConfig, TrainConfig, sections};
+pub use experiment::{Experiment, TopConfig, sections};
 pub use folder::{Paths, RunFolder, default_dir};
 pub use guard::{Guard, GuardConfig};
 pub use journal::Journal;
 pub use manifest::{Manifest, Status, folders, list, standing};
 pub use out::print_out;
 pub use progress::Progress;
+pub use train_config::{Decay, TrainConfig};
 pub use trainer::{Trainer, with_average};

@@ -9,12 +9,13 @@ use image::RgbImage;
 
 use super::best::Best;
 use super::curves;
-use super::experiment::{Experiment, TrainConfig};
+use super::experiment::Experiment;
 use super::folder::RunFolder;
 use super::guard::Guard;
 use super::journal::Journal;
 use super::progress::Progress;
 use super::signal;
+use super::train_config::TrainConfig;
 use crate::data::{Batch, Data, Split};
 use crate::density::Model;
 use crate::methods::{Method, State, StepContext, put, take};
@@ -58,7 +59,7 @@ impl Trainer {
             sampler.check(method.model(), proposal.as_deref(), data.device())
         })?;
         let total = experiment.total_steps(&data, &*method)?;
-        let best = Best::new(&experiment.train);
+        let best = Best::new(&experiment.train.best, experiment.train.best_is);
         Ok(Trainer { experiment, data, method, sampler, probes, ema, best, step: 0, total })
     }
 

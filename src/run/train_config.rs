@@ -1,0 +1,101 @@
+//! The keys of `[train]`, and the schedule of the learning rate that they describe.
+
+use serde::{Deserialize, Serialize};
+
+use super::best::Extreme;
+use crate::config::rule;
+
+/// How the learning rate goes from the first step to the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decay {
+    /// Stays.
+    #[default]
+    Constant,
+    /// Falls to 0 along a line.
+    Linear,
+    /// Falls to 0 along half a cosine.
+    Cosine,
+    /// Is multiplied by `decay_by` at each of `decay_at`.
+    Steps,
+}
+
+crate::config! {
+    /// Keys of `[train]`.
+    pub struct TrainConfig {
+        /// Steps of the method (model updates); 0 to give `epochs` instead.
+        steps: u64 = 0;
+        /// Passes over the training data; every batch counts, the critic's too. Needs a finite data set; 0 to give `steps`.
+        epochs: u64 = 0;
+        /// Items in a batch.
+        batch_size: usize = 128, rule::at_least(1);
+        /// Steps between lines of metrics.jsonl.
+        log_every: u64 = 10, rule::at_least(1);
+        /// Steps between checkpoints; 0 means at the end only.
+        checkpoint_every: u64 = 500;
+        /// Checkpoints to keep besides the newest; 0 keeps all.
+        keep: usize = 2;
+        /// Never delete the checkpoint of a step that is a multiple of this; 0 for none.
+        keep_every: u64 = 0;
+        /// A number that a probe finds, such as test_ll or test_accuracy: the checkpoint of the step where it is best stays, and
+        /// checkpoints/best.safetensors is another name of it. Empty for none.
+        best: String = String::new();
+        /// What of it is best: max or min.
+        best_is: Extreme = Extreme::Max;
+        /// Decay of the exponential moving average of the model's weights; 0 switches it off. Sampling and probes
+        /// use the average where there is one.
+        ema: f64 = 0.0, rule::rate;
+        /// Steps over which the learning rates rise from 0.
+        warmup: u64 = 0;
+        /// Learning-rate schedule after the warm-up: constant, linear, cosine or steps.
+        decay: Decay = Decay::Constant;
+        /// With decay = "steps": where the rates fall, as shares of the run, such as [0.75, 0.875].
+        decay_at: Vec<f64> = Vec::new(), shares;
+        /// With decay = "steps": what they are multiplied by there.
+        decay_by: f64 = 0.3, rule::rate;
+    }
+}
+
+#[allow(clippy::ptr_arg)] // A rule takes the type of its key.
+fn shares(v: &Vec<f64>) -> rule::Verdict {
+    (!v.iter().all(|x| (0.0..=1.0).contains(x))).then(|| format!("must be numbers from 0 to 1, got {v:?}"))
+}
+
+impl TrainConfig {
+    /// What learning rates are multiplied by at `step` of `total`.
+    pub fn lr_scale(&self, step: u64, total: u64) -> f64 {
+        if step < self.warmup {
+            return (step + 1) as f64 / self.warmup as f64;
+        }
+        let progress = (step - self.warmup) as f64 / total.saturating_sub(self.warmup).max(1) as f64;
+        match self.decay {
+            Decay::Constant => 1.0,
+            Decay::Linear => 1.0 - progress,
+            Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
+            Decay::Steps => {
+                let share = step as f64 / total.max(1) as f64;
+                let falls = self.decay_at.iter().filter(|at| share >= **at).count();
+                (0..falls).map(|_| self.decay_by).product()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_learning_rate_rises_then_falls() {
+        let config = TrainConfig { warmup: 10, decay: Decay::Linear, ..TrainConfig::default() };
+        assert_eq!(config.lr_scale(0, 110), 0.1);
+        assert_eq!(config.lr_scale(9, 110), 1.0);
+        assert_eq!(config.lr_scale(10, 110), 1.0);
+        assert_eq!(config.lr_scale(60, 110), 0.5);
+        let cosine = TrainConfig { decay: Decay::Cosine, ..TrainConfig::default() };
+        assert!((cosine.lr_scale(50, 100) - 0.5).abs() < 1e-12);
+        let decay_at = vec![0.75, 0.875];
+        let steps = TrainConfig { decay: Decay::Steps, decay_at, decay_by: 0.5, ..TrainConfig::default() };
+        assert_eq!([0, 74, 75, 87, 88].map(|step| steps.lr_scale(step, 100)), [1.0, 1.0, 0.5, 0.5, 0.25]);
+    }
+}
