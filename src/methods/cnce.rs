@@ -4,15 +4,16 @@ use std::f64::consts::LN_2;
 
 use candle_core::{DType, Tensor, Var};
 
-use super::learning::trained::Trained;
-use super::method::load_var;
-use super::{Method, MethodRow, Setup, State, StepContext};
+use super::learning::trainable::Trainable;
+use super::method::only;
+use super::part::{Named, parts};
+use super::{Method, MethodRow, Setup, StepContext};
+use crate::Result;
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
 use crate::metrics::Metrics;
 use crate::ops::{self, Activation};
-use crate::{Error, Result};
 
 crate::config! {
     /// Keys of the method `cnce`.
@@ -43,15 +44,16 @@ pub(super) const ENTRY: MethodRow = MethodRow {
 /// the normaliser cancels, and so does the noise density. The paper's loss is twice this; log 2 here is chance.
 struct Cnce {
     config: CnceConfig,
-    trained: Trained,
+    trained: Trainable<Model>,
     /// ε, which `adapt` changes, as a scalar in f64.
-    epsilon: Var,
+    epsilon: Named<Var>,
 }
 
 impl Cnce {
     fn new(config: CnceConfig, setup: Setup) -> Result<Self> {
         let epsilon = Var::from_tensor(&Tensor::new(config.epsilon, &candle_core::Device::Cpu)?)?;
-        Ok(Cnce { config, trained: Trained::new(setup.model, setup.optim)?, epsilon })
+        let epsilon = Named::new("epsilon", epsilon);
+        Ok(Cnce { config, trained: Trainable::model(setup.model, setup.optim)?, epsilon })
     }
 }
 
@@ -85,16 +87,19 @@ fn adapted(epsilon: f64, loss: f64) -> f64 {
     }
 }
 
+parts!(Cnce: trained, epsilon);
+
 impl Method for Cnce {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
-        let x = &batches.first().ok_or_else(|| Error::Other("cnce: a step needs a batch".into()))?.x;
-        let epsilon: f64 = self.epsilon.to_scalar()?;
+        let x = &only(batches)?.x;
+        let epsilon: f64 = self.epsilon.value.to_scalar()?;
         let y = noisy_copies(cx, x, self.config.kappa, epsilon)?;
-        let (loss, told) = logistic_loss(self.trained.model.as_energy(), x, &y)?;
+        let (loss, told) = logistic_loss(self.trained.live.as_energy(), x, &y)?;
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let loss: f64 = loss.to_dtype(DType::F64)?.to_scalar()?;
         if self.config.adapt {
-            self.epsilon.set(&Tensor::new(adapted(epsilon, loss), self.epsilon.device())?)?;
+            let next = Tensor::new(adapted(epsilon, loss), self.epsilon.value.device())?;
+            self.epsilon.value.set(&next)?;
         }
         Ok(Metrics::new()
             .with("loss", loss)
@@ -108,22 +113,11 @@ impl Method for Cnce {
     }
 
     fn model(&self) -> &Model {
-        &self.trained.model
+        &self.trained.live
     }
 
     fn advice(&self) -> Vec<String> {
         vec![format!("less noise (--set method.epsilon={})", 0.1 * self.config.epsilon)]
-    }
-
-    fn state(&self) -> Result<State> {
-        let mut state = self.trained.state()?;
-        state.insert("epsilon".into(), self.epsilon.as_detached_tensor());
-        Ok(state)
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.trained.load(state)?;
-        load_var(state, "epsilon", &self.epsilon)
     }
 }
 

@@ -9,14 +9,16 @@ use candle_core::Tensor;
 
 use super::learning::likelihood_gap::likelihood_gap;
 use super::learning::supervised::{self, Supervised, SupervisedConfig};
-use super::learning::trained::Trained;
-use super::{Method, MethodRow, Setup, Standing, State, StepContext};
+use super::learning::trainable::Trainable;
+use super::method::only;
+use super::part::{Named, parts, tensor};
+use super::{Method, MethodRow, Part, Setup, Standing, State, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data};
 use crate::density::{Energy, Model, Proposal, energy_of};
 use crate::metrics::Metrics;
 use crate::samplers::{Buffer, Sampler, Taken, Trace};
-use crate::{Error, Result, rng::Key};
+use crate::{Result, rng::Key};
 
 crate::config! {
     /// Keys of methods whose negative phase is a Markov chain.
@@ -100,13 +102,30 @@ enum Chains {
     /// At fresh starts of the sampler.
     Fresh,
     /// Where they stood.
-    Kept { buffer: Buffer, reinit: f64 },
+    Kept { buffer: Named<Buffer>, reinit: f64 },
 }
 
 impl Chains {
     fn kept(table: &toml::Table, start: &dyn Fn(usize) -> Result<Tensor>) -> Result<Self> {
         let BufferConfig { buffer, reinit } = decode(table)?;
-        Ok(Chains::Kept { buffer: Buffer::new(&start(buffer)?)?, reinit })
+        let buffer = Named::new(BUFFER, Buffer::new(&start(buffer)?)?);
+        Ok(Chains::Kept { buffer, reinit })
+    }
+}
+
+impl Part for Chains {
+    fn save(&self, state: &mut State) -> Result<()> {
+        match self {
+            Chains::Kept { buffer, .. } => buffer.save(state),
+            Chains::Data | Chains::Fresh => Ok(()),
+        }
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        match self {
+            Chains::Kept { buffer, .. } => buffer.load(state),
+            Chains::Data | Chains::Fresh => Ok(()),
+        }
     }
 }
 
@@ -126,8 +145,8 @@ impl Negative {
             Chains::Data => (x.clone(), None),
             Chains::Fresh => (fresh()?, None),
             Chains::Kept { buffer, reinit } => {
-                let taken = buffer.take(key.with("buffer"), n, *reinit, &fresh()?)?;
-                (taken.x.clone(), Some((buffer, taken)))
+                let taken = buffer.value.take(key.with("buffer"), n, *reinit, &fresh()?)?;
+                (taken.x.clone(), Some((&buffer.value, taken)))
             }
         };
         let trace = self.sampler.run(key.with("chain"), energy, &start, |_, _| Ok(()))?;
@@ -143,8 +162,7 @@ struct Contrastive {
     energy_l2: f64,
     negative: Negative,
     supervised: Option<Supervised>,
-    trained: Trained,
-    frozen: Model,
+    trained: Trainable<Model>,
 }
 
 type Begin = fn(&toml::Table, &dyn Fn(usize) -> Result<Tensor>) -> Result<Chains>;
@@ -158,9 +176,8 @@ impl Contrastive {
         let chains = begin(table, &|n| sampler.start(key, model.as_energy(), None, data, n))?;
         let supervised = joint.then(|| Supervised::new(decode(table)?, data)).transpose()?;
         let negative = Negative { sampler, chains, data: data.clone() };
-        let frozen = model.frozen()?;
-        let trained = Trained::new(model, setup.optim)?;
-        Ok(Box::new(Contrastive { energy_l2: config.energy_l2, negative, supervised, trained, frozen }))
+        let trained = Trainable::model(model, setup.optim)?;
+        Ok(Box::new(Contrastive { energy_l2: config.energy_l2, negative, supervised, trained }))
     }
 
     /// The loss on n data items and n samples, one after the other in `both`.
@@ -182,15 +199,14 @@ impl Contrastive {
     }
 }
 
+parts!(Contrastive: trained, negative.chains);
+
 impl Method for Contrastive {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
-        let batch = batches.first().ok_or_else(|| Error::Other("a step needs a batch".into()))?;
-        let trace = self.negative.draw(cx.key.with("negative"), self.frozen.as_energy(), &batch.x)?;
-        let view = self.trained.model.in_training(cx.key.with("dropout"));
-        let energy: &dyn Energy = view.as_deref().unwrap_or(self.trained.model.as_energy());
+        let batch = only(batches)?;
+        let trace = self.negative.draw(cx.key.with("negative"), self.trained.still.as_energy(), &batch.x)?;
         let both = Tensor::cat(&[&batch.x, &trace.x], 0)?;
-        let (loss, mut metrics) = self.loss(cx.step, energy, &both, batch)?;
-        drop(view);
+        let (loss, mut metrics) = self.trained.in_training(cx, |energy| self.loss(cx.step, energy, &both, batch))?;
         metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
         if let Some(accept) = trace.accept {
             metrics.set("acceptance", accept);
@@ -203,7 +219,7 @@ impl Method for Contrastive {
     }
 
     fn model(&self) -> &Model {
-        &self.trained.model
+        &self.trained.live
     }
 
     /// What helped others (issues of the JEM and IGEBM code): longer chains, a penalty on the energy's level, noise.
@@ -216,32 +232,12 @@ impl Method for Contrastive {
             "a smooth activation (--set model.net.activation=swish)".to_owned(),
         ]
     }
-
-    fn state(&self) -> Result<State> {
-        let mut state = self.trained.state()?;
-        if let Chains::Kept { buffer, .. } = &self.negative.chains {
-            state.insert(BUFFER.into(), buffer.tensor().clone());
-        }
-        Ok(state)
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.trained.load(state)?;
-        match &mut self.negative.chains {
-            Chains::Kept { buffer, .. } => buffer.load(kept(state)?),
-            Chains::Data | Chains::Fresh => Ok(()),
-        }
-    }
 }
 
-/// What the replay buffer is called in the state.
+/// The name of the replay buffer in the state.
 pub(super) const BUFFER: &str = "buffer";
-
-pub(super) fn kept(state: &State) -> Result<&Tensor> {
-    state.get(BUFFER).ok_or_else(|| Error::Other(format!("tensor `{BUFFER}` is missing")))
-}
 
 /// The replay buffer of a run, to draw from.
 pub(super) fn proposal(_: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
-    Ok(Box::new(Buffer::new(kept(standing.state)?)?))
+    Ok(Box::new(Buffer::new(tensor(standing.state, BUFFER)?)?))
 }

@@ -7,10 +7,11 @@ use candle_core::{DType, Tensor};
 
 use super::learning::likelihood_gap::likelihood_gap;
 use super::learning::readings::mean;
-use super::learning::trained::Trained;
+use super::learning::trainable::Trainable;
 use super::learning::walker_modes;
-use super::method::stored;
-use super::{Method, MethodRow, Setup, Standing, State, StepContext};
+use super::method::only;
+use super::part::{fitting, parts, tensor};
+use super::{Method, MethodRow, Part, Setup, Standing, State, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data, Split};
 use crate::density::{Energy, Model, Proposal, Target};
@@ -55,8 +56,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
 /// towards the one that is, and their weights w follow.
 struct Jarzynski {
     config: JarzynskiConfig,
-    trained: Trained,
-    frozen: Model,
+    trained: Trainable<Model>,
     walkers: Weighted,
     data: Arc<Data>,
 }
@@ -79,24 +79,22 @@ impl Jarzynski {
         };
         let x = q.sample(key.with("walkers"), config.walkers)?.detach();
         let walkers = Weighted::new(&x, &q.log_prob(&x)?, model.as_energy())?;
-        let frozen = model.frozen()?;
-        Ok(Jarzynski { trained: Trained::new(model, optim)?, frozen, walkers, data: data.clone(), config })
+        Ok(Jarzynski { trained: Trainable::model(model, optim)?, walkers, data: data.clone(), config })
     }
 
     fn update_energy(&mut self, cx: &StepContext, batch: &Batch) -> Result<Metrics> {
-        let view = self.trained.model.in_training(cx.key.with("dropout"));
-        let energy: &dyn Energy = view.as_deref().unwrap_or(self.trained.model.as_energy());
         let x = &self.walkers.chain.x;
         let shares = Tensor::new(self.walkers.log_weights.shares(), x.device())?.to_dtype(x.dtype())?;
-        let (up, down) = (energy.energy(&batch.x)?, energy.energy(x)?);
-        let (loss, metrics) = likelihood_gap(&up, &down, Some(&shares), self.config.energy_l2)?;
-        drop(view);
+        let (loss, metrics) = self.trained.in_training(cx, |energy| {
+            let (up, down) = (energy.energy(&batch.x)?, energy.energy(x)?);
+            likelihood_gap(&up, &down, Some(&shares), self.config.energy_l2)
+        })?;
         Ok(metrics.with("grad_norm", self.trained.descend(&loss, cx.lr_scale)?))
     }
 
     /// The walkers follow the energy, which was updated.
     fn walk(&mut self, key: Key, step: u64) -> Result<Metrics> {
-        let energy = Target::new(self.frozen.as_energy());
+        let energy = Target::new(self.trained.still.as_energy());
         let before = self.walkers.chain.x.clone();
         for i in 0..self.config.steps {
             self.walkers.step(key.with("langevin").at(i as u64), self.config.step_size, &energy)?;
@@ -121,9 +119,31 @@ impl Jarzynski {
     }
 }
 
+parts!(Jarzynski: trained, walkers);
+
+impl Part for Weighted {
+    fn save(&self, state: &mut State) -> Result<()> {
+        let Weighted { chain, log_weights } = self;
+        state.insert(X.into(), chain.x.clone());
+        state.insert(ENERGY.into(), chain.energy.clone());
+        state.insert(GRAD.into(), chain.grad.clone());
+        state.insert(LOG_WEIGHTS.into(), Tensor::new(log_weights.0.as_slice(), chain.x.device())?);
+        Ok(())
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        let Chain { x, energy, grad, .. } = &self.chain;
+        let weights = Tensor::zeros(self.log_weights.0.len(), DType::F64, x.device())?;
+        let log_weights = LogWeights(fitting(state, LOG_WEIGHTS, &weights)?.to_vec1()?);
+        let (x, energy, grad) = (fitting(state, X, x)?, fitting(state, ENERGY, energy)?, fitting(state, GRAD, grad)?);
+        *self = Weighted { chain: Chain { x, energy, grad, hot: None }, log_weights };
+        Ok(())
+    }
+}
+
 impl Method for Jarzynski {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
-        let batch = batches.first().ok_or_else(|| Error::Other("jarzynski: a step needs a batch".into()))?;
+        let batch = only(batches)?;
         let mut metrics = self.update_energy(cx, batch)?;
         metrics.extend(self.walk(cx.key.with("walk"), cx.step)?);
         Ok(metrics)
@@ -134,7 +154,7 @@ impl Method for Jarzynski {
     }
 
     fn model(&self) -> &Model {
-        &self.trained.model
+        &self.trained.live
     }
 
     fn advice(&self) -> Vec<String> {
@@ -143,27 +163,6 @@ impl Method for Jarzynski {
             "an energy that learns more slowly (--set optim.lr=1e-4)".to_owned(),
             format!("more walkers (--set method.walkers={})", 4 * self.config.walkers),
         ]
-    }
-
-    fn state(&self) -> Result<State> {
-        let mut state = self.trained.state()?;
-        let Weighted { chain, log_weights } = &self.walkers;
-        state.insert(X.into(), chain.x.clone());
-        state.insert(ENERGY.into(), chain.energy.clone());
-        state.insert(GRAD.into(), chain.grad.clone());
-        state.insert(LOG_WEIGHTS.into(), Tensor::new(log_weights.0.as_slice(), chain.x.device())?);
-        Ok(state)
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.trained.load(state)?;
-        let Chain { x, energy, grad, .. } = &self.walkers.chain;
-        let weights = Tensor::zeros(self.config.walkers, DType::F64, x.device())?;
-        let log_weights = LogWeights(stored(state, LOG_WEIGHTS, &weights)?.to_vec1()?);
-        let (x, energy) = (stored(state, X, x)?, stored(state, ENERGY, energy)?);
-        self.walkers =
-            Weighted { chain: Chain { x, energy, grad: stored(state, GRAD, grad)?, hot: None }, log_weights };
-        Ok(())
     }
 }
 
@@ -180,9 +179,8 @@ impl Proposal for Drawn {
     }
 }
 
+/// The walkers of a run, to draw from.
 pub(super) fn proposal(_: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
-    let found =
-        |name: &str| standing.state.get(name).ok_or_else(|| Error::Other(format!("tensor `{name}` is missing")));
-    let log_weights = LogWeights(found(LOG_WEIGHTS)?.to_dtype(DType::F64)?.to_vec1()?);
-    Ok(Box::new(Drawn { x: found(X)?.clone(), log_weights }))
+    let log_weights = LogWeights(tensor(standing.state, LOG_WEIGHTS)?.to_dtype(DType::F64)?.to_vec1()?);
+    Ok(Box::new(Drawn { x: tensor(standing.state, X)?.clone(), log_weights }))
 }

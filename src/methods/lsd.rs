@@ -2,8 +2,9 @@
 
 use candle_core::{DType, Tensor};
 
-use super::learning::trained::Trained;
-use super::{Critic, Method, MethodRow, Noise, Setup, State, SteinSample, StepContext, put, take};
+use super::learning::trainable::Trainable;
+use super::part::parts;
+use super::{Critic, Method, MethodRow, Noise, Setup, SteinSample, StepContext};
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::Model;
@@ -49,8 +50,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
 /// paper's are 10,000.
 pub struct Lsd {
     config: LsdConfig,
-    trained: Trained,
-    frozen: Model,
+    trained: Trainable<Model>,
     critic: Critic,
 }
 
@@ -62,8 +62,7 @@ impl Lsd {
     pub fn new(config: LsdConfig, setup: Setup) -> Result<Self> {
         let key = setup.key.with("critic");
         let critic = Critic::new(&config.critic, &config.critic_optim, config.lambda, config.probe, setup.data, key)?;
-        let frozen = setup.model.frozen()?;
-        Ok(Lsd { config, frozen, trained: Trained::new(setup.model, setup.optim)?, critic })
+        Ok(Lsd { config, trained: Trainable::model(setup.model, setup.optim)?, critic })
     }
 
     /// The `i`-th update of the critic in a step, at the model's present score.
@@ -71,7 +70,7 @@ impl Lsd {
     /// # Errors
     /// Items of another shape than the model's.
     pub fn update_critic(&mut self, cx: &StepContext, i: u64, x: &Tensor) -> Result<SteinSample> {
-        let score = self.frozen.grad(x)?.1.detach().neg()?;
+        let score = self.trained.still.grad(x)?.1.detach().neg()?;
         self.critic.step(cx.key.with("critic").at(i), x, &score, cx.lr_scale)
     }
 
@@ -82,10 +81,10 @@ impl Lsd {
     /// Items of another shape than the model's.
     pub fn update_model(&mut self, cx: &StepContext, x: &Tensor) -> Result<Metrics> {
         let f = self.critic.value(x)?;
-        let (energy, slope) = self.trained.model.directional(x, &f)?;
+        let (energy, slope) = self.trained.live.directional(x, &f)?;
         let mut loss = slope.mean_all()?.neg()?;
         if self.config.energy_l2 > 0.0 {
-            let residual = self.trained.model.residual(x)?;
+            let residual = self.trained.live.residual(x)?;
             loss = (loss + (residual.sqr()?.mean_all()? * self.config.energy_l2)?)?;
         }
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
@@ -93,6 +92,8 @@ impl Lsd {
         Ok(Metrics::new().with("energy", energy).with("grad_norm", grad_norm))
     }
 }
+
+parts!(Lsd: trained, critic);
 
 impl Method for Lsd {
     fn batches_per_step(&self) -> usize {
@@ -119,7 +120,7 @@ impl Method for Lsd {
     }
 
     fn model(&self) -> &Model {
-        &self.trained.model
+        &self.trained.live
     }
 
     fn advice(&self) -> Vec<String> {
@@ -128,16 +129,5 @@ impl Method for Lsd {
             format!("a critic that keeps up (--set method.critic_steps={steps})"),
             "weight decay on the critic (--set method.critic_optim.weight_decay=5e-4)".to_owned(),
         ]
-    }
-
-    fn state(&self) -> Result<State> {
-        let mut state = self.trained.state()?;
-        put(&mut state, "critic", self.critic.state()?);
-        Ok(state)
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.trained.load(state)?;
-        self.critic.load(&take(state, "critic"))
     }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::Device;
 
+use super::Part;
 use crate::config::{Head, Row, Schema, Spec};
 use crate::data::{Batch, Data};
 use crate::density::{Model, Proposal};
@@ -22,8 +23,9 @@ pub struct StepContext {
     pub lr_scale: f64,
 }
 
-/// A training method with the model it trains.
-pub trait Method {
+/// A training method with the model it trains. As a [`Part`] it is ALL state of the run, by name; the model's weights are under
+/// `model.`.
+pub trait Method: Part {
     /// How many fresh batches one step takes.
     fn batches_per_step(&self) -> usize {
         1
@@ -47,15 +49,14 @@ pub trait Method {
     fn advice(&self) -> Vec<String> {
         Vec::new()
     }
+}
 
-    /// ALL state, by name. The model's weights are under `model.`.
-    fn state(&self) -> Result<State>;
-
-    /// Continues from `state`.
-    ///
-    /// # Errors
-    /// A tensor that is missing or has another shape, by name.
-    fn load(&mut self, state: &State) -> Result<()>;
+/// The batch of a step that takes one.
+///
+/// # Errors
+/// A step without a batch.
+pub(super) fn only(batches: &[Batch]) -> Result<&Batch> {
+    batches.first().ok_or_else(|| Error::Other("a step needs a batch".into()))
 }
 
 /// What a method is built from.
@@ -105,7 +106,7 @@ pub struct Standing<'a> {
     pub shape: &'a [usize],
     /// K, where the data have labels 0..K.
     pub classes: Option<usize>,
-    /// [`Method::state`], live or from a checkpoint.
+    /// [`Part::state`] of the method, live or from a checkpoint.
     pub state: &'a State,
     /// Where tensors live.
     pub device: &'a Device,
@@ -113,18 +114,3 @@ pub struct Standing<'a> {
 
 /// Rebuilds what a method draws from at once.
 pub type BuildProposal = fn(&Spec, &Standing) -> Result<Box<dyn Proposal>>;
-
-/// Overwrites `var` by the tensor `name` of `state`.
-pub(super) fn load_var(state: &State, name: &str, var: &Var) -> Result<()> {
-    Ok(var.set(&stored(state, name, var)?)?)
-}
-
-/// The tensor `name` of `state` in storage of its own, of the type and on the device of `like`, whose shape it must have.
-pub(super) fn stored(state: &State, name: &str, like: &Tensor) -> Result<Tensor> {
-    let tensor = state.get(name).ok_or_else(|| Error::Other(format!("tensor `{name}` is missing")))?;
-    if tensor.dims() != like.dims() {
-        let (have, want) = (tensor.dims(), like.dims());
-        return Err(Error::Other(format!("tensor `{name}` has shape {have:?}, the method needs {want:?}")));
-    }
-    Ok(tensor.to_dtype(like.dtype())?.to_device(like.device())?.copy()?)
-}

@@ -2,8 +2,10 @@
 
 use candle_core::DType;
 
-use super::learning::trained::Trained;
-use super::{Method, MethodRow, Setup, State, StepContext};
+use super::learning::trainable::Trainable;
+use super::method::only;
+use super::part::parts;
+use super::{Method, MethodRow, Setup, StepContext};
 use crate::config::Schema;
 use crate::data::Batch;
 use crate::density::Model;
@@ -28,7 +30,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
 
 /// Minimises mean[-log p(x)].
 struct MaximumLikelihood {
-    trained: Trained,
+    trained: Trainable<Model>,
 }
 
 impl MaximumLikelihood {
@@ -40,15 +42,17 @@ impl MaximumLikelihood {
                     .into(),
             ));
         }
-        Ok(MaximumLikelihood { trained: Trained::new(setup.model, setup.optim)? })
+        Ok(MaximumLikelihood { trained: Trainable::model(setup.model, setup.optim)? })
     }
 }
 
+parts!(MaximumLikelihood: trained);
+
 impl Method for MaximumLikelihood {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
-        let batch = batches.first().ok_or_else(|| Error::Other("ml: a step needs a batch".into()))?;
+        let batch = only(batches)?;
         let density =
-            self.trained.model.density().ok_or_else(|| Error::Other("ml: the model lost its normaliser".into()))?;
+            self.trained.live.density().ok_or_else(|| Error::Other("ml: the model lost its normaliser".into()))?;
         let loss = density.log_prob(&batch.x)?.mean_all()?.neg()?;
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let nll: f64 = loss.to_dtype(DType::F64)?.to_scalar()?;
@@ -56,14 +60,6 @@ impl Method for MaximumLikelihood {
     }
 
     fn model(&self) -> &Model {
-        &self.trained.model
-    }
-
-    fn state(&self) -> Result<State> {
-        self.trained.state()
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.trained.load(state)
+        &self.trained.live
     }
 }

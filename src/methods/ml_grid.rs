@@ -2,8 +2,10 @@
 
 use candle_core::{D, DType};
 
-use super::learning::trained::Trained;
-use super::{Method, MethodRow, Setup, State, StepContext};
+use super::learning::trainable::Trainable;
+use super::method::only;
+use super::part::parts;
+use super::{Method, MethodRow, Setup, StepContext};
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::Model;
@@ -36,7 +38,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
 /// Minimises mean E(x) + log ∫ exp(-E) by its exact gradient: mean ∇E(data) - Σ w ∇E(grid), w = softmax(-E(grid)).
 struct MlGrid {
     grid: Grid,
-    trained: Trained,
+    trained: Trainable<Model>,
 }
 
 impl MlGrid {
@@ -49,18 +51,20 @@ impl MlGrid {
                 setup.data.spec().name
             ))
         })?;
-        let trained = Trained::new(setup.model, setup.optim)?;
+        let trained = Trainable::model(setup.model, setup.optim)?;
         Ok(MlGrid { grid: Grid::new(window, config.points).widened(config.widen), trained })
     }
 }
 
+parts!(MlGrid: trained);
+
 impl Method for MlGrid {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
-        let batch = batches.first().ok_or_else(|| Error::Other("ml_grid: a step needs a batch".into()))?;
+        let batch = only(batches)?;
         let shift = cx.key.with("shift").uniform(2, DType::F64, batch.x.device())?.to_vec1::<f64>()?;
         let points = self.grid.points([shift[0], shift[1]], batch.x.device())?;
-        let on_data = self.trained.model.energy(&batch.x)?.mean_all()?;
-        let on_grid = self.trained.model.energy(&points)?;
+        let on_data = self.trained.live.energy(&batch.x)?.mean_all()?;
+        let on_grid = self.trained.live.energy(&points)?;
         let weights = candle_nn::ops::softmax(&on_grid.detach().neg()?, D::Minus1)?;
         // Its gradient is that of the negative log-likelihood; its value is not.
         let surrogate = (&on_data - (&on_grid * weights)?.sum_all()?)?;
@@ -79,14 +83,6 @@ impl Method for MlGrid {
     }
 
     fn model(&self) -> &Model {
-        &self.trained.model
-    }
-
-    fn state(&self) -> Result<State> {
-        self.trained.state()
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.trained.load(state)
+        &self.trained.live
     }
 }

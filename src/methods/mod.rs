@@ -15,6 +15,7 @@ mod ml_grid;
 mod nce;
 mod none;
 mod nt_ebm;
+mod part;
 mod score_matching;
 mod sliced_score_matching;
 mod stein;
@@ -25,6 +26,7 @@ pub mod vera;
 pub use learning::score;
 pub use lsd::{Lsd, LsdConfig};
 pub use method::{BuildMethod, BuildProposal, Method, MethodRow, Setup, Standing, StepContext};
+pub use part::Part;
 pub use stein::{Critic, Noise, Objective, SteinSample};
 
 use crate::config::{self, Schema, Spec, find};

@@ -4,15 +4,16 @@ use candle_core::{DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::learning::noise_density::NoiseDensity;
-use super::learning::trained::Trained;
-use super::method::load_var;
-use super::{Method, MethodRow, Setup, State, StepContext};
+use super::learning::trainable::Trainable;
+use super::method::only;
+use super::part::{Named, parts};
+use super::{Method, MethodRow, Setup, StepContext};
+use crate::Result;
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
 use crate::metrics::Metrics;
 use crate::ops::{self, Activation};
-use crate::{Error, Result};
 
 /// What data are contrasted with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -59,15 +60,19 @@ pub(super) const ENTRY: MethodRow = MethodRow {
 struct Nce {
     ratio: usize,
     noise: NoiseDensity,
-    trained: Trained,
-    log_z: Var,
+    trained: Trainable<Model>,
+    /// c, a scalar.
+    log_z: Named<Var>,
 }
 
 impl Nce {
     fn new(config: &NceConfig, setup: Setup) -> Result<Self> {
         let noise = noise(config, &setup)?;
         let log_z = Var::from_tensor(&Tensor::zeros((), DType::F32, setup.data.device())?)?;
-        let trained = Trained::with(setup.model, setup.optim, [(LOG_Z.into(), log_z.clone())].into())?;
+        let mut weights = setup.model.params().weights.clone();
+        weights.insert(LOG_Z.into(), log_z.clone());
+        let trained = Trainable::model_on(setup.model, setup.optim, &weights)?;
+        let log_z = Named::new(LOG_Z, log_z);
         Ok(Nce { ratio: config.noise_ratio, noise, trained, log_z })
     }
 }
@@ -106,18 +111,20 @@ fn logistic_loss(
     Ok(((positive + (negative / b as f64)?)?, told))
 }
 
+parts!(Nce: trained, log_z);
+
 impl Method for Nce {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
-        let x = &batches.first().ok_or_else(|| Error::Other("nce: a step needs a batch".into()))?.x;
+        let x = &only(batches)?.x;
         let y = self.noise.sample(cx.key.with("noise"), x.dim(0)? * self.ratio)?;
         let log_pn = self.noise.log_prob(&Tensor::cat(&[x, &y], 0)?)?;
-        let (loss, told) = logistic_loss(self.trained.model.as_energy(), self.log_z.as_tensor(), x, &y, &log_pn)?;
+        let (loss, told) = logistic_loss(self.trained.live.as_energy(), self.log_z.value.as_tensor(), x, &y, &log_pn)?;
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let number = |t: &Tensor| -> Result<f64> { Ok(t.to_dtype(DType::F64)?.to_scalar()?) };
         Ok(Metrics::new()
             .with("loss", number(&loss)?)
             .with("accuracy", told)
-            .with("log_z", number(self.log_z.as_tensor())?)
+            .with("log_z", number(self.log_z.value.as_tensor())?)
             .with("grad_norm", grad_norm))
     }
 
@@ -126,21 +133,10 @@ impl Method for Nce {
     }
 
     fn model(&self) -> &Model {
-        &self.trained.model
+        &self.trained.live
     }
 
     fn advice(&self) -> Vec<String> {
         vec!["noise closer to the data (--set method.noise=full)".to_owned()]
-    }
-
-    fn state(&self) -> Result<State> {
-        let mut state = self.trained.state()?;
-        state.insert(LOG_Z.into(), self.log_z.as_detached_tensor());
-        Ok(state)
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.trained.load(state)?;
-        load_var(state, LOG_Z, &self.log_z)
     }
 }

@@ -1,11 +1,13 @@
 //! No training: a model as it is built, for experiments that only measure.
 
-use super::{Method, MethodRow, Setup, State, StepContext, put, take};
+use super::part::{Named, parts};
+use super::{Method, MethodRow, Setup, StepContext};
 use crate::Result;
 use crate::config::Schema;
 use crate::data::Batch;
 use crate::density::Model;
 use crate::metrics::Metrics;
+use crate::nets::Params;
 
 crate::config! {
     /// The method `none` has no keys.
@@ -26,13 +28,17 @@ pub(super) const ENTRY: MethodRow = MethodRow {
 /// Keeps the model as it is; one step is enough for the probes to run.
 struct Untrained {
     model: Model,
+    params: Named<Params>,
 }
 
 impl Untrained {
     fn new(setup: Setup) -> Self {
-        Untrained { model: setup.model }
+        let params = Named::new("model", setup.model.params().clone());
+        Untrained { model: setup.model, params }
     }
 }
+
+parts!(Untrained: params);
 
 impl Method for Untrained {
     fn batches_per_step(&self) -> usize {
@@ -45,15 +51,5 @@ impl Method for Untrained {
 
     fn model(&self) -> &Model {
         &self.model
-    }
-
-    fn state(&self) -> Result<State> {
-        let mut state = State::new();
-        put(&mut state, "model", self.model.params().tensors());
-        Ok(state)
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.model.params().load(&take(state, "model"))
     }
 }

@@ -1,13 +1,15 @@
 //! A VAE alone: the density that VAEBM tilts, and its baseline.
 
 use super::learning::elbo::{ElboConfig, vae_of};
-use super::learning::trained::Trained;
-use super::{Method, MethodRow, Setup, State, StepContext};
+use super::learning::trainable::Trainable;
+use super::method::only;
+use super::part::parts;
+use super::{Method, MethodRow, Setup, StepContext};
+use crate::Result;
 use crate::config::{Schema, decode};
 use crate::data::Batch;
 use crate::density::Model;
 use crate::metrics::Metrics;
-use crate::{Error, Result};
 
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "vae",
@@ -20,27 +22,29 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     build: |table, setup| {
         vae_of(setup.model.vae(), "vae")?;
         let Setup { model, optim, .. } = setup;
-        Ok(Box::new(Autoencoder { config: decode(table)?, trained: Trained::new(model, optim)? }))
+        Ok(Box::new(Autoencoder { config: decode(table)?, trained: Trainable::model(model, optim)? }))
     },
 };
 
 /// Descends the negative bound.
 struct Autoencoder {
     config: ElboConfig,
-    trained: Trained,
+    trained: Trainable<Model>,
 }
+
+parts!(Autoencoder: trained);
 
 impl Method for Autoencoder {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
-        let batch = batches.first().ok_or_else(|| Error::Other("vae: a step needs a batch".into()))?;
-        let vae = vae_of(self.trained.model.vae(), "vae")?;
+        let batch = only(batches)?;
+        let vae = vae_of(self.trained.live.vae(), "vae")?;
         let (loss, mut metrics) = self.config.loss(vae, cx.key.with("posterior"), cx.step, &batch.x, None)?;
         metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
         Ok(metrics)
     }
 
     fn model(&self) -> &Model {
-        &self.trained.model
+        &self.trained.live
     }
 
     fn advice(&self) -> Vec<String> {
@@ -48,13 +52,5 @@ impl Method for Autoencoder {
             "a wider floor for the decoder's σ (--set model.sigma_range=[0.1,2.7])".to_owned(),
             "a KL term that rises slowly (--set method.kl_warmup=1000)".to_owned(),
         ]
-    }
-
-    fn state(&self) -> Result<State> {
-        self.trained.state()
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.trained.load(state)
     }
 }

@@ -7,15 +7,19 @@ use std::sync::Arc;
 use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::contrastive_divergence::{BUFFER, kept};
+use super::contrastive_divergence::BUFFER;
 use super::learning::elbo::ElboConfig;
 use super::learning::likelihood_gap::likelihood_gap;
+use super::learning::pretraining::{BASE, base_and_rest, half_cosine};
 use super::learning::readings::mean;
 use super::learning::spectral_penalty::SpectralPenalty;
-use super::{Method, MethodRow, Setup, State, StepContext, put, take};
+use super::learning::trainable::{Trainable, descend};
+use super::method::only;
+use super::part::{Named, parts};
+use super::{Method, MethodRow, Setup, StepContext};
 use crate::config::{Schema, decode, rule};
 use crate::data::{Batch, Data};
-use crate::density::{Energy, Model, Space, Stored};
+use crate::density::{Model, Space, Stored};
 use crate::metrics::Metrics;
 use crate::optim::{self, Optimiser, Weights};
 use crate::samplers::{Buffer, Sampler, Taken};
@@ -85,20 +89,17 @@ pub(super) const ENTRY: MethodRow = MethodRow {
 pub(super) struct Vaebm {
     config: VaebmConfig,
     elbo: ElboConfig,
-    model: Model,
-    frozen: Model,
-    base_optim: Box<dyn Optimiser>,
+    /// The model; its optimiser changes the tilting network alone.
+    trained: Trainable<Model>,
     /// The tilting network's weights.
     tilt: Weights,
-    tilt_optim: Box<dyn Optimiser>,
+    /// The optimiser of the base density.
+    base: Named<Box<dyn Optimiser>>,
     sampler: Sampler,
-    buffer: Option<Buffer>,
+    buffer: Option<Named<Buffer>>,
     spectral: Option<SpectralPenalty>,
     data: Arc<Data>,
 }
-
-/// What the base density's parameters are under in the model.
-const BASE: &str = "base.";
 
 impl Vaebm {
     pub fn new(config: VaebmConfig, elbo: ElboConfig, setup: Setup) -> Result<Self> {
@@ -124,19 +125,19 @@ impl Vaebm {
         }
         let buffer = match config.buffer {
             0 => None,
-            n => Some(Buffer::new(&sampler.start(key.with("buffer"), model.as_energy(), None, data, n)?)?),
+            n => {
+                let start = sampler.start(key.with("buffer"), model.as_energy(), None, data, n)?;
+                Some(Named::new(BUFFER, Buffer::new(&start)?))
+            }
         };
-        let all = model.params().weights.clone();
-        let (base, tilt): (Weights, Weights) = all.into_iter().partition(|(name, _)| name.starts_with(BASE));
+        let (base, tilt) = base_and_rest(&model);
         let spectral = match config.spectral {
             weight if weight > 0.0 => Some(SpectralPenalty::new(key.with("spectral"), &tilt)?),
             _ => None,
         };
         Ok(Vaebm {
-            base_optim: optim::build(&config.vae_optim, &base)?,
-            tilt_optim: optim::build(optim, &tilt)?,
-            frozen: model.frozen()?,
-            model,
+            base: Named::new("vae_optim", optim::build(&config.vae_optim, &base)?),
+            trained: Trainable::model_on(model, optim, &tilt)?,
             tilt,
             config,
             elbo,
@@ -154,7 +155,7 @@ impl Vaebm {
 
     /// One step of the base density: a VAE's bound, or the likelihood of one whose normaliser is known.
     fn base_step(&mut self, cx: &StepContext, x: &Tensor) -> Result<Metrics> {
-        let (loss, mut metrics) = match (self.model.vae(), self.model.base()) {
+        let (loss, mut metrics) = match (self.trained.live.vae(), self.trained.live.base()) {
             (Some(vae), _) => self.elbo.loss(vae, cx.key.with("posterior"), cx.step, x, None)?,
             (None, Some(base)) => {
                 let loss = base.log_prob(x)?.mean_all()?.neg()?;
@@ -163,10 +164,9 @@ impl Vaebm {
             }
             (None, None) => return Err(Error::Other("vaebm: a base density without a likelihood".into())),
         };
-        let progress = cx.step as f64 / self.first_stage().max(1) as f64;
-        let scale = 0.5 * (1.0 + (std::f64::consts::PI * progress).cos());
-        metrics.set("grad_norm", self.base_optim.step(&loss.backward()?, scale)?.norm);
-        self.model.after_update()?;
+        let scale = half_cosine(cx.step, self.first_stage());
+        metrics.set("grad_norm", descend(&mut self.base, &loss, scale)?);
+        self.trained.live.after_update()?;
         Ok(metrics)
     }
 
@@ -177,27 +177,29 @@ impl Vaebm {
             Negative::Chain => self.chain(cx.key.with("chain"), since, batch.x.dim(0)?)?,
             Negative::Importance => self.draws(cx.key.with("draws"), since)?,
         };
-        let view = self.model.in_training(cx.key.with("dropout"));
-        let energy: &dyn Energy = view.as_deref().unwrap_or(self.model.as_energy());
-        let (up, down) = (energy.residual(&batch.x)?, energy.residual(&negative.x)?);
-        let (mut loss, mut metrics) = likelihood_gap(&up, &down, negative.weights.as_ref(), self.config.energy_l2)?;
-        drop(view);
+        let (mut loss, mut metrics) = self.trained.in_training(cx, |energy| {
+            let (up, down) = (energy.residual(&batch.x)?, energy.residual(&negative.x)?);
+            likelihood_gap(&up, &down, negative.weights.as_ref(), self.config.energy_l2)
+        })?;
         if let Some(spectral) = &mut self.spectral {
             let sum = spectral.value(&self.tilt)?;
             metrics.set("spectral", mean(&sum)?);
             loss = (loss + (sum * self.config.spectral)?)?;
         }
         metrics.extend(negative.found);
-        metrics.set("grad_norm", self.tilt_optim.step(&loss.backward()?, cx.lr_scale)?.norm);
-        self.model.after_update()?;
+        metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
         Ok(metrics)
     }
 
     /// Draws of the base with weights softmax(-f): self-normalised importance sampling.
     fn draws(&self, key: Key, since: u64) -> Result<Sample> {
         let n = self.config.draws;
-        let x = self.frozen.base_sample(key, n)?.ok_or_else(|| Error::Other("vaebm: a base without draws".into()))?;
-        let log_w = self.frozen.residual(&x)?.to_dtype(DType::F64)?.neg()?;
+        let x = self
+            .trained
+            .still
+            .base_sample(key, n)?
+            .ok_or_else(|| Error::Other("vaebm: a base without draws".into()))?;
+        let log_w = self.trained.still.residual(&x)?.to_dtype(DType::F64)?.neg()?;
         let w = candle_nn::ops::softmax(&log_w, D::Minus1)?;
         let ess: f64 = w.sqr()?.sum_all()?.recip()?.to_scalar()?;
         let found = Metrics::new()
@@ -208,14 +210,14 @@ impl Vaebm {
 
     /// Ends of n chains.
     fn chain(&self, key: Key, since: u64, n: usize) -> Result<Sample> {
-        let energy = self.frozen.as_energy();
+        let energy = self.trained.still.as_energy();
         let fresh = self.sampler.start(key.with("start"), energy, None, &self.data, n)?;
         let (start, taken): (Tensor, Option<(&Buffer, Taken)>) = match &self.buffer {
             None => (fresh, None),
             Some(buffer) => {
                 let rise = ((since + 1) as f64 / self.config.replay_warmup.max(1) as f64).min(1.0);
-                let taken = buffer.take(key.with("buffer"), n, 1.0 - self.config.replay * rise, &fresh)?;
-                (self.refreshed(&taken.x, &fresh)?, Some((buffer, taken)))
+                let taken = buffer.value.take(key.with("buffer"), n, 1.0 - self.config.replay * rise, &fresh)?;
+                (self.refreshed(&taken.x, &fresh)?, Some((&buffer.value, taken)))
             }
         };
         let trace = self.sampler.run(key.with("steps"), energy, &start, |_, _| Ok(()))?;
@@ -231,7 +233,7 @@ impl Vaebm {
 
     /// The latent noise of `kept` with the observation noise of `fresh`: what a VAE's buffer keeps is ε_z alone.
     fn refreshed(&self, kept: &Tensor, fresh: &Tensor) -> Result<Tensor> {
-        match (self.config.space, self.model.vae()) {
+        match (self.config.space, self.trained.live.vae()) {
             (Space::Noise, Some(vae)) => {
                 let (latent, all) = (vae.latent(), kept.dim(1)?);
                 Ok(Tensor::cat(&[kept.narrow(1, 0, latent)?, fresh.narrow(1, latent, all - latent)?], 1)?)
@@ -248,9 +250,11 @@ struct Sample {
     found: Metrics,
 }
 
+parts!(Vaebm: trained, base, spectral, buffer);
+
 impl Method for Vaebm {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
-        let batch = batches.first().ok_or_else(|| Error::Other("vaebm: a step needs a batch".into()))?;
+        let batch = only(batches)?;
         match cx.step < self.first_stage() {
             true => self.base_step(cx, &batch.x),
             false => self.tilt_step(cx, batch),
@@ -263,7 +267,7 @@ impl Method for Vaebm {
     }
 
     fn model(&self) -> &Model {
-        &self.model
+        &self.trained.live
     }
 
     fn advice(&self) -> Vec<String> {
@@ -273,32 +277,5 @@ impl Method for Vaebm {
             "a smaller step (--set method.sampler.step_size=…)".to_owned(),
             "few modes: weights in the place of chains (--set method.negative=importance)".to_owned(),
         ]
-    }
-
-    fn state(&self) -> Result<State> {
-        let mut state = State::new();
-        put(&mut state, "model", self.model.params().tensors());
-        put(&mut state, "optim", self.tilt_optim.state()?);
-        put(&mut state, "vae_optim", self.base_optim.state()?);
-        if let Some(spectral) = &self.spectral {
-            put(&mut state, "spectral", spectral.state());
-        }
-        if let Some(buffer) = &self.buffer {
-            state.insert(BUFFER.into(), buffer.tensor().clone());
-        }
-        Ok(state)
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.model.params().load(&take(state, "model"))?;
-        self.tilt_optim.load(&take(state, "optim"))?;
-        self.base_optim.load(&take(state, "vae_optim"))?;
-        if let Some(spectral) = &mut self.spectral {
-            spectral.load(&take(state, "spectral"))?;
-        }
-        match &mut self.buffer {
-            Some(buffer) => buffer.load(kept(state)?),
-            None => Ok(()),
-        }
     }
 }

@@ -2,12 +2,15 @@
 
 use candle_core::Tensor;
 
-use super::super::learning::companion::{self, Companion};
-use super::super::{MethodRow, Setup, Standing, State, StepContext};
+use super::super::learning::flow;
+use super::super::learning::trainable::Trainable;
+use super::super::part::parts;
+use super::super::{MethodRow, Setup, Standing, StepContext};
 use super::generator::TaughtGenerator;
 use super::{Cooperative, Draft, Given, Terms};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::density::Proposal;
+use crate::density::flow::Flow;
 use crate::metrics::Metrics;
 use crate::{Result, rng::Key};
 
@@ -47,41 +50,35 @@ pub(in crate::methods) const COOPFLOW: MethodRow = MethodRow {
 
 fn coopflow(config: CoopFlowConfig, setup: Setup) -> Result<Cooperative> {
     let CoopFlowConfig { chains, pretrain, energy_l2, flow, flow_optim, sampler } = config;
-    let companion = Companion::new(&flow, &flow_optim, setup.data, setup.key.with("flow"))?;
+    let flow = Trainable::flow(&flow, &flow_optim, setup.data, setup.key.with("flow"))?;
     let terms = Terms { chains, learn: true, energy_l2, given: Given::Nothing, pretrain };
-    Cooperative::new(terms, &sampler, Box::new(Taught { companion, pretrain }), setup)
+    Cooperative::new(terms, &sampler, Box::new(Taught { flow, pretrain }), setup)
 }
 
 /// A flow that descends -mean log q(x̃).
 struct Taught {
-    companion: Companion,
+    flow: Trainable<Flow>,
     pretrain: u64,
 }
+
+parts!(Taught: flow);
 
 impl TaughtGenerator for Taught {
     fn prepare(&mut self, cx: &StepContext, x: &Tensor) -> Result<Option<Metrics>> {
         let due = cx.step < self.pretrain;
-        due.then(|| self.companion.learn(x, cx.lr_scale)).transpose()
+        due.then(|| self.flow.learn(x, cx.lr_scale)).transpose()
     }
 
     fn draw(&self, key: Key, n: usize, _: Option<&Tensor>) -> Result<(Tensor, Option<Tensor>)> {
-        Ok((self.companion.still().draw(key.with("z"), n)?, None))
+        Ok((self.flow.still.draw(key.with("z"), n)?, None))
     }
 
     fn learn(&mut self, cx: &StepContext, draft: &Draft) -> Result<Metrics> {
-        self.companion.learn(&draft.revised, cx.lr_scale)
-    }
-
-    fn save(&self, state: &mut State) -> Result<()> {
-        self.companion.save(state)
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.companion.load(state)
+        self.flow.learn(&draft.revised, cx.lr_scale)
     }
 }
 
 /// The flow of a run.
 pub(in crate::methods) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
-    companion::proposal(&decode::<CoopFlowConfig>(&spec.0)?.flow, standing)
+    flow::proposal(&decode::<CoopFlowConfig>(&spec.0)?.flow, standing)
 }

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
 use super::super::learning::elbo::ElboConfig;
 use super::super::learning::readings::mean;
-use super::super::learning::trained::Learner;
-use super::super::{State, StepContext};
+use super::super::learning::trainable::Trainable;
+use super::super::part::parts;
+use super::super::{Part, StepContext};
 use super::{CooperativeConfig, Draft};
 use crate::data::Data;
 use crate::density::{Stored, Vae};
@@ -17,7 +18,7 @@ use crate::{Error, Result, rng::Key};
 
 /// A generator that learns from its own draws once a short chain of the energy has revised them (cooperative learning, Xie et al.
 /// 2018).
-pub(super) trait TaughtGenerator {
+pub(super) trait TaughtGenerator: Part {
     /// A step on data before the lessons begin; `None` once they have.
     fn prepare(&mut self, _cx: &StepContext, _x: &Tensor) -> Result<Option<Metrics>> {
         Ok(None)
@@ -28,12 +29,6 @@ pub(super) trait TaughtGenerator {
 
     /// One step on revised draws.
     fn learn(&mut self, cx: &StepContext, draft: &Draft) -> Result<Metrics>;
-
-    /// Adds all state.
-    fn save(&self, state: &mut State) -> Result<()>;
-
-    /// Takes what [`TaughtGenerator::save`] put.
-    fn load(&mut self, state: &State) -> Result<()>;
 }
 
 /// What the generator descends on revised draws x̃.
@@ -49,13 +44,12 @@ pub(super) enum Lesson {
 pub(super) struct Decoder {
     lesson: Lesson,
     elbo: ElboConfig,
-    generator: Vae,
-    /// On the same storage, without a graph.
-    still: Vae,
-    learner: Learner,
+    vae: Trainable<Vae>,
 }
 
-/// What the generator's parameters are under in the state.
+parts!(Decoder: vae);
+
+/// The name of the generator in the state.
 pub(super) const GENERATOR: &str = "generator";
 
 impl Decoder {
@@ -68,49 +62,38 @@ impl Decoder {
         key: Key,
     ) -> Result<Self> {
         let (device, shape) = (data.device(), &data.spec().shape);
-        let builder = Builder::new(key, DType::F32, device);
-        let generator = Vae::new(&config.vae, shape, classes, &builder)?;
-        let params = builder.finish();
+        let build = |builder: &Builder| Vae::new(&config.vae, shape, classes, builder);
+        let vae = Trainable::new(GENERATOR, &config.vae_optim, key, device, build)?;
         if !config.vae_ckpt.is_empty() {
             let path = Path::new(&config.vae_ckpt);
             let remedy = "give [method.vae] the keys of the run's own [model]";
-            Stored::load(path, device)?.overwrite(&params, &[""], path, remedy)?;
+            Stored::load(path, device)?.overwrite(vae.params(), &[""], path, remedy)?;
         }
-        let still = Builder::bound(params.tensors(), DType::F32, device);
-        let still = Vae::new(&config.vae, shape, classes, &still)?;
-        Ok(Decoder { lesson, elbo, generator, still, learner: Learner::new(params, &config.vae_optim)? })
+        Ok(Decoder { lesson, elbo, vae })
     }
 }
 
 impl TaughtGenerator for Decoder {
     fn draw(&self, key: Key, n: usize, c: Option<&Tensor>) -> Result<(Tensor, Option<Tensor>)> {
-        let z = self.still.prior(key.with("z"), n)?;
-        Ok((self.still.mean(&z, c)?.detach(), Some(z)))
+        let z = self.vae.still.prior(key.with("z"), n)?;
+        Ok((self.vae.still.mean(&z, c)?.detach(), Some(z)))
     }
 
     fn learn(&mut self, cx: &StepContext, draft: &Draft) -> Result<Metrics> {
         let (loss, mut found) = match (self.lesson, &draft.z) {
             (Lesson::Bound, _) => {
                 let key = cx.key.with("posterior");
-                self.elbo.loss(&self.generator, key, cx.step, &draft.revised, draft.c.as_ref())?
+                self.elbo.loss(&self.vae.live, key, cx.step, &draft.revised, draft.c.as_ref())?
             }
             (Lesson::Regression, Some(z)) => {
-                let log_p = self.generator.log_likelihood(&draft.revised, z, draft.c.as_ref())?;
+                let log_p = self.vae.live.log_likelihood(&draft.revised, z, draft.c.as_ref())?;
                 let loss = log_p.mean_all()?.neg()?;
                 let value = mean(&loss)?;
                 (loss, Metrics::new().with("reconstruction", value))
             }
             (Lesson::Regression, None) => return Err(Error::Other("a draw without its latent variable".into())),
         };
-        found.set("generator_grad_norm", self.learner.descend(&loss, cx.lr_scale)?);
+        found.set("generator_grad_norm", self.vae.descend(&loss, cx.lr_scale)?);
         Ok(found)
-    }
-
-    fn save(&self, state: &mut State) -> Result<()> {
-        self.learner.save(GENERATOR, state)
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.learner.load(GENERATOR, state)
     }
 }

@@ -15,8 +15,10 @@ use self::generator::{Decoder, GENERATOR, Lesson, TaughtGenerator};
 use super::learning::elbo::ElboConfig;
 use super::learning::likelihood_gap::likelihood_gap;
 use super::learning::readings::mean;
-use super::learning::trained::Trained;
-use super::{Method, MethodRow, Setup, Standing, State, StepContext, take};
+use super::learning::trainable::{Trainable, at_rest};
+use super::method::only;
+use super::part::parts;
+use super::{Method, MethodRow, Setup, Standing, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::Batch;
 use crate::density::{Clamped, Energy, Hole, Model, Proposal, Space, Vae};
@@ -113,8 +115,7 @@ impl Terms {
 /// its lesson. x̃ is made with the energy before its update.
 pub(super) struct Cooperative {
     terms: Terms,
-    trained: Trained,
-    frozen: Model,
+    trained: Trainable<Model>,
     generator: Box<dyn TaughtGenerator>,
     sampler: Sampler,
 }
@@ -129,9 +130,8 @@ impl Cooperative {
                 "error: `method.sampler.space` must be \"data\": draws are revised themselves".into(),
             ));
         }
-        let frozen = setup.model.frozen()?;
-        let cooperative =
-            Cooperative { terms, frozen, trained: Trained::new(setup.model, setup.optim)?, generator, sampler };
+        let trained = Trainable::model(setup.model, setup.optim)?;
+        let cooperative = Cooperative { terms, trained, generator, sampler };
         cooperative.check_classes(device)?;
         Ok(cooperative)
     }
@@ -140,7 +140,7 @@ impl Cooperative {
     fn check_classes(&self, device: &candle_core::Device) -> Result<()> {
         match self.terms.given {
             Given::Class(_) => {
-                self.trained.model.given(&Tensor::zeros(1, DType::U32, device)?).map(drop).ok_or_else(no_classes)
+                self.trained.live.given(&Tensor::zeros(1, DType::U32, device)?).map(drop).ok_or_else(no_classes)
             }
             _ => Ok(()),
         }
@@ -164,29 +164,27 @@ impl Cooperative {
     /// Chains that begin at draws x̂ of the generator, or at what a condition leaves of them.
     fn revise(&self, key: Key, first: Tensor, batch: &Batch) -> Result<Revised> {
         if let Given::Known(freedom) = &self.terms.given {
-            let clamped = Clamped { energy: self.frozen.as_energy(), freedom, known: &batch.x };
+            let clamped = Clamped { energy: self.trained.still.as_energy(), freedom, known: &batch.x };
             let free = freedom.of(&first)?;
             let before = clamped.energy(&free)?;
             let trace = self.sampler.run(key, &clamped, &free, |_, _| Ok(()))?;
             let (start, end) = (freedom.embed(&free, &batch.x)?, freedom.embed(&trace.x, &batch.x)?);
             return Ok(Revised { start, end, before, trace });
         }
-        let class = self.terms.given.class(self.frozen.as_energy(), batch);
-        let energy = class.as_deref().unwrap_or(self.frozen.as_energy());
+        let class = self.terms.given.class(self.trained.still.as_energy(), batch);
+        let energy = class.as_deref().unwrap_or(self.trained.still.as_energy());
         let before = energy.energy(&first)?;
         let trace = self.sampler.run(key, energy, &first, |_, _| Ok(()))?;
         Ok(Revised { start: first, end: trace.x.clone(), before, trace })
     }
 
     fn update_energy(&mut self, cx: &StepContext, batch: &Batch, draft: &Draft) -> Result<Metrics> {
-        let view = self.trained.model.in_training(cx.key.with("dropout"));
-        let energy: &dyn Energy = view.as_deref().unwrap_or(self.trained.model.as_energy());
-        let class = self.terms.given.class(energy, batch);
-        let energy = class.as_deref().unwrap_or(energy);
-        let (up, down) = (energy.energy(&batch.x)?, energy.energy(&draft.revised)?);
-        let (loss, metrics) = likelihood_gap(&up, &down, None, self.terms.energy_l2)?;
-        drop(class);
-        drop(view);
+        let (loss, metrics) = self.trained.in_training(cx, |energy| {
+            let class = self.terms.given.class(energy, batch);
+            let energy = class.as_deref().unwrap_or(energy);
+            let (up, down) = (energy.energy(&batch.x)?, energy.energy(&draft.revised)?);
+            likelihood_gap(&up, &down, None, self.terms.energy_l2)
+        })?;
         Ok(metrics.with("grad_norm", self.trained.descend(&loss, cx.lr_scale)?))
     }
 }
@@ -217,9 +215,11 @@ fn no_classes() -> Error {
     )
 }
 
+parts!(Cooperative: trained, generator);
+
 impl Method for Cooperative {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
-        let batch = batches.first().ok_or_else(|| Error::Other("a cooperative step needs a batch".into()))?;
+        let batch = only(batches)?;
         if let Some(found) = self.generator.prepare(cx, &batch.x)? {
             return Ok(found);
         }
@@ -238,7 +238,7 @@ impl Method for Cooperative {
     }
 
     fn model(&self) -> &Model {
-        &self.trained.model
+        &self.trained.live
     }
 
     fn advice(&self) -> Vec<String> {
@@ -248,25 +248,14 @@ impl Method for Cooperative {
             "smaller steps of the chain (--set method.sampler.step_size=…)".to_owned(),
         ]
     }
-
-    fn state(&self) -> Result<State> {
-        let mut state = self.trained.state()?;
-        self.generator.save(&mut state)?;
-        Ok(state)
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.trained.load(state)?;
-        self.generator.load(state)
-    }
 }
 
 /// The generator of a run, to draw from.
 pub(super) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     let config: CooperativeConfig = decode(&spec.0)?;
     let given = Given::new(&config, standing.shape, standing.classes, standing.device)?;
-    let builder = Builder::bound(take(standing.state, GENERATOR), DType::F32, standing.device);
-    let generator = Vae::new(&config.vae, standing.shape, given.width(), &builder)?;
+    let build = |builder: &Builder| Vae::new(&config.vae, standing.shape, given.width(), builder);
+    let generator = at_rest(GENERATOR, standing, build)?;
     Ok(match given {
         Given::Nothing => Box::new(generator),
         given => Box::new(Conditional { generator, given }),

@@ -9,16 +9,19 @@ use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use self::pool::Pool;
-use super::learning::companion::{self, Companion};
+use super::learning::flow;
 use super::learning::likelihood_gap::likelihood_gap;
+use super::learning::pretraining::{BASE, base_and_rest, half_cosine};
 use super::learning::readings::mean;
-use super::learning::trained::Trained;
+use super::learning::trainable::Trainable;
 use super::learning::walker_modes;
-use super::method::stored;
-use super::{Method, MethodRow, Setup, Standing, State, StepContext};
+use super::method::only;
+use super::part::{Named, parts};
+use super::{Method, MethodRow, Setup, Standing, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data, Split};
-use crate::density::{Energy, Model, Proposal, Target};
+use crate::density::flow::Flow;
+use crate::density::{Model, Proposal, Target};
 use crate::metrics::Metrics;
 use crate::samplers::{FlowMcmc, Global, Kernel, Start, build_local};
 use crate::{Error, Result, rng::Key};
@@ -94,29 +97,25 @@ pub(super) const ENTRY: MethodRow = MethodRow {
 /// is); the energy descends mean E(x⁺) - mean E(x⁻); q descends -mean log q over the walkers, KL(p‖q) up to a constant.
 struct FlowTrained {
     config: FlowMcmcConfig,
-    trained: Trained,
-    frozen: Model,
-    companion: Companion,
+    trained: Trainable<Model>,
+    flow: Trainable<Flow>,
     local: Box<dyn Kernel>,
-    walkers: Tensor,
+    walkers: Named<Tensor>,
     data: Arc<Data>,
 }
 
 /// What the walkers are called in the state.
 const WALKERS: &str = "walkers";
 
-/// What a base density's parameters are under in the model.
-const BASE: &str = "base.";
-
 impl FlowTrained {
     fn new(config: FlowMcmcConfig, setup: Setup) -> Result<Self> {
         let Setup { model, optim, data, key } = setup;
-        let companion = Companion::new(&config.flow, &config.flow_optim, data, key.with("flow"))?;
+        let flow = Trainable::flow(&config.flow, &config.flow_optim, data, key.with("flow"))?;
         if config.tilt {
-            check_tilt(&model, &companion)?;
+            check_tilt(&model, &flow)?;
         }
         let (start, energy) = (key.with("walkers"), model.as_energy());
-        let walkers = config.init.points(start, energy, Some(companion.still()), data, config.walkers)?.detach();
+        let walkers = config.init.points(start, energy, Some(&flow.still), data, config.walkers)?.detach();
         let found = walkers.dim(0)?;
         if found < config.walkers {
             return Err(Error::Config(format!(
@@ -125,59 +124,62 @@ impl FlowTrained {
             )));
         }
         let local = build_local(&config.local)?;
-        let frozen = model.frozen()?;
-        let learns = |name: &str| !(config.tilt && name.starts_with(BASE));
-        let trained = Trained::only(model, optim, learns)?;
-        Ok(FlowTrained { trained, frozen, companion, local, walkers, data: data.clone(), config })
+        let (base, mut learns) = base_and_rest(&model);
+        if !config.tilt {
+            learns.extend(base);
+        }
+        let trained = Trainable::model_on(model, optim, &learns)?;
+        let walkers = Named::new(WALKERS, walkers);
+        Ok(FlowTrained { trained, flow, local, walkers, data: data.clone(), config })
     }
 
     /// The end of the flow's pre-training: walkers that begin at its draws, and the base density that it becomes.
     fn begin(&mut self, key: Key) -> Result<()> {
         if self.config.init == Start::Proposal {
-            self.walkers = self.companion.still().draw(key, self.config.walkers)?;
+            self.walkers.value = self.flow.still.draw(key, self.config.walkers)?;
         }
         if self.config.tilt {
-            self.trained.model.params().below(BASE).load(&self.companion.learner.params.tensors())?;
+            self.trained.live.params().below(BASE).load(&self.flow.params().tensors())?;
         }
         Ok(())
     }
 
     /// Whether the target is known, a model without parameters, so that the flow alone adapts.
     fn samples_only(&self) -> bool {
-        self.trained.model.params().weights.is_empty()
+        self.trained.live.params().weights.is_empty()
     }
 
     /// A global and some local moves of every walker.
     fn walk(&mut self, key: Key, since: u64) -> Result<Metrics> {
-        let energy = Target::new(self.frozen.as_energy());
+        let energy = Target::new(self.trained.still.as_energy());
         let kernel = FlowMcmc {
             global: self.config.global,
             candidates: self.config.candidates,
-            proposal: Some(self.companion.still()),
+            proposal: Some(&self.flow.still),
             local_steps: self.config.local_steps,
             local: Box::new(&*self.local),
         };
-        let (chain, info) = kernel.step(key, &energy, &kernel.init(&energy, &self.walkers)?)?;
+        let (chain, info) = kernel.step(key, &energy, &kernel.init(&energy, &self.walkers.value)?)?;
         let mut found = Metrics::new().with("acceptance", info.accept.unwrap_or(1.0));
         if let Some((_, accept)) = info.moves.iter().find(|(name, _)| *name == "local") {
             found.set("local_acceptance", *accept);
         }
         if let Some(modes) = self.data.modes() {
-            found.extend(walker_modes::found(&modes, &self.walkers, &chain.x, None)?);
+            found.extend(walker_modes::found(&modes, &self.walkers.value, &chain.x, None)?);
         }
         if self.samples_only() {
             let up = chain.x.flatten_from(1)?.mean(1)?.gt(0.0)?.to_dtype(DType::F32)?;
             found.set("walkers_up", mean(&up.mean_all()?)?);
         }
         found.set("energy_gradients", (energy.gradients() * (since + 1)) as f64);
-        self.walkers = chain.x.detach();
+        self.walkers.value = chain.x.detach();
         Ok(found)
     }
 
     /// The weighted draws, with log Z and the mean log-likelihood of test items under it, before the update.
     fn pool(&self, key: Key) -> Result<(Pool, Metrics)> {
-        let energy = self.frozen.as_energy();
-        let pool = Pool::draw(key, self.config.draws, energy, self.companion.still())?;
+        let energy = self.trained.still.as_energy();
+        let pool = Pool::draw(key, self.config.draws, energy, &self.flow.still)?;
         let test = self.data.all(Split::Test, self.config.test_items)?.x;
         let mut found = pool.found();
         found.set("flow_test_ll", -mean(&energy.energy(&test)?)? - pool.log_z());
@@ -185,27 +187,25 @@ impl FlowTrained {
     }
 
     fn update_energy(&mut self, cx: &StepContext, batch: &Batch, pool: &Pool) -> Result<Metrics> {
-        let view = self.trained.model.in_training(cx.key.with("dropout"));
-        let energy: &dyn Energy = view.as_deref().unwrap_or(self.trained.model.as_energy());
-        let up = energy.energy(&batch.x)?;
-        let (down, shares) = match self.config.negative {
-            Negative::Walkers => (energy.energy(&self.walkers)?, None),
-            Negative::Importance => (energy.energy(pool.y())?, Some(pool.shares()?)),
-        };
-        let (loss, metrics) = likelihood_gap(&up, &down, shares.as_ref(), self.config.energy_l2)?;
-        drop(view);
+        let (loss, metrics) = self.trained.in_training(cx, |energy| {
+            let up = energy.energy(&batch.x)?;
+            let (down, shares) = match self.config.negative {
+                Negative::Walkers => (energy.energy(&self.walkers.value)?, None),
+                Negative::Importance => (energy.energy(pool.y())?, Some(pool.shares()?)),
+            };
+            likelihood_gap(&up, &down, shares.as_ref(), self.config.energy_l2)
+        })?;
         Ok(metrics.with("grad_norm", self.trained.descend(&loss, cx.lr_scale)?))
     }
 
     fn pretrain(&mut self, cx: &StepContext, batch: &Batch) -> Result<Metrics> {
-        let progress = cx.step as f64 / self.config.pretrain.max(1) as f64;
-        self.companion.learn(&batch.x, 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()))
+        self.flow.learn(&batch.x, half_cosine(cx.step, self.config.pretrain))
     }
 }
 
 /// Finds before a long run whether the flow can become the model's base density.
-fn check_tilt(model: &Model, companion: &Companion) -> Result<()> {
-    let (base, flow) = (model.params().below(BASE).tensors(), companion.learner.params.tensors());
+fn check_tilt(model: &Model, flow: &Trainable<Flow>) -> Result<()> {
+    let (base, flow) = (model.params().below(BASE).tensors(), flow.params().tensors());
     let fits = base.iter().map(|(name, t)| (name, t.dims())).eq(flow.iter().map(|(name, t)| (name, t.dims())));
     if model.tilt().is_some() && fits {
         return Ok(());
@@ -217,9 +217,11 @@ fn check_tilt(model: &Model, companion: &Companion) -> Result<()> {
     ))
 }
 
+parts!(FlowTrained: trained, flow, walkers);
+
 impl Method for FlowTrained {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
-        let batch = batches.first().ok_or_else(|| Error::Other("flow_mcmc: a step needs a batch".into()))?;
+        let batch = only(batches)?;
         let Some(since) = cx.step.checked_sub(self.config.pretrain) else { return self.pretrain(cx, batch) };
         if since == 0 {
             self.begin(cx.key.with("begin"))?;
@@ -233,8 +235,8 @@ impl Method for FlowTrained {
         metrics.extend(walked);
         metrics.extend(pooled);
         if since.is_multiple_of(self.config.flow_every) {
-            let walkers = self.walkers.clone();
-            metrics.extend(self.companion.learn(&walkers, cx.lr_scale)?);
+            let walkers = self.walkers.value.clone();
+            metrics.extend(self.flow.learn(&walkers, cx.lr_scale)?);
         }
         Ok(metrics)
     }
@@ -249,7 +251,7 @@ impl Method for FlowTrained {
     }
 
     fn model(&self) -> &Model {
-        &self.trained.model
+        &self.trained.live
     }
 
     fn advice(&self) -> Vec<String> {
@@ -260,23 +262,9 @@ impl Method for FlowTrained {
             "an energy that is confined (--set model.base=diagonal)".to_owned(),
         ]
     }
-
-    fn state(&self) -> Result<State> {
-        let mut state = self.trained.state()?;
-        self.companion.save(&mut state)?;
-        state.insert(WALKERS.into(), self.walkers.clone());
-        Ok(state)
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.trained.load(state)?;
-        self.companion.load(state)?;
-        self.walkers = stored(state, WALKERS, &self.walkers)?;
-        Ok(())
-    }
 }
 
 /// The flow of a run.
 pub(super) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
-    companion::proposal(&decode::<FlowMcmcConfig>(&spec.0)?.flow, standing)
+    flow::proposal(&decode::<FlowMcmcConfig>(&spec.0)?.flow, standing)
 }

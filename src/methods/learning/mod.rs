@@ -1,12 +1,13 @@
 //! Parts that several methods share: losses, trained parts, penalties and diagnostics.
 
-pub(super) mod companion;
 pub(super) mod elbo;
+pub(super) mod flow;
 pub(super) mod likelihood_gap;
 pub(super) mod noise_density;
+pub(super) mod pretraining;
 pub(super) mod readings;
 pub mod score;
 pub(super) mod spectral_penalty;
 pub(super) mod supervised;
-pub(super) mod trained;
+pub(super) mod trainable;
 pub(super) mod walker_modes;

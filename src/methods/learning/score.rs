@@ -5,12 +5,14 @@
 
 use candle_core::{DType, Tensor};
 
-use super::trained::Trained;
+use super::trainable::Trainable;
 use crate::data::Batch;
 use crate::density::{Energy, Model};
-use crate::methods::{Method, Noise, Setup, State, StepContext};
+use crate::methods::method::only;
+use crate::methods::part::parts;
+use crate::methods::{Method, Noise, Setup, StepContext};
 use crate::metrics::Metrics;
-use crate::{Error, Result, ops, rng::Key};
+use crate::{Result, ops, rng::Key};
 
 /// The terms of J at each item, `[B]`, differentiable in the parameters.
 pub struct Terms {
@@ -100,7 +102,7 @@ pub(in crate::methods) struct ScoreDescent {
     /// In x, that it takes of an item.
     derivatives: usize,
     advice: &'static [&'static str],
-    trained: Trained,
+    trained: Trainable<Model>,
 }
 
 impl ScoreDescent {
@@ -110,7 +112,7 @@ impl ScoreDescent {
         advice: &'static [&'static str],
         setup: Setup,
     ) -> Result<Self> {
-        Ok(ScoreDescent { estimate, derivatives, advice, trained: Trained::new(setup.model, setup.optim)? })
+        Ok(ScoreDescent { estimate, derivatives, advice, trained: Trainable::model(setup.model, setup.optim)? })
     }
 }
 
@@ -118,10 +120,12 @@ impl ScoreDescent {
 pub(in crate::methods) const SHARP: &str = "data that fill a volume: score matching is unbounded below on discrete or noiseless data \
                                 (--set dataset.noise=…, or --set method.name=denoising_score_matching)";
 
+parts!(ScoreDescent: trained);
+
 impl Method for ScoreDescent {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
-        let batch = batches.first().ok_or_else(|| Error::Other("score matching: a step needs a batch".into()))?;
-        let terms = (self.estimate)(self.trained.model.as_energy(), cx.key.with("score"), &batch.x)?;
+        let batch = only(batches)?;
+        let terms = (self.estimate)(self.trained.live.as_energy(), cx.key.with("score"), &batch.x)?;
         let loss = terms.objective()?.mean_all()?;
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let mean = |t: &Tensor| -> Result<f64> { Ok(t.to_dtype(DType::F64)?.mean_all()?.to_scalar()?) };
@@ -137,18 +141,10 @@ impl Method for ScoreDescent {
     }
 
     fn model(&self) -> &Model {
-        &self.trained.model
+        &self.trained.live
     }
 
     fn advice(&self) -> Vec<String> {
         self.advice.iter().map(|&line| line.to_owned()).collect()
-    }
-
-    fn state(&self) -> Result<State> {
-        self.trained.state()
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.trained.load(state)
     }
 }

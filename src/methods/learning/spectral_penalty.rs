@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
 
-use crate::store::State;
+use crate::methods::part::{Named, parts};
 use crate::{Error, Result, rng::Key};
 
 /// Estimates u of each weight's leading left singular vector, `[O]`, moved by power iterations once a step; part of the
 /// state.
 pub(in crate::methods) struct SpectralPenalty {
-    u: BTreeMap<String, Tensor>,
+    u: Named<BTreeMap<String, Tensor>>,
 }
 
 /// Power iterations of a step, and before the first one.
@@ -25,13 +25,13 @@ impl SpectralPenalty {
             let start = key.with(name).normal((w.dim(0)?, 1), w.dtype(), w.device())?;
             u.insert(name.clone(), iterate(&w.as_detached_tensor().flatten_from(1)?, &start, BEFORE)?.0);
         }
-        Ok(SpectralPenalty { u })
+        Ok(SpectralPenalty { u: Named::new("spectral", u) })
     }
 
     /// Σ_l σ_max(W_l), a scalar; u and v are constants in its gradient.
     pub fn value(&mut self, weights: &BTreeMap<String, Var>) -> Result<Tensor> {
         let mut sum: Option<Tensor> = None;
-        for (name, u) in &mut self.u {
+        for (name, u) in &mut self.u.value {
             let w = weights.get(name).ok_or_else(|| Error::Other(format!("weight `{name}` is missing")))?;
             let matrix = w.as_tensor().flatten_from(1)?;
             let (next, v) = iterate(&matrix.detach(), u, EVERY_STEP)?;
@@ -44,23 +44,9 @@ impl SpectralPenalty {
         }
         sum.ok_or_else(|| Error::Config("error: `method.spectral` on a network without weight matrices".into()))
     }
-
-    pub fn state(&self) -> State {
-        self.u.clone()
-    }
-
-    /// # Errors
-    /// A vector that is missing or has another shape.
-    pub fn load(&mut self, state: &State) -> Result<()> {
-        for (name, u) in &mut self.u {
-            let found = state.get(name).filter(|t| t.dims() == u.dims());
-            *u = found
-                .cloned()
-                .ok_or_else(|| Error::Other(format!("singular vector `{name}` is missing or misshapen")))?;
-        }
-        Ok(())
-    }
 }
+
+parts!(SpectralPenalty: u);
 
 /// u and v, both columns, after so many power iterations on W.
 fn iterate(w: &Tensor, u: &Tensor, times: usize) -> Result<(Tensor, Tensor)> {

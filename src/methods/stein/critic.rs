@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Spec;
 use crate::data::Data;
+use crate::methods::learning::trainable::Trainable;
+use crate::methods::part::parts;
 use crate::nets::{Builder, Io, Jet, Network, Pass};
-use crate::optim::{self, Optimiser};
-use crate::store::{State, put, take};
 use crate::{Result, math::stats, ops, rng::Key};
 
 /// Distribution of Hutchinson's probe ε in tr J ≈ εᵀJε.
@@ -85,9 +85,7 @@ pub struct SteinSample {
 
 /// A critic network with its optimiser.
 pub struct Critic {
-    net: Network,
-    frozen: Network,
-    optim: Box<dyn Optimiser>,
+    net: Trainable<Network>,
     lambda: f64,
     noise: Noise,
 }
@@ -115,10 +113,9 @@ impl Critic {
         key: Key,
         device: &candle_core::Device,
     ) -> Result<Self> {
-        let net = Network::new(net, &Io::field(shape), &Builder::new(key, DType::F32, device))?;
-        let frozen = net.frozen()?;
-        let optim = optim::build(optim, &net.params().weights)?;
-        Ok(Critic { net, frozen, optim, lambda, noise })
+        let build = |builder: &Builder| Network::new(net, &Io::field(shape), builder);
+        let net = Trainable::new("critic", optim, key, device, build)?.kept_as("critic.net", "critic.optim");
+        Ok(Critic { net, lambda, noise })
     }
 
     /// One ascent step on mean[s·f + εᵀ(∂f/∂x)ε] - λ mean|f|², dropout on. The score s is held constant.
@@ -142,7 +139,7 @@ impl Critic {
         lr_scale: f64,
     ) -> Result<SteinSample> {
         let probe = self.noise.draw(key.with("probe"), x)?;
-        let jet = self.net.jvp(&Jet::new(x, &probe)?, Pass::train(key.with("dropout")))?;
+        let jet = self.net.live.jvp(&Jet::new(x, &probe)?, Pass::train(key.with("dropout")))?;
         let out = jet.stacked();
         let constant = Jet::new(score, &probe)?.stacked().clone();
         let value = out.detach();
@@ -157,27 +154,25 @@ impl Critic {
         };
         let penalty = Tensor::cat(&[&f, &f.zeros_like()?], 0)?;
         let seed = ((penalty * (2.0 * self.lambda * scale))? - pull)?;
-        let grads = ops::dot(out, &seed)?.backward()?;
-        let grad_norm = self.optim.step(&grads, lr_scale)?.norm;
-        self.net.power_iterate()?;
+        let grad_norm = self.net.descend(&ops::dot(out, &seed)?, lr_scale)?;
         Ok(SteinSample { discrepancy: scale * sum(&terms)?, penalty: self.lambda * scale * sum(&f.sqr()?)?, grad_norm })
     }
 
     /// f(x) without dropout, as a constant.
     pub fn value(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(self.frozen.forward(x, Pass::EVAL)?.detach())
+        Ok(self.net.still.forward(x, Pass::EVAL)?.detach())
     }
 
     /// s·f + tr ∂f/∂x for each item, `[B]`, with the exact trace, dropout off.
     pub fn stein_exact(&self, x: &Tensor, score: &Tensor) -> Result<Vec<f64>> {
         let dot = (self.value(x)? * score)?.flatten_from(1)?.sum(1)?;
-        Ok((dot + self.frozen.exact_trace(x)?)?.to_dtype(DType::F64)?.to_vec1()?)
+        Ok((dot + self.net.still.exact_trace(x)?)?.to_dtype(DType::F64)?.to_vec1()?)
     }
 
     /// s·f + εᵀ(∂f/∂x)ε for each item, `[B]`, with one probe, dropout off.
     pub fn stein_probed(&self, key: Key, x: &Tensor, score: &Tensor) -> Result<Vec<f64>> {
         let probe = self.noise.draw(key, x)?;
-        let jet = self.frozen.jvp(&Jet::new(x, &probe)?, Pass::EVAL)?;
+        let jet = self.net.still.jvp(&Jet::new(x, &probe)?, Pass::EVAL)?;
         per_item(&(jet.stacked() * Jet::new(score, &probe)?.stacked())?)
     }
 
@@ -185,24 +180,9 @@ impl Critic {
     pub fn params(&self) -> &crate::nets::Params {
         self.net.params()
     }
-
-    /// Weights and optimiser state.
-    pub fn state(&self) -> Result<State> {
-        let mut state = State::new();
-        put(&mut state, "net", self.net.params().tensors());
-        put(&mut state, "optim", self.optim.state()?);
-        Ok(state)
-    }
-
-    /// Continues from `state`.
-    ///
-    /// # Errors
-    /// A tensor that is missing or has another shape.
-    pub fn load(&mut self, state: &State) -> Result<()> {
-        self.net.params().load(&take(state, "net"))?;
-        self.optim.load(&take(state, "optim"))
-    }
 }
+
+parts!(Critic: net);
 
 /// s·f + ε·Jε of each item, from the products entry by entry, stacked: `[2B, ..]` -> B numbers.
 fn per_item(products: &Tensor) -> Result<Vec<f64>> {

@@ -3,18 +3,20 @@
 //! With x = g(z) + σε, ∇ₓ log q(x) = E[(g(z) - x)/σ² | x] under the posterior q(z|x). An estimate c of -∇ₓ log q(x), held
 //! constant, gives the gradient of the entropy as that of mean c·x. The value of mean c·x is not an entropy.
 
-use std::collections::BTreeMap;
-
 use candle_core::{D, DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::posterior::{Force, Posterior};
 use crate::config::rule;
 use crate::density::Generator;
+use crate::methods::Part;
+use crate::methods::learning::trainable::descend;
+use crate::methods::part::Named;
 use crate::metrics::Metrics;
 use crate::optim::{self, Optimiser};
 use crate::samplers::{Hmc, Kernel as _};
-use crate::{Result, math::stats, methods::method::load_var, rng::Key};
+use crate::store::State;
+use crate::{Result, math::stats, rng::Key};
 
 /// How q(z|x) is averaged over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -56,8 +58,8 @@ const TARGET_ACCEPTANCE: f64 = 0.67;
 pub struct Entropy {
     config: EntropyConfig,
     /// log η `[L]` of importance sampling, or the log of HMC's step size `[1]`.
-    log_scale: Var,
-    optim: Box<dyn Optimiser>,
+    log_scale: Named<Var>,
+    optim: Named<Box<dyn Optimiser>>,
 }
 
 impl Entropy {
@@ -70,7 +72,7 @@ impl Entropy {
         let start = Tensor::full(config.posterior_std.ln() as f32, width, device)?;
         let log_scale = Var::from_tensor(&start)?;
         let adam = optim::adam(config.posterior_lr, &[("log_scale".to_owned(), log_scale.clone())].into())?;
-        Ok(Entropy { config, log_scale, optim: adam })
+        Ok(Entropy { config, log_scale: Named::new(SCALE, log_scale), optim: Named::new(ENTROPY, adam) })
     }
 
     /// c ≈ -∇ₓ log q(x), as x, for x made of z₀; and one step of what the estimator learns. The generator is constant.
@@ -122,10 +124,10 @@ impl Entropy {
         let noise = key.normal(z0.shape(), z0.dtype(), z0.device())?;
         let z = (z0 + noise.broadcast_mul(&self.eta()?)?)?;
         let force = Posterior::new(generator, x, Force::Joint)?.force(&z)?.1;
-        let eta = self.log_scale.as_tensor().exp()?;
+        let eta = self.log_scale.value.as_tensor().exp()?;
         let pushed = (force * &noise)?.detach().mean(0)?;
-        let loss = ((pushed * eta)?.sum_all()? + self.log_scale.as_tensor().sum_all()?)?.neg()?;
-        self.optim.step(&loss.backward()?, lr_scale)?;
+        let loss = ((pushed * eta)?.sum_all()? + self.log_scale.value.as_tensor().sum_all()?)?.neg()?;
+        descend(&mut self.optim, &loss, lr_scale)?;
         Ok(())
     }
 
@@ -154,7 +156,7 @@ impl Entropy {
             }
         }
         let grown = step_size.ln() + ADAPTATION * (acceptance - TARGET_ACCEPTANCE);
-        self.log_scale.set(&Tensor::full(grown as f32, 1, x.device())?)?;
+        self.log_scale.value.set(&Tensor::full(grown as f32, 1, x.device())?)?;
         let c = sum.affine(1.0 / (generator.sigma()?.powi(2) * (steps - burn) as f64), 0.0)?;
         let metrics = Metrics::new().with("posterior_acceptance", acceptance).with("posterior_step", step_size);
         Ok((c, metrics))
@@ -162,28 +164,26 @@ impl Entropy {
 
     /// η, `[L]`.
     pub fn eta(&self) -> Result<Tensor> {
-        Ok(self.log_scale.as_detached_tensor().exp()?)
+        Ok(self.log_scale.value.as_detached_tensor().exp()?)
     }
 
     fn step_size(&self) -> Result<f64> {
-        Ok(self.log_scale.as_detached_tensor().to_dtype(DType::F64)?.squeeze(0)?.to_scalar::<f64>()?.exp())
+        Ok(self.log_scale.value.as_detached_tensor().to_dtype(DType::F64)?.squeeze(0)?.to_scalar::<f64>()?.exp())
+    }
+}
+
+impl Part for Entropy {
+    fn save(&self, state: &mut State) -> Result<()> {
+        self.log_scale.save(state)?;
+        self.optim.save(state)
     }
 
-    /// What the estimator learned, and its optimiser's moments.
-    pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
-        let mut state = self.optim.state()?;
-        state.insert(SCALE.into(), self.log_scale.as_detached_tensor());
-        Ok(state)
-    }
-
-    /// Takes a state that [`Entropy::state`] gave.
-    ///
-    /// # Errors
-    /// A tensor that is missing or has another shape.
-    pub fn load(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
-        load_var(state, SCALE, &self.log_scale)?;
-        let moments = state.iter().filter(|(name, _)| *name != SCALE);
-        self.optim.load(&moments.map(|(name, tensor)| (name.clone(), tensor.clone())).collect())
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.log_scale.load(state)?;
+        // The scale stands among the optimiser's tensors, which refuses what is not its own.
+        let mut moments = state.clone();
+        moments.remove(SCALE);
+        self.optim.load(&moments)
     }
 }
 
@@ -196,5 +196,8 @@ fn repeated(x: &Tensor, s: usize) -> Result<Tensor> {
 /// How fast log ε follows the acceptance.
 const ADAPTATION: f64 = 0.1;
 
-/// What the learned scale is called in the state.
-const SCALE: &str = "log_scale:value";
+/// The name of the learned scale in the state.
+const SCALE: &str = "entropy.log_scale:value";
+
+/// The name of the optimiser in the state.
+const ENTROPY: &str = "entropy";

@@ -5,13 +5,15 @@ pub mod posterior;
 
 use std::path::Path;
 
-use candle_core::{DType, Tensor, Var};
+use candle_core::{Tensor, Var};
 
 use self::entropy::{Entropy, EntropyConfig};
 use super::learning::readings::mean;
 use super::learning::supervised::{self, Supervised, SupervisedConfig};
-use super::learning::trained::{Learner, Trained};
-use super::{Method, MethodRow, Setup, Standing, State, StepContext, put, take};
+use super::learning::trainable::{Trainable, at_rest};
+use super::method::only;
+use super::part::parts;
+use super::{Method, MethodRow, Setup, Standing, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Generator, GeneratorConfig, Model, Proposal, Stored};
@@ -71,13 +73,9 @@ pub(super) const ENTRY: MethodRow = MethodRow {
 struct Vera {
     config: VeraConfig,
     supervised: Option<Supervised>,
-    trained: Trained,
-    frozen: Model,
-    generator: Generator,
-    /// On the same storage, without a graph.
-    still: Generator,
+    trained: Trainable<Model>,
+    generator: Trainable<Generator>,
     log_sigma: Var,
-    learner: Learner,
     entropy: Entropy,
 }
 
@@ -86,37 +84,43 @@ impl Vera {
         let config: VeraConfig = decode(table)?;
         let shape: GeneratorConfig = decode(table)?;
         let (device, item) = (setup.data.device(), &setup.data.spec().shape);
-        let builder = Builder::new(setup.key.with("generator"), DType::F32, device);
-        let generator = Generator::new(&shape, &config.generator, item, &builder)?;
-        let params = builder.finish();
+        let build = |builder: &Builder| Generator::new(&shape, &config.generator, item, builder);
+        let generator = Trainable::new(GENERATOR, &config.generator_optim, setup.key.with("generator"), device, build)?;
+        let params = generator.params();
         if !config.generator_ckpt.is_empty() {
             let (path, sources) = (Path::new(&config.generator_ckpt), ["decoder.net.", "base.decoder.net."]);
             let remedy = "give `method.generator` and `method.latent` what the VAE's decoder has, whose noise must not be \"network\"";
             Stored::load(path, device)?.overwrite(&params.below("net."), &sources, path, remedy)?;
         }
-        let still =
-            Generator::new(&shape, &config.generator, item, &Builder::bound(params.tensors(), DType::F32, device))?;
         let log_sigma = params.weights.get(Generator::LOG_SIGMA).cloned();
         let log_sigma = log_sigma.ok_or_else(|| Error::Other("a generator without σ".into()))?;
         let labels: SupervisedConfig = decode(table)?;
         let wanted = config.classify > 0.0 || config.label_entropy > 0.0;
         Ok(Vera {
             supervised: wanted.then(|| Supervised::new(labels, setup.data)).transpose()?,
-            frozen: setup.model.frozen()?,
-            trained: Trained::new(setup.model, setup.optim)?,
-            learner: Learner::new(params, &config.generator_optim)?,
+            trained: Trainable::model(setup.model, setup.optim)?,
             entropy: Entropy::new(decode(table)?, shape.latent, device)?,
             config,
             generator,
-            still,
             log_sigma,
         })
     }
 
     /// The energy's update on data and samples x⁻.
     fn update_energy(&mut self, cx: &StepContext, batch: &Batch, negative: &Tensor) -> Result<Metrics> {
-        let view = self.trained.model.in_training(cx.key.with("dropout"));
-        let energy: &dyn Energy = view.as_deref().unwrap_or(self.trained.model.as_energy());
+        let (loss, mut metrics) =
+            self.trained.in_training(cx, |energy| self.energy_loss(cx.step, energy, batch, negative))?;
+        metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
+        Ok(metrics)
+    }
+
+    fn energy_loss(
+        &self,
+        step: u64,
+        energy: &dyn Energy,
+        batch: &Batch,
+        negative: &Tensor,
+    ) -> Result<(Tensor, Metrics)> {
         let (up, penalty) = self.on_data(energy, &batch.x)?;
         let down = energy.energy(negative)?;
         let mut loss = (up.mean_all()? - down.mean_all()?)?;
@@ -134,13 +138,11 @@ impl Vera {
             loss = (loss + (penalty * self.config.gradient_penalty)?)?;
         }
         if let Some(supervised) = &self.supervised {
-            let (extra, found) = supervised.loss(cx.step, energy, &supervised::logits(energy, &batch.x)?, batch)?;
+            let (extra, found) = supervised.loss(step, energy, &supervised::logits(energy, &batch.x)?, batch)?;
             loss = (loss + extra)?;
             metrics.extend(found);
         }
-        drop(view);
-        metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
-        Ok(metrics)
+        Ok((loss, metrics))
     }
 
     /// E(x) `[B]`, and with γ > 0 a scalar whose gradient in the weights is that of mean ½|∇ₓE|²: with v = ∇ₓE held
@@ -159,29 +161,31 @@ impl Vera {
     /// The generator's update: x⁻ with its graph moves along λc - ∇E(x⁻).
     fn update_generator(&mut self, cx: &StepContext, x: &Tensor, z: &Tensor) -> Result<Metrics> {
         let at = x.detach();
-        let mut field = self.frozen.grad(&at)?.1.detach();
+        let mut field = self.trained.still.grad(&at)?.1.detach();
         let mut metrics = Metrics::new();
         if self.config.entropy_weight > 0.0 {
             let key = cx.key.with("entropy");
-            let (c, found) = self.entropy.estimate(key, &self.still, &at, z, cx.lr_scale)?;
+            let (c, found) = self.entropy.estimate(key, &self.generator.still, &at, z, cx.lr_scale)?;
             field = (field - (c.detach() * self.config.entropy_weight)?)?;
             metrics.extend(found);
         }
         let loss = ((x * field)?.sum_all()? / x.dim(0)? as f64)?;
-        metrics.set("generator_grad_norm", self.learner.descend(&loss, cx.lr_scale)?);
-        let [low, high] = self.generator.log_sigma_range();
+        metrics.set("generator_grad_norm", self.generator.descend(&loss, cx.lr_scale)?);
+        let [low, high] = self.generator.live.log_sigma_range();
         self.log_sigma.set(&self.log_sigma.as_detached_tensor().clamp(low as f32, high as f32)?)?;
-        metrics.set("sigma", self.generator.sigma()?);
+        metrics.set("sigma", self.generator.live.sigma()?);
         Ok(metrics)
     }
 }
 
+parts!(Vera: trained, generator, entropy);
+
 impl Method for Vera {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
-        let batch = batches.first().ok_or_else(|| Error::Other("vera: a step needs a batch".into()))?;
-        let z = self.generator.prior(cx.key.with("z"), batch.x.dim(0)?)?;
+        let batch = only(batches)?;
+        let z = self.generator.live.prior(cx.key.with("z"), batch.x.dim(0)?)?;
         let noise = cx.key.with("noise").normal(batch.x.shape(), batch.x.dtype(), batch.x.device())?;
-        let x = self.generator.render(&z, &noise)?;
+        let x = self.generator.live.render(&z, &noise)?;
         let mut metrics = Metrics::new();
         if cx.step.is_multiple_of(self.config.energy_every) {
             metrics.extend(self.update_energy(cx, batch, &x.detach())?);
@@ -199,7 +203,7 @@ impl Method for Vera {
     }
 
     fn model(&self) -> &Model {
-        &self.trained.model
+        &self.trained.live
     }
 
     fn advice(&self) -> Vec<String> {
@@ -210,27 +214,15 @@ impl Method for Vera {
             "an energy that learns more slowly than its generator (--set optim.lr=…)".to_owned(),
         ]
     }
-
-    fn state(&self) -> Result<State> {
-        let mut state = self.trained.state()?;
-        self.learner.save(GENERATOR, &mut state)?;
-        put(&mut state, "entropy", self.entropy.state()?);
-        Ok(state)
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        self.trained.load(state)?;
-        self.learner.load(GENERATOR, state)?;
-        self.entropy.load(&take(state, "entropy"))
-    }
 }
 
-/// What the generator's parameters are under in the state.
+/// The name of the generator in the state.
 const GENERATOR: &str = "generator";
 
 /// The generator of a run, to draw from.
 pub(super) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     let config: VeraConfig = decode(&spec.0)?;
-    let builder = Builder::bound(take(standing.state, GENERATOR), DType::F32, standing.device);
-    Ok(Box::new(Generator::new(&decode(&spec.0)?, &config.generator, standing.shape, &builder)?))
+    let shape: GeneratorConfig = decode(&spec.0)?;
+    let build = |builder: &Builder| Generator::new(&shape, &config.generator, standing.shape, builder);
+    Ok(Box::new(at_rest(GENERATOR, standing, build)?))
 }

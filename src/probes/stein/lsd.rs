@@ -12,7 +12,7 @@ use crate::data::Split;
 use crate::density::Energy;
 use crate::draw::{Curves, Series};
 use crate::math::stats;
-use crate::methods::{Critic, Noise, State};
+use crate::methods::{Critic, Noise, Part as _, State};
 use crate::metrics::Metrics;
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::items::items;

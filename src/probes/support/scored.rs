@@ -5,7 +5,7 @@ use rand::seq::SliceRandom as _;
 
 use super::rows::in_chunks;
 use crate::density::Energy;
-use crate::methods::{Critic, State};
+use crate::methods::{Critic, Part as _, State};
 use crate::{Error, Result, rng::Key};
 
 /// Items with the model's score s = -∇E at each.

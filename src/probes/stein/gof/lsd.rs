@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{BuildTest, Evidence, Scored, Test, probe, size, too_few};
 use crate::config::{Defaults, Entry, Schema, decode, rule};
 use crate::math::{normal_cdf, stats};
-use crate::methods::{Critic, Noise, Objective, State};
+use crate::methods::{Critic, Noise, Objective, Part as _, State};
 use crate::nets::{self, MlpConfig};
 use crate::optim::{self, AdamConfig};
 use crate::probes::probe::{ProbeRow, Schedule};

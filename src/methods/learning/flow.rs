@@ -1,0 +1,49 @@
+//! Flows beside an energy: what proposes to its chains, trained by maximum likelihood.
+
+use candle_core::Tensor;
+
+use super::readings::mean;
+use super::trainable::{Trainable, at_rest};
+use crate::config::Spec;
+use crate::data::Data;
+use crate::density::flow::{self, Flow};
+use crate::density::{Context, Density as _, Proposal};
+use crate::methods::Standing;
+use crate::metrics::Metrics;
+use crate::{Result, rng::Key};
+
+/// Training items whose moments a flow starts at.
+const MOMENT_ITEMS: usize = 10_000;
+
+/// The name of the flow in the state.
+const FLOW: &str = "flow";
+
+impl Trainable<Flow> {
+    /// A new flow by the sections `spec` and `optim`, started at the data's moments.
+    ///
+    /// # Errors
+    /// A flow that does not fit the items.
+    pub fn flow(spec: &Spec, optim: &Spec, data: &Data, key: Key) -> Result<Self> {
+        let moments = || data.mean_std(MOMENT_ITEMS);
+        let context = Context { shape: data.spec().shape.clone(), classes: None, moments: Some(&moments) };
+        Trainable::new(FLOW, optim, key, data.device(), |builder| flow::build(spec, &context, builder))
+    }
+
+    /// One step down -mean log q(x): maximum likelihood, which is the divergence KL(p‖q) where x are draws of p. `flow_nll` is
+    /// that before the step.
+    pub fn learn(&mut self, x: &Tensor, lr_scale: f64) -> Result<Metrics> {
+        let loss = self.live.log_prob(x)?.mean_all()?.neg()?;
+        let nll = mean(&loss)?;
+        let norm = self.descend(&loss, lr_scale)?;
+        Ok(Metrics::new().with("flow_nll", nll).with("flow_grad_norm", norm))
+    }
+}
+
+/// The flow of a run, by its section, to draw from.
+///
+/// # Errors
+/// A tensor that is missing or has another shape.
+pub(in crate::methods) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
+    let context = Context { shape: standing.shape.to_vec(), classes: None, moments: None };
+    Ok(Box::new(at_rest(FLOW, standing, |builder| flow::build(spec, &context, builder))?))
+}

@@ -1,0 +1,149 @@
+//! Trained parts: networks and models with all that their training needs.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::config::Spec;
+use crate::density::flow::Flow;
+use crate::density::{Energy, Generator, Model, Vae};
+use crate::methods::part::{Named, parts};
+use crate::methods::{Standing, StepContext};
+use crate::nets::{Builder, Network, Params};
+use crate::optim::{self, Optimiser, Weights};
+use crate::store::take;
+use crate::{Result, rng::Key};
+
+/// A network, or a model made of some, that an optimiser trains.
+///
+/// A checkpoint keeps its parameters under `name.…` and the optimiser's state under `name_optim.…`; the model of a run under `model.…`
+/// and `optim.…`.
+pub(in crate::methods) struct Trainable<T> {
+    /// The network that losses are made of: its passes build a graph.
+    pub live: T,
+    /// The same on the same storage, without a graph: it follows every update.
+    pub still: T,
+    params: Named<Params>,
+    optim: Named<Box<dyn Optimiser>>,
+}
+
+parts!(Trainable<Model>: params, optim);
+parts!(Trainable<Network>: params, optim);
+parts!(Trainable<Flow>: params, optim);
+parts!(Trainable<Vae>: params, optim);
+parts!(Trainable<Generator>: params, optim);
+
+/// What can be trained. Some networks move estimates of their own after every update, as spectral norm does.
+pub(in crate::methods) trait Learns {
+    /// Called once after every update.
+    fn after_update(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Learns for Vae {}
+
+impl Learns for Generator {}
+
+impl Learns for Network {
+    fn after_update(&self) -> Result<()> {
+        self.power_iterate()
+    }
+}
+
+impl Learns for Flow {
+    fn after_update(&self) -> Result<()> {
+        Energy::after_update(self)
+    }
+}
+
+impl Learns for Model {
+    fn after_update(&self) -> Result<()> {
+        self.as_energy().after_update()
+    }
+}
+
+impl<T> Trainable<T> {
+    /// A new part. `build` is called twice, for the live one and for its still twin; `optim` is the section of the optimiser.
+    ///
+    /// # Errors
+    /// Those of `build`.
+    pub fn new(
+        name: &str,
+        optim: &Spec,
+        key: Key,
+        device: &Device,
+        build: impl Fn(&Builder) -> Result<T>,
+    ) -> Result<Self> {
+        let builder = Builder::new(key, DType::F32, device);
+        let live = build(&builder)?;
+        let params = builder.finish();
+        let still = build(&Builder::bound(params.tensors(), DType::F32, device))?;
+        let optim = Named::new(format!("{name}_optim"), optim::build(optim, &params.weights)?);
+        Ok(Trainable { live, still, params: Named::new(name, params), optim })
+    }
+
+    /// The same, kept under other names in a checkpoint.
+    pub fn kept_as(mut self, params: &str, optim: &str) -> Self {
+        self.params.name = params.into();
+        self.optim.name = optim.into();
+        self
+    }
+
+    /// Weights and buffers.
+    pub fn params(&self) -> &Params {
+        &self.params.value
+    }
+}
+
+impl<T: Learns> Trainable<T> {
+    /// One step down the gradient of the loss, with the learning rate times `lr_scale`; the gradient's global norm.
+    ///
+    /// # Errors
+    /// The device's own.
+    pub fn descend(&mut self, loss: &Tensor, lr_scale: f64) -> Result<f64> {
+        let norm = descend(&mut self.optim, loss, lr_scale)?;
+        self.live.after_update()?;
+        Ok(norm)
+    }
+}
+
+/// One step of an optimiser alone: [`Trainable::descend`] without what its network does afterwards.
+pub(in crate::methods) fn descend(optim: &mut Named<Box<dyn Optimiser>>, loss: &Tensor, lr_scale: f64) -> Result<f64> {
+    Ok(optim.value.step(&loss.backward()?, lr_scale)?.norm)
+}
+
+impl Trainable<Model> {
+    /// The model of a run; `optim` is the section `[optim]`.
+    pub fn model(model: Model, optim: &Spec) -> Result<Self> {
+        let weights = model.params().weights.clone();
+        Self::model_on(model, optim, &weights)
+    }
+
+    /// The model of a run whose optimiser changes `weights`: some of the model's, or others beside them, whose values are the caller's
+    /// to keep.
+    pub fn model_on(model: Model, optim: &Spec, weights: &Weights) -> Result<Self> {
+        let (still, params) = (model.frozen()?, model.params().clone());
+        let optim = Named::new("optim", optim::build(optim, weights)?);
+        Ok(Trainable { live: model, still, params: Named::new("model", params), optim })
+    }
+
+    /// Evaluates a loss on the model with this step's dropout.
+    ///
+    /// # Errors
+    /// Those of `loss`.
+    pub fn in_training<R>(&self, cx: &StepContext, loss: impl FnOnce(&dyn Energy) -> Result<R>) -> Result<R> {
+        let view = self.live.in_training(cx.key.with("dropout"));
+        loss(view.as_deref().unwrap_or(self.live.as_energy()))
+    }
+}
+
+/// The part `name` of a method at rest, without a graph.
+///
+/// # Errors
+/// Those of `build`: a tensor that is missing from the state or has another shape.
+pub(in crate::methods) fn at_rest<T>(
+    name: &str,
+    standing: &Standing,
+    build: impl FnOnce(&Builder) -> Result<T>,
+) -> Result<T> {
+    build(&Builder::bound(take(standing.state, name), DType::F32, standing.device))
+}

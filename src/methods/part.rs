@@ -1,0 +1,181 @@
+//! Parts of a method that are saved and loaded under a name.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Tensor, Var};
+
+use crate::nets::Params;
+use crate::optim::Optimiser;
+use crate::samplers::Buffer;
+use crate::store::{State, put, take};
+use crate::{Error, Result};
+
+/// State that a checkpoint keeps: weights, moments of an optimiser, chains.
+pub trait Part {
+    /// Adds all tensors by name. They share the storage of the part, which changes in place: what is to outlive the next step is the
+    /// caller's to copy.
+    ///
+    /// # Errors
+    /// The device's own.
+    fn save(&self, state: &mut State) -> Result<()>;
+
+    /// Takes the values of what [`Part::save`] added.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape, by name.
+    fn load(&mut self, state: &State) -> Result<()>;
+
+    /// All tensors by name, as [`Part::save`] adds them.
+    ///
+    /// # Errors
+    /// The device's own.
+    fn state(&self) -> Result<State> {
+        let mut state = State::new();
+        self.save(&mut state)?;
+        Ok(state)
+    }
+}
+
+/// `parts!(Lsd: trained, critic);` makes a struct the [`Part`] that is made of the parts in these fields.
+macro_rules! parts {
+    ($whole:ty: $($($field:ident).+),+) => {
+        impl $crate::methods::Part for $whole {
+            fn save(&self, state: &mut $crate::store::State) -> $crate::Result<()> {
+                $($crate::methods::Part::save(&self.$($field).+, state)?;)+
+                Ok(())
+            }
+
+            fn load(&mut self, state: &$crate::store::State) -> $crate::Result<()> {
+                $($crate::methods::Part::load(&mut self.$($field).+, state)?;)+
+                Ok(())
+            }
+        }
+    };
+}
+pub(super) use parts;
+
+impl<P: Part> Part for Option<P> {
+    fn save(&self, state: &mut State) -> Result<()> {
+        self.iter().try_for_each(|part| part.save(state))
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.iter_mut().try_for_each(|part| part.load(state))
+    }
+}
+
+impl<P: Part + ?Sized> Part for Box<P> {
+    fn save(&self, state: &mut State) -> Result<()> {
+        (**self).save(state)
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        (**self).load(state)
+    }
+}
+
+/// A value with the name under which a checkpoint keeps it: a single tensor as `name`, many as `name.…`.
+pub(super) struct Named<T> {
+    /// The name.
+    pub name: String,
+    /// The value.
+    pub value: T,
+}
+
+impl<T> Named<T> {
+    /// Names a value.
+    pub fn new(name: impl Into<String>, value: T) -> Self {
+        Named { name: name.into(), value }
+    }
+}
+
+impl Part for Named<Params> {
+    fn save(&self, state: &mut State) -> Result<()> {
+        put(state, &self.name, self.value.tensors());
+        Ok(())
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.value.load(&take(state, &self.name))
+    }
+}
+
+impl Part for Named<Box<dyn Optimiser>> {
+    fn save(&self, state: &mut State) -> Result<()> {
+        put(state, &self.name, self.value.state()?);
+        Ok(())
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.value.load(&take(state, &self.name))
+    }
+}
+
+impl Part for Named<BTreeMap<String, Tensor>> {
+    fn save(&self, state: &mut State) -> Result<()> {
+        put(state, &self.name, self.value.clone());
+        Ok(())
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        for (name, tensor) in &mut self.value {
+            *tensor = fitting(state, &format!("{}.{name}", self.name), tensor)?;
+        }
+        Ok(())
+    }
+}
+
+impl Part for Named<Tensor> {
+    fn save(&self, state: &mut State) -> Result<()> {
+        state.insert(self.name.clone(), self.value.clone());
+        Ok(())
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.value = fitting(state, &self.name, &self.value)?;
+        Ok(())
+    }
+}
+
+impl Part for Named<Var> {
+    fn save(&self, state: &mut State) -> Result<()> {
+        state.insert(self.name.clone(), self.value.as_detached_tensor());
+        Ok(())
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        Ok(self.value.set(&fitting(state, &self.name, &self.value)?)?)
+    }
+}
+
+impl Part for Named<Buffer> {
+    fn save(&self, state: &mut State) -> Result<()> {
+        state.insert(self.name.clone(), self.value.tensor().clone());
+        Ok(())
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.value.load(tensor(state, &self.name)?)
+    }
+}
+
+/// The tensor `name` of `state`.
+///
+/// # Errors
+/// None of this name.
+pub(super) fn tensor<'a>(state: &'a State, name: &str) -> Result<&'a Tensor> {
+    state.get(name).ok_or_else(|| Error::Other(format!("tensor `{name}` is missing")))
+}
+
+/// The tensor `name` of `state` in storage of its own, of the type and on the device of `like`.
+///
+/// # Errors
+/// None of this name, or one of another shape than `like`.
+pub(super) fn fitting(state: &State, name: &str, like: &Tensor) -> Result<Tensor> {
+    let tensor = tensor(state, name)?;
+    if tensor.dims() != like.dims() {
+        let (have, want) = (tensor.dims(), like.dims());
+        return Err(Error::Other(format!("tensor `{name}` has shape {have:?}, the method needs {want:?}")));
+    }
+    Ok(tensor.to_dtype(like.dtype())?.to_device(like.device())?.copy()?)
+}
