@@ -3,11 +3,11 @@
 use candle_core::{DType, Device};
 use ebm::{
     Result,
-    density::{Context, Model},
+    density::{Context, Energy as _, Model},
     optim,
     rng::Key,
     run::Experiment,
-    samplers::{Kernel as _, Langevin},
+    samplers::{Kernel as _, Langevin, Target},
 };
 
 use super::{Step, experiment, normal};
@@ -24,15 +24,15 @@ fn energy() -> Result<(Experiment, Model)> {
     Ok((experiment, model))
 }
 
-/// 60 steps of a chain that stands at its first gradient: 60 evaluations of energy and gradient.
+/// 60 steps of a chain: 60 evaluations of energy and gradient.
 pub fn langevin() -> Result<Step> {
     let energy = energy()?.1.frozen()?;
     let kernel = Langevin { step_size: 1e-2 };
-    let start = kernel.init(energy.as_energy(), &normal(&BATCH)?)?;
+    let start = kernel.init(&Target::of(&energy), &normal(&BATCH)?)?;
     Ok(Box::new(move || {
         let mut chain = start.clone();
         for step in 0..60 {
-            chain = kernel.step(Key::new(2).at(step), energy.as_energy(), &chain)?.0;
+            chain = kernel.step(Key::new(2).at(step), &Target::of(&energy), &chain)?.0;
         }
         Ok(())
     }))

@@ -5,7 +5,7 @@ use ebm::{
     Result,
     config::decode,
     data::Split,
-    density::{Generator, GeneratorConfig},
+    density::{Energy as _, Generator, GeneratorConfig},
     methods::StepContext,
     nets::Builder,
     rng::Key,

@@ -1,6 +1,7 @@
 //! LSD on swish networks: the energy D-H-H-1 without a base density, the critic D-H-H-D.
 
 use candle_core::Tensor;
+use ebm::density::Energy as _;
 use ebm::{
     Result,
     config::decode,

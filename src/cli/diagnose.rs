@@ -8,11 +8,10 @@ use serde_json::{Value, json};
 use super::stored::{Stored, WeightsArg};
 use super::{Global, output, usage};
 use crate::data::{Modes, file};
-use crate::density::Target;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Spent};
 use crate::probes::diagnose::{Importance, Plan, Recording, Report, Row, importance, pictures};
 use crate::run::{Progress, signal};
-use crate::samplers::Start;
+use crate::samplers::{Start, Target};
 use crate::store::fs;
 use crate::{Error, Result, draw, rng::Key};
 
@@ -94,9 +93,10 @@ fn chains(args: &DiagnoseArgs, global: &Global, ckpt: &Path) -> Result<Subject> 
         Start::Data => &stored.experiment.data()?,
         _ => &stored.data,
     };
-    let (energy, key) = (stored.model.as_energy(), Key::new(stored.experiment.top.seed).with("diagnose"));
-    let target = Target::new(energy).proposing(stored.proposal.as_deref());
-    let start = sampler.start(key.with("start"), energy, stored.proposal.as_deref(), data, args.chains)?;
+    let (model, key) = (&stored.model, Key::new(stored.experiment.top.seed).with("diagnose"));
+    let proposal = stored.proposal.as_deref();
+    let target = Target::of(model).proposing(proposal);
+    let start = sampler.start(key.with("start"), model, proposal, data, args.chains)?;
     if start.dim(0)? < args.chains {
         return Err(usage(
             format!("there are only {} items to start at", start.dim(0)?),
@@ -116,7 +116,7 @@ fn chains(args: &DiagnoseArgs, global: &Global, ckpt: &Path) -> Result<Subject> 
     progress.finish();
     let importance = match args.weights_of {
         0 => None,
-        n => importance(key.with("importance"), energy, n)?,
+        n => importance(key.with("importance"), model, model.base(), n)?,
     };
     Ok(Subject { recording, modes: data.modes(), importance, about })
 }
@@ -167,6 +167,7 @@ fn document(recording: &Recording, report: &Report, about: Value, out: Option<&P
         "quantities": rows.collect::<serde_json::Map<_, _>>(), "worst_coordinate": report.worst_coordinate,
         "constant_coordinates": report.constant, "stuck_chains": report.stuck, "nonfinite_draws": report.nonfinite_draws,
         "acceptance": recording.acceptance, "nonfinite_proposals": recording.nonfinite,
+        "energy_values": recording.spent.values, "energy_gradients": recording.spent.gradients,
         "step_size": recording.tuning.as_ref().map(|t| t.step_size), "e_bfmi": report.bfmi,
         "mode_counts": visits.map(|v| &v.counts), "jumps": visits.map(|v| v.jumps), "jumps_per_1000_steps": report.jump_rate,
         "base_density": report.importance.map(|i| json!({"draws": i.draws, "pareto_k": i.k, "ess_share": i.ess_share})),
@@ -201,6 +202,7 @@ fn text(recording: &Recording, report: &Report, out: Option<&Path>) -> String {
     let mut facts: Vec<String> = recording.acceptance.iter().map(|(name, a)| percent(name, a)).collect();
     facts.extend(recording.tuning.as_ref().map(|t| format!("step size tuned to {:.4}", t.step_size)));
     facts.extend(report.bfmi.map(|b| format!("E-BFMI {b:.2}")));
+    facts.extend((recording.spent != Spent::default()).then(|| output::cost(recording.spent)));
     let refused: usize = recording.nonfinite.iter().sum();
     facts.extend((refused > 0).then(|| format!("{refused} proposals without a finite energy")));
     if let (Some(visits), Some(rate)) = (&report.visits, report.jump_rate) {

@@ -46,7 +46,7 @@ pub fn run(args: &EvalArgs, global: &Global) -> Result<()> {
     let data = stored.experiment.data()?;
     let sampler = stored.experiment.sampler()?;
     let subject = Subject {
-        energy: stored.model.as_energy(),
+        model: &stored.model,
         proposal: stored.proposal.as_deref(),
         data: &data,
         sampler: &sampler,

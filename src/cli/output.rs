@@ -9,6 +9,7 @@ use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 use super::Global;
+use crate::metrics::Spent;
 use crate::{Error, Result};
 
 pub use crate::report::aligned as table;
@@ -70,4 +71,9 @@ impl std::io::Write for Tee {
     fn flush(&mut self) -> std::io::Result<()> {
         std::io::stderr().flush()
     }
+}
+/// What chains or a run asked of the energy, as users read it.
+pub fn cost(spent: Spent) -> String {
+    let Spent { values, gradients } = spent;
+    format!("{gradients} gradients of the energy and {values} energies without one")
 }

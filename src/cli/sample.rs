@@ -9,11 +9,10 @@ use serde_json::json;
 use super::stored::{Stored, WeightsArg};
 use super::{Global, output, usage};
 use crate::data::file;
-use crate::density::Target;
 use crate::metrics::Metrics;
 use crate::probes::Picture;
 use crate::run::{Progress, signal};
-use crate::samplers::{Sampler, Start, Trace};
+use crate::samplers::{Sampler, Start, Target, Trace};
 use crate::store::fs;
 use crate::{Error, Result, draw, rng::Key};
 
@@ -66,13 +65,14 @@ pub fn run(args: &SampleArgs, global: &Global) -> Result<()> {
     let key = Key::new(stored.experiment.top.seed).with("sample");
     let mut frames = Vec::new();
     let (trace, every) = (&mut frames, frame_interval(args, &sampler));
-    let (energy, proposal) = (stored.model.as_energy(), stored.proposal.as_deref());
-    let start = sampler.start(key.with("start"), energy, proposal, data, args.n)?;
+    let (model, proposal) = (&stored.model, stored.proposal.as_deref());
+    let start = sampler.start(key.with("start"), model, proposal, data, args.n)?;
+    let on = Target::of(model).proposing(proposal);
     let mut progress = Progress::new(sampler.config.steps as u64, 0, global.quiet);
-    let end = sampler.run(key.with("steps"), &Target::new(energy).proposing(proposal), &start, |step, chain| {
+    let end = sampler.run(key.with("steps"), &on, &start, |step, chain| {
         progress.step(step as u64 + 1, &Metrics::new());
         if every.is_some_and(|every| step % every == 0) {
-            trace.push(picture.draw(&sampler.items(energy, &chain.x)?)?);
+            trace.push(picture.draw(&sampler.items(model, &chain.x)?)?);
         }
         signal::stop_requested().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
     })?;
@@ -125,11 +125,13 @@ fn report(
     sampler: &Sampler,
     end: &Trace,
 ) -> Result<()> {
-    let energy: f64 = end.chain.energy.to_dtype(candle_core::DType::F64)?.mean_all()?.to_scalar()?;
+    let on = Target::of(&stored.model);
+    let energy: f64 = sampler.energies(&on, &end.chain)?.to_dtype(candle_core::DType::F64)?.mean_all()?.to_scalar()?;
     if global.json {
         return output::print_json(&json!({
             "checkpoint": args.ckpt, "step": stored.step, "sampler": sampler.kernel.describe(), "steps": sampler.config.steps,
-            "n": args.n, "mean_energy": energy, "acceptance": end.accept, "nonfinite": end.nonfinite, "step_size": end.tuning.as_ref().map(|t| t.step_size),
+            "n": args.n, "mean_energy": energy, "acceptance": end.accept, "nonfinite": end.nonfinite, "energy_values": end.spent.values,
+            "energy_gradients": end.spent.gradients, "step_size": end.tuning.as_ref().map(|t| t.step_size),
             "picture": out, "npy": args.save_npy, "gif": args.gif,
         }));
     }
@@ -144,5 +146,6 @@ fn report(
     if end.nonfinite > 0 {
         text += &format!(", {} proposals without a finite energy", end.nonfinite);
     }
+    text += &format!("\n{}", output::cost(end.spent));
     output::print(&format!("{text}\n{}\n", out.display()))
 }

@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 use nalgebra::{DMatrix, SymmetricEigen};
 
-use super::Energy;
+use super::{Energy, laplacian_along_axes};
 use crate::math::linalg;
 use crate::{Error, Result};
 
@@ -119,6 +119,11 @@ pub struct Affine<'a> {
 }
 
 impl Affine<'_> {
+    /// Lv, as items like x.
+    fn along(&self, v: &Tensor, x: &Tensor) -> Result<Tensor> {
+        Ok(times(v, &self.coordinates.root)?.reshape(x.shape())?)
+    }
+
     fn shifted(&self, energy: &Tensor) -> Result<Tensor> {
         let by = Tensor::new(self.coordinates.log_det, energy.device())?.to_dtype(DType::F64)?;
         Ok(energy.to_dtype(DType::F64)?.broadcast_sub(&by)?.to_dtype(energy.dtype())?)
@@ -135,11 +140,20 @@ impl Energy for Affine<'_> {
         Ok((self.shifted(&energy)?, self.coordinates.pull(&grad)?))
     }
 
+    fn directional(&self, u: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        let x = self.coordinates.to_items(u)?;
+        let (energy, slope) = self.energy.directional(&x, &self.along(v, &x)?)?;
+        Ok((self.shifted(&energy)?, slope))
+    }
+
     fn curvature(&self, u: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let x = self.coordinates.to_items(u)?;
-        let along = times(v, &self.coordinates.root)?.reshape(x.shape())?;
-        let [energy, slope, bend] = self.energy.curvature(&x, &along)?;
+        let [energy, slope, bend] = self.energy.curvature(&x, &self.along(v, &x)?)?;
         Ok([self.shifted(&energy)?, slope, bend])
+    }
+
+    fn laplacian(&self, u: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        laplacian_along_axes(self, u)
     }
 }
 

@@ -35,8 +35,18 @@ impl Energy for Bridge<'_> {
         Ok((self.mix(&e0, &e1)?, self.mix(&g0, &g1)?))
     }
 
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        let ((e0, s0), (e1, s1)) = (self.from.directional(x, v)?, self.to.directional(x, v)?);
+        Ok((self.mix(&e0, &e1)?, self.mix(&s0, &s1)?))
+    }
+
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let ([e0, s0, c0], [e1, s1, c1]) = (self.from.curvature(x, v)?, self.to.curvature(x, v)?);
         Ok([self.mix(&e0, &e1)?, self.mix(&s0, &s1)?, self.mix(&c0, &c1)?])
+    }
+
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        let ((e0, g0, l0), (e1, g1, l1)) = (self.from.laplacian(x)?, self.to.laplacian(x)?);
+        Ok((self.mix(&e0, &e1)?, self.mix(&g0, &g1)?, self.mix(&l0, &l1)?))
     }
 }

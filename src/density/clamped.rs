@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::Energy;
+use super::{Energy, laplacian_axis_by_axis};
 use crate::{Error, Result};
 
 /// The part of an image that is not known.
@@ -115,9 +115,19 @@ impl Energy for Clamped<'_> {
         Ok((energy, self.freedom.of(&grad)?))
     }
 
+    fn directional(&self, u: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        let still = self.known.zeros_like()?;
+        self.energy.directional(&self.freedom.embed(u, self.known)?, &self.freedom.embed(v, &still)?)
+    }
+
     fn curvature(&self, u: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let still = self.known.zeros_like()?;
         self.energy.curvature(&self.freedom.embed(u, self.known)?, &self.freedom.embed(v, &still)?)
+    }
+
+    /// One axis a pass, since there are as many known items as chains.
+    fn laplacian(&self, u: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        laplacian_axis_by_axis(self, u)
     }
 }
 

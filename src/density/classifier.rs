@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{D, Tensor};
 
-use super::{BuildModel, Energy};
+use super::{BuildModel, Capabilities, Energy, laplacian_along_axes};
 use crate::config::{Entry, Schema, decode};
 use crate::nets::{Io, Jet, Network, Pass};
 use crate::{Error, Result, rng::Key};
@@ -84,6 +84,12 @@ impl Energy for Classifier {
         Ok([energy_of(&logits)?, slope.neg()?, (slope.sqr()? - square)?])
     }
 
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        laplacian_along_axes(self, x)
+    }
+}
+
+impl Capabilities for Classifier {
     fn logits(&self, x: &Tensor) -> Result<Option<Tensor>> {
         self.net.forward(x, self.pass).map(Some)
     }
@@ -96,7 +102,7 @@ impl Energy for Classifier {
         Some(Box::new(OfClass { net: self.net.clone(), y: y.clone(), pass: self.pass }))
     }
 
-    fn in_training(&self, key: Key) -> Option<Box<dyn Energy>> {
+    fn in_training(&self, key: Key) -> Option<Box<dyn Capabilities>> {
         Some(Box::new(Classifier { net: self.net.clone(), pass: Pass::train(key) }))
     }
 
@@ -135,8 +141,17 @@ impl Energy for OfClass {
         Ok((self.pick(&logits)?, pull(&minus_one)?))
     }
 
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        let jet = self.net.jvp(&Jet::new(x, v)?, self.pass)?;
+        Ok((self.pick(&jet.value()?)?, self.pick(&jet.tangent()?)?))
+    }
+
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let [logits, first, second] = self.net.curve(x, v, self.pass)?;
         Ok([self.pick(&logits)?, self.pick(&first)?, self.pick(&second)?])
+    }
+
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        laplacian_along_axes(self, x)
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{BuildModel, Context, Density, Energy};
+use super::{BuildModel, Capabilities, Context, Density, Energy, slope_of_grad};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::Moments;
 use crate::nets::{Builder, Init};
@@ -143,6 +143,10 @@ impl Energy for Gaussian {
         Ok((half.broadcast_add(&self.log_normaliser()?)?, grad))
     }
 
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        slope_of_grad(self, x, v)
+    }
+
     /// vᵀ diag(σ⁻²) v does not depend on x.
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let rate = self.log_std.neg()?.exp()?;
@@ -159,7 +163,9 @@ impl Energy for Gaussian {
         let trace = self.log_std.affine(-2.0, 0.0)?.exp()?.sum_all()?.affine(copies, 0.0)?;
         Ok((energy, grad, trace.broadcast_as(x.dim(0)?)?))
     }
+}
 
+impl Capabilities for Gaussian {
     fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
         self.sample(key, n).map(Some)
     }

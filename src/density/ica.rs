@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 use nalgebra::DMatrix;
 
-use super::{BuildModel, Density, Energy};
+use super::{BuildModel, Capabilities, Density, Energy, laplacian_along_axes};
 use crate::config::{Entry, Schema, decode};
 use crate::data::Sources;
 use crate::math::linalg;
@@ -149,6 +149,12 @@ impl Energy for Ica {
         Ok([self.energy_of(&u)?, slope, self.sources.bend(&u, &a.sqr()?)?.sum(1)?])
     }
 
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        laplacian_along_axes(self, x)
+    }
+}
+
+impl Capabilities for Ica {
     fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
         self.sample(key, n).map(Some)
     }

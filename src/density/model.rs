@@ -1,12 +1,14 @@
 //! The model of a run: an energy built from `[model]`, with its parameters.
 
 use std::collections::BTreeMap;
-use std::ops::Deref;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Energy, classifier, flow, gaussian, ica, neural, phi4, rbm, tilted, vae};
+use super::{
+    BlockGibbs, Capabilities, Counted, Density, Energy, Meter, NoiseSpace, Space, Vae, classifier, flow, gaussian, ica,
+    neural, phi4, rbm, tilted, vae,
+};
 use crate::config::{Entry, Schema, Spec, find};
 use crate::data::Moments;
 use crate::nets::{Builder, Params};
@@ -25,7 +27,7 @@ pub struct Context<'a> {
 }
 
 /// Makes an energy from its resolved section.
-pub type BuildModel = fn(&toml::Table, &Context, &Builder) -> Result<Box<dyn Energy>>;
+pub type BuildModel = fn(&toml::Table, &Context, &Builder) -> Result<Box<dyn Capabilities>>;
 
 /// Every model that `[model] name = "…"` can name.
 pub const MODELS: &[Entry<BuildModel>] = &[
@@ -48,7 +50,10 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
     MODELS.iter().map(|row| (row.name, row.schema)).collect()
 }
 
-/// An energy with the parameters it is made of.
+/// An energy with the parameters that it is made of, what it can do besides, and a meter of its evaluations that all its views share.
+///
+/// A model that was built anew is *live*: its evaluations go into losses that are differentiated by its weights, and are counted
+/// so ([`Counted`]). [`Model::frozen`] and [`Model::held`] are not.
 #[derive(Clone)]
 pub struct Model {
     spec: Spec,
@@ -59,7 +64,9 @@ pub struct Model {
     params: Params,
     /// Whether there are none, so that the energy is the same on any.
     fixed: bool,
-    energy: Arc<dyn Energy>,
+    energy: Arc<dyn Capabilities>,
+    meter: Meter,
+    live: bool,
 }
 
 impl Model {
@@ -73,7 +80,7 @@ impl Model {
         let Context { shape, classes, .. } = context.clone();
         let (spec, device, params) = (spec.clone(), device.clone(), builder.finish());
         let fixed = params.weights.is_empty() && params.buffers.is_empty();
-        Ok(Model { spec, shape, classes, dtype, device, params, fixed, energy })
+        Ok(Model { spec, shape, classes, dtype, device, params, fixed, energy, meter: Meter::default(), live: !fixed })
     }
 
     /// A model on existing tensors, such as those of a checkpoint.
@@ -89,8 +96,8 @@ impl Model {
     ) -> Result<Self> {
         let energy = build(spec, context, &Builder::bound(tensors, dtype, device))?;
         let Context { shape, classes, .. } = context.clone();
-        let (spec, device) = (spec.clone(), device.clone());
-        Ok(Model { spec, shape, classes, dtype, device, params: Params::default(), fixed: false, energy })
+        let (spec, device, params, meter) = (spec.clone(), device.clone(), Params::default(), Meter::default());
+        Ok(Model { spec, shape, classes, dtype, device, params, fixed: false, energy, meter, live: false })
     }
 
     /// The same model on other tensors, such as EMA weights.
@@ -102,12 +109,31 @@ impl Model {
             return Ok(self.clone());
         }
         let context = Context { shape: self.shape.clone(), classes: self.classes, moments: None };
-        Self::bound(&self.spec, &context, tensors, self.dtype, &self.device)
+        let bound = Self::bound(&self.spec, &context, tensors, self.dtype, &self.device)?;
+        Ok(Model { meter: self.meter.clone(), ..bound })
     }
 
     /// The same model on detached weights: passes build no graph. Storage is shared, so it follows training.
     pub fn frozen(&self) -> Result<Self> {
         self.on(self.params.tensors())
+    }
+
+    /// The same model with dropout, masks drawn from `key`; the model itself where it has none. Every pass sees the same masks.
+    pub fn in_training(&self, key: Key) -> Self {
+        match self.energy.in_training(key) {
+            Some(view) => Model { energy: Arc::from(view), ..self.clone() },
+            None => self.clone(),
+        }
+    }
+
+    /// The same model on the same weights, for evaluations that a loss holds constant: they count as not live.
+    pub fn held(&self) -> Self {
+        Model { live: false, ..self.clone() }
+    }
+
+    /// The meter that this model and all its views count on.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// The trained parameters.
@@ -122,19 +148,142 @@ impl Model {
 
     /// As the trait object that samplers and probes take.
     pub fn as_energy(&self) -> &dyn Energy {
-        &*self.energy
+        self
+    }
+
+    fn counted<E: Energy>(&self, energy: E) -> Counted<E> {
+        Counted::on(energy, &self.meter, self.live)
     }
 }
 
-impl Deref for Model {
-    type Target = dyn Energy;
+impl Energy for Model {
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        self.counted(&*self.energy).energy(x)
+    }
 
-    fn deref(&self) -> &Self::Target {
-        &*self.energy
+    fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.counted(&*self.energy).grad(x)
+    }
+
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.counted(&*self.energy).directional(x, v)
+    }
+
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        self.counted(&*self.energy).curvature(x, v)
+    }
+
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        self.counted(&*self.energy).laplacian(x)
     }
 }
 
-fn build(spec: &Spec, context: &Context, builder: &Builder) -> Result<Arc<dyn Energy>> {
+/// What the model can do besides, each documented where models say it ([`Capabilities`]). What evaluates the energy is counted.
+impl Model {
+    /// [`Capabilities::logits`]; counts as the energy does.
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn logits(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        let logits = self.energy.logits(x)?;
+        if logits.is_some() {
+            self.meter.value(x, self.live)?;
+        }
+        Ok(logits)
+    }
+
+    /// [`Capabilities::given`].
+    pub fn given(&self, y: &Tensor) -> Option<Counted<Box<dyn Energy>>> {
+        Some(self.counted(self.energy.given(y)?))
+    }
+
+    /// [`Capabilities::features`].
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn features(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        self.energy.features(x)
+    }
+
+    /// [`Capabilities::gibbs`].
+    pub fn gibbs(&self) -> Option<&dyn BlockGibbs> {
+        self.energy.gibbs()
+    }
+
+    /// [`Capabilities::after_update`].
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn after_update(&self) -> Result<()> {
+        self.energy.after_update()
+    }
+
+    /// [`Capabilities::calibrate`].
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn calibrate(&self, x: &Tensor) -> Result<()> {
+        self.energy.calibrate(x)
+    }
+
+    /// [`Capabilities::base`].
+    pub fn base(&self) -> Option<&dyn Density> {
+        self.energy.base()
+    }
+
+    /// [`Capabilities::base_sample`].
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
+        self.energy.base_sample(key, n)
+    }
+
+    /// [`Capabilities::tilt`].
+    pub fn tilt(&self) -> Option<Counted<Box<dyn Energy + '_>>> {
+        Some(self.counted(self.energy.tilt()?))
+    }
+
+    /// The learned part of E without its base density; E itself where there is no base. `[B]`.
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn residual(&self, x: &Tensor) -> Result<Tensor> {
+        self.tilt().map_or_else(|| self.energy(x), |tilt| tilt.energy(x))
+    }
+
+    /// [`Capabilities::noise_space`].
+    pub fn noise_space(&self, space: Space) -> Option<Box<dyn NoiseSpace + '_>> {
+        self.energy.noise_space(space)
+    }
+
+    /// [`Capabilities::vae`].
+    pub fn vae(&self) -> Option<&Vae> {
+        self.energy.vae()
+    }
+
+    /// [`Capabilities::unmixing`].
+    pub fn unmixing(&self) -> Option<&Tensor> {
+        self.energy.unmixing()
+    }
+
+    /// [`Capabilities::density`]; what is asked of it is not counted.
+    pub fn density(&self) -> Option<&dyn Density> {
+        self.energy.density()
+    }
+
+    /// log p(x) in nats, `[B]`, if the normaliser is known; counts as the energy does.
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn log_prob(&self, x: &Tensor) -> Result<Option<Tensor>> {
+        let Some(density) = self.density() else { return Ok(None) };
+        self.meter.value(x, self.live)?;
+        density.log_prob(x).map(Some)
+    }
+}
+
+fn build(spec: &Spec, context: &Context, builder: &Builder) -> Result<Arc<dyn Capabilities>> {
     let row = find(MODELS, spec.name()).ok_or_else(|| Error::Other(format!("unknown model `{}`", spec.name())))?;
     (row.build)(&spec.0, context, builder).map(Arc::from)
 }

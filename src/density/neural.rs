@@ -5,8 +5,8 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::noise_space::{Function, NoiseSpace, Space};
-use super::{BuildModel, Density, Energy, Gaussian, Vae};
+use super::noise_space::{NoiseSpace, Space};
+use super::{BuildModel, Capabilities, Density, Energy, Gaussian, Vae, laplacian_along_axes};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::nets::{Io, Jet, Network, Pass};
 use crate::{Result, rng::Key};
@@ -54,7 +54,7 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
         };
         Ok(Box::new(Neural {
             net: Arc::new(net),
-            base: base.map(|base| Arc::new(base) as Arc<dyn Energy>),
+            base: base.map(|base| Arc::new(base) as Arc<dyn Capabilities>),
             pass: Pass::EVAL,
         }))
     },
@@ -64,13 +64,13 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
 /// are under `net.`, those of p₀ under `base.`.
 pub struct Neural {
     net: Arc<Network>,
-    base: Option<Arc<dyn Energy>>,
+    base: Option<Arc<dyn Capabilities>>,
     pass: Pass,
 }
 
 impl Neural {
     /// A network that tilts a density.
-    pub fn tilting(net: Network, base: Box<dyn Energy>) -> Self {
+    pub fn tilting(net: Network, base: Box<dyn Capabilities>) -> Self {
         Neural { net: Arc::new(net), base: Some(base.into()), pass: Pass::EVAL }
     }
 }
@@ -106,11 +106,13 @@ impl Energy for Neural {
         Ok([(energy + base_energy)?, (slope + base_slope)?, (bend + base_bend)?])
     }
 
-    fn residual(&self, x: &Tensor) -> Result<Tensor> {
-        self.net.forward(x, self.pass)
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        laplacian_along_axes(self, x)
     }
+}
 
-    fn in_training(&self, key: Key) -> Option<Box<dyn Energy>> {
+impl Capabilities for Neural {
+    fn in_training(&self, key: Key) -> Option<Box<dyn Capabilities>> {
         Some(Box::new(Neural { net: self.net.clone(), base: self.base.clone(), pass: Pass::train(key) }))
     }
 
@@ -139,7 +141,8 @@ impl Energy for Neural {
         self.base.as_ref().and_then(|base| base.noise_space(space))
     }
 
-    fn tilt(&self) -> Option<Function<'_>> {
-        self.base.as_ref().map(|_| Box::new(|x: &Tensor| self.net.grad(x, self.pass)) as Function)
+    fn tilt(&self) -> Option<Box<dyn Energy + '_>> {
+        let tilt = || Neural { net: self.net.clone(), base: None, pass: self.pass };
+        self.base.as_ref().map(|_| Box::new(tilt()) as Box<dyn Energy>)
     }
 }

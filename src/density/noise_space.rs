@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Density, Energy, Gaussian};
+use super::{Density, Energy, Gaussian, slope_of_grad};
 use crate::{Error, Result, rng::Key};
 
 /// Which coordinates chains move in.
@@ -51,14 +51,11 @@ pub trait NoiseSpace: Send + Sync {
     fn base(&self, at: &Tensor) -> Result<(Tensor, Tensor)>;
 }
 
-/// The value `[B]` and gradient of a function of items.
-pub type Function<'a> = Box<dyn Fn(&Tensor) -> Result<(Tensor, Tensor)> + Send + Sync + 'a>;
-
 /// V(ε) = f(T(ε)) + the base's potential: what tilts the base, as an energy over the points. Its normaliser is that of the
 /// tilted density, E[exp(-f)] under the base. Under f = 0 the points keep the base's distribution.
 pub struct Potential<'a> {
     space: Box<dyn NoiseSpace + 'a>,
-    tilt: Option<Function<'a>>,
+    tilt: Option<Box<dyn Energy + 'a>>,
     normal: Option<Gaussian>,
 }
 
@@ -67,7 +64,7 @@ impl<'a> Potential<'a> {
     ///
     /// # Errors
     /// The device's own.
-    pub fn new(space: Box<dyn NoiseSpace + 'a>, tilt: Option<Function<'a>>) -> Result<Self> {
+    pub fn new(space: Box<dyn NoiseSpace + 'a>, tilt: Option<Box<dyn Energy + 'a>>) -> Result<Self> {
         Ok(Potential { normal: space.normal()?, space, tilt })
     }
 
@@ -75,13 +72,18 @@ impl<'a> Potential<'a> {
     pub fn space(&self) -> &dyn NoiseSpace {
         &*self.space
     }
+
+    /// The density of the points that the space's draws are made of, where that is the standard normal one.
+    pub fn normal(&self) -> Option<&dyn Density> {
+        self.normal.as_ref().map(|normal| normal as &dyn Density)
+    }
 }
 
 impl Energy for Potential<'_> {
     fn energy(&self, at: &Tensor) -> Result<Tensor> {
         let (base, _) = self.space.base(at)?;
         match &self.tilt {
-            Some(tilt) => Ok((base + tilt(&self.space.push(at)?)?.0)?),
+            Some(tilt) => Ok((base + tilt.energy(&self.space.push(at)?)?)?),
             None => Ok(base),
         }
     }
@@ -91,7 +93,7 @@ impl Energy for Potential<'_> {
         if let Some(tilt) = &self.tilt {
             let energies = std::cell::RefCell::new(None);
             let on_x = |x: &Tensor| -> Result<Tensor> {
-                let (energy, slope) = tilt(x)?;
+                let (energy, slope) = tilt.grad(x)?;
                 energies.replace(Some(energy));
                 Ok(slope)
             };
@@ -102,22 +104,21 @@ impl Energy for Potential<'_> {
         Ok((value, grad))
     }
 
+    fn directional(&self, at: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        slope_of_grad(self, at, v)
+    }
+
+    /// Second derivatives of the transport are not computed, so that this fails always; kernels need none.
     fn curvature(&self, _: &Tensor, _: &Tensor) -> Result<[Tensor; 3]> {
-        Err(Error::Other("the potential of a noise space has no second derivatives here".into()))
+        Err(no_second_derivatives())
     }
 
-    fn base(&self) -> Option<&dyn Density> {
-        self.normal.as_ref().map(|normal| normal as &dyn Density)
+    /// As [`Energy::curvature`] of the potential.
+    fn laplacian(&self, _: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        Err(no_second_derivatives())
     }
+}
 
-    fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
-        self.space.start(key, n).map(Some)
-    }
-
-    fn residual(&self, at: &Tensor) -> Result<Tensor> {
-        match &self.tilt {
-            Some(tilt) => Ok(tilt(&self.space.push(at)?)?.0),
-            None => Ok(at.narrow(1, 0, 1)?.squeeze(1)?.zeros_like()?),
-        }
-    }
+fn no_second_derivatives() -> Error {
+    Error::Other("the potential of a noise space has no second derivatives; ask the energy of the items".into())
 }

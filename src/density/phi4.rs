@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{BuildModel, Context, Density, Energy};
+use super::{BuildModel, Capabilities, Context, Density, Energy, laplacian_along_axes, slope_of_grad};
 use crate::config::{Entry, Schema, decode};
 use crate::data::{Generator as _, Phi4, Phi4Config};
 use crate::nets::Builder;
@@ -57,6 +57,10 @@ impl Energy for Phi4Field {
         Ok((self.energy(x)?, (pull + wells)?.reshape(x.shape())?))
     }
 
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        slope_of_grad(self, x, v)
+    }
+
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let [bond, site, _] = self.truth.constants();
         let (energy, slope) = self.directional(x, v)?;
@@ -66,6 +70,12 @@ impl Energy for Phi4Field {
         Ok([energy, slope, bend])
     }
 
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        laplacian_along_axes(self, x)
+    }
+}
+
+impl Capabilities for Phi4Field {
     fn density(&self) -> Option<&dyn Density> {
         Some(self)
     }

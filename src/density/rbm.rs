@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{BuildModel, Context, Density, Energy};
+use super::{BlockGibbs, BuildModel, Capabilities, Context, Density, Energy, laplacian_along_axes};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::data::RbmTruth;
 use crate::math::logsumexp;
@@ -235,19 +235,31 @@ impl Energy for Rbm {
         Ok([energy, slope, (v.sqr()?.sum(1)? - (bend * a.tangent()?.sqr()?)?.sum(1)?)?])
     }
 
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        laplacian_along_axes(self, x)
+    }
+}
+
+impl Capabilities for Rbm {
+    fn gibbs(&self) -> Option<&dyn BlockGibbs> {
+        Some(self)
+    }
+
+    fn density(&self) -> Option<&dyn Density> {
+        (self.hidden() <= DENSITY_HIDDEN).then_some(self)
+    }
+}
+
+impl BlockGibbs for Rbm {
     /// P(hⱼ = +1 | x) = sigmoid(2aⱼ), then x | h ~ N(b + ½ Bh, I).
-    fn gibbs_sweep(&self, key: Key, x: &Tensor) -> Result<Option<Tensor>> {
+    fn sweep(&self, key: Key, x: &Tensor) -> Result<Tensor> {
         let a = self.field(&rows(x)?)?;
         let on = activate(Activation::Sigmoid, &(&a * 2.0)?)?;
         let uniform = key.with("hidden").uniform(a.shape(), a.dtype(), a.device())?;
         let h = uniform.lt(&on)?.to_dtype(a.dtype())?.affine(2.0, -1.0)?;
         let mean = self.mean_given(&h)?;
         let noise = key.with("visible").normal(mean.shape(), a.dtype(), a.device())?;
-        Ok(Some((mean + noise)?.reshape(x.shape())?.detach()))
-    }
-
-    fn density(&self) -> Option<&dyn Density> {
-        (self.hidden() <= DENSITY_HIDDEN).then_some(self)
+        Ok((mean + noise)?.reshape(x.shape())?.detach())
     }
 }
 

@@ -108,10 +108,6 @@ impl Method for Cnce {
             .with("grad_norm", grad_norm))
     }
 
-    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
-        steps * (items * (1 + self.config.kappa)) as u64
-    }
-
     fn model(&self) -> &Model {
         &self.trained.live
     }

@@ -17,7 +17,7 @@ use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data};
 use crate::density::{Energy, Model, Proposal, energy_of};
 use crate::metrics::Metrics;
-use crate::samplers::{Buffer, Sampler, Taken, Trace};
+use crate::samplers::{Buffer, Sampler, Taken, Target, Trace};
 use crate::{Result, rng::Key};
 
 crate::config! {
@@ -138,9 +138,9 @@ struct Negative {
 
 impl Negative {
     /// Where chains for a batch x⁺ end, as many.
-    fn draw(&self, key: Key, energy: &dyn Energy, x: &Tensor) -> Result<Trace> {
+    fn draw(&self, key: Key, model: &Model, x: &Tensor) -> Result<Trace> {
         let n = x.dim(0)?;
-        let fresh = || self.sampler.start(key.with("start"), energy, None, &self.data, n);
+        let fresh = || self.sampler.start(key.with("start"), model, None, &self.data, n);
         let (start, taken): (Tensor, Option<(&Buffer, Taken)>) = match &self.chains {
             Chains::Data => (x.clone(), None),
             Chains::Fresh => (fresh()?, None),
@@ -149,7 +149,7 @@ impl Negative {
                 (taken.x.clone(), Some((&buffer.value, taken)))
             }
         };
-        let trace = self.sampler.run(key.with("chain"), energy, &start, |_, _| Ok(()))?;
+        let trace = self.sampler.run(key.with("chain"), &Target::of(model), &start, |_, _| Ok(()))?;
         if let Some((buffer, taken)) = taken {
             buffer.put(&taken, &trace.chain.x)?;
         }
@@ -173,7 +173,7 @@ impl Contrastive {
         let sampler = Sampler::new(&config.sampler)?;
         let (model, data, key) = (setup.model, setup.data, setup.key.with("chains"));
         sampler.check(&model, None, data.device())?;
-        let chains = begin(table, &|n| sampler.start(key, model.as_energy(), None, data, n))?;
+        let chains = begin(table, &|n| sampler.start(key, &model, None, data, n))?;
         let supervised = joint.then(|| Supervised::new(decode(table)?, data)).transpose()?;
         let negative = Negative { sampler, chains, data: data.clone() };
         let trained = Trainable::model(model, setup.optim)?;
@@ -181,7 +181,7 @@ impl Contrastive {
     }
 
     /// The loss on n data items and n samples, one after the other in `both`.
-    fn loss(&self, step: u64, energy: &dyn Energy, both: &Tensor, batch: &Batch) -> Result<(Tensor, Metrics)> {
+    fn loss(&self, step: u64, energy: &Model, both: &Tensor, batch: &Batch) -> Result<(Tensor, Metrics)> {
         let n = batch.x.dim(0)?;
         let logits = self.supervised.as_ref().map(|_| supervised::logits(energy, both)).transpose()?;
         let energies = match &logits {
@@ -204,18 +204,14 @@ parts!(Contrastive: trained, negative.chains);
 impl Method for Contrastive {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let batch = only(batches)?;
-        let trace = self.negative.draw(cx.key.with("negative"), self.trained.still.as_energy(), &batch.x)?;
+        let trace = self.negative.draw(cx.key.with("negative"), &self.trained.still, &batch.x)?;
         let both = Tensor::cat(&[&batch.x, &trace.x], 0)?;
         let (loss, mut metrics) = self.trained.in_training(cx, |energy| self.loss(cx.step, energy, &both, batch))?;
         metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
         if let Some(accept) = trace.accept {
             metrics.set("acceptance", accept);
         }
-        Ok(metrics.with("energy_gradients", (trace.gradients * (cx.step + 1)) as f64))
-    }
-
-    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
-        steps * 2 * items as u64
+        Ok(metrics)
     }
 
     fn model(&self) -> &Model {

@@ -28,6 +28,6 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     build: |table, setup| {
         let DenoisingScoreMatchingConfig { sigma } = decode(table)?;
         let estimate: Estimate = Box::new(move |energy, key, x| denoising(energy, key, x, sigma));
-        Ok(Box::new(ScoreDescent::new(estimate, 1, ADVICE, setup)?))
+        Ok(Box::new(ScoreDescent::new(estimate, ADVICE, setup)?))
     },
 };

@@ -14,7 +14,7 @@ use super::part::{fitting, parts, tensor};
 use super::{Method, MethodRow, Part, Setup, Standing, State, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data, Split};
-use crate::density::{Energy, Model, Proposal, Target};
+use crate::density::{Energy as _, Model, Proposal};
 use crate::math::LogWeights;
 use crate::metrics::Metrics;
 use crate::samplers::{Chain, Weighted};
@@ -93,11 +93,11 @@ impl Jarzynski {
     }
 
     /// The walkers follow the energy, which was updated.
-    fn walk(&mut self, key: Key, step: u64) -> Result<Metrics> {
-        let energy = Target::new(self.trained.still.as_energy());
+    fn walk(&mut self, key: Key) -> Result<Metrics> {
+        let energy = &self.trained.still;
         let before = self.walkers.chain.x.clone();
         for i in 0..self.config.steps {
-            self.walkers.step(key.with("langevin").at(i as u64), self.config.step_size, &energy)?;
+            self.walkers.step(key.with("langevin").at(i as u64), self.config.step_size, energy)?;
         }
         let weights = &self.walkers.log_weights;
         let (share, log_z) = (weights.effective() / self.config.walkers as f64, weights.log_mean());
@@ -115,7 +115,7 @@ impl Jarzynski {
             self.walkers.resample(key.with("resample"))?;
         }
         found.extend([("lost", lost as f64), ("resampled", f64::from(resample))]);
-        Ok(found.with("energy_gradients", (energy.gradients() * (step + 1)) as f64))
+        Ok(found)
     }
 }
 
@@ -125,18 +125,18 @@ impl Part for Weighted {
     fn save(&self, state: &mut State) -> Result<()> {
         let Weighted { chain, log_weights } = self;
         state.insert(X.into(), chain.x.clone());
-        state.insert(ENERGY.into(), chain.energy.clone());
-        state.insert(GRAD.into(), chain.grad.clone());
+        state.insert(ENERGY.into(), chain.value()?.clone());
+        state.insert(GRAD.into(), chain.slope()?.clone());
         state.insert(LOG_WEIGHTS.into(), Tensor::new(log_weights.0.as_slice(), chain.x.device())?);
         Ok(())
     }
 
     fn load(&mut self, state: &State) -> Result<()> {
-        let Chain { x, energy, grad, .. } = &self.chain;
+        let (x, energy, grad) = (&self.chain.x, self.chain.value()?, self.chain.slope()?);
         let weights = Tensor::zeros(self.log_weights.0.len(), DType::F64, x.device())?;
         let log_weights = LogWeights(fitting(state, LOG_WEIGHTS, &weights)?.to_vec1()?);
         let (x, energy, grad) = (fitting(state, X, x)?, fitting(state, ENERGY, energy)?, fitting(state, GRAD, grad)?);
-        *self = Weighted { chain: Chain { x, energy, grad, hot: None }, log_weights };
+        *self = Weighted { chain: Chain::known(x, energy, Some(grad)), log_weights };
         Ok(())
     }
 }
@@ -145,12 +145,8 @@ impl Method for Jarzynski {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let batch = only(batches)?;
         let mut metrics = self.update_energy(cx, batch)?;
-        metrics.extend(self.walk(cx.key.with("walk"), cx.step)?);
+        metrics.extend(self.walk(cx.key.with("walk"))?);
         Ok(metrics)
-    }
-
-    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
-        steps * (items + self.config.walkers) as u64
     }
 
     fn model(&self) -> &Model {

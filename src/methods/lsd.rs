@@ -7,7 +7,7 @@ use super::part::parts;
 use super::{Critic, Method, MethodRow, Noise, Setup, SteinSample, StepContext};
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
-use crate::density::Model;
+use crate::density::{Energy as _, Model};
 use crate::metrics::Metrics;
 use crate::{Error, Result};
 
@@ -112,11 +112,6 @@ impl Method for Lsd {
         }
         metrics.extend(self.update_model(cx, &last.x)?);
         Ok(metrics)
-    }
-
-    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
-        // A score for each critic update, a slope and the weights for the model's.
-        steps * (items * (self.config.critic_steps + 2)) as u64
     }
 
     fn model(&self) -> &Model {

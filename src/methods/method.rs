@@ -35,13 +35,6 @@ pub trait Method: Part {
     /// [`Method::batches_per_step`] entries.
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics>;
 
-    /// Gradients of the energy that losses took in the first `steps` steps, on batches of `items`: an item counts once for each
-    /// derivative in x that is taken of it, and once when the loss is differentiated by the weights. What chains take is counted by
-    /// themselves; networks beside the energy count as nothing, as does an energy that is trained by labels or likelihood alone.
-    fn update_gradients(&self, _steps: u64, _items: usize) -> u64 {
-        0
-    }
-
     /// The model being trained.
     fn model(&self) -> &Model;
 

@@ -51,9 +51,9 @@ parts!(MaximumLikelihood: trained);
 impl Method for MaximumLikelihood {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let batch = only(batches)?;
-        let density =
-            self.trained.live.density().ok_or_else(|| Error::Other("ml: the model lost its normaliser".into()))?;
-        let loss = density.log_prob(&batch.x)?.mean_all()?.neg()?;
+        let log_p = self.trained.live.log_prob(&batch.x)?;
+        let log_p = log_p.ok_or_else(|| Error::Other("ml: the model lost its normaliser".into()))?;
+        let loss = log_p.mean_all()?.neg()?;
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let nll: f64 = loss.to_dtype(DType::F64)?.to_scalar()?;
         Ok(Metrics::new().with("nll", nll).with("grad_norm", grad_norm))

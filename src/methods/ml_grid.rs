@@ -8,7 +8,7 @@ use super::part::parts;
 use super::{Method, MethodRow, Setup, StepContext};
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
-use crate::density::Model;
+use crate::density::{Energy as _, Model};
 use crate::math::Grid;
 use crate::metrics::Metrics;
 use crate::{Error, Result};
@@ -76,10 +76,6 @@ impl Method for MlGrid {
             .with("energy", energy)
             .with("log_z", log_z)
             .with("grad_norm", grad_norm))
-    }
-
-    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
-        steps * (items + self.grid.side().pow(2)) as u64
     }
 
     fn model(&self) -> &Model {

@@ -20,8 +20,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     proposal: None,
     example: "",
     build: |_, setup| {
-        let derivatives = 1 + setup.data.spec().shape.iter().product::<usize>();
         let estimate: Estimate = Box::new(|energy, _, x| exact(energy, x));
-        Ok(Box::new(ScoreDescent::new(estimate, derivatives, &[SHARP], setup)?))
+        Ok(Box::new(ScoreDescent::new(estimate, &[SHARP], setup)?))
     },
 };

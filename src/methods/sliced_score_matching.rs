@@ -34,8 +34,6 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         let SlicedScoreMatchingConfig { probe: noise, projections: count, variance_reduced } = config;
         let slices = Slices { noise, count, variance_reduced };
         let estimate: Estimate = Box::new(move |energy, key, x| sliced(energy, key, x, slices));
-        // The slope along each direction comes with the second derivative.
-        let derivatives = count + usize::from(variance_reduced);
-        Ok(Box::new(ScoreDescent::new(estimate, derivatives, ADVICE, setup)?))
+        Ok(Box::new(ScoreDescent::new(estimate, ADVICE, setup)?))
     },
 };

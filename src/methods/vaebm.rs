@@ -22,7 +22,7 @@ use crate::data::{Batch, Data};
 use crate::density::{Model, Space, Stored};
 use crate::metrics::Metrics;
 use crate::optim::{self, Optimiser, Weights};
-use crate::samplers::{Buffer, Sampler, Taken};
+use crate::samplers::{Buffer, Sampler, Taken, Target};
 use crate::{Error, Result, rng::Key};
 
 /// How the energy's mean under the model is estimated.
@@ -126,7 +126,7 @@ impl Vaebm {
         let buffer = match config.buffer {
             0 => None,
             n => {
-                let start = sampler.start(key.with("buffer"), model.as_energy(), None, data, n)?;
+                let start = sampler.start(key.with("buffer"), &model, None, data, n)?;
                 Some(Named::new(BUFFER, Buffer::new(&start)?))
             }
         };
@@ -175,7 +175,7 @@ impl Vaebm {
         let since = cx.step - self.first_stage();
         let negative = match self.config.negative {
             Negative::Chain => self.chain(cx.key.with("chain"), since, batch.x.dim(0)?)?,
-            Negative::Importance => self.draws(cx.key.with("draws"), since)?,
+            Negative::Importance => self.draws(cx.key.with("draws"))?,
         };
         let (mut loss, mut metrics) = self.trained.in_training(cx, |energy| {
             let (up, down) = (energy.residual(&batch.x)?, energy.residual(&negative.x)?);
@@ -192,7 +192,7 @@ impl Vaebm {
     }
 
     /// Draws of the base with weights softmax(-f): self-normalised importance sampling.
-    fn draws(&self, key: Key, since: u64) -> Result<Sample> {
+    fn draws(&self, key: Key) -> Result<Sample> {
         let n = self.config.draws;
         let x = self
             .trained
@@ -202,16 +202,14 @@ impl Vaebm {
         let log_w = self.trained.still.residual(&x)?.to_dtype(DType::F64)?.neg()?;
         let w = candle_nn::ops::softmax(&log_w, D::Minus1)?;
         let ess: f64 = w.sqr()?.sum_all()?.recip()?.to_scalar()?;
-        let found = Metrics::new()
-            .with("ess_share", ess / n as f64)
-            .with("energy_evaluations", ((since + 1) * n as u64) as f64);
+        let found = Metrics::new().with("ess_share", ess / n as f64);
         Ok(Sample { weights: Some(w.to_dtype(x.dtype())?), x, found })
     }
 
     /// Ends of n chains.
     fn chain(&self, key: Key, since: u64, n: usize) -> Result<Sample> {
-        let energy = self.trained.still.as_energy();
-        let fresh = self.sampler.start(key.with("start"), energy, None, &self.data, n)?;
+        let still = &self.trained.still;
+        let fresh = self.sampler.start(key.with("start"), still, None, &self.data, n)?;
         let (start, taken): (Tensor, Option<(&Buffer, Taken)>) = match &self.buffer {
             None => (fresh, None),
             Some(buffer) => {
@@ -220,11 +218,11 @@ impl Vaebm {
                 (self.refreshed(&taken.x, &fresh)?, Some((&buffer.value, taken)))
             }
         };
-        let trace = self.sampler.run(key.with("steps"), energy, &start, |_, _| Ok(()))?;
+        let trace = self.sampler.run(key.with("steps"), &Target::of(still), &start, |_, _| Ok(()))?;
         if let Some((buffer, taken)) = taken {
             buffer.put(&taken, &trace.chain.x)?;
         }
-        let mut found = Metrics::new().with("energy_gradients", (trace.gradients * (since + 1)) as f64);
+        let mut found = Metrics::new();
         if let Some(accept) = trace.accept {
             found.set("acceptance", accept);
         }
@@ -259,11 +257,6 @@ impl Method for Vaebm {
             true => self.base_step(cx, &batch.x),
             false => self.tilt_step(cx, batch),
         }
-    }
-
-    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
-        let negative = if self.config.negative == Negative::Importance { self.config.draws } else { items };
-        steps.saturating_sub(self.first_stage()) * (items + negative) as u64
     }
 
     fn model(&self) -> &Model {

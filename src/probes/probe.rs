@@ -7,15 +7,15 @@ use crate::Result;
 use crate::config::rule::Verdict;
 use crate::config::{Head, Row, Schema};
 use crate::data::Data;
-use crate::density::{Energy, Proposal, Target};
+use crate::density::{Model, Proposal};
 use crate::metrics::{Metrics, Number};
 use crate::rng::Key;
-use crate::samplers::{Sampler, Trace};
+use crate::samplers::{Sampler, Target, Trace};
 
 /// What a probe looks at.
 pub struct Subject<'a> {
-    /// The energy, frozen.
-    pub energy: &'a dyn Energy,
+    /// The model, frozen.
+    pub model: &'a Model,
     /// What the method draws from at once, if it keeps such a thing.
     pub proposal: Option<&'a dyn Proposal>,
     /// The data it was trained on.
@@ -34,13 +34,13 @@ impl Subject<'_> {
 
     /// The chains of the run's sampler from their start to their end, n of them.
     pub fn trace(&self, key: Key, n: usize) -> Result<Trace> {
-        let x = self.sampler.start(key.with("start"), self.energy, self.proposal, self.data, n)?;
+        let x = self.sampler.start(key.with("start"), self.model, self.proposal, self.data, n)?;
         self.sampler.run(key.with("steps"), &self.target(), &x, |_, _| Ok(()))
     }
 
-    /// The energy as the sampler's chains see it.
+    /// What the sampler's chains move on: the model, with the method's proposal for global moves if that is a density.
     pub fn target(&self) -> Target<'_> {
-        Target::new(self.energy).proposing(self.proposal)
+        Target::of(self.model).proposing(self.proposal)
     }
 }
 

@@ -19,7 +19,7 @@ use super::train_config::TrainConfig;
 use crate::data::{Batch, Data, Split};
 use crate::density::Model;
 use crate::methods::{Method, State, StepContext, put, take};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Spent};
 use crate::optim::Ema;
 use crate::probes::{Scheduled, Subject};
 use crate::samplers::Sampler;
@@ -35,6 +35,7 @@ pub struct Trainer {
     probes: Vec<Scheduled>,
     ema: Option<Ema>,
     best: Option<Best>,
+    spent: Spent,
     step: u64,
     total: u64,
 }
@@ -60,7 +61,7 @@ impl Trainer {
         })?;
         let total = experiment.total_steps(&data, &*method)?;
         let best = Best::new(&experiment.train.best, experiment.train.best_is);
-        Ok(Trainer { experiment, data, method, sampler, probes, ema, best, step: 0, total })
+        Ok(Trainer { experiment, data, method, sampler, probes, ema, best, spent: Spent::default(), step: 0, total })
     }
 
     /// Takes up where `checkpoint`, read from `path`, was written.
@@ -133,12 +134,13 @@ impl Trainer {
         let batches = self.batches()?;
         let key = self.experiment.key().with("step").at(self.step);
         let lr_scale = self.experiment.train.lr_scale(self.step, self.total);
+        // What probes and checks asked since the last step is not the run's.
+        self.method.model().meter().take();
         let mut metrics = self.method.step(&StepContext { step: self.step, key, lr_scale }, &batches)?;
+        self.spent += self.method.model().meter().take();
         self.step += 1;
-        match self.method.update_gradients(self.step, self.experiment.train.batch_size) {
-            0 => {}
-            taken => metrics.set("update_gradients", taken as f64),
-        }
+        let Spent { values, gradients } = self.spent;
+        metrics.extend([("energy_values", values as f64), ("energy_gradients", gradients as f64)]);
         guard.check(self.step, &metrics)?;
         if let Some(ema) = &mut self.ema {
             ema.update(&self.method.model().params().weights)?;
@@ -215,13 +217,8 @@ impl Trainer {
         let proposal = self.experiment.proposal(&self.data, &self.method.state()?)?;
         for scheduled in due {
             let key = self.experiment.key().with("probe").with(&scheduled.name);
-            let subject = Subject {
-                energy: model.as_energy(),
-                proposal: proposal.as_deref(),
-                data: &self.data,
-                sampler: &self.sampler,
-                key,
-            };
+            let subject =
+                Subject { model: &model, proposal: proposal.as_deref(), data: &self.data, sampler: &self.sampler, key };
             let finding = scheduled.look(&subject).map_err(|e| self.probe_failed(&scheduled.name, e))?;
             if let Some((name, _)) = finding.metrics.iter().find(|(name, v)| metrics.get(name).is_some_and(|w| w != *v))
             {

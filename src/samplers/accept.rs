@@ -7,7 +7,7 @@ use crate::{Result, rng::Key};
 
 /// Energies of the chains in f64, where ratios are decided.
 pub(super) fn energies(chain: &Chain) -> Result<Vec<f64>> {
-    Ok(chain.energy.to_dtype(DType::F64)?.to_vec1()?)
+    Ok(chain.value()?.to_dtype(DType::F64)?.to_vec1()?)
 }
 
 /// Moves chain i to its proposal with probability min(1, exp(log_ratio\[i\])). A proposal without a finite energy, or a ratio
@@ -43,9 +43,7 @@ pub(super) fn nonfinite(energies: &[f64]) -> Vec<usize> {
 /// Row by row, `yes` where `mask` is 1 and `no` where it is 0.
 pub(super) fn choose(mask: &[u8], yes: &Chain, no: &Chain) -> Result<Chain> {
     let mask = Tensor::new(mask, yes.x.device())?;
-    let pick = |yes: &Tensor, no: &Tensor| rows(&mask, yes, no);
-    let (x, energy) = (pick(&yes.x, &no.x)?, pick(&yes.energy, &no.energy)?);
-    Ok(Chain { x, energy, grad: pick(&yes.grad, &no.grad)?, hot: None })
+    yes.zip(no, |yes, no| rows(&mask, yes, no))
 }
 
 /// Rows of `yes` where `mask` `[B]`, u8, is 1, and of `no` where it is 0.

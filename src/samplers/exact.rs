@@ -2,9 +2,10 @@
 
 use candle_core::Tensor;
 
-use super::{Chain, Info, Kernel, SamplerRow};
+use super::SamplerRow;
+use super::kernel::{Chain, Info, Kernel, Need, Target};
 use crate::config::Schema;
-use crate::density::{Density as _, Energy};
+use crate::metrics::Spent;
 use crate::{Error, Result, rng::Key};
 
 crate::config! {
@@ -22,6 +23,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     schema: Schema::of::<ExactConfig>(),
     numbers: &[],
     local: false,
+    cost: Spent { values: 0, gradients: 0 },
     example: "",
     build: |_| Ok(Box::new(Exact)),
 };
@@ -29,32 +31,21 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
 /// x ~ p, whatever x was before.
 pub struct Exact;
 
-impl Exact {
-    /// As [`Chain::at`]; a VAE over grey levels has no slope, and draws follow none: there the gradient stays at 0.
-    fn at(e: &dyn Energy, x: &Tensor) -> Result<Chain> {
-        if e.vae().is_none_or(|vae| vae.decoder().gaussian().is_some()) {
-            return Chain::at(e, x);
-        }
-        let x = x.detach();
-        Ok(Chain { energy: e.energy(&x)?.detach(), grad: x.zeros_like()?, x, hot: None })
-    }
-}
-
 impl Kernel for Exact {
-    fn init(&self, e: &dyn Energy, x: &Tensor) -> Result<Chain> {
-        Self::at(e, x)
+    fn needs(&self) -> Need {
+        Need::Position
     }
 
-    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
-        let n = chain.x.dim(0)?;
-        // A VAE that nothing tilts is drawn from exactly, though its log p(x) may be an estimate only.
-        let vae = e.vae().filter(|_| e.tilt().is_none());
-        let x = match (e.density(), vae) {
-            (Some(density), _) => density.sample(key, n)?,
-            (None, Some(vae)) => vae.sample(key, n)?,
-            (None, None) => return Err(unknown()),
-        };
-        Ok((Self::at(e, &x)?, Info::default()))
+    /// # Errors
+    /// A model that cannot be drawn from; found here, before a long run.
+    fn init(&self, on: &Target, x: &Tensor) -> Result<Chain> {
+        on.exact().ok_or_else(unknown)?;
+        Ok(Chain::at(x))
+    }
+
+    fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
+        let x = on.exact().ok_or_else(unknown)?.sample(key, chain.x.dim(0)?)?;
+        Ok((Chain::at(&x), Info::default()))
     }
 
     fn describe(&self) -> String {

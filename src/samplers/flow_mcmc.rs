@@ -1,8 +1,9 @@
 //! A global move to fresh draws, then local moves around them: chains that jump between modes and explore each.
 
-use super::{Chain, ChainConfig, Imh, Info, Isir, Kernel, Mala, SamplerRow, hmc, langevin, mala, rwm};
+use super::kernel::{Chain, Info, Kernel, Need, Target};
+use super::{ChainConfig, Imh, Isir, Mala, SamplerRow, hmc, langevin, mala, rwm};
 use crate::config::{Schema, Spec, decode, find, rule};
-use crate::density::{Density, Energy};
+use crate::metrics::Spent;
 use crate::{Error, Result, rng::Key};
 
 /// How a chain goes to places that are not near.
@@ -62,10 +63,11 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     schema: Schema::of::<(FlowMcmcConfig, ChainConfig)>(),
     numbers: &[],
     local: false,
+    cost: Spent { values: 0, gradients: 6 },
     example: "",
     build: |table| {
         let FlowMcmcConfig { global, candidates, local_steps, local } = decode(table)?;
-        Ok(Box::new(FlowMcmc { global, candidates, proposal: None, local_steps, local: build_local(&local)? }))
+        Ok(Box::new(FlowMcmc { global, candidates, local_steps, local: build_local(&local)? }))
     },
 };
 
@@ -76,11 +78,12 @@ pub(super) const EX2: SamplerRow = SamplerRow {
     schema: Schema::of::<(Ex2Config, ChainConfig)>(),
     numbers: &[],
     local: false,
+    cost: Spent { values: 0, gradients: 6 },
     example: "",
     build: |table| {
         let Ex2Config { candidates, step_size, local_steps } = decode(table)?;
         let local = Box::new(Mala { step_size, scale: None });
-        Ok(Box::new(FlowMcmc { global: Global::Isir, candidates, proposal: None, local_steps, local }))
+        Ok(Box::new(FlowMcmc { global: Global::Isir, candidates, local_steps, local }))
     },
 };
 
@@ -106,45 +109,48 @@ pub fn build_local(spec: &Spec) -> Result<Box<dyn Kernel>> {
 
 /// One global move, then `local_steps` local ones. Every move leaves energy and gradient of the place it leaves the chain at,
 /// and a global move weighs both of its ends anew, so that neither sees a number of the other's past.
-pub struct FlowMcmc<'a> {
-    /// Which global move.
+pub struct FlowMcmc {
+    /// The move to fresh draws.
     pub global: Global,
     /// N of i-SIR.
     pub candidates: usize,
-    /// q of the global move, such as a flow; `None` for the base density of the energy.
-    pub proposal: Option<&'a dyn Density>,
-    /// Local moves a step.
+    /// Local moves after each global one.
     pub local_steps: usize,
-    /// The local move.
-    pub local: Box<dyn Kernel + 'a>,
+    /// Moves around a draw.
+    pub local: Box<dyn Kernel>,
 }
 
-impl FlowMcmc<'_> {
-    fn jump(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
+impl FlowMcmc {
+    /// The global move; it evaluates gradients only where a local one reads them next.
+    fn jump(&self) -> Box<dyn Kernel> {
+        let local = if self.local_steps > 0 { self.local.needs() } else { Need::Value };
+        let fill = local.max(Need::Value);
         match self.global {
-            Global::Imh => Imh { proposal: self.proposal }.step(key, e, chain),
-            Global::Isir => Isir { candidates: self.candidates, proposal: self.proposal }.step(key, e, chain),
+            Global::Imh => Box::new(Imh { fill }),
+            Global::Isir => Box::new(Isir { candidates: self.candidates, fill }),
         }
     }
 }
 
-impl Kernel for FlowMcmc<'_> {
-    /// # Errors
-    /// An energy without a base density; found here, before a long run.
-    fn init(&self, e: &dyn Energy, x: &candle_core::Tensor) -> Result<Chain> {
-        Imh { proposal: self.proposal }.init(e, x)
+impl Kernel for FlowMcmc {
+    fn needs(&self) -> Need {
+        Need::Value
     }
 
-    /// `accept` is that of the global move, the best single sign of a good proposal; `moves` has both.
-    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
-        let (mut chain, mut info) = self.jump(key.with("global"), e, chain)?;
+    /// # Errors
+    /// A target without a proposal density; found here, before a long run.
+    fn init(&self, on: &Target, x: &candle_core::Tensor) -> Result<Chain> {
+        self.jump().init(on, x)
+    }
+
+    fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
+        let (mut chain, mut info) = self.jump().step(key.with("global"), on, chain)?;
         let mut local = 0.0;
         for i in 0..self.local_steps {
-            let (next, step) = self.local.step(key.with("local").at(i as u64), e, &chain)?;
+            let (next, step) = self.local.step(key.with("local").at(i as u64), on, &chain)?;
             chain = next;
             local += step.accept.unwrap_or(1.0) / self.local_steps as f64;
-            info.nonfinite += step.nonfinite;
-            info.nonfinite_by_chain.iter_mut().zip(&step.nonfinite_by_chain).for_each(|(sum, n)| *sum += n);
+            info.nonfinite.iter_mut().zip(&step.nonfinite).for_each(|(sum, n)| *sum += n);
         }
         info.moves = vec![("global", info.accept.unwrap_or(f64::NAN))];
         if self.local_steps > 0 {
@@ -154,10 +160,6 @@ impl Kernel for FlowMcmc<'_> {
     }
 
     fn describe(&self) -> String {
-        let global = match self.global {
-            Global::Imh => Imh { proposal: None }.describe(),
-            Global::Isir => Isir { candidates: self.candidates, proposal: None }.describe(),
-        };
-        format!("{global}, then {} steps of {}", self.local_steps, self.local.describe())
+        format!("{}, then {} steps of {}", self.jump().describe(), self.local_steps, self.local.describe())
     }
 }

@@ -2,9 +2,10 @@
 
 use candle_core::Tensor;
 
-use super::{Chain, ChainConfig, Info, Kernel, SamplerRow};
+use super::kernel::{Chain, Info, Kernel, Need, Target};
+use super::{ChainConfig, SamplerRow};
 use crate::config::Schema;
-use crate::density::Energy;
+use crate::metrics::Spent;
 use crate::{Error, Result, rng::Key};
 
 crate::config! {
@@ -19,6 +20,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     schema: Schema::of::<(GibbsConfig, ChainConfig)>(),
     numbers: &[],
     local: false,
+    cost: Spent { values: 0, gradients: 0 },
     example: "",
     build: |_| Ok(Box::new(Gibbs)),
 };
@@ -27,27 +29,32 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
 pub struct Gibbs;
 
 impl Gibbs {
-    fn sweep(key: Key, e: &dyn Energy, x: &Tensor) -> Result<Tensor> {
-        e.gibbs_sweep(key, x)?.ok_or_else(|| {
+    fn sweep(key: Key, on: &Target, x: &Tensor) -> Result<Tensor> {
+        let gibbs = on.gibbs().ok_or_else(|| {
             Error::Config(
                 "error: the sampler `gibbs` needs a model with hidden units, and `model` has none\n\nhint: \
                  --set sampler.name=mala, or --set model.name=rbm"
                     .into(),
             )
-        })
+        })?;
+        gibbs.sweep(key, x)
     }
 }
 
 impl Kernel for Gibbs {
-    /// # Errors
-    /// A model without conditionals to sweep with; found here, before a long run.
-    fn init(&self, e: &dyn Energy, x: &Tensor) -> Result<Chain> {
-        Gibbs::sweep(Key::new(0), e, x)?;
-        Chain::at(e, x)
+    fn needs(&self) -> Need {
+        Need::Position
     }
 
-    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
-        Ok((Chain::at(e, &Gibbs::sweep(key, e, &chain.x)?)?, Info::default()))
+    /// # Errors
+    /// A model without hidden units; found here, before a long run.
+    fn init(&self, on: &Target, x: &Tensor) -> Result<Chain> {
+        Gibbs::sweep(Key::new(0), on, x)?;
+        Ok(Chain::at(x))
+    }
+
+    fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
+        Ok((Chain::at(&Gibbs::sweep(key, on, &chain.x)?), Info::default()))
     }
 
     fn describe(&self) -> String {

@@ -3,9 +3,10 @@
 use candle_core::{DType, Tensor};
 
 use super::accept::{chance, choose, decide, energies, nonfinite};
-use super::{Chain, ChainConfig, Info, Kernel, SamplerRow, Tuning, WarmUp, scaled};
+use super::kernel::{Chain, Info, Kernel, Need, Target, scaled};
+use super::{ChainConfig, SamplerRow, Tuning, WarmUp};
 use crate::config::{Schema, decode, rule};
-use crate::density::Energy;
+use crate::metrics::Spent;
 use crate::{Result, rng::Key};
 
 crate::config! {
@@ -26,7 +27,8 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     cite: "Duane et al. 1987; Neal 2011, \"MCMC using Hamiltonian dynamics\"",
     schema: Schema::of::<(HmcConfig, WarmUp, ChainConfig)>(),
     numbers: &[],
-    local: false,
+    local: true,
+    cost: Spent { values: 0, gradients: 5 },
     example: "",
     build: |table| {
         let HmcConfig { step_size, leapfrog, jitter } = decode(table)?;
@@ -48,17 +50,22 @@ pub struct Hmc {
 }
 
 impl Kernel for Hmc {
-    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
+    fn needs(&self) -> Need {
+        Need::Gradient
+    }
+
+    fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
+        let chain = &chain.filled(Need::Gradient, on.energy())?;
         let momentum = key.with("momentum").normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
         let u: f64 = key.with("jitter").uniform(1, DType::F64, chain.x.device())?.squeeze(0)?.to_scalar()?;
         let eps = self.step_size * (1.0 + self.jitter * (2.0 * u - 1.0));
         let s = self.scale.as_ref();
-        let mut p = (&momentum - (scaled(&chain.grad, s)? * (0.5 * eps))?)?;
+        let mut p = (&momentum - (scaled(chain.slope()?, s)? * (0.5 * eps))?)?;
         let mut at = chain.clone();
         for i in 1..=self.leapfrog {
-            at = Chain::at(e, &(&at.x + (scaled(&p, s)? * eps)?)?)?;
+            at = Chain::at(&(&at.x + (scaled(&p, s)? * eps)?)?).filled(Need::Gradient, on.energy())?;
             let kick = if i == self.leapfrog { 0.5 * eps } else { eps };
-            p = (p - (scaled(&at.grad, s)? * kick)?)?;
+            p = (p - (scaled(at.slope()?, s)? * kick)?)?;
         }
         let (now, then) = (energies(chain)?, energies(&at)?);
         let (before, after) = (kinetic(&momentum)?, kinetic(&p)?);

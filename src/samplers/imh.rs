@@ -1,10 +1,11 @@
 //! Independent Metropolis–Hastings: jumps to fresh draws of a density that is like the target.
 
 use super::accept::accept;
-use super::independent::{log_weights, proposal};
-use super::{Chain, ChainConfig, Info, Kernel, SamplerRow};
+use super::independent::log_weights;
+use super::kernel::{Chain, Info, Kernel, Need, Target};
+use super::{ChainConfig, SamplerRow};
 use crate::config::Schema;
-use crate::density::{Density, Energy};
+use crate::metrics::Spent;
 use crate::{Result, rng::Key};
 
 crate::config! {
@@ -19,28 +20,33 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     schema: Schema::of::<(ImhConfig, ChainConfig)>(),
     numbers: &[],
     local: false,
+    cost: Spent { values: 1, gradients: 0 },
     example: "",
-    build: |_| Ok(Box::new(Imh { proposal: None })),
+    build: |_| Ok(Box::new(Imh { fill: Need::Value })),
 };
 
-/// Proposes x' ~ q and accepts with probability min(1, w(x')/w(x)), w = exp(-E)/q.
-pub struct Imh<'a> {
-    /// q, such as a flow; `None` for the base density of the energy.
-    pub proposal: Option<&'a dyn Density>,
+/// Proposes x' ~ q, the target's proposal, and accepts with probability min(1, w(x')/w(x)), w = exp(-E)/q (Tierney 1994).
+pub struct Imh {
+    /// What is evaluated at proposals: the value is enough for this move, a gradient spares the move that follows another pass.
+    pub fill: Need,
 }
 
-impl Kernel for Imh<'_> {
-    /// # Errors
-    /// An energy without a base density; found here, before a long run.
-    fn init(&self, e: &dyn Energy, x: &candle_core::Tensor) -> Result<Chain> {
-        proposal(self.proposal, e)?;
-        Chain::at(e, x)
+impl Kernel for Imh {
+    fn needs(&self) -> Need {
+        Need::Value
     }
 
-    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
-        let q = proposal(self.proposal, e)?;
-        let there = Chain::at(e, &q.sample(key.with("draw"), chain.x.dim(0)?)?)?;
-        let (now, then) = (log_weights(&chain.energy, q, &chain.x)?, log_weights(&there.energy, q, &there.x)?);
+    /// # Errors
+    /// A target without a proposal density; found here, before a long run.
+    fn init(&self, on: &Target, x: &candle_core::Tensor) -> Result<Chain> {
+        on.proposal()?;
+        Ok(Chain::at(x))
+    }
+
+    fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
+        let (q, chain) = (on.proposal()?, &chain.filled(self.fill, on.energy())?);
+        let there = Chain::at(&q.sample(key.with("draw"), chain.x.dim(0)?)?).filled(self.fill, on.energy())?;
+        let (now, then) = (log_weights(chain.value()?, q, &chain.x)?, log_weights(there.value()?, q, &there.x)?);
         // From -∞, where there is no energy, the ratio is ∞ to any place that has one, and NaN, a rejection, to others.
         let ratio: Vec<f64> = now.iter().zip(&then).map(|(now, then)| then - now).collect();
         accept(key.with("accept"), &ratio, &there, chain)

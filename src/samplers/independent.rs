@@ -2,24 +2,9 @@
 
 use candle_core::{DType, Tensor};
 
-use crate::density::{Density, Energy};
+use crate::Result;
+use crate::density::Density;
 use crate::math::LogWeights;
-use crate::{Error, Result};
-
-/// The proposal given, or the density that the energy tilts, or the energy's own where its normaliser is known.
-///
-/// # Errors
-/// None of the three.
-pub(super) fn proposal<'a>(given: Option<&'a dyn Density>, e: &'a dyn Energy) -> Result<&'a dyn Density> {
-    given.or_else(|| e.base()).or_else(|| e.density()).ok_or_else(|| {
-        Error::Config(
-            "error: the sampler proposes from a density that can be drawn from, and `model` has no base density\n\nhint: \
-             --set model.base=diagonal for a neural energy, or a Markov chain that needs none, such as \
-             --set sampler.name=mala"
-                .into(),
-        )
-    })
-}
 
 /// log w(x) = -E(x) - log q(x) in f64, up to a constant; -∞ where E or q is no number, which is never chosen.
 ///

@@ -3,10 +3,11 @@
 use candle_core::{DType, Tensor};
 
 use super::accept::choose;
-use super::independent::{log_weights, proposal};
-use super::{Chain, ChainConfig, Info, Kernel, SamplerRow};
+use super::independent::log_weights;
+use super::kernel::{Chain, Info, Kernel, Need, Target};
+use super::{ChainConfig, SamplerRow};
 use crate::config::{Schema, decode, rule};
-use crate::density::{Density, Energy};
+use crate::metrics::Spent;
 use crate::{Result, rng::Key};
 
 crate::config! {
@@ -24,31 +25,37 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     schema: Schema::of::<(IsirConfig, ChainConfig)>(),
     numbers: &[],
     local: false,
+    cost: Spent { values: 15, gradients: 0 },
     example: "",
-    build: |table| Ok(Box::new(Isir { candidates: decode::<IsirConfig>(table)?.candidates, proposal: None })),
+    build: |table| Ok(Box::new(Isir { candidates: decode::<IsirConfig>(table)?.candidates, fill: Need::Value })),
 };
 
 /// Goes to one of x, y₂ … y_N, y ~ q, with probabilities as their weights w = exp(-E)/q.
-pub struct Isir<'a> {
+pub struct Isir {
     /// N.
     pub candidates: usize,
-    /// q, such as a flow; `None` for the base density of the energy.
-    pub proposal: Option<&'a dyn Density>,
+    /// What is evaluated at the place that was chosen, as for [`Imh`](super::Imh).
+    pub fill: Need,
 }
 
-impl Kernel for Isir<'_> {
-    /// # Errors
-    /// An energy without a base density; found here, before a long run.
-    fn init(&self, e: &dyn Energy, x: &Tensor) -> Result<Chain> {
-        proposal(self.proposal, e)?;
-        Chain::at(e, x)
+impl Kernel for Isir {
+    fn needs(&self) -> Need {
+        Need::Value
     }
 
-    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
-        let (q, chains, fresh) = (proposal(self.proposal, e)?, chain.x.dim(0)?, self.candidates.saturating_sub(1));
-        let y = q.sample(key.with("draw"), chains * fresh)?;
-        let here = log_weights(&chain.energy, q, &chain.x)?;
-        let there = log_weights(&e.energy(&y)?, q, &y)?;
+    /// # Errors
+    /// A target without a proposal density; found here, before a long run.
+    fn init(&self, on: &Target, x: &Tensor) -> Result<Chain> {
+        on.proposal()?;
+        Ok(Chain::at(x))
+    }
+
+    fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
+        let (q, e) = (on.proposal()?, on.energy());
+        let (chain, chains, fresh) = (&chain.filled(self.fill, e)?, chain.x.dim(0)?, self.candidates.saturating_sub(1));
+        let y = Chain::at(&q.sample(key.with("draw"), chains * fresh)?).filled(Need::Value, e)?;
+        let here = log_weights(chain.value()?, q, &chain.x)?;
+        let there = log_weights(y.value()?, q, &y.x)?;
         let uniform = key.with("choose").uniform(chains, DType::F64, chain.x.device())?.to_vec1::<f64>()?;
         let (mut place, mut moved, mut bad) = (Vec::new(), Vec::new(), Vec::new());
         for (i, (own, u)) in here.into_iter().zip(uniform).enumerate() {
@@ -58,8 +65,9 @@ impl Kernel for Isir<'_> {
             place.push((i * fresh + chosen.unwrap_or(0)) as u32);
             bad.push(others.iter().filter(|w| **w == f64::NEG_INFINITY).count());
         }
-        let y = y.index_select(&Tensor::new(place, y.device())?, 0)?;
-        Ok((choose(&moved, &Chain::at(e, &y)?, chain)?, Info::of(&moved, bad)))
+        let place = Tensor::new(place, y.x.device())?;
+        let y = y.map(|t| Ok(t.index_select(&place, 0)?))?.filled(self.fill, e)?;
+        Ok((choose(&moved, &y, chain)?, Info::of(&moved, bad)))
     }
 
     fn describe(&self) -> String {

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::Chain;
+use super::{Chain, Need};
 use crate::density::Energy;
 use crate::math::LogWeights;
 use crate::{Result, ops, rng::Key};
@@ -26,8 +26,8 @@ impl Weighted {
     /// # Errors
     /// A tensor operation that failed.
     pub fn new(x: &Tensor, log_q: &Tensor, energy: &dyn Energy) -> Result<Self> {
-        let chain = Chain::at(energy, x)?;
-        let log_weights = LogWeights::of(&host(&chain.energy)?, &host(&log_q.detach())?);
+        let chain = Chain::at(x).filled(Need::Gradient, energy)?;
+        let log_weights = LogWeights::of(&host(chain.value()?)?, &host(&log_q.detach())?);
         Ok(Weighted { chain, log_weights })
     }
 
@@ -42,7 +42,8 @@ impl Weighted {
         let from = &self.chain;
         let (noise, drift) =
             (key.normal(from.x.shape(), from.x.dtype(), from.x.device())?, 0.5 * step_size * step_size);
-        let to = Chain::at(will, &ops::langevin_update(&from.x, &from.grad, &noise, drift, step_size)?)?;
+        let to = ops::langevin_update(&from.x, from.slope()?, &noise, drift, step_size)?;
+        let to = Chain::at(&to).filled(Need::Gradient, will)?;
         let (forth, back) = (alpha(from, &to.x, drift)?, alpha(&to, &from.x, drift)?);
         for (a, (forth, back)) in self.log_weights.0.iter_mut().zip(forth.iter().zip(&back)) {
             *a += forth - back;
@@ -71,9 +72,7 @@ impl Weighted {
         }
         let chosen = self.log_weights.draw(key, self.log_weights.0.len());
         let chosen = Tensor::new(chosen, self.chain.x.device())?;
-        let pick = |t: &Tensor| t.index_select(&chosen, 0);
-        let Chain { x, energy, grad, .. } = &self.chain;
-        self.chain = Chain { x: pick(x)?, energy: pick(energy)?, grad: pick(grad)?, hot: None };
+        self.chain = self.chain.map(|t| Ok(t.index_select(&chosen, 0)?))?;
         self.log_weights.0.fill(log_mean);
         Ok(())
     }
@@ -86,10 +85,10 @@ fn host(t: &Tensor) -> Result<Vec<f64>> {
 /// α of each walker at `at`, which goes to y; `drift` is ε²/2.
 fn alpha(at: &Chain, y: &Tensor, drift: f64) -> Result<Vec<f64>> {
     let wide = |t: &Tensor| -> Result<Tensor> { Ok(t.to_dtype(DType::F64)?.flatten_from(1)?) };
-    let (x, y, grad) = (wide(&at.x)?, wide(y)?, wide(&at.grad)?);
+    let (x, y, grad) = (wide(&at.x)?, wide(y)?, wide(at.slope()?)?);
     let slope = ((y - x)? * &grad)?.sum(1)?.affine(0.5, 0.0)?;
     let square = grad.sqr()?.sum(1)?.affine(0.25 * drift, 0.0)?;
-    Ok(((at.energy.to_dtype(DType::F64)? + slope)? + square)?.to_vec1()?)
+    Ok(((at.value()?.to_dtype(DType::F64)? + slope)? + square)?.to_vec1()?)
 }
 
 #[cfg(test)]

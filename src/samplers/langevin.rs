@@ -1,8 +1,9 @@
 //! Unadjusted Langevin: drift and noise matched, biased by O(ε²), no rejection.
 
-use super::{Chain, ChainConfig, Info, Kernel, SamplerRow};
+use super::kernel::{Chain, Info, Kernel, Need, Target};
+use super::{ChainConfig, SamplerRow};
 use crate::config::{Schema, decode, rule};
-use crate::density::Energy;
+use crate::metrics::Spent;
 use crate::{Result, ops, rng::Key};
 
 crate::config! {
@@ -20,6 +21,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     schema: Schema::of::<(LangevinConfig, ChainConfig)>(),
     numbers: &[],
     local: false,
+    cost: Spent { values: 0, gradients: 1 },
     example: "",
     build: |table| Ok(Box::new(Langevin { step_size: decode::<LangevinConfig>(table)?.step_size })),
 };
@@ -31,11 +33,16 @@ pub struct Langevin {
 }
 
 impl Kernel for Langevin {
-    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
+    fn needs(&self) -> Need {
+        Need::Gradient
+    }
+
+    fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
+        let chain = chain.filled(Need::Gradient, on.energy())?;
         let noise = key.normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
         let drift = 0.5 * self.step_size * self.step_size;
-        let x = ops::langevin_update(&chain.x, &chain.grad, &noise, drift, self.step_size)?;
-        Ok((Chain::at(e, &x)?, Info::default()))
+        let x = ops::langevin_update(&chain.x, chain.slope()?, &noise, drift, self.step_size)?;
+        Ok((Chain::at(&x), Info::default()))
     }
 
     fn describe(&self) -> String {

@@ -3,9 +3,10 @@
 use candle_core::{DType, Tensor};
 
 use super::accept::{accept, energies};
-use super::{Chain, ChainConfig, Info, Kernel, SamplerRow, Tuning, WarmUp, scaled};
+use super::kernel::{Chain, Info, Kernel, Need, Target, scaled};
+use super::{ChainConfig, SamplerRow, Tuning, WarmUp};
 use crate::config::{Schema, decode, rule};
-use crate::density::Energy;
+use crate::metrics::Spent;
 use crate::{Result, ops, rng::Key};
 
 crate::config! {
@@ -22,7 +23,8 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     cite: "Roberts & Tweedie 1996; Roberts & Rosenthal 1998",
     schema: Schema::of::<(MalaConfig, WarmUp, ChainConfig)>(),
     numbers: &[],
-    local: false,
+    local: true,
+    cost: Spent { values: 0, gradients: 1 },
     example: "",
     build: |table| Ok(Box::new(Mala { step_size: decode::<MalaConfig>(table)?.step_size, scale: None })),
 };
@@ -39,7 +41,7 @@ pub struct Mala {
 impl Mala {
     /// s²∇E, or ∇E.
     fn pull(&self, chain: &Chain) -> Result<Tensor> {
-        scaled(&scaled(&chain.grad, self.scale.as_ref())?, self.scale.as_ref())
+        scaled(&scaled(chain.slope()?, self.scale.as_ref())?, self.scale.as_ref())
     }
 
     /// log q(to | from) up to a constant, `[B]`, f64.
@@ -55,11 +57,17 @@ impl Mala {
 }
 
 impl Kernel for Mala {
-    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
+    fn needs(&self) -> Need {
+        Need::Gradient
+    }
+
+    fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
+        let chain = &chain.filled(Need::Gradient, on.energy())?;
         let noise = key.with("noise").normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
         let (noise, pull) = (scaled(&noise, self.scale.as_ref())?, self.pull(chain)?);
         let drift = 0.5 * self.step_size * self.step_size;
-        let proposal = Chain::at(e, &ops::langevin_update(&chain.x, &pull, &noise, drift, self.step_size)?)?;
+        let proposal = ops::langevin_update(&chain.x, &pull, &noise, drift, self.step_size)?;
+        let proposal = Chain::at(&proposal).filled(Need::Gradient, on.energy())?;
         let (now, then) = (energies(chain)?, energies(&proposal)?);
         let (back, forth) = (self.log_proposal(chain, &proposal)?, self.log_proposal(&proposal, chain)?);
         let ratio: Vec<f64> = (0..now.len()).map(|i| now[i] - then[i] + back[i] - forth[i]).collect();

@@ -3,9 +3,10 @@
 use candle_core::Tensor;
 
 use super::accept::{choose, decide, energies, nonfinite};
-use super::{Chain, ChainConfig, Info, Kernel, SamplerRow};
+use super::kernel::{Chain, Info, Kernel, Need, Target};
+use super::{ChainConfig, SamplerRow};
 use crate::config::{Schema, decode, rule};
-use crate::density::Energy;
+use crate::metrics::Spent;
 use crate::{Result, ops, rng::Key};
 
 crate::config! {
@@ -31,6 +32,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     schema: Schema::of::<(ParallelTemperingConfig, ChainConfig)>(),
     numbers: &[],
     local: false,
+    cost: Spent { values: 0, gradients: 5 },
     example: "",
     build: |table| {
         let ParallelTemperingConfig { rungs, max_temperature, step_size } = decode(table)?;
@@ -61,6 +63,12 @@ impl ParallelTempering {
         ParallelTempering { temperatures: (0..rungs.max(1)).map(temperature).collect(), step_size }
     }
 
+    /// The hot chains of a ladder that begins: as many copies as there are temperatures above 1.
+    fn copies(&self, cold: &Chain) -> Result<Chain> {
+        let copies = self.temperatures.len().saturating_sub(1).max(1);
+        cold.map(|t| Ok(Tensor::cat(&vec![t; copies], 0)?))
+    }
+
     /// T of a row of all chains.
     fn temperature(&self, row: usize, chains: usize) -> f64 {
         self.temperatures.get(row / chains.max(1)).copied().unwrap_or(1.0)
@@ -69,14 +77,14 @@ impl ParallelTempering {
     /// log q(to | from) of every row, up to a constant.
     fn log_proposal(&self, to: &Chain, from: &Chain, chains: usize) -> Result<Vec<f64>> {
         let eps2 = self.step_size * self.step_size;
-        let off = (&to.x - (&from.x - (&from.grad * (0.5 * eps2))?)?)?;
+        let off = (&to.x - (&from.x - (from.slope()? * (0.5 * eps2))?)?)?;
         let square = off.to_dtype(candle_core::DType::F64)?.sqr()?.flatten_from(1)?.sum(1)?.to_vec1::<f64>()?;
         let scaled = |(row, s): (usize, f64)| -0.5 * s / (eps2 * self.temperature(row, chains));
         Ok(square.into_iter().enumerate().map(scaled).collect())
     }
 
     /// The Langevin move of all chains; 1 for each that moved.
-    fn explore(&self, key: Key, e: &dyn Energy, all: &Chain, chains: usize) -> Result<(Chain, Vec<u8>, Vec<usize>)> {
+    fn explore(&self, key: Key, on: &Target, all: &Chain, chains: usize) -> Result<(Chain, Vec<u8>, Vec<usize>)> {
         let rows = all.x.dim(0)?;
         let widths: Vec<f64> = (0..rows).map(|row| self.temperature(row, chains).sqrt()).collect();
         let mut shape = vec![1; all.x.rank()];
@@ -86,7 +94,8 @@ impl ParallelTempering {
         let widths = Tensor::from_vec(widths, shape, all.x.device())?.to_dtype(all.x.dtype())?;
         let noise = key.with("noise").normal(all.x.shape(), all.x.dtype(), all.x.device())?.broadcast_mul(&widths)?;
         let drift = 0.5 * self.step_size * self.step_size;
-        let there = Chain::at(e, &ops::langevin_update(&all.x, &all.grad, &noise, drift, self.step_size)?)?;
+        let there = ops::langevin_update(&all.x, all.slope()?, &noise, drift, self.step_size)?;
+        let there = Chain::at(&there).filled(Need::Gradient, on.energy())?;
         let (now, then) = (energies(all)?, energies(&there)?);
         let (back, forth) = (self.log_proposal(all, &there, chains)?, self.log_proposal(&there, all, chains)?);
         let finite = |e: f64| if e.is_finite() { e } else { f64::NAN };
@@ -116,27 +125,24 @@ impl ParallelTempering {
 
 impl Kernel for ParallelTempering {
     /// Hot copies begin where their chains do.
-    fn init(&self, e: &dyn Energy, x: &Tensor) -> Result<Chain> {
-        let cold = Chain::at(e, x)?;
-        let copies = self.temperatures.len().saturating_sub(1).max(1);
-        let many = |t: &Tensor| -> Result<Tensor> { Ok(Tensor::cat(&vec![t; copies], 0)?) };
-        let hot = Chain { x: many(&cold.x)?, energy: many(&cold.energy)?, grad: many(&cold.grad)?, hot: None };
-        Ok(Chain { hot: Some(Hot { chains: Box::new(hot), round: 0 }), ..cold })
+    fn needs(&self) -> Need {
+        Need::Gradient
     }
 
-    /// `accept` is that of the chains at temperature 1; `moves` has the share of swaps too, 20 to 40 % of a good ladder.
-    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
+    fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
         let chains = chain.x.dim(0)?;
-        let begun = if chain.hot.is_none() { self.init(e, &chain.x)?.hot } else { None };
-        let missing = || crate::Error::Other("a ladder without hot chains".into());
-        let Hot { chains: hot, round } = chain.hot.as_ref().or(begun.as_ref()).ok_or_else(missing)?;
-        let (all, accepted, bad) = self.explore(key.with("explore"), e, &joined(chain, hot)?, chains)?;
-        let (place, swapped) = self.swaps(key.with("swap"), &all, chains, *round)?;
+        let chain = &chain.filled(Need::Gradient, on.energy())?;
+        let (hot, round) = match &chain.hot {
+            Some(Hot { chains, round }) => (chains.as_ref().clone(), *round),
+            None => (self.copies(chain)?, 0),
+        };
+        let (all, accepted, bad) = self.explore(key.with("explore"), on, &joined(chain, &hot)?, chains)?;
+        let (place, swapped) = self.swaps(key.with("swap"), &all, chains, round)?;
         let (cold, hot) = parted(&all, place, chains)?;
         let by_chain = (0..chains).map(|i| bad.iter().skip(i).step_by(chains).sum()).collect();
         let mut info = Info::of(accepted.get(..chains).unwrap_or_default(), by_chain);
         info.moves = vec![("explore", info.accept.unwrap_or(f64::NAN)), ("swap", swapped)];
-        Ok((Chain { hot: Some(Hot { chains: Box::new(hot), round: round + 1 }), ..cold }, info))
+        Ok((cold.beside(Hot { chains: Box::new(hot), round: round + 1 }), info))
     }
 
     fn describe(&self) -> String {
@@ -151,21 +157,13 @@ impl Kernel for ParallelTempering {
 
 /// The chains at temperature 1, then the others.
 fn joined(cold: &Chain, hot: &Chain) -> Result<Chain> {
-    let join = |cold: &Tensor, hot: &Tensor| -> Result<Tensor> { Ok(Tensor::cat(&[cold, hot], 0)?) };
-    let (x, energy) = (join(&cold.x, &hot.x)?, join(&cold.energy, &hot.energy)?);
-    Ok(Chain { x, energy, grad: join(&cold.grad, &hot.grad)?, hot: None })
+    cold.zip(hot, |cold, hot| Ok(Tensor::cat(&[cold, hot], 0)?))
 }
 
 /// The inverse of [`joined`], each row coming from its new place.
 fn parted(all: &Chain, place: Vec<u32>, chains: usize) -> Result<(Chain, Chain)> {
     let rows = place.len();
     let place = Tensor::new(place, all.x.device())?;
-    let part = |t: &Tensor, from: usize, n: usize| -> Result<Tensor> {
-        Ok(t.index_select(&place, 0)?.narrow(0, from, n)?.contiguous()?)
-    };
-    let of = |from: usize, n: usize| -> Result<Chain> {
-        let (x, energy) = (part(&all.x, from, n)?, part(&all.energy, from, n)?);
-        Ok(Chain { x, energy, grad: part(&all.grad, from, n)?, hot: None })
-    };
+    let of = |from: usize, n: usize| all.map(|t| Ok(t.index_select(&place, 0)?.narrow(0, from, n)?.contiguous()?));
     Ok((of(0, chains)?, of(chains, rows - chains)?))
 }

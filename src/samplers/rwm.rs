@@ -1,9 +1,10 @@
 //! Random-walk Metropolis: the oldest kernel, which needs no gradient.
 
 use super::accept::{accept, energies};
-use super::{Chain, ChainConfig, Info, Kernel, SamplerRow, Tuning, WarmUp};
+use super::kernel::{Chain, Info, Kernel, Need, Target, scaled};
+use super::{ChainConfig, SamplerRow, Tuning, WarmUp};
 use crate::config::{Schema, decode, rule};
-use crate::density::Energy;
+use crate::metrics::Spent;
 use crate::{Result, rng::Key};
 
 crate::config! {
@@ -20,7 +21,8 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     cite: "Metropolis et al. 1953; Roberts, Gelman & Gilks 1997",
     schema: Schema::of::<(RwmConfig, WarmUp, ChainConfig)>(),
     numbers: &[],
-    local: false,
+    local: true,
+    cost: Spent { values: 1, gradients: 0 },
     example: "",
     build: |table| Ok(Box::new(Rwm { step_size: decode::<RwmConfig>(table)?.step_size, scale: None })),
 };
@@ -34,10 +36,15 @@ pub struct Rwm {
 }
 
 impl Kernel for Rwm {
-    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
+    fn needs(&self) -> Need {
+        Need::Value
+    }
+
+    fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
+        let chain = &chain.filled(Need::Value, on.energy())?;
         let noise = key.with("noise").normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
-        let noise = super::scaled(&noise, self.scale.as_ref())?;
-        let proposal = Chain::at(e, &(&chain.x + (noise * self.step_size)?)?)?;
+        let noise = scaled(&noise, self.scale.as_ref())?;
+        let proposal = Chain::at(&(&chain.x + (noise * self.step_size)?)?).filled(Need::Value, on.energy())?;
         let (now, then) = (energies(chain)?, energies(&proposal)?);
         let ratio: Vec<f64> = now.iter().zip(&then).map(|(now, then)| now - then).collect();
         accept(key.with("accept"), &ratio, &proposal, chain)

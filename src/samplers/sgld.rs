@@ -1,8 +1,9 @@
 //! Tempered Langevin as EBM papers run it: drift and noise chosen apart (Grathwohl 2020, eq. 19).
 
-use super::{Chain, ChainConfig, Info, Kernel, SamplerRow};
+use super::kernel::{Chain, Info, Kernel, Need, Target};
+use super::{ChainConfig, SamplerRow};
 use crate::config::{Schema, decode, rule};
-use crate::density::Energy;
+use crate::metrics::Spent;
 use crate::{Result, ops, rng::Key};
 
 crate::config! {
@@ -26,6 +27,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     schema: Schema::of::<(SgldConfig, ChainConfig)>(),
     numbers: &[],
     local: false,
+    cost: Spent { values: 0, gradients: 1 },
     example: "",
     build: |table| {
         let SgldConfig { drift, noise, clip_grad, clamp } = decode(table)?;
@@ -61,17 +63,22 @@ impl Sgld {
 }
 
 impl Kernel for Sgld {
-    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
+    fn needs(&self) -> Need {
+        Need::Gradient
+    }
+
+    fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
+        let chain = chain.filled(Need::Gradient, on.energy())?;
         let noise = key.normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
         let grad = match self.clip_grad {
-            0.0 => chain.grad.clone(),
-            bound => chain.grad.clamp(-bound, bound)?,
+            0.0 => chain.slope()?.clone(),
+            bound => chain.slope()?.clamp(-bound, bound)?,
         };
         let mut x = ops::langevin_update(&chain.x, &grad, &noise, self.drift, self.noise)?;
         if let Some([low, high]) = self.clamp {
             x = x.clamp(low, high)?;
         }
-        Ok((Chain::at(e, &x)?, Info::default()))
+        Ok((Chain::at(&x), Info::default()))
     }
 
     fn describe(&self) -> String {

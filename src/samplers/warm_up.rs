@@ -2,9 +2,8 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{Chain, Kernel};
+use super::{Chain, Kernel, Target};
 use crate::config::rule;
-use crate::density::Energy;
 use crate::{Result, rng::Key};
 
 crate::config! {
@@ -142,17 +141,17 @@ impl WarmUp {
         &self,
         key: Key,
         kernel: &dyn Kernel,
-        e: &dyn Energy,
+        on: &Target,
         x: &Tensor,
     ) -> Result<(Option<Box<dyn Kernel>>, Chain)> {
-        let mut chain = kernel.init(e, x)?;
+        let mut chain = kernel.init(on, x)?;
         let Some(mut tuning) = kernel.tuning().filter(|_| self.warm_up > 0) else { return Ok((None, chain)) };
         let mut search = DualAveraging::new(tuning.step_size, self.target_accept);
         let ((first, ends), mut spread) = (self.windows(), Spread::default());
         for step in 0..self.warm_up {
             tuning.step_size = search.step_size();
             let Some(now) = kernel.tuned(&tuning) else { return Ok((None, chain)) };
-            let (next, info) = now.step(key.at(step as u64), e, &chain)?;
+            let (next, info) = now.step(key.at(step as u64), on, &chain)?;
             chain = next;
             search.update(info.chance.or(info.accept).unwrap_or(0.0));
             if step >= first && !ends.is_empty() {

@@ -105,8 +105,7 @@ fn projection(estimator: &str) -> [f64; 2] {
     let experiment = Experiment::parse("entropy.toml", &text, &[]).unwrap();
     let (data, sampler) = (experiment.data().unwrap(), experiment.sampler().unwrap());
     let model = experiment.model(&data).unwrap();
-    let subject =
-        Subject { energy: model.as_energy(), proposal: None, data: &data, sampler: &sampler, key: Key::new(3) };
+    let subject = Subject { model: &model, proposal: None, data: &data, sampler: &sampler, key: Key::new(3) };
     let found = experiment.probes().unwrap()[0].probe.run(&subject).unwrap().metrics;
     ["entropy_projection", "entropy_projection_se"].map(|name| found.get(name).unwrap())
 }

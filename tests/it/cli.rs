@@ -580,29 +580,3 @@ fn the_checkpoint_of_the_best_step_stays() {
     );
     assert!(!lab.path("other/checkpoints/best.safetensors").exists());
 }
-
-#[test]
-fn gradients_of_updates_are_counted_by_the_run() {
-    let lab = Lab::new();
-    // Eight steps on sixteen items; the harness has two critic steps, ν = κ = 2, a grid of 16², a penalty on VERA's slope.
-    let taken = [
-        ("nce", 8 * 48),
-        ("cnce", 8 * 48),
-        ("lsd", 8 * 64),
-        ("ml_grid", 8 * (16 + 256)),
-        ("score_matching", 8 * 64),
-        ("sliced_score_matching", 8 * 48),
-        ("denoising_score_matching", 8 * 32),
-        ("pcd", 8 * 32),
-        ("jarzynski", 8 * (16 + 12)),
-        ("vera", 8 * 64),
-        ("vaebm", (8 - 3) * 32),
-        ("coopflow", (8 - 2) * (16 + 10)),
-        ("flow_mcmc", (8 - 2) * (16 + 12)),
-    ];
-    for (method, taken) in taken {
-        lab.write("c.toml", &experiment(method));
-        let run = lab.json(&["-q", "train", "c.toml", "--run-dir", method]);
-        assert_eq!(run["metrics"]["update_gradients"].as_f64(), Some(f64::from(taken)), "{method}");
-    }
-}

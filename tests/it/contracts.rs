@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use ebm::config::{Schema, Spec, find};
 use ebm::data::{Data, Moments, Split};
-use ebm::density::{Context, Energy, Gaussian, MODELS, Model, Rbm, RbmConfig, RbmInit};
+use ebm::density::{Context, Energy, MODELS, Model};
 use ebm::methods::{METHODS, Method, State, StepContext};
-use ebm::nets::Builder;
 use ebm::probes::{PROBES, Scheduled, Subject};
 use ebm::rng::Key;
 use ebm::run::Experiment;
-use ebm::samplers::{Chain, SAMPLERS};
+use ebm::samplers::{Chain, Need, SAMPLERS, Target};
 use ebm::store::Checkpoint;
 
 const CPU: Device = Device::Cpu;
@@ -218,16 +217,15 @@ fn a_method_keeps_its_model_under_its_name_and_refuses_what_does_not_fit() {
 }
 
 /// What a sampler is tried on: a normal density, with hidden units for a sampler that needs them.
-fn target(sampler: &str, item: &[usize]) -> Box<dyn Energy> {
-    let builder = Builder::new(Key::new(0), DType::F32, &CPU);
-    match sampler {
-        "gibbs" => {
-            let config = RbmConfig { hidden: 3, init: RbmInit::Paper, ..RbmConfig::default() };
-            let context = Context { shape: item.to_vec(), classes: Some(3), moments: None };
-            Box::new(Rbm::new(&config, &context, &builder).unwrap())
-        }
-        _ => Box::new(Gaussian::new(item, 0.5, 2.0, &builder).unwrap()),
-    }
+fn target(sampler: &str, item: &[usize]) -> Model {
+    let of = |value: f64| Tensor::full(value, item, &CPU).unwrap().to_dtype(DType::F32).unwrap();
+    let moments = Moments { mean: of(0.5), std: of(2.0), overall_mean: 0.5, overall_std: 2.0 };
+    let context = Context { shape: item.to_vec(), classes: None, moments: Some(&|| Ok(moments.clone())) };
+    let text = match sampler {
+        "gibbs" => "name = \"rbm\"\nhidden = 3\ninit = \"paper\"",
+        _ => "name = \"gaussian\"",
+    };
+    Model::new(&Spec(text.parse().unwrap()), &context, Key::new(0), DType::F32, &CPU).unwrap().frozen().unwrap()
 }
 
 #[test]
@@ -236,15 +234,15 @@ fn a_sampler_keeps_shapes_is_finite_and_follows_its_key() {
         let kernel = (row.build)(&spec(row.name, &row.schema).0).unwrap();
         assert!(!kernel.describe().is_empty());
         for shape in [&[5, 2][..], &[3, 1, 4, 4]] {
-            let energy = target(row.name, &shape[1..]);
-            let energy = &*energy;
+            let model = target(row.name, &shape[1..]);
+            let (energy, on) = (model.as_energy(), Target::of(&model));
             let x = Key::new(1).normal(shape.to_vec(), DType::F32, &CPU).unwrap();
             let walk = |key: Key| {
-                let mut chain = kernel.init(energy, &x).unwrap();
+                let mut chain = kernel.init(&on, &x).unwrap();
                 for i in 0..4 {
-                    let (next, info) = kernel.step(key.at(i), energy, &chain).unwrap();
+                    let (next, info) = kernel.step(key.at(i), &on, &chain).unwrap();
                     assert!(
-                        info.accept.is_none_or(|a| (0.0..=1.0).contains(&a)) && info.nonfinite == 0,
+                        info.accept.is_none_or(|a| (0.0..=1.0).contains(&a)) && info.nonfinite.iter().all(|n| *n == 0),
                         "{}",
                         row.name
                     );
@@ -253,20 +251,15 @@ fn a_sampler_keeps_shapes_is_finite_and_follows_its_key() {
                 chain
             };
             let all = |chain: &Chain| {
-                bits(
-                    &[("x", &chain.x), ("e", &chain.energy), ("g", &chain.grad)]
-                        .map(|(k, t)| (k.to_owned(), t.clone()))
-                        .into(),
-                )
+                let chain = chain.filled(Need::Gradient, energy).unwrap();
+                let parts = [("x", &chain.x), ("e", chain.value().unwrap()), ("g", chain.slope().unwrap())];
+                bits(&parts.map(|(k, t)| (k.to_owned(), t.clone())).into())
             };
             let (chain, again, other) = (walk(Key::new(2)), walk(Key::new(2)), walk(Key::new(3)));
-            assert_eq!(
-                (chain.x.dims(), chain.grad.dims(), chain.energy.dims()),
-                (shape, shape, &shape[..1]),
-                "{}",
-                row.name
-            );
-            assert_eq!((chain.x.dtype(), chain.energy.dtype()), (DType::F32, DType::F32));
+            let known = chain.filled(Need::Gradient, energy).unwrap();
+            let (value, slope) = (known.value().unwrap(), known.slope().unwrap());
+            assert_eq!((chain.x.dims(), slope.dims(), value.dims()), (shape, shape, &shape[..1]), "{}", row.name);
+            assert_eq!((chain.x.dtype(), value.dtype()), (DType::F32, DType::F32));
             assert!(
                 all(&chain).iter().all(|(_, _, v)| v.iter().all(|v| f64::from_bits(*v).is_finite())),
                 "{}",
@@ -275,7 +268,12 @@ fn a_sampler_keeps_shapes_is_finite_and_follows_its_key() {
             assert_eq!(all(&chain), all(&again), "{}: the same key, another chain", row.name);
             assert_ne!(all(&chain), all(&other), "{}: another key, the same chain", row.name);
             // What it says of the point it stands at is true.
-            assert_eq!(all(&chain), all(&Chain::at(energy, &chain.x).unwrap()), "{}", row.name);
+            assert_eq!(all(&chain), all(&Chain::at(&chain.x)), "{}", row.name);
+            let need = kernel.needs();
+            let bits_of = |t: Option<&Tensor>| t.map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+            let (held, fresh) =
+                (chain.filled(need, energy).unwrap(), Chain::at(&chain.x).filled(need, energy).unwrap());
+            assert_eq!(bits_of(held.value().ok()), bits_of(fresh.value().ok()), "{}", row.name);
         }
     }
 }
@@ -312,7 +310,7 @@ fn a_models_gradient_is_that_of_its_energy() {
                 let at = |h: f64| {
                     let mut moved = flat.clone();
                     moved[i] += h;
-                    total(&*model, &moved, shape)
+                    total(&model, &moved, shape)
                 };
                 // Fourth order: the error is h⁴ times a fifth derivative, far below the tolerance.
                 let h = 1e-3;
@@ -448,8 +446,7 @@ fn a_probe_finds_the_same_twice() {
         let proposal = experiment.proposal(&data, &state).unwrap();
         let look = || {
             let proposal = proposal.as_deref();
-            let subject =
-                Subject { energy: model.as_energy(), proposal, data: &data, sampler: &sampler, key: Key::new(9) };
+            let subject = Subject { model: &model, proposal, data: &data, sampler: &sampler, key: Key::new(9) };
             probes[0].probe.run(&subject).unwrap()
         };
         let (one, two) = (look(), look());

@@ -3,10 +3,12 @@
 use candle_core::{DType, Device, Tensor};
 use ebm::Result;
 use ebm::config::decode;
-use ebm::density::{Density, Energy, Gaussian};
+use ebm::density::{BlockGibbs, Density, Energy, Gaussian, slope_of_grad};
 use ebm::nets::Builder;
 use ebm::rng::Key;
-use ebm::samplers::{Chain, ChainConfig, Imh, Info, Kernel, Langevin, SAMPLERS, Sampler, SamplerRow, WarmUp};
+use ebm::samplers::{
+    Chain, ChainConfig, Imh, Info, Kernel, Langevin, Need, SAMPLERS, Sampler, SamplerRow, Target, WarmUp,
+};
 use rand::Rng as _;
 use rand_distr::StandardNormal;
 
@@ -26,6 +28,11 @@ struct Mixture {
 impl Mixture {
     fn new() -> Self {
         Mixture { base: Gaussian::new(&[2], 0.3, 2.0, &Builder::new(Key::new(0), DType::F64, &CPU)).unwrap() }
+    }
+
+    /// Itself with all that a kernel may ask for.
+    fn target(&self) -> Target<'_> {
+        Target::new(self).with(&self.base).drawn(self).swept(self)
     }
 
     /// log(w_k N(x; c_k, σ_k²)) for each k.
@@ -86,20 +93,22 @@ impl Energy for Mixture {
         Ok((Tensor::new(energy, &CPU)?, plane(grad)))
     }
 
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        slope_of_grad(self, x, v)
+    }
+
     fn curvature(&self, _: &Tensor, _: &Tensor) -> Result<[Tensor; 3]> {
         Err(ebm::Error::Other("no kernel takes second derivatives".into()))
     }
 
-    fn gibbs_sweep(&self, key: Key, x: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(Self::draw(key, rows(x).iter().map(|x| Self::shares(x)))))
+    fn laplacian(&self, _: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        Err(ebm::Error::Other("no kernel takes second derivatives".into()))
     }
+}
 
-    fn base(&self) -> Option<&dyn Density> {
-        Some(&self.base)
-    }
-
-    fn density(&self) -> Option<&dyn Density> {
-        Some(self)
+impl BlockGibbs for Mixture {
+    fn sweep(&self, key: Key, x: &Tensor) -> Result<Tensor> {
+        Ok(Self::draw(key, rows(x).iter().map(|x| Self::shares(x))))
     }
 }
 
@@ -129,10 +138,10 @@ fn kernel(row: &SamplerRow) -> Box<dyn Kernel> {
     (row.build)(&table).unwrap()
 }
 
-fn walk(kernel: &dyn Kernel, e: &dyn Energy, x: &Tensor, steps: u64) -> Tensor {
-    let mut chain = kernel.init(e, x).unwrap();
+fn walk(kernel: &dyn Kernel, on: &Target, x: &Tensor, steps: u64) -> Tensor {
+    let mut chain = kernel.init(on, x).unwrap();
     for i in 0..steps {
-        chain = kernel.step(Key::new(8).at(i), e, &chain).unwrap().0;
+        chain = kernel.step(Key::new(8).at(i), on, &chain).unwrap().0;
     }
     chain.x
 }
@@ -175,7 +184,7 @@ fn every_kernel(chains: usize, steps: u64) {
     let x = target.sample(Key::new(7), chains).unwrap();
     assert!(fits(misfit(&x)), "the exact draws themselves: {:?}", misfit(&x));
     for row in SAMPLERS.iter().filter(|row| !BIASED.contains(&row.name)) {
-        let found = misfit(&walk(&*kernel(row), &target, &x, steps));
+        let found = misfit(&walk(&*kernel(row), &target.target(), &x, steps));
         assert!(fits(found), "{}: largest |z| {:.2}, χ² {:.1}", row.name, found.0, found.1);
     }
 }
@@ -195,9 +204,12 @@ fn every_kernel_leaves_an_asymmetric_mixture_invariant_for_long() {
 struct TakesAll;
 
 impl Kernel for TakesAll {
-    fn step(&self, key: Key, e: &dyn Energy, chain: &Chain) -> Result<(Chain, Info)> {
-        let x = e.base().unwrap().sample(key, chain.x.dim(0)?)?;
-        Ok((Chain::at(e, &x)?, Info::default()))
+    fn needs(&self) -> Need {
+        Need::Position
+    }
+
+    fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
+        Ok((Chain::at(&on.proposal()?.sample(key, chain.x.dim(0)?)?), Info::default()))
     }
 
     fn describe(&self) -> String {
@@ -210,7 +222,7 @@ fn the_test_of_invariance_sees_kernels_that_are_wrong() {
     let target = Mixture::new();
     let x = target.sample(Key::new(7), 3_000).unwrap();
     for wrong in [&TakesAll as &dyn Kernel, &Langevin { step_size: 0.7 }] {
-        assert!(!fits(misfit(&walk(wrong, &target, &x, 60))));
+        assert!(!fits(misfit(&walk(wrong, &target.target(), &x, 60))));
     }
 }
 
@@ -219,7 +231,7 @@ fn jumping_kernels_forget_the_mode_they_started_in() {
     let target = Mixture::new();
     let x = Tensor::new(&CENTRES[0], &CPU).unwrap().unsqueeze(0).unwrap().repeat((1_500, 1)).unwrap();
     for row in SAMPLERS.iter().filter(|r| ["imh", "isir", "flow_mcmc", "ex2", "parallel_tempering"].contains(&r.name)) {
-        let found = misfit(&walk(&*kernel(row), &target, &x, 80));
+        let found = misfit(&walk(&*kernel(row), &target.target(), &x, 80));
         assert!(fits(found), "{}: largest |z| {:.2}, χ² {:.1}", row.name, found.0, found.1);
     }
 }
@@ -256,18 +268,23 @@ impl Energy for Broken {
         Ok((self.cut(x, &energy)?, grad))
     }
 
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        slope_of_grad(self, x, v)
+    }
+
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         self.0.curvature(x, v)
     }
 
-    fn base(&self) -> Option<&dyn Density> {
-        self.0.base()
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        self.0.laplacian(x)
     }
 }
 
 #[test]
 fn what_has_no_energy_is_never_entered_is_counted_and_disturbs_no_neighbour() {
-    let target = Broken(Mixture::new());
+    let energy = Broken(Mixture::new());
+    let target = Target::new(&energy).with(&energy.0.base);
     let mut tested = 0;
     for row in SAMPLERS.iter().filter(|row| !BIASED.contains(&row.name) && !["gibbs", "exact"].contains(&row.name)) {
         let kernel = kernel(row);
@@ -278,15 +295,15 @@ fn what_has_no_energy_is_never_entered_is_counted_and_disturbs_no_neighbour() {
             for i in 0..80 {
                 let (next, info) = kernel.step(Key::new(3).at(i), &target, &chain).unwrap();
                 chain = next;
-                assert_eq!(info.nonfinite, info.nonfinite_by_chain.iter().sum::<usize>(), "{}", row.name);
-                counts.iter_mut().zip(&info.nonfinite_by_chain).for_each(|(sum, n)| *sum += n);
+                counts.iter_mut().zip(&info.nonfinite).for_each(|(sum, n)| *sum += n);
                 let outside = rows(&chain.x)[1..].iter().all(|x| !Broken::is_hole(x));
                 assert!(outside, "{}: a chain stands where there is no energy", row.name);
             }
             // The last chain may stay far from the hole.
             assert!(counts[1..3].iter().all(|n| *n > 0), "{}: {counts:?}, the test has no power", row.name);
             let bits = |t: &Tensor| rows(t)[1..].concat().into_iter().map(f64::to_bits).collect::<Vec<_>>();
-            (bits(&chain.x), bits(&chain.grad), counts[1..].to_vec())
+            let slopes = chain.filled(Need::Gradient, &energy).unwrap().slope().unwrap().clone();
+            (bits(&chain.x), bits(&slopes), counts[1..].to_vec())
         };
         let (edge, hole, far) = (run([1.7, -1.0]), run([2.5, 0.0]), run([-1.5, 0.5]));
         assert!(edge == far && hole == far, "{}: a bad chain disturbs its neighbours", row.name);
@@ -301,7 +318,7 @@ fn the_bias_of_unadjusted_langevin_is_of_first_order_in_the_step_size() {
     let target = Gaussian::new(&[50], 0.0, 1.0, &Builder::new(Key::new(0), DType::F64, &CPU)).unwrap();
     let start = target.sample(Key::new(4), 8_000).unwrap();
     let bias = |eta: f64| {
-        let x = walk(&Langevin { step_size: (2.0 * eta).sqrt() }, &target, &start, (6.0 / eta) as u64);
+        let x = walk(&Langevin { step_size: (2.0 * eta).sqrt() }, &Target::new(&target), &start, (6.0 / eta) as u64);
         x.sqr().unwrap().mean_all().unwrap().to_scalar::<f64>().unwrap() - 1.0
     };
     let slope = (bias(0.4) / bias(0.1)).ln() / 4f64.ln();
@@ -331,7 +348,15 @@ impl Energy for Stretched {
         Ok((self.energy(x)?, x.broadcast_div(&Tensor::new(&SPREAD.map(|s| s * s), &CPU)?)?))
     }
 
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        slope_of_grad(self, x, v)
+    }
+
     fn curvature(&self, _: &Tensor, _: &Tensor) -> Result<[Tensor; 3]> {
+        Err(ebm::Error::Other("not needed".into()))
+    }
+
+    fn laplacian(&self, _: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
         Err(ebm::Error::Other("not needed".into()))
     }
 }
@@ -347,7 +372,7 @@ fn a_warm_up_meets_its_acceptance_learns_the_scales_and_then_stays_exact() {
             let once = [("leapfrog", 1.into())];
             let own = if name == "hmc" { &once[..] } else { &[] };
             let sampler = warmed(name, &[&keys[..], &more, own].concat());
-            let run = || sampler.run(Key::new(2), &Stretched, &start, |_, _| Ok(())).unwrap();
+            let run = || sampler.run(Key::new(2), &Target::new(&Stretched), &start, |_, _| Ok(())).unwrap();
             let trace = run();
             let accept = trace.accept.unwrap();
             assert!((accept - target).abs() < 0.05, "{name} from {first}: acceptance {accept}");
@@ -366,9 +391,9 @@ fn a_warm_up_meets_its_acceptance_learns_the_scales_and_then_stays_exact() {
         }
     }
     // A kernel without a step size takes no notice.
-    let kernel = Box::new(Imh { proposal: None });
+    let kernel = Box::new(Imh { fill: Need::Value });
     let sampler =
         Sampler { kernel, config: ChainConfig::default(), warm_up: WarmUp { warm_up: 5, ..WarmUp::default() } };
     let x = Mixture::new().sample(Key::new(1), 3).unwrap();
-    assert!(sampler.run(Key::new(2), &Mixture::new(), &x, |_, _| Ok(())).unwrap().tuning.is_none());
+    assert!(sampler.run(Key::new(2), &Mixture::new().target(), &x, |_, _| Ok(())).unwrap().tuning.is_none());
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use candle_core::DType;
 use ebm::data::Split;
-use ebm::density::Energy as _;
 use ebm::math::stats;
 use ebm::methods::StepContext;
 use ebm::metrics::Metrics;
@@ -26,7 +25,7 @@ fn found(experiment: &Experiment) -> ebm::Result<Metrics> {
     let (data, sampler) = (experiment.data()?, experiment.sampler()?);
     let model = experiment.model(&data)?.frozen()?;
     let key = experiment.key().with("probe");
-    let subject = Subject { energy: model.as_energy(), proposal: None, data: &data, sampler: &sampler, key };
+    let subject = Subject { model: &model, proposal: None, data: &data, sampler: &sampler, key };
     Ok(experiment.probes()?[0].look(&subject)?.metrics)
 }
 
@@ -53,11 +52,11 @@ fn global_moves_propose_from_the_flow_that_was_trained_beside_the_energy() {
     let (data, sampler) = (experiment.data().unwrap(), experiment.sampler().unwrap());
     let method = experiment.method(&data).unwrap();
     let proposal = experiment.proposal(&data, &method.state().unwrap()).unwrap().unwrap();
-    let energy = method.model().as_energy();
+    let model = method.model();
     let (x, key) = (data.all(Split::Test, 50).unwrap().x, Key::new(1));
-    let subject = |proposal| Subject { energy, proposal, data: &data, sampler: &sampler, key };
+    let subject = |proposal| Subject { model, proposal, data: &data, sampler: &sampler, key };
     let log_q = |subject: &Subject| {
-        let log_q = subject.target().base().unwrap().log_prob(&x).unwrap();
+        let log_q = subject.target().proposal().unwrap().log_prob(&x).unwrap();
         log_q.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap()
     };
     let (with, without) = (subject(Some(&*proposal)), subject(None));
@@ -171,7 +170,7 @@ fn copies_of_training_items_are_found_out_and_noise_is_far_from_data() {
         let (data, sampler) = (e.data().unwrap(), e.sampler().unwrap());
         let model = e.model(&data).unwrap().frozen().unwrap();
         let key = e.key().with("probe");
-        let subject = Subject { energy: model.as_energy(), proposal: None, data: &data, sampler: &sampler, key };
+        let subject = Subject { model: &model, proposal: None, data: &data, sampler: &sampler, key };
         e.probes().unwrap()[0].probe.run(&subject).unwrap()
     };
     let copies = "name = \"sgld\"\ninit = \"data\"\nsteps = 0";

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use crate::data::support::{try_open, values};
 use candle_core::{DType, Device, Tensor, Var};
 use ebm::data::{RbmTruth, Split};
-use ebm::density::{Context, Density, Energy, Rbm, RbmConfig, RbmInit};
+use ebm::density::{Capabilities as _, Context, Density, Energy, Rbm, RbmConfig, RbmInit};
 use ebm::math::stats;
 use ebm::nets::Builder;
 use ebm::probes::fisher::divergence;
 use ebm::rng::Key;
-use ebm::samplers::{Gibbs, Kernel};
+use ebm::samplers::{Gibbs, Kernel, Target};
 
 const CPU: Device = Device::Cpu;
 
@@ -252,9 +252,10 @@ fn exact_draws_have_the_mixtures_moments_and_gibbs_keeps_them() {
     let (truth, p) = truth_and_model(3, 4);
     let x = p.sample(Key::new(5), 40_000).unwrap();
     assert_moments("exact", &x, &truth);
-    let mut chain = Gibbs.init(&p, &x).unwrap();
+    let on = Target::new(&p).swept(&p);
+    let mut chain = Gibbs.init(&on, &x).unwrap();
     for i in 0..8 {
-        chain = Gibbs.step(Key::new(6).at(i), &p, &chain).unwrap().0;
+        chain = Gibbs.step(Key::new(6).at(i), &on, &chain).unwrap().0;
     }
     assert_moments("after 8 sweeps", &chain.x, &truth);
     assert!(values(&(chain.x - x).unwrap().abs().unwrap().mean_all().unwrap().reshape(1).unwrap())[0] > 0.1);
@@ -264,9 +265,10 @@ fn exact_draws_have_the_mixtures_moments_and_gibbs_keeps_them() {
 fn gibbs_forgets_where_it_started() {
     let (truth, p) = truth_and_model(3, 4);
     let x = Tensor::full(5.0f64, (20_000, 3), &CPU).unwrap();
-    let mut chain = Gibbs.init(&p, &x).unwrap();
+    let on = Target::new(&p).swept(&p);
+    let mut chain = Gibbs.init(&on, &x).unwrap();
     for i in 0..100 {
-        chain = Gibbs.step(Key::new(7).at(i), &p, &chain).unwrap().0;
+        chain = Gibbs.step(Key::new(7).at(i), &on, &chain).unwrap().0;
     }
     assert_moments("far start", &chain.x, &truth);
 }
@@ -275,7 +277,7 @@ fn gibbs_forgets_where_it_started() {
 fn gibbs_needs_hidden_units() {
     let builder = Builder::new(Key::new(0), DType::F64, &CPU);
     let plain = ebm::density::Gaussian::new(&[2], 0.0, 1.0, &builder).unwrap();
-    let refused = Gibbs.init(&plain, &normal(1, &[3, 2])).err().unwrap();
+    let refused = Gibbs.init(&Target::new(&plain), &normal(1, &[3, 2])).err().unwrap();
     assert!(refused.exit_code() == 2 && refused.to_string().contains("hint"), "{refused}");
 }
 

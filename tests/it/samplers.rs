@@ -2,11 +2,11 @@
 
 use candle_core::{DType, Device, Tensor};
 use ebm::Result;
-use ebm::density::{Affine, Clamped, Coordinates, Density, Energy, Freedom, Gaussian};
+use ebm::density::{Affine, Clamped, Coordinates, Density, Energy, Freedom, Gaussian, slope_of_grad};
 use ebm::math::stats;
 use ebm::nets::Builder;
 use ebm::rng::Key;
-use ebm::samplers::{Chain, Hmc, Kernel, Langevin, Mala, Sgld, Weighted};
+use ebm::samplers::{Chain, Hmc, Kernel, Langevin, Mala, Sgld, Target, Weighted};
 
 const CPU: Device = Device::Cpu;
 const CHAINS: usize = 20_000;
@@ -18,10 +18,11 @@ fn normal(mean: f64, std: f64) -> Gaussian {
 
 /// Positions after `steps` steps, and the mean acceptance.
 fn run(kernel: &dyn Kernel, e: &dyn Energy, x: &Tensor, steps: u64) -> (Vec<f64>, f64) {
-    let mut chain: Chain = kernel.init(e, x).unwrap();
+    let on = Target::new(e);
+    let mut chain: Chain = kernel.init(&on, x).unwrap();
     let mut accept = 0.0;
     for i in 0..steps {
-        let (next, info) = kernel.step(Key::new(11).at(i), e, &chain).unwrap();
+        let (next, info) = kernel.step(Key::new(11).at(i), &on, &chain).unwrap();
         chain = next;
         accept += info.accept.unwrap_or(1.0) / steps as f64;
     }
@@ -114,9 +115,18 @@ impl Energy for Fenced {
         Ok((self.fence(x, &energy)?, grad))
     }
 
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        slope_of_grad(self, x, v)
+    }
+
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let [energy, slope, bend] = self.0.curvature(x, v)?;
         Ok([self.fence(x, &energy)?, slope, bend])
+    }
+
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        let (energy, grad, trace) = self.0.laplacian(x)?;
+        Ok((self.fence(x, &energy)?, grad, trace))
     }
 }
 
@@ -125,10 +135,11 @@ fn a_proposal_without_energy_is_rejected_and_counted_and_touches_no_other_chain(
     let target = Fenced(normal(0.0, 1.0));
     let x = Tensor::new(&[[1.9f64], [-1.0]], &Device::Cpu).unwrap();
     let kernel = Mala { step_size: 1.0, scale: None };
-    let (mut chain, mut rejected) = (kernel.init(&target, &x).unwrap(), 0);
+    let on = Target::new(&target);
+    let (mut chain, mut rejected) = (kernel.init(&on, &x).unwrap(), 0);
     for i in 0..200 {
-        let (next, info) = kernel.step(Key::new(5).at(i), &target, &chain).unwrap();
-        rejected += info.nonfinite;
+        let (next, info) = kernel.step(Key::new(5).at(i), &on, &chain).unwrap();
+        rejected += info.nonfinite.iter().sum::<usize>();
         chain = next;
         let x = chain.x.flatten_all().unwrap().to_vec1::<f64>().unwrap();
         assert!(x.iter().all(|x| *x < 2.0), "{x:?}");
@@ -193,9 +204,10 @@ fn clamped_chains_draw_from_the_exact_conditional() {
     ];
     for (name, kernel) in kernels {
         let clamped = Clamped { energy: &energy, freedom: &freedom, known: &known };
-        let mut chain = kernel.init(&clamped, &Tensor::zeros((n, 2), DType::F64, &CPU).unwrap()).unwrap();
+        let on = Target::new(&clamped);
+        let mut chain = kernel.init(&on, &Tensor::zeros((n, 2), DType::F64, &CPU).unwrap()).unwrap();
         for i in 0..150 {
-            chain = kernel.step(Key::new(3).at(i), &clamped, &chain).unwrap().0;
+            chain = kernel.step(Key::new(3).at(i), &on, &chain).unwrap().0;
         }
         let u = chain.x.to_vec2::<f64>().unwrap();
         let z = |values: Vec<f64>, want: f64| (stats::mean(&values) - want) / stats::std_error(&values);

@@ -222,8 +222,7 @@ fn likelihood(config: &str, sets: &[&str]) -> f64 {
         method.step(&cx, &[batch]).unwrap();
     }
     let (sampler, model) = (experiment.sampler().unwrap(), method.model().frozen().unwrap());
-    let subject =
-        Subject { energy: model.as_energy(), proposal: None, data: &data, sampler: &sampler, key: Key::new(1) };
+    let subject = Subject { model: &model, proposal: None, data: &data, sampler: &sampler, key: Key::new(1) };
     let nll = &experiment.probes().unwrap()[0];
     let found = nll.probe.run(&subject).unwrap().metrics;
     println!("{config}: {found:?}");

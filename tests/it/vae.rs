@@ -1,16 +1,52 @@
 //! The variational autoencoder and what tilts it, against closed forms.
 
 use candle_core::{DType, Device, Tensor};
+use ebm::Result;
 use ebm::config::{Spec, find};
 use ebm::data::Data;
-use ebm::density::{Context, Density as _, Energy, Likelihood, MODELS, Model, Potential, Space, Vae};
+use ebm::density::{
+    Capabilities as _, Context, Density as _, Energy, Likelihood, MODELS, Model, Potential, Space, Vae,
+    laplacian_along_axes, slope_of_grad,
+};
 use ebm::math::Grid;
 use ebm::nets::Builder;
 use ebm::probes::ais::{AnnealConfig, Annealing, Bracket};
 use ebm::rng::Key;
-use ebm::samplers::{Kernel as _, Mala, SAMPLERS, Sampler};
+use ebm::samplers::{Chain, Kernel as _, Mala, SAMPLERS, Sampler, Target};
 
 const CPU: Device = Device::Cpu;
+
+/// A tilt as a potential takes it.
+fn boxed<'a>(tilt: Option<impl Energy + 'a>) -> Option<Box<dyn Energy + 'a>> {
+    tilt.map(|tilt| Box::new(tilt) as Box<dyn Energy + 'a>)
+}
+
+/// Eight times an energy.
+struct Eightfold<E>(E);
+
+impl<E: Energy> Energy for Eightfold<E> {
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        Ok((self.0.energy(x)? * 8.0)?)
+    }
+
+    fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (energy, grad) = self.0.grad(x)?;
+        Ok(((energy * 8.0)?, (grad * 8.0)?))
+    }
+
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        slope_of_grad(self, x, v)
+    }
+
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        let [energy, slope, bend] = self.0.curvature(x, v)?;
+        Ok([(energy * 8.0)?, (slope * 8.0)?, (bend * 8.0)?])
+    }
+
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        laplacian_along_axes(self, x)
+    }
+}
 
 fn section(name: &str, text: &str) -> Spec {
     let row = find(MODELS, name).unwrap();
@@ -152,7 +188,7 @@ fn the_potential_of_a_noise_space_has_the_right_gradient() {
     for space in [Space::Noise, Space::Joint] {
         for noise in ["network", "shared", "fixed"] {
             let model = tilted(&BENT.replace("network", noise));
-            let potential = || Potential::new(model.noise_space(space).unwrap(), model.tilt()).unwrap();
+            let potential = || Potential::new(model.noise_space(space).unwrap(), boxed(model.tilt())).unwrap();
             let at = potential().space().start(Key::new(1), 3).unwrap();
             assert_eq!(at.dims(), &[3, 8]);
             let (value, grad) = potential().grad(&at).unwrap();
@@ -183,10 +219,9 @@ fn chains_without_a_tilt_keep_the_base() {
     for (space, step_size) in [(Space::Noise, 0.6), (Space::Joint, 0.15)] {
         let potential = Potential::new(vae.noise_space(space).unwrap(), None).unwrap();
         let start = potential.space().start(Key::new(1), 4000).unwrap();
-        let (kernel, mut chain) =
-            (Mala { step_size, scale: None }, Mala { step_size, scale: None }.init(&potential, &start).unwrap());
+        let (kernel, mut chain) = (Mala { step_size, scale: None }, Chain::at(&start));
         for step in 0..60 {
-            chain = kernel.step(Key::new(2).at(step), &potential, &chain).unwrap().0;
+            chain = kernel.step(Key::new(2).at(step), &Target::new(&potential), &chain).unwrap().0;
         }
         let fresh = potential.space().start(Key::new(3), 4000).unwrap();
         let squares = |t: &Tensor| t.sqr().unwrap();
@@ -230,8 +265,8 @@ fn draws_at_a_temperature_and_means_have_the_variances_they_should() {
         let mut table = row.schema.decode(&format!("space = \"noise\"\nsteps = 0\n{keys}").parse().unwrap()).unwrap();
         table.insert("name".into(), "langevin".into());
         let sampler = Sampler::new(&Spec(table)).unwrap();
-        let start = sampler.start(Key::new(8), model.as_energy(), None, &data, N).unwrap();
-        let items = sampler.items(model.as_energy(), &start).unwrap().t().unwrap().to_vec2::<f64>().unwrap();
+        let start = sampler.start(Key::new(8), &model, None, &data, N).unwrap();
+        let items = sampler.items(&model, &start).unwrap().t().unwrap().to_vec2::<f64>().unwrap();
         for (i, column) in items.iter().enumerate() {
             let of_z: f64 = w.iter().map(|row| (row[i] - b[i]).powi(2)).sum();
             let want = t * t * (of_z + sigma * sigma);
@@ -250,7 +285,7 @@ fn importance_and_chains_agree_on_a_tilted_linear_vae() {
     let context = Context { shape: vec![2], classes: None, moments: None };
     let model = Model::new(&spec, &context, Key::new(6), DType::F64, &CPU).unwrap();
     let origin = Tensor::zeros((1, 2), DType::F64, &CPU).unwrap();
-    let slope = list(&(model.tilt().unwrap())(&origin).unwrap().1);
+    let slope = list(&model.tilt().unwrap().grad(&origin).unwrap().1);
     let decoder = model.vae().unwrap().decoder();
     let b = list(&decoder.mean(&origin).unwrap());
     let w = decoder.mean(&Tensor::eye(2, DType::F64, &CPU).unwrap()).unwrap().to_vec2::<f64>().unwrap();
@@ -258,11 +293,12 @@ fn importance_and_chains_agree_on_a_tilted_linear_vae() {
         (0..2).map(|l| (w[l][i] - b[i]) * (w[l][j] - b[j])).sum::<f64>() + if i == j { 0.25 } else { 0.0 }
     };
     let want: Vec<f64> = (0..2).map(|i| b[i] - c(i, 0) * slope[0] - c(i, 1) * slope[1]).collect();
-    let potential = Potential::new(model.noise_space(Space::Noise).unwrap(), model.tilt()).unwrap();
+    let potential = Potential::new(model.noise_space(Space::Noise).unwrap(), boxed(model.tilt())).unwrap();
     let kernel = Mala { step_size: 0.8, scale: None };
-    let mut chain = kernel.init(&potential, &potential.space().start(Key::new(1), 8000).unwrap()).unwrap();
+    let mut chain =
+        kernel.init(&Target::new(&potential), &potential.space().start(Key::new(1), 8000).unwrap()).unwrap();
     for step in 0..60 {
-        chain = kernel.step(Key::new(2).at(step), &potential, &chain).unwrap().0;
+        chain = kernel.step(Key::new(2).at(step), &Target::new(&potential), &chain).unwrap().0;
     }
     let x = potential.space().push(&chain.x).unwrap().t().unwrap().to_vec2::<f64>().unwrap();
     let draws = model.base_sample(Key::new(4), 40_000).unwrap().unwrap();
@@ -286,19 +322,16 @@ fn annealing_in_noise_space_finds_log_z() {
     );
     let context = Context { shape: vec![2], classes: None, moments: None };
     let model = Model::new(&spec, &context, Key::new(6), DType::F32, &CPU).unwrap();
-    let scaled = |x: &Tensor| {
-        let (f, slope) = (model.tilt().unwrap())(x)?;
-        Ok(((f * 8.0)?, (slope * 8.0)?))
-    };
+    let scaled = Eightfold(model.tilt().unwrap());
     let grid = Grid::new([[-5.0, 5.0], [-5.0, 5.0]], 100);
     let points = grid.points([0.5, 0.5], &CPU).unwrap();
-    let f = list(&scaled(&points).unwrap().0);
+    let f = list(&scaled.energy(&points).unwrap());
     let base = list(&model.vae().unwrap().log_prob(&points).unwrap());
     let exact = grid.log_integral(&base.iter().zip(&f).map(|(b, f)| b - f).collect::<Vec<_>>());
     assert!(exact.abs() > 0.3, "a tilt that does little tests little: log Z = {exact}");
     let potential = Potential::new(model.noise_space(Space::Noise).unwrap(), Some(Box::new(scaled))).unwrap();
     let config = AnnealConfig { temperatures: 60, chains: 200, reverse: 0, draws: 4000, ..AnnealConfig::default() };
-    let path = Annealing::new(potential.base().unwrap(), &potential, &config, Key::new(1)).unwrap();
+    let path = Annealing::new(potential.normal().unwrap(), &potential, &config, Key::new(1)).unwrap();
     let bracket = Bracket::new(&path, &config, None, Key::new(2)).unwrap();
     let se = bracket.metrics(Key::new(3)).get("log_z_se").unwrap();
     assert!(

@@ -36,7 +36,7 @@ pub(super) use spline::ENTRY as SPLINE;
 use candle_core::Tensor;
 
 use super::noise_space::{NoiseSpace, Space};
-use super::{Context, Density, Energy, Proposal};
+use super::{Capabilities, Context, Density, Energy, Proposal, laplacian_along_axes};
 use crate::config::{Schema, Spec};
 use crate::nets::{Builder, Curve, Jet};
 use crate::{Error, Result, ops, rng::Key};
@@ -172,6 +172,12 @@ impl Energy for Flow {
         ])
     }
 
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        laplacian_along_axes(self, x)
+    }
+}
+
+impl Capabilities for Flow {
     fn after_update(&self) -> Result<()> {
         self.body.after_update()
     }

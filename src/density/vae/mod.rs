@@ -18,7 +18,10 @@ use marginal::Mixture;
 
 use candle_core::{D, DType, Tensor};
 
-use super::{BuildModel, Density, Energy, Gaussian, NoiseSpace, Proposal, noise_space::Space};
+use super::{
+    BuildModel, Capabilities, Density, Energy, Gaussian, NoiseSpace, Proposal, laplacian_along_axes,
+    noise_space::Space, slope_of_grad,
+};
 use crate::config::{Entry, Schema, Spec, decode, rule};
 use crate::nets::{Builder, Io, Network, Pass};
 use crate::ops;
@@ -258,6 +261,10 @@ impl Energy for Vae {
         Ok((energy, grad.reshape(x.dims())?))
     }
 
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        slope_of_grad(self, x, v)
+    }
+
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let both = Tensor::stack(&[x, v], 1)?;
         let found = self.by_chunks(&both, |mixture, both| {
@@ -267,6 +274,12 @@ impl Energy for Vae {
         found.try_into().map_err(|_| no_items())
     }
 
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        laplacian_along_axes(self, x)
+    }
+}
+
+impl Capabilities for Vae {
     fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
         self.sample(key, n).map(Some)
     }

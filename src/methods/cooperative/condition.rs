@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CooperativeConfig;
 use crate::data::Batch;
-use crate::density::{Energy, Freedom, Proposal, Vae};
+use crate::density::{Counted, Energy, Freedom, Model, Proposal, Vae};
 use crate::{Error, Result, rng::Key};
 
 /// What draws are given.
@@ -71,9 +71,9 @@ impl Given {
     }
 
     /// The energy within the classes of the batch, where draws are given classes.
-    pub fn class(&self, energy: &dyn Energy, batch: &Batch) -> Option<Box<dyn Energy>> {
+    pub fn class(&self, model: &Model, batch: &Batch) -> Option<Counted<Box<dyn Energy>>> {
         match (self, &batch.y) {
-            (Given::Class(_), Some(y)) => energy.given(y),
+            (Given::Class(_), Some(y)) => model.given(y),
             _ => None,
         }
     }

@@ -51,7 +51,7 @@ pub(in crate::methods) const COOPFLOW: MethodRow = MethodRow {
 fn coopflow(config: CoopFlowConfig, setup: Setup) -> Result<Cooperative> {
     let CoopFlowConfig { chains, pretrain, energy_l2, flow, flow_optim, sampler } = config;
     let flow = Trainable::flow(&flow, &flow_optim, setup.data, setup.key.with("flow"))?;
-    let terms = Terms { chains, learn: true, energy_l2, given: Given::Nothing, pretrain };
+    let terms = Terms { chains, learn: true, energy_l2, given: Given::Nothing };
     Cooperative::new(terms, &sampler, Box::new(Taught { flow, pretrain }), setup)
 }
 

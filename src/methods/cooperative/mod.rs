@@ -24,7 +24,7 @@ use crate::data::Batch;
 use crate::density::{Clamped, Energy, Hole, Model, Proposal, Space, Vae};
 use crate::metrics::Metrics;
 use crate::nets::Builder;
-use crate::samplers::{Sampler, Trace};
+use crate::samplers::{Sampler, Target, Trace};
 use crate::{Error, Result, rng::Key};
 
 crate::config! {
@@ -86,7 +86,7 @@ fn of_decoder(table: &toml::Table, setup: Setup, lesson: Lesson) -> Result<Coope
     let given = Given::new(&config, &spec.shape, spec.classes, setup.data.device())?;
     let key = setup.key.with("generator");
     let generator = Decoder::new(&config, decode(table)?, lesson, (setup.data, given.width()), key)?;
-    let terms = Terms { chains: config.chains, learn: config.learn, energy_l2: config.energy_l2, given, pretrain: 0 };
+    let terms = Terms { chains: config.chains, learn: config.learn, energy_l2: config.energy_l2, given };
     Cooperative::new(terms, &config.sampler, Box::new(generator), setup)
 }
 
@@ -97,8 +97,6 @@ struct Terms {
     energy_l2: f64,
     /// What draws are given.
     given: Given,
-    /// Steps before the lessons begin.
-    pretrain: u64,
 }
 
 impl Terms {
@@ -151,14 +149,14 @@ impl Cooperative {
         let n = self.terms.draws(batch.x.dim(0)?);
         let c = self.terms.given.of(batch)?;
         let (first, z) = self.generator.draw(key, n, c.as_ref())?;
-        let Revised { start, end: revised, before, trace } = self.revise(key.with("chain"), first, batch)?;
+        let Revised { start, end: revised, before, after, trace } = self.revise(key.with("chain"), first, batch)?;
         let moved = (&revised - &start)?.sqr()?.flatten_from(1)?.sum(1)?.sqrt()?;
-        let fall = (before - &trace.chain.energy)?;
+        let fall = (before - after)?;
         let mut found = Metrics::new().with("displacement", mean(&moved)?).with("energy_drop", mean(&fall)?);
         if let Some(accept) = trace.accept {
             found.set("acceptance", accept);
         }
-        Ok((Draft { z, c, revised, gradients: trace.gradients }, found))
+        Ok((Draft { z, c, revised }, found))
     }
 
     /// Chains that begin at draws x̂ of the generator, or at what a condition leaves of them.
@@ -167,21 +165,25 @@ impl Cooperative {
             let clamped = Clamped { energy: self.trained.still.as_energy(), freedom, known: &batch.x };
             let free = freedom.of(&first)?;
             let before = clamped.energy(&free)?;
-            let trace = self.sampler.run(key, &clamped, &free, |_, _| Ok(()))?;
+            let on = Target::new(&clamped);
+            let trace = self.sampler.run(key, &on, &free, |_, _| Ok(()))?;
+            let after = self.sampler.energies(&on, &trace.chain)?;
             let (start, end) = (freedom.embed(&free, &batch.x)?, freedom.embed(&trace.x, &batch.x)?);
-            return Ok(Revised { start, end, before, trace });
+            return Ok(Revised { start, end, before, after, trace });
         }
-        let class = self.terms.given.class(self.trained.still.as_energy(), batch);
-        let energy = class.as_deref().unwrap_or(self.trained.still.as_energy());
-        let before = energy.energy(&first)?;
-        let trace = self.sampler.run(key, energy, &first, |_, _| Ok(()))?;
-        Ok(Revised { start: first, end: trace.x.clone(), before, trace })
+        let still = &self.trained.still;
+        let class = self.terms.given.class(still, batch);
+        let on = class.as_ref().map_or(Target::of(still), |class| Target::new(class));
+        let before = on.energy().energy(&first)?;
+        let trace = self.sampler.run(key, &on, &first, |_, _| Ok(()))?;
+        let after = self.sampler.energies(&on, &trace.chain)?;
+        Ok(Revised { start: first, end: trace.x.clone(), before, after, trace })
     }
 
     fn update_energy(&mut self, cx: &StepContext, batch: &Batch, draft: &Draft) -> Result<Metrics> {
         let (loss, metrics) = self.trained.in_training(cx, |energy| {
             let class = self.terms.given.class(energy, batch);
-            let energy = class.as_deref().unwrap_or(energy);
+            let energy: &dyn Energy = class.as_ref().map_or(energy, |class| class);
             let (up, down) = (energy.energy(&batch.x)?, energy.energy(&draft.revised)?);
             likelihood_gap(&up, &down, None, self.terms.energy_l2)
         })?;
@@ -196,8 +198,6 @@ struct Draft {
     c: Option<Tensor>,
     /// x̃.
     revised: Tensor,
-    /// Gradients that the chains took.
-    gradients: u64,
 }
 
 /// A run of chains, between items.
@@ -206,6 +206,8 @@ struct Revised {
     end: Tensor,
     /// Energy at the start.
     before: Tensor,
+    /// Energy at the end.
+    after: Tensor,
     trace: Trace,
 }
 
@@ -229,12 +231,7 @@ impl Method for Cooperative {
         if self.terms.learn {
             metrics.extend(self.generator.learn(cx, &draft)?);
         }
-        let since = cx.step - self.terms.pretrain.min(cx.step);
-        Ok(metrics.with("energy_gradients", (draft.gradients * (since + 1)) as f64))
-    }
-
-    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
-        steps.saturating_sub(self.terms.pretrain) * (items + self.terms.draws(items)) as u64
+        Ok(metrics)
     }
 
     fn model(&self) -> &Model {

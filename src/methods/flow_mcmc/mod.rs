@@ -21,9 +21,9 @@ use super::{Method, MethodRow, Setup, Standing, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data, Split};
 use crate::density::flow::Flow;
-use crate::density::{Model, Proposal, Target};
+use crate::density::{Energy as _, Model, Proposal};
 use crate::metrics::Metrics;
-use crate::samplers::{FlowMcmc, Global, Kernel, Start, build_local};
+use crate::samplers::{FlowMcmc, Global, Kernel, Start, Target, build_local};
 use crate::{Error, Result, rng::Key};
 
 /// How the energy's mean under the model is estimated.
@@ -99,7 +99,7 @@ struct FlowTrained {
     config: FlowMcmcConfig,
     trained: Trainable<Model>,
     flow: Trainable<Flow>,
-    local: Box<dyn Kernel>,
+    kernel: FlowMcmc,
     walkers: Named<Tensor>,
     data: Arc<Data>,
 }
@@ -114,8 +114,8 @@ impl FlowTrained {
         if config.tilt {
             check_tilt(&model, &flow)?;
         }
-        let (start, energy) = (key.with("walkers"), model.as_energy());
-        let walkers = config.init.points(start, energy, Some(&flow.still), data, config.walkers)?.detach();
+        let start = key.with("walkers");
+        let walkers = config.init.points(start, &model, Some(&flow.still), data, config.walkers)?.detach();
         let found = walkers.dim(0)?;
         if found < config.walkers {
             return Err(Error::Config(format!(
@@ -123,14 +123,19 @@ impl FlowTrained {
                 config.walkers
             )));
         }
-        let local = build_local(&config.local)?;
+        let kernel = FlowMcmc {
+            global: config.global,
+            candidates: config.candidates,
+            local_steps: config.local_steps,
+            local: build_local(&config.local)?,
+        };
         let (base, mut learns) = base_and_rest(&model);
         if !config.tilt {
             learns.extend(base);
         }
         let trained = Trainable::model_on(model, optim, &learns)?;
         let walkers = Named::new(WALKERS, walkers);
-        Ok(FlowTrained { trained, flow, local, walkers, data: data.clone(), config })
+        Ok(FlowTrained { trained, flow, kernel, walkers, data: data.clone(), config })
     }
 
     /// The end of the flow's pre-training: walkers that begin at its draws, and the base density that it becomes.
@@ -150,16 +155,9 @@ impl FlowTrained {
     }
 
     /// A global and some local moves of every walker.
-    fn walk(&mut self, key: Key, since: u64) -> Result<Metrics> {
-        let energy = Target::new(self.trained.still.as_energy());
-        let kernel = FlowMcmc {
-            global: self.config.global,
-            candidates: self.config.candidates,
-            proposal: Some(&self.flow.still),
-            local_steps: self.config.local_steps,
-            local: Box::new(&*self.local),
-        };
-        let (chain, info) = kernel.step(key, &energy, &kernel.init(&energy, &self.walkers.value)?)?;
+    fn walk(&mut self, key: Key) -> Result<Metrics> {
+        let on = Target::of(&self.trained.still).with(&self.flow.still);
+        let (chain, info) = self.kernel.step(key, &on, &self.kernel.init(&on, &self.walkers.value)?)?;
         let mut found = Metrics::new().with("acceptance", info.accept.unwrap_or(1.0));
         if let Some((_, accept)) = info.moves.iter().find(|(name, _)| *name == "local") {
             found.set("local_acceptance", *accept);
@@ -171,14 +169,13 @@ impl FlowTrained {
             let up = chain.x.flatten_from(1)?.mean(1)?.gt(0.0)?.to_dtype(DType::F32)?;
             found.set("walkers_up", mean(&up.mean_all()?)?);
         }
-        found.set("energy_gradients", (energy.gradients() * (since + 1)) as f64);
         self.walkers.value = chain.x.detach();
         Ok(found)
     }
 
     /// The weighted draws, with log Z and the mean log-likelihood of test items under it, before the update.
     fn pool(&self, key: Key) -> Result<(Pool, Metrics)> {
-        let energy = self.trained.still.as_energy();
+        let energy = &self.trained.still;
         let pool = Pool::draw(key, self.config.draws, energy, &self.flow.still)?;
         let test = self.data.all(Split::Test, self.config.test_items)?.x;
         let mut found = pool.found();
@@ -226,7 +223,7 @@ impl Method for FlowTrained {
         if since == 0 {
             self.begin(cx.key.with("begin"))?;
         }
-        let walked = self.walk(cx.key.with("walk"), since)?;
+        let walked = self.walk(cx.key.with("walk"))?;
         let (pool, pooled) = self.pool(cx.key.with("pool"))?;
         let mut metrics = match self.samples_only() {
             true => Metrics::new(),
@@ -239,15 +236,6 @@ impl Method for FlowTrained {
             metrics.extend(self.flow.learn(&walkers, cx.lr_scale)?);
         }
         Ok(metrics)
-    }
-
-    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
-        let negative = match self.config.negative {
-            Negative::Walkers => self.config.walkers,
-            Negative::Importance => self.config.draws,
-        };
-        let each = if self.samples_only() { 0 } else { items + negative };
-        steps.saturating_sub(self.config.pretrain) * each as u64
     }
 
     fn model(&self) -> &Model {

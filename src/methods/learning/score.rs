@@ -99,20 +99,13 @@ pub(in crate::methods) type Estimate = Box<dyn Fn(&dyn Energy, Key, &Tensor) -> 
 /// Descends the mean of an estimate of J.
 pub(in crate::methods) struct ScoreDescent {
     estimate: Estimate,
-    /// In x, that it takes of an item.
-    derivatives: usize,
     advice: &'static [&'static str],
     trained: Trainable<Model>,
 }
 
 impl ScoreDescent {
-    pub(in crate::methods) fn new(
-        estimate: Estimate,
-        derivatives: usize,
-        advice: &'static [&'static str],
-        setup: Setup,
-    ) -> Result<Self> {
-        Ok(ScoreDescent { estimate, derivatives, advice, trained: Trainable::model(setup.model, setup.optim)? })
+    pub(in crate::methods) fn new(estimate: Estimate, advice: &'static [&'static str], setup: Setup) -> Result<Self> {
+        Ok(ScoreDescent { estimate, advice, trained: Trainable::model(setup.model, setup.optim)? })
     }
 }
 
@@ -134,10 +127,6 @@ impl Method for ScoreDescent {
             .with("curvature", mean(&terms.curvature)?)
             .with("energy", mean(&terms.energy)?)
             .with("grad_norm", grad_norm))
-    }
-
-    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
-        steps * (items * (self.derivatives + 1)) as u64
     }
 
     fn model(&self) -> &Model {

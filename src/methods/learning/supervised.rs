@@ -4,7 +4,7 @@ use candle_core::{D, DType, Tensor};
 
 use crate::config::rule;
 use crate::data::{Batch, Data, LabelledItems};
-use crate::density::Energy;
+use crate::density::Model;
 use crate::metrics::Metrics;
 use crate::{Error, Result};
 
@@ -54,9 +54,9 @@ impl Supervised {
     ///
     /// # Errors
     /// A batch without labels; a model that is no classifier.
-    pub fn loss(&self, step: u64, energy: &dyn Energy, logits: &Tensor, batch: &Batch) -> Result<(Tensor, Metrics)> {
+    pub fn loss(&self, step: u64, model: &Model, logits: &Tensor, batch: &Batch) -> Result<(Tensor, Metrics)> {
         let few = self.few.as_ref().map(|few| few.batch(step, batch.x.dim(0)?)).transpose()?;
-        let of_few = few.as_ref().map(|few| self::logits(energy, &few.x)).transpose()?;
+        let of_few = few.as_ref().map(|few| self::logits(model, &few.x)).transpose()?;
         let (labelled, on) = (few.as_ref().unwrap_or(batch), of_few.as_ref().unwrap_or(logits));
         let y = labelled.y.as_ref().ok_or_else(|| Error::Other("a classifier needs labelled batches".into()))?;
         let log_p = candle_nn::ops::log_softmax(on, D::Minus1)?;
@@ -77,8 +77,8 @@ impl Supervised {
 ///
 /// # Errors
 /// A model that is no classifier.
-pub(in crate::methods) fn logits(energy: &dyn Energy, x: &Tensor) -> Result<Tensor> {
-    energy.logits(x)?.ok_or_else(|| {
+pub(in crate::methods) fn logits(model: &Model, x: &Tensor) -> Result<Tensor> {
+    model.logits(x)?.ok_or_else(|| {
         Error::Config(
             "error: the method trains p(y|x), and the model has no classes\n\nhint: --set model.name=classifier".into(),
         )

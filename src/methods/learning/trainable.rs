@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::config::Spec;
 use crate::density::flow::Flow;
-use crate::density::{Energy, Generator, Model, Vae};
+use crate::density::{Capabilities, Generator, Model, Vae};
 use crate::methods::part::{Named, parts};
 use crate::methods::{Standing, StepContext};
 use crate::nets::{Builder, Network, Params};
@@ -51,13 +51,13 @@ impl Learns for Network {
 
 impl Learns for Flow {
     fn after_update(&self) -> Result<()> {
-        Energy::after_update(self)
+        Capabilities::after_update(self)
     }
 }
 
 impl Learns for Model {
     fn after_update(&self) -> Result<()> {
-        self.as_energy().after_update()
+        Model::after_update(self)
     }
 }
 
@@ -130,9 +130,8 @@ impl Trainable<Model> {
     ///
     /// # Errors
     /// Those of `loss`.
-    pub fn in_training<R>(&self, cx: &StepContext, loss: impl FnOnce(&dyn Energy) -> Result<R>) -> Result<R> {
-        let view = self.live.in_training(cx.key.with("dropout"));
-        loss(view.as_deref().unwrap_or(self.live.as_energy()))
+    pub fn in_training<R>(&self, cx: &StepContext, loss: impl FnOnce(&Model) -> Result<R>) -> Result<R> {
+        loss(&self.live.in_training(cx.key.with("dropout")))
     }
 }
 

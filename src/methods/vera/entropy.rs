@@ -14,7 +14,7 @@ use crate::methods::learning::trainable::descend;
 use crate::methods::part::Named;
 use crate::metrics::Metrics;
 use crate::optim::{self, Optimiser};
-use crate::samplers::{Hmc, Kernel as _};
+use crate::samplers::{Hmc, Kernel as _, Target};
 use crate::store::State;
 use crate::{Result, math::stats, rng::Key};
 
@@ -144,11 +144,12 @@ impl Entropy {
         let target = Posterior::new(generator, x, force)?;
         let step_size = self.step_size()?;
         let kernel = Hmc { step_size, leapfrog: LEAPFROG, jitter: self.config.hmc_jitter, scale: None };
-        let mut chain = kernel.init(&target, z0)?;
+        let on = Target::new(&target);
+        let mut chain = kernel.init(&on, z0)?;
         let (burn, steps) = (self.config.samples / 2, self.config.samples);
         let (mut sum, mut acceptance) = (x.zeros_like()?, 0.0);
         for i in 0..steps {
-            let (next, info) = kernel.step(key.at(i as u64), &target, &chain)?;
+            let (next, info) = kernel.step(key.at(i as u64), &on, &chain)?;
             chain = next;
             acceptance += info.accept.unwrap_or(1.0) / steps as f64;
             if i >= burn {

@@ -114,13 +114,7 @@ impl Vera {
         Ok(metrics)
     }
 
-    fn energy_loss(
-        &self,
-        step: u64,
-        energy: &dyn Energy,
-        batch: &Batch,
-        negative: &Tensor,
-    ) -> Result<(Tensor, Metrics)> {
+    fn energy_loss(&self, step: u64, energy: &Model, batch: &Batch, negative: &Tensor) -> Result<(Tensor, Metrics)> {
         let (up, penalty) = self.on_data(energy, &batch.x)?;
         let down = energy.energy(negative)?;
         let mut loss = (up.mean_all()? - down.mean_all()?)?;
@@ -147,11 +141,11 @@ impl Vera {
 
     /// E(x) `[B]`, and with γ > 0 a scalar whose gradient in the weights is that of mean ½|∇ₓE|²: with v = ∇ₓE held
     /// constant, that of mean v·∇ₓE; its value is half of that.
-    fn on_data(&self, energy: &dyn Energy, x: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
+    fn on_data(&self, energy: &Model, x: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
         if self.config.gradient_penalty == 0.0 {
             return Ok((energy.energy(x)?, None));
         }
-        let v = energy.grad(x)?.1.detach();
+        let v = energy.held().grad(x)?.1.detach();
         let (up, slope) = energy.directional(x, &v)?;
         let value = (slope.detach().mean_all()? * 0.5)?;
         let slope = slope.mean_all()?;
@@ -194,12 +188,6 @@ impl Method for Vera {
             metrics.extend(self.update_generator(cx, &x, &z)?);
         }
         Ok(metrics)
-    }
-
-    fn update_gradients(&self, steps: u64, items: usize) -> u64 {
-        let energy = items * if self.config.gradient_penalty > 0.0 { 3 } else { 2 };
-        steps.div_ceil(self.config.energy_every) * energy as u64
-            + steps.div_ceil(self.config.generator_every) * items as u64
     }
 
     fn model(&self) -> &Model {

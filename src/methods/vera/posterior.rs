@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use crate::Result;
-use crate::density::{Energy, Generator};
+use crate::density::{Energy, Generator, laplacian_axis_by_axis};
 
 /// What the gradient of the energy is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,12 @@ impl Energy for Posterior<'_> {
         Ok((self.value(&residual, z)?, force.neg()?))
     }
 
+    /// The slope of U itself, whatever the force.
+    fn directional(&self, z: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        let [value, slope, _] = self.curvature(z, v)?;
+        Ok((value, slope))
+    }
+
     fn curvature(&self, z: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let [mean, first, second] = self.generator.curve(z, v)?;
         let residual = (self.x - mean)?;
@@ -62,5 +68,9 @@ impl Energy for Posterior<'_> {
         let slope = (dot(&residual, &first)?.affine(-self.precision, 0.0)? + dot(z, v)?)?;
         let bend = (dot(&first, &first)? - dot(&residual, &second)?)?.affine(self.precision, 0.0)?;
         Ok([self.value(&residual, z)?, slope, (bend + dot(v, v)?)?])
+    }
+
+    fn laplacian(&self, z: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        laplacian_axis_by_axis(self, z)
     }
 }

@@ -45,7 +45,7 @@ impl Probe for Accuracy {
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let AccuracyConfig { split, items, bins } = self.0;
         let Labelled { x, y } = Labelled::of("accuracy", subject, split, items)?;
-        let found = Calibration::new(&log_probabilities("accuracy", subject.energy, &x)?, &y, bins);
+        let found = Calibration::new(&log_probabilities("accuracy", subject.model, &x)?, &y, bins);
         let metrics = Metrics::new()
             .with(format!("{split}_accuracy"), found.accuracy)
             .with(format!("{split}_cross_entropy"), found.cross_entropy)

@@ -11,6 +11,7 @@ use crate::probes::samples::pictures::Picture;
 use crate::probes::support::judge::Judge;
 use crate::probes::support::labels;
 use crate::probes::support::rows::host_rows;
+use crate::samplers::Target;
 use crate::{Error, Result};
 
 crate::config! {
@@ -49,8 +50,8 @@ impl Probe for Conditional {
             None => None,
         };
         let (first, y) = drawn.ok_or_else(unconditional)?;
-        let energy = subject.energy.given(&y).ok_or_else(unconditional)?;
-        let revised = subject.sampler.run(subject.key.with("steps"), &*energy, &first, |_, _| Ok(()))?.x;
+        let energy = subject.model.given(&y).ok_or_else(unconditional)?;
+        let revised = subject.sampler.run(subject.key.with("steps"), &Target::new(&energy), &first, |_, _| Ok(()))?.x;
         let labels: Vec<u32> = y.to_vec1()?;
         let judge = match self.0.classifier.is_empty() {
             true => None,
@@ -59,7 +60,7 @@ impl Probe for Conditional {
         let right = |x: &Tensor| -> Result<f64> {
             let rows = match &judge {
                 Some(judge) => host_rows(&judge.logits(x, subject.data)?)?,
-                None => labels::log_probabilities("conditional", subject.energy, x)?,
+                None => labels::log_probabilities("conditional", subject.model, x)?,
             };
             let hits = rows.iter().zip(&labels).filter(|(row, y)| largest(row).0 == **y as usize).count();
             Ok(hits as f64 / labels.len() as f64)

@@ -5,10 +5,9 @@ use std::path::Path;
 use candle_core::{DType, Tensor};
 
 use crate::data::file;
-use crate::density::Energy;
 use crate::math::convergence::Draws;
-use crate::metrics::Metrics;
-use crate::samplers::{Chain, Info, Sampler, Tuning};
+use crate::metrics::{Metrics, Spent};
+use crate::samplers::{Chain, Info, Sampler, Target, Tuning};
 use crate::{Error, Result, rng::Key};
 
 /// How long chains run and which of their states are kept.
@@ -46,6 +45,8 @@ pub struct Recording {
     pub nonfinite: Vec<usize>,
     /// What the warm-up tuned the kernel to.
     pub tuning: Option<Tuning>,
+    /// What the chains asked of the energy, warm-up included; nothing for a file.
+    pub spent: Spent,
     /// Steps between two draws; 1 for a file.
     pub thin: usize,
 }
@@ -67,8 +68,8 @@ impl Sums {
                 None => self.moves.push((name.to_owned(), a, 1)),
             }
         }
-        self.nonfinite.resize(self.nonfinite.len().max(info.nonfinite_by_chain.len()), 0);
-        self.nonfinite.iter_mut().zip(&info.nonfinite_by_chain).for_each(|(sum, n)| *sum += n);
+        self.nonfinite.resize(self.nonfinite.len().max(info.nonfinite.len()), 0);
+        self.nonfinite.iter_mut().zip(&info.nonfinite).for_each(|(sum, n)| *sum += n);
     }
 }
 
@@ -81,19 +82,19 @@ impl Recording {
         plan: Plan,
         mut sampler: Sampler,
         key: Key,
-        e: &dyn Energy,
+        on: &Target,
         start: &Tensor,
         mut watch: impl FnMut(usize) -> Result<()>,
     ) -> Result<Self> {
         sampler.config.steps = plan.burn_in + plan.steps;
         let (mut states, mut energies, mut hamiltonians, mut sums) = (vec![], vec![], vec![], Sums::default());
-        let trace = sampler.run_observed(key, e, start, |step, chain: &Chain, info| {
+        let trace = sampler.run_observed(key, on, start, |step, chain: &Chain, info, e| {
             if step >= plan.burn_in {
                 sums.add(info);
             }
             if plan.keeps(step) {
                 states.push(rows(&chain.x)?);
-                energies.push(chain.energy.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+                energies.push(chain.energy(e)?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
                 hamiltonians.extend(info.hamiltonian.clone());
             }
             watch(step)
@@ -109,6 +110,7 @@ impl Recording {
             acceptance: sums.moves.into_iter().map(|(name, sum, n)| (name, sum / n as f64)).collect(),
             nonfinite: sums.nonfinite,
             tuning: trace.tuning,
+            spent: trace.spent,
             thin: plan.thin.max(1),
         })
     }

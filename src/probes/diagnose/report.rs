@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::advice::advice;
 use super::{Recording, Visits, visits};
 use crate::data::Modes;
-use crate::density::Energy;
+use crate::density::{Density, Energy};
 use crate::math::convergence::{Draws, bfmi, psis};
 use crate::metrics::Metrics;
 use crate::{Result, rng::Key};
@@ -189,12 +189,12 @@ fn worst(worth: &[Worth]) -> usize {
     worth.iter().enumerate().fold((0, f64::NEG_INFINITY), worse).0
 }
 
-/// Weighs n draws of the density that the energy tilts by w = exp(-E)/q; `None` for an energy without one.
+/// The importance weights w = exp(-E)/q of n draws of a density q, such as the base density of a model; `None` without one.
 ///
 /// # Errors
 /// A tensor operation that failed.
-pub fn importance(key: Key, e: &dyn Energy, n: usize) -> Result<Option<Importance>> {
-    let Some(q) = e.base() else { return Ok(None) };
+pub fn importance(key: Key, e: &dyn Energy, q: Option<&dyn Density>, n: usize) -> Result<Option<Importance>> {
+    let Some(q) = q else { return Ok(None) };
     let x = q.sample(key, n)?;
     let host = |t: candle_core::Tensor| -> Result<Vec<f64>> { Ok(t.to_dtype(DType::F64)?.to_vec1()?) };
     let log_w: Vec<f64> = host(e.energy(&x)?)?.iter().zip(host(q.log_prob(&x)?)?).map(|(e, q)| -e - q).collect();

@@ -36,7 +36,7 @@ const CHUNK: usize = 100;
 
 impl Probe for Bound {
     fn run(&self, subject: &Subject) -> Result<Finding> {
-        let vae = subject.energy.vae().ok_or_else(|| {
+        let vae = subject.model.vae().ok_or_else(|| {
             Error::Config("error: probe `bound` needs a model with a VAE\n\nhint: --set model.name=vae".into())
         })?;
         let x = items(subject.data, Split::Test, self.0.items)?;

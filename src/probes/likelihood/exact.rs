@@ -34,7 +34,7 @@ struct Likelihood(LikelihoodConfig);
 
 impl Probe for Likelihood {
     fn run(&self, subject: &Subject) -> Result<Finding> {
-        let density = subject.energy.density().ok_or_else(no_normaliser)?;
+        let density = subject.model.density().ok_or_else(no_normaliser)?;
         let x = items(subject.data, Split::Test, self.0.items)?;
         Ok(Finding::of(likelihood(density, subject.data, &x)?))
     }

@@ -66,10 +66,10 @@ impl Probe for ModeWeights {
         let data = subject.data;
         let modes = data.modes().ok_or_else(|| no_modes(data))?;
         let masses = match data.bounds_2d() {
-            Some(window) => on_grid(subject.energy, &modes, window, self.0.points, data.device())?,
+            Some(window) => on_grid(subject.model, &modes, window, self.0.points, data.device())?,
             None => {
                 let key = subject.key.with("draws");
-                let found = by_draws(subject.energy, &modes, &self.0, key, data.device())?;
+                let found = by_draws(subject.model, &modes, &self.0, key, data.device())?;
                 match found.says_enough() {
                     true => found,
                     // Where the mixture is too far from the model, a flow that follows the model may be near.
@@ -81,7 +81,7 @@ impl Probe for ModeWeights {
         };
         let mut metrics = masses.found(&modes);
         if metrics.get("mode_verdict") == Some(1.0) {
-            metrics.extend(divergence(subject.energy, data, masses.log_z, self.0.items)?);
+            metrics.extend(divergence(subject.model, data, masses.log_z, self.0.items)?);
         }
         Ok(Finding::of(metrics))
     }
@@ -187,7 +187,7 @@ fn by_proposal(subject: &Subject, modes: &Modes, draws: usize, key: Key) -> Resu
         let x = proposal.sample(key.with("proposal").at(from as u64), CHUNK.min(draws - from))?;
         let log_q = proposal.log_prob(&x)?;
         let weight = |(e, q): (f64, f64)| if (e + q).is_finite() { -e - q } else { f64::NEG_INFINITY };
-        log_w.extend(host(&subject.energy.energy(&x)?)?.into_iter().zip(host(&log_q)?).map(weight));
+        log_w.extend(host(&subject.model.energy(&x)?)?.into_iter().zip(host(&log_q)?).map(weight));
         at.extend(host_rows(&x.flatten_from(1)?)?);
     }
     Ok(Some(Masses::weighted(modes, &at, log_w, true)))
@@ -248,7 +248,15 @@ mod tests {
             Err(Error::Other("values only".into()))
         }
 
+        fn directional(&self, _: &Tensor, _: &Tensor) -> Result<(Tensor, Tensor)> {
+            Err(Error::Other("values only".into()))
+        }
+
         fn curvature(&self, _: &Tensor, _: &Tensor) -> Result<[Tensor; 3]> {
+            Err(Error::Other("values only".into()))
+        }
+
+        fn laplacian(&self, _: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
             Err(Error::Other("values only".into()))
         }
     }

@@ -114,9 +114,9 @@ impl Normalised {
 impl Probe for Nll {
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let window = window(subject.data)?;
-        let p = normalise(subject.energy, window, self.0.points, subject.data.device())?;
+        let p = normalise(subject.model, window, self.0.points, subject.data.device())?;
         let test = subject.data.all(Split::Test, self.0.items)?.x;
-        let (ll, se) = log_likelihood(subject.energy, p.log_z, &test)?;
+        let (ll, se) = log_likelihood(subject.model, p.log_z, &test)?;
         let mut metrics = Metrics::new().with("test_ll", ll).with("test_ll_se", se).with("log_z", p.log_z);
         metrics.set("grid_error", p.error);
         metrics.set("edge_mass", p.edge_mass);

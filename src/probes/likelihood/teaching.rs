@@ -37,7 +37,7 @@ struct Teaching(TeachingConfig);
 impl Probe for Teaching {
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let window = nll::window(subject.data)?;
-        let model = nll::normalise(subject.energy, window, self.0.points, subject.data.device())?;
+        let model = nll::normalise(subject.model, window, self.0.points, subject.data.device())?;
         let proposal = subject.proposal.ok_or_else(unknown)?;
         let points = model.grid.points([0.5, 0.5], subject.data.device())?;
         let generator = log_density(proposal, &points)?;

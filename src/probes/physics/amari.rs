@@ -30,7 +30,7 @@ struct Amari;
 impl Probe for Amari {
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let truth = subject.data.unmixing().ok_or_else(|| missing("data set", "independent sources"))?;
-        let learned = subject.energy.unmixing().ok_or_else(|| missing("model", "an unmixing matrix"))?;
+        let learned = subject.model.unmixing().ok_or_else(|| missing("model", "an unmixing matrix"))?;
         let learned = linalg::to_host(learned)?;
         if learned.shape() != truth.shape() {
             return Err(missing("model", "an unmixing matrix of the data's size"));

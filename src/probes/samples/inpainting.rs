@@ -12,7 +12,7 @@ use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::items::empty;
 use crate::probes::support::judge::Judge;
 use crate::probes::support::rows::host_rows;
-use crate::samplers::Start;
+use crate::samplers::{Start, Target};
 use crate::{Error, Result, draw};
 
 crate::config! {
@@ -104,7 +104,7 @@ fn completed(subject: &Subject, freedom: &Freedom, known: &Tensor) -> Result<(Te
     };
     let start = match drawn {
         Some(start) => start,
-        None => subject.sampler.start(key, subject.energy, subject.proposal, subject.data, n)?,
+        None => subject.sampler.start(key, subject.model, subject.proposal, subject.data, n)?,
     };
     if start.dim(0)? < n {
         return Err(Error::Config(format!(
@@ -113,8 +113,9 @@ fn completed(subject: &Subject, freedom: &Freedom, known: &Tensor) -> Result<(Te
             start.dim(0)?
         )));
     }
-    let energy = Clamped { energy: subject.energy, freedom, known };
-    let trace = subject.sampler.run(subject.key.with("steps"), &energy, &freedom.of(&start)?, |_, _| Ok(()))?;
+    let energy = Clamped { energy: subject.model, freedom, known };
+    let trace =
+        subject.sampler.run(subject.key.with("steps"), &Target::new(&energy), &freedom.of(&start)?, |_, _| Ok(()))?;
     Ok((freedom.embed(&trace.chain.x, known)?, trace.accept))
 }
 

@@ -56,13 +56,13 @@ impl Probe for ModesProbe {
             true => None,
             false => Some(Judge::load(&self.0.classifier, subject.data.device())?),
         };
-        if judge.is_none() && subject.energy.logits(&one(subject)?)?.is_none() {
+        if judge.is_none() && subject.model.logits(&one(subject)?)?.is_none() {
             return Err(no_modes(subject));
         }
         let counts = |x: &Tensor| -> Result<Vec<usize>> {
             let logits = match &judge {
                 Some(judge) => judge.logits(x, subject.data)?,
-                None => Tensor::cat(&in_chunks(x, CHUNK, |_, rows| labels::logits("modes", subject.energy, rows))?, 0)?,
+                None => Tensor::cat(&in_chunks(x, CHUNK, |_, rows| labels::logits("modes", subject.model, rows))?, 0)?,
             };
             Ok(histogram(logits.dim(D::Minus1)?, classes(&logits)?.into_iter()))
         };

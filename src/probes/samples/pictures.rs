@@ -32,7 +32,8 @@ struct Samples(SamplesConfig);
 impl Probe for Samples {
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let end = subject.trace(subject.key, self.0.n)?;
-        let energy: f64 = end.chain.energy.to_dtype(DType::F64)?.mean_all()?.to_scalar()?;
+        let energies = subject.sampler.energies(&subject.target(), &end.chain)?;
+        let energy: f64 = energies.to_dtype(DType::F64)?.mean_all()?.to_scalar()?;
         let mut metrics = Metrics::new().with("sample_energy", energy);
         if let Some(accept) = end.accept {
             metrics.set("acceptance", accept);

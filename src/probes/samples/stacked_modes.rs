@@ -60,7 +60,7 @@ impl Probe for StackedModes {
         let n = if self.0.n == 0 { 26 * modes } else { self.0.n };
         let mut places = Vec::with_capacity(n);
         let key = subject.key.with("samples");
-        let start = subject.sampler.start(key.with("start"), subject.energy, subject.proposal, subject.data, n)?;
+        let start = subject.sampler.start(key.with("start"), subject.model, subject.proposal, subject.data, n)?;
         // As many as the data have, where chains start at data.
         let n = start.dim(0)?;
         in_chunks(&start, CHUNK, |at, x| {

@@ -35,7 +35,7 @@ struct Fisher(FisherConfig);
 impl Probe for Fisher {
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let x = subject.data.all(Split::Test, self.0.items)?.x;
-        let (f, se) = divergence(subject.energy, subject.data, &x)?;
+        let (f, se) = divergence(subject.model, subject.data, &x)?;
         let metrics = Metrics::new().with("fisher", f).with("fisher_se", se);
         Ok(Finding::of(metrics.with("fisher_bound", f / (2.0 * self.0.lambda))))
     }

@@ -63,7 +63,7 @@ struct LsdProbe(LsdConfig);
 impl Probe for LsdProbe {
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let x = items(subject.data, Split::Test, self.0.items)?;
-        let outcome = evaluate(&self.0, subject.energy, &x, subject.key, |_| Ok(()))?;
+        let outcome = evaluate(&self.0, subject.model, &x, subject.key, |_| Ok(()))?;
         let Score { mean, std_error, .. } = outcome.score;
         Ok(Finding::of(Metrics::new().with("eval_lsd", mean).with("eval_lsd_se", std_error)))
     }

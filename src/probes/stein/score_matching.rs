@@ -43,7 +43,7 @@ struct ScoreMatching(ScoreMatchingConfig);
 impl Probe for ScoreMatching {
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let x = items(subject.data, Split::Test, self.0.items)?;
-        let values = objective(&self.0, subject.energy, &x, subject.key)?;
+        let values = objective(&self.0, subject.model, &x, subject.key)?;
         Ok(Finding::of(Metrics::new().with("sm", stats::mean(&values)).with("sm_se", stats::std_error(&values))))
     }
 }

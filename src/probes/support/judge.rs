@@ -65,7 +65,7 @@ impl Judge {
     /// # Errors
     /// Items of another shape than the classifier's.
     pub fn logits(&self, x: &Tensor, data: &Data) -> Result<Tensor> {
-        let of = |_, rows: &Tensor| labels::logits(&self.path, self.stored.model.as_energy(), rows);
+        let of = |_, rows: &Tensor| labels::logits(&self.path, &self.stored.model, rows);
         Ok(Tensor::cat(&in_chunks(&self.seen(x, data)?, CHUNK, of)?, 0)?.detach())
     }
 
@@ -80,7 +80,7 @@ impl Judge {
             return Err(self.unfit(&own, &its));
         }
         let x = self.stored.data.of_unit(pixels, None)?;
-        let of = |_, rows: &Tensor| labels::logits(&self.path, self.stored.model.as_energy(), rows);
+        let of = |_, rows: &Tensor| labels::logits(&self.path, &self.stored.model, rows);
         Ok(Tensor::cat(&in_chunks(&x, CHUNK, of)?, 0)?.detach())
     }
 

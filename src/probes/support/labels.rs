@@ -5,7 +5,7 @@ use candle_core::{D, Tensor};
 use super::items::{empty, not_finite};
 use super::rows::{CHUNK, host_rows, in_chunks};
 use crate::data::Split;
-use crate::density::Energy;
+use crate::density::Model;
 use crate::math::{largest, logsumexp};
 use crate::probes::probe::Subject;
 use crate::{Error, Result};
@@ -38,7 +38,7 @@ impl Labelled {
         if y.is_empty() {
             return Err(empty(probe, subject, split));
         }
-        let known = logits(probe, subject.energy, &batch.x.narrow(0, 0, 1)?)?.dim(D::Minus1)?;
+        let known = logits(probe, subject.model, &batch.x.narrow(0, 0, 1)?)?.dim(D::Minus1)?;
         match known < classes {
             false => Ok(Labelled { x: batch.x, y }),
             true => Err(Error::Config(format!(
@@ -53,8 +53,8 @@ impl Labelled {
 ///
 /// # Errors
 /// A model that is no classifier.
-pub(in crate::probes) fn logits(probe: &str, energy: &dyn Energy, x: &Tensor) -> Result<Tensor> {
-    energy.logits(x)?.ok_or_else(|| {
+pub(in crate::probes) fn logits(probe: &str, model: &Model, x: &Tensor) -> Result<Tensor> {
+    model.logits(x)?.ok_or_else(|| {
         Error::Config(format!(
             "error: probe `{probe}` needs a model with class logits\n\nhint: set `model.name = \"classifier\"`, or remove the \
              probe"
@@ -66,8 +66,8 @@ pub(in crate::probes) fn logits(probe: &str, energy: &dyn Energy, x: &Tensor) ->
 ///
 /// # Errors
 /// A model that is no classifier; logits that are not finite.
-pub(in crate::probes) fn log_probabilities(probe: &str, energy: &dyn Energy, x: &Tensor) -> Result<Vec<Vec<f64>>> {
-    let chunks = in_chunks(x, CHUNK, |_, rows| host_rows(&logits(probe, energy, rows)?))?;
+pub(in crate::probes) fn log_probabilities(probe: &str, model: &Model, x: &Tensor) -> Result<Vec<Vec<f64>>> {
+    let chunks = in_chunks(x, CHUNK, |_, rows| host_rows(&logits(probe, model, rows)?))?;
     let normalised = chunks.into_iter().flatten().map(|row| {
         let total = logsumexp(&row);
         row.into_iter().map(|v| v - total).collect::<Vec<_>>()

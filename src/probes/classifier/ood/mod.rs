@@ -9,7 +9,7 @@ use self::outliers::{made, of_other};
 use crate::Result;
 use crate::config::{Schema, decode, rule};
 use crate::data::{Data, Split};
-use crate::density::Energy;
+use crate::density::{Energy as _, Model};
 use crate::draw::{self, Curves};
 use crate::math::{Detection, largest};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
@@ -73,7 +73,7 @@ impl Probe for Ood {
         if inside.dim(0)? == 0 {
             return Err(empty("ood", subject, Split::Test));
         }
-        let own = Scores::of(subject.energy, &inside)?;
+        let own = Scores::of(subject.model, &inside)?;
         let mut finding = Finding::default();
         for &against in &self.config.against {
             let key = subject.key.with("against");
@@ -83,7 +83,7 @@ impl Probe for Ood {
                 }
                 _ => (against.name(), made(against, subject.data, &inside, key)?),
             };
-            let scores = Scores::of(subject.energy, &outside)?;
+            let scores = Scores::of(subject.model, &outside)?;
             for ((score, positive), (_, negative)) in own.each().zip(scores.each()) {
                 let found = Detection::new(positive, negative);
                 finding.metrics.set(format!("auroc_{score}_{set}"), found.auroc());
@@ -107,16 +107,16 @@ struct Scores {
 }
 
 impl Scores {
-    fn of(energy: &dyn Energy, x: &Tensor) -> Result<Self> {
+    fn of(model: &Model, x: &Tensor) -> Result<Self> {
         let pairs = in_chunks(x, CHUNK, |_, rows| {
-            let (energy, grad) = energy.grad(rows)?;
+            let (energy, grad) = model.grad(rows)?;
             let norm = grad.detach().to_dtype(DType::F64)?.sqr()?.flatten_from(1)?.sum(1)?.sqrt()?;
             Ok((host(&energy.neg()?)?, host(&norm.neg()?)?))
         })?;
         let (logp, mass): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        let classifier = x.dim(0)? > 0 && energy.logits(&x.narrow(0, 0, 1)?)?.is_some();
+        let classifier = x.dim(0)? > 0 && model.logits(&x.narrow(0, 0, 1)?)?.is_some();
         let maxp = match classifier {
-            true => Some(log_probabilities("ood", energy, x)?.iter().map(|row| sure(row)).collect()),
+            true => Some(log_probabilities("ood", model, x)?.iter().map(|row| sure(row)).collect()),
             false => None,
         };
         let scores = Scores { logp: logp.concat(), maxp, mass: mass.concat() };
@@ -159,13 +159,19 @@ fn histogram(inside: &[f64], outside: &[f64], set: &str) -> Result<RgbImage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::density::Gaussian;
-    use crate::nets::Builder;
+    use crate::config::Spec;
+    use crate::data::Moments;
+    use crate::density::Context;
     use crate::rng::Key;
 
     #[test]
     fn scores_of_a_gaussian_in_closed_form() {
-        let normal = Gaussian::new(&[3], 0.5, 2.0, &Builder::new(Key::new(0), DType::F64, &Device::Cpu)).unwrap();
+        // N(0.5, 2²) in every coordinate.
+        let spec = Spec([("name".to_owned(), "gaussian".into())].into_iter().collect());
+        let of = |value: f64| Tensor::full(value, 3, &Device::Cpu).unwrap();
+        let moments = Moments { mean: of(0.5), std: of(2.0), overall_mean: 0.5, overall_std: 2.0 };
+        let context = Context { shape: vec![3], classes: None, moments: Some(&|| Ok(moments.clone())) };
+        let normal = Model::new(&spec, &context, Key::new(0), DType::F64, &Device::Cpu).unwrap();
         let x = Key::new(1).normal((700, 3), DType::F64, &Device::Cpu).unwrap();
         let scores = Scores::of(&normal, &x).unwrap();
         assert!(scores.maxp.is_none());

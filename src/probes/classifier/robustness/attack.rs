@@ -3,17 +3,17 @@
 use candle_core::{D, DType, Device, Tensor, Var};
 
 use super::Norm;
-use crate::density::Energy;
+use crate::density::Model;
 use crate::probes::support::items::not_finite;
 use crate::probes::support::labels::logits;
 use crate::probes::support::rows::host_rows;
-use crate::samplers::Kernel;
+use crate::samplers::{Kernel, Target};
 use crate::{Result, rng::Key};
 
 /// The classifier as an attacker meets it.
 pub struct Victim<'a> {
     /// Gives the logits.
-    pub energy: &'a dyn Energy,
+    pub model: &'a Model,
     /// Refines inputs before they are classified.
     pub kernel: &'a dyn Kernel,
     /// By so many steps.
@@ -43,16 +43,17 @@ impl Victim<'_> {
         if self.refine == 0 {
             return Ok(x.detach());
         }
-        let mut chain = self.kernel.init(self.energy, x)?;
+        let on = Target::of(self.model);
+        let mut chain = self.kernel.init(&on, x)?;
         for step in 0..self.refine {
-            chain = self.kernel.step(key.at(step as u64), self.energy, &chain)?.0;
+            chain = self.kernel.step(key.at(step as u64), &on, &chain)?.0;
         }
         Ok(chain.x)
     }
 
     /// The lead max_k≠y f_k - f_y of the best wrong class, `[B]`: above 0 the item is classified wrongly; a tie is wrong too.
     pub(super) fn lead(&self, key: Key, x: &Tensor, y: &[u32]) -> Result<Vec<f64>> {
-        let rows = host_rows(&logits("robustness", self.energy, &self.refined(key, x)?)?)?;
+        let rows = host_rows(&logits("robustness", self.model, &self.refined(key, x)?)?)?;
         leads(&rows, y)
     }
 
@@ -63,7 +64,7 @@ impl Victim<'_> {
     /// Wagner 2018), with fresh noise in every step. A stronger attacker would differentiate through the chain.
     fn lead_and_gradient(&self, key: Key, x: &Tensor, y: &[u32]) -> Result<(Vec<f64>, Tensor)> {
         let at = Var::from_tensor(&self.refined(key, x)?)?;
-        let values = logits("robustness", self.energy, at.as_tensor())?;
+        let values = logits("robustness", self.model, at.as_tensor())?;
         let labels = Tensor::new(y, x.device())?.unsqueeze(1)?;
         let own = values.gather(&labels, 1)?;
         let hidden = (own.ones_like()? * -1e30)?;
@@ -195,6 +196,7 @@ pub(super) fn curve(victim: &Victim, attacks: &[Attack], x: &Tensor, y: &[u32], 
 mod tests {
     use super::*;
     use crate::config::Spec;
+    use crate::density::Energy as _;
     use crate::density::{Context, Model};
     use crate::samplers::Sgld;
 
@@ -218,7 +220,7 @@ mod tests {
             Norm::Linf => difference.iter().map(|d| d.abs()).sum::<f64>(),
             Norm::L2 => difference.iter().map(|d| d * d).sum::<f64>().sqrt(),
         };
-        let victim = Victim { energy: model.as_energy(), kernel: &Sgld::default(), refine: 0 };
+        let victim = Victim { model, kernel: &Sgld::default(), refine: 0 };
         victim.lead(Key::new(0), x, y).unwrap().iter().map(|lead| -lead / dual).collect()
     }
 
@@ -237,7 +239,7 @@ mod tests {
                 var.set(&(var.as_tensor() * loudness).unwrap()).unwrap();
             }
             let model = trained.frozen().unwrap();
-            let victim = Victim { energy: model.as_energy(), kernel: &Sgld::default(), refine: 0 };
+            let victim = Victim { model: &model, kernel: &Sgld::default(), refine: 0 };
             let distances = distances(&trained, &x, &y, norm);
             let attacks = [0.1, 0.3, 0.9].map(|eps| attack(norm, eps));
             let shares = curve(&victim, &attacks, &x, &y, Key::new(3)).unwrap();
@@ -252,7 +254,7 @@ mod tests {
         let model = linear().frozen().unwrap();
         let x = Key::new(2).normal((50, 2, 3, 1), DType::F32, &CPU).unwrap();
         let (flat, y) = (x.flatten_from(1).unwrap(), vec![1; 50]);
-        let victim = Victim { energy: model.as_energy(), kernel: &Sgld::default(), refine: 0 };
+        let victim = Victim { model: &model, kernel: &Sgld::default(), refine: 0 };
         for norm in [Norm::Linf, Norm::L2] {
             let attack = Attack { limits: Some([-0.5, 0.5]), restarts: 2, ..attack(norm, 0.7) };
             let point = attack.run(&victim, &flat, &y, Key::new(4)).unwrap();
@@ -285,7 +287,7 @@ mod tests {
         let x = Key::new(2).normal((20, 6), DType::F32, &CPU).unwrap();
         let y = vec![0; 20];
         let kernel = Sgld { drift: 0.5, noise: 0.0, ..Sgld::default() };
-        let victim = |refine| Victim { energy: model.as_energy(), kernel: &kernel, refine };
+        let victim = |refine| Victim { model: &model, kernel: &kernel, refine };
         let once = (&x - (model.grad(&x).unwrap().1 * 0.5).unwrap()).unwrap();
         let twice = (&once - (model.grad(&once).unwrap().1 * 0.5).unwrap()).unwrap();
         let want = victim(0).lead(Key::new(0), &twice, &y).unwrap();

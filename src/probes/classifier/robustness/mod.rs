@@ -76,7 +76,7 @@ impl Probe for Robustness {
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let Labelled { x, y } = Labelled::of("robustness", subject, Split::Test, self.0.items)?;
         let kernel = &*subject.sampler.kernel;
-        let victim = Victim { energy: subject.energy, kernel, refine: self.0.refine };
+        let victim = Victim { model: subject.model, kernel, refine: self.0.refine };
         let limits = limits(subject.data)?;
         let attacks = self.0.eps.iter().map(|&eps| Attack {
             norm: self.0.norm,

@@ -9,7 +9,7 @@ use crate::density::{Bridge, Density, Energy};
 use crate::math::{LogWeights, log_mean_exp};
 use crate::probes::support::items::not_finite;
 use crate::probes::support::rows::{CHUNK, in_chunks};
-use crate::samplers::{Chain, Hmc, Kernel, Mala};
+use crate::samplers::{Chain, Hmc, Kernel, Mala, Target};
 use crate::{Result, rng::Key};
 
 /// What moves the chains at each temperature; both accept or reject, so that every density of the path stays invariant.
@@ -139,8 +139,15 @@ impl<'a> Annealing<'a> {
         let path: Vec<_> = self.betas.iter().zip(below).zip(&self.steps).enumerate().collect();
         for (k, ((&beta, &below), &step)) in path.into_iter().rev() {
             walk.moved(self.move_at(key.with("down").at(k as u64), &ends, beta, step)?);
-            ends = self.ends(&walk.x)?;
-            walk.add(&ends.gap()?, beta - below, below);
+            let gaps = match k {
+                // No move follows.
+                0 => gap(&self.base.energy(&walk.x)?.detach(), &self.target.energy(&walk.x)?.detach())?,
+                _ => {
+                    ends = self.ends(&walk.x)?;
+                    ends.gap()?
+                }
+            };
+            walk.add(&gaps, beta - below, below);
         }
         walk.accept.reverse();
         walk.course.reverse();
@@ -176,8 +183,8 @@ impl<'a> Annealing<'a> {
     fn move_at(&self, key: Key, ends: &Ends, beta: f64, step: f64) -> Result<(Tensor, f64)> {
         let bridge = Bridge { from: self.base, to: self.target, beta };
         let (energy, grad) = (bridge.mix(&ends.base.0, &ends.target.0)?, bridge.mix(&ends.base.1, &ends.target.1)?);
-        let (chain, info) =
-            self.kernel(step).step(key, &bridge, &Chain { x: ends.x.clone(), energy, grad, hot: None })?;
+        let at = Chain::known(ends.x.clone(), energy, Some(grad));
+        let (chain, info) = self.kernel(step).step(key, &Target::new(&bridge), &at)?;
         Ok((chain.x, info.accept.unwrap_or(1.0)))
     }
 
@@ -189,9 +196,9 @@ impl<'a> Annealing<'a> {
         let adapt = |step: f64, accept: f64| {
             (step * (0.15 * (accept - self.config.target_accept)).exp()).clamp(RANGE[0], RANGE[1])
         };
-        let mut chain = Chain::at(self.base, &self.base.sample(key.with("base"), self.config.pilot)?)?;
+        let mut chain = Chain::at(&self.base.sample(key.with("base"), self.config.pilot)?);
         for i in 0..WARM {
-            let (next, info) = self.kernel(step).step(key.with("warm").at(i), self.base, &chain)?;
+            let (next, info) = self.kernel(step).step(key.with("warm").at(i), &Target::new(self.base), &chain)?;
             chain = next;
             step = adapt(step, info.accept.unwrap_or(1.0));
         }

@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Schema, decode, rule};
 use crate::data::Split;
-use crate::density::{Affine, Coordinates, Density, Energy, Gaussian, Potential, Space, Target};
+use crate::density::{Affine, Coordinates, Counted, Density, Energy, Gaussian, Potential, Space};
 use crate::math::{log_mean_exp, stats};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Spent};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::items::items;
 use crate::probes::support::rows::{CHUNK, host, in_chunks};
+use crate::samplers::Target;
 use crate::{Error, Result};
 
 /// Where annealing begins.
@@ -103,34 +104,36 @@ impl Probe for Ais {
     /// way up, which overstates it in expectation, `test_ll_se` of both errors, and `test_ll_low` with that of the way down;
     /// `raise_ll` of `raise_items` of them, below the truth in expectation, and `raise_gap`, by how much it lies below the
     /// log-likelihood of the same items with the log Z of the way up; `log_z_exact` where the model knows it; `bits_per_dim`
-    /// of dequantised images; and `gradients`, how many gradients of the energy all that took.
+    /// of dequantised images; and `energy_values` and `energy_gradients`, what all that took.
     fn run(&self, subject: &Subject) -> Result<Finding> {
-        let target = Target::new(subject.energy);
-        let mut gradients = None;
+        let items = Counted::new(subject.model);
+        let mut of_noise = None;
         let mut finding = match self.config.base {
             Base::Model => {
-                let base = subject.energy.base().ok_or_else(no_base)?;
-                self.look(subject, &View { base, target: &target, coordinates: None, noise: false })?
+                let base = subject.model.base().ok_or_else(no_base)?;
+                self.look(subject, &View { base, target: &items, coordinates: None, noise: false })?
             }
             Base::Noise => {
-                let space = subject.energy.noise_space(Space::Noise).ok_or_else(no_noise)?;
-                let potential = Potential::new(space, subject.energy.tilt())?;
-                let (base, target) = (potential.base().ok_or_else(no_noise)?, Target::new(&potential));
+                let space = subject.model.noise_space(Space::Noise).ok_or_else(no_noise)?;
+                let tilt = subject.model.tilt().map(|tilt| Box::new(tilt) as Box<dyn Energy>);
+                let potential = Potential::new(space, tilt)?;
+                let (base, target) = (potential.normal().ok_or_else(no_noise)?, Counted::new(&potential));
                 let found = self.look(subject, &View { base, target: &target, coordinates: None, noise: true })?;
-                gradients = Some(target.gradients());
+                of_noise = Some(target.spent());
                 found
             }
             Base::Data => {
                 let coordinates = self.coordinates(subject)?;
                 let base = Gaussian::standard(coordinates.dim(), DType::F32, subject.data.device())?;
-                let target = Affine { energy: &target, coordinates: &coordinates };
+                let target = Affine { energy: &items, coordinates: &coordinates };
                 self.look(
                     subject,
                     &View { base: &base, target: &target, coordinates: Some(&coordinates), noise: false },
                 )?
             }
         };
-        finding.metrics.set("gradients", gradients.unwrap_or(target.gradients()) as f64);
+        let Spent { values, gradients } = of_noise.unwrap_or(items.spent());
+        finding.metrics.extend([("energy_values", values as f64), ("energy_gradients", gradients as f64)]);
         finding.metrics = finding.metrics.prefixed("ais");
         Ok(finding)
     }
@@ -157,10 +160,10 @@ impl Ais {
         bracket.doubts().iter().for_each(|doubt| tracing::warn!("ais: do not trust log Z: {doubt}"));
         let mut metrics = bracket.metrics(key);
         let x = items(subject.data, Split::Test, self.config.items)?;
-        let minus_e = minus_energies(subject.energy, &x)?;
+        let minus_e = minus_energies(subject.model, &x)?;
         self.likelihood(subject, &x, &minus_e, &mut metrics)?;
         self.raise(view, &path, (&x, &minus_e), &bracket, &mut metrics, key)?;
-        if let Some(density) = subject.energy.density() {
+        if let Some(density) = subject.model.density() {
             let log_p = in_chunks(&x, CHUNK, |_, rows| host(&density.log_prob(rows)?))?.concat();
             let all: Vec<f64> = minus_e.iter().zip(&log_p).map(|(e, p)| e - p).collect();
             metrics.set("log_z_exact", stats::mean(&all));
@@ -177,7 +180,7 @@ impl Ais {
         if view.noise {
             return noise_origin(subject, key, n);
         }
-        let exact = subject.energy.density();
+        let exact = subject.model.density();
         let x = exact.map_or_else(|| subject.sample(key, n), |density| density.sample(key, n))?;
         Ok(Some(Origin { x: view.seen(&x)?, exact: exact.is_some() }))
     }
@@ -227,14 +230,14 @@ impl Ais {
 
 /// Where the run's chains end, if they move in the noise space.
 fn noise_origin(subject: &Subject, key: crate::rng::Key, n: usize) -> Result<Option<Origin>> {
-    let (sampler, energy) = (subject.sampler, subject.energy);
+    let (sampler, model) = (subject.sampler, subject.model);
     if sampler.config.space != Space::Noise {
         return Ok(None);
     }
-    let start = sampler.start(key.with("start"), energy, None, subject.data, n)?;
-    let x = sampler.run(key.with("steps"), energy, &start, |_, _| Ok(()))?.chain.x;
+    let start = sampler.start(key.with("start"), model, None, subject.data, n)?;
+    let x = sampler.run(key.with("steps"), &Target::of(model), &start, |_, _| Ok(()))?.chain.x;
     // Without a tilt, draws of the noise are exact.
-    Ok(Some(Origin { x, exact: energy.tilt().is_none() }))
+    Ok(Some(Origin { x, exact: model.tilt().is_none() }))
 }
 
 /// log p̂(x) of each row of x, in the coordinates of the path: -E(x) plus the log mean weight of `chains` walks down from x.

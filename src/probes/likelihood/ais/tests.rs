@@ -1,7 +1,7 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::*;
-use crate::density::{Context, Rbm, RbmConfig, RbmInit};
+use crate::density::{Context, Rbm, RbmConfig, RbmInit, slope_of_grad};
 use crate::math::Grid;
 use crate::nets::Builder;
 use crate::rng::Key;
@@ -21,7 +21,15 @@ impl Energy for Raised<'_> {
         Ok(((energy + self.1)?, grad))
     }
 
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        slope_of_grad(self, x, v)
+    }
+
     fn curvature(&self, _: &Tensor, _: &Tensor) -> Result<[Tensor; 3]> {
+        unreachable!("no transition asks for it")
+    }
+
+    fn laplacian(&self, _: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
         unreachable!("no transition asks for it")
     }
 }
@@ -42,7 +50,15 @@ impl Energy for Wells {
         Ok((energy, Tensor::cat(&[slope, tilt], 1)?))
     }
 
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        slope_of_grad(self, x, v)
+    }
+
     fn curvature(&self, _: &Tensor, _: &Tensor) -> Result<[Tensor; 3]> {
+        unreachable!("no transition asks for it")
+    }
+
+    fn laplacian(&self, _: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
         unreachable!("no transition asks for it")
     }
 }
@@ -229,17 +245,18 @@ fn what_goes_wrong_is_said() {
 }
 
 #[test]
-fn gradients_are_counted() {
+fn energies_are_counted() {
     let (base, inner) = (normal(3), gaussian(3, 0.0, 0.5));
-    let target = Target::new(&inner);
+    let target = Counted::new(&inner);
     let keys = config("temperatures = 7\nleapfrog = 4\npilot = 5");
     let path = Annealing::new(&base, &target, &keys, Key::new(1)).unwrap();
-    assert_eq!(target.gradients(), 7 * 5 * (1 + 4));
+    let spent = |gradients, values| assert_eq!(target.spent(), Spent { values, gradients });
+    spent(7 * 5 * (1 + 4), 0);
     path.up(Key::new(2), 11).unwrap();
-    assert_eq!(target.gradients(), 7 * (5 + 11) * (1 + 4));
+    spent(7 * (5 + 11) * (1 + 4), 0);
     path.down(Key::new(2), &inner.sample(Key::new(2), 3).unwrap()).unwrap();
-    assert_eq!(target.gradients(), 7 * (5 + 11 + 3) * (1 + 4) + 3);
+    spent(7 * (5 + 11 + 3) * (1 + 4), 3);
     path.at_once(Key::new(2), 100).unwrap();
-    assert_eq!(target.gradients(), 7 * (5 + 11 + 3) * (1 + 4) + 3);
+    spent(7 * (5 + 11 + 3) * (1 + 4), 3 + 100);
     assert_eq!(path.steps().len(), 7);
 }

@@ -112,7 +112,7 @@ struct TestProbe(Box<dyn Test>);
 impl Probe for TestProbe {
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let x = items(subject.data, Split::Test, self.0.level().0)?;
-        let verdict = self.0.run(&Scored::new(subject.energy, x)?, subject.key)?;
+        let verdict = self.0.run(&Scored::new(subject.model, x)?, subject.key)?;
         Ok(Finding::of(verdict.metrics()))
     }
 }

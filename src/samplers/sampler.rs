@@ -3,10 +3,11 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Chain, Info, Kernel, SAMPLERS, Tuning, WarmUp};
+use super::{Chain, Info, Kernel, SAMPLERS, Target, Tuning, WarmUp};
 use crate::config::{Spec, decode, find, rule};
 use crate::data::{Data, Split};
-use crate::density::{Energy, Model, Potential, Proposal, Space, Target};
+use crate::density::{Counted, Energy, Model, Potential, Proposal, Space};
+use crate::metrics::Spent;
 use crate::{Error, Result, rng::Key};
 
 /// Where chains start.
@@ -32,7 +33,7 @@ impl Start {
     pub fn points(
         self,
         key: Key,
-        e: &dyn Energy,
+        model: &Model,
         proposal: Option<&dyn Proposal>,
         data: &Data,
         n: usize,
@@ -48,7 +49,7 @@ impl Start {
                         .into(),
                 )),
             },
-            Start::Normal => match e.base_sample(key, n)? {
+            Start::Normal => match model.base_sample(key, n)? {
                 Some(x) => Ok(x),
                 None => {
                     let shape: Vec<usize> = std::iter::once(n).chain(data.spec().shape.iter().copied()).collect();
@@ -88,8 +89,8 @@ pub struct Trace {
     pub accept: Option<f64>,
     /// Proposals without a finite energy, over all steps and chains.
     pub nonfinite: usize,
-    /// Gradients of the energy that the chains took, warm-up included, item by item.
-    pub gradients: u64,
+    /// What the chains asked of the energy, warm-up included, item by item.
+    pub spent: Spent,
     /// What the warm-up, if there was one, tuned the kernel to.
     pub tuning: Option<Tuning>,
 }
@@ -129,45 +130,53 @@ impl Sampler {
     /// # Errors
     /// A kernel that needs more than these give.
     pub fn check(&self, model: &Model, proposal: Option<&dyn Proposal>, device: &candle_core::Device) -> Result<()> {
-        if let Some(potential) = self.potential(model.as_energy())? {
+        let on = Target::of(model).proposing(proposal);
+        if let Some(potential) = self.potential(&on)? {
             let point = potential.space().start(Key::new(0), 1)?;
-            return self.kernel.init(&potential, &point).map(drop);
+            return self.kernel.init(&of_noise(&potential), &point).map(drop);
         }
         let shape: Vec<usize> = std::iter::once(1).chain(model.shape().iter().copied()).collect();
         let origin = Tensor::zeros(shape, candle_core::DType::F32, device)?;
-        self.kernel.init(&Target::new(model.as_energy()).proposing(proposal), &origin).map(drop)
+        self.kernel.init(&on, &origin).map(drop)
     }
 
     /// The energy that chains move on where they do not move on the items.
     ///
     /// # Errors
     /// A model without such a space.
-    fn potential<'a>(&self, e: &'a dyn Energy) -> Result<Option<Potential<'a>>> {
+    fn potential<'a>(&self, on: &Target<'a>) -> Result<Option<Potential<'a>>> {
         if self.config.space == Space::Data {
             return Ok(None);
         }
-        match e.noise_space(self.config.space) {
-            Some(space) => Potential::new(space, e.tilt()).map(Some),
-            None => Err(Error::Config(
-                "error: `sampler.space` is not data, and the model has no base density with a noise space\n\nhint: \
-                 --set sampler.space=data, or a model `vae`, a flow, or `tilted` with such a base"
-                    .into(),
-            )),
-        }
+        let model = on.model().ok_or_else(no_space)?;
+        let space = model.noise_space(self.config.space).ok_or_else(no_space)?;
+        let tilt = model.tilt().map(|tilt| Box::new(tilt) as Box<dyn Energy>);
+        Potential::new(space, tilt).map(Some)
     }
 
     /// The items that points of chains stand for: the points themselves, or what the noise is carried to.
     ///
     /// # Errors
     /// A model without the space that chains move in.
-    pub fn items(&self, e: &dyn Energy, at: &Tensor) -> Result<Tensor> {
-        self.carried(self.potential(e)?.as_ref(), at)
+    pub fn items(&self, model: &Model, at: &Tensor) -> Result<Tensor> {
+        self.carried(self.potential(&Target::of(model))?.as_ref(), at)
     }
 
     fn carried(&self, potential: Option<&Potential>, at: &Tensor) -> Result<Tensor> {
         let Some(potential) = potential else { return Ok(at.clone()) };
         let space = potential.space();
         Ok(if self.config.means { space.quiet(at)? } else { space.push(at)? }.detach())
+    }
+
+    /// The energies `[B]` of chains that a run left, in the space that they move in.
+    ///
+    /// # Errors
+    /// As [`Sampler::run`].
+    pub fn energies(&self, on: &Target, chain: &Chain) -> Result<Tensor> {
+        match self.potential(on)? {
+            Some(potential) => chain.energy(&potential),
+            None => chain.energy(on.energy()),
+        }
     }
 
     /// n starting points, `[n, ..]`, in the space that chains move in.
@@ -177,53 +186,75 @@ impl Sampler {
     pub fn start(
         &self,
         key: Key,
-        e: &dyn Energy,
+        model: &Model,
         proposal: Option<&dyn Proposal>,
         data: &Data,
         n: usize,
     ) -> Result<Tensor> {
-        if let Some(potential) = self.potential(e)? {
+        if let Some(potential) = self.potential(&Target::of(model))? {
             return Ok((potential.space().start(key, n)? * self.config.temperature)?);
         }
-        self.config.init.points(key, e, proposal, data, n)
+        self.config.init.points(key, model, proposal, data, n)
     }
 
     /// Runs the chains from x, which [`Sampler::start`] gave; `watch(step, chain)` sees every state, in the space that
     /// chains move in, and may stop the run by an error.
+    ///
+    /// # Errors
+    /// The energy's own, or the watcher's; a target without the space that chains move in.
     pub fn run(
         &self,
         key: Key,
-        e: &dyn Energy,
+        on: &Target,
         x: &Tensor,
         mut watch: impl FnMut(usize, &Chain) -> Result<()>,
     ) -> Result<Trace> {
-        self.run_observed(key, e, x, |step, chain, _| watch(step, chain))
+        self.run_observed(key, on, x, |step, chain, _, _| watch(step, chain))
     }
 
-    /// As [`Sampler::run`], with what every step did. The steps of the warm-up are not seen; after it the kernel stays as it is.
+    /// As [`Sampler::run`], with what every step did and the energy that the chains move on. The steps of the warm-up are not
+    /// seen; after it the kernel stays as it is.
+    ///
+    /// # Errors
+    /// As [`Sampler::run`].
     pub fn run_observed(
         &self,
         key: Key,
-        e: &dyn Energy,
+        on: &Target,
         x: &Tensor,
-        mut watch: impl FnMut(usize, &Chain, &Info) -> Result<()>,
+        mut watch: impl FnMut(usize, &Chain, &Info, &dyn Energy) -> Result<()>,
     ) -> Result<Trace> {
-        let target = Target::new(e);
-        let potential = self.potential(&target)?;
-        let e = potential.as_ref().map_or(&target as &dyn Energy, |potential| potential);
-        let (tuned, mut chain) = self.warm_up.run(key.with("warm_up"), &*self.kernel, e, x)?;
+        let potential = self.potential(on)?;
+        let on = potential.as_ref().map_or(*on, of_noise);
+        let counted = Counted::new(on.energy());
+        let on = on.under(&counted);
+        let (tuned, mut chain) = self.warm_up.run(key.with("warm_up"), &*self.kernel, &on, x)?;
         let kernel = tuned.as_deref().unwrap_or(&*self.kernel);
         let (mut accept, mut nonfinite) = (None, 0);
         for step in 0..self.config.steps {
-            let (next, info) = kernel.step(key.at(step as u64), e, &chain)?;
+            let (next, info) = kernel.step(key.at(step as u64), &on, &chain)?;
             chain = next;
-            nonfinite += info.nonfinite;
+            nonfinite += info.nonfinite.iter().sum::<usize>();
             accept = info.accept.map(|a| accept.unwrap_or(0.0) + a).or(accept);
-            watch(step, &chain, &info)?;
+            watch(step, &chain, &info, on.energy())?;
         }
         let accept = accept.map(|sum: f64| sum / self.config.steps.max(1) as f64);
         let tuning = tuned.and_then(|kernel| kernel.tuning());
-        let (x, gradients) = (self.carried(potential.as_ref(), &chain.x)?, target.gradients());
-        Ok(Trace { x, chain, accept, nonfinite, gradients, tuning })
+        let (x, spent) = (self.carried(potential.as_ref(), &chain.x)?, counted.spent());
+        Ok(Trace { x, chain, accept, nonfinite, spent, tuning })
     }
+}
+
+/// The target of chains that move in noise.
+fn of_noise<'a>(potential: &'a Potential) -> Target<'a> {
+    let target = Target::new(potential);
+    potential.normal().map_or(target, |normal| target.with(normal))
+}
+
+fn no_space() -> Error {
+    Error::Config(
+        "error: `sampler.space` is not data, and the model has no base density with a noise space\n\nhint: \
+         --set sampler.space=data, or a model `vae`, a flow, or `tilted` with such a base"
+            .into(),
+    )
 }

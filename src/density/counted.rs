@@ -1,0 +1,137 @@
+//! The meter: how many evaluations of an energy a run has taken.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candle_core::Tensor;
+
+use super::Energy;
+use crate::Result;
+use crate::metrics::Spent;
+
+/// Two counters, item by item, that all views of one model share: energies alone, and gradients.
+#[derive(Clone, Debug, Default)]
+pub struct Meter(Arc<[AtomicU64; 2]>);
+
+impl Meter {
+    fn add(&self, values: u64, gradients: u64) {
+        for (counter, n) in self.0.iter().zip([values, gradients]) {
+            counter.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts so far.
+    pub fn read(&self) -> Spent {
+        let [values, gradients] = &*self.0;
+        Spent { values: values.load(Ordering::Relaxed), gradients: gradients.load(Ordering::Relaxed) }
+    }
+
+    /// Counts so far; the meter begins at zero again.
+    pub fn take(&self) -> Spent {
+        let [values, gradients] = &*self.0;
+        Spent { values: values.swap(0, Ordering::Relaxed), gradients: gradients.swap(0, Ordering::Relaxed) }
+    }
+
+    /// Counts an evaluation of the energies of `items`, differentiated by the weights afterwards if `live`.
+    pub(super) fn value(&self, items: &Tensor, live: bool) -> Result<()> {
+        let n = items.dim(0)? as u64;
+        if live {
+            self.add(0, n)
+        } else {
+            self.add(n, 0)
+        }
+        Ok(())
+    }
+
+    /// Counts `derivatives` in x of the energies of `items`, and one more for the weights if `live`.
+    pub(super) fn derivatives(&self, items: &Tensor, derivatives: usize, live: bool) -> Result<()> {
+        self.add(0, (items.dim(0)? * (derivatives + usize::from(live))) as u64);
+        Ok(())
+    }
+}
+
+/// An energy whose evaluations a [`Meter`] counts, item by item.
+///
+/// The energy alone is one value. A gradient, or a slope or curvature along one direction, is one gradient, and the value that comes
+/// with it is not counted; a Laplacian in D dimensions is 1 + D. A *live* energy is evaluated for a loss that will be differentiated
+/// by its weights: that is one gradient more, and its value alone, which comes with that, is none.
+pub struct Counted<E> {
+    energy: E,
+    meter: Meter,
+    live: bool,
+}
+
+impl<E: Energy> Counted<E> {
+    /// Counts evaluations of `energy`, which is not live, from zero.
+    pub fn new(energy: E) -> Self {
+        Counted { energy, meter: Meter::default(), live: false }
+    }
+
+    /// Counts on a meter that others share.
+    pub(super) fn on(energy: E, meter: &Meter, live: bool) -> Self {
+        Counted { energy, meter: meter.clone(), live }
+    }
+
+    /// Counts so far.
+    pub fn spent(&self) -> Spent {
+        self.meter.read()
+    }
+}
+
+impl<E: Energy> Energy for Counted<E> {
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        self.meter.value(x, self.live)?;
+        self.energy.energy(x)
+    }
+
+    fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.meter.derivatives(x, 1, self.live)?;
+        self.energy.grad(x)
+    }
+
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.meter.derivatives(x, 1, self.live)?;
+        self.energy.directional(x, v)
+    }
+
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        self.meter.derivatives(x, 1, self.live)?;
+        self.energy.curvature(x, v)
+    }
+
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        self.meter.derivatives(x, 1 + x.elem_count() / x.dim(0)?.max(1), self.live)?;
+        self.energy.laplacian(x)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::density::Gaussian;
+
+    #[test]
+    fn every_function_counts_item_by_item() {
+        let normal = Gaussian::standard(3, DType::F64, &Device::Cpu).unwrap();
+        let x = Tensor::zeros((5, 3), DType::F64, &Device::Cpu).unwrap();
+        let spent = |live, f: &dyn Fn(&Counted<&Gaussian>)| {
+            let meter = Meter::default();
+            f(&Counted::on(&normal, &meter, live));
+            let Spent { values, gradients } = meter.take();
+            assert_eq!(meter.read(), Spent::default());
+            (values, gradients)
+        };
+        let functions: [(&dyn Fn(&Counted<&Gaussian>), (u64, u64), (u64, u64)); 5] = [
+            (&|e| drop(e.energy(&x).unwrap()), (5, 0), (0, 5)),
+            (&|e| drop(e.grad(&x).unwrap()), (0, 5), (0, 10)),
+            (&|e| drop(e.directional(&x, &x).unwrap()), (0, 5), (0, 10)),
+            (&|e| drop(e.curvature(&x, &x).unwrap()), (0, 5), (0, 10)),
+            (&|e| drop(e.laplacian(&x).unwrap()), (0, 20), (0, 25)),
+        ];
+        for (f, still, live) in functions {
+            assert_eq!((spent(false, f), spent(true, f)), (still, live));
+        }
+    }
+}
