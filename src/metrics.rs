@@ -119,6 +119,8 @@ pub struct Number {
     pub watch: Watch,
     /// Whether it is among the few that are shown first.
     pub lead: bool,
+    /// When it is reported, such as "data from a known mixture"; empty where no key and no data set takes it away.
+    pub when: &'static str,
 }
 
 /// What a number is counted in.
@@ -164,7 +166,7 @@ pub enum Watch {
 impl Number {
     /// A number that is neither better high nor low and has no limit.
     pub const fn new(name: &'static str, unit: Unit, about: &'static str) -> Self {
-        Number { name, about, unit, better: Better::Neither, watch: Watch::Finite, lead: false }
+        Number { name, about, unit, better: Better::Neither, watch: Watch::Finite, lead: false, when: "" }
     }
 
     /// Small values are better.
@@ -182,6 +184,11 @@ impl Number {
         Number { lead: true, ..self }
     }
 
+    /// It is reported only under this condition.
+    pub const fn when(self, when: &'static str) -> Self {
+        Number { when, ..self }
+    }
+
     /// The norm of a gradient, which the guard bounds.
     pub const fn norm(name: &'static str, about: &'static str) -> Self {
         Number { watch: Watch::Norm, ..Self::new(name, Unit::Plain, about) }
@@ -196,6 +203,41 @@ impl Number {
     pub fn is(&self, name: &str) -> bool {
         fits(self.name, name)
     }
+}
+
+/// `numbers![SHARED, [ONE, ANOTHER]]`: lists of [`Number`]s as one list, which a row can declare.
+macro_rules! numbers {
+    ($($list:expr),* $(,)?) => {{
+        const LISTS: &[&[$crate::metrics::Number]] = &[$(&$list),*];
+        const ALL: [$crate::metrics::Number; $crate::metrics::length(LISTS)] = $crate::metrics::joined(LISTS);
+        &ALL
+    }};
+}
+pub(crate) use numbers;
+
+/// How many numbers some lists have together.
+pub(crate) const fn length(lists: &[&[Number]]) -> usize {
+    let (mut length, mut list) = (0, 0);
+    while list < lists.len() {
+        length += lists[list].len();
+        list += 1;
+    }
+    length
+}
+
+/// The numbers of some lists, one list after the other; N is their [`length`].
+pub(crate) const fn joined<const N: usize>(lists: &[&[Number]]) -> [Number; N] {
+    let mut all = [Number::new("", Unit::Plain, ""); N];
+    let (mut at, mut list) = (0, 0);
+    while list < lists.len() {
+        let mut i = 0;
+        while i < lists[list].len() {
+            all[at] = lists[list][i];
+            (at, i) = (at + 1, i + 1);
+        }
+        list += 1;
+    }
+    all
 }
 
 /// Whether `name` has the form of `pattern`, whose parts in braces stand for one character or more.

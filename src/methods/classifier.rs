@@ -1,5 +1,6 @@
 //! A plain classifier: the baseline of JEM, and where features come from.
 
+use super::learning::readings::GRAD_NORM;
 use super::learning::supervised::{self, Supervised, SupervisedConfig};
 use super::learning::trainable::Trainable;
 use super::method::only;
@@ -9,16 +10,25 @@ use crate::Result;
 use crate::config::{Schema, decode};
 use crate::data::Batch;
 use crate::density::Model;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, numbers};
 
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "classifier",
     about: "cross-entropy alone: the baseline of JEM; -log Σ exp of its logits is an energy all the same",
     cite: "Liu, Wang, Owens, Li 2020, \"Energy-based out-of-distribution detection\" (the energy of a plain classifier)",
     schema: Schema::of::<SupervisedConfig>(),
-    numbers: &[],
+    numbers: numbers![supervised::NUMBERS, [GRAD_NORM]],
     proposal: None,
-    example: "",
+    example: r#"[dataset]
+name = "digits"
+
+[model]
+name = "classifier"
+net = { name = "mlp", hidden = [8, 8], dropout = 0.2, spectral_norm = true }
+
+[method]
+name = "classifier"
+"#,
     build: |table, setup| Ok(Box::new(Plain::new(decode(table)?, setup)?)),
 };
 

@@ -4,6 +4,7 @@ use std::f64::consts::LN_2;
 
 use candle_core::{DType, Tensor, Var};
 
+use super::learning::readings::GRAD_NORM;
 use super::learning::trainable::Trainable;
 use super::method::only;
 use super::part::{Named, parts};
@@ -12,7 +13,7 @@ use crate::Result;
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::ops::{self, Activation};
 
 crate::config! {
@@ -34,9 +35,26 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cite: "Ceylan & Gutmann 2018, \"Conditional Noise-Contrastive Estimation of Unnormalised Models\", ICML, eq. 10; \
            arXiv 1806.03664",
     schema: Schema::of::<CnceConfig>(),
-    numbers: &[],
+    numbers: &[
+        Number::new("loss", Unit::Nats, "logistic loss between data and their noisy copies; chance is log 2")
+            .lower()
+            .lead(),
+        Number::new("accuracy", Unit::Share, "share of pairs in which data have the lower energy").lead(),
+        Number::new("epsilon", Unit::Plain, "ε, the standard deviation of the noise"),
+        GRAD_NORM,
+    ],
     proposal: None,
-    example: "",
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "cnce"
+kappa = 2
+adapt = true
+"#,
     build: |table, setup| Ok(Box::new(Cnce::new(decode(table)?, setup)?)),
 };
 

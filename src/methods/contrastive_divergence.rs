@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::learning::likelihood_gap::likelihood_gap;
+use super::learning::likelihood_gap::{self, likelihood_gap};
+use super::learning::readings::{ACCEPTANCE, ENERGY_GRADIENTS, GRAD_NORM};
 use super::learning::supervised::{self, Supervised, SupervisedConfig};
 use super::learning::trainable::Trainable;
 use super::method::only;
@@ -16,7 +17,7 @@ use super::{Method, MethodRow, Part, Setup, Standing, State, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data};
 use crate::density::{Energy, Model, Proposal, energy_of};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, numbers};
 use crate::samplers::{Buffer, Sampler, Taken, Target, Trace};
 use crate::{Result, rng::Key};
 
@@ -46,15 +47,27 @@ pub(super) fn probability(v: &f64) -> rule::Verdict {
     (!(0.0..=1.0).contains(v)).then(|| format!("must be in [0, 1], got {v}"))
 }
 
+/// The numbers of methods whose negative phase is a Markov chain.
+const NUMBERS: &[Number] = numbers![likelihood_gap::NUMBERS, [GRAD_NORM, ACCEPTANCE, ENERGY_GRADIENTS]];
+
 /// Contrastive divergence.
 pub(super) const CD: MethodRow = MethodRow {
     name: "cd",
     about: "contrastive divergence: k steps of a chain that begins at the data",
     cite: "Hinton 2002, \"Training products of experts by minimizing contrastive divergence\"",
     schema: Schema::of::<ChainsConfig>(),
-    numbers: &[],
+    numbers: NUMBERS,
     proposal: None,
-    example: "",
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "cd"
+sampler.steps = 3
+"#,
     build: |table, setup| Contrastive::boxed(table, setup, false, |_, _| Ok(Chains::Data)),
 };
 
@@ -64,9 +77,18 @@ pub(super) const SHORT_RUN: MethodRow = MethodRow {
     about: "chains that begin at noise in every step: the learned object is the short run itself",
     cite: "Nijkamp, Hill, Zhu, Wu 2019, \"Learning non-convergent non-persistent short-run MCMC toward energy-based model\"",
     schema: Schema::of::<ChainsConfig>(),
-    numbers: &[],
+    numbers: NUMBERS,
     proposal: None,
-    example: "",
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "short_run"
+sampler.steps = 3
+"#,
     build: |table, setup| Contrastive::boxed(table, setup, false, |_, _| Ok(Chains::Fresh)),
 };
 
@@ -76,9 +98,20 @@ pub(super) const PCD: MethodRow = MethodRow {
     about: "persistent contrastive divergence: chains go on where they stood, out of a replay buffer",
     cite: "Tieleman 2008; with a replay buffer: Du & Mordatch 2019, arXiv 1903.08689",
     schema: Schema::of::<(ChainsConfig, BufferConfig)>(),
-    numbers: &[],
-    proposal: None,
-    example: "",
+    numbers: NUMBERS,
+    proposal: Some(proposal),
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "pcd"
+buffer = 40
+reinit = 0.3
+sampler.steps = 3
+"#,
     build: |table, setup| Contrastive::boxed(table, setup, false, Chains::kept),
 };
 
@@ -89,9 +122,21 @@ pub(super) const JEM: MethodRow = MethodRow {
     cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Norouzi, Swersky 2020, \"Your classifier is secretly an energy based model \
            and you should treat it like one\", ICLR, Algorithm 1; arXiv 1912.03263",
     schema: Schema::of::<(ChainsConfig, BufferConfig, SupervisedConfig)>(),
-    numbers: &[],
-    proposal: None,
-    example: "",
+    numbers: numbers![*NUMBERS, supervised::NUMBERS],
+    proposal: Some(proposal),
+    example: r#"[dataset]
+name = "digits"
+
+[model]
+name = "classifier"
+net = { name = "mlp", hidden = [8, 8], dropout = 0.2, spectral_norm = true }
+
+[method]
+name = "jem"
+buffer = 40
+reinit = 0.3
+sampler.steps = 3
+"#,
     build: |table, setup| Contrastive::boxed(table, setup, true, Chains::kept),
 };
 
@@ -234,6 +279,6 @@ impl Method for Contrastive {
 pub(super) const BUFFER: &str = "buffer";
 
 /// The replay buffer of a run, to draw from.
-pub(super) fn proposal(_: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
+fn proposal(_: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     Ok(Box::new(Buffer::new(tensor(standing.state, BUFFER)?)?))
 }

@@ -1,7 +1,7 @@
 //! Denoising score matching (Vincent 2011): the score of slightly blurred data, from first derivatives alone.
 
 use super::MethodRow;
-use super::learning::score::{Estimate, ScoreDescent, denoising};
+use super::learning::score::{self, Estimate, ScoreDescent, denoising};
 use crate::config::{Schema, decode, rule};
 
 crate::config! {
@@ -22,9 +22,17 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cite: "Vincent 2011, \"A Connection Between Score Matching and Denoising Autoencoders\", Neural Computation 23(7), \
            J_DSM",
     schema: Schema::of::<DenoisingScoreMatchingConfig>(),
-    numbers: &[],
+    numbers: score::NUMBERS,
     proposal: None,
-    example: "",
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "denoising_score_matching"
+"#,
     build: |table, setup| {
         let DenoisingScoreMatchingConfig { sigma } = decode(table)?;
         let estimate: Estimate = Box::new(move |energy, key, x| denoising(energy, key, x, sigma));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
-use super::learning::likelihood_gap::likelihood_gap;
-use super::learning::readings::mean;
+use super::learning::likelihood_gap::{self, likelihood_gap};
+use super::learning::readings::{ENERGY_GRADIENTS, GRAD_NORM, mean};
 use super::learning::trainable::Trainable;
 use super::learning::walker_modes;
 use super::method::only;
@@ -16,7 +16,7 @@ use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data, Split};
 use crate::density::{Energy as _, Model, Proposal};
 use crate::math::LogWeights;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit, numbers};
 use crate::samplers::{Chain, Weighted};
 use crate::{Error, Result, rng::Key};
 
@@ -46,9 +46,42 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cite: "Carbone, Hua, Coste, Vanden-Eijnden 2023, \"Efficient training of energy-based models using Jarzynski equality\", \
            NeurIPS, Algorithm 1",
     schema: Schema::of::<JarzynskiConfig>(),
-    numbers: &[],
-    proposal: None,
-    example: "",
+    numbers: numbers![
+        likelihood_gap::NUMBERS,
+        [GRAD_NORM],
+        [
+            Number::new("walker_log_z", Unit::Nats, "log Z by the walkers' weights, low by O(1/walkers)"),
+            Number::new(
+                "walker_ess_share",
+                Unit::Share,
+                "effective share of the weights, before walkers are drawn anew"
+            )
+            .higher()
+            .lead(),
+            Number::new("walker_test_ll", Unit::Nats, "mean log-likelihood of test items under that log Z")
+                .higher()
+                .lead(),
+        ],
+        walker_modes::NUMBERS,
+        [
+            Number::new("lost", Unit::Count, "walkers that reached what has no finite energy").lower(),
+            Number::new("resampled", Unit::Count, "1 where the walkers were drawn anew by their weights"),
+            ENERGY_GRADIENTS,
+        ]
+    ],
+    proposal: Some(proposal),
+    example: r#"[dataset]
+name = "8gaussians"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "jarzynski"
+walkers = 12
+resample = 0.9
+test_items = 20
+"#,
     build: |table, setup| Ok(Box::new(Jarzynski::new(decode(table)?, setup)?)),
 };
 
@@ -176,7 +209,7 @@ impl Proposal for Drawn {
 }
 
 /// The walkers of a run, to draw from.
-pub(super) fn proposal(_: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
+fn proposal(_: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     let log_weights = LogWeights(tensor(standing.state, LOG_WEIGHTS)?.to_dtype(DType::F64)?.to_vec1()?);
     Ok(Box::new(Drawn { x: tensor(standing.state, X)?.clone(), log_weights }))
 }

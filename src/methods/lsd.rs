@@ -2,13 +2,14 @@
 
 use candle_core::{DType, Tensor};
 
+use super::learning::readings::{ENERGY, GRAD_NORM};
 use super::learning::trainable::Trainable;
 use super::part::parts;
 use super::{Critic, Method, MethodRow, Noise, Setup, SteinSample, StepContext};
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy as _, Model};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit, numbers};
 use crate::{Error, Result};
 
 crate::config! {
@@ -37,9 +38,28 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Zemel 2020, \"Learning the Stein Discrepancy for Training and Evaluating \
            Energy-Based Models without Sampling\", ICML, Algorithm 3; arXiv 2002.05616",
     schema: Schema::of::<LsdConfig>(),
-    numbers: &[],
+    numbers: numbers![
+        [
+            Number::new("lsd", Unit::Plain, "Stein discrepancy as the critic sees it after its last update")
+                .lower()
+                .lead(),
+            Number::new("objective", Unit::Plain, "that less the critic's penalty λ mean|f|²"),
+            Number::norm("critic_grad_norm", "norm of the critic's gradient, before clipping"),
+        ],
+        [ENERGY, GRAD_NORM]
+    ],
     proposal: None,
-    example: "",
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "lsd"
+critic_steps = 2
+critic = { name = "mlp", hidden = [8, 8], dropout = 0.2, spectral_norm = true }
+"#,
     build: |table, setup| Ok(Box::new(Lsd::new(decode(table)?, setup)?)),
 };
 

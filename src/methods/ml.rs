@@ -2,6 +2,7 @@
 
 use candle_core::DType;
 
+use super::learning::readings::GRAD_NORM;
 use super::learning::trainable::Trainable;
 use super::method::only;
 use super::part::parts;
@@ -9,7 +10,7 @@ use super::{Method, MethodRow, Setup, StepContext};
 use crate::config::Schema;
 use crate::data::Batch;
 use crate::density::Model;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::{Error, Result};
 
 crate::config! {
@@ -22,9 +23,17 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     about: "exact maximum likelihood, for models with a known normaliser (flows, ICA, Gaussians)",
     cite: "",
     schema: Schema::of::<MlConfig>(),
-    numbers: &[],
+    numbers: &[Number::new("nll", Unit::Nats, "mean -log p(x) of the batch").lower().lead(), GRAD_NORM],
     proposal: None,
-    example: "",
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+name = "gaussian"
+
+[method]
+name = "ml"
+"#,
     build: |_, setup| Ok(Box::new(MaximumLikelihood::new(setup)?)),
 };
 

@@ -2,6 +2,7 @@
 
 use candle_core::{D, DType};
 
+use super::learning::readings::{ENERGY, GRAD_NORM};
 use super::learning::trainable::Trainable;
 use super::method::only;
 use super::part::parts;
@@ -10,7 +11,7 @@ use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy as _, Model};
 use crate::math::Grid;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::{Error, Result};
 
 crate::config! {
@@ -29,9 +30,23 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     about: "exact maximum likelihood in 2-D: log Z by quadrature on a randomly shifted grid",
     cite: "",
     schema: Schema::of::<MlGridConfig>(),
-    numbers: &[],
+    numbers: &[
+        Number::new("nll", Unit::Nats, "mean -log p(x) of the batch").lower().lead(),
+        ENERGY,
+        Number::new("log_z", Unit::Nats, "log ∫ exp(-E) over the grid"),
+        GRAD_NORM,
+    ],
     proposal: None,
-    example: "",
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "ml_grid"
+points = 16
+"#,
     build: |table, setup| Ok(Box::new(MlGrid::new(decode(table)?, setup)?)),
 };
 

@@ -75,23 +75,11 @@ pub fn build(spec: &Spec, setup: Setup) -> Result<Box<dyn Method>> {
     (row.build)(&spec.0, setup)
 }
 
-/// The methods that keep something to draw from, by their name in [`METHODS`].
-const PROPOSALS: &[(&str, BuildProposal)] = &[
-    ("pcd", contrastive_divergence::proposal),
-    ("jem", contrastive_divergence::proposal),
-    ("jarzynski", jarzynski::proposal),
-    ("vera", vera::proposal),
-    ("vae_sampler", cooperative::proposal),
-    ("coopnets", cooperative::proposal),
-    ("coopflow", cooperative::coopflow_proposal),
-    ("flow_mcmc", flow_mcmc::proposal),
-];
-
 /// What the method of `spec` draws from at once, frozen; `None` for methods without.
 ///
 /// # Errors
 /// A tensor that is missing from the state or has another shape.
 pub fn proposal(spec: &Spec, standing: &Standing) -> Result<Option<Box<dyn Proposal>>> {
-    let row = PROPOSALS.iter().find(|(name, _)| *name == spec.name());
-    row.map(|(_, build)| build(spec, standing)).transpose()
+    let build = find(METHODS, spec.name()).and_then(|row| row.proposal);
+    build.map(|build| build(spec, standing)).transpose()
 }

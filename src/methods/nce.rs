@@ -4,6 +4,7 @@ use candle_core::{DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::learning::noise_density::NoiseDensity;
+use super::learning::readings::GRAD_NORM;
 use super::learning::trainable::Trainable;
 use super::method::only;
 use super::part::{Named, parts};
@@ -12,7 +13,7 @@ use crate::Result;
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::ops::{self, Activation};
 
 /// What data are contrasted with.
@@ -47,9 +48,24 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     about: "noise-contrastive estimation: logistic regression between data and a known density; learns log Z as well",
     cite: "Gutmann & Hyvärinen 2010, \"Noise-contrastive estimation\", AISTATS; the ratio ν: 2012, JMLR 13, eq. 8",
     schema: Schema::of::<NceConfig>(),
-    numbers: &[],
+    numbers: &[
+        Number::new("loss", Unit::Nats, "logistic loss between data and noise").lower().lead(),
+        Number::new("accuracy", Unit::Share, "share of data and noise told apart, each weighing half").lead(),
+        Number::new("log_z", Unit::Nats, "c, the estimate of log Z"),
+        GRAD_NORM,
+    ],
     proposal: None,
-    example: "",
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "nce"
+noise_ratio = 2
+noise = "full"
+"#,
     build: |table, setup| Ok(Box::new(Nce::new(&decode(table)?, setup)?)),
 };
 

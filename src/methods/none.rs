@@ -21,7 +21,15 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     schema: Schema::of::<NoneConfig>(),
     numbers: &[],
     proposal: None,
-    example: "",
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "none"
+"#,
     build: |_, setup| Ok(Box::new(Untrained::new(setup))),
 };
 

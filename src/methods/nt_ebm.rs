@@ -1,10 +1,11 @@
 //! NT-EBM: a flow by maximum likelihood, then a network that tilts it, trained with chains in the flow's latent space, where they
 //! mix (Nijkamp et al. 2022). The two stages are those of `vaebm`, with a flow in the VAE's place.
 
-use super::vaebm::{Vaebm, VaebmConfig};
+use super::vaebm::{BASE_NLL, SECOND_STAGE, Vaebm, VaebmConfig};
 use super::{MethodRow, Setup};
 use crate::config::{Schema, decode, rule};
 use crate::density::Space;
+use crate::metrics::numbers;
 use crate::{Error, Result};
 
 crate::config! {
@@ -34,9 +35,26 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cite: "Nijkamp, Gao, Sountsov, Vasudevan, Pang, Zhu, Wu 2022, \"MCMC should mix: learning energy-based model with neural \
            transport latent space MCMC\", ICLR; arXiv 2006.06897",
     schema: Schema::of::<NtEbmConfig>(),
-    numbers: &[],
+    numbers: numbers![[BASE_NLL], *SECOND_STAGE],
     proposal: None,
-    example: "",
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+name = "tilted"
+net = { name = "mlp", hidden = [8] }
+
+[model.base]
+name = "real_nvp"
+hidden = [6]
+couplings = 2
+
+[method]
+name = "nt_ebm"
+flow_steps = 3
+buffer = 40
+sampler.steps = 2
+"#,
     build: |table, setup| Ok(Box::new(nt_ebm(decode(table)?, setup)?)),
 };
 

@@ -1,7 +1,7 @@
 //! Score matching with the exact Laplacian (Hyvärinen 2005): for few dimensions, and for models with a closed form.
 
 use super::MethodRow;
-use super::learning::score::{Estimate, SHARP, ScoreDescent, exact};
+use super::learning::score::{self, Estimate, SHARP, ScoreDescent, exact};
 use crate::config::Schema;
 
 crate::config! {
@@ -16,9 +16,17 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     about: "score matching with the exact trace of the Hessian: few dimensions, or models in closed form",
     cite: "Hyvärinen 2005, \"Estimation of Non-Normalized Statistical Models by Score Matching\", JMLR 6, theorem 1",
     schema: Schema::of::<ScoreMatchingConfig>(),
-    numbers: &[],
+    numbers: score::NUMBERS,
     proposal: None,
-    example: "",
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "score_matching"
+"#,
     build: |_, setup| {
         let estimate: Estimate = Box::new(|energy, _, x| exact(energy, x));
         Ok(Box::new(ScoreDescent::new(estimate, &[SHARP], setup)?))

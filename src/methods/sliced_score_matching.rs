@@ -1,6 +1,6 @@
 //! Sliced score matching (Song et al. 2019): the trace of the Hessian along random directions.
 
-use super::learning::score::{Estimate, SHARP, ScoreDescent, Slices, sliced};
+use super::learning::score::{self, Estimate, SHARP, ScoreDescent, Slices, sliced};
 use super::{MethodRow, Noise};
 use crate::config::{Schema, decode, rule};
 
@@ -26,9 +26,17 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cite: "Song, Garg, Shi, Ermon 2019, \"Sliced Score Matching: A Scalable Approach to Density and Score Estimation\", UAI, \
            SSM and SSM-VR; arXiv 1905.07088",
     schema: Schema::of::<SlicedScoreMatchingConfig>(),
-    numbers: &[],
+    numbers: score::NUMBERS,
     proposal: None,
-    example: "",
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "sliced_score_matching"
+"#,
     build: |table, setup| {
         let config: SlicedScoreMatchingConfig = decode(table)?;
         let SlicedScoreMatchingConfig { probe: noise, projections: count, variance_reduced } = config;

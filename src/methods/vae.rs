@@ -1,6 +1,7 @@
 //! A VAE alone: the density that VAEBM tilts, and its baseline.
 
-use super::learning::elbo::{ElboConfig, vae_of};
+use super::learning::elbo::{self, ElboConfig, vae_of};
+use super::learning::readings::GRAD_NORM;
 use super::learning::trainable::Trainable;
 use super::method::only;
 use super::part::parts;
@@ -9,16 +10,28 @@ use crate::Result;
 use crate::config::{Schema, decode};
 use crate::data::Batch;
 use crate::density::Model;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, numbers};
 
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "vae",
     about: "the variational bound, for the model `vae`",
     cite: "Kingma & Welling 2014, \"Auto-encoding variational Bayes\", eq. 10; arXiv 1312.6114",
     schema: Schema::of::<ElboConfig>(),
-    numbers: &[],
+    numbers: numbers![elbo::NUMBERS, [GRAD_NORM]],
     proposal: None,
-    example: "",
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+name = "vae"
+nodes = 6
+noise = "network"
+encoder = { name = "mlp", hidden = [6] }
+decoder = { name = "mlp", hidden = [6] }
+
+[method]
+name = "vae"
+"#,
     build: |table, setup| {
         vae_of(setup.model.vae(), "vae")?;
         let Setup { model, optim, .. } = setup;

@@ -8,10 +8,10 @@ use candle_core::{D, DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::contrastive_divergence::BUFFER;
-use super::learning::elbo::ElboConfig;
-use super::learning::likelihood_gap::likelihood_gap;
+use super::learning::elbo::{self, ElboConfig};
+use super::learning::likelihood_gap::{self, likelihood_gap};
 use super::learning::pretraining::{BASE, base_and_rest, half_cosine};
-use super::learning::readings::mean;
+use super::learning::readings::{ACCEPTANCE, ENERGY_GRADIENTS, GRAD_NORM, mean};
 use super::learning::spectral_penalty::SpectralPenalty;
 use super::learning::trainable::{Trainable, descend};
 use super::method::only;
@@ -20,7 +20,7 @@ use super::{Method, MethodRow, Setup, StepContext};
 use crate::config::{Schema, decode, rule};
 use crate::data::{Batch, Data};
 use crate::density::{Model, Space, Stored};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit, numbers};
 use crate::optim::{self, Optimiser, Weights};
 use crate::samplers::{Buffer, Sampler, Taken, Target};
 use crate::{Error, Result, rng::Key};
@@ -78,11 +78,57 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cite: "Xiao, Kreis, Kautz, Vahdat 2021, \"VAEBM: a symbiosis between variational autoencoders and energy-based models\", \
            ICLR, section 3; arXiv 2010.00654",
     schema: Schema::of::<(VaebmConfig, ElboConfig)>(),
-    numbers: &[],
+    numbers: NUMBERS,
     proposal: None,
-    example: "",
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+name = "tilted"
+net = { name = "mlp", hidden = [8] }
+
+[model.base]
+name = "vae"
+nodes = 6
+encoder = { name = "mlp", hidden = [6] }
+decoder = { name = "mlp", hidden = [6] }
+
+[method]
+name = "vaebm"
+vae_steps = 3
+buffer = 40
+spectral = 0.1
+sampler.steps = 3
+"#,
     build: |table, setup| Ok(Box::new(Vaebm::new(decode(table)?, decode(table)?, setup)?)),
 };
+
+/// The numbers of both stages; of the first those of the bound, or of a base density whose normaliser is known.
+const NUMBERS: &[Number] = numbers![
+    elbo::NUMBERS,
+    [BASE_NLL.when("a base density with a known normaliser")],
+    *SECOND_STAGE,
+    [
+        Number::new("spectral", Unit::Plain, "sum of the largest singular values of all weights of f")
+            .when("spectral > 0"),
+        Number::new("ess_share", Unit::Share, "effective share of the weighted draws")
+            .higher()
+            .when("negative = \"importance\""),
+        Number::new(
+            "energy_evaluations",
+            Unit::Count,
+            "values of the energy that weights took since the second stage began"
+        )
+        .when("negative = \"importance\""),
+    ]
+];
+
+/// The numbers of the second stage.
+pub(super) const SECOND_STAGE: &[Number] = numbers![likelihood_gap::NUMBERS, [GRAD_NORM, ACCEPTANCE, ENERGY_GRADIENTS]];
+
+/// The number of a first stage by exact likelihood.
+pub(super) const BASE_NLL: Number =
+    Number::new("base_nll", Unit::Nats, "mean -log p of the batch under the base density, first stage").lower().lead();
 
 /// First stage: the base density's weights descend its bound. Second stage: the network descends mean f(x⁺) - mean f(x⁻),
 /// x⁻ under the model, while the base stands still.

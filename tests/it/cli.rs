@@ -189,7 +189,10 @@ fn origins_are_told_for_every_key() {
 fn mistakes_are_exit_code_2_and_a_hint() {
     let lab = Lab::new();
     lab.write("c.toml", &bare("lsd", 5));
-    lab.write("bad.toml", &bare("lds", 5).replace("moons", "mons").replace("batch_size", "batchsize"));
+    lab.write(
+        "bad.toml",
+        &bare("lsd", 5).replace("\"lsd\"", "\"lds\"").replace("moons", "mons").replace("batch_size", "batchsize"),
+    );
     let says = ["did you mean `lsd`?", "did you mean `moons`?", "did you mean `batch_size`?", "bad.toml:2:8"];
     for command in ["train", "check", "show"] {
         lab.refused(2, &[command, "bad.toml"], &says);

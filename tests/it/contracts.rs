@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use ebm::config::{Schema, Spec, find};
 use ebm::data::{Data, Moments, Split};
 use ebm::density::{Context, Energy, MODELS, Model};
-use ebm::methods::{METHODS, Method, State, StepContext};
+use ebm::methods::{METHODS, Method, MethodRow, State, StepContext};
 use ebm::probes::{PROBES, Scheduled, Subject};
 use ebm::rng::Key;
 use ebm::run::Experiment;
@@ -43,50 +43,17 @@ fn small_model(name: &str, schema: &Schema) -> (Spec, &'static [&'static [usize]
     (Spec(table), shapes)
 }
 
-/// An experiment on points in the plane, small wherever the row has the keys.
-fn experiment(method: &str, probes: &str) -> Experiment {
-    let small = match method {
-        "lsd" => {
-            "critic_steps = 2\ncritic = { name = \"mlp\", hidden = [8, 8], dropout = 0.2, spectral_norm = true }\n"
-        }
-        "ml_grid" => "points = 16\n",
-        "nce" => "noise_ratio = 2\nnoise = \"full\"\n",
-        "cnce" => "kappa = 2\nadapt = true\n",
-        "cd" | "short_run" => "sampler.steps = 3\n",
-        "pcd" | "jem" => "buffer = 40\nreinit = 0.3\nsampler.steps = 3\n",
-        "jarzynski" => "walkers = 12\nresample = 0.9\ntest_items = 20\n",
-        "vera" => "latent = 3\nsamples = 4\ngradient_penalty = 0.1\ngenerator = { name = \"mlp\", hidden = [8] }\n",
-        "vae_sampler" | "coopnets" => {
-            "sampler.steps = 3\nvae = { name = \"vae\", encoder = { name = \"mlp\", hidden = [6] }, decoder = { name = \
-             \"mlp\", hidden = [6] } }\n"
-        }
-        "nt_ebm" => "flow_steps = 2\nbuffer = 40\nsampler.steps = 2\n",
-        "coopflow" => "sampler.steps = 3\nflow = { name = \"spline\", hidden = [6], couplings = 2 }\n",
-        "vaebm" => "vae_steps = 2\nbuffer = 40\nspectral = 0.1\nsampler.steps = 3\n",
-        "flow_mcmc" => {
-            "walkers = 12\ndraws = 20\ntest_items = 20\nlocal_steps = 2\nflow = { name = \"spline\", hidden = [6] }\n"
-        }
-        _ => "",
-    };
-    let (data, image) = match method {
-        "jem" | "classifier" => ("name = \"digits\"\nflatten = true", true),
-        _ => ("name = \"8gaussians\"", false),
-    };
-    let model = match method {
-        "ml" => "name = \"gaussian\"",
-        "vae" => &format!("name = \"vae\"\n{VAE}"),
-        "vaebm" => &format!("name = \"tilted\"\n{TILTED}"),
-        "nt_ebm" => {
-            "name = \"tilted\"\nnet = { name = \"mlp\", hidden = [5] }\nbase = { name = \"spline\", hidden = [6], couplings = 2 }"
-        }
-        _ if image => "name = \"classifier\"\nnet = { name = \"mlp\", hidden = [8], dropout = 0.2 }",
-        _ => "net = { name = \"mlp\", hidden = [8, 8], spectral_norm = true }",
-    };
-    let text = format!(
-        "[dataset]\n{data}\n[model]\n{model}\n\
-         [method]\nname = \"{method}\"\n{small}[sampler]\nname = \"mala\"\nsteps = 5\n[train]\nsteps = 10\n{probes}"
-    );
-    Experiment::parse("contract.toml", &text, &[]).unwrap()
+/// The example of a method's row, with probes.
+fn experiment(method: &MethodRow, probes: &str) -> Experiment {
+    let rest = "[sampler]\nname = \"mala\"\nsteps = 5\n[train]\nsteps = 10\n";
+    Experiment::parse("contract.toml", &format!("{}{rest}{probes}", method.example), &[]).unwrap()
+}
+
+/// The example of a method, on a mixture in the plane, for probes.
+fn on_mixture(method: &str, probes: &str) -> Experiment {
+    let row = find(METHODS, method).unwrap();
+    let example = row.example.replace("\"moons\"", "\"8gaussians\"").leak();
+    experiment(&MethodRow { example, ..*row }, probes)
 }
 
 /// An experiment on a linear mixture of sources, for probes that need a normaliser or an unmixing matrix.
@@ -138,9 +105,9 @@ fn stored_classifier(folder: &Path) -> PathBuf {
     path
 }
 
-/// Whether steps of the method change anything.
-fn trains(method: &str) -> bool {
-    method != "none"
+/// Whether steps of the method change anything: one that trains reports numbers.
+fn trains(method: &MethodRow) -> bool {
+    !method.numbers.is_empty()
 }
 
 /// All bits of a state, by name.
@@ -167,8 +134,8 @@ fn advance(method: &mut dyn Method, data: &Data, step: u64) -> Vec<(String, u64)
 
 #[test]
 fn a_method_goes_on_from_its_state_alone() {
-    for name in METHODS.iter().map(|row| row.name) {
-        let experiment = experiment(name, "");
+    for row in METHODS {
+        let (name, experiment) = (row.name, experiment(row, ""));
         let data = experiment.data().unwrap();
         let fresh = || experiment.method(&data).unwrap();
         let mut first = fresh();
@@ -188,21 +155,21 @@ fn a_method_goes_on_from_its_state_alone() {
             );
         }
         let changed = bits(&first.state().unwrap()) != bits(&kept);
-        assert_eq!(changed, trains(name), "{name}: what do steps change?");
+        assert_eq!(changed, trains(row), "{name}: what do steps change?");
     }
 }
 
 #[test]
 fn a_method_keeps_its_model_under_its_name_and_refuses_what_does_not_fit() {
-    for name in METHODS.iter().map(|row| row.name) {
-        let experiment = experiment(name, "");
+    for row in METHODS {
+        let (name, experiment) = (row.name, experiment(row, ""));
         let data = experiment.data().unwrap();
         let mut method = experiment.method(&data).unwrap();
         advance(&mut *method, &data, 0);
         let state = copy(&method.state().unwrap());
         let model = ebm::methods::take(&state, "model");
         assert_eq!(bits(&model), bits(&method.model().params().tensors()), "{name}");
-        assert_eq!(state.len() > model.len(), trains(name), "{name}: where is the optimiser?");
+        assert_eq!(state.len() > model.len(), trains(row), "{name}: where is the optimiser?");
         for (key, tensor) in &state {
             let values = tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
             assert!(values.iter().all(|v| v.is_finite()), "{name}: {key}");
@@ -429,11 +396,11 @@ fn a_probe_finds_the_same_twice() {
         let experiment = match row.name {
             "likelihood" | "amari" => ica(&written),
             "conditional" => conditional(&written),
-            "bound" => experiment("vae", &written),
-            "teaching" => experiment("vae_sampler", &written),
+            "bound" => on_mixture("vae", &written),
+            "teaching" => on_mixture("vae_sampler", &written),
             "accuracy" | "ood" | "robustness" | "memorisation" | "inpainting" | "class_balance" => classifier(&written),
             "stacked_modes" => stacked(&written),
-            _ => experiment("lsd", &written),
+            _ => on_mixture("lsd", &written),
         };
         let probes: Vec<Scheduled> = experiment.probes().unwrap();
         assert!(find(PROBES, &probes[0].name).is_some() && probes.len() == 1);

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use ebm::config::find;
+use ebm::methods::METHODS;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -117,87 +119,32 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     panic!("{what}: not within a minute");
 }
 
-/// The keys of a method that make it small; a method that is not named here runs at its defaults.
-fn small(method: &str) -> &'static str {
-    match method {
-        "lsd" => "critic_steps = 2\ncritic = { name = \"mlp\", hidden = [8, 8], dropout = 0.2 }\n",
-        "ml_grid" => "points = 16\n",
-        "nce" => "noise_ratio = 2\nnoise = \"full\"\n",
-        "cnce" => "kappa = 2\nadapt = true\n",
-        "cd" | "short_run" => "sampler.steps = 3\n",
-        "pcd" | "jem" => "buffer = 40\nreinit = 0.3\nsampler.steps = 3\n",
-        "jarzynski" => "walkers = 12\nresample = 0.9\ntest_items = 20\n",
-        "vera" => {
-            "latent = 3\nsamples = 4\ngradient_penalty = 0.1\ngenerator = { name = \"mlp\", hidden = [8], dropout = 0.2 }\n"
-        }
-        "vae_sampler" | "coopnets" => {
-            "sampler.steps = 3\nvae = { name = \"vae\", groups = 2, encoder = { name = \"mlp\", hidden = [6] }, decoder = \
-             { name = \"mlp\", hidden = [6] } }\n"
-        }
-        "nt_ebm" => "flow_steps = 3\nbuffer = 40\nsampler.steps = 2\n",
-        "coopflow" => {
-            "pretrain = 2\nchains = 10\nsampler.steps = 3\nflow = { name = \"nice\", hidden = [6], prior = \"gaussian\" }\n"
-        }
-        "vaebm" => "vae_steps = 3\nbuffer = 40\nspectral = 0.1\nsampler.steps = 3\n",
-        "flow_mcmc" => {
-            "walkers = 12\ninit = \"proposal\"\ndraws = 20\ntest_items = 20\nlocal_steps = 2\npretrain = 2\nflow_every = 2\n\
-             global = \"isir\"\ncandidates = 3\nflow = { name = \"real_nvp\", hidden = [6], couplings = 3 }\n"
-        }
-        _ => "",
-    }
-}
-
-const VAE: &str =
-    "name = \"vae\", nodes = 6, encoder = { name = \"mlp\", hidden = [6] }, decoder = { name = \"mlp\", hidden = [6] }";
-
-/// The model that a method trains: a network where it can.
-fn model(method: &str) -> String {
-    let fixed = match method {
-        "vae" => return format!("{}\n", VAE.replacen(", ", "\n", 2).replacen(", decoder", "\ndecoder", 1)),
-        "vaebm" => return format!("name = \"tilted\"\nnet = {{ name = \"mlp\", hidden = [8] }}\nbase = {{ {VAE} }}\n"),
-        "nt_ebm" => {
-            "name = \"tilted\"\nnet = { name = \"mlp\", hidden = [8] }\nbase = { name = \"real_nvp\", hidden = [6], couplings = 2 }\n"
-        }
-        "ml" => "name = \"gaussian\"\n",
-        _ if needs_labels(method) => {
-            "name = \"classifier\"\nnet = { name = \"mlp\", hidden = [8], dropout = 0.2, spectral_norm = true }\n"
-        }
-        _ => "name = \"neural\"\nnet = { name = \"mlp\", hidden = [8, 8], spectral_norm = true }\n",
-    };
-    fixed.to_owned()
+/// The small experiment of a method's row: `[dataset]`, `[model]` and `[method]`.
+fn example(method: &str) -> &'static str {
+    find(METHODS, method).unwrap_or_else(|| panic!("no method `{method}`")).example
 }
 
 /// Everything that a checkpoint must carry over is switched on: an average, dropout, probes, a schedule.
 pub fn experiment(method: &str) -> String {
-    // The grid of `nll` needs the plane; what needs labels takes the digits and looks at its accuracy.
-    let (data, best, look) = match needs_labels(method) {
-        true => ("digits", "test_accuracy", "name = \"accuracy\"\nevery = 3\nitems = 50\n"),
-        false => ("moons", "test_ll", "name = \"nll\"\nevery = 3\npoints = 16\nitems = 50\nsamples = 20\n"),
+    let example = example(method);
+    // A classifier is looked at by its accuracy, anything else by its likelihood on a grid.
+    let (best, look) = match example.contains("name = \"classifier\"") {
+        true => ("test_accuracy", "name = \"accuracy\"\nevery = 3\nitems = 50\n"),
+        false => ("test_ll", "name = \"nll\"\nevery = 3\npoints = 16\nitems = 50\nsamples = 20\n"),
     };
     format!(
-        "seed = 3\n[dataset]\nname = \"{data}\"\n\
-         [model]\n{}[method]\nname = \"{method}\"\n{}\
+        "seed = 3\n{example}\
          [sampler]\nname = \"mala\"\nsteps = 3\n\
          [train]\nsteps = 8\nbatch_size = 16\nlog_every = 1\ncheckpoint_every = 1\nkeep = 0\nema = 0.9\nwarmup = 4\n\
          decay = \"cosine\"\nbest = \"{best}\"\n\
          [[probe]]\n{look}\
          [[probe]]\nname = \"samples\"\nevery = 4\nn = 4\n\
-         [[probe]]\nname = \"lsd\"\nevery = 5\nepochs = 1\nitems = 50\ncritic = {{ name = \"mlp\", hidden = [8] }}\n",
-        model(method),
-        small(method)
+         [[probe]]\nname = \"lsd\"\nevery = 5\nepochs = 1\nitems = 50\ncritic = {{ name = \"mlp\", hidden = [8] }}\n"
     )
-}
-
-/// Whether the method trains p(y|x).
-fn needs_labels(method: &str) -> bool {
-    matches!(method, "jem" | "classifier")
 }
 
 /// A method and a network, nothing else: a step takes well under a millisecond.
 pub fn bare(method: &str, steps: u64) -> String {
-    format!(
-        "[dataset]\nname = \"moons\"\n[model]\nnet = {{ name = \"mlp\", hidden = [8, 8] }}\n\
-         [method]\nname = \"{method}\"\n{}[train]\nsteps = {steps}\nbatch_size = 16\nlog_every = 10\n",
-        small(method)
-    )
+    let example = example(method).replace(", spectral_norm = true", "");
+    format!("{example}[train]\nsteps = {steps}\nbatch_size = 16\nlog_every = 10\n")
 }

@@ -11,7 +11,7 @@ use super::{Cooperative, Draft, Given, Terms};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::density::Proposal;
 use crate::density::flow::Flow;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, numbers};
 use crate::{Result, rng::Key};
 
 crate::config! {
@@ -42,9 +42,21 @@ pub(in crate::methods) const COOPFLOW: MethodRow = MethodRow {
     cite: "Xie, Zhu, Li, Li 2022, \"A tale of two flows: cooperative learning of Langevin flow and normalizing flow toward \
            energy-based model\", ICLR, Algorithm 1; arXiv 2205.06924",
     schema: Schema::of::<CoopFlowConfig>(),
-    numbers: &[],
-    proposal: None,
-    example: "",
+    numbers: numbers![*super::NUMBERS, flow::NUMBERS],
+    proposal: Some(proposal),
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "coopflow"
+pretrain = 2
+chains = 10
+sampler.steps = 3
+flow = { name = "nice", hidden = [6], prior = "gaussian" }
+"#,
     build: |table, setup| Ok(Box::new(coopflow(decode(table)?, setup)?)),
 };
 
@@ -79,6 +91,6 @@ impl TaughtGenerator for Taught {
 }
 
 /// The flow of a run.
-pub(in crate::methods) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
+fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     flow::proposal(&decode::<CoopFlowConfig>(&spec.0)?.flow, standing)
 }

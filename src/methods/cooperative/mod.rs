@@ -6,15 +6,15 @@ mod condition;
 mod coopflow;
 mod generator;
 
-pub(super) use coopflow::{COOPFLOW, proposal as coopflow_proposal};
+pub(super) use coopflow::COOPFLOW;
 
 use candle_core::{DType, Tensor};
 
 use self::condition::{Condition, Conditional, Given};
 use self::generator::{Decoder, GENERATOR, Lesson, TaughtGenerator};
-use super::learning::elbo::ElboConfig;
-use super::learning::likelihood_gap::likelihood_gap;
-use super::learning::readings::mean;
+use super::learning::elbo::{self, ElboConfig};
+use super::learning::likelihood_gap::{self, likelihood_gap};
+use super::learning::readings::{ACCEPTANCE, ENERGY_GRADIENTS, GRAD_NORM, mean};
 use super::learning::trainable::{Trainable, at_rest};
 use super::method::only;
 use super::part::parts;
@@ -22,7 +22,7 @@ use super::{Method, MethodRow, Setup, Standing, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::Batch;
 use crate::density::{Clamped, Energy, Hole, Model, Proposal, Space, Vae};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit, numbers};
 use crate::nets::Builder;
 use crate::samplers::{Sampler, Target, Trace};
 use crate::{Error, Result, rng::Key};
@@ -54,6 +54,21 @@ crate::config! {
     }
 }
 
+/// The numbers of the energy's part of a step.
+const NUMBERS: &[Number] = numbers![
+    likelihood_gap::NUMBERS,
+    [
+        GRAD_NORM,
+        Number::new("displacement", Unit::Plain, "mean distance that the chains carry the generator's draws"),
+        Number::new("energy_drop", Unit::Nats, "mean fall of the energy along the chains").lead(),
+        ACCEPTANCE,
+        ENERGY_GRADIENTS,
+    ]
+];
+
+const GENERATOR_GRAD_NORM: Number =
+    Number::norm("generator_grad_norm", "norm of the generator's gradient, before clipping").when("learn");
+
 /// The VAE as amortised sampler.
 pub(super) const VAE_SAMPLER: MethodRow = MethodRow {
     name: "vae_sampler",
@@ -61,9 +76,24 @@ pub(super) const VAE_SAMPLER: MethodRow = MethodRow {
     cite: "Xie, Zheng, Li 2021, \"Learning energy-based model with variational auto-encoder as amortized sampler\", AAAI, \
            Algorithm 1; arXiv 2012.14936",
     schema: Schema::of::<(CooperativeConfig, ElboConfig)>(),
-    numbers: &[],
-    proposal: None,
-    example: "",
+    numbers: numbers![*NUMBERS, elbo::NUMBERS, [GENERATOR_GRAD_NORM]],
+    proposal: Some(proposal),
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "vae_sampler"
+sampler.steps = 3
+
+[method.vae]
+name = "vae"
+groups = 2
+encoder = { name = "mlp", hidden = [6] }
+decoder = { name = "mlp", hidden = [6] }
+"#,
     build: |table, setup| Ok(Box::new(of_decoder(table, setup, Lesson::Bound)?)),
 };
 
@@ -73,9 +103,24 @@ pub(super) const COOPNETS: MethodRow = MethodRow {
     about: "cooperative networks: a generator without encoder regresses on its own draws, revised by a chain",
     cite: "Xie, Lu, Gao, Wu 2018, \"Cooperative learning of energy-based model and latent variable model via MCMC teaching\", AAAI",
     schema: Schema::of::<(CooperativeConfig, ElboConfig)>(),
-    numbers: &[],
-    proposal: None,
-    example: "",
+    numbers: numbers![*NUMBERS, [elbo::RECONSTRUCTION, GENERATOR_GRAD_NORM]],
+    proposal: Some(proposal),
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "coopnets"
+sampler.steps = 3
+
+[method.vae]
+name = "vae"
+groups = 2
+encoder = { name = "mlp", hidden = [6] }
+decoder = { name = "mlp", hidden = [6] }
+"#,
     build: |table, setup| Ok(Box::new(of_decoder(table, setup, Lesson::Regression)?)),
 };
 
@@ -248,7 +293,7 @@ impl Method for Cooperative {
 }
 
 /// The generator of a run, to draw from.
-pub(super) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
+fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     let config: CooperativeConfig = decode(&spec.0)?;
     let given = Given::new(&config, standing.shape, standing.classes, standing.device)?;
     let build = |builder: &Builder| Vae::new(&config.vae, standing.shape, given.width(), builder);

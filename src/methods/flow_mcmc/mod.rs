@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use self::pool::Pool;
 use super::learning::flow;
-use super::learning::likelihood_gap::likelihood_gap;
+use super::learning::likelihood_gap::{self, likelihood_gap};
 use super::learning::pretraining::{BASE, base_and_rest, half_cosine};
-use super::learning::readings::mean;
+use super::learning::readings::{ENERGY_GRADIENTS, GRAD_NORM, mean};
 use super::learning::trainable::Trainable;
 use super::learning::walker_modes;
 use super::method::only;
@@ -22,7 +22,7 @@ use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data, Split};
 use crate::density::flow::Flow;
 use crate::density::{Energy as _, Model, Proposal};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit, numbers};
 use crate::samplers::{FlowMcmc, Global, Kernel, Start, Target, build_local};
 use crate::{Error, Result, rng::Key};
 
@@ -81,15 +81,52 @@ fn at_least_one(v: &u64) -> rule::Verdict {
     (*v == 0).then(|| "must be at least 1".to_owned())
 }
 
+const NUMBERS: &[Number] = numbers![
+    likelihood_gap::NUMBERS,
+    [
+        GRAD_NORM,
+        Number::new("acceptance", Unit::Share, "share of the flow's proposals that walkers accepted"),
+        Number::new("local_acceptance", Unit::Share, "share of the local proposals that were accepted")
+            .when("local_steps > 0 and a local kernel that accepts or rejects"),
+    ],
+    walker_modes::NUMBERS,
+    [
+        Number::new("walkers_up", Unit::Share, "share of walkers whose mean coordinate is positive")
+            .when("a model without parameters"),
+        ENERGY_GRADIENTS,
+    ],
+    pool::NUMBERS,
+    [Number::new("flow_test_ll", Unit::Nats, "mean log-likelihood of test items under flow_log_z").higher()],
+    flow::NUMBERS
+];
+
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "flow_mcmc",
     about: "walkers that jump by a flow's draws, accepted or not; energy and flow learn from them together",
     cite: "Grenioux, Durmus, Moulines, Gabrié 2023, \"Balanced training of energy-based models with adaptive flow sampling\"; \
            arXiv 2306.00684",
     schema: Schema::of::<FlowMcmcConfig>(),
-    numbers: &[],
-    proposal: None,
-    example: "",
+    numbers: NUMBERS,
+    proposal: Some(proposal),
+    example: r#"[dataset]
+name = "8gaussians"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "flow_mcmc"
+walkers = 12
+init = "proposal"
+draws = 20
+test_items = 20
+local_steps = 2
+pretrain = 2
+flow_every = 2
+global = "isir"
+candidates = 3
+flow = { name = "real_nvp", hidden = [6], couplings = 3 }
+"#,
     build: |table, setup| Ok(Box::new(FlowTrained::new(decode(table)?, setup)?)),
 };
 
@@ -253,6 +290,6 @@ impl Method for FlowTrained {
 }
 
 /// The flow of a run.
-pub(super) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
+fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     flow::proposal(&decode::<FlowMcmcConfig>(&spec.0)?.flow, standing)
 }

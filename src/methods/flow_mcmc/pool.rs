@@ -4,8 +4,15 @@ use candle_core::{DType, Tensor};
 
 use crate::density::{Density, Energy};
 use crate::math::LogWeights;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::{Result, rng::Key};
+
+/// The numbers of [`Pool::found`].
+pub(super) const NUMBERS: [Number; 3] = [
+    Number::new("flow_log_z", Unit::Nats, "log Z by weighted draws of the flow; its expectation lies below log Z"),
+    Number::new("flow_log_z_se", Unit::Nats, "standard error of flow_log_z").lower(),
+    Number::new("flow_ess_share", Unit::Share, "effective share of the weighted draws").higher().lead(),
+];
 
 /// yᵢ ~ q with log wᵢ = -E(yᵢ) - log q(yᵢ) in f64; -∞ where either is no number.
 pub(super) struct Pool {

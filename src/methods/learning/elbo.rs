@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use super::readings::mean;
 use crate::config::rule;
 use crate::density::Vae;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::{Error, Result, rng::Key};
 
 crate::config! {
@@ -19,6 +19,19 @@ crate::config! {
         free_bits: f64 = 0.0, rule::non_negative;
     }
 }
+
+/// The numbers of [`ElboConfig::loss`].
+pub(in crate::methods) const NUMBERS: [Number; 3] = [
+    Number::new("elbo", Unit::Nats, "variational bound on log p(x), mean of the batch, without the loss's weights")
+        .higher()
+        .lead(),
+    Number::new("kl", Unit::Nats, "KL divergence of q(z|x) from the prior, mean of the batch"),
+    RECONSTRUCTION,
+];
+
+/// The first term of the bound.
+pub(in crate::methods) const RECONSTRUCTION: Number =
+    Number::new("reconstruction", Unit::Nats, "mean -log p(x|z) of the decoder").lower();
 
 impl ElboConfig {
     /// -log p(x|z) + β Σ_l max(KL_l, λ), mean over the items x `[B, ..]`, at step `step` of the VAE; a scalar, and `elbo`,

@@ -9,7 +9,7 @@ use crate::data::Data;
 use crate::density::flow::{self, Flow};
 use crate::density::{Context, Density as _, Proposal};
 use crate::methods::Standing;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::{Result, rng::Key};
 
 /// Training items whose moments a flow starts at.
@@ -17,6 +17,12 @@ const MOMENT_ITEMS: usize = 10_000;
 
 /// The name of the flow in the state.
 const FLOW: &str = "flow";
+
+/// The numbers of [`Trainable::learn`].
+pub(in crate::methods) const NUMBERS: [Number; 2] = [
+    Number::new("flow_nll", Unit::Nats, "mean -log q of what the flow learns from, before the step").lower().lead(),
+    Number::norm("flow_grad_norm", "norm of the flow's gradient, before clipping"),
+];
 
 impl Trainable<Flow> {
     /// A new flow by the sections `spec` and `optim`, started at the data's moments.

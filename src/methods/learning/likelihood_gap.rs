@@ -2,9 +2,16 @@
 
 use candle_core::Tensor;
 
-use super::readings::mean;
+use super::readings::{ENERGY, mean};
 use crate::Result;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
+
+/// The numbers of [`likelihood_gap`].
+pub(in crate::methods) const NUMBERS: [Number; 3] = [
+    ENERGY,
+    Number::new("sample_energy", Unit::Nats, "mean energy of the negative items, weighted where these are"),
+    Number::gap("energy_gap", "sample_energy less energy: 0 on average where the model is right").lead(),
+];
 
 /// mean E(x⁺) - mean E(x⁻) + l2 (mean E(x⁺)² + mean E(x⁻)²), a scalar, with `energy`, `sample_energy` and `energy_gap` in nats.
 /// Where x⁻ are weighted, `shares` `[n]` sum to one and stand in for the second mean, not for the fourth.

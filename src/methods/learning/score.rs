@@ -5,13 +5,14 @@
 
 use candle_core::{DType, Tensor};
 
+use super::readings::{ENERGY, GRAD_NORM};
 use super::trainable::Trainable;
 use crate::data::Batch;
 use crate::density::{Energy, Model};
 use crate::methods::method::only;
 use crate::methods::part::parts;
 use crate::methods::{Method, Noise, Setup, StepContext};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit, numbers};
 use crate::{Result, ops, rng::Key};
 
 /// The terms of J at each item, `[B]`, differentiable in the parameters.
@@ -92,6 +93,17 @@ pub fn denoising(energy: &dyn Energy, key: Key, x: &Tensor, sigma: f64) -> Resul
 fn half_square(grad: &Tensor) -> Result<Tensor> {
     Ok(ops::dot(grad, grad)?.affine(0.5, 0.0)?)
 }
+
+/// The numbers of [`ScoreDescent`].
+pub(in crate::methods) const NUMBERS: &[Number] = numbers![
+    [
+        Number::new("sm", Unit::Plain, "estimate of J = E[½|∇E|² - ΔE] on the batch, without a lower bound")
+            .lower()
+            .lead(),
+        Number::new("curvature", Unit::Plain, "estimate of the mean of ΔE, the trace of the energy's Hessian"),
+    ],
+    [ENERGY, GRAD_NORM]
+];
 
 /// How one of the methods estimates J on a batch.
 pub(in crate::methods) type Estimate = Box<dyn Fn(&dyn Energy, Key, &Tensor) -> Result<Terms>>;

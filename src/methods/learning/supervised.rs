@@ -5,7 +5,7 @@ use candle_core::{D, DType, Tensor};
 use crate::config::rule;
 use crate::data::{Batch, Data, LabelledItems};
 use crate::density::Model;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::{Error, Result};
 
 crate::config! {
@@ -19,6 +19,21 @@ crate::config! {
         labels_per_class: usize = 0;
     }
 }
+
+/// The numbers of [`Supervised::loss`].
+pub(in crate::methods) const NUMBERS: [Number; 2] = [CROSS_ENTROPY, ACCURACY];
+
+/// The numbers of [`Supervised::loss`] for a method that can do without labels.
+pub(in crate::methods) const NUMBERS_WITH_LABELS: [Number; 2] =
+    [CROSS_ENTROPY.when("classify or label_entropy > 0"), ACCURACY.when("classify or label_entropy > 0")];
+
+const CROSS_ENTROPY: Number =
+    Number::new("cross_entropy", Unit::Nats, "mean -log p(y|x) of the labelled items of the step").lower();
+
+const ACCURACY: Number =
+    Number::new("accuracy", Unit::Share, "share of the labelled items whose largest logit is the label's")
+        .higher()
+        .lead();
 
 /// The weights of [`SupervisedConfig`] on a labelled data set.
 pub(in crate::methods) struct Supervised {

@@ -5,7 +5,17 @@ use candle_core::{DType, Tensor};
 
 use crate::Result;
 use crate::data::Modes;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
+
+/// The numbers of [`found`].
+pub(in crate::methods) const NUMBERS: [Number; 2] = [
+    Number::new("jumps", Unit::Share, "share of walkers that went from the core of one mode to that of another")
+        .higher()
+        .when("data from a known mixture"),
+    Number::new("walker_tv", Unit::Share, "total variation of the walkers' shares by nearest mode to the true weights")
+        .lower()
+        .when("data from a known mixture"),
+];
 
 /// `jumps`, the share of walkers that went from the core of one mode to that of another, and `walker_tv`, the total variation
 /// of their shares by nearest mode to the true weights. `weights` are those of the walkers and sum to one; `None` where all are equal.

@@ -12,7 +12,7 @@ use crate::density::Generator;
 use crate::methods::Part;
 use crate::methods::learning::trainable::descend;
 use crate::methods::part::Named;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::optim::{self, Optimiser};
 use crate::samplers::{Hmc, Kernel as _, Target};
 use crate::store::State;
@@ -49,6 +49,21 @@ crate::config! {
         hmc_jitter: f64 = 0.4, rule::rate;
     }
 }
+
+/// The numbers of [`Entropy::estimate`].
+pub(in crate::methods) const NUMBERS: [Number; 3] = [
+    Number::new(
+        "posterior_ess",
+        Unit::Count,
+        "effective number of the importance samples of q(z|x), mean of the batch",
+    )
+    .higher()
+    .when("entropy_weight > 0 and estimator = \"importance\""),
+    Number::new("posterior_acceptance", Unit::Share, "share of the HMC moves on q(z|x) that were accepted")
+        .when("entropy_weight > 0 and an estimator by HMC"),
+    Number::new("posterior_step", Unit::Plain, "step size of HMC on q(z|x)")
+        .when("entropy_weight > 0 and an estimator by HMC"),
+];
 
 /// Leapfrog steps and the acceptance that the step size is steered to (released code).
 const LEAPFROG: usize = 5;

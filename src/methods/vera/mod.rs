@@ -8,7 +8,8 @@ use std::path::Path;
 use candle_core::{Tensor, Var};
 
 use self::entropy::{Entropy, EntropyConfig};
-use super::learning::readings::mean;
+use super::learning::likelihood_gap;
+use super::learning::readings::{GRAD_NORM, mean};
 use super::learning::supervised::{self, Supervised, SupervisedConfig};
 use super::learning::trainable::{Trainable, at_rest};
 use super::method::only;
@@ -17,7 +18,7 @@ use super::{Method, MethodRow, Setup, Standing, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Generator, GeneratorConfig, Model, Proposal, Stored};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit, numbers};
 use crate::nets::Builder;
 use crate::{Error, Result};
 
@@ -62,9 +63,33 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cite: "Grathwohl, Kelly, Hashemi, Norouzi, Swersky, Duvenaud 2021, \"No MCMC for me: amortized sampling for fast and \
            stable training of energy-based models\", ICLR, Algorithm 1; arXiv 2010.04230",
     schema: Schema::of::<(VeraConfig, GeneratorConfig, EntropyConfig)>(),
-    numbers: &[],
-    proposal: None,
-    example: "",
+    numbers: numbers![
+        likelihood_gap::NUMBERS,
+        [
+            Number::new("gradient_penalty", Unit::Plain, "mean ½|∇ₓE|² at the data").when("gradient_penalty > 0"),
+            GRAD_NORM,
+        ],
+        supervised::NUMBERS_WITH_LABELS,
+        entropy::NUMBERS,
+        [
+            Number::norm("generator_grad_norm", "norm of the generator's gradient, before clipping"),
+            Number::new("sigma", Unit::Plain, "σ, the standard deviation of the generator's noise").lead(),
+        ]
+    ],
+    proposal: Some(proposal),
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "vera"
+latent = 3
+samples = 4
+gradient_penalty = 0.1
+generator = { name = "mlp", hidden = [8], dropout = 0.2 }
+"#,
     build: |table, setup| Ok(Box::new(Vera::new(table, setup)?)),
 };
 
@@ -208,7 +233,7 @@ impl Method for Vera {
 const GENERATOR: &str = "generator";
 
 /// The generator of a run, to draw from.
-pub(super) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
+fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     let config: VeraConfig = decode(&spec.0)?;
     let shape: GeneratorConfig = decode(&spec.0)?;
     let build = |builder: &Builder| Generator::new(&shape, &config.generator, standing.shape, builder);
