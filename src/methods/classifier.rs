@@ -54,7 +54,7 @@ impl Method for Plain {
             self.supervised.loss(cx.step, energy, &supervised::logits(energy, &batch.x)?, batch)
         })?;
         metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
-        Ok(metrics)
+        metrics.read()
     }
 
     fn model(&self) -> &Model {

@@ -2,9 +2,9 @@
 
 use std::f64::consts::LN_2;
 
-use candle_core::{DType, Tensor, Var};
+use candle_core::{Tensor, Var};
 
-use super::learning::readings::GRAD_NORM;
+use super::learning::readings::{GRAD_NORM, Readings, mean, scalar};
 use super::learning::trainable::Trainable;
 use super::method::only;
 use super::part::{Named, parts};
@@ -86,13 +86,13 @@ fn noisy_copies(cx: &StepContext, x: &Tensor, kappa: usize, epsilon: f64) -> Res
 ///
 /// # Shapes
 /// x `[B, ..]`, y `[κB, ..]` in the order of [`noisy_copies`].
-fn logistic_loss(energy: &dyn Energy, x: &Tensor, y: &Tensor) -> Result<(Tensor, f64)> {
+fn logistic_loss(energy: &dyn Energy, x: &Tensor, y: &Tensor) -> Result<(Tensor, Tensor)> {
     let (b, n) = (x.dim(0)?, y.dim(0)?);
     let all = energy.energy(&Tensor::cat(&[x, y], 0)?)?;
     let on_data = all.narrow(0, 0, b)?;
     let on_data = Tensor::cat(&vec![&on_data; n / b.max(1)], 0)?;
     let minus_g = (on_data - all.narrow(0, b, n)?)?;
-    let told: f64 = minus_g.lt(0.0)?.to_dtype(DType::F64)?.mean_all()?.to_scalar()?;
+    let told = mean(&minus_g.lt(0.0)?)?;
     Ok((ops::activate(Activation::Softplus, &minus_g)?.mean_all()?, told))
 }
 
@@ -114,16 +114,17 @@ impl Method for Cnce {
         let y = noisy_copies(cx, x, self.config.kappa, epsilon)?;
         let (loss, told) = logistic_loss(self.trained.live.as_energy(), x, &y)?;
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
-        let loss: f64 = loss.to_dtype(DType::F64)?.to_scalar()?;
+        let loss = scalar(&loss)?;
         if self.config.adapt {
-            let next = Tensor::new(adapted(epsilon, loss), self.epsilon.value.device())?;
+            let next = Tensor::new(adapted(epsilon, loss.to_scalar()?), self.epsilon.value.device())?;
             self.epsilon.value.set(&next)?;
         }
-        Ok(Metrics::new()
+        Readings::new()
             .with("loss", loss)
             .with("accuracy", told)
             .with("epsilon", epsilon)
-            .with("grad_norm", grad_norm))
+            .with("grad_norm", grad_norm)
+            .read()
     }
 
     fn model(&self) -> &Model {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::learning::likelihood_gap::{self, likelihood_gap};
-use super::learning::readings::{ACCEPTANCE, ENERGY_GRADIENTS, GRAD_NORM};
+use super::learning::readings::{ACCEPTANCE, GRAD_NORM, Readings};
 use super::learning::supervised::{self, Supervised, SupervisedConfig};
 use super::learning::trainable::Trainable;
 use super::method::only;
@@ -48,7 +48,7 @@ pub(super) fn probability(v: &f64) -> rule::Verdict {
 }
 
 /// The numbers of methods whose negative phase is a Markov chain.
-const NUMBERS: &[Number] = numbers![likelihood_gap::NUMBERS, [GRAD_NORM, ACCEPTANCE, ENERGY_GRADIENTS]];
+const NUMBERS: &[Number] = numbers![likelihood_gap::NUMBERS, [GRAD_NORM, ACCEPTANCE]];
 
 /// Contrastive divergence.
 pub(super) const CD: MethodRow = MethodRow {
@@ -226,7 +226,7 @@ impl Contrastive {
     }
 
     /// The loss on n data items and n samples, one after the other in `both`.
-    fn loss(&self, step: u64, energy: &Model, both: &Tensor, batch: &Batch) -> Result<(Tensor, Metrics)> {
+    fn loss(&self, step: u64, energy: &Model, both: &Tensor, batch: &Batch) -> Result<(Tensor, Readings)> {
         let n = batch.x.dim(0)?;
         let logits = self.supervised.as_ref().map(|_| supervised::logits(energy, both)).transpose()?;
         let energies = match &logits {
@@ -256,7 +256,7 @@ impl Method for Contrastive {
         if let Some(accept) = trace.accept {
             metrics.set("acceptance", accept);
         }
-        Ok(metrics)
+        metrics.read()
     }
 
     fn model(&self) -> &Model {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 
 use super::learning::likelihood_gap::{self, likelihood_gap};
-use super::learning::readings::{ENERGY_GRADIENTS, GRAD_NORM, mean};
+use super::learning::readings::{GRAD_NORM, Readings, mean};
 use super::learning::trainable::Trainable;
 use super::learning::walker_modes;
 use super::method::only;
@@ -66,7 +66,6 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         [
             Number::new("lost", Unit::Count, "walkers that reached what has no finite energy").lower(),
             Number::new("resampled", Unit::Count, "1 where the walkers were drawn anew by their weights"),
-            ENERGY_GRADIENTS,
         ]
     ],
     proposal: Some(proposal),
@@ -115,7 +114,7 @@ impl Jarzynski {
         Ok(Jarzynski { trained: Trainable::model(model, optim)?, walkers, data: data.clone(), config })
     }
 
-    fn update_energy(&mut self, cx: &StepContext, batch: &Batch) -> Result<Metrics> {
+    fn update_energy(&mut self, cx: &StepContext, batch: &Batch) -> Result<Readings> {
         let x = &self.walkers.chain.x;
         let shares = Tensor::new(self.walkers.log_weights.shares(), x.device())?.to_dtype(x.dtype())?;
         let (loss, metrics) = self.trained.in_training(cx, |energy| {
@@ -126,7 +125,7 @@ impl Jarzynski {
     }
 
     /// The walkers follow the energy, which was updated.
-    fn walk(&mut self, key: Key) -> Result<Metrics> {
+    fn walk(&mut self, key: Key) -> Result<Readings> {
         let energy = &self.trained.still;
         let before = self.walkers.chain.x.clone();
         for i in 0..self.config.steps {
@@ -135,10 +134,10 @@ impl Jarzynski {
         let weights = &self.walkers.log_weights;
         let (share, log_z) = (weights.effective() / self.config.walkers as f64, weights.log_mean());
         let test = self.data.all(Split::Test, self.config.test_items)?.x;
-        let mut found = Metrics::new()
+        let mut found = Readings::new()
             .with("walker_log_z", log_z)
             .with("walker_ess_share", share)
-            .with("walker_test_ll", -mean(&energy.energy(&test)?)? - log_z);
+            .with("walker_test_ll", mean(&energy.energy(&test)?)?.affine(-1.0, -log_z)?);
         if let Some(modes) = self.data.modes() {
             found.extend(walker_modes::found(&modes, &before, &self.walkers.chain.x, Some(&weights.shares()))?);
         }
@@ -179,7 +178,7 @@ impl Method for Jarzynski {
         let batch = only(batches)?;
         let mut metrics = self.update_energy(cx, batch)?;
         metrics.extend(self.walk(cx.key.with("walk"))?);
-        Ok(metrics)
+        metrics.read()
     }
 
     fn model(&self) -> &Model {

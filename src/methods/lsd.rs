@@ -1,8 +1,8 @@
 //! Learned Stein discrepancy (Grathwohl et al. 2020, Algorithm 3): train an energy without sampling from it.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
-use super::learning::readings::{ENERGY, GRAD_NORM};
+use super::learning::readings::{ENERGY, GRAD_NORM, Readings, scalar};
 use super::learning::trainable::Trainable;
 use super::part::parts;
 use super::{Critic, Method, MethodRow, Noise, Setup, SteinSample, StepContext};
@@ -108,8 +108,7 @@ impl Lsd {
             loss = (loss + (residual.sqr()?.mean_all()? * self.config.energy_l2)?)?;
         }
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
-        let energy: f64 = energy.mean_all()?.to_dtype(DType::F64)?.to_scalar()?;
-        Ok(Metrics::new().with("energy", energy).with("grad_norm", grad_norm))
+        Readings::new().with("energy", scalar(&energy.mean_all()?)?).with("grad_norm", grad_norm).read()
     }
 }
 

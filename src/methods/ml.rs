@@ -1,8 +1,6 @@
 //! Exact maximum likelihood for models whose normaliser is known: flows, linear ICA, Gaussians.
 
-use candle_core::DType;
-
-use super::learning::readings::GRAD_NORM;
+use super::learning::readings::{GRAD_NORM, Readings, scalar};
 use super::learning::trainable::Trainable;
 use super::method::only;
 use super::part::parts;
@@ -64,8 +62,7 @@ impl Method for MaximumLikelihood {
         let log_p = log_p.ok_or_else(|| Error::Other("ml: the model lost its normaliser".into()))?;
         let loss = log_p.mean_all()?.neg()?;
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
-        let nll: f64 = loss.to_dtype(DType::F64)?.to_scalar()?;
-        Ok(Metrics::new().with("nll", nll).with("grad_norm", grad_norm))
+        Readings::new().with("nll", scalar(&loss)?).with("grad_norm", grad_norm).read()
     }
 
     fn model(&self) -> &Model {

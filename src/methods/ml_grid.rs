@@ -2,7 +2,7 @@
 
 use candle_core::{D, DType};
 
-use super::learning::readings::{ENERGY, GRAD_NORM};
+use super::learning::readings::{ENERGY, GRAD_NORM, Readings, scalar};
 use super::learning::trainable::Trainable;
 use super::method::only;
 use super::part::parts;
@@ -85,12 +85,13 @@ impl Method for MlGrid {
         let surrogate = (&on_data - (&on_grid * weights)?.sum_all()?)?;
         let grad_norm = self.trained.descend(&surrogate, cx.lr_scale)?;
         let log_z = self.grid.log_integral(&on_grid.detach().neg()?.to_dtype(DType::F64)?.to_vec1()?);
-        let energy: f64 = on_data.to_dtype(DType::F64)?.to_scalar()?;
-        Ok(Metrics::new()
-            .with("nll", energy + log_z)
+        let energy = scalar(&on_data)?;
+        Readings::new()
+            .with("nll", energy.affine(1.0, log_z)?)
             .with("energy", energy)
             .with("log_z", log_z)
-            .with("grad_norm", grad_norm))
+            .with("grad_norm", grad_norm)
+            .read()
     }
 
     fn model(&self) -> &Model {

@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::learning::noise_density::NoiseDensity;
-use super::learning::readings::GRAD_NORM;
+use super::learning::readings::{GRAD_NORM, Readings, mean, scalar};
 use super::learning::trainable::Trainable;
 use super::method::only;
 use super::part::{Named, parts};
@@ -114,7 +114,7 @@ fn logistic_loss(
     x: &Tensor,
     y: &Tensor,
     log_pn: &Tensor,
-) -> Result<(Tensor, f64)> {
+) -> Result<(Tensor, Tensor)> {
     let (b, n) = (x.dim(0)?, y.dim(0)?);
     let shift = (n as f64 / b.max(1) as f64).ln();
     let log_p = energy.energy(&Tensor::cat(&[x, y], 0)?)?.neg()?.broadcast_sub(log_z)?;
@@ -122,8 +122,7 @@ fn logistic_loss(
     let (on_data, on_noise) = (g.narrow(0, 0, b)?, g.narrow(0, b, n)?);
     let positive = ops::activate(Activation::Softplus, &on_data.neg()?)?.mean_all()?;
     let negative = ops::activate(Activation::Softplus, &on_noise)?.sum_all()?;
-    let share = |right: Tensor| -> Result<f64> { Ok(right.to_dtype(DType::F64)?.mean_all()?.to_scalar()?) };
-    let told = 0.5 * (share(on_data.gt(0.0)?)? + share(on_noise.lt(0.0)?)?);
+    let told = ((mean(&on_data.gt(0.0)?)? + mean(&on_noise.lt(0.0)?)?)? * 0.5)?;
     Ok(((positive + (negative / b as f64)?)?, told))
 }
 
@@ -136,12 +135,12 @@ impl Method for Nce {
         let log_pn = self.noise.log_prob(&Tensor::cat(&[x, &y], 0)?)?;
         let (loss, told) = logistic_loss(self.trained.live.as_energy(), self.log_z.value.as_tensor(), x, &y, &log_pn)?;
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
-        let number = |t: &Tensor| -> Result<f64> { Ok(t.to_dtype(DType::F64)?.to_scalar()?) };
-        Ok(Metrics::new()
-            .with("loss", number(&loss)?)
+        Readings::new()
+            .with("loss", scalar(&loss)?)
             .with("accuracy", told)
-            .with("log_z", number(self.log_z.value.as_tensor())?)
-            .with("grad_norm", grad_norm))
+            .with("log_z", scalar(self.log_z.value.as_tensor())?)
+            .with("grad_norm", grad_norm)
+            .read()
     }
 
     fn model(&self) -> &Model {

@@ -53,7 +53,7 @@ impl Method for Autoencoder {
         let vae = vae_of(self.trained.live.vae(), "vae")?;
         let (loss, mut metrics) = self.config.loss(vae, cx.key.with("posterior"), cx.step, &batch.x, None)?;
         metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
-        Ok(metrics)
+        metrics.read()
     }
 
     fn model(&self) -> &Model {

@@ -11,7 +11,7 @@ use super::contrastive_divergence::BUFFER;
 use super::learning::elbo::{self, ElboConfig};
 use super::learning::likelihood_gap::{self, likelihood_gap};
 use super::learning::pretraining::{BASE, base_and_rest, half_cosine};
-use super::learning::readings::{ACCEPTANCE, ENERGY_GRADIENTS, GRAD_NORM, mean};
+use super::learning::readings::{ACCEPTANCE, GRAD_NORM, Readings, scalar};
 use super::learning::spectral_penalty::SpectralPenalty;
 use super::learning::trainable::{Trainable, descend};
 use super::method::only;
@@ -114,17 +114,11 @@ const NUMBERS: &[Number] = numbers![
         Number::new("ess_share", Unit::Share, "effective share of the weighted draws")
             .higher()
             .when("negative = \"importance\""),
-        Number::new(
-            "energy_evaluations",
-            Unit::Count,
-            "values of the energy that weights took since the second stage began"
-        )
-        .when("negative = \"importance\""),
     ]
 ];
 
 /// The numbers of the second stage.
-pub(super) const SECOND_STAGE: &[Number] = numbers![likelihood_gap::NUMBERS, [GRAD_NORM, ACCEPTANCE, ENERGY_GRADIENTS]];
+pub(super) const SECOND_STAGE: &[Number] = numbers![likelihood_gap::NUMBERS, [GRAD_NORM, ACCEPTANCE]];
 
 /// The number of a first stage by exact likelihood.
 pub(super) const BASE_NLL: Number =
@@ -200,13 +194,13 @@ impl Vaebm {
     }
 
     /// One step of the base density: a VAE's bound, or the likelihood of one whose normaliser is known.
-    fn base_step(&mut self, cx: &StepContext, x: &Tensor) -> Result<Metrics> {
+    fn base_step(&mut self, cx: &StepContext, x: &Tensor) -> Result<Readings> {
         let (loss, mut metrics) = match (self.trained.live.vae(), self.trained.live.base()) {
             (Some(vae), _) => self.elbo.loss(vae, cx.key.with("posterior"), cx.step, x, None)?,
             (None, Some(base)) => {
                 let loss = base.log_prob(x)?.mean_all()?.neg()?;
-                let nll = mean(&loss)?;
-                (loss, Metrics::new().with("base_nll", nll))
+                let nll = scalar(&loss)?;
+                (loss, Readings::new().with("base_nll", nll))
             }
             (None, None) => return Err(Error::Other("vaebm: a base density without a likelihood".into())),
         };
@@ -217,7 +211,7 @@ impl Vaebm {
     }
 
     /// One step of the tilting network.
-    fn tilt_step(&mut self, cx: &StepContext, batch: &Batch) -> Result<Metrics> {
+    fn tilt_step(&mut self, cx: &StepContext, batch: &Batch) -> Result<Readings> {
         let since = cx.step - self.first_stage();
         let negative = match self.config.negative {
             Negative::Chain => self.chain(cx.key.with("chain"), since, batch.x.dim(0)?)?,
@@ -229,7 +223,7 @@ impl Vaebm {
         })?;
         if let Some(spectral) = &mut self.spectral {
             let sum = spectral.value(&self.tilt)?;
-            metrics.set("spectral", mean(&sum)?);
+            metrics.set("spectral", scalar(&sum)?);
             loss = (loss + (sum * self.config.spectral)?)?;
         }
         metrics.extend(negative.found);
@@ -247,8 +241,9 @@ impl Vaebm {
             .ok_or_else(|| Error::Other("vaebm: a base without draws".into()))?;
         let log_w = self.trained.still.residual(&x)?.to_dtype(DType::F64)?.neg()?;
         let w = candle_nn::ops::softmax(&log_w, D::Minus1)?;
-        let ess: f64 = w.sqr()?.sum_all()?.recip()?.to_scalar()?;
-        let found = Metrics::new().with("ess_share", ess / n as f64);
+        let ess = w.sqr()?.sum_all()?.recip()?;
+        let share = (ess / Tensor::new(n as f64, w.device())?)?;
+        let found = Readings::new().with("ess_share", share);
         Ok(Sample { weights: Some(w.to_dtype(x.dtype())?), x, found })
     }
 
@@ -268,7 +263,7 @@ impl Vaebm {
         if let Some((buffer, taken)) = taken {
             buffer.put(&taken, &trace.chain.x)?;
         }
-        let mut found = Metrics::new();
+        let mut found = Readings::new();
         if let Some(accept) = trace.accept {
             found.set("acceptance", accept);
         }
@@ -291,7 +286,7 @@ impl Vaebm {
 struct Sample {
     x: Tensor,
     weights: Option<Tensor>,
-    found: Metrics,
+    found: Readings,
 }
 
 parts!(Vaebm: trained, base, spectral, buffer);
@@ -300,8 +295,8 @@ impl Method for Vaebm {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let batch = only(batches)?;
         match cx.step < self.first_stage() {
-            true => self.base_step(cx, &batch.x),
-            false => self.tilt_step(cx, batch),
+            true => self.base_step(cx, &batch.x)?.read(),
+            false => self.tilt_step(cx, batch)?.read(),
         }
     }
 

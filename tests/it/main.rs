@@ -19,6 +19,7 @@ mod fuzz_config;
 mod gof;
 mod lsd_theory;
 mod markov_kernels;
+mod method_rows;
 mod nets;
 mod probes;
 mod rbm;

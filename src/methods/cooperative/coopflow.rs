@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 
 use super::super::learning::flow;
+use super::super::learning::readings::Readings;
 use super::super::learning::trainable::Trainable;
 use super::super::part::parts;
 use super::super::{MethodRow, Setup, Standing, StepContext};
@@ -11,7 +12,7 @@ use super::{Cooperative, Draft, Given, Terms};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::density::Proposal;
 use crate::density::flow::Flow;
-use crate::metrics::{Metrics, numbers};
+use crate::metrics::numbers;
 use crate::{Result, rng::Key};
 
 crate::config! {
@@ -76,7 +77,7 @@ struct Taught {
 parts!(Taught: flow);
 
 impl TaughtGenerator for Taught {
-    fn prepare(&mut self, cx: &StepContext, x: &Tensor) -> Result<Option<Metrics>> {
+    fn prepare(&mut self, cx: &StepContext, x: &Tensor) -> Result<Option<Readings>> {
         let due = cx.step < self.pretrain;
         due.then(|| self.flow.learn(x, cx.lr_scale)).transpose()
     }
@@ -85,7 +86,7 @@ impl TaughtGenerator for Taught {
         Ok((self.flow.still.draw(key.with("z"), n)?, None))
     }
 
-    fn learn(&mut self, cx: &StepContext, draft: &Draft) -> Result<Metrics> {
+    fn learn(&mut self, cx: &StepContext, draft: &Draft) -> Result<Readings> {
         self.flow.learn(&draft.revised, cx.lr_scale)
     }
 }

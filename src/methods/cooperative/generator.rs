@@ -5,14 +5,13 @@ use std::path::Path;
 use candle_core::Tensor;
 
 use super::super::learning::elbo::ElboConfig;
-use super::super::learning::readings::mean;
+use super::super::learning::readings::{Readings, scalar};
 use super::super::learning::trainable::Trainable;
 use super::super::part::parts;
 use super::super::{Part, StepContext};
 use super::{CooperativeConfig, Draft};
 use crate::data::Data;
 use crate::density::{Stored, Vae};
-use crate::metrics::Metrics;
 use crate::nets::Builder;
 use crate::{Error, Result, rng::Key};
 
@@ -20,7 +19,7 @@ use crate::{Error, Result, rng::Key};
 /// 2018).
 pub(super) trait TaughtGenerator: Part {
     /// A step on data before the lessons begin; `None` once they have.
-    fn prepare(&mut self, _cx: &StepContext, _x: &Tensor) -> Result<Option<Metrics>> {
+    fn prepare(&mut self, _cx: &StepContext, _x: &Tensor) -> Result<Option<Readings>> {
         Ok(None)
     }
 
@@ -28,7 +27,7 @@ pub(super) trait TaughtGenerator: Part {
     fn draw(&self, key: Key, n: usize, c: Option<&Tensor>) -> Result<(Tensor, Option<Tensor>)>;
 
     /// One step on revised draws.
-    fn learn(&mut self, cx: &StepContext, draft: &Draft) -> Result<Metrics>;
+    fn learn(&mut self, cx: &StepContext, draft: &Draft) -> Result<Readings>;
 }
 
 /// What the generator descends on revised draws x̃.
@@ -79,7 +78,7 @@ impl TaughtGenerator for Decoder {
         Ok((self.vae.still.mean(&z, c)?.detach(), Some(z)))
     }
 
-    fn learn(&mut self, cx: &StepContext, draft: &Draft) -> Result<Metrics> {
+    fn learn(&mut self, cx: &StepContext, draft: &Draft) -> Result<Readings> {
         let (loss, mut found) = match (self.lesson, &draft.z) {
             (Lesson::Bound, _) => {
                 let key = cx.key.with("posterior");
@@ -88,8 +87,8 @@ impl TaughtGenerator for Decoder {
             (Lesson::Regression, Some(z)) => {
                 let log_p = self.vae.live.log_likelihood(&draft.revised, z, draft.c.as_ref())?;
                 let loss = log_p.mean_all()?.neg()?;
-                let value = mean(&loss)?;
-                (loss, Metrics::new().with("reconstruction", value))
+                let value = scalar(&loss)?;
+                (loss, Readings::new().with("reconstruction", value))
             }
             (Lesson::Regression, None) => return Err(Error::Other("a draw without its latent variable".into())),
         };

@@ -14,7 +14,7 @@ use self::condition::{Condition, Conditional, Given};
 use self::generator::{Decoder, GENERATOR, Lesson, TaughtGenerator};
 use super::learning::elbo::{self, ElboConfig};
 use super::learning::likelihood_gap::{self, likelihood_gap};
-use super::learning::readings::{ACCEPTANCE, ENERGY_GRADIENTS, GRAD_NORM, mean};
+use super::learning::readings::{ACCEPTANCE, GRAD_NORM, Readings, mean};
 use super::learning::trainable::{Trainable, at_rest};
 use super::method::only;
 use super::part::parts;
@@ -62,7 +62,6 @@ const NUMBERS: &[Number] = numbers![
         Number::new("displacement", Unit::Plain, "mean distance that the chains carry the generator's draws"),
         Number::new("energy_drop", Unit::Nats, "mean fall of the energy along the chains").lead(),
         ACCEPTANCE,
-        ENERGY_GRADIENTS,
     ]
 ];
 
@@ -190,14 +189,14 @@ impl Cooperative {
     }
 
     /// x̂ with what it was made of, and x̃.
-    fn draw(&self, key: Key, batch: &Batch) -> Result<(Draft, Metrics)> {
+    fn draw(&self, key: Key, batch: &Batch) -> Result<(Draft, Readings)> {
         let n = self.terms.draws(batch.x.dim(0)?);
         let c = self.terms.given.of(batch)?;
         let (first, z) = self.generator.draw(key, n, c.as_ref())?;
         let Revised { start, end: revised, before, after, trace } = self.revise(key.with("chain"), first, batch)?;
         let moved = (&revised - &start)?.sqr()?.flatten_from(1)?.sum(1)?.sqrt()?;
         let fall = (before - after)?;
-        let mut found = Metrics::new().with("displacement", mean(&moved)?).with("energy_drop", mean(&fall)?);
+        let mut found = Readings::new().with("displacement", mean(&moved)?).with("energy_drop", mean(&fall)?);
         if let Some(accept) = trace.accept {
             found.set("acceptance", accept);
         }
@@ -225,7 +224,7 @@ impl Cooperative {
         Ok(Revised { start: first, end: trace.x.clone(), before, after, trace })
     }
 
-    fn update_energy(&mut self, cx: &StepContext, batch: &Batch, draft: &Draft) -> Result<Metrics> {
+    fn update_energy(&mut self, cx: &StepContext, batch: &Batch, draft: &Draft) -> Result<Readings> {
         let (loss, metrics) = self.trained.in_training(cx, |energy| {
             let class = self.terms.given.class(energy, batch);
             let energy: &dyn Energy = class.as_ref().map_or(energy, |class| class);
@@ -268,7 +267,7 @@ impl Method for Cooperative {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let batch = only(batches)?;
         if let Some(found) = self.generator.prepare(cx, &batch.x)? {
-            return Ok(found);
+            return found.read();
         }
         let (draft, found) = self.draw(cx.key.with("draw"), batch)?;
         let mut metrics = self.update_energy(cx, batch, &draft)?;
@@ -276,7 +275,7 @@ impl Method for Cooperative {
         if self.terms.learn {
             metrics.extend(self.generator.learn(cx, &draft)?);
         }
-        Ok(metrics)
+        metrics.read()
     }
 
     fn model(&self) -> &Model {

@@ -12,7 +12,7 @@ use self::pool::Pool;
 use super::learning::flow;
 use super::learning::likelihood_gap::{self, likelihood_gap};
 use super::learning::pretraining::{BASE, base_and_rest, half_cosine};
-use super::learning::readings::{ENERGY_GRADIENTS, GRAD_NORM, mean};
+use super::learning::readings::{GRAD_NORM, Readings, mean, scalar};
 use super::learning::trainable::Trainable;
 use super::learning::walker_modes;
 use super::method::only;
@@ -90,11 +90,8 @@ const NUMBERS: &[Number] = numbers![
             .when("local_steps > 0 and a local kernel that accepts or rejects"),
     ],
     walker_modes::NUMBERS,
-    [
-        Number::new("walkers_up", Unit::Share, "share of walkers whose mean coordinate is positive")
-            .when("a model without parameters"),
-        ENERGY_GRADIENTS,
-    ],
+    [Number::new("walkers_up", Unit::Share, "share of walkers whose mean coordinate is positive")
+        .when("a model without parameters"),],
     pool::NUMBERS,
     [Number::new("flow_test_ll", Unit::Nats, "mean log-likelihood of test items under flow_log_z").higher()],
     flow::NUMBERS
@@ -192,10 +189,10 @@ impl FlowTrained {
     }
 
     /// A global and some local moves of every walker.
-    fn walk(&mut self, key: Key) -> Result<Metrics> {
+    fn walk(&mut self, key: Key) -> Result<Readings> {
         let on = Target::of(&self.trained.still).with(&self.flow.still);
         let (chain, info) = self.kernel.step(key, &on, &self.kernel.init(&on, &self.walkers.value)?)?;
-        let mut found = Metrics::new().with("acceptance", info.accept.unwrap_or(1.0));
+        let mut found = Readings::new().with("acceptance", info.accept.unwrap_or(1.0));
         if let Some((_, accept)) = info.moves.iter().find(|(name, _)| *name == "local") {
             found.set("local_acceptance", *accept);
         }
@@ -204,23 +201,24 @@ impl FlowTrained {
         }
         if self.samples_only() {
             let up = chain.x.flatten_from(1)?.mean(1)?.gt(0.0)?.to_dtype(DType::F32)?;
-            found.set("walkers_up", mean(&up.mean_all()?)?);
+            found.set("walkers_up", scalar(&up.mean_all()?)?);
         }
         self.walkers.value = chain.x.detach();
         Ok(found)
     }
 
     /// The weighted draws, with log Z and the mean log-likelihood of test items under it, before the update.
-    fn pool(&self, key: Key) -> Result<(Pool, Metrics)> {
+    fn pool(&self, key: Key) -> Result<(Pool, Readings)> {
         let energy = &self.trained.still;
         let pool = Pool::draw(key, self.config.draws, energy, &self.flow.still)?;
         let test = self.data.all(Split::Test, self.config.test_items)?.x;
-        let mut found = pool.found();
-        found.set("flow_test_ll", -mean(&energy.energy(&test)?)? - pool.log_z());
+        let mut found = Readings::new();
+        found.extend(pool.found());
+        found.set("flow_test_ll", mean(&energy.energy(&test)?)?.affine(-1.0, -pool.log_z())?);
         Ok((pool, found))
     }
 
-    fn update_energy(&mut self, cx: &StepContext, batch: &Batch, pool: &Pool) -> Result<Metrics> {
+    fn update_energy(&mut self, cx: &StepContext, batch: &Batch, pool: &Pool) -> Result<Readings> {
         let (loss, metrics) = self.trained.in_training(cx, |energy| {
             let up = energy.energy(&batch.x)?;
             let (down, shares) = match self.config.negative {
@@ -232,7 +230,7 @@ impl FlowTrained {
         Ok(metrics.with("grad_norm", self.trained.descend(&loss, cx.lr_scale)?))
     }
 
-    fn pretrain(&mut self, cx: &StepContext, batch: &Batch) -> Result<Metrics> {
+    fn pretrain(&mut self, cx: &StepContext, batch: &Batch) -> Result<Readings> {
         self.flow.learn(&batch.x, half_cosine(cx.step, self.config.pretrain))
     }
 }
@@ -256,14 +254,14 @@ parts!(FlowTrained: trained, flow, walkers);
 impl Method for FlowTrained {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let batch = only(batches)?;
-        let Some(since) = cx.step.checked_sub(self.config.pretrain) else { return self.pretrain(cx, batch) };
+        let Some(since) = cx.step.checked_sub(self.config.pretrain) else { return self.pretrain(cx, batch)?.read() };
         if since == 0 {
             self.begin(cx.key.with("begin"))?;
         }
         let walked = self.walk(cx.key.with("walk"))?;
         let (pool, pooled) = self.pool(cx.key.with("pool"))?;
         let mut metrics = match self.samples_only() {
-            true => Metrics::new(),
+            true => Readings::new(),
             false => self.update_energy(cx, batch, &pool)?,
         };
         metrics.extend(walked);
@@ -272,7 +270,7 @@ impl Method for FlowTrained {
             let walkers = self.walkers.value.clone();
             metrics.extend(self.flow.learn(&walkers, cx.lr_scale)?);
         }
-        Ok(metrics)
+        metrics.read()
     }
 
     fn model(&self) -> &Model {

@@ -1,11 +1,11 @@
 //! The variational bound as a loss (Kingma & Welling 2014, eq. 10), with the usual weights on its second term.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
-use super::readings::mean;
+use super::readings::{Readings, mean};
 use crate::config::rule;
 use crate::density::Vae;
-use crate::metrics::{Metrics, Number, Unit};
+use crate::metrics::{Number, Unit};
 use crate::{Error, Result, rng::Key};
 
 crate::config! {
@@ -37,19 +37,21 @@ impl ElboConfig {
     /// -log p(x|z) + β Σ_l max(KL_l, λ), mean over the items x `[B, ..]`, at step `step` of the VAE; a scalar, and `elbo`,
     /// `kl` and `reconstruction` (-log p(x|z)) in nats an item, as they are without weights.
     /// A conditional VAE is given c `[B, C]`.
-    pub fn loss(&self, vae: &Vae, key: Key, step: u64, x: &Tensor, c: Option<&Tensor>) -> Result<(Tensor, Metrics)> {
+    pub fn loss(&self, vae: &Vae, key: Key, step: u64, x: &Tensor, c: Option<&Tensor>) -> Result<(Tensor, Readings)> {
         let bound = vae.bound(key, x, c)?;
         let reconstruction = bound.log_likelihood.mean_all()?.neg()?;
         let rise = if step < self.kl_warmup { (step + 1) as f64 / self.kl_warmup as f64 } else { 1.0 };
-        let (mut loss, mut total) = (reconstruction.clone(), 0.0);
+        let mut loss = reconstruction.clone();
+        let mut total = Tensor::zeros((), DType::F64, x.device())?;
         for kl in &bound.kl {
             let kl = kl.mean_all()?;
-            total += mean(&kl)?;
+            total = (total + mean(&kl)?)?;
             let counted = if self.free_bits > 0.0 { kl.maximum(self.free_bits)? } else { kl };
             loss = (loss + (counted * (self.kl_weight * rise))?)?;
         }
         let minus = mean(&reconstruction)?;
-        let found = Metrics::new().with("elbo", -minus - total).with("kl", total).with("reconstruction", minus);
+        let elbo = (minus.neg()? - &total)?;
+        let found = Readings::new().with("elbo", elbo).with("kl", total).with("reconstruction", minus);
         Ok((loss, found))
     }
 }

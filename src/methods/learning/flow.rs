@@ -2,14 +2,14 @@
 
 use candle_core::Tensor;
 
-use super::readings::mean;
+use super::readings::{Readings, scalar};
 use super::trainable::{Trainable, at_rest};
 use crate::config::Spec;
 use crate::data::Data;
 use crate::density::flow::{self, Flow};
 use crate::density::{Context, Density as _, Proposal};
 use crate::methods::Standing;
-use crate::metrics::{Metrics, Number, Unit};
+use crate::metrics::{Number, Unit};
 use crate::{Result, rng::Key};
 
 /// Training items whose moments a flow starts at.
@@ -37,11 +37,11 @@ impl Trainable<Flow> {
 
     /// One step down -mean log q(x): maximum likelihood, which is the divergence KL(p‖q) where x are draws of p. `flow_nll` is
     /// that before the step.
-    pub fn learn(&mut self, x: &Tensor, lr_scale: f64) -> Result<Metrics> {
+    pub fn learn(&mut self, x: &Tensor, lr_scale: f64) -> Result<Readings> {
         let loss = self.live.log_prob(x)?.mean_all()?.neg()?;
-        let nll = mean(&loss)?;
+        let nll = scalar(&loss)?;
         let norm = self.descend(&loss, lr_scale)?;
-        Ok(Metrics::new().with("flow_nll", nll).with("flow_grad_norm", norm))
+        Ok(Readings::new().with("flow_nll", nll).with("flow_grad_norm", norm))
     }
 }
 

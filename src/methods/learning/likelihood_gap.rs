@@ -2,9 +2,9 @@
 
 use candle_core::Tensor;
 
-use super::readings::{ENERGY, mean};
+use super::readings::{ENERGY, Readings, mean};
 use crate::Result;
-use crate::metrics::{Metrics, Number, Unit};
+use crate::metrics::{Number, Unit};
 
 /// The numbers of [`likelihood_gap`].
 pub(in crate::methods) const NUMBERS: [Number; 3] = [
@@ -23,7 +23,7 @@ pub(in crate::methods) fn likelihood_gap(
     down: &Tensor,
     shares: Option<&Tensor>,
     l2: f64,
-) -> Result<(Tensor, Metrics)> {
+) -> Result<(Tensor, Readings)> {
     let below = match shares {
         Some(shares) => (shares * down)?.sum_all()?,
         None => down.mean_all()?,
@@ -32,7 +32,8 @@ pub(in crate::methods) fn likelihood_gap(
     if l2 > 0.0 {
         loss = (loss + ((up.sqr()?.mean_all()? + down.sqr()?.mean_all()?)? * l2)?)?;
     }
-    let (on_data, on_samples) = (mean(up)?, mean(&below)?);
-    let found = Metrics::new().with("energy", on_data).with("sample_energy", on_samples);
-    Ok((loss, found.with("energy_gap", on_samples - on_data)))
+    let on_data = mean(up)?;
+    let on_samples = mean(&below)?;
+    let gap = (&on_samples - &on_data)?;
+    Ok((loss, Readings::new().with("energy", on_data).with("sample_energy", on_samples).with("energy_gap", gap)))
 }

@@ -1,9 +1,9 @@
-//! Numbers on the host.
+//! The numbers that a step reports: they are collected on the device and read at its end, in one transfer.
 
 use candle_core::{DType, Tensor};
 
 use crate::Result;
-use crate::metrics::{Number, Unit};
+use crate::metrics::{Metrics, Number, Unit};
 
 /// The norm of the loss's gradient.
 pub(in crate::methods) const GRAD_NORM: Number =
@@ -18,11 +18,110 @@ pub(in crate::methods) const ACCEPTANCE: Number =
 /// The mean energy of the data.
 pub(in crate::methods) const ENERGY: Number = Number::new("energy", Unit::Nats, "mean energy of the batch");
 
-/// The gradients that chains took.
-pub(in crate::methods) const ENERGY_GRADIENTS: Number =
-    Number::new("energy_gradients", Unit::Count, "gradients of the energy that chains took since the run began");
+/// A number of a step: on the host, or a scalar that is still on the device.
+pub(in crate::methods) enum Reading {
+    /// On the host.
+    Host(f64),
+    /// A scalar in f64.
+    Device(Tensor),
+}
 
-/// The mean of energies `[B]` or losses, for the log.
-pub(in crate::methods) fn mean(t: &Tensor) -> Result<f64> {
-    Ok(t.to_dtype(DType::F64)?.mean_all()?.to_scalar()?)
+impl From<f64> for Reading {
+    fn from(value: f64) -> Self {
+        Reading::Host(value)
+    }
+}
+
+impl From<Tensor> for Reading {
+    fn from(value: Tensor) -> Self {
+        Reading::Device(value)
+    }
+}
+
+/// The named numbers of a step in the order in which they were set, as [`Metrics`] are, before the host has seen them.
+#[derive(Default)]
+pub(in crate::methods) struct Readings(Vec<(String, Reading)>);
+
+impl Readings {
+    /// No numbers yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets `name`; tensors come from [`scalar`] or [`mean`].
+    pub fn set(&mut self, name: impl Into<String>, value: impl Into<Reading>) {
+        self.0.push((name.into(), value.into()));
+    }
+
+    /// Sets `name` and gives itself back, to be chained.
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<Reading>) -> Self {
+        self.set(name, value);
+        self
+    }
+
+    /// Reads all scalars in one transfer.
+    ///
+    /// # Errors
+    /// The device's own; a tensor that is no scalar in f64.
+    pub fn read(self) -> Result<Metrics> {
+        let on_device = |(_, reading): &(String, Reading)| match reading {
+            Reading::Host(_) => None,
+            Reading::Device(scalar) => Some(scalar.clone()),
+        };
+        let scalars: Vec<Tensor> = self.0.iter().filter_map(on_device).collect();
+        let mut read = match scalars.is_empty() {
+            true => Vec::new(),
+            false => Tensor::stack(&scalars, 0)?.to_vec1::<f64>()?,
+        }
+        .into_iter();
+        let value = |(name, reading)| match reading {
+            Reading::Host(value) => Some((name, value)),
+            Reading::Device(_) => read.next().map(|value| (name, value)),
+        };
+        Ok(self.0.into_iter().filter_map(value).collect())
+    }
+}
+
+impl<S: Into<String>, R: Into<Reading>> Extend<(S, R)> for Readings {
+    fn extend<I: IntoIterator<Item = (S, R)>>(&mut self, rows: I) {
+        rows.into_iter().for_each(|(name, value)| self.set(name, value));
+    }
+}
+
+impl IntoIterator for Readings {
+    type Item = (String, Reading);
+    type IntoIter = std::vec::IntoIter<(String, Reading)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// A scalar as it is now, in f64 and without a graph, for [`Readings`].
+pub(in crate::methods) fn scalar(t: &Tensor) -> Result<Tensor> {
+    Ok(t.detach().to_dtype(DType::F64)?)
+}
+
+/// The mean of energies `[B]` or losses in f64, without a graph, for [`Readings`].
+pub(in crate::methods) fn mean(t: &Tensor) -> Result<Tensor> {
+    Ok(t.detach().to_dtype(DType::F64)?.mean_all()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_in_order_and_as_they_were() {
+        let weight = candle_core::Var::new(1.5f32, &Device::Cpu).unwrap();
+        let mut readings = Readings::new().with("loss", scalar(&weight).unwrap()).with("rate", 0.25);
+        weight.set(&Tensor::new(2.5f32, &Device::Cpu).unwrap()).unwrap();
+        readings.extend([("mean", mean(&Tensor::new(&[1.0f32, 2.0, 6.0], &Device::Cpu).unwrap()).unwrap())]);
+        readings.extend(Metrics::new().with("rate", 0.5));
+        let read = readings.read().unwrap();
+        assert_eq!(read.iter().collect::<Vec<_>>(), [("loss", 1.5), ("rate", 0.5), ("mean", 3.0)]);
+        assert!(Readings::new().read().unwrap().is_empty());
+    }
 }

@@ -3,9 +3,9 @@
 //! With s = ∇ log q = -∇E, E_p ½|s - ∇ log p|² = J(q) + const with J = E_p[½|s|² + tr ∇s] = E_p[½|∇E|² - ΔE] (theorem 1):
 //! no normaliser and no samples, but second derivatives. The methods differ in how they come by ½|∇E|² and ΔE.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
-use super::readings::{ENERGY, GRAD_NORM};
+use super::readings::{ENERGY, GRAD_NORM, Readings, mean};
 use super::trainable::Trainable;
 use crate::data::Batch;
 use crate::density::{Energy, Model};
@@ -133,12 +133,13 @@ impl Method for ScoreDescent {
         let terms = (self.estimate)(self.trained.live.as_energy(), cx.key.with("score"), &batch.x)?;
         let loss = terms.objective()?.mean_all()?;
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
-        let mean = |t: &Tensor| -> Result<f64> { Ok(t.to_dtype(DType::F64)?.mean_all()?.to_scalar()?) };
-        Ok(Metrics::new()
-            .with("sm", mean(&terms.half_norm)? - mean(&terms.curvature)?)
-            .with("curvature", mean(&terms.curvature)?)
+        let (half_norm, curvature) = (mean(&terms.half_norm)?, mean(&terms.curvature)?);
+        Readings::new()
+            .with("sm", (half_norm - &curvature)?)
+            .with("curvature", curvature)
             .with("energy", mean(&terms.energy)?)
-            .with("grad_norm", grad_norm))
+            .with("grad_norm", grad_norm)
+            .read()
     }
 
     fn model(&self) -> &Model {

@@ -2,10 +2,11 @@
 
 use candle_core::{D, DType, Tensor};
 
+use super::readings::{Readings, scalar};
 use crate::config::rule;
 use crate::data::{Batch, Data, LabelledItems};
 use crate::density::Model;
-use crate::metrics::{Metrics, Number, Unit};
+use crate::metrics::{Number, Unit};
 use crate::{Error, Result};
 
 crate::config! {
@@ -69,7 +70,7 @@ impl Supervised {
     ///
     /// # Errors
     /// A batch without labels; a model that is no classifier.
-    pub fn loss(&self, step: u64, model: &Model, logits: &Tensor, batch: &Batch) -> Result<(Tensor, Metrics)> {
+    pub fn loss(&self, step: u64, model: &Model, logits: &Tensor, batch: &Batch) -> Result<(Tensor, Readings)> {
         let few = self.few.as_ref().map(|few| few.batch(step, batch.x.dim(0)?)).transpose()?;
         let of_few = few.as_ref().map(|few| self::logits(model, &few.x)).transpose()?;
         let (labelled, on) = (few.as_ref().unwrap_or(batch), of_few.as_ref().unwrap_or(logits));
@@ -82,9 +83,8 @@ impl Supervised {
             let entropy = (log_p.exp()? * &log_p)?.sum(D::Minus1)?.mean_all()?.neg()?;
             loss = (loss + (entropy * self.config.label_entropy)?)?;
         }
-        let right = on.argmax(D::Minus1)?.eq(y)?.to_dtype(DType::F64)?.mean_all()?.to_scalar()?;
-        let cross: f64 = cross.to_dtype(DType::F64)?.to_scalar()?;
-        Ok((loss, Metrics::new().with("cross_entropy", cross).with("accuracy", right)))
+        let right = on.argmax(D::Minus1)?.eq(y)?.to_dtype(DType::F64)?.mean_all()?;
+        Ok((loss, Readings::new().with("cross_entropy", scalar(&cross)?).with("accuracy", right)))
     }
 }
 

@@ -155,7 +155,9 @@ impl Critic {
         let penalty = Tensor::cat(&[&f, &f.zeros_like()?], 0)?;
         let seed = ((penalty * (2.0 * self.lambda * scale))? - pull)?;
         let grad_norm = self.net.descend(&ops::dot(out, &seed)?, lr_scale)?;
-        Ok(SteinSample { discrepancy: scale * sum(&terms)?, penalty: self.lambda * scale * sum(&f.sqr()?)?, grad_norm })
+        let sums = Tensor::stack(&[sum(&terms)?, sum(&f.sqr()?)?], 0)?.to_vec1::<f64>()?;
+        let [discrepancy, penalty] = [scale * sums[0], self.lambda * scale * sums[1]];
+        Ok(SteinSample { discrepancy, penalty, grad_norm })
     }
 
     /// f(x) without dropout, as a constant.
@@ -199,8 +201,9 @@ fn weighted(stacked: &Tensor, weights: &[f64]) -> Result<Tensor> {
     Ok(stacked.broadcast_mul(&twice.reshape(shape)?)?)
 }
 
-fn sum(x: &Tensor) -> Result<f64> {
-    Ok(x.sum_all()?.to_dtype(DType::F64)?.to_scalar()?)
+/// The sum of all entries, in f64.
+fn sum(x: &Tensor) -> Result<Tensor> {
+    Ok(x.sum_all()?.to_dtype(DType::F64)?)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use candle_core::{Tensor, Var};
 
 use self::entropy::{Entropy, EntropyConfig};
 use super::learning::likelihood_gap;
-use super::learning::readings::{GRAD_NORM, mean};
+use super::learning::readings::{GRAD_NORM, Readings, mean, scalar};
 use super::learning::supervised::{self, Supervised, SupervisedConfig};
 use super::learning::trainable::{Trainable, at_rest};
 use super::method::only;
@@ -132,14 +132,14 @@ impl Vera {
     }
 
     /// The energy's update on data and samples x⁻.
-    fn update_energy(&mut self, cx: &StepContext, batch: &Batch, negative: &Tensor) -> Result<Metrics> {
+    fn update_energy(&mut self, cx: &StepContext, batch: &Batch, negative: &Tensor) -> Result<Readings> {
         let (loss, mut metrics) =
             self.trained.in_training(cx, |energy| self.energy_loss(cx.step, energy, batch, negative))?;
         metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
         Ok(metrics)
     }
 
-    fn energy_loss(&self, step: u64, energy: &Model, batch: &Batch, negative: &Tensor) -> Result<(Tensor, Metrics)> {
+    fn energy_loss(&self, step: u64, energy: &Model, batch: &Batch, negative: &Tensor) -> Result<(Tensor, Readings)> {
         let (up, penalty) = self.on_data(energy, &batch.x)?;
         let down = energy.energy(negative)?;
         let mut loss = (up.mean_all()? - down.mean_all()?)?;
@@ -148,12 +148,11 @@ impl Vera {
             loss = (loss + (energies.sqr()?.mean_all()? * weight)?)?;
         }
         let (on_data, on_samples) = (mean(&up)?, mean(&down)?);
-        let mut metrics = Metrics::new()
-            .with("energy", on_data)
-            .with("sample_energy", on_samples)
-            .with("energy_gap", on_samples - on_data);
+        let gap = (&on_samples - &on_data)?;
+        let mut metrics =
+            Readings::new().with("energy", on_data).with("sample_energy", on_samples).with("energy_gap", gap);
         if let Some(penalty) = penalty {
-            metrics.set("gradient_penalty", mean(&penalty)?);
+            metrics.set("gradient_penalty", scalar(&penalty)?);
             loss = (loss + (penalty * self.config.gradient_penalty)?)?;
         }
         if let Some(supervised) = &self.supervised {
@@ -178,10 +177,10 @@ impl Vera {
     }
 
     /// The generator's update: x⁻ with its graph moves along λc - ∇E(x⁻).
-    fn update_generator(&mut self, cx: &StepContext, x: &Tensor, z: &Tensor) -> Result<Metrics> {
+    fn update_generator(&mut self, cx: &StepContext, x: &Tensor, z: &Tensor) -> Result<Readings> {
         let at = x.detach();
         let mut field = self.trained.still.grad(&at)?.1.detach();
-        let mut metrics = Metrics::new();
+        let mut metrics = Readings::new();
         if self.config.entropy_weight > 0.0 {
             let key = cx.key.with("entropy");
             let (c, found) = self.entropy.estimate(key, &self.generator.still, &at, z, cx.lr_scale)?;
@@ -205,14 +204,14 @@ impl Method for Vera {
         let z = self.generator.live.prior(cx.key.with("z"), batch.x.dim(0)?)?;
         let noise = cx.key.with("noise").normal(batch.x.shape(), batch.x.dtype(), batch.x.device())?;
         let x = self.generator.live.render(&z, &noise)?;
-        let mut metrics = Metrics::new();
+        let mut metrics = Readings::new();
         if cx.step.is_multiple_of(self.config.energy_every) {
             metrics.extend(self.update_energy(cx, batch, &x.detach())?);
         }
         if cx.step.is_multiple_of(self.config.generator_every) {
             metrics.extend(self.update_generator(cx, &x, &z)?);
         }
-        Ok(metrics)
+        metrics.read()
     }
 
     fn model(&self) -> &Model {
