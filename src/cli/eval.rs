@@ -42,7 +42,7 @@ pub fn run(args: &EvalArgs, global: &Global) -> Result<()> {
     let own = |set: &String| set.trim_start().split(['.', '=']).next().is_some_and(|word| word.trim() == row.name);
     let (keys, sets): (Vec<String>, Vec<String>) = global.overrides().into_iter().chain(seed).partition(own);
     let stored = Stored::load(&args.ckpt, &sets, args.weights.weights)?;
-    let probe = (row.build)(&section(row, &stored.experiment, &keys)?)?;
+    let probe = (row.build)(&section(row, &stored.experiment, &keys)?, &stored.experiment.device)?;
     let data = stored.experiment.data()?;
     let sampler = stored.experiment.sampler()?;
     let subject = Subject {

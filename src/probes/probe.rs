@@ -1,6 +1,6 @@
 //! The trait that every probe implements, what it is given, what it gives back, and the row that registers it.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use image::RgbImage;
 
 use crate::Result;
@@ -82,8 +82,8 @@ fn plain(v: &String) -> Verdict {
     (!v.chars().all(fits)).then(|| format!("must be of letters, digits, _ and -, got {v:?}"))
 }
 
-/// Makes a probe from its resolved section.
-pub type BuildProbe = fn(&toml::Table) -> Result<Box<dyn Probe>>;
+/// Makes a probe from its resolved section. What it compares with is loaded onto the device where the run's tensors live.
+pub type BuildProbe = fn(&toml::Table, &Device) -> Result<Box<dyn Probe>>;
 
 /// A row of [`PROBES`](super::PROBES): all that the house knows about a probe.
 #[derive(Clone, Copy)]

@@ -1,5 +1,7 @@
 //! A probe of a run: built from its `[[probe]]` section, with the steps at which it is due and its label.
 
+use candle_core::Device;
+
 use super::PROBES;
 use super::probe::{Finding, Probe, Schedule, Subject};
 use crate::config::{Spec, decode, find};
@@ -18,14 +20,14 @@ pub struct Scheduled {
 }
 
 impl Scheduled {
-    /// Builds one `[[probe]]`.
+    /// Builds one `[[probe]]`, with what it compares with on `device`.
     ///
     /// # Errors
-    /// A specification that is not resolved.
-    pub fn new(spec: &Spec) -> Result<Self> {
+    /// A specification that is not resolved; a file that the probe needs and that cannot be read.
+    pub fn new(spec: &Spec, device: &Device) -> Result<Self> {
         let row = find(PROBES, spec.name()).ok_or_else(|| Error::Other(format!("unknown probe `{}`", spec.name())))?;
         let Schedule { every, label } = decode(&spec.0)?;
-        Ok(Scheduled { name: spec.name().into(), every, label, probe: (row.build)(&spec.0)? })
+        Ok(Scheduled { name: spec.name().into(), every, label, probe: (row.build)(&spec.0, device)? })
     }
 
     /// What the probe finds, under its label.

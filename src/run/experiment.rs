@@ -186,7 +186,7 @@ impl Experiment {
     /// # Errors
     /// None for a resolved configuration.
     pub fn probes(&self) -> Result<Vec<Scheduled>> {
-        self.resolved.list("probe").iter().map(Scheduled::new).collect()
+        self.resolved.list("probe").iter().map(|spec| Scheduled::new(spec, &self.device)).collect()
     }
 
     /// How many steps the run has.

@@ -35,7 +35,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(AccuracyConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| Ok(Box::new(Accuracy(decode(table)?))),
+    build: |table, _| Ok(Box::new(Accuracy(decode(table)?))),
 };
 
 struct Accuracy(AccuracyConfig);

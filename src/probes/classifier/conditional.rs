@@ -1,6 +1,6 @@
 //! Whether draws that a generator makes for a class are of that class, before and after the chains that revise them.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use image::RgbImage;
 
 use crate::config::{Schema, decode, rule};
@@ -31,34 +31,30 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(ConditionalConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| {
+    build: |table, device| {
         let config: ConditionalConfig = decode(table)?;
-        // Read before training begins, so that a wrong path is not found after it.
-        if !config.classifier.is_empty() {
-            Judge::load(&config.classifier, &Device::Cpu)?;
-        }
-        Ok(Box::new(Conditional(config)))
+        let judge = Judge::named(&config.classifier, device)?;
+        Ok(Box::new(Conditional { config, judge }))
     },
 };
 
-struct Conditional(ConditionalConfig);
+struct Conditional {
+    config: ConditionalConfig,
+    judge: Option<Judge>,
+}
 
 impl Probe for Conditional {
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let drawn = match subject.proposal {
-            Some(proposal) => proposal.draw_labelled(subject.key.with("draw"), self.0.n)?,
+            Some(proposal) => proposal.draw_labelled(subject.key.with("draw"), self.config.n)?,
             None => None,
         };
         let (first, y) = drawn.ok_or_else(unconditional)?;
         let energy = subject.model.given(&y).ok_or_else(unconditional)?;
         let revised = subject.sampler.run(subject.key.with("steps"), &Target::new(&energy), &first, |_, _| Ok(()))?.x;
         let labels: Vec<u32> = y.to_vec1()?;
-        let judge = match self.0.classifier.is_empty() {
-            true => None,
-            false => Some(Judge::load(&self.0.classifier, subject.data.device())?),
-        };
         let right = |x: &Tensor| -> Result<f64> {
-            let rows = match &judge {
+            let rows = match &self.judge {
                 Some(judge) => host_rows(&judge.logits(x, subject.data)?)?,
                 None => labels::log_probabilities("conditional", subject.model, x)?,
             };
@@ -67,7 +63,7 @@ impl Probe for Conditional {
         };
         let mut metrics = Metrics::new().with("label_accuracy_drawn", right(&first)?);
         metrics.set("label_accuracy", right(&revised)?);
-        if let Some(judge) = &judge {
+        if let Some(judge) = &self.judge {
             judge.stamp("classifier_sha", &mut metrics);
         }
         Ok(Finding { metrics, pictures: pictures(subject, &revised)? })

@@ -26,7 +26,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(BoundConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| Ok(Box::new(Bound(decode(table)?))),
+    build: |table, _| Ok(Box::new(Bound(decode(table)?))),
 };
 
 struct Bound(BoundConfig);

@@ -27,7 +27,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(LikelihoodConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| Ok(Box::new(Likelihood(decode(table)?))),
+    build: |table, _| Ok(Box::new(Likelihood(decode(table)?))),
 };
 
 struct Likelihood(LikelihoodConfig);

@@ -36,7 +36,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(ModeWeightsConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| Ok(Box::new(ModeWeights(decode(table)?))),
+    build: |table, _| Ok(Box::new(ModeWeights(decode(table)?))),
 };
 
 struct ModeWeights(ModeWeightsConfig);

@@ -32,7 +32,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(NllConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| Ok(Box::new(Nll(decode(table)?))),
+    build: |table, _| Ok(Box::new(Nll(decode(table)?))),
 };
 
 struct Nll(NllConfig);

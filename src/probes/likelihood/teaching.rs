@@ -29,7 +29,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(TeachingConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| Ok(Box::new(Teaching(decode(table)?))),
+    build: |table, _| Ok(Box::new(Teaching(decode(table)?))),
 };
 
 struct Teaching(TeachingConfig);

@@ -21,7 +21,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(AmariConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |_| Ok(Box::new(Amari)),
+    build: |_, _| Ok(Box::new(Amari)),
 };
 
 /// Looks at the two matrices only, at no data.

@@ -26,7 +26,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(MagnetisationConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| Ok(Box::new(Magnetisation(decode(table)?))),
+    build: |table, _| Ok(Box::new(Magnetisation(decode(table)?))),
 };
 
 struct Magnetisation(MagnetisationConfig);

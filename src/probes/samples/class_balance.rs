@@ -1,7 +1,5 @@
 //! How often each class occurs among samples, by a classifier: whether a model gives unequal classes their weights.
 
-use candle_core::Device;
-
 use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::metrics::Metrics;
@@ -30,31 +28,28 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(ClassBalanceConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| {
+    build: |table, device| {
         let config: ClassBalanceConfig = decode(table)?;
-        // Read before training begins, so that a wrong path is not found after it.
-        if !config.classifier.is_empty() {
-            Judge::load(&config.classifier, &Device::Cpu)?;
-        }
-        Ok(Box::new(ClassBalance(config)))
+        let judge = Judge::named(&config.classifier, device)?;
+        Ok(Box::new(ClassBalance { config, judge }))
     },
 };
 
-struct ClassBalance(ClassBalanceConfig);
+struct ClassBalance {
+    config: ClassBalanceConfig,
+    judge: Option<Judge>,
+}
 
 impl Probe for ClassBalance {
     /// Finds `class_tv`, ½ Σ |share among samples - share among training labels|, beside `class_tv_real` of as many test items,
     /// which the classifier's mistakes and their number leave; `class_share_K` of every class that the labels have; and
     /// `classifier_sha`.
     fn run(&self, subject: &Subject) -> Result<Finding> {
-        if self.0.classifier.is_empty() {
-            return Err(no_classifier());
-        }
-        let judge = Judge::load(&self.0.classifier, subject.data.device())?;
+        let judge = self.judge.as_ref().ok_or_else(no_classifier)?;
         let labels = subject.data.all(Split::Train, usize::MAX)?.y.ok_or_else(|| empty(NAME, subject, Split::Train))?;
         let labels: Vec<u32> = labels.to_vec1()?;
-        let x = subject.sample(subject.key.with("samples"), self.0.n)?;
-        let real = subject.data.all(Split::Test, self.0.n)?.x;
+        let x = subject.sample(subject.key.with("samples"), self.config.n)?;
+        let real = subject.data.all(Split::Test, self.config.n)?.x;
         if real.dim(0)? == 0 {
             return Err(empty(NAME, subject, Split::Test));
         }

@@ -1,6 +1,6 @@
 //! Sample quality in a feature space: Fréchet and kernel distance to the data, precision, recall, density and coverage.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use nalgebra::DMatrix;
 
 use crate::config::{Schema, decode, rule};
@@ -8,7 +8,7 @@ use crate::data::Split;
 use crate::math::two_samples;
 use crate::metrics::Metrics;
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
-use crate::probes::support::features::Space;
+use crate::probes::support::features::Features;
 use crate::{Error, Result};
 
 crate::config! {
@@ -36,36 +36,37 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(FrechetConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| {
+    build: |table, device| {
         let config: FrechetConfig = decode(table)?;
-        // Read before training begins, so that a wrong path is not found after it.
-        Space::load(&config.features, &Device::Cpu)?;
-        Ok(Box::new(Frechet(config)))
+        let features = Features::load(&config.features, device)?;
+        Ok(Box::new(Frechet { config, features }))
     },
 };
 
-struct Frechet(FrechetConfig);
+struct Frechet {
+    config: FrechetConfig,
+    features: Features,
+}
 
 impl Probe for Frechet {
     /// Finds `frechet` (squared, as FID is), `kid`, `precision`, `recall`, `density` and `coverage`; each again with `_floor`,
     /// between two sets of real items of the same size, which is what a perfect sampler would score; `frechet_items`, that
     /// size; and `features_sha` where features are a classifier's.
     fn run(&self, subject: &Subject) -> Result<Finding> {
-        let FrechetConfig { n, split, features, neighbours } = &self.0;
+        let FrechetConfig { n, split, neighbours, .. } = &self.config;
         let real = subject.data.all(*split, n.saturating_mul(2))?.x;
         let half = real.dim(0)? / 2;
         if half <= *neighbours {
             return Err(too_few(subject, *split, real.dim(0)?, *neighbours));
         }
         let samples = subject.sample(subject.key.with("samples"), half)?;
-        let space = Space::load(features, subject.data.device())?;
-        let seen = |x: &Tensor| space.seen(x, subject.data);
+        let seen = |x: &Tensor| self.features.seen(x, subject.data);
         let (first, second) = (seen(&real.narrow(0, 0, half)?)?, seen(&real.narrow(0, half, half)?)?);
         let mut metrics = compared(&first, &seen(&samples)?, *neighbours)?;
         let floor = compared(&first, &second, *neighbours)?;
         metrics.extend(floor.iter().map(|(name, value)| (format!("{name}_floor"), value)));
         metrics.set("frechet_items", half as f64);
-        space.stamp(&mut metrics);
+        self.features.stamp(&mut metrics);
         Ok(Finding::of(metrics))
     }
 }

@@ -1,6 +1,6 @@
 //! Images completed from a part of them: error, diversity and class of what the chains fill in.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use image::RgbImage;
 
 use crate::config::{Schema, decode, rule};
@@ -40,17 +40,17 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(InpaintingConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| {
+    build: |table, device| {
         let config: InpaintingConfig = decode(table)?;
-        // Read before training begins, so that a wrong path is not found after it.
-        if !config.classifier.is_empty() {
-            Judge::load(&config.classifier, &Device::Cpu)?;
-        }
-        Ok(Box::new(Inpainting(config)))
+        let judge = Judge::named(&config.classifier, device)?;
+        Ok(Box::new(Inpainting { config, judge }))
     },
 };
 
-struct Inpainting(InpaintingConfig);
+struct Inpainting {
+    config: InpaintingConfig,
+    judge: Option<Judge>,
+}
 
 impl Probe for Inpainting {
     /// Finds `inpaint_mse`, mean squared error of the filled pixels in [0, 1], beside that of the training mean,
@@ -59,7 +59,7 @@ impl Probe for Inpainting {
     /// completed images that it gives their item's label, beside that of the whole ones, `inpaint_accuracy_real`.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let image = subject.data.spec().image.ok_or_else(|| no_image(subject))?;
-        let InpaintingConfig { hole, items, completions, split, classifier, shown } = &self.0;
+        let InpaintingConfig { hole, items, completions, split, shown, .. } = &self.config;
         let Batch { x: truth, y } = subject.data.all(*split, *items)?;
         if truth.dim(0)? == 0 {
             return Err(empty("inpainting", subject, *split));
@@ -73,11 +73,10 @@ impl Probe for Inpainting {
         let mut metrics = compared(&pixels(&filled)?, &right, *completions);
         metrics.set("inpaint_mse_mean", stats::mean(&right.iter().map(|row| square(row, &mean)).collect::<Vec<_>>()));
         accept.into_iter().for_each(|share| metrics.set("inpaint_accept", share));
-        if !classifier.is_empty() {
-            let judge = Judge::load(classifier, subject.data.device())?;
+        if let Some(judge) = &self.judge {
             let labels = y.ok_or_else(|| empty("inpainting", subject, *split))?.to_vec1::<u32>()?;
-            metrics.set("inpaint_accuracy", accuracy(&judge, subject, &filled, &labels, *completions)?);
-            metrics.set("inpaint_accuracy_real", accuracy(&judge, subject, &truth, &labels, 1)?);
+            metrics.set("inpaint_accuracy", accuracy(judge, subject, &filled, &labels, *completions)?);
+            metrics.set("inpaint_accuracy_real", accuracy(judge, subject, &truth, &labels, 1)?);
             judge.stamp("classifier_sha", &mut metrics);
         }
         let pictures = match shown {

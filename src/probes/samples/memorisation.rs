@@ -1,6 +1,6 @@
 //! Whether samples are copies of training items: how near their nearest ones are, against those of unseen items.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use image::RgbImage;
 
 use crate::config::{Schema, decode, rule};
@@ -8,7 +8,7 @@ use crate::data::Split;
 use crate::math::two_samples::{Nearest, nearest};
 use crate::metrics::Metrics;
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
-use crate::probes::support::features::Space;
+use crate::probes::support::features::Features;
 use crate::probes::support::items::empty;
 use crate::{Error, Result, draw};
 
@@ -34,26 +34,27 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(MemorisationConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| {
+    build: |table, device| {
         let config: MemorisationConfig = decode(table)?;
-        // Read before training begins, so that a wrong path is not found after it.
-        Space::load(&config.features, &Device::Cpu)?;
-        Ok(Box::new(Memorisation(config)))
+        let features = Features::load(&config.features, device)?;
+        Ok(Box::new(Memorisation { config, features }))
     },
 };
 
-struct Memorisation(MemorisationConfig);
+struct Memorisation {
+    config: MemorisationConfig,
+    features: Features,
+}
 
 impl Probe for Memorisation {
     /// With d the distance to the nearest training item: `memorised_ratio`, median d of the samples over that of test items,
     /// 1 for a perfect sampler and 0 for copies; `memorised_share` of the samples with d below the 1 % quantile of the test
     /// items' d; both again with `_floor`, for other test items in the samples' place.
     fn run(&self, subject: &Subject) -> Result<Finding> {
-        let MemorisationConfig { n, train, features, shown } = &self.0;
+        let MemorisationConfig { n, train, shown, .. } = &self.config;
         if subject.data.len(Split::Train).is_none() {
             return Err(endless(subject));
         }
-        let space = Space::load(features, subject.data.device())?;
         let train = subject.data.all(Split::Train, if *train == 0 { usize::MAX } else { *train })?.x;
         let test = subject.data.all(Split::Test, n.saturating_mul(2))?.x;
         let half = test.dim(0)? / 2;
@@ -61,12 +62,12 @@ impl Probe for Memorisation {
             return Err(empty("memorisation", subject, Split::Test));
         }
         let samples = subject.sample(subject.key.with("samples"), *n)?;
-        let among = space.seen(&train, subject.data)?;
-        let found = |x: &Tensor| nearest(&space.seen(x, subject.data)?, &among);
+        let among = self.features.seen(&train, subject.data)?;
+        let found = |x: &Tensor| nearest(&self.features.seen(x, subject.data)?, &among);
         let (near, reference) = (found(&samples)?, found(&test.narrow(0, 0, half)?)?);
         let mut metrics = compared(&near, &reference, "");
         metrics.extend(compared(&found(&test.narrow(0, half, half)?)?, &reference, "_floor"));
-        space.stamp(&mut metrics);
+        self.features.stamp(&mut metrics);
         let pictures = match subject.data.spec().image {
             Some([_, height, _]) if *shown > 0 => {
                 vec![("nearest".to_owned(), picture(subject, &near, (&samples, &train), *shown, height)?)]

@@ -9,3 +9,4 @@ pub mod modes;
 pub mod pictures;
 pub(super) mod sliced_wasserstein;
 pub(super) mod stacked_modes;
+mod two_sample;

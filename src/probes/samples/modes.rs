@@ -1,6 +1,6 @@
 //! Which modes of the data the samples reach: components of a mixture, or classes that a classifier tells apart.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, Tensor};
 
 use crate::config::{Schema, decode, rule};
 use crate::data::{Modes, Split};
@@ -32,35 +32,32 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(ModesConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| {
+    build: |table, device| {
         let config: ModesConfig = decode(table)?;
-        // Read before training begins, so that a wrong path is not found after it.
-        if !config.classifier.is_empty() {
-            Judge::load(&config.classifier, &Device::Cpu)?;
-        }
-        Ok(Box::new(ModesProbe(config)))
+        let judge = Judge::named(&config.classifier, device)?;
+        Ok(Box::new(ModesProbe { config, judge }))
     },
 };
 
-struct ModesProbe(ModesConfig);
+struct ModesProbe {
+    config: ModesConfig,
+    judge: Option<Judge>,
+}
 
 impl Probe for ModesProbe {
     /// Of a mixture as [`of_mixture`]; else as [`of_classes`], with `classifier_sha` ([`Judge::stamp`]) for a classifier out
     /// of a checkpoint.
     fn run(&self, subject: &Subject) -> Result<Finding> {
-        let samples = || subject.sample(subject.key.with("samples"), self.0.n);
+        let samples = || subject.sample(subject.key.with("samples"), self.config.n);
         if let Some(modes) = subject.data.modes() {
             return Ok(Finding::of(of_mixture(&host_rows(&samples()?.flatten_from(1)?)?, &modes)));
         }
-        let judge = match self.0.classifier.is_empty() {
-            true => None,
-            false => Some(Judge::load(&self.0.classifier, subject.data.device())?),
-        };
+        let judge = self.judge.as_ref();
         if judge.is_none() && subject.model.logits(&one(subject)?)?.is_none() {
             return Err(no_modes(subject));
         }
         let counts = |x: &Tensor| -> Result<Vec<usize>> {
-            let logits = match &judge {
+            let logits = match judge {
                 Some(judge) => judge.logits(x, subject.data)?,
                 None => Tensor::cat(&in_chunks(x, CHUNK, |_, rows| labels::logits("modes", subject.model, rows))?, 0)?,
             };
@@ -68,7 +65,7 @@ impl Probe for ModesProbe {
         };
         let real = items(subject.data, Split::Test, 0)?;
         let mut metrics = of_classes(&counts(&samples()?)?, &counts(&real)?);
-        if let Some(judge) = &judge {
+        if let Some(judge) = judge {
             judge.stamp("classifier_sha", &mut metrics);
         }
         Ok(Finding::of(metrics))

@@ -24,7 +24,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(SamplesConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| Ok(Box::new(Samples(decode(table)?))),
+    build: |table, _| Ok(Box::new(Samples(decode(table)?))),
 };
 
 struct Samples(SamplesConfig);

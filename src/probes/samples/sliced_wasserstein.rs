@@ -1,12 +1,10 @@
 //! Sliced Wasserstein distance of samples to data.
 
-use candle_core::Device;
-
-use crate::config::{Schema, decode, rule};
+use super::two_sample::{Compared, ComparisonConfig, Distance, TwoSample};
+use crate::config::{Schema, rule};
 use crate::math::sliced_wasserstein;
 use crate::metrics::Metrics;
-use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
-use crate::probes::support::features::{Compared, Space, SpaceConfig};
+use crate::probes::probe::{ProbeRow, Schedule};
 use crate::{Result, rng::Key};
 
 crate::config! {
@@ -23,32 +21,22 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     name: "sliced_wasserstein",
     about: "squared 2-Wasserstein distance of samples to data, averaged over fixed directions",
     cite: "Rabin, Peyré, Delon & Bernot 2011; Bonneel, Rabin, Peyré & Pfister 2015",
-    schema: Schema::of::<(SlicedConfig, SpaceConfig, Schedule)>(),
+    schema: Schema::of::<(SlicedConfig, ComparisonConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| {
-        let probe = Sliced { config: decode(table)?, keys: decode(table)? };
-        // Read before training begins, so that a wrong path is not found after it.
-        Space::load(&probe.keys.features, &Device::Cpu)?;
-        Ok(Box::new(probe))
-    },
+    build: TwoSample::<SlicedConfig>::build,
 };
 
-struct Sliced {
-    config: SlicedConfig,
-    keys: SpaceConfig,
-}
+impl Distance for SlicedConfig {
+    const NAME: &'static str = ENTRY.name;
 
-impl Probe for Sliced {
     /// Finds `sw2`, squared, `sw2_floor` between two sets of real items of the same size, and `sw_items`, that size.
-    fn run(&self, subject: &Subject) -> Result<Finding> {
-        let space = Space::load(&self.keys.features, subject.data.device())?;
-        let sets = Compared::new("sliced_wasserstein", subject, &self.keys, &space)?;
-        let key = Key::new(self.config.directions_seed).with("directions");
-        let to_real = |x| sliced_wasserstein(&sets.real, x, self.config.directions, key);
-        let mut metrics = Metrics::new().with("sw2", to_real(&sets.samples)?).with("sw2_floor", to_real(&sets.again)?);
-        metrics.set("sw_items", sets.len() as f64);
-        space.stamp(&mut metrics);
-        Ok(Finding::of(metrics))
+    fn measure(&self, sets: &Compared, _: Key) -> Result<Metrics> {
+        let key = Key::new(self.directions_seed).with("directions");
+        let to_real = |x| sliced_wasserstein(&sets.real, x, self.directions, key);
+        Ok(Metrics::new()
+            .with("sw2", to_real(&sets.samples)?)
+            .with("sw2_floor", to_real(&sets.again)?)
+            .with("sw_items", sets.len() as f64))
     }
 }

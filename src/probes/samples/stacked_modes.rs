@@ -1,6 +1,6 @@
 //! Which of the 100 or 1,000 modes of stacked digits the samples reach, by a classifier of single digits.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use crate::config::{Schema, decode};
 use crate::data::Split;
@@ -30,17 +30,17 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(StackedModesConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| {
+    build: |table, device| {
         let config: StackedModesConfig = decode(table)?;
-        // Read before training begins, so that a wrong path is not found after it.
-        if !config.classifier.is_empty() {
-            Judge::load(&config.classifier, &Device::Cpu)?;
-        }
-        Ok(Box::new(StackedModes(config)))
+        let judge = Judge::named(&config.classifier, device)?;
+        Ok(Box::new(StackedModes { config, judge }))
     },
 };
 
-struct StackedModes(StackedModesConfig);
+struct StackedModes {
+    config: StackedModesConfig,
+    judge: Option<Judge>,
+}
 
 impl Probe for StackedModes {
     /// Finds `stacked_modes`, how many modes have a sample; `stacked_modes_sure`, how many have n/10^{c+1} or more, as mistakes
@@ -53,11 +53,8 @@ impl Probe for StackedModes {
         let [channels, ..] = subject.data.spec().image.ok_or_else(|| unfit(subject))?;
         let modes = 10usize.checked_pow(channels as u32).filter(|k| Some(*k) == subject.data.spec().classes);
         let modes = modes.filter(|_| channels > 1).ok_or_else(|| unfit(subject))?;
-        if self.0.classifier.is_empty() {
-            return Err(no_classifier());
-        }
-        let judge = Judge::load(&self.0.classifier, subject.data.device())?;
-        let n = if self.0.n == 0 { 26 * modes } else { self.0.n };
+        let judge = self.judge.as_ref().ok_or_else(no_classifier)?;
+        let n = if self.config.n == 0 { 26 * modes } else { self.config.n };
         let mut places = Vec::with_capacity(n);
         let key = subject.key.with("samples");
         let start = subject.sampler.start(key.with("start"), subject.model, subject.proposal, subject.data, n)?;
@@ -65,7 +62,7 @@ impl Probe for StackedModes {
         let n = start.dim(0)?;
         in_chunks(&start, CHUNK, |at, x| {
             let end = subject.sampler.run(key.with("steps").at(at as u64), &subject.target(), x, |_, _| Ok(()))?;
-            places.extend(classes(&judge, &end.x, subject, channels)?);
+            places.extend(classes(judge, &end.x, subject, channels)?);
             Ok(())
         })?;
         let real = subject.data.all(Split::Test, n)?.x;
@@ -73,7 +70,7 @@ impl Probe for StackedModes {
             return Err(empty("stacked_modes", subject, Split::Test));
         }
         let mut metrics = counted(&places, modes, "");
-        metrics.extend(counted(&classes(&judge, &real, subject, channels)?, modes, "_real"));
+        metrics.extend(counted(&classes(judge, &real, subject, channels)?, modes, "_real"));
         judge.stamp("classifier_sha", &mut metrics);
         Ok(Finding::of(metrics))
     }

@@ -43,7 +43,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(EntropyGradientConfig, EntropyConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| Ok(Box::new(EntropyGradient { config: decode(table)?, estimator: decode(table)? })),
+    build: |table, _| Ok(Box::new(EntropyGradient { config: decode(table)?, estimator: decode(table)? })),
 };
 
 struct EntropyGradient {

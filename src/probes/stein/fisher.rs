@@ -27,7 +27,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(FisherConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| Ok(Box::new(Fisher(decode(table)?))),
+    build: |table, _| Ok(Box::new(Fisher(decode(table)?))),
 };
 
 struct Fisher(FisherConfig);

@@ -55,7 +55,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(LsdConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| Ok(Box::new(LsdProbe(decode(table)?))),
+    build: |table, _| Ok(Box::new(LsdProbe(decode(table)?))),
 };
 
 struct LsdProbe(LsdConfig);

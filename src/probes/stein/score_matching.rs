@@ -35,7 +35,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(ScoreMatchingConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| Ok(Box::new(ScoreMatching(decode(table)?))),
+    build: |table, _| Ok(Box::new(ScoreMatching(decode(table)?))),
 };
 
 struct ScoreMatching(ScoreMatchingConfig);

@@ -21,6 +21,15 @@ pub(in crate::probes) struct Judge {
 }
 
 impl Judge {
+    /// The classifier that a probe names, `None` for an empty path. Loaded before training begins, so that a wrong path is not
+    /// found after it.
+    ///
+    /// # Errors
+    /// As [`Judge::load`].
+    pub fn named(path: &str, device: &Device) -> Result<Option<Self>> {
+        (!path.is_empty()).then(|| Self::load(path, device)).transpose()
+    }
+
     /// Loads a checkpoint.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 mod outliers;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use image::RgbImage;
 
 use self::outliers::{made, of_other};
@@ -47,11 +47,11 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(OodConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| {
+    build: |table, device| {
         let config: OodConfig = decode(table)?;
         // Opened before training begins, so that a missing file is not found after it.
         let other = match config.against.contains(&Against::Dataset) {
-            true => Some(Data::open(&config.dataset, 0, &Device::Cpu)?),
+            true => Some(Data::open(&config.dataset, 0, device)?),
             false => None,
         };
         Ok(Box::new(Ood { config, other }))

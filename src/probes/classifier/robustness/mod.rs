@@ -60,7 +60,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(RobustnessConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| {
+    build: |table, _| {
         let mut config: RobustnessConfig = decode(table)?;
         config.eps.sort_by(f64::total_cmp);
         config.eps.dedup();

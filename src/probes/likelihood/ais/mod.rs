@@ -75,7 +75,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     schema: Schema::of::<(AisConfig, AnnealConfig, Schedule)>(),
     numbers: &[],
     example: "",
-    build: |table| Ok(Box::new(Ais { config: decode(table)?, anneal: decode(table)? })),
+    build: |table, _| Ok(Box::new(Ais { config: decode(table)?, anneal: decode(table)? })),
 };
 
 struct Ais {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::features::{Features, Moments};
 use super::kernel::{self, spread};
-use super::{BuildTest, Evidence, Kernel, Points, Radial, Scored, Test, probe, size};
+use super::{BuildTest, Evidence, Kernel, Points, Radial, Registered, Scored, Test, probe, size};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::math::{minimise, stats};
 use crate::probes::probe::{ProbeRow, Schedule};
@@ -61,33 +61,26 @@ crate::config! {
     }
 }
 
-/// The test.
-pub(super) const TEST: Entry<BuildTest> = Entry {
-    name: "gof_fssd",
-    about: "finite-set Stein discrepancy test, optimised locations, linear time",
-    cite: "Jitkrittum, Xu, Szabo, Fukumizu & Gretton 2017, arXiv 1705.07673",
-    schema: Schema::of::<FssdConfig>(),
-    build: |table| Ok(Box::new(Fssd(decode(table)?))),
-};
-
 /// The probe.
-pub const PROBE: ProbeRow = ProbeRow {
-    name: TEST.name,
-    about: TEST.about,
-    cite: TEST.cite,
-    schema: Schema::of::<(FssdConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
-    build: |table| probe(&TEST, table),
-};
+pub(in crate::probes) const PROBE: ProbeRow = probe::<Fssd>(Schema::of::<(FssdConfig, Schedule)>());
 
 /// n FSSD² against Σ ωᵢ(zᵢ² - 1), ω the eigenvalues of the features' covariance, z standard normal (proposition 2), or
 /// against (|Σ εᵢτᵢ|² - Σ |τᵢ|²)/(n - 1), ε random signs: the wild bootstrap of a degenerate U-statistic (Chwialkowski et al. 2014).
 pub struct Fssd(pub FssdConfig);
 
+impl Registered for Fssd {
+    const TEST: Entry<BuildTest> = Entry {
+        name: "gof_fssd",
+        about: "finite-set Stein discrepancy test, optimised locations, linear time",
+        cite: "Jitkrittum, Xu, Szabo, Fukumizu & Gretton 2017, arXiv 1705.07673",
+        schema: Schema::of::<FssdConfig>(),
+        build: |table| Ok(Box::new(Fssd(decode(table)?))),
+    };
+}
+
 impl Test for Fssd {
     fn name(&self) -> &'static str {
-        TEST.name
+        Self::TEST.name
     }
 
     fn level(&self) -> (usize, f64) {
@@ -95,7 +88,7 @@ impl Test for Fssd {
     }
 
     fn weigh(&self, sample: &Scored, key: Key) -> Result<Evidence> {
-        let points = Points::new(TEST.name, sample, 20)?;
+        let points = Points::new(Self::TEST.name, sample, 20)?;
         let [learn, test] = points.divide(self.0.learn, key.with("learn"))?;
         let features = self.features(&learn, key.with("locations"))?;
         let n = test.len() as f64;

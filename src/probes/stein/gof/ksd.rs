@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{BuildTest, Evidence, KernelConfig, Points, Scored, Test, probe, size};
+use super::{BuildTest, Evidence, KernelConfig, Points, Registered, Scored, Test, probe, size};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::math::stats;
 use crate::probes::probe::{ProbeRow, Schedule};
@@ -47,25 +47,8 @@ crate::config! {
     }
 }
 
-/// The test.
-pub(super) const TEST: Entry<BuildTest> = Entry {
-    name: "gof_ksd",
-    about: "kernelised Stein discrepancy test, all pairs, wild bootstrap",
-    cite: "Liu, Lee & Jordan 2016, arXiv 1602.03253; Chwialkowski, Strathmann & Gretton 2016, arXiv 1602.02964",
-    schema: Schema::of::<(KsdConfig, KernelConfig)>(),
-    build: |table| Ok(Box::new(Ksd { config: decode(table)?, kernel: decode(table)? })),
-};
-
 /// The probe.
-pub const PROBE: ProbeRow = ProbeRow {
-    name: TEST.name,
-    about: TEST.about,
-    cite: TEST.cite,
-    schema: Schema::of::<(KsdConfig, KernelConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
-    build: |table| probe(&TEST, table),
-};
+pub(in crate::probes) const PROBE: ProbeRow = probe::<Ksd>(Schema::of::<(KsdConfig, KernelConfig, Schedule)>());
 
 /// n times the mean of h(xᵢ, xⱼ), against n times the mean of wᵢwⱼh(xᵢ, xⱼ) with random signs w.
 #[derive(Default)]
@@ -76,9 +59,19 @@ pub struct Ksd {
     pub kernel: KernelConfig,
 }
 
+impl Registered for Ksd {
+    const TEST: Entry<BuildTest> = Entry {
+        name: "gof_ksd",
+        about: "kernelised Stein discrepancy test, all pairs, wild bootstrap",
+        cite: "Liu, Lee & Jordan 2016, arXiv 1602.03253; Chwialkowski, Strathmann & Gretton 2016, arXiv 1602.02964",
+        schema: Schema::of::<(KsdConfig, KernelConfig)>(),
+        build: |table| Ok(Box::new(Ksd { config: decode(table)?, kernel: decode(table)? })),
+    };
+}
+
 impl Test for Ksd {
     fn name(&self) -> &'static str {
-        TEST.name
+        Self::TEST.name
     }
 
     fn level(&self) -> (usize, f64) {
@@ -86,7 +79,7 @@ impl Test for Ksd {
     }
 
     fn weigh(&self, sample: &Scored, key: Key) -> Result<Evidence> {
-        let points = Points::new(TEST.name, sample, 10)?;
+        let points = Points::new(Self::TEST.name, sample, 10)?;
         let (kernel, points) = self.kernel.choose(points, key.with("learn"))?;
         let n = points.len();
         let statistic = self.config.statistic;

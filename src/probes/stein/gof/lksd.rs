@@ -1,6 +1,6 @@
 //! The kernelised Stein discrepancy in linear time: each item meets one other.
 
-use super::{BuildTest, Evidence, KernelConfig, Points, Scored, Test, probe, size};
+use super::{BuildTest, Evidence, KernelConfig, Points, Registered, Scored, Test, probe, size};
 use crate::config::{Entry, Schema, decode};
 use crate::math::{normal_cdf, stats};
 use crate::probes::probe::{ProbeRow, Schedule};
@@ -16,25 +16,8 @@ crate::config! {
     }
 }
 
-/// The test.
-pub(super) const TEST: Entry<BuildTest> = Entry {
-    name: "gof_lksd",
-    about: "kernelised Stein discrepancy test in linear time, normal threshold",
-    cite: "Liu, Lee & Jordan 2016, section 4, arXiv 1602.03253",
-    schema: Schema::of::<(LksdConfig, KernelConfig)>(),
-    build: |table| Ok(Box::new(Lksd { config: decode(table)?, kernel: decode(table)? })),
-};
-
 /// The probe.
-pub const PROBE: ProbeRow = ProbeRow {
-    name: TEST.name,
-    about: TEST.about,
-    cite: TEST.cite,
-    schema: Schema::of::<(LksdConfig, KernelConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
-    build: |table| probe(&TEST, table),
-};
+pub(in crate::probes) const PROBE: ProbeRow = probe::<Lksd>(Schema::of::<(LksdConfig, KernelConfig, Schedule)>());
 
 /// √m mean h(xᵢ, xᵢ₊ₘ) for m = ⌊n/2⌋ pairs, against N(0, mean h²), one-sided.
 #[derive(Default)]
@@ -45,9 +28,19 @@ pub struct Lksd {
     pub kernel: KernelConfig,
 }
 
+impl Registered for Lksd {
+    const TEST: Entry<BuildTest> = Entry {
+        name: "gof_lksd",
+        about: "kernelised Stein discrepancy test in linear time, normal threshold",
+        cite: "Liu, Lee & Jordan 2016, section 4, arXiv 1602.03253",
+        schema: Schema::of::<(LksdConfig, KernelConfig)>(),
+        build: |table| Ok(Box::new(Lksd { config: decode(table)?, kernel: decode(table)? })),
+    };
+}
+
 impl Test for Lksd {
     fn name(&self) -> &'static str {
-        TEST.name
+        Self::TEST.name
     }
 
     fn level(&self) -> (usize, f64) {
@@ -55,7 +48,7 @@ impl Test for Lksd {
     }
 
     fn weigh(&self, sample: &Scored, key: Key) -> Result<Evidence> {
-        let points = Points::new(TEST.name, sample, 10)?;
+        let points = Points::new(Self::TEST.name, sample, 10)?;
         let (kernel, points) = self.kernel.choose(points, key.with("learn"))?;
         let both = || points.items().zip(points.scores()).map(|(x, s)| [x, s]);
         let h: Vec<f64> =

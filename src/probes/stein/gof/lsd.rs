@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BuildTest, Evidence, Scored, Test, probe, size, too_few};
+use super::{BuildTest, Evidence, Registered, Scored, Test, probe, size, too_few};
 use crate::config::{Defaults, Entry, Schema, decode, rule};
 use crate::math::{normal_cdf, stats};
 use crate::methods::{Critic, Noise, Objective, Part as _, State};
@@ -81,32 +81,25 @@ impl Defaults for WeightDecay {
     }
 }
 
-/// The test.
-pub(super) const TEST: Entry<BuildTest> = Entry {
-    name: "gof_lsd",
-    about: "learned Stein discrepancy test: a critic trained for power on one part of the items, tested on another",
-    cite: "Grathwohl et al. 2020, Algorithm 2 and eq. 12; arXiv 2002.05616",
-    schema: Schema::of::<LsdConfig>(),
-    build: |table| Ok(Box::new(Lsd(decode(table)?))),
-};
-
 /// The probe.
-pub const PROBE: ProbeRow = ProbeRow {
-    name: TEST.name,
-    about: TEST.about,
-    cite: TEST.cite,
-    schema: Schema::of::<(LsdConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
-    build: |table| probe(&TEST, table),
-};
+pub(in crate::probes) const PROBE: ProbeRow = probe::<Lsd>(Schema::of::<(LsdConfig, Schedule)>());
 
 /// √n mean v / std v on the test part against N(0, 1), one-sided, v = s·f + tr ∂f/∂x with the selected critic.
 pub struct Lsd(pub LsdConfig);
 
+impl Registered for Lsd {
+    const TEST: Entry<BuildTest> = Entry {
+        name: "gof_lsd",
+        about: "learned Stein discrepancy test: a critic trained for power on one part of the items, tested on another",
+        cite: "Grathwohl et al. 2020, Algorithm 2 and eq. 12; arXiv 2002.05616",
+        schema: Schema::of::<LsdConfig>(),
+        build: |table| Ok(Box::new(Lsd(decode(table)?))),
+    };
+}
+
 impl Test for Lsd {
     fn name(&self) -> &'static str {
-        TEST.name
+        Self::TEST.name
     }
 
     fn level(&self) -> (usize, f64) {
@@ -115,7 +108,7 @@ impl Test for Lsd {
 
     fn weigh(&self, sample: &Scored, key: Key) -> Result<Evidence> {
         if sample.len()? < 10 {
-            return Err(too_few(TEST.name, 10, sample.len()?));
+            return Err(too_few(Self::TEST.name, 10, sample.len()?));
         }
         let [train, validation, test] = divide(sample.len()?, key.with("split"))?;
         let critic = self.train(&sample.rows(&train)?, &sample.rows(&validation)?, key)?;

@@ -20,10 +20,10 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::config::{Entry, rule};
+use crate::config::{Entry, Schema, rule};
 use crate::data::Split;
 use crate::metrics::Metrics;
-use crate::probes::probe::{Finding, Probe, Subject};
+use crate::probes::probe::{BuildProbe, Finding, Probe, ProbeRow, Subject};
 use crate::probes::support::items::items;
 use crate::probes::support::scored::Scored;
 use crate::{Error, Result, rng::Key};
@@ -99,12 +99,20 @@ pub trait Test {
 /// Makes a test from its resolved section.
 pub type BuildTest = fn(&toml::Table) -> Result<Box<dyn Test>>;
 
-/// Every test, in the order in which `ebm gof` runs them.
-pub const TESTS: &[Entry<BuildTest>] = &[lsd::TEST, ksd::TEST, lksd::TEST, fssd::TEST];
+/// A test that stands in the registries: in [`TESTS`], and as a probe.
+trait Registered: Test {
+    /// The row of [`TESTS`].
+    const TEST: Entry<BuildTest>;
+}
 
-/// The probe that runs `test` on test items. Its metrics are all but the time, which no two runs share.
-fn probe(test: &Entry<BuildTest>, table: &toml::Table) -> Result<Box<dyn Probe>> {
-    Ok(Box::new(TestProbe((test.build)(table)?)))
+/// Every test, in the order in which `ebm gof` runs them.
+pub const TESTS: &[Entry<BuildTest>] = &[lsd::Lsd::TEST, ksd::Ksd::TEST, lksd::Lksd::TEST, fssd::Fssd::TEST];
+
+/// The probe that runs a test on test items. `schema` has the keys of the test and of the schedule.
+const fn probe<T: Registered>(schema: Schema) -> ProbeRow {
+    let Entry { name, about, cite, .. } = T::TEST;
+    let build: BuildProbe = |table, _| Ok(Box::new(TestProbe((T::TEST.build)(table)?)));
+    ProbeRow { name, about, cite, schema, numbers: &[], example: "", build }
 }
 
 struct TestProbe(Box<dyn Test>);
@@ -118,7 +126,7 @@ impl Probe for TestProbe {
 }
 
 impl Verdict {
-    /// All but the time, the names led by the test's.
+    /// All but the time, which no two runs share; the names begin with the test's.
     pub fn metrics(&self) -> Metrics {
         let name = |what: &str| format!("{}_{what}", self.test);
         let mut metrics = Metrics::new();
