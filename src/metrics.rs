@@ -133,8 +133,10 @@ pub enum Unit {
     Bits,
     /// A part of a whole, from 0 to 1.
     Share,
-    /// Whole things.
+    /// Whole things; 0 and 1 for no and yes.
     Count,
+    /// The first 48 bits of a sha256.
+    Hash,
     /// Anything else: distances, norms, statistics.
     Plain,
 }

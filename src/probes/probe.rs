@@ -96,10 +96,10 @@ pub struct ProbeRow {
     pub cite: &'static str,
     /// The keys of its section.
     pub schema: Schema,
-    /// The numbers that it reports at every look.
+    /// The numbers that it reports at every look, without the label.
     pub numbers: &'static [Number],
-    /// A small experiment that it looks at, as TOML: `[dataset]`, `[model]`, `[method]` and the probe's keys. The contract
-    /// tests run it.
+    /// A small experiment that it looks at, as TOML. The contract tests run it, with the path of a checkpoint of a classifier
+    /// of the digits in the place of `{classifier}`.
     pub example: &'static str,
     /// Makes it from its resolved section.
     pub build: BuildProbe,

@@ -1,17 +1,13 @@
 //! What every row of a registry must keep to. The tests loop over the registries: a new row is tested by being listed.
 
-use std::path::{Path, PathBuf};
-
 use candle_core::{DType, Device, Tensor};
-use ebm::config::{Schema, Spec, find};
+use ebm::config::{Schema, Spec};
 use ebm::data::{Data, Moments, Split};
 use ebm::density::{Context, Energy, MODELS, Model};
 use ebm::methods::{METHODS, Method, MethodRow, State, StepContext};
-use ebm::probes::{PROBES, Scheduled, Subject};
 use ebm::rng::Key;
 use ebm::run::Experiment;
 use ebm::samplers::{Chain, Need, SAMPLERS, Target};
-use ebm::store::Checkpoint;
 
 const CPU: Device = Device::Cpu;
 
@@ -43,66 +39,10 @@ fn small_model(name: &str, schema: &Schema) -> (Spec, &'static [&'static [usize]
     (Spec(table), shapes)
 }
 
-/// The example of a method's row, with probes.
-fn experiment(method: &MethodRow, probes: &str) -> Experiment {
+/// The example of a method's row.
+fn experiment(method: &MethodRow) -> Experiment {
     let rest = "[sampler]\nname = \"mala\"\nsteps = 5\n[train]\nsteps = 10\n";
-    Experiment::parse("contract.toml", &format!("{}{rest}{probes}", method.example), &[]).unwrap()
-}
-
-/// The example of a method, on a mixture in the plane, for probes.
-fn on_mixture(method: &str, probes: &str) -> Experiment {
-    let row = find(METHODS, method).unwrap();
-    let example = row.example.replace("\"moons\"", "\"8gaussians\"").leak();
-    experiment(&MethodRow { example, ..*row }, probes)
-}
-
-/// An experiment on a linear mixture of sources, for probes that need a normaliser or an unmixing matrix.
-fn ica(probes: &str) -> Experiment {
-    let text = format!(
-        "[dataset]\nname = \"ica\"\ndim = 3\n[model]\nname = \"ica\"\n[method]\nname = \"ml\"\n[train]\nsteps = 10\n{probes}"
-    );
-    Experiment::parse("contract.toml", &text, &[]).unwrap()
-}
-
-/// A classifier of the shipped digits, for probes that need labels or images.
-fn classifier(probes: &str) -> Experiment {
-    let text = format!(
-        "[dataset]\nname = \"digits\"\n[model]\nname = \"classifier\"\nnet = {{ name = \"mlp\", hidden = [8] }}\n\
-         [method]\nname = \"none\"\n[sampler]\nname = \"sgld\"\nsteps = 5\n[train]\nsteps = 10\n{probes}"
-    );
-    Experiment::parse("contract.toml", &text, &[]).unwrap()
-}
-
-/// A generator of digits for each class, for a probe that asks for one.
-fn conditional(probes: &str) -> Experiment {
-    let text = format!(
-        "[dataset]\nname = \"digits\"\nflatten = true\n[model]\nname = \"classifier\"\nnet = {{ name = \"mlp\", hidden = [8] }}\n\
-         [method]\nname = \"vae_sampler\"\ncondition = \"class\"\nsampler.steps = 2\n[sampler]\nsteps = 5\n[train]\nsteps = 10\n\
-         {probes}"
-    );
-    Experiment::parse("contract.toml", &text, &[]).unwrap()
-}
-
-/// Stacks of digits, and a network on them.
-fn stacked(probes: &str) -> Experiment {
-    let text = format!(
-        "[dataset]\nname = \"stacked_digits\"\nitems = 100\ntest_items = 80\nchannels = 2\n[model]\n\
-         net = {{ name = \"mlp\", hidden = [8] }}\n[method]\nname = \"none\"\n[sampler]\nname = \"sgld\"\nsteps = 5\n\
-         [train]\nsteps = 10\n{probes}"
-    );
-    Experiment::parse("contract.toml", &text, &[]).unwrap()
-}
-
-/// A checkpoint of an untrained classifier of the digits.
-fn stored_classifier(folder: &Path) -> PathBuf {
-    let experiment = classifier("");
-    let data = experiment.data().unwrap();
-    let weights = experiment.model(&data).unwrap().params().tensors();
-    let tensors = weights.into_iter().map(|(name, tensor)| (format!("method.model.{name}"), tensor)).collect();
-    let meta = [("data".to_owned(), serde_json::to_string(&data.stamp()).unwrap())].into();
-    let path = folder.join("classifier.safetensors");
-    Checkpoint { step: 1, config: experiment.resolved.to_toml(), meta, tensors }.save(&path).unwrap();
-    path
+    Experiment::parse("contract.toml", &format!("{}{rest}", method.example), &[]).unwrap()
 }
 
 /// Whether steps of the method change anything: one that trains reports numbers.
@@ -135,7 +75,7 @@ fn advance(method: &mut dyn Method, data: &Data, step: u64) -> Vec<(String, u64)
 #[test]
 fn a_method_goes_on_from_its_state_alone() {
     for row in METHODS {
-        let (name, experiment) = (row.name, experiment(row, ""));
+        let (name, experiment) = (row.name, experiment(row));
         let data = experiment.data().unwrap();
         let fresh = || experiment.method(&data).unwrap();
         let mut first = fresh();
@@ -162,7 +102,7 @@ fn a_method_goes_on_from_its_state_alone() {
 #[test]
 fn a_method_keeps_its_model_under_its_name_and_refuses_what_does_not_fit() {
     for row in METHODS {
-        let (name, experiment) = (row.name, experiment(row, ""));
+        let (name, experiment) = (row.name, experiment(row));
         let data = experiment.data().unwrap();
         let mut method = experiment.method(&data).unwrap();
         advance(&mut *method, &data, 0);
@@ -351,79 +291,5 @@ fn a_model_is_the_same_on_its_own_tensors() {
         let Some((name, _)) = short.pop_first() else { continue };
         let refused = model.on(short).err().unwrap_or_else(|| panic!("{} is built without {name}", row.name));
         assert!(refused.to_string().contains(&name), "{refused}");
-    }
-}
-
-#[test]
-fn a_probe_finds_the_same_twice() {
-    let folder = tempfile::tempdir().unwrap();
-    let judge = format!("classifier = {:?}\n", stored_classifier(folder.path()));
-    for row in PROBES {
-        let small = match row.name {
-            "nll" => "points = 32\nitems = 100\nsamples = 20\n",
-            "samples" => "n = 4\n",
-            "lsd" => "epochs = 2\nitems = 100\n",
-            "entropy_gradient" => "latent = 1\nitems = 50\nfit = 5\n",
-            "gof_lsd" => "iterations = 10\nitems = 100\n",
-            "gof_ksd" | "gof_lksd" => "items = 100\nkernel = \"imq\"\nbandwidth = \"learned\"\n",
-            "gof_fssd" => "items = 100\n",
-            "score_matching" => "items = 100\n",
-            "fisher" => "items = 100\n",
-            "conditional" => "n = 30\n",
-            "bound" => "items = 20\nparticles = 5\n",
-            "teaching" => "points = 16\nitems = 20\n",
-            "accuracy" => "split = \"validation\"\nbins = 10\n",
-            "ood" => {
-                "items = 40\nagainst = [\"uniform\", \"constant\", \"interpolation\", \"inverted\", \"dataset\"]\n\
-                 dataset = { name = \"digits\", transform = \"unit\" }\n"
-            }
-            "robustness" => "items = 20\nsteps = 3\neps = [0.4, 0.1]\nnorm = \"l2\"\nrefine = 1\n",
-            "frechet" | "modes" | "class_balance" | "magnetisation" => "n = 60\n",
-            "mode_weights" => "points = 32\nitems = 50\n",
-            "mmd" => "n = 60\npermutations = 20\n",
-            "sliced_wasserstein" => "n = 60\ndirections = 20\n",
-            "stacked_modes" => "n = 60\n",
-            "inpainting" => "items = 6\ncompletions = 3\nshown = 2\nhole = \"centre\"\n",
-            "memorisation" => "n = 30\ntrain = 100\n",
-            "ais" => {
-                "temperatures = 5\nchains = 8\nreverse = 8\ndraws = 50\nitems = 40\nraise_items = 3\nraise_chains = 2\n"
-            }
-            _ => "",
-        };
-        let judge =
-            if matches!(row.name, "stacked_modes" | "inpainting" | "class_balance") { judge.as_str() } else { "" };
-        let written = format!("[[probe]]\nname = \"{}\"\nevery = 5\n{small}{judge}", row.name);
-        let experiment = match row.name {
-            "likelihood" | "amari" => ica(&written),
-            "conditional" => conditional(&written),
-            "bound" => on_mixture("vae", &written),
-            "teaching" => on_mixture("vae_sampler", &written),
-            "accuracy" | "ood" | "robustness" | "memorisation" | "inpainting" | "class_balance" => classifier(&written),
-            "stacked_modes" => stacked(&written),
-            _ => on_mixture("lsd", &written),
-        };
-        let probes: Vec<Scheduled> = experiment.probes().unwrap();
-        assert!(find(PROBES, &probes[0].name).is_some() && probes.len() == 1);
-        assert!(
-            [5, 10, 12].into_iter().map(|step| probes[0].due(step, 12)).eq([true, true, true]) && !probes[0].due(6, 12)
-        );
-        let (data, sampler) = (experiment.data().unwrap(), experiment.sampler().unwrap());
-        let model = experiment.model(&data).unwrap().frozen().unwrap();
-        let state = experiment.method(&data).unwrap().state().unwrap();
-        let proposal = experiment.proposal(&data, &state).unwrap();
-        let look = || {
-            let proposal = proposal.as_deref();
-            let subject = Subject { model: &model, proposal, data: &data, sampler: &sampler, key: Key::new(9) };
-            probes[0].probe.run(&subject).unwrap()
-        };
-        let (one, two) = (look(), look());
-        assert!(
-            !one.metrics.is_empty() && one.metrics.iter().all(|(_, v)| v.is_finite()),
-            "{}: {:?}",
-            row.name,
-            one.metrics
-        );
-        assert_eq!(one.metrics, two.metrics, "{}", row.name);
-        assert!(one.pictures == two.pictures, "{}: another picture", row.name);
     }
 }

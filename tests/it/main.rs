@@ -21,6 +21,7 @@ mod lsd_theory;
 mod markov_kernels;
 mod method_rows;
 mod nets;
+mod probe_rows;
 mod probes;
 mod rbm;
 mod resume;

@@ -7,8 +7,9 @@ use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::draw::{Figure, Line, Mark, Panel};
 use crate::math::{Bin, Calibration, stats};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::labels::{Labelled, log_probabilities};
 
 crate::config! {
@@ -33,8 +34,17 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "accuracy, cross-entropy, Brier score, calibration errors (ECE, MCE) of a classifier; reliability diagram",
     cite: "Guo, Pleiss, Sun, Weinberger 2017, \"On calibration of modern neural networks\", ICML, eq. 2-5",
     schema: Schema::of::<(AccuracyConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("{split}_accuracy", Unit::Share, "items that are classified correctly").higher().lead(),
+        Number::new("{split}_cross_entropy", Unit::Nats, "mean -log p(y|x)").lower(),
+        Number::new("{split}_brier", Unit::Plain, "Brier score: squared distance of probabilities to the label")
+            .lower(),
+        Number::new("{split}_ece", Unit::Share, "expected calibration error: mean distance of confidence to accuracy")
+            .lower()
+            .lead(),
+        Number::new("{split}_mce", Unit::Share, "largest such distance of a bin").lower(),
+    ],
+    example: example!(digits, "name = \"accuracy\"\nsplit = \"validation\"\nbins = 10\n"),
     build: |table, _| Ok(Box::new(Accuracy(decode(table)?))),
 };
 

@@ -5,9 +5,10 @@ use image::RgbImage;
 
 use crate::config::{Schema, decode, rule};
 use crate::math::largest;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::samples::pictures::Picture;
+use crate::probes::support::example::example;
 use crate::probes::support::judge::Judge;
 use crate::probes::support::labels;
 use crate::probes::support::rows::host_rows;
@@ -29,8 +30,12 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "of a class-conditional generator: accuracy of the labels of its draws, and of those after the run's chains on p(x|y)",
     cite: "Xie, Zheng, Li 2021, AAAI, section 5",
     schema: Schema::of::<(ConditionalConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("label_accuracy_drawn", Unit::Share, "draws of the generator that are given their label").higher(),
+        Number::new("label_accuracy", Unit::Share, "the same after the run's chains").higher().lead(),
+        Number::new("classifier_sha", Unit::Hash, "sha256 of the classifier's file").when("`classifier` is given"),
+    ],
+    example: example!(classes, "name = \"conditional\"\nn = 30\n"),
     build: |table, device| {
         let config: ConditionalConfig = decode(table)?;
         let judge = Judge::named(&config.classifier, device)?;

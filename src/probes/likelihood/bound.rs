@@ -3,8 +3,9 @@
 use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::math::stats;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::items::items;
 use crate::probes::support::rows::{host, in_chunks};
 use crate::{Error, Result};
@@ -24,8 +25,17 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "of a model with a VAE: ELBO and importance-weighted bound on test items, in nats; KL of each group",
     cite: "Burda, Grosse, Salakhutdinov 2016, \"Importance weighted autoencoders\", ICLR, eq. 8; arXiv 1509.00519",
     schema: Schema::of::<(BoundConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("vae_elbo", Unit::Nats, "variational lower bound of the log-likelihood of test items").higher(),
+        Number::new("vae_ll", Unit::Nats, "importance-weighted lower bound, tighter than vae_elbo").higher().lead(),
+        Number::new("vae_ll_se", Unit::Nats, "standard error of vae_ll"),
+        Number::new(
+            "vae_kl_{group}",
+            Unit::Nats,
+            "divergence of the encoder from the prior in a group of latent variables",
+        ),
+    ],
+    example: example!(vae, "name = \"bound\"\nitems = 20\nparticles = 5\n"),
     build: |table, _| Ok(Box::new(Bound(decode(table)?))),
 };
 

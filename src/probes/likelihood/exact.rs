@@ -6,8 +6,9 @@ use crate::config::{Schema, decode};
 use crate::data::{Data, Split};
 use crate::density::Density;
 use crate::math::stats;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::items::items;
 use crate::probes::support::rows::in_chunks;
 use crate::{Error, Result};
@@ -25,8 +26,21 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "exact test log-likelihood in nats of a model with a known normaliser; gap to the truth; bits/dim of images",
     cite: "",
     schema: Schema::of::<(LikelihoodConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("test_ll", Unit::Nats, "mean log-likelihood of test items").higher().lead(),
+        Number::new("test_ll_se", Unit::Nats, "standard error of test_ll"),
+        Number::new("true_ll", Unit::Nats, "mean log-density of the data's own distribution on the same items")
+            .when("the data's density is known"),
+        Number::new("ll_gap", Unit::Nats, "true_ll minus test_ll: the divergence of the model from the data")
+            .lower()
+            .when("the data's density is known"),
+        Number::new("ll_gap_se", Unit::Nats, "standard error of ll_gap").when("the data's density is known"),
+        Number::new("bits_per_dim", Unit::Bits, "negative log-likelihood of pixels")
+            .lower()
+            .lead()
+            .when("dequantised images"),
+    ],
+    example: example!(ica, "name = \"likelihood\"\n"),
     build: |table, _| Ok(Box::new(Likelihood(decode(table)?))),
 };
 

@@ -9,9 +9,10 @@ use crate::config::{Schema, decode, rule};
 use crate::data::{Data, Modes, Split};
 use crate::density::{Energy, Proposal};
 use crate::math::{LogWeights, logsumexp, stats};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::likelihood::nll;
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::rows::{host, host_rows};
 use crate::{Error, Result, rng::Key};
 
@@ -34,8 +35,36 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "weight of each mode under the model (grid, or importance sampling with its effective share), total variation to the truth",
     cite: "Grenioux, Durmus, Moulines, Gabrié 2023; arXiv 2306.00684",
     schema: Schema::of::<(ModeWeightsConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new(
+            "mode_verdict",
+            Unit::Count,
+            "1 where enough of the weights count, 0 where nothing is said of the modes",
+        )
+        .higher(),
+        Number::new("mode_ess_share", Unit::Share, "effective share of the importance weights")
+            .higher()
+            .when("data outside the plane"),
+        Number::new("mode_by_proposal", Unit::Count, "1 where the method's proposal drew the points")
+            .when("data outside the plane"),
+        Number::new(
+            "mode_tv",
+            Unit::Share,
+            "total variation between weights of the modes under the model and under the truth",
+        )
+        .lower()
+        .lead()
+        .when("mode_verdict is 1"),
+        Number::new("mode_weight_{mode}", Unit::Share, "weight of a mode under the model, of the first sixteen")
+            .when("mode_verdict is 1"),
+        Number::new("mode_log_z", Unit::Nats, "log of the normaliser").when("mode_verdict is 1"),
+        Number::new("mode_kl_data", Unit::Nats, "divergence KL(data, model) on test items")
+            .lower()
+            .when("mode_verdict is 1, and the data's density is known"),
+        Number::new("mode_kl_data_se", Unit::Nats, "standard error of mode_kl_data")
+            .when("mode_verdict is 1, and the data's density is known"),
+    ],
+    example: example!(plane, "name = \"mode_weights\"\npoints = 32\nitems = 50\n"),
     build: |table, _| Ok(Box::new(ModeWeights(decode(table)?))),
 };
 

@@ -8,8 +8,9 @@ use crate::data::{Data, Split};
 use crate::density::Energy;
 use crate::draw::{self, Heat};
 use crate::math::{Grid, stats};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::rows::{host, in_chunks};
 use crate::{Error, Result};
 
@@ -30,8 +31,21 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "2-D: test log-likelihood in nats, log Z integrated on a grid in f64; picture of data, density, samples",
     cite: "",
     schema: Schema::of::<(NllConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("test_ll", Unit::Nats, "mean log-likelihood of test items").higher().lead(),
+        Number::new("test_ll_se", Unit::Nats, "standard error of test_ll"),
+        Number::new("log_z", Unit::Nats, "log of the normaliser, by quadrature"),
+        Number::new(
+            "grid_error",
+            Unit::Nats,
+            "change of log_z on every other grid point: bounds the error of the quadrature",
+        )
+        .lower(),
+        Number::new("edge_mass", Unit::Share, "mass in the outermost cells: about what the window cuts off").lower(),
+        Number::new("true_ll", Unit::Nats, "mean log-density of the data's own distribution on the same items")
+            .when("the data's density is known"),
+    ],
+    example: example!(plane, "name = \"nll\"\npoints = 32\nitems = 100\nsamples = 20\n"),
     build: |table, _| Ok(Box::new(Nll(decode(table)?))),
 };
 

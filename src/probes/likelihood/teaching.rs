@@ -7,9 +7,10 @@ use crate::config::{Schema, decode, rule};
 use crate::data::{Data, Split};
 use crate::density::Proposal;
 use crate::math::{logsumexp, stats};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::likelihood::nll::{self, Normalised};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::{Error, Result};
 
 crate::config! {
@@ -27,8 +28,25 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "2-D: KL(data, model), KL(model, generator), KL(generator, model), KL(data, generator) in nats, on a grid",
     cite: "Xie, Zheng, Li 2021, AAAI, section 4",
     schema: Schema::of::<(TeachingConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("kl_data_model", Unit::Nats, "divergence KL(data, model)")
+            .lower()
+            .lead()
+            .when("the data's density is known"),
+        Number::new("kl_data_generator", Unit::Nats, "divergence KL(data, generator)")
+            .lower()
+            .when("the data's density is known"),
+        Number::new("kl_model_generator", Unit::Nats, "divergence KL(model, generator)").lower().lead(),
+        Number::new("kl_generator_model", Unit::Nats, "divergence KL(generator, model)").lower(),
+        Number::new(
+            "generator_mass",
+            Unit::Share,
+            "mass of the generator on the grid: its divergences are those of this part",
+        )
+        .higher(),
+        Number::new("generator_ll", Unit::Nats, "mean log-likelihood of test items under the generator").higher(),
+    ],
+    example: example!(taught, "name = \"teaching\"\npoints = 16\nitems = 20\n"),
     build: |table, _| Ok(Box::new(Teaching(decode(table)?))),
 };
 

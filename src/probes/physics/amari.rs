@@ -5,8 +5,9 @@ use pathfinding::prelude::{Matrix, kuhn_munkres};
 
 use crate::config::Schema;
 use crate::math::{linalg, stats};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::{Error, Result};
 
 crate::config! {
@@ -19,8 +20,19 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "linear ICA: Amari distance of learned to true unmixing (0: separated) and mean correlation with the sources",
     cite: "Amari, Cichocki, Yang 1996, \"A new learning algorithm for blind signal separation\"",
     schema: Schema::of::<(AmariConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new(
+            "amari",
+            Unit::Plain,
+            "Amari distance of the learned to the true unmixing: 0 where the sources are separated",
+        )
+        .lower()
+        .lead(),
+        Number::new("mcc", Unit::Plain, "mean correlation of recovered with true sources: 1 where they are separated")
+            .higher()
+            .lead(),
+    ],
+    example: example!(ica, "name = \"amari\"\n"),
     build: |_, _| Ok(Box::new(Amari)),
 };
 

@@ -6,8 +6,9 @@ use crate::Result;
 use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::math::stats;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::items::empty;
 use crate::probes::support::rows::host_rows;
 
@@ -24,8 +25,15 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "mean coordinate of samples: share of samples where it is above 0, mean of its amount, beside test items",
     cite: "Gabrié, Rotskoff & Vanden-Eijnden 2022, PNAS 119(10); arXiv 2105.12603",
     schema: Schema::of::<(MagnetisationConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("up_share", Unit::Share, "share of samples whose mean coordinate is above 0").lead(),
+        Number::new("up_share_se", Unit::Share, "standard error of up_share"),
+        Number::new("magnetisation", Unit::Plain, "mean size of the mean coordinate of samples"),
+        Number::new("up_share_data", Unit::Share, "up_share of test items"),
+        Number::new("up_share_data_se", Unit::Share, "standard error of up_share_data"),
+        Number::new("magnetisation_data", Unit::Plain, "magnetisation of test items"),
+    ],
+    example: example!(plane, "name = \"magnetisation\"\nn = 60\n"),
     build: |table, _| Ok(Box::new(Magnetisation(decode(table)?))),
 };
 

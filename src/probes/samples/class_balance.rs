@@ -2,8 +2,9 @@
 
 use crate::config::{Schema, decode, rule};
 use crate::data::Split;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::histogram::histogram;
 use crate::probes::support::items::empty;
 use crate::probes::support::judge::Judge;
@@ -26,8 +27,15 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     cite: "Carbone, Hua, Coste, Vanden-Eijnden 2023, \"Efficient training of energy-based models using Jarzynski equality\", \
            NeurIPS; arXiv 2305.19414",
     schema: Schema::of::<(ClassBalanceConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("class_tv", Unit::Share, "total variation between classes of samples and training labels")
+            .lower()
+            .lead(),
+        Number::new("class_tv_real", Unit::Share, "the same of test items, as many as the samples"),
+        Number::new("class_share_{class}", Unit::Share, "share of a class among the samples"),
+        Number::new("classifier_sha", Unit::Hash, "sha256 of the classifier's file"),
+    ],
+    example: example!(digits, "name = \"class_balance\"\nn = 60\nclassifier = \"{classifier}\"\n"),
     build: |table, device| {
         let config: ClassBalanceConfig = decode(table)?;
         let judge = Judge::named(&config.classifier, device)?;

@@ -6,8 +6,9 @@ use nalgebra::DMatrix;
 use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::math::two_samples;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::features::Features;
 use crate::{Error, Result};
 
@@ -34,8 +35,33 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
             or of Inception; each beside its floor, real against real",
     cite: "Heusel et al. 2017; Bińkowski et al. 2018; Kynkäänniemi et al. 2019; Naeem et al. 2020",
     schema: Schema::of::<(FrechetConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new(
+            "frechet",
+            Unit::Plain,
+            "squared Fréchet distance between samples and data in the features (the FID of Inception)",
+        )
+        .lower()
+        .lead(),
+        Number::new(
+            "kid",
+            Unit::Plain,
+            "kernel inception distance: unbiased squared maximum mean discrepancy, cubic kernel",
+        )
+        .lower(),
+        Number::new("precision", Unit::Share, "share of samples that lie among the data").higher(),
+        Number::new("recall", Unit::Share, "share of the data that lie among the samples").higher(),
+        Number::new("density", Unit::Plain, "precision with every neighbourhood counted").higher(),
+        Number::new("coverage", Unit::Share, "share of the data with a sample in their neighbourhood").higher().lead(),
+        Number::new(
+            "{number}_floor",
+            Unit::Plain,
+            "the same number between two sets of real items: what a perfect sampler would have",
+        ),
+        Number::new("frechet_items", Unit::Count, "size of each set"),
+        Number::new("features_sha", Unit::Hash, "sha256 of the file of features").when("`features` is given"),
+    ],
+    example: example!(plane, "name = \"frechet\"\nn = 60\n"),
     build: |table, device| {
         let config: FrechetConfig = decode(table)?;
         let features = Features::load(&config.features, device)?;

@@ -7,8 +7,9 @@ use crate::config::{Schema, decode, rule};
 use crate::data::{Batch, Split};
 use crate::density::{Clamped, Freedom, Hole};
 use crate::math::{largest, stats};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::items::empty;
 use crate::probes::support::judge::Judge;
 use crate::probes::support::rows::host_rows;
@@ -38,8 +39,28 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "fills in a part of images by the run's sampler, the known pixels held: error, diversity, accuracy of the class; picture",
     cite: "Xie, Zheng & Li 2021, arXiv 2012.14936, section 5.4",
     schema: Schema::of::<(InpaintingConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("inpaint_mse", Unit::Plain, "mean squared error of the filled pixels in [0, 1]").lower().lead(),
+        Number::new(
+            "inpaint_diversity",
+            Unit::Plain,
+            "standard deviation of a filled pixel over the completions of its item",
+        ),
+        Number::new("inpaint_mse_mean", Unit::Plain, "mean squared error of the training mean in their place"),
+        Number::new("inpaint_accept", Unit::Share, "share of proposals that the chains accepted")
+            .when("a kernel that accepts or rejects"),
+        Number::new("inpaint_accuracy", Unit::Share, "completed images that the classifier gives their item's label")
+            .higher()
+            .lead()
+            .when("`classifier` is given"),
+        Number::new("inpaint_accuracy_real", Unit::Share, "whole images that it gives their label")
+            .when("`classifier` is given"),
+        Number::new("classifier_sha", Unit::Hash, "sha256 of the classifier's file").when("`classifier` is given"),
+    ],
+    example: example!(
+        digits,
+        "name = \"inpainting\"\nitems = 6\ncompletions = 3\nshown = 2\nhole = \"centre\"\nclassifier = \"{classifier}\"\n"
+    ),
     build: |table, device| {
         let config: InpaintingConfig = decode(table)?;
         let judge = Judge::named(&config.classifier, device)?;

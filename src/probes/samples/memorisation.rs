@@ -6,8 +6,9 @@ use image::RgbImage;
 use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::math::two_samples::{Nearest, nearest};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::features::Features;
 use crate::probes::support::items::empty;
 use crate::{Error, Result, draw};
@@ -32,8 +33,13 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "distances from samples to their nearest training items against those from test items; picture of the nearest pairs",
     cite: "",
     schema: Schema::of::<(MemorisationConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("memorised_ratio", Unit::Plain, "median distance to the nearest training item, over that of test items: 1 for a perfect sampler, 0 for copies").lead(),
+        Number::new("memorised_share", Unit::Share, "samples nearer to a training item than all but 1 % of test items").lower().lead(),
+        Number::new("{number}_floor", Unit::Plain, "the same number for other test items in the samples' place"),
+        Number::new("features_sha", Unit::Hash, "sha256 of the file of features").when("`features` is given"),
+    ],
+    example: example!(digits, "name = \"memorisation\"\nn = 30\ntrain = 100\n"),
     build: |table, device| {
         let config: MemorisationConfig = decode(table)?;
         let features = Features::load(&config.features, device)?;

@@ -3,8 +3,9 @@
 use super::two_sample::{Compared, ComparisonConfig, Distance, TwoSample};
 use crate::config::Schema;
 use crate::math::mmd::{Mmd, median_distance};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{ProbeRow, Schedule};
+use crate::probes::support::example::example;
 use crate::{Result, rng::Key};
 
 crate::config! {
@@ -20,8 +21,17 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "unbiased squared maximum mean discrepancy of samples to data under five Gaussian kernels, with a permutation p-value",
     cite: "Gretton, Borgwardt, Rasch, Schölkopf & Smola 2012, JMLR 13",
     schema: Schema::of::<(MmdConfig, ComparisonConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("mmd2", Unit::Plain, "unbiased squared maximum mean discrepancy between samples and data")
+            .lower()
+            .lead(),
+        Number::new("mmd2_floor", Unit::Plain, "the same between two sets of real items"),
+        Number::new("mmd_p", Unit::Share, "p-value of the permutation test, uniform for a perfect sampler")
+            .when("`permutations` is above 0"),
+        Number::new("mmd_items", Unit::Count, "size of each set"),
+        Number::new("features_sha", Unit::Hash, "sha256 of the file of features").when("`features` is given"),
+    ],
+    example: example!(plane, "name = \"mmd\"\nn = 60\npermutations = 20\n"),
     build: TwoSample::<MmdConfig>::build,
 };
 

@@ -5,8 +5,9 @@ use candle_core::{D, Tensor};
 use crate::config::{Schema, decode, rule};
 use crate::data::{Modes, Split};
 use crate::math::largest;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::histogram::{divergence, floor, histogram};
 use crate::probes::support::items::items;
 use crate::probes::support::judge::Judge;
@@ -30,8 +31,19 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "modes of a Gaussian mixture, or classes, that samples reach; share of good samples; KL of their histogram",
     cite: "Srivastava et al. 2017 (VEEGAN); Lin et al. 2018 (PacGAN)",
     schema: Schema::of::<(ModesConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("modes", Unit::Count, "modes, or classes, that have a sample").higher().lead(),
+        Number::new("mode_quality", Unit::Share, "samples within three standard deviations of a mean")
+            .higher()
+            .lead()
+            .when("a Gaussian mixture"),
+        Number::new("mode_kl", Unit::Nats, "divergence of the histogram of samples from the weights of the modes")
+            .lower()
+            .lead(),
+        Number::new("mode_kl_floor", Unit::Nats, "its expectation for a perfect sampler"),
+        Number::new("classifier_sha", Unit::Hash, "sha256 of the classifier's file").when("`classifier` is given"),
+    ],
+    example: example!(plane, "name = \"modes\"\nn = 60\n"),
     build: |table, device| {
         let config: ModesConfig = decode(table)?;
         let judge = Judge::named(&config.classifier, device)?;

@@ -5,8 +5,9 @@ use image::RgbImage;
 
 use crate::config::{Schema, decode, rule};
 use crate::data::Data;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::{Error, Result, draw};
 
 crate::config! {
@@ -22,8 +23,12 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "runs the sampler and draws what it gives: a grid of images, or points in the plane",
     cite: "",
     schema: Schema::of::<(SamplesConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("sample_energy", Unit::Nats, "mean energy of the samples").lead(),
+        Number::new("acceptance", Unit::Share, "share of proposals that the chains accepted")
+            .when("a kernel that accepts or rejects"),
+    ],
+    example: example!(plane, "name = \"samples\"\nn = 4\n"),
     build: |table, _| Ok(Box::new(Samples(decode(table)?))),
 };
 

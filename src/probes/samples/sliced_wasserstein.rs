@@ -3,8 +3,9 @@
 use super::two_sample::{Compared, ComparisonConfig, Distance, TwoSample};
 use crate::config::{Schema, rule};
 use crate::math::sliced_wasserstein;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{ProbeRow, Schedule};
+use crate::probes::support::example::example;
 use crate::{Result, rng::Key};
 
 crate::config! {
@@ -22,8 +23,19 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "squared 2-Wasserstein distance of samples to data, averaged over fixed directions",
     cite: "Rabin, Peyré, Delon & Bernot 2011; Bonneel, Rabin, Peyré & Pfister 2015",
     schema: Schema::of::<(SlicedConfig, ComparisonConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new(
+            "sw2",
+            Unit::Plain,
+            "squared 2-Wasserstein distance between samples and data, mean over directions",
+        )
+        .lower()
+        .lead(),
+        Number::new("sw2_floor", Unit::Plain, "the same between two sets of real items"),
+        Number::new("sw_items", Unit::Count, "size of each set"),
+        Number::new("features_sha", Unit::Hash, "sha256 of the file of features").when("`features` is given"),
+    ],
+    example: example!(plane, "name = \"sliced_wasserstein\"\nn = 60\ndirections = 20\n"),
     build: TwoSample::<SlicedConfig>::build,
 };
 

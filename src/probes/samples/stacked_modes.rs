@@ -4,8 +4,9 @@ use candle_core::Tensor;
 
 use crate::config::{Schema, decode};
 use crate::data::Split;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::histogram::{divergence, floor, histogram};
 use crate::probes::support::items::empty;
 use crate::probes::support::judge::Judge;
@@ -28,8 +29,23 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "modes of stacked digits that samples reach, and KL of their histogram to the uniform one, by a classifier of digits",
     cite: "Metz et al. 2017; Srivastava et al. 2017 (VEEGAN); Lin et al. 2018 (PacGAN)",
     schema: Schema::of::<(StackedModesConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("stacked_modes", Unit::Count, "modes that have a sample").higher().lead(),
+        Number::new(
+            "stacked_modes_sure",
+            Unit::Count,
+            "modes with so many samples that mistakes of the classifier do not fill them",
+        )
+        .higher(),
+        Number::new("stacked_kl", Unit::Nats, "divergence of the histogram of samples from the uniform one")
+            .lower()
+            .lead(),
+        Number::new("stacked_kl_floor", Unit::Nats, "its expectation for perfect draws"),
+        Number::new("stacked_n", Unit::Count, "samples"),
+        Number::new("{number}_real", Unit::Plain, "the same number of test items"),
+        Number::new("classifier_sha", Unit::Hash, "sha256 of the classifier's file"),
+    ],
+    example: example!(stacked, "name = \"stacked_modes\"\nn = 60\nclassifier = \"{classifier}\"\n"),
     build: |table, device| {
         let config: StackedModesConfig = decode(table)?;
         let judge = Judge::named(&config.classifier, device)?;

@@ -13,9 +13,10 @@ use crate::data::{Data, Split};
 use crate::density::{Generator, GeneratorConfig, Squash};
 use crate::math::{linalg, stats};
 use crate::methods::vera::entropy::{Entropy, EntropyConfig};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::nets::Builder;
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::rows::{CHUNK, in_chunks};
 use crate::{Error, Result, rng::Key};
 
@@ -41,8 +42,29 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "VERA's estimate of the entropy gradient against the exact one of a linear Gaussian generator: 1 is unbiased",
     cite: "Grathwohl et al. 2021, section 5.1; probabilistic PCA: Tipping & Bishop 1999",
     schema: Schema::of::<(EntropyGradientConfig, EntropyConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new(
+            "entropy_projection",
+            Unit::Plain,
+            "the estimate projected on the exact gradient of the entropy: 1 is unbiased",
+        )
+        .lead(),
+        Number::new("entropy_projection_se", Unit::Plain, "standard error of entropy_projection"),
+        Number::new(
+            "entropy_error",
+            Unit::Plain,
+            "root mean squared error over the root mean square of the exact score",
+        )
+        .lower()
+        .lead(),
+        Number::new("generator_sigma", Unit::Plain, "standard deviation σ of the generator's noise"),
+        Number::new("posterior_ess", Unit::Share, "effective share of the importance weights")
+            .higher()
+            .when("`estimator = \"importance\"`"),
+        Number::new("posterior_acceptance", Unit::Share, "acceptance of the chains").when("an `estimator` of chains"),
+        Number::new("posterior_step", Unit::Plain, "their step size").when("an `estimator` of chains"),
+    ],
+    example: example!(plane, "name = \"entropy_gradient\"\nlatent = 1\nitems = 50\nfit = 5\n"),
     build: |table, _| Ok(Box::new(EntropyGradient { config: decode(table)?, estimator: decode(table)? })),
 };
 

@@ -6,8 +6,9 @@ use crate::config::{Schema, decode, rule};
 use crate::data::{Data, Split};
 use crate::density::Energy;
 use crate::math::stats;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::{Error, Result};
 
 crate::config! {
@@ -25,8 +26,23 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "Fisher divergence E|∇log q - ∇log p|² to data whose score is known: the upper bound of LSD",
     cite: "Grathwohl et al. 2020, eq. 9 and Fig. 6",
     schema: Schema::of::<(FisherConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new(
+            "fisher",
+            Unit::Plain,
+            "Fisher divergence, the mean squared distance between the scores of model and data",
+        )
+        .lower()
+        .lead(),
+        Number::new("fisher_se", Unit::Plain, "standard error of fisher"),
+        Number::new(
+            "fisher_bound",
+            Unit::Plain,
+            "what the best critic under the penalty λ finds: an upper bound of LSD",
+        )
+        .lower(),
+    ],
+    example: example!(plane, "name = \"fisher\"\nitems = 100\n"),
     build: |table, _| Ok(Box::new(Fisher(decode(table)?))),
 };
 

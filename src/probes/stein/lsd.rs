@@ -13,8 +13,9 @@ use crate::density::Energy;
 use crate::draw::{Curves, Series};
 use crate::math::stats;
 use crate::methods::{Critic, Noise, Part as _, State};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::items::items;
 use crate::probes::support::scored::{self, Scored, copy, not_finite};
 use crate::{Error, Result, rng::Key};
@@ -53,8 +54,13 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "learned Stein discrepancy of the energy on test data: a critic trained, selected by μ - σ, scored",
     cite: "Grathwohl et al. 2020, Algorithm 1 and appendix A; arXiv 2002.05616",
     schema: Schema::of::<(LsdConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("eval_lsd", Unit::Nats, "learned Stein discrepancy on the test part: 0 for a perfect model")
+            .lower()
+            .lead(),
+        Number::new("eval_lsd_se", Unit::Nats, "standard error of eval_lsd"),
+    ],
+    example: example!(plane, "name = \"lsd\"\nepochs = 2\nitems = 100\n"),
     build: |table, _| Ok(Box::new(LsdProbe(decode(table)?))),
 };
 

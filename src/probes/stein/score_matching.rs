@@ -8,8 +8,9 @@ use crate::data::Split;
 use crate::density::Energy;
 use crate::math::stats;
 use crate::methods::{Noise, score};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::items::items;
 use crate::probes::support::rows::{host, in_chunks};
 use crate::{Result, rng::Key};
@@ -33,8 +34,17 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "score-matching objective on test items: Fisher divergence to the data up to the data's constant",
     cite: "Hyvärinen 2005, JMLR 6, theorem 1; Song et al. 2019, SSM-VR",
     schema: Schema::of::<(ScoreMatchingConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new(
+            "sm",
+            Unit::Plain,
+            "score-matching objective: half the Fisher divergence, up to a constant of the data",
+        )
+        .lower()
+        .lead(),
+        Number::new("sm_se", Unit::Plain, "standard error of sm"),
+    ],
+    example: example!(plane, "name = \"score_matching\"\nitems = 100\n"),
     build: |table, _| Ok(Box::new(ScoreMatching(decode(table)?))),
 };
 

@@ -1,5 +1,6 @@
 //! What many probes share.
 
+pub(super) mod example;
 pub(super) mod features;
 pub(super) mod histogram;
 mod inception;

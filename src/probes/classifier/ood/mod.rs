@@ -12,7 +12,9 @@ use crate::data::{Data, Split};
 use crate::density::{Energy as _, Model};
 use crate::draw::{self, Curves};
 use crate::math::{Detection, largest};
+use crate::metrics::{Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::items::{empty, not_finite};
 use crate::probes::support::labels::log_probabilities;
 use crate::probes::support::rows::{CHUNK, host, in_chunks};
@@ -45,8 +47,18 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     about: "AUROC, AUPR, FPR at 95 % TPR of log p(x), max p(y|x) and -|∇log p| on test items against other sets",
     cite: "Grathwohl et al. 2020 (JEM), section 5.3; Hendrycks & Gimpel 2017",
     schema: Schema::of::<(OodConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("auroc_{score}_{set}", Unit::Share, "area under the ROC curve; test items are the positives")
+            .higher()
+            .lead(),
+        Number::new("aupr_{score}_{set}", Unit::Share, "area under the precision-recall curve").higher(),
+        Number::new("fpr95_{score}_{set}", Unit::Share, "false positives where 95 % of the test items are found")
+            .lower(),
+    ],
+    example: example!(
+        digits,
+        "name = \"ood\"\nitems = 40\nagainst = [\"uniform\", \"constant\", \"interpolation\", \"inverted\", \"dataset\"]\ndataset = { name = \"digits\", transform = \"unit\" }\n"
+    ),
     build: |table, device| {
         let config: OodConfig = decode(table)?;
         // Opened before training begins, so that a missing file is not found after it.

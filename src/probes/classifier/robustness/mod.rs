@@ -11,8 +11,9 @@ use crate::Result;
 use crate::config::{Schema, decode, rule};
 use crate::data::{Data, Split};
 use crate::draw::{Curves, Series};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::labels::Labelled;
 
 /// How the size of a perturbation is measured.
@@ -58,8 +59,17 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     cite: "Madry, Makelov, Schmidt, Tsipras, Vladu 2018, \"Towards deep learning models resistant to adversarial attacks\", \
            ICLR; Grathwohl et al. 2020 (JEM), section 5.4, for the refinement",
     schema: Schema::of::<(RobustnessConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[Number::new(
+        "robust_{norm}_{eps}",
+        Unit::Share,
+        "items classified correctly under an attack within the bound",
+    )
+    .higher()
+    .lead()],
+    example: example!(
+        digits,
+        "name = \"robustness\"\nitems = 20\nsteps = 3\neps = [0.4, 0.1]\nnorm = \"l2\"\nrefine = 1\n"
+    ),
     build: |table, _| {
         let mut config: RobustnessConfig = decode(table)?;
         config.eps.sort_by(f64::total_cmp);

@@ -15,8 +15,9 @@ use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::density::{Affine, Coordinates, Counted, Density, Energy, Gaussian, Potential, Space};
 use crate::math::{log_mean_exp, stats};
-use crate::metrics::{Metrics, Spent};
+use crate::metrics::{Metrics, Number, Spent, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
+use crate::probes::support::example::example;
 use crate::probes::support::items::items;
 use crate::probes::support::rows::{CHUNK, host, in_chunks};
 use crate::samplers::Target;
@@ -73,8 +74,73 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
             sampling, with intervals, effective sample sizes and a warning where they disagree",
     cite: "Neal 2001; Burda, Grosse & Salakhutdinov 2015, arXiv 1412.8566; Grosse, Ghahramani & Adams 2015, arXiv 1511.02543",
     schema: Schema::of::<(AisConfig, AnnealConfig, Schedule)>(),
-    numbers: &[],
-    example: "",
+    numbers: &[
+        Number::new("ais/log_z", Unit::Nats, "log of the normaliser by annealing up: below the truth in expectation")
+            .lead(),
+        Number::new("ais/log_z_se", Unit::Nats, "standard error of ais/log_z"),
+        Number::new("ais/log_z_low", Unit::Nats, "lower end of the 95 % bootstrap interval of ais/log_z"),
+        Number::new("ais/log_z_high", Unit::Nats, "upper end of that interval"),
+        Number::new("ais/ess", Unit::Plain, "effective number of annealing weights").higher(),
+        Number::new("ais/ess_share", Unit::Share, "effective share of the annealing weights").higher(),
+        Number::new("ais/accept", Unit::Share, "mean acceptance over the temperatures"),
+        Number::new("ais/accept_min", Unit::Share, "least acceptance over the temperatures"),
+        Number::new(
+            "ais/log_z_reverse",
+            Unit::Nats,
+            "log of the normaliser by annealing down: above the truth in expectation",
+        )
+        .when("`reverse` is above 0"),
+        Number::new("ais/log_z_reverse_se", Unit::Nats, "standard error of ais/log_z_reverse")
+            .when("`reverse` is above 0"),
+        Number::new(
+            "ais/reverse_exact",
+            Unit::Count,
+            "1 where the chains down begin at exact draws, so that the bound holds",
+        )
+        .when("`reverse` is above 0"),
+        Number::new("ais/bracket", Unit::Nats, "ais/log_z_reverse minus ais/log_z")
+            .lower()
+            .when("`reverse` is above 0"),
+        Number::new("ais/sis_log_z", Unit::Nats, "log of the normaliser by importance sampling without a path")
+            .when("`draws` is above 0"),
+        Number::new("ais/sis_log_z_se", Unit::Nats, "standard error of ais/sis_log_z").when("`draws` is above 0"),
+        Number::new("ais/sis_ess_share", Unit::Share, "effective share of its weights")
+            .higher()
+            .when("`draws` is above 0"),
+        Number::new("ais/trusted", Unit::Count, "1 where nothing speaks against ais/log_z").higher().lead(),
+        Number::new(
+            "ais/test_ll",
+            Unit::Nats,
+            "mean log-likelihood of test items with ais/log_z: above the truth in expectation",
+        )
+        .higher()
+        .lead(),
+        Number::new("ais/test_ll_se", Unit::Nats, "standard error of ais/test_ll, of the items and of ais/log_z"),
+        Number::new("ais/test_ll_low", Unit::Nats, "mean log-likelihood with ais/log_z_reverse")
+            .higher()
+            .when("`reverse` is above 0"),
+        Number::new("ais/raise_ll", Unit::Nats, "lower bound of the log-likelihood of some test items by RAISE")
+            .higher()
+            .when("`raise_items` is above 0"),
+        Number::new(
+            "ais/raise_gap",
+            Unit::Nats,
+            "by how much it lies below the log-likelihood of the same items with ais/log_z",
+        )
+        .lower()
+        .when("`raise_items` is above 0"),
+        Number::new("ais/log_z_exact", Unit::Nats, "log of the normaliser, exactly")
+            .when("the model knows its normaliser"),
+        Number::new("ais/bits_per_dim", Unit::Bits, "negative log-likelihood of pixels")
+            .lower()
+            .when("dequantised images"),
+        Number::new("ais/energy_values", Unit::Count, "energies without a gradient that the probe took"),
+        Number::new("ais/energy_gradients", Unit::Count, "gradients of the energy that the probe took"),
+    ],
+    example: example!(
+        plane,
+        "name = \"ais\"\ntemperatures = 5\nchains = 8\nreverse = 8\ndraws = 50\nitems = 40\nraise_items = 3\nraise_chains = 2\n"
+    ),
     build: |table, _| Ok(Box::new(Ais { config: decode(table)?, anneal: decode(table)? })),
 };
 

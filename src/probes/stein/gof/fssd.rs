@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::features::{Features, Moments};
 use super::kernel::{self, spread};
-use super::{BuildTest, Evidence, Kernel, Points, Radial, Registered, Scored, Test, probe, size};
+use super::{BuildTest, Evidence, Kernel, Points, Radial, Registered, Scored, Test, numbers, probe, size};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::math::{minimise, stats};
 use crate::probes::probe::{ProbeRow, Schedule};
+use crate::probes::support::example::example;
 use crate::{Result, ops, rng::Key};
 
 /// Where the features are.
@@ -62,7 +63,11 @@ crate::config! {
 }
 
 /// The probe.
-pub(in crate::probes) const PROBE: ProbeRow = probe::<Fssd>(Schema::of::<(FssdConfig, Schedule)>());
+pub(in crate::probes) const PROBE: ProbeRow = probe::<Fssd>(
+    Schema::of::<(FssdConfig, Schedule)>(),
+    numbers!("gof_fssd"),
+    example!(plane, "name = \"gof_fssd\"\nitems = 100\n"),
+);
 
 /// n FSSD² against Σ ωᵢ(zᵢ² - 1), ω the eigenvalues of the features' covariance, z standard normal (proposition 2), or
 /// against (|Σ εᵢτᵢ|² - Σ |τᵢ|²)/(n - 1), ε random signs: the wild bootstrap of a degenerate U-statistic (Chwialkowski et al. 2014).

@@ -3,10 +3,11 @@
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{BuildTest, Evidence, KernelConfig, Points, Registered, Scored, Test, probe, size};
+use super::{BuildTest, Evidence, KernelConfig, Points, Registered, Scored, Test, numbers, probe, size};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::math::stats;
 use crate::probes::probe::{ProbeRow, Schedule};
+use crate::probes::support::example::example;
 use crate::{Result, ops, rng::Key};
 
 /// Which pairs the estimate averages over.
@@ -48,7 +49,11 @@ crate::config! {
 }
 
 /// The probe.
-pub(in crate::probes) const PROBE: ProbeRow = probe::<Ksd>(Schema::of::<(KsdConfig, KernelConfig, Schedule)>());
+pub(in crate::probes) const PROBE: ProbeRow = probe::<Ksd>(
+    Schema::of::<(KsdConfig, KernelConfig, Schedule)>(),
+    numbers!("gof_ksd"),
+    example!(plane, "name = \"gof_ksd\"\nitems = 100\nkernel = \"imq\"\nbandwidth = \"learned\"\n"),
+);
 
 /// n times the mean of h(xᵢ, xⱼ), against n times the mean of wᵢwⱼh(xᵢ, xⱼ) with random signs w.
 #[derive(Default)]

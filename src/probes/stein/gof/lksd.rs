@@ -1,9 +1,10 @@
 //! The kernelised Stein discrepancy in linear time: each item meets one other.
 
-use super::{BuildTest, Evidence, KernelConfig, Points, Registered, Scored, Test, probe, size};
+use super::{BuildTest, Evidence, KernelConfig, Points, Registered, Scored, Test, numbers, probe, size};
 use crate::config::{Entry, Schema, decode};
 use crate::math::{normal_cdf, stats};
 use crate::probes::probe::{ProbeRow, Schedule};
+use crate::probes::support::example::example;
 use crate::{Result, rng::Key};
 
 crate::config! {
@@ -17,7 +18,11 @@ crate::config! {
 }
 
 /// The probe.
-pub(in crate::probes) const PROBE: ProbeRow = probe::<Lksd>(Schema::of::<(LksdConfig, KernelConfig, Schedule)>());
+pub(in crate::probes) const PROBE: ProbeRow = probe::<Lksd>(
+    Schema::of::<(LksdConfig, KernelConfig, Schedule)>(),
+    numbers!("gof_lksd"),
+    example!(plane, "name = \"gof_lksd\"\nitems = 100\nkernel = \"imq\"\nbandwidth = \"learned\"\n"),
+);
 
 /// √m mean h(xᵢ, xᵢ₊ₘ) for m = ⌊n/2⌋ pairs, against N(0, mean h²), one-sided.
 #[derive(Default)]

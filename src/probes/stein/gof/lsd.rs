@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BuildTest, Evidence, Registered, Scored, Test, probe, size, too_few};
+use super::{BuildTest, Evidence, Registered, Scored, Test, numbers, probe, size, too_few};
 use crate::config::{Defaults, Entry, Schema, decode, rule};
 use crate::math::{normal_cdf, stats};
 use crate::methods::{Critic, Noise, Objective, Part as _, State};
 use crate::nets::{self, MlpConfig};
 use crate::optim::{self, AdamConfig};
 use crate::probes::probe::{ProbeRow, Schedule};
+use crate::probes::support::example::example;
 use crate::probes::support::scored::{copy, divide, not_finite};
 use crate::{Result, rng::Key};
 
@@ -82,7 +83,11 @@ impl Defaults for WeightDecay {
 }
 
 /// The probe.
-pub(in crate::probes) const PROBE: ProbeRow = probe::<Lsd>(Schema::of::<(LsdConfig, Schedule)>());
+pub(in crate::probes) const PROBE: ProbeRow = probe::<Lsd>(
+    Schema::of::<(LsdConfig, Schedule)>(),
+    numbers!("gof_lsd"),
+    example!(plane, "name = \"gof_lsd\"\niterations = 10\nitems = 100\n"),
+);
 
 /// √n mean v / std v on the test part against N(0, 1), one-sided, v = s·f + tr ∂f/∂x with the selected critic.
 pub struct Lsd(pub LsdConfig);

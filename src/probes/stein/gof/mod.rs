@@ -22,7 +22,7 @@ use serde::Serialize;
 
 use crate::config::{Entry, Schema, rule};
 use crate::data::Split;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number};
 use crate::probes::probe::{BuildProbe, Finding, Probe, ProbeRow, Subject};
 use crate::probes::support::items::items;
 use crate::probes::support::scored::Scored;
@@ -108,11 +108,28 @@ trait Registered: Test {
 /// Every test, in the order in which `ebm gof` runs them.
 pub const TESTS: &[Entry<BuildTest>] = &[lsd::Lsd::TEST, ksd::Ksd::TEST, lksd::Lksd::TEST, fssd::Fssd::TEST];
 
+/// What the test of this name reports.
+macro_rules! numbers {
+    ($test:literal) => {{
+        use crate::metrics::{Number, Unit};
+        const NUMBERS: &[Number] = &[
+            Number::new(concat!($test, "_stat"), Unit::Plain, "statistic that the null distribution is known of")
+                .lower(),
+            Number::new(concat!($test, "_p"), Unit::Share, "p-value: uniform if the items come from the model").lead(),
+            Number::new(concat!($test, "_reject"), Unit::Count, "1 where the test rejects the model").lower().lead(),
+            Number::new(concat!($test, "_value"), Unit::Plain, "discrepancy that the statistic is made of").lower(),
+            Number::new(concat!($test, "_value_se"), Unit::Plain, "standard error of the discrepancy"),
+        ];
+        NUMBERS
+    }};
+}
+use numbers;
+
 /// The probe that runs a test on test items. `schema` has the keys of the test and of the schedule.
-const fn probe<T: Registered>(schema: Schema) -> ProbeRow {
+const fn probe<T: Registered>(schema: Schema, numbers: &'static [Number], example: &'static str) -> ProbeRow {
     let Entry { name, about, cite, .. } = T::TEST;
     let build: BuildProbe = |table, _| Ok(Box::new(TestProbe((T::TEST.build)(table)?)));
-    ProbeRow { name, about, cite, schema, numbers: &[], example: "", build }
+    ProbeRow { name, about, cite, schema, numbers, example, build }
 }
 
 struct TestProbe(Box<dyn Test>);
