@@ -119,6 +119,8 @@ pub struct Number {
     pub watch: Watch,
     /// Whether it is among the few that are shown first.
     pub lead: bool,
+    /// Whether it tells of Markov chains, or of what a step costs, and not of what is learned.
+    pub chain: bool,
     /// When it is reported, such as "data from a known mixture"; empty where no key and no data set takes it away.
     pub when: &'static str,
 }
@@ -168,7 +170,7 @@ pub enum Watch {
 impl Number {
     /// A number that is neither better high nor low and has no limit.
     pub const fn new(name: &'static str, unit: Unit, about: &'static str) -> Self {
-        Number { name, about, unit, better: Better::Neither, watch: Watch::Finite, lead: false, when: "" }
+        Number { name, about, unit, better: Better::Neither, watch: Watch::Finite, lead: false, chain: false, when: "" }
     }
 
     /// Small values are better.
@@ -184,6 +186,11 @@ impl Number {
     /// It is among the few that are shown first.
     pub const fn lead(self) -> Self {
         Number { lead: true, ..self }
+    }
+
+    /// It tells of Markov chains, or of cost.
+    pub const fn chain(self) -> Self {
+        Number { chain: true, ..self }
     }
 
     /// It is reported only under this condition.
@@ -243,7 +250,7 @@ pub(crate) const fn joined<const N: usize>(lists: &[&[Number]]) -> [Number; N] {
 }
 
 /// Whether `name` has the form of `pattern`, whose parts in braces stand for one character or more.
-fn fits(pattern: &str, name: &str) -> bool {
+pub fn fits(pattern: &str, name: &str) -> bool {
     let Some((before, rest)) = pattern.split_once('{') else { return pattern == name };
     let after = rest.split_once('}').map_or("", |(_, after)| after);
     let Some(name) = name.strip_prefix(before) else { return false };

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Global, output};
 use crate::Result;
-use crate::run::{Experiment, Trainer};
+use crate::run::{Declared, Experiment, Trainer, show};
 
 /// Checks a configuration: decodes it, opens and verifies the data, builds everything, runs one step.
 #[derive(Args)]
@@ -35,14 +35,14 @@ pub fn run(args: &CheckArgs, global: &Global) -> Result<()> {
             "checkpoint_bytes": bytes, "first_step_seconds": seconds, "metrics": metrics,
         }));
     }
-    let spec = trainer.data().spec();
+    let (spec, declared) = (trainer.data().spec(), Declared::of(&trainer.experiment().resolved)?);
     let mut text = format!("{}: ok\n", args.config.display());
     text += &format!("  data        {} {:?}\n", spec.name, spec.shape);
     text += &format!("  parameters  {parameters}\n");
     text += &format!("  steps       {}, the first took {seconds:.2} s\n", trainer.total());
     text += &format!("  checkpoint  {:.1} MB\n", bytes as f64 / 1e6);
     for (name, value) in metrics.iter() {
-        text += &format!("  {name:<11} {value:.5}\n");
+        text += &format!("  {name:<11} {}\n", show::value(declared.unit(name), value, 5));
     }
     output::print(&text)
 }

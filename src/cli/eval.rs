@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 use super::stored::{Stored, WeightsArg};
 use super::{Global, output, usage};
 use crate::config::{Document, Section, SectionKind, Spec, find};
+use crate::metrics::Unit;
 use crate::probes::{Finding, PROBES, ProbeRow, Subject};
-use crate::run::Experiment;
+use crate::run::{Experiment, show};
 use crate::store::fs;
 use crate::{Result, draw, rng::Key};
 
@@ -96,12 +97,13 @@ fn report(args: &EvalArgs, global: &Global, stored: &Stored, finding: &Finding, 
         return output::print_json(&json!({"checkpoint": args.ckpt, "step": stored.step, "probe": args.probe,
             "seed": seed, "metrics": metrics, "pictures": pictures}));
     }
-    let rows: Vec<Vec<String>> = finding.metrics.iter().map(|(name, v)| vec![name.to_owned(), number(v)]).collect();
+    let declared = find(PROBES, &args.probe).map_or(&[][..], |row| row.numbers);
+    let row = |(name, value): (&str, f64)| {
+        let number = declared.iter().find(|number| number.is(name));
+        let unit = number.map_or(Unit::Plain, |number| number.unit);
+        vec![name.to_owned(), show::arrow(number).to_owned(), show::value(unit, value, 5), show::unit(unit).to_owned()]
+    };
+    let rows: Vec<Vec<String>> = finding.metrics.iter().map(row).collect();
     let paths: String = pictures.iter().map(|path| format!("{}\n", path.display())).collect();
     output::print(&format!("{}{paths}", output::table(&rows)))
-}
-
-/// Whole numbers in full, others with four places.
-fn number(v: f64) -> String {
-    if v.fract() == 0.0 && v.abs() < 1e15 { format!("{v:.0}") } else { format!("{v:.4}") }
 }

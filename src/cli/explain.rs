@@ -7,6 +7,8 @@ use super::catalogue::{self, Row};
 use super::{Global, output, usage};
 use crate::Result;
 use crate::config::{Schema, explain_keys};
+use crate::metrics::Number;
+use crate::run::show;
 
 /// Explains what a name in a configuration stands for.
 #[derive(Args)]
@@ -31,7 +33,8 @@ pub fn run(args: &ExplainArgs, global: &Global) -> Result<()> {
     if global.json {
         let describe = |row: &Row| {
             let keys = explain_keys(&row.head.schema);
-            json!({"kind": row.kind, "name": row.head.name, "about": row.head.about, "cite": row.head.cite, "keys": keys})
+            json!({"kind": row.kind, "name": row.head.name, "about": row.head.about, "cite": row.head.cite, "keys": keys,
+                "numbers": row.head.numbers})
         };
         return output::print_json(&rows.iter().map(describe).collect::<Vec<_>>());
     }
@@ -43,7 +46,18 @@ fn text(row: &Row) -> String {
     if !row.head.cite.is_empty() {
         text += &format!("  {}\n", row.head.cite);
     }
-    text + "\nkeys:\n" + &keys(&row.head.schema)
+    text + "\nkeys:\n" + &keys(&row.head.schema) + &numbers(row.head.numbers)
+}
+
+/// The numbers that the row reports, each with the direction that is better.
+fn numbers(numbers: &[Number]) -> String {
+    let row = |number: &Number| {
+        let when = if number.when.is_empty() { String::new() } else { format!(" (if {})", number.when) };
+        let head = format!("  {} {} {}", number.name, show::arrow(Some(number)), show::unit(number.unit));
+        format!("{}\n      {}{when}\n", head.trim_end(), number.about)
+    };
+    let rows: String = numbers.iter().map(row).collect();
+    if rows.is_empty() { rows } else { format!("\nnumbers (↑ large, ↓ small values are better):\n{rows}") }
 }
 
 fn keys(schema: &Schema) -> String {

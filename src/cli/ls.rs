@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::{Global, output, runs_root};
+use super::{Global, output, runs_root, usage};
 use crate::Result;
-use crate::run::{Manifest, list, standing};
+use crate::config::nearest;
+use crate::run::{Declared, Manifest, list, show, standing};
 
 /// Lists runs.
 #[derive(Args)]
@@ -31,7 +32,9 @@ pub fn run(args: &LsArgs, global: &Global) -> Result<()> {
             Err(error) => tracing::warn!("{error}"),
         }
     }
+    let declared = Declared::everything();
     if let Some(name) = &args.sort {
+        known(name, &runs, &declared)?;
         let key = |m: &Manifest| m.last_metrics.get(name).unwrap_or(f64::INFINITY);
         runs.sort_by(|(_, a), (_, b)| key(a).total_cmp(&key(b)));
     }
@@ -43,11 +46,25 @@ pub fn run(args: &LsArgs, global: &Global) -> Result<()> {
     header.extend(args.sort.as_deref());
     let header = header.into_iter().map(str::to_owned).collect();
     let rows: Vec<_> =
-        std::iter::once(header).chain(runs.iter().map(|(p, m)| row(p, m, args.sort.as_deref()))).collect();
+        std::iter::once(header).chain(runs.iter().map(|(p, m)| row(p, m, args.sort.as_deref(), &declared))).collect();
     output::print(&output::table(&rows))
 }
 
-fn row(path: &Path, m: &Manifest, metric: Option<&str>) -> Vec<String> {
+/// Refuses a metric that no run has and nobody declares.
+fn known(name: &str, runs: &[(PathBuf, Manifest)], declared: &Declared) -> Result<()> {
+    if runs.iter().any(|(_, m)| m.last_metrics.get(name).is_some()) || declared.find(name).is_some() {
+        return Ok(());
+    }
+    let names = runs.iter().flat_map(|(_, m)| m.last_metrics.iter().map(|(name, _)| name));
+    let all: Vec<&str> = names.chain(declared.names()).collect();
+    let hint = match nearest(name, &all) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`ebm explain NAME` lists the numbers of a method or a probe".into(),
+    };
+    Err(usage(format!("no run has the metric `{name}`"), hint))
+}
+
+fn row(path: &Path, m: &Manifest, metric: Option<&str>, declared: &Declared) -> Vec<String> {
     let mut row = vec![
         path.display().to_string(),
         standing(path, m).to_owned(),
@@ -56,7 +73,8 @@ fn row(path: &Path, m: &Manifest, metric: Option<&str>) -> Vec<String> {
         m.seed.to_string(),
         m.last_step.to_string(),
     ];
-    let value = |name| m.last_metrics.get(name).map_or_else(|| "-".to_owned(), |v| format!("{v:.5}"));
+    let value =
+        |name| m.last_metrics.get(name).map_or_else(|| "-".to_owned(), |v| show::value(declared.unit(name), v, 6));
     row.extend(metric.map(value));
     row
 }

@@ -12,6 +12,7 @@ mod gof;
 mod init;
 mod ls;
 mod methods;
+mod outcome;
 mod output;
 mod resume;
 mod sample;

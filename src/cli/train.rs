@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use super::outcome::outcome;
 use super::{Global, output, runs_root};
 use crate::metrics::Metrics;
-use crate::run::{Experiment, Manifest, Progress, RunFolder, Status, Trainer, default_dir, signal};
+use crate::run::metrics as metrics_log;
+use crate::run::{Declared, Experiment, Manifest, Paths, Progress, RunFolder, Status, Trainer, default_dir, signal};
 use crate::store::{checkpoint, fs};
 use crate::{Error, Result, config, methods};
 
@@ -48,7 +50,9 @@ pub(super) fn drive(trainer: &mut Trainer, folder: &RunFolder, global: &Global) 
         manifest.started = earlier.started;
     }
     manifest.save(&folder.manifest())?;
-    let mut progress = Progress::new(trainer.total(), trainer.step(), global.quiet);
+    let progress = Progress::new(trainer.total(), trainer.step(), global.quiet);
+    let declared = Declared::of(&trainer.experiment().resolved)?;
+    let mut progress = progress.showing(declared);
     let result = trainer.run(folder, &mut progress);
     progress.finish();
     manifest.last_step = trainer.step();
@@ -102,10 +106,9 @@ fn report(metrics: &Metrics, trainer: &Trainer, folder: &Path, global: &Global) 
         let run = json!({"run": folder, "step": trainer.step(), "checkpoint": last, "metrics": metrics, "best": best});
         return output::print_json(&run);
     }
+    let journal = metrics_log::read(&Paths::of(folder).metrics())?;
     let mut text = format!("{}: {} steps\n", folder.display(), trainer.step());
-    for (name, value) in metrics.iter() {
-        text += &format!("  {name:<18} {value:.5}\n");
-    }
+    text += &outcome(metrics, &Declared::of(&trainer.experiment().resolved)?, &journal);
     if let Some((step, path)) = best {
         text += &format!("best:     step {step}, {}\n", path.display());
     }

@@ -64,8 +64,8 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         ],
         walker_modes::NUMBERS,
         [
-            Number::new("lost", Unit::Count, "walkers that reached what has no finite energy").lower(),
-            Number::new("resampled", Unit::Count, "1 where the walkers were drawn anew by their weights"),
+            Number::new("lost", Unit::Count, "walkers that reached what has no finite energy").chain().lower(),
+            Number::new("resampled", Unit::Count, "1 where the walkers were drawn anew by their weights").chain(),
         ]
     ],
     proposal: Some(proposal),

@@ -1,6 +1,7 @@
 //! Numbers as a paper prints them: as many digits as their error allows.
 
 use super::summary::{Interval, Summary};
+use crate::run::show::{decimals, parts, scale};
 
 /// Which error stands behind `±` and is drawn as a bar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,22 +44,6 @@ pub enum Flavour {
     Latex,
 }
 
-/// Digits behind the point so that `error` shows two significant ones; `value` has six where there is no error.
-fn decimals(value: f64, error: f64) -> usize {
-    let places = |x: f64, digits: i32| match format!("{:.*e}", (digits - 1) as usize, x.abs()).split_once('e') {
-        Some((_, exponent)) => (digits - 1 - exponent.parse::<i32>().unwrap_or(0)).clamp(0, 17) as usize,
-        None => 0,
-    };
-    if error.is_finite() && error > 0.0 { places(error, 2) } else { places(value, 6) }
-}
-
-/// The power of ten to take out in front; 0 for numbers of a handy size.
-fn scale(value: f64, error: f64) -> i32 {
-    let error = if error.is_finite() { error.abs() } else { 0.0 };
-    let size = value.abs().max(error);
-    if size == 0.0 || (1e-3..1e6).contains(&size) { 0 } else { size.log10().floor() as i32 }
-}
-
 /// One number without an error, with six digits and no zeros at the end.
 pub(super) fn plain(value: f64) -> String {
     if !value.is_finite() {
@@ -98,10 +83,8 @@ pub(super) fn with_error(value: f64, error: f64, flavour: Flavour) -> String {
     if error <= 1e-12 * value.abs() {
         return math(format!("{} {pm} 0", plain(value)), flavour);
     }
-    let power = scale(value, error);
-    let (value, error) = (value / 10f64.powi(power), error / 10f64.powi(power));
-    let digits = decimals(value, error);
-    let both = format!("{value:.digits$} {pm} {error:.digits$}");
+    let (value, error, power) = parts(value, error);
+    let both = format!("{value} {pm} {error}");
     math(
         match (power, flavour) {
             (0, _) => both,

@@ -7,7 +7,7 @@ use super::goal::{Choice, Goal};
 use super::source::Run;
 use super::{refusal, unknown};
 use crate::metrics::Metrics;
-use crate::run::{Paths, metrics};
+use crate::run::{Declared, Paths, Reporter, metrics};
 use crate::{Error, Result};
 
 /// A metric that every run has and no table shows unasked: it is not the same twice.
@@ -88,8 +88,19 @@ pub fn metric_names(runs: &[Run], asked: &[String]) -> Result<Vec<String>> {
         lines.for_each(|(_, metrics)| add_names(&mut known, &metrics));
     }
     match asked.iter().find(|name| !known.contains(name)) {
-        Some(wrong) => Err(unknown("metric", wrong, &known)),
+        Some(wrong) => Err(unknown_metric(wrong, &known)),
         None => Ok(asked.to_vec()),
+    }
+}
+
+/// The error for a metric that no run has. One that a probe declares is not misspelt: the runs lack the probe.
+fn unknown_metric(wrong: &str, known: &[String]) -> Error {
+    match Declared::everything().find(wrong).map(|declared| declared.by) {
+        Some(Reporter::Probe(probe)) => refusal(
+            &format!("no run has the metric `{wrong}`"),
+            &format!("the probe `{probe}` reports it, which none of these runs has"),
+        ),
+        _ => unknown("metric", wrong, known),
     }
 }
 

@@ -1,15 +1,11 @@
 //! The step that a run is judged by: where a number of a probe was best so far.
 
-use serde::{Deserialize, Serialize};
-
 use crate::metrics::Metrics;
 
 /// What of a number is best.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Extreme {
     /// A large value.
-    #[default]
     Max,
     /// A small value.
     Min,
@@ -22,26 +18,21 @@ pub struct Best {
     is: Extreme,
     /// The best step so far, with all that was found there.
     pub found: Option<(u64, Metrics)>,
-    /// Whether the user has heard that no probe finds the number.
-    told: bool,
 }
 
 impl Best {
     /// Key of a checkpoint's metadata for what was found.
     pub const META: &'static str = "best";
 
-    /// Watches the number `name`, nothing where that is empty.
-    pub fn new(name: &str, is: Extreme) -> Option<Self> {
-        (!name.is_empty()).then(|| Best { name: name.to_owned(), is, found: None, told: false })
+    /// Watches the number `name`.
+    pub fn new(name: &str, is: Extreme) -> Self {
+        Best { name: name.to_owned(), is, found: None }
     }
 
     /// Takes note of what probes found at `step`; whether that is better than all before. Of equal steps the first stays best, and
     /// a number that is not finite never is.
     pub fn look(&mut self, step: u64, findings: &Metrics) -> bool {
-        let Some(value) = findings.get(&self.name) else {
-            self.tell(findings);
-            return false;
-        };
+        let Some(value) = findings.get(&self.name) else { return false };
         let before = self.found.as_ref().and_then(|(_, metrics)| metrics.get(&self.name));
         let beyond = match (self.is, before) {
             (_, None) => true,
@@ -55,19 +46,10 @@ impl Best {
         better
     }
 
-    /// Says so at the end of a run of which no step is best, unless the user has heard why.
+    /// Warns at the end of a run of which no step is best.
     pub fn end(&self) {
-        if self.found.is_none() && !self.told {
-            tracing::warn!("train.best: no probe found `{}`, so there is no best.safetensors", self.name);
-        }
-    }
-
-    /// A misspelt name should not be noticed at the end of the run only. Probes of other steps may still find it.
-    fn tell(&mut self, findings: &Metrics) {
-        if !self.told && !findings.is_empty() {
-            let names: Vec<_> = findings.iter().map(|(name, _)| name).collect();
-            tracing::warn!("train.best: no probe found `{}` at this step, but {}", self.name, names.join(", "));
-            self.told = true;
+        if self.found.is_none() {
+            tracing::warn!("train.best: no probe found a finite `{}`, so there is no best.safetensors", self.name);
         }
     }
 }
@@ -77,7 +59,7 @@ mod tests {
     use super::*;
 
     fn watch(is: Extreme, values: &[f64]) -> (Vec<bool>, Option<u64>) {
-        let mut best = Best::new("test_ll", is).unwrap();
+        let mut best = Best::new("test_ll", is);
         let findings = |v: f64| Metrics::new().with("other", 1.0).with("test_ll", v);
         let better = values.iter().zip(1..).map(|(v, step)| best.look(step, &findings(*v))).collect();
         (better, best.found.map(|found| found.0))
@@ -93,10 +75,9 @@ mod tests {
 
     #[test]
     fn a_number_that_no_probe_finds_has_no_best_step() {
-        let mut best = Best::new("test_l", Extreme::Max).unwrap();
-        assert!(!best.look(5, &Metrics::new()) && !best.told);
-        assert!(!best.look(5, &Metrics::new().with("test_ll", 1.0)) && best.told);
+        let mut best = Best::new("true_ll", Extreme::Max);
+        assert!(!best.look(5, &Metrics::new()));
+        assert!(!best.look(5, &Metrics::new().with("test_ll", 1.0)));
         assert_eq!(best.found, None);
-        assert_eq!(Best::new("", Extreme::Max), None);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
+use super::declared::Declared;
 use super::guard::GuardConfig;
 use super::train_config::TrainConfig;
 use crate::config::{Document, Problems, Resolved, Schema, Section, SectionKind, decode};
@@ -104,6 +105,9 @@ impl Experiment {
             let hint = "set one of them, such as --set train.steps=1000".to_owned();
             return Err(document.problems_at("train", message, Some(hint)));
         }
+        let read = |error: Error| document.problems_at("train", error.to_string(), None);
+        let train: TrainConfig = decode(&resolved.section("train")).map_err(read)?;
+        Declared::of(&resolved).map_err(read)?.check_best(document, &train.best, train.best_is)?;
         Ok(resolved)
     }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use candle_core::Tensor;
 
 use crate::config::rule;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Number, Watch};
 use crate::store::checkpoint::first_not_finite;
 use crate::{Error, Result};
 
@@ -14,9 +14,9 @@ crate::config! {
     pub struct GuardConfig {
         /// Whether a run is stopped at values that are not finite or beyond the limits below.
         enabled: bool = true;
-        /// Limit of every metric whose name ends in `grad_norm`.
+        /// Limit of every number that the method declares as the norm of a gradient.
         max_grad_norm: f64 = 1e6, rule::positive;
-        /// Limit, in nats and either sign, of every metric whose name ends in `energy_gap`.
+        /// Limit, in nats and either sign, of every number that the method declares as a difference of energies.
         max_energy_gap: f64 = 1e6, rule::positive;
         /// How many steps the history in the message goes back.
         window: u64 = 200, rule::at_least(1);
@@ -27,14 +27,15 @@ crate::config! {
 #[derive(Clone, Debug)]
 pub struct Guard {
     config: GuardConfig,
+    numbers: &'static [Number],
     advice: Vec<String>,
     history: VecDeque<(u64, Metrics)>,
 }
 
 impl Guard {
-    /// A guard with an empty history.
-    pub fn new(config: GuardConfig) -> Self {
-        Guard { config, advice: Vec::new(), history: VecDeque::new() }
+    /// A guard with an empty history. `numbers` says which metrics have a limit.
+    pub fn new(config: GuardConfig, numbers: &'static [Number]) -> Self {
+        Guard { config, numbers, advice: Vec::new(), history: VecDeque::new() }
     }
 
     /// What to try first, from those who know the method: `--set method.lambda=20` …
@@ -43,25 +44,24 @@ impl Guard {
         self
     }
 
-    /// Looks at the metrics of `step`.
+    /// Looks at the metrics of `step`, which it keeps and gives back.
     ///
     /// # Errors
     /// [`Error::Diverged`] for the first metric that is not finite or beyond its limit.
-    pub fn check(&mut self, step: u64, metrics: &Metrics) -> Result<()> {
-        if !self.config.enabled {
-            return Ok(());
+    pub fn check(&mut self, step: u64, metrics: Metrics) -> Result<&Metrics> {
+        let objections =
+            || metrics.iter().filter_map(|(name, value)| Some((name, value, self.objection(name, value)?)));
+        if self.config.enabled
+            && let Some((name, value, why)) = objections().next()
+        {
+            let what = format!("{name} = {value} {why}{}", self.growth(step, name, value));
+            return Err(self.diverged(step, what));
         }
-        for (name, value) in metrics.iter() {
-            if let Some(why) = self.objection(name, value) {
-                let what = format!("{name} = {value} {why}{}", self.growth(step, name, value));
-                return Err(self.diverged(step, what));
-            }
-        }
-        self.history.push_back((step, metrics.clone()));
         while self.history.front().is_some_and(|(old, _)| old + self.config.window < step) {
             self.history.pop_front();
         }
-        Ok(())
+        self.history.push_back((step, metrics));
+        self.history.back().map(|(_, metrics)| metrics).ok_or_else(|| Error::Other("the guard keeps no metrics".into()))
     }
 
     /// Looks for a value that is not finite in named tensors: weights before they are saved, gradients when in doubt.
@@ -82,11 +82,13 @@ impl Guard {
     }
 
     fn objection(&self, name: &str, value: f64) -> Option<String> {
-        let limit = match name {
-            _ if !value.is_finite() => return Some("is not finite".into()),
-            n if n.ends_with("grad_norm") => ("guard.max_grad_norm", self.config.max_grad_norm),
-            n if n.ends_with("energy_gap") => ("guard.max_energy_gap", self.config.max_energy_gap),
-            _ => return None,
+        if !value.is_finite() {
+            return Some("is not finite".into());
+        }
+        let limit = match self.numbers.iter().find(|number| number.is(name))?.watch {
+            Watch::Norm => ("guard.max_grad_norm", self.config.max_grad_norm),
+            Watch::Gap => ("guard.max_energy_gap", self.config.max_energy_gap),
+            Watch::Finite => return None,
         };
         (value.abs() > limit.1).then(|| format!("is beyond {} = {}", limit.0, limit.1))
     }
@@ -122,17 +124,19 @@ mod tests {
 
     use super::*;
 
+    const NUMBERS: &[Number] = &[Number::norm("{net}/grad_norm", ""), Number::gap("energy_gap", "")];
+
     fn of(rows: &[(&str, f64)]) -> Metrics {
         rows.iter().copied().collect()
     }
 
     #[test]
     fn what_is_not_finite_is_named_at_once_with_its_history() {
-        let mut guard = Guard::new(GuardConfig::default());
+        let mut guard = Guard::new(GuardConfig::default(), NUMBERS);
         for step in 0..=400 {
-            guard.check(step, &of(&[("loss", 2.0), ("gap", 1.0)])).unwrap();
+            guard.check(step, of(&[("loss", 2.0), ("gap", 1.0)])).unwrap();
         }
-        let error = guard.check(401, &of(&[("loss", 1.0), ("gap", f64::NAN)])).unwrap_err();
+        let error = guard.check(401, of(&[("loss", 1.0), ("gap", f64::NAN)])).unwrap_err();
         assert_eq!(error.exit_code(), 3);
         let text = error.to_string();
         for says in ["step 401", "gap = NaN is not finite", "it was 1.0000 at step 200", "--set optim.lr", "checkpoint"]
@@ -144,28 +148,30 @@ mod tests {
     #[test]
     fn limits_hold_for_their_metrics_alone() {
         let config = GuardConfig { max_grad_norm: 10.0, max_energy_gap: 5.0, ..Default::default() };
-        let mut guard = Guard::new(config).with_advice(["--set method.lambda=20".into()]);
-        guard.check(1, &of(&[("critic/grad_norm", 0.25), ("energy_gap", -5.0), ("loss", 1e30)])).unwrap();
-        let text = guard.check(51, &of(&[("critic/grad_norm", 10.1)])).unwrap_err().to_string();
+        let mut guard = Guard::new(config, NUMBERS).with_advice(["--set method.lambda=20".into()]);
+        let others = [("loss", 1e30), ("sum_of_grad_norm", 11.0), ("other_energy_gap", 6.0)];
+        guard.check(1, of(&[("critic/grad_norm", 0.25), ("energy_gap", -5.0)])).unwrap();
+        guard.check(1, of(&others)).unwrap();
+        let text = guard.check(51, of(&[("critic/grad_norm", 10.1)])).unwrap_err().to_string();
         assert!(
             text.contains("beyond guard.max_grad_norm = 10; it was 0.2500 at step 1 (grew 40-fold in 50 steps)"),
             "{text}"
         );
         assert!(text.contains("method.lambda=20"), "{text}");
-        assert!(guard.check(52, &of(&[("energy_gap", -5.1)])).is_err());
+        assert!(guard.check(52, of(&[("energy_gap", -5.1)])).is_err());
     }
 
     #[test]
     fn switched_off_it_lets_everything_pass() {
-        let mut guard = Guard::new(GuardConfig { enabled: false, ..Default::default() });
-        guard.check(1, &of(&[("loss", f64::NAN)])).unwrap();
+        let mut guard = Guard::new(GuardConfig { enabled: false, ..Default::default() }, NUMBERS);
+        guard.check(1, of(&[("loss", f64::NAN)])).unwrap();
         let nan = Tensor::new(f32::NAN, &Device::Cpu).unwrap();
         guard.check_tensors(1, [("w", &nan)]).unwrap();
     }
 
     #[test]
     fn tensors_are_searched_and_a_mere_overflow_of_the_sum_is_no_finding() {
-        let guard = Guard::new(GuardConfig::default());
+        let guard = Guard::new(GuardConfig::default(), NUMBERS);
         let tensor = |v: &[f32]| Tensor::new(v, &Device::Cpu).unwrap();
         let (large, bad) = (tensor(&[f32::MAX, f32::MAX]), tensor(&[0.0, f32::NEG_INFINITY, f32::INFINITY]));
         let empty = Tensor::zeros((0, 3), DType::F32, &Device::Cpu).unwrap();

@@ -2,6 +2,7 @@
 
 use image::RgbImage;
 
+use super::declared::Declared;
 use super::folder::RunFolder;
 use super::metrics::{self, MetricsLog, TimingLog};
 use super::tensorboard::EventLog;
@@ -15,19 +16,21 @@ pub struct Journal<'a> {
     metrics: MetricsLog,
     timing: TimingLog,
     events: EventLog,
+    declared: Declared,
 }
 
 impl<'a> Journal<'a> {
-    /// Opens the logs, cut back to what was written up to `step`.
+    /// Opens the logs, cut back to what was written up to `step`. `declared` groups the curves of TensorBoard.
     ///
     /// # Errors
     /// Files that cannot be read or written.
-    pub fn open(folder: &'a RunFolder, step: u64) -> Result<Self> {
+    pub fn open(folder: &'a RunFolder, step: u64, declared: Declared) -> Result<Self> {
         Ok(Journal {
             metrics: MetricsLog::resume(&folder.metrics(), step)?,
             timing: TimingLog::open(&folder.timing())?,
             events: EventLog::create(folder.dir(), step)?,
             folder,
+            declared,
         })
     }
 
@@ -48,11 +51,11 @@ impl<'a> Journal<'a> {
     pub fn write(&mut self, step: u64, metrics: &Metrics, pictures: &[(String, RgbImage)]) -> Result<()> {
         self.metrics.append(step, metrics)?;
         self.timing.append(step)?;
-        self.events.scalars(step, metrics)?;
+        self.events.scalars(step, metrics.iter().map(|(name, value)| (self.declared.tag(name), value)))?;
         for (name, picture) in pictures {
             let png = draw::png(picture)?;
             fs::write_atomic(&self.folder.samples().join(format!("{name}-{step:08}.png")), &png)?;
-            self.events.image(step, name, picture.dimensions(), &png)?;
+            self.events.image(step, &format!("probe/{name}"), picture.dimensions(), &png)?;
         }
         Ok(())
     }

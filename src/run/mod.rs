@@ -2,6 +2,7 @@
 
 mod best;
 mod curves;
+mod declared;
 mod experiment;
 mod folder;
 mod guard;
@@ -10,12 +11,14 @@ mod manifest;
 pub mod metrics;
 mod out;
 mod progress;
+pub mod show;
 pub mod signal;
 pub mod tensorboard;
 mod train_config;
 mod trainer;
 
 pub use best::{Best, Extreme};
+pub use declared::{Declaration, Declared, Reporter};
 pub use experiment::{Experiment, TopConfig, sections};
 pub use folder::{Paths, RunFolder, default_dir};
 pub use guard::{Guard, GuardConfig};
@@ -23,5 +26,5 @@ pub use journal::Journal;
 pub use manifest::{Manifest, Status, folders, list, standing};
 pub use out::print_out;
 pub use progress::Progress;
-pub use train_config::{Decay, TrainConfig};
+pub use train_config::{BestIs, Decay, TrainConfig};
 pub use trainer::{Trainer, with_average};

@@ -5,10 +5,21 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::declared::Declared;
+use super::show;
 use crate::metrics::Metrics;
 
 /// Without a terminal, a line at most this often.
 const EVERY: Duration = Duration::from_secs(10);
+
+/// On a terminal, other metrics at most this often.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// Metrics shown at most.
+const MOST: usize = 6;
+
+/// Significant digits of a metric.
+const DIGITS: usize = 4;
 
 /// Shows steps, rate, time left and the newest metrics. It uses no colours, so `NO_COLOR` holds by itself.
 pub struct Progress {
@@ -16,13 +27,15 @@ pub struct Progress {
     first: u64,
     begin: Instant,
     kind: Kind,
+    declared: Declared,
+    last: Option<Instant>,
     shown: String,
 }
 
 enum Kind {
     Quiet,
     Bar(ProgressBar),
-    Lines(Option<Instant>),
+    Lines,
 }
 
 impl Progress {
@@ -31,28 +44,42 @@ impl Progress {
         let kind = match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Kind::Quiet,
             (_, true) => Kind::Bar(bar(total, done)),
-            (_, false) => Kind::Lines(None),
+            (_, false) => Kind::Lines,
         };
-        Progress { total, first: done, begin: Instant::now(), kind, shown: String::new() }
+        let (begin, declared) = (Instant::now(), Declared::default());
+        Progress { total, first: done, begin, kind, declared, last: None, shown: String::new() }
+    }
+
+    /// Shows of the metrics those that `declared` has first, by their units.
+    pub fn showing(self, declared: Declared) -> Self {
+        Progress { declared, ..self }
     }
 
     /// `step` steps are done. Metrics that are empty leave those shown before.
     pub fn step(&mut self, step: u64, metrics: &Metrics) {
-        if !metrics.is_empty() && !matches!(self.kind, Kind::Quiet) {
-            self.shown = in_short(metrics);
-        }
-        let due = match &self.kind {
-            Kind::Quiet => false,
-            Kind::Bar(bar) => {
-                bar.set_message(self.shown.clone());
-                bar.set_position(step);
-                false
-            }
-            Kind::Lines(last) => step >= self.total || last.is_none_or(|at| at.elapsed() >= EVERY),
+        let pause = match &self.kind {
+            Kind::Quiet => return,
+            Kind::Bar(_) => GLANCE,
+            Kind::Lines => EVERY,
         };
+        let due = step >= self.total || self.last.is_none_or(|at| at.elapsed() >= pause);
         if due {
-            eprintln!("{}", line(step, self.first, self.total, self.begin.elapsed(), &self.shown));
-            self.kind = Kind::Lines(Some(Instant::now()));
+            self.last = Some(Instant::now());
+            if !metrics.is_empty() {
+                self.shown = in_short(metrics, &self.declared);
+            }
+        }
+        match &self.kind {
+            Kind::Bar(bar) => {
+                if due {
+                    bar.set_message(self.shown.clone());
+                }
+                bar.set_position(step);
+            }
+            Kind::Lines if due => {
+                eprintln!("{}", line(step, self.first, self.total, self.begin.elapsed(), &self.shown));
+            }
+            Kind::Lines | Kind::Quiet => {}
         }
     }
 
@@ -61,7 +88,7 @@ impl Progress {
         match &self.kind {
             Kind::Quiet => {}
             Kind::Bar(bar) => bar.suspend(|| eprintln!("{text}")),
-            Kind::Lines(_) => eprintln!("{text}"),
+            Kind::Lines => eprintln!("{text}"),
         }
     }
 
@@ -83,19 +110,14 @@ fn bar(total: u64, done: u64) -> ProgressBar {
     bar
 }
 
-/// The first six metrics, four digits each.
-fn in_short(metrics: &Metrics) -> String {
-    metrics.iter().take(6).map(|(name, value)| format!("{name} {}", four_digits(value))).collect::<Vec<_>>().join("  ")
-}
-
-fn four_digits(value: f64) -> String {
-    let size = value.abs();
-    if value == 0.0 || (1e-3..1e5).contains(&size) {
-        let places = (3 - size.max(1e-3).log10().floor() as i32).clamp(0, 6) as usize;
-        format!("{value:.places$}")
-    } else {
-        format!("{value:.3e}")
-    }
+/// The metrics that matter first, each with the direction that is better.
+fn in_short(metrics: &Metrics, declared: &Declared) -> String {
+    let one = |(name, value): (&str, f64)| {
+        let number = declared.find(name).map(|declared| &declared.number);
+        let value = show::value(declared.unit(name), value, DIGITS);
+        format!("{name}{} {value}", show::arrow(number).trim())
+    };
+    declared.leads(metrics).into_iter().take(MOST).map(one).collect::<Vec<_>>().join("  ")
 }
 
 fn line(step: u64, first: u64, total: u64, elapsed: Duration, metrics: &str) -> String {
@@ -103,7 +125,9 @@ fn line(step: u64, first: u64, total: u64, elapsed: Duration, metrics: &str) -> 
     let rate = (step - first.min(step)) as f64 / elapsed.as_secs_f64().max(1e-9);
     let left = (total.saturating_sub(step) as f64 / rate.max(1e-9)).min(1e9);
     let eta = if rate > 0.0 { in_words(Duration::from_secs_f64(left)) } else { "?".into() };
-    format!("step {step}/{total} ({percent} %)  {}/s  {eta} left  {metrics}", four_digits(rate)).trim_end().to_owned()
+    format!("step {step}/{total} ({percent} %)  {}/s  {eta} left  {metrics}", show::number(rate, DIGITS))
+        .trim_end()
+        .to_owned()
 }
 
 /// `3h04m`, `12m30s`, `8s`.
@@ -122,19 +146,15 @@ mod tests {
     #[test]
     fn a_line_says_how_far_how_fast_and_how_long() {
         let m: Metrics = [("loss", -1.23456), ("gap", 1234567.0), ("lr", 1e-4), ("n", 0.0)].into_iter().collect();
-        let text = line(600, 200, 1000, Duration::from_secs(100), &in_short(&m));
-        assert_eq!(
-            text,
-            "step 600/1000 (60 %)  4.000/s  1m40s left  loss -1.235  gap 1.235e6  lr 1.000e-4  n 0.000000"
-        );
+        let text = line(600, 200, 1000, Duration::from_secs(100), &in_short(&m, &Declared::default()));
+        assert_eq!(text, "step 600/1000 (60 %)  4.000/s  1m40s left  loss -1.235  gap 1.235e6  lr 1.000e-4  n 0");
     }
 
     #[test]
     fn the_odd_cases_neither_divide_by_zero_nor_panic() {
-        assert_eq!(line(0, 0, 0, Duration::ZERO, ""), "step 0/0 (0 %)  0.000000/s  ? left");
+        assert_eq!(line(0, 0, 0, Duration::ZERO, ""), "step 0/0 (0 %)  0/s  ? left");
         assert!(line(5, 9, 3, Duration::from_secs(1), "").contains("? left"));
-        assert_eq!(four_digits(f64::NAN), "NaN");
-        assert_eq!(four_digits(f64::NEG_INFINITY), "-inf");
+        assert_eq!([f64::NAN, f64::NEG_INFINITY].map(|v| show::number(v, 4)), ["NaN", "-inf"]);
         assert_eq!(in_words(Duration::from_secs(7500)), "2h05m");
         let mut quiet = Progress::new(3, 0, true);
         quiet.step(1, &Metrics::new());

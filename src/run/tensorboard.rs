@@ -8,7 +8,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::metrics::Metrics;
 use crate::{Error, Result};
 
 /// Writes one event file.
@@ -37,14 +36,14 @@ impl EventLog {
         Ok(log)
     }
 
-    /// One point on the curve of every metric.
+    /// One point on the curve of every tag. Tags with the same word before a `/` are shown together.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn scalars(&mut self, step: u64, metrics: &Metrics) -> Result<()> {
+    pub fn scalars(&mut self, step: u64, values: impl IntoIterator<Item = (String, f64)>) -> Result<()> {
         self.event(step, |event| {
             event.message(5, |summary| {
-                for (tag, value) in metrics.iter() {
+                for (tag, value) in values {
                     summary.message(1, |row| {
                         row.bytes(1, tag.as_bytes());
                         row.fixed32(2, value as f32);
@@ -247,7 +246,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut log = EventLog::create(dir.path(), 0).unwrap();
         let png: Vec<u8> = (0..=255).cycle().take(1000).collect();
-        log.scalars(300, &[("loss", 0.5), ("val/nll", -2.0)].into_iter().collect()).unwrap();
+        log.scalars(300, [("train/loss".to_owned(), 0.5), ("val/nll".to_owned(), -2.0)]).unwrap();
         log.image(301, "samples", (20, 10), &png).unwrap();
         let events = events(&log.path);
         assert_eq!(inside(&events[0], 3), b"brain.Event:2");

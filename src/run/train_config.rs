@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::best::Extreme;
 use crate::config::rule;
 
 /// How the learning rate goes from the first step to the last.
@@ -18,6 +17,19 @@ pub enum Decay {
     Cosine,
     /// Is multiplied by `decay_by` at each of `decay_at`.
     Steps,
+}
+
+/// Which values of the number `train.best` are best.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BestIs {
+    /// Those that the number declares as better.
+    #[default]
+    Auto,
+    /// Large ones.
+    Max,
+    /// Small ones.
+    Min,
 }
 
 crate::config! {
@@ -40,8 +52,8 @@ crate::config! {
         /// A number that a probe finds, such as test_ll or test_accuracy: the checkpoint of the step where it is best stays, and
         /// checkpoints/best.safetensors is another name of it. Empty for none.
         best: String = String::new();
-        /// What of it is best: max or min.
-        best_is: Extreme = Extreme::Max;
+        /// What of it is best: max, min, or auto, which takes what the number declares.
+        best_is: BestIs = BestIs::Auto;
         /// Decay of the exponential moving average of the model's weights; 0 switches it off. Sampling and probes
         /// use the average where there is one.
         ema: f64 = 0.0, rule::rate;

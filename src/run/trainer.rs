@@ -9,6 +9,7 @@ use image::RgbImage;
 
 use super::best::Best;
 use super::curves;
+use super::declared::Declared;
 use super::experiment::Experiment;
 use super::folder::RunFolder;
 use super::guard::Guard;
@@ -16,9 +17,10 @@ use super::journal::Journal;
 use super::progress::Progress;
 use super::signal;
 use super::train_config::TrainConfig;
+use crate::config::find;
 use crate::data::{Batch, Data, Split};
 use crate::density::Model;
-use crate::methods::{Method, State, StepContext, put, take};
+use crate::methods::{METHODS, Method, State, StepContext, put, take};
 use crate::metrics::{Metrics, Spent};
 use crate::optim::Ema;
 use crate::probes::{Scheduled, Subject};
@@ -60,7 +62,9 @@ impl Trainer {
             sampler.check(method.model(), proposal.as_deref(), data.device())
         })?;
         let total = experiment.total_steps(&data, &*method)?;
-        let best = Best::new(&experiment.train.best, experiment.train.best_is);
+        let declared = Declared::of(&experiment.resolved)?;
+        let TrainConfig { best, best_is, .. } = &experiment.train;
+        let best = declared.extreme(best, *best_is).map(|extreme| Best::new(best, extreme));
         Ok(Trainer { experiment, data, method, sampler, probes, ema, best, spent: Spent::default(), step: 0, total })
     }
 
@@ -123,14 +127,16 @@ impl Trainer {
 
     /// A guard with the method's advice.
     pub fn guard(&self) -> Guard {
-        Guard::new(self.experiment.guard.clone()).with_advice(self.method.advice())
+        let row = find(METHODS, self.experiment.resolved.spec("method").name());
+        let numbers = row.map_or(&[][..], |row| row.numbers);
+        Guard::new(self.experiment.guard.clone(), numbers).with_advice(self.method.advice())
     }
 
     /// One step of the method, guarded.
     ///
     /// # Errors
     /// [`Error::Diverged`] when the guard objects.
-    pub fn advance(&mut self, guard: &mut Guard) -> Result<Metrics> {
+    pub fn advance<'g>(&mut self, guard: &'g mut Guard) -> Result<&'g Metrics> {
         let batches = self.batches()?;
         let key = self.experiment.key().with("step").at(self.step);
         let lr_scale = self.experiment.train.lr_scale(self.step, self.total);
@@ -141,7 +147,7 @@ impl Trainer {
         self.step += 1;
         let Spent { values, gradients } = self.spent;
         metrics.extend([("energy_values", values as f64), ("energy_gradients", gradients as f64)]);
-        guard.check(self.step, &metrics)?;
+        let metrics = guard.check(self.step, metrics)?;
         if let Some(ema) = &mut self.ema {
             ema.update(&self.method.model().params().weights)?;
         }
@@ -161,7 +167,7 @@ impl Trainer {
     /// [`Error::Interrupted`] after a signal, [`Error::Diverged`], and whatever stops the run from being saved.
     pub fn run(&mut self, folder: &RunFolder, progress: &mut Progress) -> Result<Metrics> {
         let mut guard = self.guard();
-        let mut journal = Journal::open(folder, self.step)?;
+        let mut journal = Journal::open(folder, self.step, Declared::of(&self.experiment.resolved)?)?;
         let mut seen = journal.last()?;
         if self.step == self.total && checkpoint::path_of(&folder.checkpoints(), self.step).exists() {
             checkpoint::settle(&folder.checkpoints(), self.step, &self.keep(), self.best_step())?;
@@ -171,15 +177,16 @@ impl Trainer {
                 self.save(folder, &journal, &self.checkpoint()?)?;
                 return Err(Error::Interrupted(signal));
             }
-            let mut metrics = self.advance(&mut guard)?;
-            progress.step(self.step, &metrics);
+            let metrics = self.advance(&mut guard)?;
+            progress.step(self.step, metrics);
             let log = self.step.is_multiple_of(self.experiment.train.log_every) || self.step == self.total;
             let (findings, pictures) = self.probe()?;
             let better = self.best.as_mut().is_some_and(|best| best.look(self.step, &findings));
             if log || !findings.is_empty() {
-                metrics.extend(findings);
-                journal.write(self.step, &metrics, &pictures)?;
-                seen.extend(metrics);
+                let mut line = metrics.clone();
+                line.extend(findings);
+                journal.write(self.step, &line, &pictures)?;
+                seen.extend(line);
             }
             if better || self.checkpoint_due() {
                 let checkpoint = self.checkpoint()?;

@@ -484,7 +484,7 @@ fn eval_runs_one_probe_on_a_checkpoint() {
     // --set with the probe's name is for its keys, any other for the experiment's.
     let other = ["--set", "ais.temperatures=8", "--set", "sampler.steps=3", "--seed", "5", "--pictures", "seen"];
     let changed = lab.json(&[&probe[..], &other[..]].concat());
-    assert_ne!(changed["metrics"]["ais/gradients"], found["metrics"]["ais/gradients"]);
+    assert_ne!(changed["metrics"]["ais/energy_gradients"], found["metrics"]["ais/energy_gradients"]);
     assert_eq!(changed["seed"], 5);
     image::load_from_memory(&read(&lab.path(changed["pictures"][0].as_str().unwrap()))).unwrap();
     assert!(lab.ok(&["-q", "eval", "--ckpt", LAST, "--probe", "nll", "--set", "nll.points=32"]).contains("test_ll"));
@@ -572,14 +572,12 @@ fn the_checkpoint_of_the_best_step_stays() {
     assert_eq!((best.step, said["best"]["step"].as_u64()), (least.0, Some(least.0)));
     assert_eq!(lab.manifest("run")["best"][1]["grid_error"].as_f64(), Some(least.1));
     lab.ok(&["-q", "sample", "--ckpt", file.to_str().unwrap(), "--n", "4", "--out", "x.npy"]);
-    // A name that no probe knows is noticed at the first look, with those that there are.
+    // A name that no probe reports is refused before training, with the nearest that one does.
     let words = ["-q", "train", "c.toml", "--run-dir", "other", "--set", "train.best=test_lll"];
-    let warned = lab.run(&words);
-    assert_eq!(warned.code, Some(0));
-    assert!(
-        warned.stderr.contains("no probe found `test_lll`") && warned.stderr.contains("test_ll,"),
-        "{}",
-        warned.stderr
-    );
-    assert!(!lab.path("other/checkpoints/best.safetensors").exists());
+    lab.refused(2, &words, &["no probe of this run reports `test_lll`", "did you mean `test_ll`?", "--set"]);
+    assert!(!lab.path("other").exists());
+    // So is a metric that no run has and nobody declares; one that is declared may be in later runs.
+    lab.refused(2, &["ls", ".", "--sort", "grid_eror"], &["no run has the metric `grid_eror`", "`grid_error`"]);
+    assert!(lab.ok(&["ls", ".", "--sort", "grid_error"]).contains("grid_error"));
+    assert!(lab.ok(&["ls", ".", "--sort", "amari"]).contains("amari"));
 }

@@ -59,7 +59,7 @@ const NUMBERS: &[Number] = numbers![
     likelihood_gap::NUMBERS,
     [
         GRAD_NORM,
-        Number::new("displacement", Unit::Plain, "mean distance that the chains carry the generator's draws"),
+        Number::new("displacement", Unit::Plain, "mean distance that the chains carry the generator's draws").chain(),
         Number::new("energy_drop", Unit::Nats, "mean fall of the energy along the chains").lead(),
         ACCEPTANCE,
     ]

@@ -85,8 +85,9 @@ const NUMBERS: &[Number] = numbers![
     likelihood_gap::NUMBERS,
     [
         GRAD_NORM,
-        Number::new("acceptance", Unit::Share, "share of the flow's proposals that walkers accepted"),
+        Number::new("acceptance", Unit::Share, "share of the flow's proposals that walkers accepted").chain(),
         Number::new("local_acceptance", Unit::Share, "share of the local proposals that were accepted")
+            .chain()
             .when("local_steps > 0 and a local kernel that accepts or rejects"),
     ],
     walker_modes::NUMBERS,

@@ -13,6 +13,7 @@ pub(in crate::methods) const GRAD_NORM: Number =
 /// What chains accept.
 pub(in crate::methods) const ACCEPTANCE: Number =
     Number::new("acceptance", Unit::Share, "share of the chains' proposals that were accepted")
+        .chain()
         .when("a kernel that accepts or rejects");
 
 /// The mean energy of the data.

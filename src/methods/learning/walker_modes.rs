@@ -10,6 +10,7 @@ use crate::metrics::{Metrics, Number, Unit};
 /// The numbers of [`found`].
 pub(in crate::methods) const NUMBERS: [Number; 2] = [
     Number::new("jumps", Unit::Share, "share of walkers that went from the core of one mode to that of another")
+        .chain()
         .higher()
         .when("data from a known mixture"),
     Number::new("walker_tv", Unit::Share, "total variation of the walkers' shares by nearest mode to the true weights")

@@ -60,8 +60,10 @@ pub(in crate::methods) const NUMBERS: [Number; 3] = [
     .higher()
     .when("entropy_weight > 0 and estimator = \"importance\""),
     Number::new("posterior_acceptance", Unit::Share, "share of the HMC moves on q(z|x) that were accepted")
+        .chain()
         .when("entropy_weight > 0 and an estimator by HMC"),
     Number::new("posterior_step", Unit::Plain, "step size of HMC on q(z|x)")
+        .chain()
         .when("entropy_weight > 0 and an estimator by HMC"),
 ];
 

@@ -58,7 +58,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
         .lower()
         .lead(),
         Number::new("generator_sigma", Unit::Plain, "standard deviation σ of the generator's noise"),
-        Number::new("posterior_ess", Unit::Share, "effective share of the importance weights")
+        Number::new("posterior_ess", Unit::Count, "effective number of the importance samples, mean of the batch")
             .higher()
             .when("`estimator = \"importance\"`"),
         Number::new("posterior_acceptance", Unit::Share, "acceptance of the chains").when("an `estimator` of chains"),
