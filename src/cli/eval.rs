@@ -14,7 +14,8 @@ use crate::run::{Experiment, show};
 use crate::store::fs;
 use crate::{Result, draw, rng::Key};
 
-/// Runs one probe on a checkpoint: its keys as the run has them, or their defaults; --set PROBE.KEY=VALUE overrides them.
+/// Runs one probe on a checkpoint: its keys as the run has them, or their defaults; --set PROBE.KEY=VALUE overrides
+/// them.
 #[derive(Args)]
 pub struct EvalArgs {
     /// The checkpoint file

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::catalogue::{self, Row};
 use super::{Global, output, usage};
 use crate::Result;
-use crate::config::{Schema, explain_keys};
+use crate::config::{Head, Schema, explain_keys};
 use crate::metrics::Number;
 use crate::run::show;
 
@@ -32,9 +32,9 @@ pub fn run(args: &ExplainArgs, global: &Global) -> Result<()> {
     }
     if global.json {
         let describe = |row: &Row| {
-            let keys = explain_keys(&row.head.schema);
-            json!({"kind": row.kind, "name": row.head.name, "about": row.head.about, "cite": row.head.cite, "keys": keys,
-                "numbers": row.head.numbers})
+            let Head { name, about, cite, schema, numbers } = &row.head;
+            let keys = explain_keys(schema);
+            json!({"kind": row.kind, "name": name, "about": about, "cite": cite, "keys": keys, "numbers": numbers})
         };
         return output::print_json(&rows.iter().map(describe).collect::<Vec<_>>());
     }

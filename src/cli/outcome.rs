@@ -8,8 +8,8 @@ use crate::run::{Declared, Reporter, show};
 /// Significant digits of a number.
 const DIGITS: usize = 5;
 
-/// The rows of `metrics`, those declared as leading first. A standard error stands behind its number. `log` is the run's: a
-/// number of a probe is compared with the value that the log has of it before its last one.
+/// The rows of `metrics`, those declared as leading first. A standard error stands behind its number. `log` is the
+/// run's: a number of a probe is compared with the value that the log has of it before its last one.
 pub(super) fn outcome(metrics: &Metrics, declared: &Declared, log: &[(u64, Metrics)]) -> String {
     let leads: BTreeSet<&str> = declared.leads(metrics).into_iter().map(|(name, _)| name).collect();
     let of_another = |name: &str| name.strip_suffix("_se").is_some_and(|name| metrics.get(name).is_some());

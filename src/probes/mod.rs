@@ -1,8 +1,8 @@
 //! What is measured while a run trains and after: numbers against exact or published values, and pictures.
 //!
-//! Probes stand in rooms by the question that they answer: how likely the data are ([`likelihood`]), how good the samples
-//! are ([`samples`]), how far the scores are from the data's ([`stein`]), what a classifier is worth ([`classifier`]), and
-//! the balance of physical systems and separated sources (`physics`).
+//! Probes stand in rooms by the question that they answer: how likely the data are ([`likelihood`]), how good the
+//! samples are ([`samples`]), how far the scores are from the data's ([`stein`]), what a classifier is worth
+//! ([`classifier`]), and the balance of physical systems and separated sources (`physics`).
 
 pub mod classifier;
 pub mod diagnose;

@@ -71,7 +71,8 @@ crate::config! {
     pub struct Schedule {
         /// Every so many steps; 0 means at the end of the run only.
         every: u64 = 0;
-        /// Is put before the names of its numbers and pictures, as LABEL_, where two probes would find numbers of one name.
+        /// Is put before the names of its numbers and pictures, as LABEL_, where two probes would find numbers of one
+        /// name.
         label: String = String::new(), plain;
     }
 }
@@ -82,7 +83,8 @@ fn plain(v: &String) -> Verdict {
     (!v.chars().all(fits)).then(|| format!("must be of letters, digits, _ and -, got {v:?}"))
 }
 
-/// Makes a probe from its resolved section. What it compares with is loaded onto the device where the run's tensors live.
+/// Makes a probe from its resolved section. What it compares with is loaded onto the device where the run's tensors
+/// live.
 pub type BuildProbe = fn(&toml::Table, &Device) -> Result<Box<dyn Probe>>;
 
 /// A row of [`PROBES`](super::PROBES): all that the house knows about a probe.
@@ -98,8 +100,8 @@ pub struct ProbeRow {
     pub schema: Schema,
     /// The numbers that it reports at every look, without the label.
     pub numbers: &'static [Number],
-    /// A small experiment that it looks at, as TOML. The contract tests run it, with the path of a checkpoint of a classifier
-    /// of the digits in the place of `{classifier}`.
+    /// A small experiment that it looks at, as TOML. The contract tests run it, with the path of a checkpoint of a
+    /// classifier of the digits in the place of `{classifier}`.
     pub example: &'static str,
     /// Makes it from its resolved section.
     pub build: BuildProbe,

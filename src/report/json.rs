@@ -14,7 +14,10 @@ use crate::{Error, Result};
 /// None is known.
 pub(super) fn document(tables: &Tables<'_>, correlations: &[Correlation]) -> Result<String> {
     let c = tables.comparison;
-    let correlation = |r: &Correlation| json!({"x": r.x, "y": r.y, "series": r.series, "n": r.n, "spearman": number(r.spearman), "pearson": number(r.pearson)});
+    let correlation = |r: &Correlation| {
+        let (spearman, pearson) = (number(r.spearman), number(r.pearson));
+        json!({"x": r.x, "y": r.y, "series": r.series, "n": r.n, "spearman": spearman, "pearson": pearson})
+    };
     let value = json!({
         "by": c.by, "over": c.over, "metrics": c.metrics, "choose": c.choose, "baseline": c.baseline,
         "groups": c.rows.iter().map(|row| group(tables, row)).collect::<Vec<_>>(),

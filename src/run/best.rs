@@ -29,8 +29,8 @@ impl Best {
         Best { name: name.to_owned(), is, found: None }
     }
 
-    /// Takes note of what probes found at `step`; whether that is better than all before. Of equal steps the first stays best, and
-    /// a number that is not finite never is.
+    /// Takes note of what probes found at `step`; whether that is better than all before. Of equal steps the first
+    /// stays best, and a number that is not finite never is.
     pub fn look(&mut self, step: u64, findings: &Metrics) -> bool {
         let Some(value) = findings.get(&self.name) else { return false };
         let before = self.found.as_ref().and_then(|(_, metrics)| metrics.get(&self.name));

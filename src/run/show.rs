@@ -54,7 +54,8 @@ pub fn number(value: f64, digits: usize) -> String {
     format!("{value:.places$}")
 }
 
-/// Value and error with as many places as two significant digits of the error need, over ten to the power given behind them.
+/// Value and error with as many places as two significant digits of the error need, over ten to the power given behind
+/// them.
 pub fn parts(value: f64, error: f64) -> (String, String, i32) {
     let power = scale(value, error);
     let (value, error) = (value / 10f64.powi(power), error / 10f64.powi(power));

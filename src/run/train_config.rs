@@ -37,7 +37,8 @@ crate::config! {
     pub struct TrainConfig {
         /// Steps of the method (model updates); 0 to give `epochs` instead.
         steps: u64 = 0;
-        /// Passes over the training data; every batch counts, the critic's too. Needs a finite data set; 0 to give `steps`.
+        /// Passes over the training data; every batch counts, the critic's too. Needs a finite data set; 0 to give
+        /// `steps`.
         epochs: u64 = 0;
         /// Items in a batch.
         batch_size: usize = 128, rule::at_least(1);
@@ -49,8 +50,8 @@ crate::config! {
         keep: usize = 2;
         /// Never delete the checkpoint of a step that is a multiple of this; 0 for none.
         keep_every: u64 = 0;
-        /// A number that a probe finds, such as test_ll or test_accuracy: the checkpoint of the step where it is best stays, and
-        /// checkpoints/best.safetensors is another name of it. Empty for none.
+        /// A number that a probe finds, such as test_ll or test_accuracy: the checkpoint of the step where it is best
+        /// stays, and checkpoints/best.safetensors is another name of it. Empty for none.
         best: String = String::new();
         /// What of it is best: max, min, or auto, which takes what the number declares.
         best_is: BestIs = BestIs::Auto;

@@ -19,7 +19,8 @@ crate::config! {
         split: Split = Split::Test;
         /// How many of them; 0 takes all.
         items: usize = 0;
-        /// Equal-width bins of the confidence for the calibration errors, which depend on their number: papers have 10 to 20.
+        /// Equal-width bins of the confidence for the calibration errors, which depend on their number: papers have 10
+        /// to 20.
         bins: usize = 15, few;
     }
 }

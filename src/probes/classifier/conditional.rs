@@ -27,7 +27,8 @@ crate::config! {
 
 pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     name: "conditional",
-    about: "of a class-conditional generator: accuracy of the labels of its draws, and of those after the run's chains on p(x|y)",
+    about: "of a class-conditional generator: accuracy of the labels of its draws, and of those after the run's chains \
+            on p(x|y)",
     cite: "Xie, Zheng, Li 2021, AAAI, section 5",
     schema: Schema::of::<(ConditionalConfig, Schedule)>(),
     numbers: &[
@@ -83,8 +84,8 @@ fn pictures(subject: &Subject, x: &Tensor) -> Result<Vec<(String, RgbImage)>> {
 
 fn unconditional() -> Error {
     Error::Config(
-        "error: probe `conditional` needs a generator that draws for classes, and a classifier as model\n\nhint: method \
-         vae_sampler with `condition = \"class\"` and `model.name = \"classifier\"`"
+        "error: probe `conditional` needs a generator that draws for classes, and a classifier as model\n\nhint: \
+         method vae_sampler with `condition = \"class\"` and `model.name = \"classifier\"`"
             .into(),
     )
 }

@@ -23,7 +23,11 @@ fn what_stands(report: &Report) -> Vec<String> {
     let mut found = Vec::new();
     if report.nonfinite_draws > 0 {
         let count = report.nonfinite_draws;
-        found.push(format!("{count} values are not finite, so most numbers are not defined: chains left the region where the energy means anything; take smaller steps, or a kernel that rejects (--set sampler.name=mala)"));
+        found.push(format!(
+            "{count} values are not finite, so most numbers are not defined: chains left the region \
+                            where the energy means anything; take smaller steps, or a kernel that rejects (--set \
+                            sampler.name=mala)"
+        ));
     }
     if chains < 2 {
         found.push("R̂ needs two chains or more that start apart: --chains 4".into());
@@ -32,7 +36,10 @@ fn what_stands(report: &Report) -> Vec<String> {
         found.push(format!("{draws} draws a chain are too few to be split and compared: --steps 1000"));
     } else if report.stuck > 0 {
         let stuck = report.stuck;
-        found.push(format!("{stuck} of {chains} chains never moved: take smaller steps (--set sampler.step_size=…), or begin elsewhere (--set sampler.init=data)"));
+        found.push(format!(
+            "{stuck} of {chains} chains never moved: take smaller steps (--set sampler.step_size=…), or \
+                            begin elsewhere (--set sampler.init=data)"
+        ));
     } else if report.constant > 0 {
         found.push(format!(
             "{} of {dim} coordinates are one number in all draws: nothing can be said about them",
@@ -67,8 +74,8 @@ fn too_few(report: &Report) -> Vec<String> {
         let times = need / least;
         (least < need).then(|| {
             format!(
-                "{kind} ESS of the {} is {least:.0}, below {need:.0} (100 a chain): run about {times:.1} times as long (--steps), \
-                 or take larger steps",
+                "{kind} ESS of the {} is {least:.0}, below {need:.0} (100 a chain): run about {times:.1} times as long \
+                 (--steps), or take larger steps",
                 row.name
             )
         })
@@ -82,7 +89,10 @@ fn unseen_modes(report: &Report) -> Vec<String> {
     let (unseen, all) = (visits.counts.iter().filter(|n| **n == 0).count(), visits.counts.len());
     let mut found = Vec::new();
     if unseen > 0 {
-        found.push(format!("{unseen} of {all} modes were seen by no chain, which R̂ cannot know; begin apart (--set sampler.init=data), or try {CROSS}"));
+        found.push(format!(
+            "{unseen} of {all} modes were seen by no chain, which R̂ cannot know; begin apart (--set \
+                            sampler.init=data), or try {CROSS}"
+        ));
     }
     if visits.jumps == 0 && all > 1 {
         found.push(format!(
@@ -96,7 +106,9 @@ fn momenta(report: &Report) -> Vec<String> {
     let low = report.bfmi.filter(|b| *b < BFMI);
     let say = |b| {
         format!(
-            "E-BFMI is {b:.2}, below {BFMI}: momenta change the energy too little to reach the tails; take longer trajectories (--set sampler.leapfrog=…), or a warm-up that learns the mass (--set sampler.warm_up=500 --set sampler.adapt_mass=true)"
+            "E-BFMI is {b:.2}, below {BFMI}: momenta change the energy too little to reach the tails; take longer \
+             trajectories (--set sampler.leapfrog=…), or a warm-up that learns the mass (--set sampler.warm_up=500 \
+             --set sampler.adapt_mass=true)"
         )
     };
     low.map(say).into_iter().collect()
@@ -107,7 +119,8 @@ fn weights(report: &Report) -> Vec<String> {
     let say = |i: super::Importance| {
         let (k, share) = (i.k, 100.0 * i.ess_share);
         format!(
-            "k̂ of the base density's weights is {k:.2}, above {PARETO_K} (ESS {share:.1} %): averages over them, and imh and isir that jump by them, cannot be relied on; a flow as proposal comes closer"
+            "k̂ of the base density's weights is {k:.2}, above {PARETO_K} (ESS {share:.1} %): averages over them, and \
+             imh and isir that jump by them, cannot be relied on; a flow as proposal comes closer"
         )
     };
     high.map(say).into_iter().collect()

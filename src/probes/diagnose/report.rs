@@ -189,7 +189,8 @@ fn worst(worth: &[Worth]) -> usize {
     worth.iter().enumerate().fold((0, f64::NEG_INFINITY), worse).0
 }
 
-/// The importance weights w = exp(-E)/q of n draws of a density q, such as the base density of a model; `None` without one.
+/// The importance weights w = exp(-E)/q of n draws of a density q, such as the base density of a model; `None` without
+/// one.
 ///
 /// # Errors
 /// A tensor operation that failed.

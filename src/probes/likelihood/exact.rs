@@ -55,8 +55,9 @@ impl Probe for Likelihood {
 }
 
 /// Of the items x, `[N, ..]`: `test_ll`, mean log p(x) in nats, and its standard error `test_ll_se`. Where the data's
-/// density is known: its mean log-density `true_ll` on the same items, and `ll_gap`, truth minus model, with the standard
-/// error `ll_gap_se` of that difference, which is far below those of its parts. Of dequantised images: `bits_per_dim`.
+/// density is known: its mean log-density `true_ll` on the same items, and `ll_gap`, truth minus model, with the
+/// standard error `ll_gap_se` of that difference, which is far below those of its parts. Of dequantised images:
+/// `bits_per_dim`.
 ///
 /// # Errors
 /// A tensor operation that failed.
@@ -93,8 +94,8 @@ fn log_probs(density: &dyn Density, x: &Tensor) -> Result<Tensor> {
 
 fn no_normaliser() -> Error {
     Error::Config(
-        "error: probe `likelihood` needs a model with a known normaliser\n\nhint: choose a flow, `ica` or `gaussian` as \
-         model, or use the probe `nll` in 2-D or `lsd` for unnormalised models"
+        "error: probe `likelihood` needs a model with a known normaliser\n\nhint: choose a flow, `ica` or `gaussian` \
+         as model, or use the probe `nll` in 2-D or `lsd` for unnormalised models"
             .into(),
     )
 }

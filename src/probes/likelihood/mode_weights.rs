@@ -1,5 +1,6 @@
-//! What the MODEL gives to each mode of a known mixture: on a grid in the plane, by importance sampling elsewhere. Where chains
-//! stand says nothing about it: chains that never cross keep the weights they were started with, whatever the energy.
+//! What the MODEL gives to each mode of a known mixture: on a grid in the plane, by importance sampling elsewhere.
+//! Where chains stand says nothing about it: chains that never cross keep the weights they were started with, whatever
+//! the energy.
 
 use candle_core::{Device, Tensor};
 use rand::Rng as _;
@@ -32,7 +33,8 @@ crate::config! {
 
 pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     name: "mode_weights",
-    about: "weight of each mode under the model (grid, or importance sampling with its effective share), total variation to the truth",
+    about: "weight of each mode under the model (grid, or importance sampling with its effective share), total \
+            variation to the truth",
     cite: "Grenioux, Durmus, Moulines, Gabrié 2023; arXiv 2306.00684",
     schema: Schema::of::<(ModeWeightsConfig, Schedule)>(),
     numbers: &[
@@ -87,10 +89,10 @@ pub struct Masses {
 }
 
 impl Probe for ModeWeights {
-    /// `mode_tv`, ½ Σ |model - truth| over the modes; `mode_weight_K` of the first sixteen; `mode_kl_data`, the mean over test items of
-    /// log p(x) - log p_model(x), where the truth is known. Of draws also `mode_ess_share`; below 1 % of it nothing else
-    /// is said but `mode_verdict` = 0, with a warning, unless draws of the method's proposal do better, which
-    /// `mode_by_proposal` = 1 then says.
+    /// `mode_tv`, ½ Σ |model - truth| over the modes; `mode_weight_K` of the first sixteen; `mode_kl_data`, the mean
+    /// over test items of log p(x) - log p_model(x), where the truth is known. Of draws also `mode_ess_share`; below 1
+    /// % of it nothing else is said but `mode_verdict` = 0, with a warning, unless draws of the method's proposal do
+    /// better, which `mode_by_proposal` = 1 then says.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let data = subject.data;
         let modes = data.modes().ok_or_else(|| no_modes(data))?;
@@ -139,8 +141,8 @@ impl Masses {
         }
         if !verdict {
             tracing::warn!(
-                "mode_weights: the effective share of the weights is under {LEAST_SHARE}, so that nothing is said of the modes; \
-                 the model is far from the mixture, or `draws` and `widen` are too small"
+                "mode_weights: the effective share of the weights is under {LEAST_SHARE}, so that nothing is said of \
+                 the modes; the model is far from the mixture, or `draws` and `widen` are too small"
             );
             return metrics;
         }
@@ -250,7 +252,8 @@ fn divergence(energy: &dyn Energy, data: &Data, log_z: f64, items: usize) -> Res
 
 fn no_modes(data: &Data) -> Error {
     Error::Config(format!(
-        "error: probe `mode_weights`: `{}` is no mixture of Gaussians\n\nhint: --set dataset.name=mixture, or the probe `modes`",
+        "error: probe `mode_weights`: `{}` is no mixture of Gaussians\n\nhint: --set dataset.name=mixture, or the \
+         probe `modes`",
         data.spec().name
     ))
 }

@@ -161,8 +161,8 @@ pub(super) fn window(data: &Data) -> Result<[[f64; 2]; 2]> {
     data.bounds_2d().ok_or_else(|| {
         let spec = data.spec();
         Error::Config(format!(
-            "error: probe `nll` integrates over the plane, but items of `{}` have shape {:?}\n\nhint: remove it, or use \
-             the probe `lsd`",
+            "error: probe `nll` integrates over the plane, but items of `{}` have shape {:?}\n\nhint: remove it, or \
+             use the probe `lsd`",
             spec.name, spec.shape
         ))
     })

@@ -1,5 +1,5 @@
-//! How far the model, what draws for it, and the data are from one another in the plane: the divergences of Xie, Zheng, Li
-//! 2021, §4, by quadrature.
+//! How far the model, what draws for it, and the data are from one another in the plane: the divergences of Xie, Zheng,
+//! Li 2021, §4, by quadrature.
 
 use candle_core::{DType, Tensor};
 
@@ -99,8 +99,8 @@ fn divergence(p: &[f64], q: &[f64]) -> f64 {
 
 fn unknown() -> Error {
     Error::Config(
-        "error: probe `teaching` needs a method whose generator has a known density: vae_sampler or coopnets with two latent \
-         coordinates at most, and no condition\n\nhint: --set method.vae.latent=2, or remove the probe"
+        "error: probe `teaching` needs a method whose generator has a known density: vae_sampler or coopnets with two \
+         latent coordinates at most, and no condition\n\nhint: --set method.vae.latent=2, or remove the probe"
             .into(),
     )
 }

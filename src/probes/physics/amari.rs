@@ -17,7 +17,8 @@ crate::config! {
 
 pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     name: "amari",
-    about: "linear ICA: Amari distance of learned to true unmixing (0: separated) and mean correlation with the sources",
+    about: "linear ICA: Amari distance of learned to true unmixing (0: separated) and mean correlation with the \
+            sources",
     cite: "Amari, Cichocki, Yang 1996, \"A new learning algorithm for blind signal separation\"",
     schema: Schema::of::<(AmariConfig, Schedule)>(),
     numbers: &[
@@ -55,13 +56,14 @@ impl Probe for Amari {
 
 fn missing(what: &str, need: &str) -> Error {
     Error::Config(format!(
-        "error: probe `amari` compares unmixing matrices, but this {what} does not have {need}\n\nhint: use it with data \
-         set `ica` (without `noise`) and model `ica`, or remove it"
+        "error: probe `amari` compares unmixing matrices, but this {what} does not have {need}\n\nhint: use it with \
+         data set `ica` (without `noise`) and model `ica`, or remove it"
     ))
 }
 
-/// The learned unmixing times the true mixing, C = B W, its rows scaled to length 1: c_ij is the correlation of the i-th
-/// recovered with the j-th true source, as these are independent and of equal variance. Permutation and signs remain.
+/// The learned unmixing times the true mixing, C = B W, its rows scaled to length 1: c_ij is the correlation of the
+/// i-th recovered with the j-th true source, as these are independent and of equal variance. Permutation and signs
+/// remain.
 fn recovery(mut product: DMatrix<f64>) -> DMatrix<f64> {
     for mut row in product.row_iter_mut() {
         let norm = row.norm();

@@ -40,8 +40,9 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
 struct Magnetisation(MagnetisationConfig);
 
 impl Probe for Magnetisation {
-    /// Finds `up_share` and `up_share_data`, the shares of samples and of test items whose mean coordinate is above 0, with the
-    /// standard errors of independent draws, `_se`; `magnetisation` and `magnetisation_data`, the means of its amount.
+    /// Finds `up_share` and `up_share_data`, the shares of samples and of test items whose mean coordinate is above 0,
+    /// with the standard errors of independent draws, `_se`; `magnetisation` and `magnetisation_data`, the means of its
+    /// amount.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let x = subject.sample(subject.key.with("samples"), self.0.n)?;
         let real = subject.data.all(Split::Test, self.0.n)?.x;

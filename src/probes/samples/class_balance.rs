@@ -24,8 +24,8 @@ crate::config! {
 pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     name: "class_balance",
     about: "share of each class among samples by a classifier, and its total variation to the training labels",
-    cite: "Carbone, Hua, Coste, Vanden-Eijnden 2023, \"Efficient training of energy-based models using Jarzynski equality\", \
-           NeurIPS; arXiv 2305.19414",
+    cite: "Carbone, Hua, Coste, Vanden-Eijnden 2023, \"Efficient training of energy-based models using Jarzynski \
+           equality\", NeurIPS; arXiv 2305.19414",
     schema: Schema::of::<(ClassBalanceConfig, Schedule)>(),
     numbers: &[
         Number::new("class_tv", Unit::Share, "total variation between classes of samples and training labels")
@@ -49,9 +49,9 @@ struct ClassBalance {
 }
 
 impl Probe for ClassBalance {
-    /// Finds `class_tv`, ½ Σ |share among samples - share among training labels|, beside `class_tv_real` of as many test items,
-    /// which the classifier's mistakes and their number leave; `class_share_K` of every class that the labels have; and
-    /// `classifier_sha`.
+    /// Finds `class_tv`, ½ Σ |share among samples - share among training labels|, beside `class_tv_real` of as many
+    /// test items, which the classifier's mistakes and their number leave; `class_share_K` of every class that the
+    /// labels have; and `classifier_sha`.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let judge = self.judge.as_ref().ok_or_else(no_classifier)?;
         let labels = subject.data.all(Split::Train, usize::MAX)?.y.ok_or_else(|| empty(NAME, subject, Split::Train))?;

@@ -15,24 +15,26 @@ use crate::{Error, Result};
 crate::config! {
     /// Keys of the probe `frechet`.
     pub struct FrechetConfig {
-        /// Samples, and items of the data. Fewer where the split has less than twice as many, as the floor takes as many items
-        /// again. The Fréchet distance falls with 1/n: compare at one n only, far above the number of features.
+        /// Samples, and items of the data. Fewer where the split has less than twice as many, as the floor takes as
+        /// many items again. The Fréchet distance falls with 1/n: compare at one n only, far above the number of
+        /// features.
         n: usize = 2_000, rule::at_least(4);
         /// The data that samples are compared with: test, validation or train.
         split: Split = Split::Test;
-        /// Checkpoint of a classifier that ebm trained, whose last linear layer's input is the feature space, or the weights
-        /// of Inception-v3 (docs/methods.md), which make this the FID; empty: the numbers of an item as the model sees them.
-        /// Numbers of different features cannot be compared.
+        /// Checkpoint of a classifier that ebm trained, whose last linear layer's input is the feature space, or the
+        /// weights of Inception-v3 (docs/methods.md), which make this the FID; empty: the numbers of an item as the
+        /// model sees them. Numbers of different features cannot be compared.
         features: String = String::new();
-        /// Nearest neighbours of precision, recall, density and coverage (Naeem et al. 2020: 5; Kynkäänniemi et al. 2019: 3).
+        /// Nearest neighbours of precision, recall, density and coverage (Naeem et al. 2020: 5; Kynkäänniemi et al.
+        /// 2019: 3).
         neighbours: usize = 5, rule::at_least(1);
     }
 }
 
 pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     name: "frechet",
-    about: "Fréchet distance, KID, precision, recall, density, coverage of samples against data, in the features of a classifier \
-            or of Inception; each beside its floor, real against real",
+    about: "Fréchet distance, KID, precision, recall, density, coverage of samples against data, in the features of a \
+            classifier or of Inception; each beside its floor, real against real",
     cite: "Heusel et al. 2017; Bińkowski et al. 2018; Kynkäänniemi et al. 2019; Naeem et al. 2020",
     schema: Schema::of::<(FrechetConfig, Schedule)>(),
     numbers: &[
@@ -75,9 +77,9 @@ struct Frechet {
 }
 
 impl Probe for Frechet {
-    /// Finds `frechet` (squared, as FID is), `kid`, `precision`, `recall`, `density` and `coverage`; each again with `_floor`,
-    /// between two sets of real items of the same size, which is what a perfect sampler would score; `frechet_items`, that
-    /// size; and `features_sha` where features are a classifier's.
+    /// Finds `frechet` (squared, as FID is), `kid`, `precision`, `recall`, `density` and `coverage`; each again with
+    /// `_floor`, between two sets of real items of the same size, which is what a perfect sampler would score;
+    /// `frechet_items`, that size; and `features_sha` where features are a classifier's.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let FrechetConfig { n, split, neighbours, .. } = &self.config;
         let real = subject.data.all(*split, n.saturating_mul(2))?.x;
@@ -111,8 +113,8 @@ fn compared(real: &DMatrix<f64>, samples: &DMatrix<f64>, k: usize) -> Result<Met
 fn too_few(subject: &Subject, split: Split, have: usize, neighbours: usize) -> Error {
     let needed = 2 * (neighbours + 1);
     Error::Config(format!(
-        "error: probe `frechet` needs {needed} items or more for {neighbours} neighbours, and `n` and the {split} split of `{}` \
-         give {have}\n\nhint: choose another split, raise `n`, or lower `neighbours`",
+        "error: probe `frechet` needs {needed} items or more for {neighbours} neighbours, and `n` and the {split} \
+         split of `{}` give {have}\n\nhint: choose another split, raise `n`, or lower `neighbours`",
         subject.data.spec().name
     ))
 }

@@ -36,7 +36,8 @@ crate::config! {
 
 pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     name: "inpainting",
-    about: "fills in a part of images by the run's sampler, the known pixels held: error, diversity, accuracy of the class; picture",
+    about: "fills in a part of images by the run's sampler, the known pixels held: error, diversity, accuracy of the \
+            class; picture",
     cite: "Xie, Zheng & Li 2021, arXiv 2012.14936, section 5.4",
     schema: Schema::of::<(InpaintingConfig, Schedule)>(),
     numbers: &[
@@ -59,7 +60,8 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     ],
     example: example!(
         digits,
-        "name = \"inpainting\"\nitems = 6\ncompletions = 3\nshown = 2\nhole = \"centre\"\nclassifier = \"{classifier}\"\n"
+        "name = \"inpainting\"\nitems = 6\ncompletions = 3\nshown = 2\nhole = \"centre\"\nclassifier \
+         = \"{classifier}\"\n"
     ),
     build: |table, device| {
         let config: InpaintingConfig = decode(table)?;
@@ -75,9 +77,10 @@ struct Inpainting {
 
 impl Probe for Inpainting {
     /// Finds `inpaint_mse`, mean squared error of the filled pixels in [0, 1], beside that of the training mean,
-    /// `inpaint_mse_mean`; `inpaint_diversity`, the standard deviation of a filled pixel over the completions of its item, mean
-    /// over pixels and items; `inpaint_accept` of kernels that reject; and with a classifier `inpaint_accuracy`, the share of the
-    /// completed images that it gives their item's label, beside that of the whole ones, `inpaint_accuracy_real`.
+    /// `inpaint_mse_mean`; `inpaint_diversity`, the standard deviation of a filled pixel over the completions of its
+    /// item, mean over pixels and items; `inpaint_accept` of kernels that reject; and with a classifier
+    /// `inpaint_accuracy`, the share of the completed images that it gives their item's label, beside that of the whole
+    /// ones, `inpaint_accuracy_real`.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let image = subject.data.spec().image.ok_or_else(|| no_image(subject))?;
         let InpaintingConfig { hole, items, completions, split, shown, .. } = &self.config;
@@ -114,7 +117,8 @@ fn repeated(x: &Tensor, times: usize) -> Result<Tensor> {
     Ok(x.index_select(&Tensor::new(rows, x.device())?, 0)?)
 }
 
-/// The ends of the run's chains on the free coordinates, which start where the sampler starts; the known ones never move.
+/// The ends of the run's chains on the free coordinates, which start where the sampler starts; the known ones never
+/// move.
 fn completed(subject: &Subject, freedom: &Freedom, known: &Tensor) -> Result<(Tensor, Option<f64>)> {
     let n = known.dim(0)?;
     let key = subject.key.with("start");
@@ -128,8 +132,8 @@ fn completed(subject: &Subject, freedom: &Freedom, known: &Tensor) -> Result<(Te
     };
     if start.dim(0)? < n {
         return Err(Error::Config(format!(
-            "error: probe `inpainting` starts {n} chains, and the sampler gives {} to start at\n\nhint: lower `items` or \
-             `completions` of the probe, or set `sampler.init` to normal or uniform",
+            "error: probe `inpainting` starts {n} chains, and the sampler gives {} to start at\n\nhint: lower `items` \
+             or `completions` of the probe, or set `sampler.init` to normal or uniform",
             start.dim(0)?
         )));
     }
@@ -188,8 +192,8 @@ fn picture(
 
 fn no_image(subject: &Subject) -> Error {
     Error::Config(format!(
-        "error: probe `inpainting` completes images, and items of `{}` are none\n\nhint: remove the probe, or choose a data set \
-         of images such as digits or mnist",
+        "error: probe `inpainting` completes images, and items of `{}` are none\n\nhint: remove the probe, or choose a \
+         data set of images such as digits or mnist",
         subject.data.spec().name
     ))
 }

@@ -23,19 +23,34 @@ crate::config! {
         /// Checkpoint of a classifier that ebm trained, whose last linear layer's input is the space, or the weights of
         /// Inception-v3 (docs/methods.md); empty: the numbers of an item as the model sees them.
         features: String = String::new();
-        /// Of images: how many samples the picture shows beside their nearest training item, nearest first; 0 for no picture.
+        /// Of images: how many samples the picture shows beside their nearest training item, nearest first; 0 for no
+        /// picture.
         shown: usize = 24;
     }
 }
 
 pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     name: "memorisation",
-    about: "distances from samples to their nearest training items against those from test items; picture of the nearest pairs",
+    about: "distances from samples to their nearest training items against those from test items; picture of the \
+            nearest pairs",
     cite: "",
     schema: Schema::of::<(MemorisationConfig, Schedule)>(),
     numbers: &[
-        Number::new("memorised_ratio", Unit::Plain, "median distance to the nearest training item, over that of test items: 1 for a perfect sampler, 0 for copies").lead(),
-        Number::new("memorised_share", Unit::Share, "samples nearer to a training item than all but 1 % of test items").lower().lead(),
+        Number::new(
+            "memorised_ratio",
+            Unit::Plain,
+            "median distance to the nearest training item, over that of test \
+                                                     items: 1 for a perfect sampler, 0 for copies",
+        )
+        .lead(),
+        Number::new(
+            "memorised_share",
+            Unit::Share,
+            "samples nearer to a training item than all but 1 % of test \
+                                                     items",
+        )
+        .lower()
+        .lead(),
         Number::new("{number}_floor", Unit::Plain, "the same number for other test items in the samples' place"),
         Number::new("features_sha", Unit::Hash, "sha256 of the file of features").when("`features` is given"),
     ],
@@ -53,9 +68,9 @@ struct Memorisation {
 }
 
 impl Probe for Memorisation {
-    /// With d the distance to the nearest training item: `memorised_ratio`, median d of the samples over that of test items,
-    /// 1 for a perfect sampler and 0 for copies; `memorised_share` of the samples with d below the 1 % quantile of the test
-    /// items' d; both again with `_floor`, for other test items in the samples' place.
+    /// With d the distance to the nearest training item: `memorised_ratio`, median d of the samples over that of test
+    /// items, 1 for a perfect sampler and 0 for copies; `memorised_share` of the samples with d below the 1 % quantile
+    /// of the test items' d; both again with `_floor`, for other test items in the samples' place.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let MemorisationConfig { n, train, shown, .. } = &self.config;
         if subject.data.len(Split::Train).is_none() {
@@ -124,8 +139,8 @@ fn picture(
 
 fn endless(subject: &Subject) -> Error {
     Error::Config(format!(
-        "error: probe `memorisation`: `{}` draws its training items without end, so that none can be memorised\n\nhint: set \
-         `dataset.limit`, or remove the probe",
+        "error: probe `memorisation`: `{}` draws its training items without end, so that none can be memorised\n\n\
+         hint: set `dataset.limit`, or remove the probe",
         subject.data.spec().name
     ))
 }

@@ -18,7 +18,8 @@ crate::config! {
 
 pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     name: "mmd",
-    about: "unbiased squared maximum mean discrepancy of samples to data under five Gaussian kernels, with a permutation p-value",
+    about: "unbiased squared maximum mean discrepancy of samples to data under five Gaussian kernels, with a \
+            permutation p-value",
     cite: "Gretton, Borgwardt, Rasch, Schölkopf & Smola 2012, JMLR 13",
     schema: Schema::of::<(MmdConfig, ComparisonConfig, Schedule)>(),
     numbers: &[
@@ -39,8 +40,8 @@ impl Distance for MmdConfig {
     const NAME: &'static str = ENTRY.name;
 
     /// Finds `mmd2` with bandwidths ¼, ½, 1, 2 and 4 times the median distance of the real items, whatever the samples
-    /// are; `mmd2_floor` between two sets of real items; `mmd_p`, uniform for a perfect sampler; `mmd_items`, the size of
-    /// each set.
+    /// are; `mmd2_floor` between two sets of real items; `mmd_p`, uniform for a perfect sampler; `mmd_items`, the size
+    /// of each set.
     fn measure(&self, sets: &Compared, key: Key) -> Result<Metrics> {
         let median = median_distance(&sets.real)?;
         let mmd = Mmd::new(&sets.real, &sets.samples, median)?;

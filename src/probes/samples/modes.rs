@@ -57,8 +57,8 @@ struct ModesProbe {
 }
 
 impl Probe for ModesProbe {
-    /// Of a mixture as [`of_mixture`]; else as [`of_classes`], with `classifier_sha` ([`Judge::stamp`]) for a classifier out
-    /// of a checkpoint.
+    /// Of a mixture as [`of_mixture`]; else as [`of_classes`], with `classifier_sha` ([`Judge::stamp`]) for a
+    /// classifier out of a checkpoint.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let samples = || subject.sample(subject.key.with("samples"), self.config.n);
         if let Some(modes) = subject.data.modes() {
@@ -89,10 +89,10 @@ fn one(subject: &Subject) -> Result<Tensor> {
     subject.data.uniform_init(subject.key.with("one"), 1)
 }
 
-/// A sample is good if it lies within 3 standard deviations of the nearest mean, which then has it: `modes`, how many means
-/// have one; `mode_quality`, the share of good samples (0.9889 of a plane mixture's own draws, if it does not overlap);
-/// `mode_kl`, KL of the histogram of the good samples to the weights of the modes, in nats, -log of the least weight if there are none; and
-/// `mode_kl_floor`, its expectation for a perfect sampler, (K - 1)/2N.
+/// A sample is good if it lies within 3 standard deviations of the nearest mean, which then has it: `modes`, how many
+/// means have one; `mode_quality`, the share of good samples (0.9889 of a plane mixture's own draws, if it does not
+/// overlap); `mode_kl`, KL of the histogram of the good samples to the weights of the modes, in nats, -log of the least
+/// weight if there are none; and `mode_kl_floor`, its expectation for a perfect sampler, (K - 1)/2N.
 pub fn of_mixture(samples: &[Vec<f64>], modes: &Modes) -> Metrics {
     const REACH: f64 = 3.0;
     let distance = |x: &[f64], c: &[f64]| x.iter().zip(c).map(|(x, c)| (x - c).powi(2)).sum::<f64>().sqrt();
@@ -111,8 +111,8 @@ pub fn of_mixture(samples: &[Vec<f64>], modes: &Modes) -> Metrics {
 }
 
 /// Of counts by class, among samples and among real items: `modes`, how many classes the samples have; `mode_kl`, KL of
-/// their histogram to that of the real items, in nats, whose counts are raised by ½ so that none is 0; and `mode_kl_floor`.
-/// Both sides are judged by one classifier, so that its mistakes on real items are no distance.
+/// their histogram to that of the real items, in nats, whose counts are raised by ½ so that none is 0; and
+/// `mode_kl_floor`. Both sides are judged by one classifier, so that its mistakes on real items are no distance.
 pub fn of_classes(samples: &[usize], real: &[usize]) -> Metrics {
     let total: f64 = real.iter().map(|c| *c as f64 + 0.5).sum();
     let shares: Vec<f64> = real.iter().map(|c| (*c as f64 + 0.5) / total).collect();
@@ -124,8 +124,8 @@ pub fn of_classes(samples: &[usize], real: &[usize]) -> Metrics {
 
 fn no_modes(subject: &Subject) -> Error {
     Error::Config(format!(
-        "error: probe `modes`: `{}` is no mixture of Gaussians, and there is no classifier\n\nhint: set `classifier` of the probe \
-         to a checkpoint that ebm trained on it, or use 8gaussians or 25gaussians",
+        "error: probe `modes`: `{}` is no mixture of Gaussians, and there is no classifier\n\nhint: set `classifier` \
+         of the probe to a checkpoint that ebm trained on it, or use 8gaussians or 25gaussians",
         subject.data.spec().name
     ))
 }
@@ -133,6 +133,8 @@ fn no_modes(subject: &Subject) -> Error {
 #[cfg(test)]
 mod tests {
     use candle_core::DType;
+
+    use candle_core::Device;
 
     use super::*;
     use crate::rng::Key;

@@ -66,7 +66,8 @@ impl<'a> Picture<'a> {
             (Some(image), _) => Ok(Picture::Grid(data, image)),
             (None, Some(window)) => Ok(Picture::Plane(window)),
             (None, None) => Err(Error::Other(format!(
-                "samples of shape {:?} cannot be drawn\n\nhint: remove the probe `samples`, or use ebm sample --save-npy",
+                "samples of shape {:?} cannot be drawn\n\nhint: remove the probe `samples`, or use ebm sample \
+                 --save-npy",
                 data.spec().shape
             ))),
         }

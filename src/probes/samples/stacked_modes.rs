@@ -19,14 +19,16 @@ crate::config! {
     pub struct StackedModesConfig {
         /// Samples drawn; 0 for 26·10^c of c channels, as the literature has.
         n: usize = 0;
-        /// Checkpoint of a classifier of single digits that ebm trained (on digits or mnist, as the stacks are); must be given.
+        /// Checkpoint of a classifier of single digits that ebm trained (on digits or mnist, as the stacks are); must
+        /// be given.
         classifier: String = String::new();
     }
 }
 
 pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     name: "stacked_modes",
-    about: "modes of stacked digits that samples reach, and KL of their histogram to the uniform one, by a classifier of digits",
+    about: "modes of stacked digits that samples reach, and KL of their histogram to the uniform one, by a classifier \
+            of digits",
     cite: "Metz et al. 2017; Srivastava et al. 2017 (VEEGAN); Lin et al. 2018 (PacGAN)",
     schema: Schema::of::<(StackedModesConfig, Schedule)>(),
     numbers: &[
@@ -59,10 +61,10 @@ struct StackedModes {
 }
 
 impl Probe for StackedModes {
-    /// Finds `stacked_modes`, how many modes have a sample; `stacked_modes_sure`, how many have n/10^{c+1} or more, as mistakes
-    /// of the classifier fill empty modes too; `stacked_kl`, KL of the histogram to the uniform one in nats, beside its
-    /// expectation for perfect draws, `stacked_kl_floor` = (10^c - 1)/2n; all again with `_real` for test items; the numbers of
-    /// samples and items, `stacked_n` and `stacked_n_real`; and `classifier_sha`.
+    /// Finds `stacked_modes`, how many modes have a sample; `stacked_modes_sure`, how many have n/10^{c+1} or more, as
+    /// mistakes of the classifier fill empty modes too; `stacked_kl`, KL of the histogram to the uniform one in nats,
+    /// beside its expectation for perfect draws, `stacked_kl_floor` = (10^c - 1)/2n; all again with `_real` for test
+    /// items; the numbers of samples and items, `stacked_n` and `stacked_n_real`; and `classifier_sha`.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         /// Samples at a time.
         const CHUNK: usize = 1_000;
@@ -118,16 +120,16 @@ fn counted(places: &[usize], modes: usize, suffix: &str) -> Metrics {
 
 fn unfit(subject: &Subject) -> Error {
     Error::Config(format!(
-        "error: probe `stacked_modes` counts the modes of stacked digits, and the data set is `{}`\n\nhint: use the probe \
-         `modes`, or the data set stacked_digits",
+        "error: probe `stacked_modes` counts the modes of stacked digits, and the data set is `{}`\n\nhint: use the \
+         probe `modes`, or the data set stacked_digits",
         subject.data.spec().name
     ))
 }
 
 fn no_classifier() -> Error {
     Error::Config(
-        "error: probe `stacked_modes` needs a classifier of single digits\n\nhint: train one with ebm on `digits` or `mnist` \
-         and set `classifier` of the probe to its checkpoint"
+        "error: probe `stacked_modes` needs a classifier of single digits\n\nhint: train one with ebm on `digits` or \
+         `mnist` and set `classifier` of the probe to its checkpoint"
             .into(),
     )
 }

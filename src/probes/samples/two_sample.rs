@@ -13,14 +13,14 @@ use crate::{Error, Result, rng::Key};
 crate::config! {
     /// Keys of a comparison of samples with data.
     pub struct ComparisonConfig {
-        /// Samples, and items of the data. Fewer where the split has less than twice as many, as the floor takes as many items
-        /// again.
+        /// Samples, and items of the data. Fewer where the split has less than twice as many, as the floor takes as
+        /// many items again.
         n: usize = 1_000, rule::at_least(4);
         /// The data that samples are compared with: test, validation or train.
         split: Split = Split::Test;
         /// Checkpoint of a classifier that ebm trained, whose last linear layer's input is the space, or the weights of
-        /// Inception-v3 (docs/methods.md); empty: the numbers of an item as the model sees them. Numbers of different spaces
-        /// cannot be compared.
+        /// Inception-v3 (docs/methods.md); empty: the numbers of an item as the model sees them. Numbers of different
+        /// spaces cannot be compared.
         features: String = String::new();
     }
 }
@@ -85,7 +85,8 @@ impl Compared {
         let half = real.dim(0)? / 2;
         if half < 2 {
             return Err(Error::Config(format!(
-                "error: probe `{name}` needs four items or more, and the {} split of `{}` has {}\n\nhint: choose another split",
+                "error: probe `{name}` needs four items or more, and the {} split of `{}` has {}\n\nhint: choose \
+                 another split",
                 keys.split,
                 subject.data.spec().name,
                 real.dim(0)?

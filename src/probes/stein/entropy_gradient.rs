@@ -1,7 +1,8 @@
-//! How biased an estimate of a generator's entropy gradient is, on a generator whose entropy is known (Grathwohl 2021, §5.1).
+//! How biased an estimate of a generator's entropy gradient is, on a generator whose entropy is known (Grathwohl 2021,
+//! §5.1).
 //!
-//! A linear Gaussian generator x = Wz + b + σε has the density N(b, C), C = WWᵀ + σ²I, so that -∇ₓ log q(x) = C⁻¹(x - b)
-//! and ∂H/∂W = C⁻¹W exactly.
+//! A linear Gaussian generator x = Wz + b + σε has the density N(b, C), C = WWᵀ + σ²I, so that -∇ₓ log q(x) = C⁻¹(x -
+//! b) and ∂H/∂W = C⁻¹W exactly.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +40,8 @@ crate::config! {
 
 pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     name: "entropy_gradient",
-    about: "VERA's estimate of the entropy gradient against the exact one of a linear Gaussian generator: 1 is unbiased",
+    about: "VERA's estimate of the entropy gradient against the exact one of a linear Gaussian generator: 1 is \
+            unbiased",
     cite: "Grathwohl et al. 2021, section 5.1; probabilistic PCA: Tipping & Bishop 1999",
     schema: Schema::of::<(EntropyGradientConfig, EntropyConfig, Schedule)>(),
     numbers: &[
@@ -196,8 +198,8 @@ fn refused(what: String) -> Error {
     Error::Config(format!("error: probe `entropy_gradient`: {what}"))
 }
 
-/// `entropy_projection` (1 is unbiased) with its standard error; `entropy_error`, the root mean square error of c over the
-/// root mean square of the exact score; and what the estimator says of itself.
+/// `entropy_projection` (1 is unbiased) with its standard error; `entropy_error`, the root mean square error of c over
+/// the root mean square of the exact score; and what the estimator says of itself.
 fn summary(linear: &Linear, terms: &[Term], found: Metrics) -> Metrics {
     let of = |pick: fn(&Term) -> f64| terms.iter().map(pick).collect::<Vec<_>>();
     let projections = of(|t| t.projection);

@@ -66,8 +66,8 @@ impl Probe for Fisher {
 pub fn divergence(energy: &dyn Energy, data: &Data, x: &Tensor) -> Result<(f64, f64)> {
     let Some(truth) = data.score(x)? else {
         return Err(Error::Config(format!(
-            "error: probe `fisher` compares scores, but that of the data set `{}` is not known\n\nhint: remove it, or use \
-             the probe `lsd`; known are gaussian, rbm, 8gaussians and 25gaussians without `noise`",
+            "error: probe `fisher` compares scores, but that of the data set `{}` is not known\n\nhint: remove it, or \
+             use the probe `lsd`; known are gaussian, rbm, 8gaussians and 25gaussians without `noise`",
             data.spec().name
         )));
     };

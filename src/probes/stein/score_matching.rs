@@ -1,5 +1,5 @@
-//! The score-matching objective J = E[½|∇E|² - ΔE] on test items (Hyvärinen 2005): the Fisher divergence to the data, up to
-//! a constant that only the data decide. Lower is better, between models of the same data.
+//! The score-matching objective J = E[½|∇E|² - ΔE] on test items (Hyvärinen 2005): the Fisher divergence to the data,
+//! up to a constant that only the data decide. Lower is better, between models of the same data.
 
 use candle_core::Tensor;
 

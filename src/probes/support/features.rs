@@ -24,8 +24,8 @@ pub(in crate::probes) enum Features {
 }
 
 impl Features {
-    /// Those of the classifier in the checkpoint `path`, or of the Inception whose weights the file holds; an item's own
-    /// numbers for an empty path. Loaded before training begins, so that a wrong path is not found after it.
+    /// Those of the classifier in the checkpoint `path`, or of the Inception whose weights the file holds; an item's
+    /// own numbers for an empty path. Loaded before training begins, so that a wrong path is not found after it.
     ///
     /// # Errors
     /// A file that is neither.
@@ -52,8 +52,8 @@ impl Features {
             Features::Inception { network, .. } => match shape(data.spec()).as_slice() {
                 [_, _, _] => linalg::to_host(&network.features(&data.to_unit(x)?)?),
                 other => Err(Error::Config(format!(
-                    "error: Inception reads images, and an item of `{}` has shape {other:?}\n\nhint: leave `features` of the probe \
-                     empty, or choose a data set of images",
+                    "error: Inception reads images, and an item of `{}` has shape {other:?}\n\nhint: leave `features` \
+                     of the probe empty, or choose a data set of images",
                     data.spec().name
                 ))),
             },

@@ -1,5 +1,5 @@
-//! A classifier out of a checkpoint that looks at another model's samples: their classes, and features in which like images
-//! are close.
+//! A classifier out of a checkpoint that looks at another model's samples: their classes, and features in which like
+//! images are close.
 
 use std::path::Path;
 
@@ -21,8 +21,8 @@ pub(in crate::probes) struct Judge {
 }
 
 impl Judge {
-    /// The classifier that a probe names, `None` for an empty path. Loaded before training begins, so that a wrong path is not
-    /// found after it.
+    /// The classifier that a probe names, `None` for an empty path. Loaded before training begins, so that a wrong path
+    /// is not found after it.
     ///
     /// # Errors
     /// As [`Judge::load`].
@@ -119,8 +119,8 @@ pub(in crate::probes) fn read(path: &str) -> Result<Vec<u8>> {
     })
 }
 
-/// Puts the first 12 hexadecimal digits of a file's sha256 beside the numbers that depend on it, as `name`: an integer that f64
-/// holds exactly; `printf %012x` gives the digits back.
+/// Puts the first 12 hexadecimal digits of a file's sha256 beside the numbers that depend on it, as `name`: an integer
+/// that f64 holds exactly; `printf %012x` gives the digits back.
 pub(in crate::probes) fn stamp(path: &str, sha256: &str, name: &str, metrics: &mut Metrics) {
     let digits = sha256.get(..12).unwrap_or_default();
     let number = u64::from_str_radix(digits, 16).unwrap_or_default();

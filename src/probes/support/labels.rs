@@ -27,8 +27,8 @@ impl Labelled {
         let count = if items == 0 { usize::MAX } else { items };
         let unlabelled = || {
             Error::Config(format!(
-                "error: probe `{probe}` needs labels, and the data set `{}` has none\n\nhint: remove the probe, or choose a \
-                 labelled data set such as digits or mnist",
+                "error: probe `{probe}` needs labels, and the data set `{}` has none\n\nhint: remove the probe, or \
+                 choose a labelled data set such as digits or mnist",
                 subject.data.spec().name
             ))
         };
@@ -42,8 +42,8 @@ impl Labelled {
         match known < classes {
             false => Ok(Labelled { x: batch.x, y }),
             true => Err(Error::Config(format!(
-                "error: probe `{probe}`: the data have {classes} classes and the model {known}\n\nhint: leave `model.classes` \
-                 at 0, which takes the data's"
+                "error: probe `{probe}`: the data have {classes} classes and the model {known}\n\nhint: leave \
+                 `model.classes` at 0, which takes the data's"
             ))),
         }
     }
@@ -56,8 +56,8 @@ impl Labelled {
 pub(in crate::probes) fn logits(probe: &str, model: &Model, x: &Tensor) -> Result<Tensor> {
     model.logits(x)?.ok_or_else(|| {
         Error::Config(format!(
-            "error: probe `{probe}` needs a model with class logits\n\nhint: set `model.name = \"classifier\"`, or remove the \
-             probe"
+            "error: probe `{probe}` needs a model with class logits\n\nhint: set `model.name = \"classifier\"`, or \
+             remove the probe"
         ))
     })
 }

@@ -7,7 +7,8 @@ use crate::Result;
 /// Rows of one pass where nothing speaks for another number: bounds the memory.
 pub(in crate::probes) const CHUNK: usize = 500;
 
-/// f over the rows of x, `[N, ..]`, at most `size` at a time; f is told the number of the first row. The answers in order.
+/// f over the rows of x, `[N, ..]`, at most `size` at a time; f is told the number of the first row. The answers in
+/// order.
 ///
 /// # Errors
 /// f's own.

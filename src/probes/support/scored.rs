@@ -1,4 +1,5 @@
-//! Items with the scores of a fixed energy, computed once: what the LSD evaluation and the goodness-of-fit tests work on.
+//! Items with the scores of a fixed energy, computed once: what the LSD evaluation and the goodness-of-fit tests work
+//! on.
 
 use candle_core::Tensor;
 use rand::seq::SliceRandom as _;

@@ -24,14 +24,16 @@ pub use self::outliers::Against;
 crate::config! {
     /// Keys of the probe `ood`.
     pub struct OodConfig {
-        /// What the test set is told from, any of: uniform (noise), constant (images of one random grey), interpolation (mean
-        /// of two test items), inverted (the test images' negatives), dataset (the test split of the data set named below).
+        /// What the test set is told from, any of: uniform (noise), constant (images of one random grey), interpolation
+        /// (mean of two test items), inverted (the test images' negatives), dataset (the test split of the data set
+        /// named below).
         against: Vec<Against> = vec![Against::Uniform, Against::Constant, Against::Interpolation], some;
         /// Items of each side; 0 takes all of the test set.
         items: usize = 1_000;
     }
     parts {
-        /// The other data set of `against = ["dataset"]`, with images of the same shape; its own `transform` does not matter.
+        /// The other data set of `against = ["dataset"]`, with images of the same shape; its own `transform` does not
+        /// matter.
         dataset: "digits" of crate::data::schemas;
     }
 }
@@ -57,7 +59,9 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     ],
     example: example!(
         digits,
-        "name = \"ood\"\nitems = 40\nagainst = [\"uniform\", \"constant\", \"interpolation\", \"inverted\", \"dataset\"]\ndataset = { name = \"digits\", transform = \"unit\" }\n"
+        "name = \"ood\"\nitems = 40\nagainst = \
+         [\"uniform\", \"constant\", \"interpolation\", \"inverted\", \"dataset\"]\ndataset = { name = \"digits\", \
+         transform = \"unit\" }\n"
     ),
     build: |table, device| {
         let config: OodConfig = decode(table)?;
@@ -76,8 +80,8 @@ struct Ood {
 }
 
 impl Probe for Ood {
-    /// Finds `auroc_SCORE_SET`, `aupr_SCORE_SET` and `fpr95_SCORE_SET` with the test set as positives; SCORE is logp, maxp
-    /// (of a classifier) or mass, SET a word of `against` or the name of the other data set.
+    /// Finds `auroc_SCORE_SET`, `aupr_SCORE_SET` and `fpr95_SCORE_SET` with the test set as positives; SCORE is logp,
+    /// maxp (of a classifier) or mass, SET a word of `against` or the name of the other data set.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let count = if self.config.items == 0 { usize::MAX } else { self.config.items };
         let count = subject.data.len(Split::Test).map_or(count.min(10_000), |n| n.min(count));
@@ -170,6 +174,8 @@ fn histogram(inside: &[f64], outside: &[f64], set: &str) -> Result<RgbImage> {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
     use crate::config::Spec;
     use crate::data::Moments;

@@ -36,7 +36,8 @@ pub(super) fn made(against: Against, data: &Data, inside: &Tensor, key: Key) -> 
     match against {
         Against::Uniform => data.uniform_init(key.with("uniform"), n),
         Against::Constant | Against::Inverted if !image => Err(Error::Config(format!(
-            "error: probe `ood`: `against = \"{}\"` needs images, and `{}` has none\n\nhint: use uniform, interpolation or dataset",
+            "error: probe `ood`: `against = \"{}\"` needs images, and `{}` has none\n\nhint: use uniform, \
+             interpolation or dataset",
             against.name(),
             data.spec().name
         ))),

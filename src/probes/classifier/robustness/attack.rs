@@ -51,17 +51,20 @@ impl Victim<'_> {
         Ok(chain.x)
     }
 
-    /// The lead max_k≠y f_k - f_y of the best wrong class, `[B]`: above 0 the item is classified wrongly; a tie is wrong too.
+    /// The lead max_k≠y f_k - f_y of the best wrong class, `[B]`: above 0 the item is classified wrongly; a tie is
+    /// wrong too.
     pub(super) fn lead(&self, key: Key, x: &Tensor, y: &[u32]) -> Result<Vec<f64>> {
         let rows = host_rows(&logits("robustness", self.model, &self.refined(key, x)?)?)?;
         leads(&rows, y)
     }
 
-    /// The lead, and the gradient of m = log Σ_k≠y exp f_k - f_y at the refined input: that of the cross-entropy log(1 + eᵐ) up to
-    /// a positive factor, which for a confident classifier would round to nothing and hide where its boundary is.
+    /// The lead, and the gradient of m = log Σ_k≠y exp f_k - f_y at the refined input: that of the cross-entropy log(1
+    /// + eᵐ) up to a positive factor, which for a confident classifier would round to nothing and hide where its
+    /// boundary is.
     ///
-    /// It is taken for the gradient at x: refinement counts as the identity in the backward pass (BPDA, Athalye, Carlini &
-    /// Wagner 2018), with fresh noise in every step. A stronger attacker would differentiate through the chain.
+    /// It is taken for the gradient at x: refinement counts as the identity in the backward pass (BPDA, Athalye,
+    /// Carlini & Wagner 2018), with fresh noise in every step. A stronger attacker would differentiate through the
+    /// chain.
     fn lead_and_gradient(&self, key: Key, x: &Tensor, y: &[u32]) -> Result<(Vec<f64>, Tensor)> {
         let at = Var::from_tensor(&self.refined(key, x)?)?;
         let values = logits("robustness", self.model, at.as_tensor())?;
@@ -113,7 +116,8 @@ impl Attack {
         Ok(best)
     }
 
-    /// A random point of the ball around 0: uniform in the cube; in the ball, a uniform direction and radius u^(1/D)·eps.
+    /// A random point of the ball around 0: uniform in the cube; in the ball, a uniform direction and radius
+    /// u^(1/D)·eps.
     fn start(&self, x: &Tensor, key: Key) -> Result<Tensor> {
         if self.norm == Norm::Linf {
             return Ok(key.uniform(x.dims(), x.dtype(), x.device())?.affine(2.0 * self.eps, -self.eps)?);
@@ -165,8 +169,8 @@ fn choose(which: &[u8], a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 /// Share of the items that are still classified correctly: without attack, then under each attack, the weakest first.
 ///
-/// The attacker chooses a point; whether it is classified correctly is then seen with noise of the refinement that it did not
-/// know. An item that a weaker attack broke stays broken, as its point is within the reach of the stronger one.
+/// The attacker chooses a point; whether it is classified correctly is then seen with noise of the refinement that it
+/// did not know. An item that a weaker attack broke stays broken, as its point is within the reach of the stronger one.
 pub(super) fn curve(victim: &Victim, attacks: &[Attack], x: &Tensor, y: &[u32], key: Key) -> Result<Vec<f64>> {
     /// Items attacked at a time.
     const CHUNK: usize = 200;

@@ -33,8 +33,8 @@ crate::config! {
         items: usize = 200;
         /// Norm of the perturbation: linf or l2.
         norm: Norm = Norm::Linf;
-        /// Its bounds, in model space. With `transform = "scaled"` (2z - 1) that is twice the distance in pixels z of [0, 1]:
-        /// 8/255 there is 0.0627 here. With "unit" both are the same.
+        /// Its bounds, in model space. With `transform = "scaled"` (2z - 1) that is twice the distance in pixels z of
+        /// [0, 1]: 8/255 there is 0.0627 here. With "unit" both are the same.
         eps: Vec<f64> = vec![0.02, 0.05, 0.1, 0.2, 0.4], radii;
         /// Steps of an attack.
         steps: usize = 40, rule::at_least(1);
@@ -42,7 +42,8 @@ crate::config! {
         step_size: f64 = 0.0625, rule::positive;
         /// Attacks on an item, each from a random point within the bound.
         restarts: usize = 1, rule::at_least(1);
-        /// Steps of the run's sampler that refine an input before it is classified, also for the attacker (JEM-k has k).
+        /// Steps of the run's sampler that refine an input before it is classified, also for the attacker (JEM-k has
+        /// k).
         refine: usize = 0;
     }
 }
@@ -56,8 +57,8 @@ fn radii(eps: &Vec<f64>) -> rule::Verdict {
 pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     name: "robustness",
     about: "accuracy of a classifier under projected gradient descent in L∞ or L2, over the size of the perturbation",
-    cite: "Madry, Makelov, Schmidt, Tsipras, Vladu 2018, \"Towards deep learning models resistant to adversarial attacks\", \
-           ICLR; Grathwohl et al. 2020 (JEM), section 5.4, for the refinement",
+    cite: "Madry, Makelov, Schmidt, Tsipras, Vladu 2018, \"Towards deep learning models resistant to adversarial \
+           attacks\", ICLR; Grathwohl et al. 2020 (JEM), section 5.4, for the refinement",
     schema: Schema::of::<(RobustnessConfig, Schedule)>(),
     numbers: &[Number::new(
         "robust_{norm}_{eps}",
@@ -81,8 +82,8 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
 struct Robustness(RobustnessConfig);
 
 impl Probe for Robustness {
-    /// Finds `robust_NORM_EPS` for every bound, with `_refineK` before the bound where inputs are refined by K steps; the bound
-    /// 0 is the accuracy without attack.
+    /// Finds `robust_NORM_EPS` for every bound, with `_refineK` before the bound where inputs are refined by K steps;
+    /// the bound 0 is the accuracy without attack.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let Labelled { x, y } = Labelled::of("robustness", subject, Split::Test, self.0.items)?;
         let kernel = &*subject.sampler.kernel;

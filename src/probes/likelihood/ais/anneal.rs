@@ -1,5 +1,5 @@
-//! Walks along the geometric path between a normalised base and an energy: annealed importance sampling (Neal 2001), its
-//! reverse (Grosse, Ghahramani & Adams 2015), and the walks of RAISE (Burda, Grosse & Salakhutdinov 2015).
+//! Walks along the geometric path between a normalised base and an energy: annealed importance sampling (Neal 2001),
+//! its reverse (Grosse, Ghahramani & Adams 2015), and the walks of RAISE (Burda, Grosse & Salakhutdinov 2015).
 
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,8 @@ crate::config! {
         transition: Transition = Transition::Hmc;
         /// Leapfrog steps of a transition of hmc: as many gradients.
         leapfrog: usize = 5, rule::at_least(1);
-        /// Step size where its adaptation begins, at the base; in coordinates in which a base fitted to data is N(0, I).
+        /// Step size where its adaptation begins, at the base; in coordinates in which a base fitted to data is N(0,
+        /// I).
         step_size: f64 = 0.3, rule::positive;
         /// Acceptance that a pilot walk adapts the step size to, by the temperatures before each.
         target_accept: f64 = 0.65, rule::rate;
@@ -60,7 +61,8 @@ crate::config! {
     }
 }
 
-/// The path f_β = f_0^{1-β} f^β between a normalised f_0 = exp(-E_0) and f = exp(-E), with a step size for each temperature.
+/// The path f_β = f_0^{1-β} f^β between a normalised f_0 = exp(-E_0) and f = exp(-E), with a step size for each
+/// temperature.
 pub struct Annealing<'a> {
     base: &'a dyn Density,
     target: &'a dyn Energy,
@@ -91,8 +93,9 @@ struct Ends {
 impl<'a> Annealing<'a> {
     /// Lays out the temperatures and adapts the step sizes by a pilot walk.
     ///
-    /// After each transition log ε grows by 0.15 times acceptance minus target, first at the base alone, then along the path.
-    /// The released code of Grosse et al. 2015 multiplies ε by 1.02 or 0.98, which lags behind where the path narrows fast.
+    /// After each transition log ε grows by 0.15 times acceptance minus target, first at the base alone, then along the
+    /// path. The released code of Grosse et al. 2015 multiplies ε by 1.02 or 0.98, which lags behind where the path
+    /// narrows fast.
     ///
     /// # Errors
     /// An energy that is NaN at draws from the base.
@@ -108,8 +111,8 @@ impl<'a> Annealing<'a> {
         &self.steps
     }
 
-    /// n chains from the base to the target: log w = Σ_k log f_{β_k}(x_{k-1}) - log f_{β_{k-1}}(x_{k-1}), x_0 ~ f_0, and x_k
-    /// from x_{k-1} by a transition that leaves f_{β_k} invariant. E\[w\] = Z (Neal 2001, eq. 10).
+    /// n chains from the base to the target: log w = Σ_k log f_{β_k}(x_{k-1}) - log f_{β_{k-1}}(x_{k-1}), x_0 ~ f_0,
+    /// and x_k from x_{k-1} by a transition that leaves f_{β_k} invariant. E\[w\] = Z (Neal 2001, eq. 10).
     ///
     /// # Errors
     /// An energy that is NaN where a chain stands.
@@ -126,9 +129,10 @@ impl<'a> Annealing<'a> {
     }
 
     /// Chains from x down to the base, one for each row: transitions at β_K … β_1, each before its weight
-    /// log w += log f_{β_{k-1}} - log f_{β_k}. With x from the target, E\[w\] = 1/Z and -log of their mean lies above log Z in
-    /// expectation. For any x, w is f(x)⁻¹ times an unbiased estimate of the density at x of what [`Annealing::up`] ends
-    /// in: log f(x) + log w is a lower bound on its logarithm in expectation (Burda et al. 2015, eq. 9-11).
+    /// log w += log f_{β_{k-1}} - log f_{β_k}. With x from the target, E\[w\] = 1/Z and -log of their mean lies above
+    /// log Z in expectation. For any x, w is f(x)⁻¹ times an unbiased estimate of the density at x of what
+    /// [`Annealing::up`] ends in: log f(x) + log w is a lower bound on its logarithm in expectation (Burda et al. 2015,
+    /// eq. 9-11).
     ///
     /// # Errors
     /// An energy that is NaN where a chain stands.

@@ -13,7 +13,8 @@ use crate::{Result, rng::Key};
 pub struct Origin {
     /// `[n, ..]`, in the coordinates of the path.
     pub x: Tensor,
-    /// Whether they are independent draws from the target; ends of a sampler's chains make a guess of what else is a bound.
+    /// Whether they are independent draws from the target; ends of a sampler's chains make a guess of what else is a
+    /// bound.
     pub exact: bool,
 }
 
@@ -56,11 +57,11 @@ impl Bracket {
         self.down.as_ref().map(|down| -down.log_weights.log_mean())
     }
 
-    /// `log_z` with its standard error `_se` and the ends `_low`, `_high` of its 95 % bootstrap interval; `ess`, the effective
-    /// number of weights, and `ess_share` of all; `accept` and `accept_min` over the temperatures. Of the way down,
-    /// `log_z_reverse` and `_se`, `reverse_exact` (1: a bound in expectation, 0: a guess) and `bracket`, the way down minus
-    /// the way up in nats. Of importance sampling without a path, `sis_log_z`, `_se` and `sis_ess_share`. `trusted` is 0
-    /// where [`Bracket::doubts`] has something to say.
+    /// `log_z` with its standard error `_se` and the ends `_low`, `_high` of its 95 % bootstrap interval; `ess`, the
+    /// effective number of weights, and `ess_share` of all; `accept` and `accept_min` over the temperatures. Of the way
+    /// down, `log_z_reverse` and `_se`, `reverse_exact` (1: a bound in expectation, 0: a guess) and `bracket`, the way
+    /// down minus the way up in nats. Of importance sampling without a path, `sis_log_z`, `_se` and `sis_ess_share`.
+    /// `trusted` is 0 where [`Bracket::doubts`] has something to say.
     pub fn metrics(&self, key: Key) -> Metrics {
         let weights = &self.up.log_weights;
         let (low, high) = weights.interval(key.with("bootstrap"), RESAMPLES);
@@ -102,7 +103,8 @@ impl Bracket {
         match self.log_z_reverse().map(|reverse| reverse - self.log_z()) {
             Some(gap) if gap > WIDE => doubts.push(format!("up and down are {gap:.2} nats apart: {more}")),
             Some(gap) if gap < -WIDE || gap.is_nan() => doubts.push(format!(
-                "the way down ends {:.2} nats below the way up: its chains do not begin at the model; raise `sampler.steps`",
+                "the way down ends {:.2} nats below the way up: its chains do not begin at the model; raise \
+                 `sampler.steps`",
                 -gap
             )),
             _ => {}
@@ -137,7 +139,8 @@ impl Bracket {
     }
 }
 
-/// Acceptance along the path in at most a hundred stretches, the mean of each at the middle of its β: a few chains accept in steps.
+/// Acceptance along the path in at most a hundred stretches, the mean of each at the middle of its β: a few chains
+/// accept in steps.
 fn accepted(walk: &Walk) -> Vec<(f64, f64)> {
     let betas: Vec<f64> = walk.course.iter().skip(1).map(|c| c.0).collect();
     let stretch = betas.len().div_ceil(100).max(1);

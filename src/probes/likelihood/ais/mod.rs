@@ -52,8 +52,9 @@ pub enum Covariance {
 crate::config! {
     /// Keys of the probe `ais`, besides those of the path.
     pub struct AisConfig {
-        /// Where annealing begins: data (a Gaussian fitted to training items), model (the density that the model tilts) or noise
-        /// (what that density is drawn with: of a VAE, chains then move in its noise space; there is no RAISE).
+        /// Where annealing begins: data (a Gaussian fitted to training items), model (the density that the model tilts)
+        /// or noise (what that density is drawn with: of a VAE, chains then move in its noise space; there is no
+        /// RAISE).
         base: Base = Base::Data;
         /// Of base = "data": full, diagonal, or auto, which is full up to 300 dimensions.
         covariance: Covariance = Covariance::Auto;
@@ -70,9 +71,10 @@ crate::config! {
 
 pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     name: "ais",
-    about: "log Z and test log-likelihood of any energy by annealed importance sampling up and down, RAISE, and importance \
-            sampling, with intervals, effective sample sizes and a warning where they disagree",
-    cite: "Neal 2001; Burda, Grosse & Salakhutdinov 2015, arXiv 1412.8566; Grosse, Ghahramani & Adams 2015, arXiv 1511.02543",
+    about: "log Z and test log-likelihood of any energy by annealed importance sampling up and down, RAISE, and \
+            importance sampling, with intervals, effective sample sizes and a warning where they disagree",
+    cite: "Neal 2001; Burda, Grosse & Salakhutdinov 2015, arXiv 1412.8566; Grosse, Ghahramani & Adams 2015, arXiv \
+           1511.02543",
     schema: Schema::of::<(AisConfig, AnnealConfig, Schedule)>(),
     numbers: &[
         Number::new("ais/log_z", Unit::Nats, "log of the normaliser by annealing up: below the truth in expectation")
@@ -139,7 +141,8 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     ],
     example: example!(
         plane,
-        "name = \"ais\"\ntemperatures = 5\nchains = 8\nreverse = 8\ndraws = 50\nitems = 40\nraise_items = 3\nraise_chains = 2\n"
+        "name = \"ais\"\ntemperatures = 5\nchains = 8\nreverse = 8\ndraws = 50\nitems = 40\nraise_items = 3\n\
+         raise_chains = 2\n"
     ),
     build: |table, _| Ok(Box::new(Ais { config: decode(table)?, anneal: decode(table)? })),
 };
@@ -166,11 +169,11 @@ impl View<'_> {
 }
 
 impl Probe for Ais {
-    /// Finds what [`Bracket::metrics`] lists, each behind `ais/`; `test_ll`, mean log p of test items with the log Z of the
-    /// way up, which overstates it in expectation, `test_ll_se` of both errors, and `test_ll_low` with that of the way down;
-    /// `raise_ll` of `raise_items` of them, below the truth in expectation, and `raise_gap`, by how much it lies below the
-    /// log-likelihood of the same items with the log Z of the way up; `log_z_exact` where the model knows it; `bits_per_dim`
-    /// of dequantised images; and `energy_values` and `energy_gradients`, what all that took.
+    /// Finds what [`Bracket::metrics`] lists, each behind `ais/`; `test_ll`, mean log p of test items with the log Z of
+    /// the way up, which overstates it in expectation, `test_ll_se` of both errors, and `test_ll_low` with that of the
+    /// way down; `raise_ll` of `raise_items` of them, below the truth in expectation, and `raise_gap`, by how much it
+    /// lies below the log-likelihood of the same items with the log Z of the way up; `log_z_exact` where the model
+    /// knows it; `bits_per_dim` of dequantised images; and `energy_values` and `energy_gradients`, what all that took.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let items = Counted::new(subject.model);
         let mut of_noise = None;
@@ -306,8 +309,8 @@ fn noise_origin(subject: &Subject, key: crate::rng::Key, n: usize) -> Result<Opt
     Ok(Some(Origin { x, exact: model.tilt().is_none() }))
 }
 
-/// log p̂(x) of each row of x, in the coordinates of the path: -E(x) plus the log mean weight of `chains` walks down from x.
-/// Below log p(x) in expectation, but for chains that do not mix (Burda et al. 2015, eq. 11).
+/// log p̂(x) of each row of x, in the coordinates of the path: -E(x) plus the log mean weight of `chains` walks down
+/// from x. Below log p(x) in expectation, but for chains that do not mix (Burda et al. 2015, eq. 11).
 ///
 /// # Errors
 /// An energy that is NaN where a chain stands.
@@ -325,16 +328,16 @@ fn minus_energies(energy: &dyn Energy, x: &Tensor) -> Result<Vec<f64>> {
 
 fn no_noise() -> Error {
     Error::Config(
-        "error: probe `ais`: the model has no noise space, so that `base = \"noise\"` has nothing to begin at\n\nhint: set `base = \
-         \"data\"` of the probe; a noise space belongs to a model `vae`, or `tilted` with a base `vae`"
+        "error: probe `ais`: the model has no noise space, so that `base = \"noise\"` has nothing to begin at\n\nhint: \
+         set `base = \"data\"` of the probe; a noise space belongs to a model `vae`, or `tilted` with a base `vae`"
             .into(),
     )
 }
 
 fn no_base() -> Error {
     Error::Config(
-        "error: probe `ais`: the model tilts no density, so that `base = \"model\"` has nothing to begin at\n\nhint: set \
-         `base = \"data\"` of the probe, or `model.base` of a neural model"
+        "error: probe `ais`: the model tilts no density, so that `base = \"model\"` has nothing to begin at\n\nhint: \
+         set `base = \"data\"` of the probe, or `model.base` of a neural model"
             .into(),
     )
 }

@@ -54,8 +54,8 @@ crate::config! {
         learn: f64 = 0.2, size;
         /// Steps of the optimiser at most.
         iterations: usize = 40, rule::at_least(1);
-        /// The null distribution: bootstrap, or the paper's asymptotic, whose p-values are not uniform where optimised locations lie in
-        /// a tail and few items count.
+        /// The null distribution: bootstrap, or the paper's asymptotic, whose p-values are not uniform where optimised
+        /// locations lie in a tail and few items count.
         null: Null = Null::Bootstrap;
         /// Draws of the null distribution.
         replicates: usize = 2000, rule::at_least(1);
@@ -70,7 +70,8 @@ pub(in crate::probes) const PROBE: ProbeRow = probe::<Fssd>(
 );
 
 /// n FSSD² against Σ ωᵢ(zᵢ² - 1), ω the eigenvalues of the features' covariance, z standard normal (proposition 2), or
-/// against (|Σ εᵢτᵢ|² - Σ |τᵢ|²)/(n - 1), ε random signs: the wild bootstrap of a degenerate U-statistic (Chwialkowski et al. 2014).
+/// against (|Σ εᵢτᵢ|² - Σ |τᵢ|²)/(n - 1), ε random signs: the wild bootstrap of a degenerate U-statistic (Chwialkowski
+/// et al. 2014).
 pub struct Fssd(pub FssdConfig);
 
 impl Registered for Fssd {

@@ -82,7 +82,8 @@ impl Kernel {
     }
 
     /// The Stein kernel h(x, y) = k s_x·s_y + s_x·∇_y k + s_y·∇_x k + tr ∇_x∇_y k from r² = |x - y|², s_x·s_y and
-    /// (s_x - s_y)·(x - y), in d dimensions: with derivatives in r², k s_x·s_y - 2k'(s_x - s_y)·(x - y) - 2dk' - 4r²k''.
+    /// (s_x - s_y)·(x - y), in d dimensions: with derivatives in r², k s_x·s_y - 2k'(s_x - s_y)·(x - y) - 2dk' -
+    /// 4r²k''.
     pub fn stein(&self, d: usize, square: f64, scores: f64, mixed: f64) -> f64 {
         let [k, slope, bend] = self.jet(square);
         k * scores - 2.0 * slope * (mixed + d as f64) - 4.0 * square * bend
@@ -135,7 +136,8 @@ crate::config! {
         kernel: Radial = Radial::Rbf;
         /// Exponent of imq.
         beta: f64 = -0.5, beta;
-        /// σ: "median" (distance between items), "learned" (on a share of the items, which the test leaves out) or a number.
+        /// σ: "median" (distance between items), "learned" (on a share of the items, which the test leaves out) or a
+        /// number.
         bandwidth: Bandwidth = Bandwidth::Rule(Rule::Median), bandwidth;
         /// Share of the items that a learned bandwidth is chosen on.
         learn: f64 = 0.2, size;
@@ -158,8 +160,9 @@ impl KernelConfig {
                 let [learn, test] = points.divide(self.learn, key)?;
                 let median = spread(&learn)?;
                 let mut best = (f64::NEG_INFINITY, with(median));
-                // Half-octaves from median/2 to 8·median. Narrower kernels leave most pairs without weight; the few that
-                // have any make the linear test's normal null wrong, and under the null it is noise that picks them.
+                // Half-octaves from median/2 to 8·median. Narrower kernels leave most pairs without weight; the few
+                // that have any make the linear test's normal null wrong, and under the null it is noise that picks
+                // them.
                 for step in -2..=6 {
                     let kernel = with(median * 2f64.powf(0.5 * f64::from(step)));
                     let score = self.score(&kernel, &learn)?;

@@ -16,8 +16,8 @@ use crate::{Result, ops, rng::Key};
 pub enum Statistic {
     /// Different items only: unbiased.
     U,
-    /// All pairs, as kgof has it: never negative. Under random signs both move by the same constant, so that the p-value
-    /// is the same.
+    /// All pairs, as kgof has it: never negative. Under random signs both move by the same constant, so that the
+    /// p-value is the same.
     V,
 }
 
@@ -97,8 +97,8 @@ impl Test for Ksd {
     }
 }
 
-/// The share of replicates at or above the statistic, which itself counts as one of them with `plus_one`: under the null
-/// it is exchangeable with them, so that P(p ≤ α) ≤ α (Davison & Hinkley 1997, section 4.2).
+/// The share of replicates at or above the statistic, which itself counts as one of them with `plus_one`: under the
+/// null it is exchangeable with them, so that P(p ≤ α) ≤ α (Davison & Hinkley 1997, section 4.2).
 fn p_value(above: usize, of: usize, plus_one: bool) -> f64 {
     let one = usize::from(plus_one);
     (above + one) as f64 / (of + one) as f64

@@ -1,7 +1,8 @@
-//! Inception-v3 as the Fréchet inception distance knows it: 2,048 features of an image, by weights that the user supplies.
+//! Inception-v3 as the Fréchet inception distance knows it: 2,048 features of an image, by weights that the user
+//! supplies.
 //!
-//! Szegedy et al. 2015, arXiv 1512.00567, with the pools of the network of Heusel et al. 2017, arXiv 1706.08500: averages that
-//! leave out the border, and a maximum in the last block. Tensors are named as `pytorch-fid` names them.
+//! Szegedy et al. 2015, arXiv 1512.00567, with the pools of the network of Heusel et al. 2017, arXiv 1706.08500:
+//! averages that leave out the border, and a maximum in the last block. Tensors are named as `pytorch-fid` names them.
 
 #[cfg(test)]
 mod tests;
@@ -62,8 +63,8 @@ impl Inception {
         Ok(Inception(Weights(&tensor).network()?))
     }
 
-    /// Features of images in [0, 1], `[N, 3, H, W]` or `[N, 1, H, W]` -> `[N, 2048]`. What lies outside is cut to [0, 1], as in a
-    /// picture file.
+    /// Features of images in [0, 1], `[N, 3, H, W]` or `[N, 1, H, W]` -> `[N, 2048]`. What lies outside is cut to [0,
+    /// 1], as in a picture file.
     ///
     /// # Errors
     /// Another number of channels.
@@ -71,8 +72,8 @@ impl Inception {
         let (_, channels, ..) = images.dims4()?;
         if channels != 1 && channels != 3 {
             return Err(Error::Config(format!(
-                "error: Inception reads grey or colour images, these have {channels} channels\n\nhint: leave `features` of the \
-                 probe empty, or name a classifier that ebm trained"
+                "error: Inception reads grey or colour images, these have {channels} channels\n\nhint: leave \
+                 `features` of the probe empty, or name a classifier that ebm trained"
             )));
         }
         Ok(Tensor::cat(&in_chunks(images, CHUNK, |_, rows| self.chunk(rows))?, 0)?)

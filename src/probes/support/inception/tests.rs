@@ -36,7 +36,8 @@ fn image(shape: [usize; 4]) -> Tensor {
 
 #[test]
 fn features_are_those_of_the_same_network_in_pytorch() {
-    // PyTorch 2.15 on the same weights and pixels; the names and shapes of convolutions are those of torchvision's inception_v3.
+    // PyTorch 2.15 on the same weights and pixels; the names and shapes of convolutions are those of torchvision's
+    // inception_v3.
     let network = Inception(Weights(&|name, shape| Ok(tensor(name, shape))).network().unwrap());
     let check = |x: &Tensor, mean: f64, std: f64, some: [f64; 5]| {
         let found: Vec<f32> = network.features(x).unwrap().flatten_all().unwrap().to_vec1().unwrap();
