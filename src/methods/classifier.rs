@@ -15,7 +15,8 @@ use crate::metrics::{Metrics, numbers};
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "classifier",
     about: "cross-entropy alone: the baseline of JEM; -log Σ exp of its logits is an energy all the same",
-    cite: "Liu, Wang, Owens, Li 2020, \"Energy-based out-of-distribution detection\" (the energy of a plain classifier)",
+    cite: "Liu, Wang, Owens, Li 2020, \"Energy-based out-of-distribution detection\" (the energy of a plain \
+           classifier)",
     schema: Schema::of::<SupervisedConfig>(),
     numbers: numbers![supervised::NUMBERS, [GRAD_NORM]],
     proposal: None,

@@ -23,8 +23,9 @@ crate::config! {
         epsilon: f64 = 0.1, rule::positive;
         /// κ, noisy copies of each data item (released LSD code: 1; the method's authors: 2 to 20).
         kappa: usize = 1, rule::at_least(1);
-        /// Change ε after every step, as the method's authors do to find it: times 1.2 where the loss is within a tenth of
-        /// chance (x and y are too alike), halved where it is below half of chance (too different). `epsilon` is the start.
+        /// Change ε after every step, as the method's authors do to find it: times 1.2 where the loss is within a tenth
+        /// of chance (x and y are too alike), halved where it is below half of chance (too different). `epsilon` is the
+        /// start.
         adapt: bool = false;
     }
 }
@@ -58,8 +59,9 @@ adapt = true
     build: |table, setup| Ok(Box::new(Cnce::new(decode(table)?, setup)?)),
 };
 
-/// Minimises mean softplus(-G) with G = log[p(x) p_c(y|x) / p(y) p_c(x|y)] = E(y) - E(x), as N(y; x, ε² I) is symmetric:
-/// the normaliser cancels, and so does the noise density. The paper's loss is twice this; log 2 here is chance.
+/// Minimises mean softplus(-G) with G = log[p(x) p_c(y|x) / p(y) p_c(x|y)] = E(y) - E(x), as N(y; x, ε² I) is
+/// symmetric: the normaliser cancels, and so does the noise density. The paper's loss is twice this; log 2 here is
+/// chance.
 struct Cnce {
     config: CnceConfig,
     trained: Trainable<Model>,

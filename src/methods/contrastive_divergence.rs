@@ -75,7 +75,8 @@ sampler.steps = 3
 pub(super) const SHORT_RUN: MethodRow = MethodRow {
     name: "short_run",
     about: "chains that begin at noise in every step: the learned object is the short run itself",
-    cite: "Nijkamp, Hill, Zhu, Wu 2019, \"Learning non-convergent non-persistent short-run MCMC toward energy-based model\"",
+    cite: "Nijkamp, Hill, Zhu, Wu 2019, \"Learning non-convergent non-persistent short-run MCMC toward energy-based \
+           model\"",
     schema: Schema::of::<ChainsConfig>(),
     numbers: NUMBERS,
     proposal: None,
@@ -119,8 +120,8 @@ sampler.steps = 3
 pub(super) const JEM: MethodRow = MethodRow {
     name: "jem",
     about: "joint energy model: cross-entropy for p(y|x), persistent chains for p(x) of the same classifier",
-    cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Norouzi, Swersky 2020, \"Your classifier is secretly an energy based model \
-           and you should treat it like one\", ICLR, Algorithm 1; arXiv 1912.03263",
+    cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Norouzi, Swersky 2020, \"Your classifier is secretly an energy based \
+           model and you should treat it like one\", ICLR, Algorithm 1; arXiv 1912.03263",
     schema: Schema::of::<(ChainsConfig, BufferConfig, SupervisedConfig)>(),
     numbers: numbers![*NUMBERS, supervised::NUMBERS],
     proposal: Some(proposal),

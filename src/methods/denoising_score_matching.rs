@@ -18,7 +18,8 @@ const ADVICE: &[&str] = &["a stronger blur, since the gradient's noise grows as 
 /// Minimises mean ½|∇E(x + σε) - ε/σ|², without the part that does not depend on the model.
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "denoising_score_matching",
-    about: "the model's score points from noisy items to clean ones: score matching of the blurred data, first order only",
+    about: "the model's score points from noisy items to clean ones: score matching of the blurred data, first order \
+            only",
     cite: "Vincent 2011, \"A Connection Between Score Matching and Denoising Autoencoders\", Neural Computation 23(7), \
            J_DSM",
     schema: Schema::of::<DenoisingScoreMatchingConfig>(),

@@ -1,5 +1,6 @@
-//! Maximum likelihood by weighted walkers: unadjusted Langevin chains that carry what Jarzynski's equality says they lag behind the
-//! energy that learns (Carbone, Hua, Coste & Vanden-Eijnden 2023). Modes get their weights without a jump between them.
+//! Maximum likelihood by weighted walkers: unadjusted Langevin chains that carry what Jarzynski's equality says they
+//! lag behind the energy that learns (Carbone, Hua, Coste & Vanden-Eijnden 2023). Modes get their weights without a
+//! jump between them.
 
 use std::sync::Arc;
 
@@ -23,15 +24,15 @@ use crate::{Error, Result, rng::Key};
 crate::config! {
     /// Keys of the method `jarzynski`.
     pub struct JarzynskiConfig {
-        /// Walkers, each with its weight. The errors of the modes' weights and of log Z, which comes out low by O(1/walkers), fall with
-        /// their number.
+        /// Walkers, each with its weight. The errors of the modes' weights and of log Z, which comes out low by
+        /// O(1/walkers), fall with their number.
         walkers: usize = 1024, rule::at_least(2);
         /// ε in x ← x - (ε²/2)∇E + ε ξ. At any size the weights make up for the bias; at a large one few of them count.
         step_size: f64 = 0.1, rule::positive;
         /// Langevin steps in every update.
         steps: usize = 1, rule::at_least(1);
-        /// Walkers are drawn anew by their weights when the effective share of these falls below this; 0 draws anew only where a
-        /// walker reached what has no finite energy.
+        /// Walkers are drawn anew by their weights when the effective share of these falls below this; 0 draws anew
+        /// only where a walker reached what has no finite energy.
         resample: f64 = 0.5, super::contrastive_divergence::probability;
         /// Test items of the log-likelihood that is logged.
         test_items: usize = 256, rule::at_least(1);
@@ -43,8 +44,8 @@ crate::config! {
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "jarzynski",
     about: "persistent Langevin walkers whose weights make up for their lag and for the step size; log Z for nothing",
-    cite: "Carbone, Hua, Coste, Vanden-Eijnden 2023, \"Efficient training of energy-based models using Jarzynski equality\", \
-           NeurIPS, Algorithm 1",
+    cite: "Carbone, Hua, Coste, Vanden-Eijnden 2023, \"Efficient training of energy-based models using Jarzynski \
+           equality\", NeurIPS, Algorithm 1",
     schema: Schema::of::<JarzynskiConfig>(),
     numbers: numbers![
         likelihood_gap::NUMBERS,
@@ -84,8 +85,8 @@ test_items = 20
     build: |table, setup| Ok(Box::new(Jarzynski::new(decode(table)?, setup)?)),
 };
 
-/// One step: the energy descends mean E(x⁺) - Σ w E(x⁻)/Σ w; then the walkers x⁻ take Langevin steps from the energy that was
-/// towards the one that is, and their weights w follow.
+/// One step: the energy descends mean E(x⁺) - Σ w E(x⁻)/Σ w; then the walkers x⁻ take Langevin steps from the energy
+/// that was towards the one that is, and their weights w follow.
 struct Jarzynski {
     config: JarzynskiConfig,
     trained: Trainable<Model>,
@@ -104,8 +105,8 @@ impl Jarzynski {
         let Setup { model, optim, data, key } = setup;
         let Some(q) = model.density().or_else(|| model.base()) else {
             return Err(Error::Config(
-                "error: the walkers of `jarzynski` begin at exact draws of a density, and the model has none\n\nhint: --set \
-                 model.base=diagonal"
+                "error: the walkers of `jarzynski` begin at exact draws of a density, and the model has none\n\nhint: \
+                 --set model.base=diagonal"
                     .into(),
             ));
         };

@@ -34,9 +34,10 @@ crate::config! {
 
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "lsd",
-    about: "learned Stein discrepancy: a critic finds where the scores of model and data differ, the model closes the gap",
-    cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Zemel 2020, \"Learning the Stein Discrepancy for Training and Evaluating \
-           Energy-Based Models without Sampling\", ICML, Algorithm 3; arXiv 2002.05616",
+    about: "learned Stein discrepancy: a critic finds where the scores of model and data differ, the model closes the \
+            gap",
+    cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Zemel 2020, \"Learning the Stein Discrepancy for Training and \
+           Evaluating Energy-Based Models without Sampling\", ICML, Algorithm 3; arXiv 2002.05616",
     schema: Schema::of::<LsdConfig>(),
     numbers: numbers![
         [

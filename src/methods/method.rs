@@ -23,8 +23,8 @@ pub struct StepContext {
     pub lr_scale: f64,
 }
 
-/// A training method with the model it trains. As a [`Part`] it is ALL state of the run, by name; the model's weights are under
-/// `model.`.
+/// A training method with the model it trains. As a [`Part`] it is ALL state of the run, by name; the model's weights
+/// are under `model.`.
 pub trait Method: Part {
     /// How many fresh batches one step takes.
     fn batches_per_step(&self) -> usize {

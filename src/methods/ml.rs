@@ -44,8 +44,8 @@ impl MaximumLikelihood {
     fn new(setup: Setup) -> Result<Self> {
         if setup.model.density().is_none() {
             return Err(Error::Config(
-                "error: method `ml` needs a model with a known normaliser\n\nhint: choose a flow, `ica` or `gaussian` as \
-                 model, `ml_grid` in 2-D, or a method for unnormalised models (ebm methods)"
+                "error: method `ml` needs a model with a known normaliser\n\nhint: choose a flow, `ica` or `gaussian` \
+                 as model, `ml_grid` in 2-D, or a method for unnormalised models (ebm methods)"
                     .into(),
             ));
         }

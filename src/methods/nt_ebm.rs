@@ -1,5 +1,5 @@
-//! NT-EBM: a flow by maximum likelihood, then a network that tilts it, trained with chains in the flow's latent space, where they
-//! mix (Nijkamp et al. 2022). The two stages are those of `vaebm`, with a flow in the VAE's place.
+//! NT-EBM: a flow by maximum likelihood, then a network that tilts it, trained with chains in the flow's latent space,
+//! where they mix (Nijkamp et al. 2022). The two stages are those of `vaebm`, with a flow in the VAE's place.
 
 use super::vaebm::{BASE_NLL, SECOND_STAGE, Vaebm, VaebmConfig};
 use super::{MethodRow, Setup};
@@ -11,8 +11,8 @@ use crate::{Error, Result};
 crate::config! {
     /// Keys of the method `nt_ebm`.
     pub struct NtEbmConfig {
-        /// Steps of the first stage, which trains the flow; they count among `train.steps`. Its learning rate falls to 0 along
-        /// half a cosine.
+        /// Steps of the first stage, which trains the flow; they count among `train.steps`. Its learning rate falls to
+        /// 0 along half a cosine.
         flow_steps: u64 = 3000;
         /// A checkpoint whose flow is the base density, in the place of a first stage.
         flow_ckpt: String = String::new();
@@ -32,8 +32,8 @@ crate::config! {
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "nt_ebm",
     about: "a flow, then an energy that tilts it, with persistent chains in the flow's latent space; model `tilted`",
-    cite: "Nijkamp, Gao, Sountsov, Vasudevan, Pang, Zhu, Wu 2022, \"MCMC should mix: learning energy-based model with neural \
-           transport latent space MCMC\", ICLR; arXiv 2006.06897",
+    cite: "Nijkamp, Gao, Sountsov, Vasudevan, Pang, Zhu, Wu 2022, \"MCMC should mix: learning energy-based model with \
+           neural transport latent space MCMC\", ICLR; arXiv 2006.06897",
     schema: Schema::of::<NtEbmConfig>(),
     numbers: numbers![[BASE_NLL], *SECOND_STAGE],
     proposal: None,

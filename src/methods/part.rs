@@ -12,8 +12,8 @@ use crate::{Error, Result};
 
 /// State that a checkpoint keeps: weights, moments of an optimiser, chains.
 pub trait Part {
-    /// Adds all tensors by name. They share the storage of the part, which changes in place: what is to outlive the next step is the
-    /// caller's to copy.
+    /// Adds all tensors by name. They share the storage of the part, which changes in place: what is to outlive the
+    /// next step is the caller's to copy.
     ///
     /// # Errors
     /// The device's own.

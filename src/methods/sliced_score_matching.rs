@@ -23,8 +23,8 @@ const ADVICE: &[&str] =
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "sliced_score_matching",
     about: "score matching along random directions: second derivatives at the price of a few passes in any dimension",
-    cite: "Song, Garg, Shi, Ermon 2019, \"Sliced Score Matching: A Scalable Approach to Density and Score Estimation\", UAI, \
-           SSM and SSM-VR; arXiv 1905.07088",
+    cite: "Song, Garg, Shi, Ermon 2019, \"Sliced Score Matching: A Scalable Approach to Density and Score \
+           Estimation\", UAI, SSM and SSM-VR; arXiv 1905.07088",
     schema: Schema::of::<SlicedScoreMatchingConfig>(),
     numbers: score::NUMBERS,
     proposal: None,

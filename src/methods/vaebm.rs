@@ -1,5 +1,5 @@
-//! VAEBM: a VAE by its bound, then a network that tilts it, trained by maximum likelihood with chains in the VAE's noise
-//! space (Xiao et al. 2021). With a flow in the VAE's place the first stage is exact maximum likelihood.
+//! VAEBM: a VAE by its bound, then a network that tilts it, trained by maximum likelihood with chains in the VAE's
+//! noise space (Xiao et al. 2021). With a flow in the VAE's place the first stage is exact maximum likelihood.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -51,7 +51,8 @@ crate::config! {
         draws: usize = 2048, rule::at_least(2);
         /// What chains move in: noise (the paper's), joint (latent variable and item: ablation) or data.
         space: Space = Space::Noise;
-        /// Chains that are kept and go on, their latent noise at least; 0 starts all at draws of the base in every step.
+        /// Chains that are kept and go on, their latent noise at least; 0 starts all at draws of the base in every
+        /// step.
         buffer: usize = 0;
         /// Probability that a chain goes on from the buffer (released code: 0.6).
         replay: f64 = 0.6, super::contrastive_divergence::probability;
@@ -75,8 +76,8 @@ crate::config! {
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "vaebm",
     about: "a VAE, then an energy that tilts it, with chains in the VAE's noise space; model `tilted`",
-    cite: "Xiao, Kreis, Kautz, Vahdat 2021, \"VAEBM: a symbiosis between variational autoencoders and energy-based models\", \
-           ICLR, section 3; arXiv 2010.00654",
+    cite: "Xiao, Kreis, Kautz, Vahdat 2021, \"VAEBM: a symbiosis between variational autoencoders and energy-based \
+           models\", ICLR, section 3; arXiv 2010.00654",
     schema: Schema::of::<(VaebmConfig, ElboConfig)>(),
     numbers: NUMBERS,
     proposal: None,
@@ -124,8 +125,8 @@ pub(super) const SECOND_STAGE: &[Number] = numbers![likelihood_gap::NUMBERS, [GR
 pub(super) const BASE_NLL: Number =
     Number::new("base_nll", Unit::Nats, "mean -log p of the batch under the base density, first stage").lower().lead();
 
-/// First stage: the base density's weights descend its bound. Second stage: the network descends mean f(x⁺) - mean f(x⁻),
-/// x⁻ under the model, while the base stands still.
+/// First stage: the base density's weights descend its bound. Second stage: the network descends mean f(x⁺) - mean
+/// f(x⁻), x⁻ under the model, while the base stands still.
 pub(super) struct Vaebm {
     config: VaebmConfig,
     elbo: ElboConfig,

@@ -43,8 +43,8 @@ impl Given {
                 Ok(Given::Known(Freedom::new(item, &config.hole.mask([c, h, w]), device)?))
             }
             (Condition::Inpaint, ..) => Err(Error::Config(format!(
-                "error: `method.condition = \"inpaint\"` needs images, and an item has the shape {item:?}\n\nhint: --set \
-                 dataset.flatten=false, or --set method.condition=none"
+                "error: `method.condition = \"inpaint\"` needs images, and an item has the shape {item:?}\n\nhint: \
+                 --set dataset.flatten=false, or --set method.condition=none"
             ))),
         }
     }
@@ -95,8 +95,8 @@ impl Proposal for Conditional {
     fn draw(&self, key: Key, n: usize) -> Result<Tensor> {
         self.draw_labelled(key, n)?.map(|(x, _)| x).ok_or_else(|| {
             Error::Config(
-                "error: the generator draws for known pixels, not by itself: it serves the probe `inpainting`\n\nhint: --set \
-                 sampler.init=normal"
+                "error: the generator draws for known pixels, not by itself: it serves the probe `inpainting`\n\nhint: \
+                 --set sampler.init=normal"
                     .into(),
             )
         })

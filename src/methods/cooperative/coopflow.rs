@@ -39,9 +39,10 @@ crate::config! {
 /// CoopFlow.
 pub(in crate::methods) const COOPFLOW: MethodRow = MethodRow {
     name: "coopflow",
-    about: "a flow starts short chains of the energy and learns, by its likelihood, from where they end; not exact for exp(-E)",
-    cite: "Xie, Zhu, Li, Li 2022, \"A tale of two flows: cooperative learning of Langevin flow and normalizing flow toward \
-           energy-based model\", ICLR, Algorithm 1; arXiv 2205.06924",
+    about: "a flow starts short chains of the energy and learns, by its likelihood, from where they end; not exact for \
+            exp(-E)",
+    cite: "Xie, Zhu, Li, Li 2022, \"A tale of two flows: cooperative learning of Langevin flow and normalizing flow \
+           toward energy-based model\", ICLR, Algorithm 1; arXiv 2205.06924",
     schema: Schema::of::<CoopFlowConfig>(),
     numbers: numbers![*super::NUMBERS, flow::NUMBERS],
     proposal: Some(proposal),

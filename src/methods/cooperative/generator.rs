@@ -15,8 +15,8 @@ use crate::density::{Stored, Vae};
 use crate::nets::Builder;
 use crate::{Error, Result, rng::Key};
 
-/// A generator that learns from its own draws once a short chain of the energy has revised them (cooperative learning, Xie et al.
-/// 2018).
+/// A generator that learns from its own draws once a short chain of the energy has revised them (cooperative learning,
+/// Xie et al. 2018).
 pub(super) trait TaughtGenerator: Part {
     /// A step on data before the lessons begin; `None` once they have.
     fn prepare(&mut self, _cx: &StepContext, _x: &Tensor) -> Result<Option<Readings>> {

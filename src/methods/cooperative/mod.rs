@@ -38,8 +38,8 @@ crate::config! {
         hole: Hole = Hole::Lower;
         /// A checkpoint whose VAE is where the generator starts.
         vae_ckpt: String = String::new();
-        /// Whether the generator learns from the revised draws. Without, and with `vae_ckpt`: an energy whose chains start at
-        /// a fixed VAE's draws (ablation of Xiao et al. 2021).
+        /// Whether the generator learns from the revised draws. Without, and with `vae_ckpt`: an energy whose chains
+        /// start at a fixed VAE's draws (ablation of Xiao et al. 2021).
         learn: bool = true;
         /// Weight of mean E(x⁺)² + mean E(x⁻)².
         energy_l2: f64 = 0.0, rule::non_negative;
@@ -72,8 +72,8 @@ const GENERATOR_GRAD_NORM: Number =
 pub(super) const VAE_SAMPLER: MethodRow = MethodRow {
     name: "vae_sampler",
     about: "variational MCMC teaching: a VAE starts the energy's chains and learns from where they end",
-    cite: "Xie, Zheng, Li 2021, \"Learning energy-based model with variational auto-encoder as amortized sampler\", AAAI, \
-           Algorithm 1; arXiv 2012.14936",
+    cite: "Xie, Zheng, Li 2021, \"Learning energy-based model with variational auto-encoder as amortized sampler\", \
+           AAAI, Algorithm 1; arXiv 2012.14936",
     schema: Schema::of::<(CooperativeConfig, ElboConfig)>(),
     numbers: numbers![*NUMBERS, elbo::NUMBERS, [GENERATOR_GRAD_NORM]],
     proposal: Some(proposal),
@@ -100,7 +100,8 @@ decoder = { name = "mlp", hidden = [6] }
 pub(super) const COOPNETS: MethodRow = MethodRow {
     name: "coopnets",
     about: "cooperative networks: a generator without encoder regresses on its own draws, revised by a chain",
-    cite: "Xie, Lu, Gao, Wu 2018, \"Cooperative learning of energy-based model and latent variable model via MCMC teaching\", AAAI",
+    cite: "Xie, Lu, Gao, Wu 2018, \"Cooperative learning of energy-based model and latent variable model via MCMC \
+           teaching\", AAAI",
     schema: Schema::of::<(CooperativeConfig, ElboConfig)>(),
     numbers: numbers![*NUMBERS, [elbo::RECONSTRUCTION, GENERATOR_GRAD_NORM]],
     proposal: Some(proposal),

@@ -1,5 +1,5 @@
-//! Balanced training of energies by adaptive flow sampling (Grenioux, Durmus, Moulines & Gabrié 2023): walkers that a flow makes
-//! jump between modes, and a flow that learns from the walkers.
+//! Balanced training of energies by adaptive flow sampling (Grenioux, Durmus, Moulines & Gabrié 2023): walkers that a
+//! flow makes jump between modes, and a flow that learns from the walkers.
 
 mod pool;
 
@@ -42,7 +42,8 @@ crate::config! {
     pub struct FlowMcmcConfig {
         /// Chains that go on from step to step.
         walkers: usize = 256, rule::at_least(2);
-        /// Where they begin: data, uniform, normal (the model's base density), or proposal (the flow, once it is pre-trained).
+        /// Where they begin: data, uniform, normal (the model's base density), or proposal (the flow, once it is
+        /// pre-trained).
         init: Start = Start::Data;
         /// The global move: imh (one draw of the flow) or isir (one of many).
         global: Global = Global::Imh;
@@ -50,19 +51,20 @@ crate::config! {
         candidates: usize = 16, rule::at_least(2);
         /// Local moves behind the global one, in every step.
         local_steps: usize = 5;
-        /// The energy's negative phase: walkers, or importance (the `draws`, weighted; for as long as `flow_ess_share` is healthy).
+        /// The energy's negative phase: walkers, or importance (the `draws`, weighted; for as long as `flow_ess_share`
+        /// is healthy).
         negative: Negative = Negative::Walkers;
         /// Draws of the flow in every step, for log Z, the test log-likelihood and the effective share of the weights.
         draws: usize = 256, rule::at_least(2);
         /// Test items of that log-likelihood.
         test_items: usize = 256, rule::at_least(1);
-        /// First steps, among `train.steps`, in which the flow alone learns, from the data. Its learning rate falls to 0 along
-        /// half a cosine.
+        /// First steps, among `train.steps`, in which the flow alone learns, from the data. Its learning rate falls to
+        /// 0 along half a cosine.
         pretrain: u64 = 0;
         /// The flow learns from the walkers in every so many steps.
         flow_every: u64 = 1, at_least_one;
-        /// Where the first steps end, the flow becomes the base density of the model, which must be `tilted` with such a base, and
-        /// is frozen there: E = f - log q₀.
+        /// Where the first steps end, the flow becomes the base density of the model, which must be `tilted` with such
+        /// a base, and is frozen there: E = f - log q₀.
         tilt: bool = false;
         /// Weight of mean E(x⁺)² + mean E(x⁻)².
         energy_l2: f64 = 0.0, rule::non_negative;
@@ -101,8 +103,8 @@ const NUMBERS: &[Number] = numbers![
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "flow_mcmc",
     about: "walkers that jump by a flow's draws, accepted or not; energy and flow learn from them together",
-    cite: "Grenioux, Durmus, Moulines, Gabrié 2023, \"Balanced training of energy-based models with adaptive flow sampling\"; \
-           arXiv 2306.00684",
+    cite: "Grenioux, Durmus, Moulines, Gabrié 2023, \"Balanced training of energy-based models with adaptive flow \
+           sampling\"; arXiv 2306.00684",
     schema: Schema::of::<FlowMcmcConfig>(),
     numbers: NUMBERS,
     proposal: Some(proposal),
@@ -128,8 +130,9 @@ flow = { name = "real_nvp", hidden = [6], couplings = 3 }
     build: |table, setup| Ok(Box::new(FlowTrained::new(decode(table)?, setup)?)),
 };
 
-/// One step: each walker takes a global move by the flow q and some local ones, both exact for exp(-E) (the local one if it
-/// is); the energy descends mean E(x⁺) - mean E(x⁻); q descends -mean log q over the walkers, KL(p‖q) up to a constant.
+/// One step: each walker takes a global move by the flow q and some local ones, both exact for exp(-E) (the local one
+/// if it is); the energy descends mean E(x⁺) - mean E(x⁻); q descends -mean log q over the walkers, KL(p‖q) up to a
+/// constant.
 struct FlowTrained {
     config: FlowMcmcConfig,
     trained: Trainable<Model>,
@@ -244,8 +247,8 @@ fn check_tilt(model: &Model, flow: &Trainable<Flow>) -> Result<()> {
         return Ok(());
     }
     Err(Error::Config(
-        "error: `method.tilt` needs a model whose base density is a flow like `method.flow`\n\nhint: model.name = \"tilted\", and \
-         the same keys in [model.base] as in [method.flow]"
+        "error: `method.tilt` needs a model whose base density is a flow like `method.flow`\n\nhint: model.name = \
+         \"tilted\", and the same keys in [model.base] as in [method.flow]"
             .into(),
     ))
 }

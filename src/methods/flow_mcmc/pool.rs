@@ -39,7 +39,8 @@ impl Pool {
         Ok(Tensor::new(self.log_w.shares(), self.y.device())?.to_dtype(self.y.dtype())?)
     }
 
-    /// `flow_log_z`, whose expectation lies below log Z, its standard error, and `flow_ess_share`, the effective share of the draws.
+    /// `flow_log_z`, whose expectation lies below log Z, its standard error, and `flow_ess_share`, the effective share
+    /// of the draws.
     pub fn found(&self) -> Metrics {
         let n = self.log_w.0.len().max(1) as f64;
         Metrics::new()

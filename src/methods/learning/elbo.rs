@@ -34,8 +34,8 @@ pub(in crate::methods) const RECONSTRUCTION: Number =
     Number::new("reconstruction", Unit::Nats, "mean -log p(x|z) of the decoder").lower();
 
 impl ElboConfig {
-    /// -log p(x|z) + β Σ_l max(KL_l, λ), mean over the items x `[B, ..]`, at step `step` of the VAE; a scalar, and `elbo`,
-    /// `kl` and `reconstruction` (-log p(x|z)) in nats an item, as they are without weights.
+    /// -log p(x|z) + β Σ_l max(KL_l, λ), mean over the items x `[B, ..]`, at step `step` of the VAE; a scalar, and
+    /// `elbo`, `kl` and `reconstruction` (-log p(x|z)) in nats an item, as they are without weights.
     /// A conditional VAE is given c `[B, C]`.
     pub fn loss(&self, vae: &Vae, key: Key, step: u64, x: &Tensor, c: Option<&Tensor>) -> Result<(Tensor, Readings)> {
         let bound = vae.bound(key, x, c)?;
@@ -63,8 +63,8 @@ impl ElboConfig {
 pub(in crate::methods) fn vae_of<'a>(found: Option<&'a Vae>, method: &str) -> Result<&'a Vae> {
     found.ok_or_else(|| {
         Error::Config(format!(
-            "error: method `{method}` needs a model with a variational autoencoder\n\nhint: --set model.name=vae, or a model \
-             `tilted` with a base `vae`"
+            "error: method `{method}` needs a model with a variational autoencoder\n\nhint: --set model.name=vae, or a \
+             model `tilted` with a base `vae`"
         ))
     })
 }

@@ -35,8 +35,8 @@ impl Trainable<Flow> {
         Trainable::new(FLOW, optim, key, data.device(), |builder| flow::build(spec, &context, builder))
     }
 
-    /// One step down -mean log q(x): maximum likelihood, which is the divergence KL(p‖q) where x are draws of p. `flow_nll` is
-    /// that before the step.
+    /// One step down -mean log q(x): maximum likelihood, which is the divergence KL(p‖q) where x are draws of p.
+    /// `flow_nll` is that before the step.
     pub fn learn(&mut self, x: &Tensor, lr_scale: f64) -> Result<Readings> {
         let loss = self.live.log_prob(x)?.mean_all()?.neg()?;
         let nll = scalar(&loss)?;

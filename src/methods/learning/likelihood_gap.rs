@@ -13,8 +13,8 @@ pub(in crate::methods) const NUMBERS: [Number; 3] = [
     Number::gap("energy_gap", "sample_energy less energy: 0 on average where the model is right").lead(),
 ];
 
-/// mean E(x⁺) - mean E(x⁻) + l2 (mean E(x⁺)² + mean E(x⁻)²), a scalar, with `energy`, `sample_energy` and `energy_gap` in nats.
-/// Where x⁻ are weighted, `shares` `[n]` sum to one and stand in for the second mean, not for the fourth.
+/// mean E(x⁺) - mean E(x⁻) + l2 (mean E(x⁺)² + mean E(x⁻)²), a scalar, with `energy`, `sample_energy` and `energy_gap`
+/// in nats. Where x⁻ are weighted, `shares` `[n]` sum to one and stand in for the second mean, not for the fourth.
 ///
 /// # Shapes
 /// Energies `[B]` and `[n]`.

@@ -15,7 +15,8 @@ const ITEMS: usize = 10_000;
 /// Added to the standard deviation along every direction in squares, so that constant pixels do no harm.
 const MIN_STD: f64 = 1e-3;
 
-/// A fixed density on items of the data's shape. It is a function of the data and the key, so it is no part of any state.
+/// A fixed density on items of the data's shape. It is a function of the data and the key, so it is no part of any
+/// state.
 pub(in crate::methods) enum NoiseDensity {
     /// N(μ, diag σ²), or any model.
     Built(Box<Model>),
@@ -75,13 +76,13 @@ impl NoiseDensity {
 
 fn unnormalised(name: &str) -> Error {
     Error::Config(format!(
-        "error: `method.noise_model` must know its normaliser, and model `{name}` does not\n\nhint: choose `gaussian`, `ica` \
-         or a flow, or set `method.noise = \"full\"`"
+        "error: `method.noise_model` must know its normaliser, and model `{name}` does not\n\nhint: choose `gaussian`, \
+         `ica` or a flow, or set `method.noise = \"full\"`"
     ))
 }
 
-/// N(μ, Σ) through the Cholesky factor of its covariance. It is no [`crate::density::Density`]: that asks for derivatives in x as
-/// well, and noise-contrastive estimation takes values and draws alone.
+/// N(μ, Σ) through the Cholesky factor of its covariance. It is no [`crate::density::Density`]: that asks for
+/// derivatives in x as well, and noise-contrastive estimation takes values and draws alone.
 pub(in crate::methods) struct FullGaussian {
     /// μ, `[1, D]`.
     mean: Tensor,

@@ -1,7 +1,7 @@
 //! Score matching (Hyvärinen 2005): what its three estimators share.
 //!
-//! With s = ∇ log q = -∇E, E_p ½|s - ∇ log p|² = J(q) + const with J = E_p[½|s|² + tr ∇s] = E_p[½|∇E|² - ΔE] (theorem 1):
-//! no normaliser and no samples, but second derivatives. The methods differ in how they come by ½|∇E|² and ΔE.
+//! With s = ∇ log q = -∇E, E_p ½|s - ∇ log p|² = J(q) + const with J = E_p[½|s|² + tr ∇s] = E_p[½|∇E|² - ΔE] (theorem
+//! 1): no normaliser and no samples, but second derivatives. The methods differ in how they come by ½|∇E|² and ΔE.
 
 use candle_core::Tensor;
 
@@ -122,8 +122,8 @@ impl ScoreDescent {
 }
 
 /// J has no lower bound where a model can put ever sharper wells onto data that fill no volume: there ΔE → ∞.
-pub(in crate::methods) const SHARP: &str = "data that fill a volume: score matching is unbounded below on discrete or noiseless data \
-                                (--set dataset.noise=…, or --set method.name=denoising_score_matching)";
+pub(in crate::methods) const SHARP: &str = "data that fill a volume: score matching is unbounded below on discrete or \
+                                noiseless data (--set dataset.noise=…, or --set method.name=denoising_score_matching)";
 
 parts!(ScoreDescent: trained);
 

@@ -14,7 +14,8 @@ crate::config! {
     pub struct SupervisedConfig {
         /// α, the weight of the cross-entropy of the labels.
         classify: f64 = 1.0, rule::non_negative;
-        /// β, the weight of the mean entropy of p(y|x) on unlabelled items: confident everywhere (VERA, semi-supervised).
+        /// β, the weight of the mean entropy of p(y|x) on unlabelled items: confident everywhere (VERA,
+        /// semi-supervised).
         label_entropy: f64 = 0.0, rule::non_negative;
         /// Use the labels of so many items a class only; 0 uses all.
         labels_per_class: usize = 0;
@@ -64,9 +65,9 @@ impl Supervised {
         Ok(Supervised { config, few })
     }
 
-    /// α CE on labelled items + β mean entropy over the batch, given the batch's logits `[B, K]`; a scalar, and the share
-    /// of labelled items whose largest logit is the label's. The labelled items are the batch itself, or, where only a few
-    /// labels are used, a batch of those, as large.
+    /// α CE on labelled items + β mean entropy over the batch, given the batch's logits `[B, K]`; a scalar, and the
+    /// share of labelled items whose largest logit is the label's. The labelled items are the batch itself, or, where
+    /// only a few labels are used, a batch of those, as large.
     ///
     /// # Errors
     /// A batch without labels; a model that is no classifier.

@@ -14,8 +14,8 @@ use crate::{Result, rng::Key};
 
 /// A network, or a model made of some, that an optimiser trains.
 ///
-/// A checkpoint keeps its parameters under `name.…` and the optimiser's state under `name_optim.…`; the model of a run under `model.…`
-/// and `optim.…`.
+/// A checkpoint keeps its parameters under `name.…` and the optimiser's state under `name_optim.…`; the model of a run
+/// under `model.…` and `optim.…`.
 pub(in crate::methods) struct Trainable<T> {
     /// The network that losses are made of: its passes build a graph.
     pub live: T,
@@ -62,7 +62,8 @@ impl Learns for Model {
 }
 
 impl<T> Trainable<T> {
-    /// A new part. `build` is called twice, for the live one and for its still twin; `optim` is the section of the optimiser.
+    /// A new part. `build` is called twice, for the live one and for its still twin; `optim` is the section of the
+    /// optimiser.
     ///
     /// # Errors
     /// Those of `build`.
@@ -118,8 +119,8 @@ impl Trainable<Model> {
         Self::model_on(model, optim, &weights)
     }
 
-    /// The model of a run whose optimiser changes `weights`: some of the model's, or others beside them, whose values are the caller's
-    /// to keep.
+    /// The model of a run whose optimiser changes `weights`: some of the model's, or others beside them, whose values
+    /// are the caller's to keep.
     pub fn model_on(model: Model, optim: &Spec, weights: &Weights) -> Result<Self> {
         let (still, params) = (model.frozen()?, model.params().clone());
         let optim = Named::new("optim", optim::build(optim, weights)?);

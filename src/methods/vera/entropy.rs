@@ -1,7 +1,7 @@
 //! The gradient of a generator's entropy, for want of its density (Grathwohl 2021, §3.1 and appendix).
 //!
-//! With x = g(z) + σε, ∇ₓ log q(x) = E[(g(z) - x)/σ² | x] under the posterior q(z|x). An estimate c of -∇ₓ log q(x), held
-//! constant, gives the gradient of the entropy as that of mean c·x. The value of mean c·x is not an entropy.
+//! With x = g(z) + σε, ∇ₓ log q(x) = E[(g(z) - x)/σ² | x] under the posterior q(z|x). An estimate c of -∇ₓ log q(x),
+//! held constant, gives the gradient of the entropy as that of mean c·x. The value of mean c·x is not an entropy.
 
 use candle_core::{D, DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
@@ -35,12 +35,13 @@ pub enum Estimator {
 crate::config! {
     /// Keys of the estimate of the entropy's gradient.
     pub struct EntropyConfig {
-        /// Average over q(z|x) by "importance" (the paper's), "hmc", or "hmc_released" (its force lacks the likelihood).
+        /// Average over q(z|x) by "importance" (the paper's), "hmc", or "hmc_released" (its force lacks the
+        /// likelihood).
         estimator: Estimator = Estimator::Importance;
         /// S: importance samples; or HMC steps, of which the second half is averaged.
         samples: usize = 20, rule::at_least(1);
-        /// η where it starts: the standard deviation of the proposal around z₀, one number a latent coordinate, fitted by
-        /// its ELBO.
+        /// η where it starts: the standard deviation of the proposal around z₀, one number a latent coordinate, fitted
+        /// by its ELBO.
         posterior_std: f64 = 0.1, rule::positive;
         /// Learning rate of η (CLI default of the released code; its JEM runs: 3e-5).
         posterior_lr: f64 = 0.02, rule::positive;

@@ -25,8 +25,8 @@ use crate::{Error, Result};
 crate::config! {
     /// Keys of the method `vera`.
     pub struct VeraConfig {
-        /// λ, the weight of the generator's entropy. 1 makes the objective a bound on the likelihood; image runs of the paper
-        /// use 1e-4; 0 is the ablation without entropy.
+        /// λ, the weight of the generator's entropy. 1 makes the objective a bound on the likelihood; image runs of the
+        /// paper use 1e-4; 0 is the ablation without entropy.
         entropy_weight: f64 = 1.0, rule::non_negative;
         /// γ, the weight of ½|∇ₓE|² at the data (paper, images: 0.1).
         gradient_penalty: f64 = 0.0, rule::non_negative;
@@ -38,14 +38,15 @@ crate::config! {
         energy_every: u64 = 1, rule::at_least(1);
         /// The generator is updated at every so-many-th step.
         generator_every: u64 = 1, rule::at_least(1);
-        /// α, the weight of the labels' cross-entropy where the model is a classifier (JEM + VERA; paper: 100); 0 ignores labels.
+        /// α, the weight of the labels' cross-entropy where the model is a classifier (JEM + VERA; paper: 100); 0
+        /// ignores labels.
         classify: f64 = 0.0, rule::non_negative;
         /// β, the weight of the mean entropy of p(y|x) on all items (semi-supervised runs of the paper: 1).
         label_entropy: f64 = 0.0, rule::non_negative;
         /// Use the labels of so many items a class only; 0 uses all.
         labels_per_class: usize = 0;
-        /// A checkpoint of a VAE, or of a model that tilts one, whose decoder the generator begins as. With `entropy_weight = 0` this is
-        /// the WGAN on a VAE's decoder that Xiao et al. (2021) compare VAEBM with.
+        /// A checkpoint of a VAE, or of a model that tilts one, whose decoder the generator begins as. With
+        /// `entropy_weight = 0` this is the WGAN on a VAE's decoder that Xiao et al. (2021) compare VAEBM with.
         generator_ckpt: String = String::new();
     }
     parts {
@@ -60,8 +61,8 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     name: "vera",
     about: "amortised maximum likelihood: a generator with entropy regularisation replaces the Markov chains; with a \
             classifier, JEM",
-    cite: "Grathwohl, Kelly, Hashemi, Norouzi, Swersky, Duvenaud 2021, \"No MCMC for me: amortized sampling for fast and \
-           stable training of energy-based models\", ICLR, Algorithm 1; arXiv 2010.04230",
+    cite: "Grathwohl, Kelly, Hashemi, Norouzi, Swersky, Duvenaud 2021, \"No MCMC for me: amortized sampling for fast \
+           and stable training of energy-based models\", ICLR, Algorithm 1; arXiv 2010.04230",
     schema: Schema::of::<(VeraConfig, GeneratorConfig, EntropyConfig)>(),
     numbers: numbers![
         likelihood_gap::NUMBERS,
@@ -114,7 +115,8 @@ impl Vera {
         let params = generator.params();
         if !config.generator_ckpt.is_empty() {
             let (path, sources) = (Path::new(&config.generator_ckpt), ["decoder.net.", "base.decoder.net."]);
-            let remedy = "give `method.generator` and `method.latent` what the VAE's decoder has, whose noise must not be \"network\"";
+            let remedy = "give `method.generator` and `method.latent` what the VAE's decoder has, whose noise must not \
+                          be \"network\"";
             Stored::load(path, device)?.overwrite(&params.below("net."), &sources, path, remedy)?;
         }
         let log_sigma = params.weights.get(Generator::LOG_SIGMA).cloned();

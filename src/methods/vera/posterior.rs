@@ -10,8 +10,8 @@ use crate::density::{Energy, Generator, laplacian_axis_by_axis};
 pub enum Force {
     /// Likelihood and prior: the gradient of the energy.
     Joint,
-    /// The prior alone, as the released code has it: still a reversible volume-preserving map, so accept-reject keeps the
-    /// chain right, but the proposals do not know x.
+    /// The prior alone, as the released code has it: still a reversible volume-preserving map, so accept-reject keeps
+    /// the chain right, but the proposals do not know x.
     Prior,
 }
 
