@@ -35,10 +35,10 @@ pub enum Error {
         remedy: String,
     },
     /// Training left the region where numbers mean anything.
-    #[error("diverged at step {step}: {what}\n\nhint: {remedy}")]
+    #[error("diverged{}: {what}\n\nhint: {remedy}", at(*.step))]
     Diverged {
-        /// The step at which it was noticed.
-        step: u64,
+        /// The step of the run at which it was noticed; none outside a run.
+        step: Option<u64>,
         /// Which quantity or tensor, and its value.
         what: String,
         /// What to try.
@@ -105,10 +105,19 @@ impl Error {
         Error::Checkpoint { path: path.into(), what: what.into(), remedy: remedy.into() }
     }
 
+    /// A divergence outside any step: `what` is not what it should be, `remedy` says what to try.
+    pub fn diverged(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Error::Diverged { step: None, what: what.into(), remedy: remedy.into() }
+    }
+
     /// Wraps an I/O error with the path it happened at: `.map_err(Error::io(path))`.
     pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Error::Io { path: path.into(), source }
     }
+}
+
+fn at(step: Option<u64>) -> String {
+    step.map_or_else(String::new, |step| format!(" at step {step}"))
 }
 
 /// Whether the system says that the disk or a quota is full.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
-use super::stored::{Stored, WeightsArg};
+use super::loaded::{Loaded, WeightsArg};
 use super::{Global, output, usage};
 use crate::data::{Modes, file};
 use crate::metrics::{Metrics, Spent};
@@ -87,7 +87,7 @@ fn chains(args: &DiagnoseArgs, global: &Global, ckpt: &Path) -> Result<Subject> 
     signal::install()?;
     let seed = args.seed.map(|seed| format!("seed={seed}"));
     let sets: Vec<String> = global.overrides().into_iter().chain(seed).collect();
-    let stored = Stored::load(ckpt, &sets, args.weights.weights)?;
+    let stored = Loaded::load(ckpt, &sets, args.weights.weights)?;
     let sampler = stored.experiment.sampler()?;
     let data = match sampler.config.init {
         Start::Data => &stored.experiment.data()?,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::stored::{Stored, WeightsArg};
+use super::loaded::{Loaded, WeightsArg};
 use super::{Global, output, usage};
 use crate::config::{Document, Section, SectionKind, Spec, find};
 use crate::metrics::Unit;
@@ -43,7 +43,7 @@ pub fn run(args: &EvalArgs, global: &Global) -> Result<()> {
     let seed = args.seed.map(|seed| format!("seed={seed}"));
     let own = |set: &String| set.trim_start().split(['.', '=']).next().is_some_and(|word| word.trim() == row.name);
     let (keys, sets): (Vec<String>, Vec<String>) = global.overrides().into_iter().chain(seed).partition(own);
-    let stored = Stored::load(&args.ckpt, &sets, args.weights.weights)?;
+    let stored = Loaded::load(&args.ckpt, &sets, args.weights.weights)?;
     let probe = (row.build)(&section(row, &stored.experiment, &keys)?, &stored.experiment.device)?;
     let data = stored.experiment.data()?;
     let sampler = stored.experiment.sampler()?;
@@ -71,7 +71,7 @@ fn section(row: &ProbeRow, experiment: &Experiment, keys: &[String]) -> Result<t
     Ok(resolved.section(row.name))
 }
 
-fn fits(stored: &Stored, subject: &Subject) -> Result<()> {
+fn fits(stored: &Loaded, subject: &Subject) -> Result<()> {
     let (have, want) = (&subject.data.spec().shape, stored.model.shape());
     if have == want {
         return Ok(());
@@ -91,7 +91,7 @@ fn write(args: &EvalArgs, probe: &str, finding: &Finding) -> Result<Vec<PathBuf>
     finding.pictures.iter().map(one).collect()
 }
 
-fn report(args: &EvalArgs, global: &Global, stored: &Stored, finding: &Finding, pictures: &[PathBuf]) -> Result<()> {
+fn report(args: &EvalArgs, global: &Global, stored: &Loaded, finding: &Finding, pictures: &[PathBuf]) -> Result<()> {
     if global.json {
         let metrics = Map::<String, Value>::from(finding.metrics.clone());
         let seed = stored.experiment.top.seed;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::stored::{Stored, Weights, WeightsArg};
+use super::loaded::{Loaded, Weights, WeightsArg};
 use super::{Global, output};
 use crate::config::{Document, Schema, Section, SectionKind, decode};
 use crate::data::{Data, Split};
@@ -53,12 +53,12 @@ pub fn run(args: &EvalLsdArgs, global: &Global) -> Result<()> {
     let config = eval_config(&args.eval)?;
     let mut lines = Vec::new();
     for path in &args.ckpt {
-        let stored = Stored::load(path, &global.overrides(), args.weights.weights)?;
+        let stored = Loaded::load(path, &global.overrides(), args.weights.weights)?;
         let data = stored.experiment.data()?;
         lines.push(evaluate(path, &stored, &data, &config, args, global)?);
     }
     for path in &args.config {
-        let stored = Stored::untrained(path, &global.overrides())?;
+        let stored = Loaded::untrained(path, &global.overrides())?;
         lines.push(evaluate(path, &stored, &stored.data, &config, args, global)?);
     }
     lines.sort_by(|a, b| a.score.mean.total_cmp(&b.score.mean));
@@ -79,7 +79,7 @@ fn eval_config(sets: &[String]) -> Result<LsdConfig> {
 
 fn evaluate(
     path: &Path,
-    stored: &Stored,
+    stored: &Loaded,
     data: &Data,
     config: &LsdConfig,
     args: &EvalLsdArgs,

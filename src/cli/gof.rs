@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use serde_json::json;
 
-use super::stored::{Stored, WeightsArg};
+use super::loaded::{Loaded, WeightsArg};
 use super::{Global, output, usage};
 use crate::config::{Document, Entry, Section, SectionKind};
 use crate::data::{Data, Split, file};
@@ -98,18 +98,18 @@ fn overrides(args: &GofArgs, names: &[&str]) -> Vec<String> {
     [each("items", items.map(|n| n.to_string())), each("alpha", alpha), args.test_set.clone()].concat()
 }
 
-fn stored(args: &GofArgs, global: &Global) -> Result<Stored> {
+fn stored(args: &GofArgs, global: &Global) -> Result<Loaded> {
     let seed = args.seed.map(|seed| format!("seed={seed}"));
     let sets: Vec<String> = global.overrides().into_iter().chain(seed).collect();
     match (&args.ckpt, &args.config) {
-        (Some(path), _) => Stored::load(path, &sets, args.weights.weights),
-        (None, Some(path)) => Stored::untrained(path, &sets),
+        (Some(path), _) => Loaded::load(path, &sets, args.weights.weights),
+        (None, Some(path)) => Loaded::untrained(path, &sets),
         (None, None) => Err(usage("no model", "give --ckpt FILE or --config FILE")),
     }
 }
 
 /// Where the items come from, and as many of them as the greediest test takes.
-fn items(args: &GofArgs, stored: &Stored, tests: &[Box<dyn Test>]) -> Result<(String, candle_core::Tensor)> {
+fn items(args: &GofArgs, stored: &Loaded, tests: &[Box<dyn Test>]) -> Result<(String, candle_core::Tensor)> {
     let count = tests.iter().map(|t| t.level().0);
     let most = if count.clone().any(|n| n == 0) { 0 } else { count.max().unwrap_or(0) };
     if let Some(path) = &args.samples {
@@ -129,7 +129,7 @@ fn items(args: &GofArgs, stored: &Stored, tests: &[Box<dyn Test>]) -> Result<(St
     Ok((format!("{} ({})", data.spec().name, args.split), probes::items(data, args.split, most)?))
 }
 
-fn fits(data: &Data, stored: &Stored) -> Result<()> {
+fn fits(data: &Data, stored: &Loaded) -> Result<()> {
     let (have, want) = (&data.spec().shape, stored.model.shape());
     if have == want {
         return Ok(());

@@ -10,6 +10,7 @@ mod eval_lsd;
 mod explain;
 mod gof;
 mod init;
+mod loaded;
 mod ls;
 mod methods;
 mod outcome;
@@ -17,7 +18,6 @@ mod output;
 mod resume;
 mod sample;
 mod show;
-mod stored;
 mod sweep;
 mod train;
 

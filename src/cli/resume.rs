@@ -1,4 +1,4 @@
-//! `ebm resume`: goes on where the last good checkpoint was written; the result is that of a run never stopped.
+//! `ebm resume`: goes on from the newest checkpoint that is whole; the result is that of a run never stopped.
 
 use std::path::PathBuf;
 
@@ -30,11 +30,13 @@ pub fn run(args: &ResumeArgs, global: &Global) -> Result<()> {
     let config = folder.config();
     let experiment = Experiment::load(&config, &global.overrides())?;
     let mut trainer = Trainer::new(experiment)?;
-    if checkpoint::steps(&folder.checkpoints())?.is_empty() {
+    let checkpoints = folder.checkpoints();
+    if checkpoint::files(&checkpoints)?.is_empty() {
         tracing::warn!("{}: no checkpoint yet, starting at step 0", args.dir.display());
     } else {
-        let (path, checkpoint) = checkpoint::latest_good(&folder.checkpoints(), &trainer.experiment().device)?;
+        let (path, checkpoint) = checkpoint::latest_good(&checkpoints, &trainer.experiment().device)?;
         trainer.restore(&path, &checkpoint)?;
+        checkpoint::adopt(&checkpoints, &path, checkpoint.step)?;
     }
     // A kill between the last checkpoint and the manifest leaves a run that is done but does not say so.
     let told = Manifest::load(&folder.manifest()).is_ok_and(|manifest| manifest.status == Status::Finished);

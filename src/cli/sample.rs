@@ -6,7 +6,7 @@ use clap::Args;
 use image::RgbImage;
 use serde_json::json;
 
-use super::stored::{Stored, WeightsArg};
+use super::loaded::{Loaded, WeightsArg};
 use super::{Global, output, usage};
 use crate::data::file;
 use crate::metrics::Metrics;
@@ -54,7 +54,7 @@ pub fn run(args: &SampleArgs, global: &Global) -> Result<()> {
     }
     let out = args.out.clone().unwrap_or_else(|| default_out(&args.ckpt));
     signal::install()?;
-    let stored = Stored::load(&args.ckpt, &sets(args, global), args.weights.weights)?;
+    let stored = Loaded::load(&args.ckpt, &sets(args, global), args.weights.weights)?;
     // Chains that start at data need its files; all others do without.
     let sampler = stored.experiment.sampler()?;
     let data = match sampler.config.init {
@@ -121,7 +121,7 @@ fn report(
     args: &SampleArgs,
     global: &Global,
     out: &Path,
-    stored: &Stored,
+    stored: &Loaded,
     sampler: &Sampler,
     end: &Trace,
 ) -> Result<()> {

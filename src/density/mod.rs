@@ -36,5 +36,5 @@ pub use neural::Neural;
 pub use noise_space::{NoiseSpace, Potential, Space};
 pub use proposal::Proposal;
 pub use rbm::{Rbm, RbmConfig, RbmInit};
-pub use stored::Stored;
+pub use stored::{Stored, WeightsOf, unfit};
 pub use vae::{Likelihood, Vae};

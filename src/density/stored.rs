@@ -1,8 +1,9 @@
 //! A model out of a checkpoint, for what uses one model inside another run: features, a first stage, a frozen flow.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 
 use super::{Context, Model};
 use crate::config::Spec;
@@ -11,16 +12,25 @@ use crate::nets::Params;
 use crate::store::{Checkpoint, State, take};
 use crate::{Error, Result};
 
+/// The choice between the two sets of weights that a checkpoint may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightsOf {
+    /// The moving average, where the checkpoint has one.
+    Average,
+    /// The weights as trained.
+    Training,
+}
+
 /// The model of a checkpoint, frozen, as it was trained.
 pub struct Stored {
     /// Steps trained.
     pub step: u64,
-    /// On the weights of the checkpoint, averaged ones where there are some.
+    /// On the weights of the checkpoint that [`WeightsOf`] chose.
     pub model: Model,
     /// The weights that the model stands on.
     pub weights: State,
-    /// Shape and transform of the data it was trained on, without the items.
-    pub data: Data,
+    /// Shape and transform of the data it was trained on, without the items: no file is read.
+    pub data: Arc<Data>,
     /// The whole configuration of its run.
     pub config: toml::Table,
     /// All state of its method, by name.
@@ -28,26 +38,43 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Loads `path`.
+    /// Loads `path`, on averaged weights where there are some.
     ///
     /// # Errors
     /// A file that is no good checkpoint, or whose configuration this version does not know.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         let checkpoint = Checkpoint::load(path, device)?;
-        let unfit = |e: Error| Error::checkpoint(path, e.to_string(), "the file and its stored configuration disagree");
-        let config: toml::Table =
-            checkpoint.config.parse().map_err(|e| unfit(Error::Other(format!("its configuration: {e}"))))?;
+        let config = checkpoint.config.parse();
+        let config = config.map_err(|e| unfit(path, &Error::Other(format!("its configuration: {e}"))))?;
+        Self::of(path, checkpoint, config, WeightsOf::Average, device)
+    }
+
+    /// The model of a checkpoint that was read from `path`, by a configuration in the place of its own.
+    ///
+    /// # Errors
+    /// The checkpoint does not say what its data were, or its tensors do not fit the configuration.
+    pub fn of(
+        path: &Path,
+        checkpoint: Checkpoint,
+        config: toml::Table,
+        weights: WeightsOf,
+        device: &Device,
+    ) -> Result<Self> {
         let stamp: Stamp = checkpoint.meta("data", path)?;
         let seed = config.get("seed").and_then(toml::Value::as_integer).unwrap_or(0);
         let data = Data::without_items(&section(&config, "dataset"), stamp, seed as u64, device)?;
-        let state = take(&checkpoint.tensors, "method");
-        let mut weights = take(&state, "model");
-        weights.extend(take(&checkpoint.tensors, "ema"));
+        let here = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_device(device)?));
+        let state: State = take(&checkpoint.tensors, "method").into_iter().map(here).collect::<Result<_>>()?;
+        let mut chosen = take(&state, "model");
+        if weights == WeightsOf::Average {
+            let average: State = take(&checkpoint.tensors, "ema").into_iter().map(here).collect::<Result<_>>()?;
+            chosen.extend(average);
+        }
         let crate::data::ItemSpec { shape, classes, .. } = data.spec().clone();
         let context = Context { shape, classes, moments: None };
-        let model = Model::bound(&section(&config, "model"), &context, weights.clone(), DType::F32, device);
-        let model = model.map_err(unfit)?;
-        Ok(Stored { step: checkpoint.step, model, weights, data, config, state })
+        let model = Model::bound(&section(&config, "model"), &context, chosen.clone(), DType::F32, device);
+        let model = model.map_err(|e| unfit(path, &e))?;
+        Ok(Stored { step: checkpoint.step, model, weights: chosen, data: Arc::new(data), config, state })
     }
 
     /// Overwrites `params` with the weights of the same names below the first of `sources`, each of which ends in a dot or is
@@ -70,6 +97,11 @@ impl Stored {
     pub fn section(&self, name: &str) -> Spec {
         section(&self.config, name)
     }
+}
+
+/// The error for a checkpoint whose tensors are not those of its configuration, which `error` says in detail.
+pub fn unfit(path: &Path, error: &Error) -> Error {
+    Error::checkpoint(path, error.to_string(), "the file and its stored configuration disagree")
 }
 
 fn section(config: &toml::Table, name: &str) -> Spec {

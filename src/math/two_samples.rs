@@ -186,11 +186,8 @@ pub(super) fn check(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<()> {
         return Err(Error::Other(format!("two sets need rows of one length and two items each, got {a:?} and {b:?}")));
     }
     if a.iter().chain(b.iter()).any(|v| !v.is_finite()) {
-        return Err(Error::Diverged {
-            step: 0,
-            what: "samples or their features are not finite".into(),
-            remedy: "go back to an earlier checkpoint; lower the sampler's step size".into(),
-        });
+        let remedy = "go back to an earlier checkpoint; lower the sampler's step size";
+        return Err(Error::diverged("samples or their features are not finite", remedy));
     }
     Ok(())
 }

@@ -75,6 +75,11 @@ pub fn build(spec: &Spec, setup: Setup) -> Result<Box<dyn Method>> {
     (row.build)(&spec.0, setup)
 }
 
+/// Whether the method of `spec` keeps something to draw from: whether [`proposal`] needs its state at all.
+pub fn has_proposal(spec: &Spec) -> bool {
+    find(METHODS, spec.name()).is_some_and(|row| row.proposal.is_some())
+}
+
 /// What the method of `spec` draws from at once, frozen; `None` for methods without.
 ///
 /// # Errors

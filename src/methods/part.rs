@@ -25,6 +25,14 @@ pub trait Part {
     /// A tensor that is missing or has another shape, by name.
     fn load(&mut self, state: &State) -> Result<()>;
 
+    /// Whether [`Part::load`] takes the values of `state`, whose names and shapes fit; nothing changes.
+    ///
+    /// # Errors
+    /// A value that cannot be, such as a negative number of steps.
+    fn check(&self, _state: &State) -> Result<()> {
+        Ok(())
+    }
+
     /// All tensors by name, as [`Part::save`] adds them.
     ///
     /// # Errors
@@ -49,6 +57,11 @@ macro_rules! parts {
                 $($crate::methods::Part::load(&mut self.$($field).+, state)?;)+
                 Ok(())
             }
+
+            fn check(&self, state: &$crate::store::State) -> $crate::Result<()> {
+                $($crate::methods::Part::check(&self.$($field).+, state)?;)+
+                Ok(())
+            }
         }
     };
 }
@@ -62,6 +75,10 @@ impl<P: Part> Part for Option<P> {
     fn load(&mut self, state: &State) -> Result<()> {
         self.iter_mut().try_for_each(|part| part.load(state))
     }
+
+    fn check(&self, state: &State) -> Result<()> {
+        self.iter().try_for_each(|part| part.check(state))
+    }
 }
 
 impl<P: Part + ?Sized> Part for Box<P> {
@@ -71,6 +88,10 @@ impl<P: Part + ?Sized> Part for Box<P> {
 
     fn load(&mut self, state: &State) -> Result<()> {
         (**self).load(state)
+    }
+
+    fn check(&self, state: &State) -> Result<()> {
+        (**self).check(state)
     }
 }
 
@@ -108,6 +129,10 @@ impl Part for Named<Box<dyn Optimiser>> {
 
     fn load(&mut self, state: &State) -> Result<()> {
         self.value.load(&take(state, &self.name))
+    }
+
+    fn check(&self, state: &State) -> Result<()> {
+        self.value.check(&take(state, &self.name))
     }
 }
 

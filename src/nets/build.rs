@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use candle_core::{DType, Device, Tensor, Var};
 
+use crate::store::{State, overwrite};
 use crate::{Error, Result, rng::Key};
 
 /// The named parameters of a model, in the order of their names, so that everything that loops over them is
@@ -24,8 +25,8 @@ impl Params {
         self.weights.values().map(|v| v.elem_count()).sum()
     }
 
-    /// Weights and buffers by name.
-    pub fn tensors(&self) -> BTreeMap<String, Tensor> {
+    /// Weights and buffers by name, as handles: they share storage and follow updates in place.
+    pub fn tensors(&self) -> State {
         let all = self.weights.iter().chain(&self.buffers);
         all.map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
     }
@@ -41,17 +42,11 @@ impl Params {
     /// Overwrites every weight and buffer from `source`.
     ///
     /// # Errors
-    /// A tensor that is missing or has another shape, by name. Extra tensors are the caller's to judge.
-    pub fn load(&self, source: &BTreeMap<String, Tensor>) -> Result<()> {
-        for (name, var) in self.weights.iter().chain(&self.buffers) {
-            let tensor = source.get(name).ok_or_else(|| Error::Other(format!("tensor `{name}` is missing")))?;
-            if tensor.dims() != var.dims() {
-                let (have, want) = (tensor.dims(), var.dims());
-                return Err(Error::Other(format!("tensor `{name}` has shape {have:?}, the model needs {want:?}")));
-            }
-            var.set(&tensor.to_dtype(var.dtype())?.to_device(var.device())?)?;
-        }
-        Ok(())
+    /// A tensor that is missing or has another shape (all are named); nothing has changed then. Extra tensors are the
+    /// caller's to judge.
+    pub fn load(&self, source: &State) -> Result<()> {
+        let vars = self.weights.iter().chain(&self.buffers);
+        overwrite("the network", vars.map(|(name, var)| (name.as_str(), var)), source)
     }
 }
 

@@ -1,14 +1,13 @@
 //! Adam and AdamW.
 
-use std::collections::BTreeMap;
-
-use candle_core::{Tensor, backprop::GradStore};
+use candle_core::backprop::GradStore;
 
 use super::{BuildOptim, GradStats, Optimiser, Slots, Weights};
 use crate::{
     Result,
     config::{Entry, Schema, decode, rule},
     ops,
+    store::State,
 };
 
 crate::config! {
@@ -60,11 +59,15 @@ impl Optimiser for Adam {
         })
     }
 
-    fn state(&self) -> Result<BTreeMap<String, Tensor>> {
+    fn state(&self) -> Result<State> {
         self.slots.state()
     }
 
-    fn load(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+    fn check(&self, state: &State) -> Result<()> {
+        self.slots.check(state).map(|_| ())
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
         self.slots.load(state)
     }
 }

@@ -1,10 +1,9 @@
 //! Exponential moving averages of parameters.
 
-use std::collections::BTreeMap;
+use candle_core::Var;
 
-use candle_core::{Tensor, Var};
-
-use super::{Weights, check_names, take};
+use super::Weights;
+use crate::store::{Mismatch, State, overwrite};
 use crate::{Error, Result, ops};
 
 /// s ← decay·s + (1 - decay)·p after every update; s begins as p.
@@ -44,23 +43,21 @@ impl Ema {
         &self.shadow
     }
 
-    /// A copy of the averages.
-    ///
-    /// # Errors
-    /// The device's own.
-    pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
-        self.shadow.iter().map(|(name, var)| Ok((name.clone(), var.as_tensor().detach().copy()?))).collect()
+    /// The averages by name, as handles: they share storage and follow later updates.
+    pub fn state(&self) -> State {
+        self.shadow.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
     }
 
-    /// Takes averages that [`Ema::state`] gave.
+    /// Takes a copy of averages that [`Ema::state`] gave.
     ///
     /// # Errors
-    /// A tensor is missing, is not ours, or has another shape; nothing has changed then.
-    pub fn load(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
-        check_names("average", &self.state()?, state)?;
-        for (name, shadow) in &self.shadow {
-            shadow.set(&take(state, name)?.to_dtype(shadow.dtype())?.to_device(shadow.device())?)?;
-        }
-        Ok(())
+    /// A tensor is missing, is not ours, or has another shape (all are named); nothing has changed then.
+    pub fn load(&mut self, state: &State) -> Result<()> {
+        let vars = || self.shadow.iter().map(|(name, var)| (name.as_str(), var));
+        Mismatch::between(vars().map(|(name, var)| (name, var.dims())), state).refuse(WHOSE)?;
+        overwrite(WHOSE, vars(), state)
     }
 }
+
+/// Whose tensors do not fit, in messages.
+const WHOSE: &str = "the averages";

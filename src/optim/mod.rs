@@ -17,6 +17,7 @@ pub use sgd::SgdConfig;
 use crate::{
     Error, Result,
     config::{Entry, Schema, Spec, find},
+    store::{Mismatch, State, overwrite},
 };
 
 /// Trained parameters by name. Optimisers change them in place, so whatever shares their storage follows.
@@ -31,17 +32,24 @@ pub trait Optimiser {
     /// A gradient of another shape than its parameter.
     fn step(&mut self, grads: &GradStore, lr_scale: f64) -> Result<GradStats>;
 
-    /// A copy of all that a resumed run needs: moments and step counts by name.
+    /// Everything that a resumed run needs: moments and step counts by name. Moments share storage with the optimiser's own
+    /// and follow later steps.
     ///
     /// # Errors
     /// The device's own.
-    fn state(&self) -> Result<BTreeMap<String, Tensor>>;
+    fn state(&self) -> Result<State>;
 
-    /// Takes a state that [`Optimiser::state`] gave.
+    /// Whether [`Optimiser::load`] takes `state`; nothing changes.
     ///
     /// # Errors
-    /// A tensor is missing, is not ours, or has another shape; nothing has changed then.
-    fn load(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()>;
+    /// A tensor is missing, is not ours, or has another shape (all are named); a step count is negative.
+    fn check(&self, state: &State) -> Result<()>;
+
+    /// Takes a copy of a state that [`Optimiser::state`] gave.
+    ///
+    /// # Errors
+    /// As [`Optimiser::check`]; nothing has changed then.
+    fn load(&mut self, state: &State) -> Result<()>;
 }
 
 /// What a step saw.
@@ -95,6 +103,13 @@ struct Slot<const K: usize> {
     steps: u64,
 }
 
+impl<const K: usize> Slot<K> {
+    /// What its step count is called in the state.
+    fn counter(&self) -> String {
+        format!("steps.{}", self.name)
+    }
+}
+
 /// The parameters in order of name, each with K tensors of memory called `labels`.
 struct Slots<const K: usize> {
     labels: [&'static str; K],
@@ -136,52 +151,48 @@ impl<const K: usize> Slots<K> {
         Ok(GradStats { norm: squares.sqrt() })
     }
 
-    fn state(&self) -> Result<BTreeMap<String, Tensor>> {
-        let mut state = BTreeMap::new();
+    fn state(&self) -> Result<State> {
+        let mut state: State = self.memory().map(|(name, var)| (name, var.as_detached_tensor())).collect();
         for slot in &self.slots {
-            for (label, memory) in self.labels.iter().zip(&slot.memory) {
-                state.insert(format!("{label}.{}", slot.name), memory.as_tensor().detach().copy()?);
-            }
-            let steps = Tensor::new(slot.steps as i64, slot.var.device())?;
-            state.insert(format!("steps.{}", slot.name), steps);
+            state.insert(slot.counter(), Tensor::new(slot.steps as i64, slot.var.device())?);
         }
         Ok(state)
     }
 
-    fn load(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
-        let mine = self.state()?;
-        check_names("optimiser", &mine, state)?;
-        for slot in &mut self.slots {
-            for (label, memory) in self.labels.iter().zip(&slot.memory) {
-                let saved = take(state, &format!("{label}.{}", slot.name))?;
-                memory.set(&saved.to_dtype(memory.dtype())?.to_device(memory.device())?)?;
-            }
-            let steps = take(state, &format!("steps.{}", slot.name))?.to_dtype(DType::I64)?.to_scalar::<i64>()?;
-            slot.steps = u64::try_from(steps)
-                .map_err(|_| Error::Other(format!("optimiser tensor `steps.{}` is negative: {steps}", slot.name)))?;
-        }
+    /// Everything in `memory` by its name in the state.
+    fn memory(&self) -> impl Iterator<Item = (String, &Var)> {
+        self.slots.iter().flat_map(|slot| {
+            let labelled = self.labels.iter().zip(&slot.memory);
+            labelled.map(|(label, var)| (format!("{label}.{}", slot.name), var))
+        })
+    }
+
+    /// The step counts of `state`, in the order of the slots, if everything in it fits.
+    fn check(&self, state: &State) -> Result<Vec<u64>> {
+        let mut want: BTreeMap<String, &[usize]> = self.memory().map(|(name, var)| (name, var.dims())).collect();
+        want.extend(self.slots.iter().map(|slot| (slot.counter(), &[][..])));
+        let want = want.iter().map(|(name, shape)| (name.as_str(), *shape));
+        Mismatch::between(want, state).refuse(WHOSE)?;
+        let counts = self.slots.iter().filter_map(|slot| Some((slot, state.get(&slot.counter())?)));
+        let count = |(slot, tensor): (&Slot<K>, &Tensor)| {
+            let steps = tensor.to_dtype(DType::I64)?.to_scalar::<i64>()?;
+            let negative = |_| Error::Other(format!("optimiser tensor `{}` is negative: {steps}", slot.counter()));
+            u64::try_from(steps).map_err(negative)
+        };
+        counts.map(count).collect()
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        let counts = self.check(state)?;
+        let memory: Vec<(String, &Var)> = self.memory().collect();
+        overwrite(WHOSE, memory.iter().map(|(name, var)| (name.as_str(), *var)), state)?;
+        self.slots.iter_mut().zip(counts).for_each(|(slot, steps)| slot.steps = steps);
         Ok(())
     }
 }
 
-fn take<'a>(state: &'a BTreeMap<String, Tensor>, name: &str) -> Result<&'a Tensor> {
-    state.get(name).ok_or_else(|| Error::Other(format!("tensor `{name}` is missing")))
-}
-
-/// Both maps must hold the same names with the same shapes.
-fn check_names(whose: &str, mine: &BTreeMap<String, Tensor>, given: &BTreeMap<String, Tensor>) -> Result<()> {
-    for (name, want) in mine {
-        let have = given.get(name).ok_or_else(|| Error::Other(format!("{whose} tensor `{name}` is missing")))?;
-        if have.dims() != want.dims() {
-            let (have, want) = (have.dims(), want.dims());
-            return Err(Error::Other(format!("{whose} tensor `{name}` has shape {have:?}, expected {want:?}")));
-        }
-    }
-    match given.keys().find(|name| !mine.contains_key(*name)) {
-        Some(name) => Err(Error::Other(format!("{whose} tensor `{name}` belongs to no parameter of this model"))),
-        None => Ok(()),
-    }
-}
+/// Whose tensors do not fit, in messages.
+const WHOSE: &str = "the optimiser";
 
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,11 @@ fn numbers(t: &Tensor) -> Vec<f64> {
     t.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
 }
 
+/// In storage of its own: a state follows its optimiser.
+fn copy(state: &State) -> State {
+    state.iter().map(|(name, t)| (name.clone(), t.copy().unwrap())).collect()
+}
+
 fn gradient(p: f64) -> f64 {
     (p - 0.3).powi(3)
 }
@@ -139,12 +144,23 @@ fn a_loaded_state_continues_with_the_same_bytes() {
 }
 
 #[test]
-fn a_state_is_a_copy() {
-    let weights = weights(DType::F32);
-    let mut optimiser = build(&spec("adam", ""), &weights).unwrap();
-    let before = optimiser.state().unwrap();
-    optimiser.step(&grads(&weights, ""), 1.0).unwrap();
-    assert!(before.values().all(|t| numbers(t).iter().all(|x| *x == 0.0)));
+fn a_state_shares_storage_and_a_loaded_one_does_not() {
+    for row in OPTIMISERS {
+        let weights = weights(DType::F32);
+        let spec = spec(row.name, if row.name == "sgd" { "momentum = 0.9" } else { "" });
+        let [mut optimiser, mut other] = [(); 2].map(|()| build(&spec, &weights).unwrap());
+        let moments = |state: &State| -> Vec<f64> {
+            state.iter().filter(|(name, _)| !name.starts_with("steps.")).flat_map(|(_, t)| numbers(t)).collect()
+        };
+        let taken = optimiser.state().unwrap();
+        other.load(&taken).unwrap();
+        assert!(moments(&taken).iter().all(|x| *x == 0.0), "{}", row.name);
+        optimiser.step(&grads(&weights, ""), 1.0).unwrap();
+        // Nothing was copied: what was taken before the step shows the step. What was loaded is the other's own.
+        assert_eq!(moments(&taken), moments(&optimiser.state().unwrap()), "{}", row.name);
+        assert!(moments(&taken).iter().any(|x| *x != 0.0), "{}", row.name);
+        assert!(moments(&other.state().unwrap()).iter().all(|x| *x == 0.0), "{}", row.name);
+    }
 }
 
 #[test]
@@ -152,7 +168,7 @@ fn a_parameter_without_gradient_stays_with_all_its_memory() {
     let weights = weights(DType::F32);
     let mut optimiser = build(&spec("adam", "weight_decay = 0.1"), &weights).unwrap();
     optimiser.step(&grads(&weights, ""), 1.0).unwrap();
-    let (value, state) = (numbers(&weights["a"]), optimiser.state().unwrap());
+    let (value, state) = (numbers(&weights["a"]), copy(&optimiser.state().unwrap()));
     optimiser.step(&grads(&weights, "a"), 1.0).unwrap();
     assert_eq!(numbers(&weights["a"]), value);
     for (name, tensor) in optimiser.state().unwrap() {
@@ -165,20 +181,32 @@ fn a_parameter_without_gradient_stays_with_all_its_memory() {
 fn a_state_of_another_model_is_refused() {
     let weights = weights(DType::F32);
     let mut optimiser = build(&spec("adam", ""), &weights).unwrap();
-    let state = optimiser.state().unwrap();
+    optimiser.step(&grads(&weights, ""), 1.0).unwrap();
+    let before = copy(&optimiser.state().unwrap());
+    let state: State = before.iter().map(|(name, t)| (name.clone(), (t.ones_like().unwrap() * 7.0).unwrap())).collect();
     let mut missing = state.clone();
     missing.remove("first.b");
     let mut more = state.clone();
     more.insert("first.d".into(), state["first.a"].clone());
     let mut other = state.clone();
     other.insert("first.a".into(), state["first.c"].clone());
-    for (wrong, word) in
-        [(missing, "`first.b` is missing"), (more, "`first.d` belongs"), (other, "`first.a` has shape")]
-    {
+    let mut negative = state.clone();
+    negative.insert("steps.c".into(), Tensor::new(-1i64, &Device::Cpu).unwrap());
+    for (wrong, word) in [
+        (missing, "1 missing: first.b"),
+        (more, "1 unknown: first.d"),
+        (other, "1 of another shape: first.a [1] instead of [3, 4]"),
+        (negative, "`steps.c` is negative"),
+    ] {
+        assert!(optimiser.check(&wrong).is_err());
         let error = optimiser.load(&wrong).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");
+        for (name, tensor) in optimiser.state().unwrap() {
+            assert_eq!(numbers(&tensor), numbers(&before[&name]), "{name} changed: {error}");
+        }
     }
-    assert!(optimiser.load(&state).is_ok());
+    assert!(optimiser.check(&state).is_ok() && optimiser.load(&state).is_ok());
+    assert!(optimiser.state().unwrap().values().all(|t| numbers(t).iter().all(|x| *x == 7.0)));
 }
 
 #[test]
@@ -204,8 +232,17 @@ fn averages_follow_their_formula_and_survive_a_round_trip() {
     let have = numbers(&ema.weights()["b"]);
     assert!(have.iter().zip(&start).all(|(h, s)| (h - 0.81 * s).abs() < 1e-15));
     let mut second = Ema::new(0.9, &weights).unwrap();
-    second.load(&ema.state().unwrap()).unwrap();
+    second.load(&ema.state()).unwrap();
     assert_eq!(numbers(&second.weights()["b"]), have);
     assert!(second.load(&BTreeMap::new()).is_err());
+    // A failed load changes nothing, and a state shares storage: it follows the averages.
+    let (mut short, taken) = (ema.state(), second.state());
+    short.remove("c");
+    ema.update(&weights).unwrap();
+    assert!(second.load(&short).unwrap_err().to_string().contains("1 missing: c"));
+    assert_eq!(numbers(&second.weights()["b"]), have);
+    second.update(&weights).unwrap();
+    assert_eq!(numbers(&taken["b"]), numbers(&second.weights()["b"]));
+    assert_ne!(numbers(&taken["b"]), have);
     assert!(Ema::new(1.0, &weights).is_err());
 }

@@ -1,16 +1,15 @@
 //! From a configuration to everything a run needs: data, model, method, sampler, probes.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 
 use super::declared::Declared;
 use super::guard::GuardConfig;
 use super::train_config::TrainConfig;
 use crate::config::{Document, Problems, Resolved, Schema, Section, SectionKind, decode};
-use crate::data::{self, Data, Split, Stamp};
+use crate::data::{self, Data, Split};
 use crate::density::{self, Context, Model, Proposal};
 use crate::methods::{self, Method, Setup, Standing, State};
 use crate::nets::LOG_SCALE;
@@ -119,14 +118,6 @@ impl Experiment {
         Data::open(&self.resolved.spec("dataset"), self.top.seed, &self.device).map(Arc::new)
     }
 
-    /// The data set as a checkpoint remembers it: transform and shape, no items.
-    ///
-    /// # Errors
-    /// Keys that contradict each other.
-    pub fn data_without_items(&self, stamp: Stamp) -> Result<Arc<Data>> {
-        Data::without_items(&self.resolved.spec("dataset"), stamp, self.top.seed, &self.device).map(Arc::new)
-    }
-
     /// The root of the run's randomness.
     pub fn key(&self) -> Key {
         Key::new(self.top.seed)
@@ -146,16 +137,6 @@ impl Experiment {
             model.calibrate(&data.all(Split::Train, 5 * self.train.batch_size)?.x)?;
         }
         Ok(model)
-    }
-
-    /// A model on stored weights. Needs no data.
-    ///
-    /// # Errors
-    /// Weights that are missing or have another shape.
-    pub fn model_on(&self, data: &Data, weights: BTreeMap<String, Tensor>) -> Result<Model> {
-        let data::ItemSpec { shape, classes, .. } = data.spec().clone();
-        let context = Context { shape, classes, moments: None };
-        Model::bound(&self.resolved.spec("model"), &context, weights, DType::F32, &self.device)
     }
 
     /// The method on a fresh model.

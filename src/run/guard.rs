@@ -114,7 +114,7 @@ impl Guard {
             "the last checkpoint is untouched. Try, in this order: {}. `--set guard.enabled=false` goes on regardless",
             tries.join("; ")
         );
-        Error::Diverged { step, what, remedy }
+        Error::Diverged { step: Some(step), what, remedy }
     }
 }
 

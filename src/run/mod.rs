@@ -27,4 +27,4 @@ pub use manifest::{Manifest, Status, folders, list, standing};
 pub use out::print_out;
 pub use progress::Progress;
 pub use train_config::{BestIs, Decay, TrainConfig};
-pub use trainer::{Trainer, with_average};
+pub use trainer::Trainer;

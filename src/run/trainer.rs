@@ -4,9 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::Tensor;
-use image::RgbImage;
-
 use super::best::Best;
 use super::curves;
 use super::declared::Declared;
@@ -19,14 +16,20 @@ use super::signal;
 use super::train_config::TrainConfig;
 use crate::config::find;
 use crate::data::{Batch, Data, Split};
-use crate::density::Model;
-use crate::methods::{METHODS, Method, State, StepContext, put, take};
+use crate::density::{Model, Proposal};
+use crate::methods::{self, METHODS, Method, StepContext};
 use crate::metrics::{Metrics, Spent};
 use crate::optim::Ema;
-use crate::probes::{Scheduled, Subject};
+use crate::probes::{Finding, Scheduled, Subject};
 use crate::samplers::Sampler;
 use crate::store::checkpoint::{self, Checkpoint, Keep};
+use crate::store::{State, put, size, take};
 use crate::{Error, Result};
+
+/// Key of a checkpoint's metadata for the stamp of the data.
+const DATA: &str = "data";
+/// Key of a checkpoint's metadata for what the run has asked of its energy.
+const SPENT: &str = "spent";
 
 /// A run in memory: everything built, standing at some step.
 pub struct Trainer {
@@ -56,7 +59,7 @@ impl Trainer {
             decay => Some(Ema::new(decay, &method.model().params().weights)?),
         };
         let (sampler, probes) = (experiment.sampler()?, experiment.probes()?);
-        // The state is copied for its proposal only where the model alone does not serve the sampler.
+        // The proposal is built only where the model alone does not serve the sampler.
         sampler.check(method.model(), None, data.device()).or_else(|_| {
             let proposal = experiment.proposal(&data, &method.state()?)?;
             sampler.check(method.model(), proposal.as_deref(), data.device())
@@ -68,20 +71,28 @@ impl Trainer {
         Ok(Trainer { experiment, data, method, sampler, probes, ema, best, spent: Spent::default(), step: 0, total })
     }
 
-    /// Takes up where `checkpoint`, read from `path`, was written.
+    /// Takes up where `checkpoint`, read from `path`, was written. Everything in it is looked at before anything changes.
     ///
     /// # Errors
-    /// A tensor that is missing, left over, or has another shape.
+    /// A tensor that is missing, left over, or has another shape; values or metadata that cannot be.
     pub fn restore(&mut self, path: &Path, checkpoint: &Checkpoint) -> Result<()> {
-        let mine = self.checkpoint()?.tensors;
-        checkpoint.check_names(path, mine.iter().map(|(name, tensor)| (name.as_str(), tensor.dims())))?;
-        self.method.load(&take(&checkpoint.tensors, "method"))?;
+        checkpoint.check_names(path, &self.state()?)?;
+        let found = checkpoint.meta(Best::META, path)?;
+        let spent = checkpoint.meta::<Option<Spent>>(SPENT, path)?;
+        let state = take(&checkpoint.tensors, "method");
+        let wrong = |e: Error| Error::checkpoint(path, e.to_string(), "use another checkpoint of the run");
+        self.method.check(&state).map_err(wrong)?;
+        self.method.load(&state)?;
         if let Some(ema) = &mut self.ema {
             ema.load(&take(&checkpoint.tensors, "ema"))?;
         }
         if let Some(best) = &mut self.best {
-            best.found = checkpoint.meta(Best::META, path)?;
+            best.found = found;
         }
+        if spent.is_none() {
+            tracing::warn!("checkpoint {} does not say what was spent, counting from 0 here", path.display());
+        }
+        self.spent = spent.unwrap_or_default();
         self.step = checkpoint.step;
         Ok(())
     }
@@ -116,13 +127,12 @@ impl Trainer {
         self.best.as_ref()?.found.as_ref()
     }
 
-    /// What a checkpoint takes, in bytes.
+    /// The bytes that a checkpoint's tensors take, by their shapes.
     ///
     /// # Errors
     /// The device's own.
     pub fn checkpoint_bytes(&self) -> Result<usize> {
-        let size = |t: &Tensor| t.elem_count() * t.dtype().size_in_bytes();
-        Ok(self.checkpoint()?.tensors.values().map(size).sum())
+        Ok(self.state()?.values().map(size).sum())
     }
 
     /// A guard with the method's advice.
@@ -163,6 +173,23 @@ impl Trainer {
 
     /// Runs to the end, to a signal, or until the guard objects; whatever happens, the folder can be resumed.
     ///
+    /// The order of effects is a contract, on which a resumed run relies. Before the first step, the logs are cut back to
+    /// the step that the run goes on from, and a run that has no step left repeats what follows its last checkpoint file
+    /// ([`checkpoint::settle`]). Then, in every round:
+    ///
+    /// 1. **Signal.** It is answered between steps, with a checkpoint of the steps done.
+    /// 2. **Step and guard.** The guard sees the step's numbers before the average moves and before they are written: a
+    ///    step that diverged leaves nothing in the folder.
+    /// 3. **Progress** is shown, whether or not the step is logged.
+    /// 4. **Probes** that are due look at the averaged weights. Their randomness is their own, so that the steps that
+    ///    follow are the same without them.
+    /// 5. **Best** takes note of the findings, before the checkpoint that carries it.
+    /// 6. **Journal.** Numbers and pictures are written before the checkpoint: a checkpoint never knows of a step that the
+    ///    logs don't, and lines of later steps are cut off when the run is resumed.
+    /// 7. **Checkpoint**, if it is due or the best so far. The guard sees its tensors first: one that cannot be used is not
+    ///    written. The logs are synced, then come the file, `last`, `best`, and only then the removal of older ones.
+    /// 8. **Curves** are drawn last; a failure is a warning.
+    ///
     /// # Errors
     /// [`Error::Interrupted`] after a signal, [`Error::Diverged`], and whatever stops the run from being saved.
     pub fn run(&mut self, folder: &RunFolder, progress: &mut Progress) -> Result<Metrics> {
@@ -180,19 +207,18 @@ impl Trainer {
             let metrics = self.advance(&mut guard)?;
             progress.step(self.step, metrics);
             let log = self.step.is_multiple_of(self.experiment.train.log_every) || self.step == self.total;
-            let (findings, pictures) = self.probe()?;
-            let better = self.best.as_mut().is_some_and(|best| best.look(self.step, &findings));
-            if log || !findings.is_empty() {
+            let found = self.probe()?;
+            let better = self.best.as_mut().is_some_and(|best| best.look(self.step, &found.metrics));
+            if log || !found.metrics.is_empty() {
                 let mut line = metrics.clone();
-                line.extend(findings);
-                journal.write(self.step, &line, &pictures)?;
+                line.extend(found.metrics);
+                journal.write(self.step, &line, &found.pictures)?;
                 seen.extend(line);
             }
             if better || self.checkpoint_due() {
                 let checkpoint = self.checkpoint()?;
                 self.check_weights(&guard, &checkpoint)?;
                 self.save(folder, &journal, &checkpoint)?;
-                // The numbers are safe; a picture of them that fails is no reason to lose the run.
                 curves::write(folder).unwrap_or_else(|error| tracing::warn!("no curves.png: {error}"));
             }
         }
@@ -213,65 +239,78 @@ impl Trainer {
         guard.check_tensors(self.step, state.iter().map(|(name, tensor)| (name.as_str(), tensor)))
     }
 
-    /// Every probe that is due at this step.
-    fn probe(&self) -> Result<(Metrics, Vec<(String, RgbImage)>)> {
+    /// Everything that the probes find that are due at this step.
+    fn probe(&self) -> Result<Finding> {
         let due: Vec<_> = self.probes.iter().filter(|p| p.due(self.step, self.total)).collect();
-        let (mut metrics, mut pictures) = (Metrics::new(), Vec::new());
+        let mut found = Finding::default();
         if due.is_empty() {
-            return Ok((metrics, pictures));
+            return Ok(found);
         }
-        let model = self.evaluated()?;
-        let proposal = self.experiment.proposal(&self.data, &self.method.state()?)?;
+        let (model, proposal) = (self.evaluated()?, self.proposal()?);
         for scheduled in due {
             let key = self.experiment.key().with("probe").with(&scheduled.name);
             let subject =
                 Subject { model: &model, proposal: proposal.as_deref(), data: &self.data, sampler: &self.sampler, key };
             let finding = scheduled.look(&subject).map_err(|e| self.probe_failed(&scheduled.name, e))?;
-            if let Some((name, _)) = finding.metrics.iter().find(|(name, v)| metrics.get(name).is_some_and(|w| w != *v))
-            {
+            let taken = |(name, value): &(&str, f64)| found.metrics.get(name).is_some_and(|other| other != *value);
+            if let Some((name, _)) = finding.metrics.iter().find(taken) {
                 tracing::warn!(
                     "probe `{}`: its `{name}` takes the place of another probe's of that name; set `label` of one of them",
                     scheduled.name
                 );
             }
-            metrics.extend(finding.metrics);
-            pictures.extend(finding.pictures);
+            found.metrics.extend(finding.metrics);
+            found.pictures.extend(finding.pictures);
         }
-        Ok((metrics, pictures))
+        Ok(found)
     }
 
-    /// A probe counts steps of its own, or none: what it noticed was noticed at this step.
+    /// A probe does not know the step of the run: what it noticed was noticed at this one.
     fn probe_failed(&self, probe: &str, error: Error) -> Error {
         match error {
             Error::Diverged { what, remedy, .. } => {
-                Error::Diverged { step: self.step, what: format!("probe `{probe}`: {what}"), remedy }
+                Error::Diverged { step: Some(self.step), what: format!("probe `{probe}`: {what}"), remedy }
             }
             other => other,
         }
     }
 
-    /// The model that is looked at: on averaged weights where there is an average.
-    fn evaluated(&self) -> Result<Model> {
-        let model = self.method.model();
-        match &self.ema {
-            None => model.frozen(),
-            Some(ema) => model.on(with_average(model.params().tensors(), ema.state()?)),
+    /// The source that the method keeps to draw from at once, if it keeps one, on the method's own tensors. The state of a
+    /// method without one is not asked for.
+    fn proposal(&self) -> Result<Option<Box<dyn Proposal>>> {
+        match methods::has_proposal(&self.experiment.resolved.spec("method")) {
+            true => self.experiment.proposal(&self.data, &self.method.state()?),
+            false => Ok(None),
         }
     }
 
-    /// Everything that the rest of the run depends on.
-    fn checkpoint(&self) -> Result<Checkpoint> {
+    /// The model that is looked at: on averaged weights where there is an average. It shares storage with the run's own.
+    fn evaluated(&self) -> Result<Model> {
+        let model = self.method.model();
+        let Some(ema) = &self.ema else { return model.frozen() };
+        let mut tensors = model.params().tensors();
+        tensors.extend(ema.state());
+        model.on(tensors)
+    }
+
+    /// All tensors that the rest of the run depends on, as handles: they follow the steps to come.
+    fn state(&self) -> Result<State> {
         let mut tensors = State::new();
         put(&mut tensors, "method", self.method.state()?);
         if let Some(ema) = &self.ema {
-            put(&mut tensors, "ema", ema.state()?);
+            put(&mut tensors, "ema", ema.state());
         }
-        let stamp = serde_json::to_string(&self.data.stamp()).unwrap_or_default();
-        let mut meta = BTreeMap::from([("data".to_owned(), stamp)]);
+        Ok(tensors)
+    }
+
+    /// Everything that the rest of the run depends on; to be saved before the next step.
+    fn checkpoint(&self) -> Result<Checkpoint> {
+        let mut meta = BTreeMap::from([(DATA, json(&self.data.stamp())?), (SPENT, json(&self.spent)?)]);
         if let Some(best) = self.best() {
-            meta.insert(Best::META.to_owned(), serde_json::to_string(best).unwrap_or_default());
+            meta.insert(Best::META, json(best)?);
         }
-        Ok(Checkpoint { step: self.step, config: self.experiment.resolved.to_toml(), meta, tensors })
+        let meta = meta.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        Ok(Checkpoint { step: self.step, config: self.experiment.resolved.to_toml(), meta, tensors: self.state()? })
     }
 
     fn save(&self, folder: &RunFolder, journal: &Journal, checkpoint: &Checkpoint) -> Result<()> {
@@ -289,8 +328,9 @@ impl Trainer {
     }
 }
 
-/// Weights with those that have an average replaced by it; buffers stay.
-pub fn with_average(mut tensors: State, average: State) -> State {
-    tensors.extend(average);
-    tensors
+fn json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::Other(format!("metadata of a checkpoint: {e}")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,23 +5,26 @@
 //! sorted and the bytes depend on the content alone: two equal states give two equal files.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use sha2::{Digest as _, Sha256};
 
-use super::fs::{Unwatched, Witness, link_atomic_watched, write_atomic_watched};
+use super::fs::{Unwatched, Witness, write_atomic_watched};
+use super::{Mismatch, State};
 use crate::{Error, Result};
 
+mod folder;
 mod format;
 mod keep;
 
+pub use folder::{adopt, best_of, files, last_of, latest_good, path_of, save_in, save_in_watched, settle, steps};
 pub use keep::Keep;
 
 /// The newest layout of the header that this program writes and reads.
 pub const FORMAT: u64 = 1;
 
-/// All state of a run at one step.
+/// All state of a run at one step. The tensors of a live run are handles: they are copied when the file is written.
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoint {
     /// Steps done.
@@ -31,7 +34,7 @@ pub struct Checkpoint {
     /// Whatever is not a tensor, as JSON: the best step so far, the stamp of the data. Floats as text read back exactly.
     pub meta: BTreeMap<String, String>,
     /// Weights, averages, moments, buffers, by name; f32, f64, u32, i64 or u8.
-    pub tensors: BTreeMap<String, Tensor>,
+    pub tensors: State,
 }
 
 impl Checkpoint {
@@ -94,129 +97,19 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Compares names and shapes with what the model of the configuration has, both ways.
+    /// Compares names and shapes with those of `want`, the state that the checkpoint is to be loaded into.
     ///
     /// # Errors
     /// A tensor is missing, left over or has another shape; all of them are named (the first eight of each kind).
-    pub fn check_names<'a>(&self, path: &Path, want: impl IntoIterator<Item = (&'a str, &'a [usize])>) -> Result<()> {
-        let want: BTreeMap<&str, &[usize]> = want.into_iter().collect();
-        let missing = want.keys().filter(|n| !self.tensors.contains_key(**n)).map(|n| (*n).to_owned()).collect();
-        let extra = self.tensors.keys().filter(|n| !want.contains_key(n.as_str())).cloned().collect();
-        let shaped = self.tensors.iter().filter_map(|(name, tensor)| {
-            let shape = want.get(name.as_str())?;
-            (tensor.dims() != *shape).then(|| format!("{name} {:?} instead of {shape:?}", tensor.dims()))
-        });
-        let lists: [(&str, Vec<String>); 3] =
-            [("missing", missing), ("unknown", extra), ("of another shape", shaped.collect())];
-        let wrong: Vec<String> = lists.iter().filter_map(|(what, names)| listed(what, names)).collect();
-        if wrong.is_empty() {
+    pub fn check_names(&self, path: &Path, want: &State) -> Result<()> {
+        let want = want.iter().map(|(name, tensor)| (name.as_str(), tensor.dims()));
+        let mismatch = Mismatch::between(want, &self.tensors);
+        if mismatch.is_empty() {
             return Ok(());
         }
         let remedy = "it was made by another model or another version; `ebm show FILE` prints its configuration";
-        Err(Error::checkpoint(path, format!("tensors do not fit the model: {}", wrong.join("; ")), remedy))
+        Err(Error::checkpoint(path, format!("tensors do not fit the model: {mismatch}"), remedy))
     }
-}
-
-fn listed(what: &str, names: &[String]) -> Option<String> {
-    let first = names.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
-    let more = if names.len() > 8 { ", …" } else { "" };
-    (!names.is_empty()).then(|| format!("{} {what}: {first}{more}", names.len()))
-}
-
-/// `checkpoints/step-00001000.safetensors`.
-pub fn path_of(dir: &Path, step: u64) -> PathBuf {
-    dir.join(format!("step-{step:08}.safetensors"))
-}
-
-/// `checkpoints/last.safetensors`, what users and scripts name.
-pub fn last_of(dir: &Path) -> PathBuf {
-    dir.join("last.safetensors")
-}
-
-/// `checkpoints/best.safetensors`, the checkpoint that is best by the run's own measure.
-pub fn best_of(dir: &Path) -> PathBuf {
-    dir.join("best.safetensors")
-}
-
-/// The steps that have a file in `dir`, ascending.
-///
-/// # Errors
-/// The folder cannot be listed.
-pub fn steps(dir: &Path) -> Result<Vec<u64>> {
-    let mut steps = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
-        let name = entry.map_err(Error::io(dir))?.file_name();
-        let name = name.to_string_lossy();
-        let number = name.strip_prefix("step-").and_then(|n| n.strip_suffix(".safetensors"));
-        let number = number.and_then(|n| n.parse::<u64>().ok());
-        steps.extend(number.filter(|&n| path_of(dir, n).file_name().is_some_and(|own| own == &*name)));
-    }
-    steps.sort_unstable();
-    Ok(steps)
-}
-
-/// Saves into the run's folder: the file of this step, `last` and `best` pointing to theirs, and only then the removal of those that
-/// `keep` gives up. Returns the path and the sha256 of the file.
-///
-/// # Errors
-/// As [`Checkpoint::save`]; the earlier checkpoints are then all there.
-pub fn save_in(dir: &Path, checkpoint: &Checkpoint, keep: &Keep, best: Option<u64>) -> Result<(PathBuf, String)> {
-    save_in_watched(dir, checkpoint, keep, best, &Unwatched)
-}
-
-/// [`save_in`] under the eyes of a witness.
-pub fn save_in_watched(
-    dir: &Path,
-    checkpoint: &Checkpoint,
-    keep: &Keep,
-    best: Option<u64>,
-    witness: &dyn Witness,
-) -> Result<(PathBuf, String)> {
-    let path = path_of(dir, checkpoint.step);
-    let sum = checkpoint.save_watched(&path, witness)?;
-    settle_watched(dir, checkpoint.step, keep, best, witness)?;
-    Ok((path, sum))
-}
-
-/// What follows the file of the newest step: `last` points to it and `best` to that of the best step, those that `keep` gives up
-/// go. A kill in between is made up for by doing this again.
-///
-/// # Errors
-/// The device is full or fails.
-pub fn settle(dir: &Path, newest: u64, keep: &Keep, best: Option<u64>) -> Result<()> {
-    settle_watched(dir, newest, keep, best, &Unwatched)
-}
-
-fn settle_watched(dir: &Path, newest: u64, keep: &Keep, best: Option<u64>, witness: &dyn Witness) -> Result<()> {
-    link_atomic_watched(&path_of(dir, newest), &last_of(dir), witness)?;
-    if let Some(best) = best.map(|step| path_of(dir, step)).filter(|path| path.exists()) {
-        link_atomic_watched(&best, &best_of(dir), witness)?;
-    }
-    for step in keep.to_delete(&steps(dir)?, best) {
-        let old = path_of(dir, step);
-        std::fs::remove_file(&old).map_err(Error::io(&old))?;
-    }
-    Ok(())
-}
-
-/// The newest checkpoint in `dir` that can be read; one that cannot is warned of and passed over.
-///
-/// # Errors
-/// None can be read.
-pub fn latest_good(dir: &Path, device: &Device) -> Result<(PathBuf, Checkpoint)> {
-    let numbered = steps(dir)?.into_iter().rev().map(|step| path_of(dir, step));
-    let mut first = None;
-    for path in numbered.chain([last_of(dir)]).filter(|p| p.exists()) {
-        match Checkpoint::load(&path, device) {
-            Ok(checkpoint) => return Ok((path, checkpoint)),
-            Err(error) => {
-                tracing::warn!("{error}; trying the one before it");
-                first.get_or_insert(error);
-            }
-        }
-    }
-    let none = || Error::checkpoint(dir, "no checkpoint here", "start again: ebm train config.toml");
-    Err(first.unwrap_or_else(none))
 }
 
 /// Index and value of the first NaN or infinity of a tensor of floats.

@@ -2,23 +2,7 @@
 
 pub mod checkpoint;
 pub mod fs;
+mod state;
 
 pub use checkpoint::Checkpoint;
-
-use std::collections::BTreeMap;
-
-use candle_core::Tensor;
-
-/// Everything that must be kept to go on as if never stopped: weights, moments, buffers, chains; by name.
-pub type State = BTreeMap<String, Tensor>;
-
-/// Adds `part`'s entries to `state` under `prefix.`.
-pub fn put(state: &mut State, prefix: &str, part: BTreeMap<String, Tensor>) {
-    state.extend(part.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)));
-}
-
-/// The entries of `state` under `prefix.`, without the prefix.
-pub fn take(state: &State, prefix: &str) -> BTreeMap<String, Tensor> {
-    let below = |name: &str| name.strip_prefix(prefix)?.strip_prefix('.').map(str::to_owned);
-    state.iter().filter_map(|(name, tensor)| Some((below(name)?, tensor.clone()))).collect()
-}
+pub use state::{Mismatch, State, overwrite, put, size, take};

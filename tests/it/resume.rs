@@ -7,7 +7,7 @@ use ebm::methods::METHODS;
 use ebm::rng::Key;
 use rand::Rng as _;
 
-use crate::harness::{Lab, bare, experiment, read, wait_until};
+use crate::harness::{Lab, Outcome, bare, experiment, read, wait_until};
 
 /// A lab with `c.toml` and its uninterrupted run `whole`.
 fn lab_with_run(config: &str) -> Lab {
@@ -142,6 +142,89 @@ fn a_kill_behind_the_last_checkpoint_is_mended_by_resume() {
     assert!(lab.result("whole") == before);
     assert_eq!((&lab.manifest("whole")["status"], &lab.manifest("whole")["last_metrics"]), (&"finished".into(), &told));
     assert_eq!(lab.json(&["resume", "whole"])["finished"], true);
+}
+
+/// A folder `run` as it stands at some step of `whole`: its configuration, its metrics, and as checkpoints the files `name`,
+/// each a copy of the one of `step`.
+fn folder(lab: &Lab, run: &str, files: &[(&str, u64)]) {
+    let (whole, dir) = (lab.path("whole"), lab.path(run));
+    std::fs::create_dir_all(dir.join("checkpoints")).unwrap();
+    for name in ["config.toml", "metrics.jsonl"] {
+        std::fs::copy(whole.join(name), dir.join(name)).unwrap();
+    }
+    for (name, step) in files {
+        let from = whole.join(format!("checkpoints/step-{step:08}.safetensors"));
+        std::fs::copy(from, dir.join(format!("checkpoints/{name}.safetensors"))).unwrap();
+    }
+}
+
+/// Resumes `run`, which must go on from `step` and end like `whole`; what it said.
+fn goes_on_from(lab: &Lab, run: &str, step: u64) -> String {
+    let Outcome { code, stderr, .. } = lab.run(&["resume", run]);
+    assert_eq!(code, Some(0), "{run}: {stderr}");
+    assert!(stderr.contains(&format!("steps    {step} to 8")), "{run}: {stderr}");
+    let (have, want) = (lab.result(run), lab.result("whole"));
+    assert!(have.0.split(' ').next() == want.0.split(' ').next() && have.1 == want.1, "{run} ends otherwise");
+    stderr
+}
+
+#[test]
+fn the_newest_checkpoint_is_gone_on_from_whatever_it_is_called() {
+    let lab = lab_with_run(&experiment("ml_grid"));
+    let cases: [(&str, &[(&str, u64)], u64); 7] = [
+        ("last-only", &[("last", 5)], 5),
+        ("best-only", &[("best", 3)], 3),
+        ("best-newer-than-last", &[("last", 4), ("best", 6)], 6),
+        ("last-newer-than-steps", &[("step-00000002", 2), ("last", 7)], 7),
+        ("named-too-high", &[("step-00000007", 4), ("step-00000005", 5)], 5),
+        ("named-too-low", &[("step-00000002", 6), ("step-00000004", 4)], 6),
+        ("another-name", &[("my copy", 5), ("step-00000003", 3)], 5),
+    ];
+    for (run, files, step) in cases {
+        folder(&lab, run, files);
+        goes_on_from(&lab, run, step);
+    }
+    // With the best step's file at its place the whole result is the same, that one included.
+    folder(&lab, "both", &[("last", 5), ("best", 3)]);
+    goes_on_from(&lab, "both", 5);
+    assert!(lab.result("both") == lab.result("whole"));
+}
+
+#[test]
+fn corrupt_checkpoints_are_passed_over_and_alone_they_are_an_error() {
+    let lab = lab_with_run(&experiment("ml_grid"));
+    folder(&lab, "some", &[("step-00000006", 6), ("last", 6), ("best", 3)]);
+    let spoil = |name: &str, bytes: &[u8]| lab.write(name, &String::from_utf8_lossy(bytes));
+    spoil("some/checkpoints/step-00000006.safetensors", b"torn");
+    let told = goes_on_from(&lab, "some", 6);
+    assert!(told.contains("step-00000006.safetensors: truncated") && told.contains("passed over"), "{told}");
+    folder(&lab, "none", &[("step-00000006", 6), ("last", 6)]);
+    for name in ["step-00000006", "last"] {
+        spoil(&format!("none/checkpoints/{name}.safetensors"), b"torn");
+    }
+    let metrics = read(&lab.path("none/metrics.jsonl"));
+    lab.refused(4, &["resume", "none"], &["none of the checkpoints here is whole", "truncated", "hint: "]);
+    assert_eq!(read(&lab.path("none/metrics.jsonl")), metrics);
+    assert_eq!(read(&lab.path("none/checkpoints/last.safetensors")), b"torn");
+}
+
+#[test]
+fn without_any_checkpoint_a_run_starts_at_step_0_and_says_so() {
+    let lab = lab_with_run(&experiment("ml_grid"));
+    folder(&lab, "early", &[]);
+    let told = goes_on_from(&lab, "early", 0);
+    assert!(told.contains("no checkpoint yet, starting at step 0"), "{told}");
+}
+
+#[test]
+fn the_last_state_of_a_finished_run_is_never_overwritten_by_an_older_one() {
+    let lab = lab_with_run(&experiment("ml_grid"));
+    for (run, files) in [("kept", &[("last", 8)][..]), ("misnamed", &[("last", 8), ("step-00000008", 3)])] {
+        folder(&lab, run, files);
+        goes_on_from(&lab, run, 8);
+        assert_eq!(lab.json(&["resume", run])["finished"], true, "{run}");
+        assert_eq!(lab.result(run).1, lab.result("whole").1, "{run}");
+    }
 }
 
 fn send(signal: &str, to: &Child) {

@@ -91,10 +91,9 @@ pub fn normalise(
             break;
         }
     }
-    result.filter(|r| r.log_z.is_finite()).ok_or_else(|| Error::Diverged {
-        step: 0,
-        what: "the energy is not finite on the grid".into(),
-        remedy: "go back to an earlier checkpoint; train with a smaller learning rate (--set optim.lr=…)".into(),
+    result.filter(|r| r.log_z.is_finite()).ok_or_else(|| {
+        let remedy = "go back to an earlier checkpoint; train with a smaller learning rate (--set optim.lr=…)";
+        Error::diverged("the energy is not finite on the grid", remedy)
     })
 }
 

@@ -27,9 +27,5 @@ pub(in crate::probes) fn empty(probe: &str, subject: &Subject, split: Split) -> 
 
 /// The error for a model whose energies or logits are NaN or infinite.
 pub(in crate::probes) fn not_finite(what: &str) -> Error {
-    Error::Diverged {
-        step: 0,
-        what: what.into(),
-        remedy: "go back to an earlier checkpoint; train with a smaller learning rate (--set optim.lr=…)".into(),
-    }
+    Error::diverged(what, "go back to an earlier checkpoint; train with a smaller learning rate (--set optim.lr=…)")
 }

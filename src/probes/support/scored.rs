@@ -89,12 +89,11 @@ pub(in crate::probes) fn copy(critic: &Critic) -> Result<State> {
     critic.state()?.into_iter().map(|(name, tensor)| Ok((name, tensor.copy()?))).collect()
 }
 
-/// The error for a critic whose discrepancy is NaN or infinite.
-pub(in crate::probes) fn not_finite(step: usize) -> Error {
-    Error::Diverged {
-        step: step as u64,
-        what: "the critic's discrepancy is not finite".into(),
-        remedy: "lower critic_optim.lr or raise lambda; if the model's scores are not finite, no critic can help"
-            .into(),
-    }
+/// The error for a critic whose discrepancy is not finite after so many rounds (epochs or iterations) of its training.
+pub(in crate::probes) fn not_finite(rounds: usize) -> Error {
+    let what = format!("the critic's discrepancy is not finite after {rounds} rounds of its training");
+    Error::diverged(
+        what,
+        "lower critic_optim.lr or raise lambda; if the model's scores are not finite, no critic can help",
+    )
 }

@@ -1,5 +1,6 @@
 //! The bytes of a checkpoint.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read as _;
@@ -10,6 +11,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::super::size;
 use super::{Checkpoint, FORMAT, hex};
 use crate::Error;
 
@@ -58,6 +60,26 @@ pub(super) fn read(path: &Path) -> crate::Result<Vec<u8>> {
     bytes.reserve_exact((meta.len() as usize).saturating_sub(bytes.len()));
     file.take(meta.len()).read_to_end(&mut bytes).map_err(Error::io(path))?;
     Ok(bytes)
+}
+
+/// What the header of a file says of it, unverified: good enough for the order in which files are tried.
+#[derive(Clone, Copy)]
+pub(super) struct Claim {
+    pub(super) format: u64,
+    pub(super) step: u64,
+}
+
+/// Reads the header alone; `None` if it cannot be read.
+pub(super) fn claim(path: &Path) -> Option<Claim> {
+    let mut file = File::open(path).ok()?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(LEN as u64).read_to_end(&mut bytes).ok()?;
+    let length = header_len(&bytes, file.metadata().ok()?.len()).ok()?;
+    let mut header = Vec::new();
+    file.take(length).read_to_end(&mut header).ok()?;
+    let parsed = serde_json::from_slice::<Metadata>(&header).ok()?;
+    let number = |key: &str| parsed.metadata().as_ref()?.get(key)?.parse().ok();
+    Some(Claim { format: number("format")?, step: number("step")? })
 }
 
 /// Where the header ends, from the first 8 bytes and the length of the file.
@@ -159,32 +181,44 @@ fn known(dtype: Dtype) -> Option<DType> {
     }
 }
 
-/// The bytes of the file; the error says which tensor cannot be stored.
+/// The bytes of the file; the error says which tensor cannot be stored. The header follows from names and shapes, so the
+/// values are copied once, to their place.
 pub(super) fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>, String> {
     let mut rows: Vec<(&str, &Tensor)> = checkpoint.tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
     // Wide types first, as safetensors does: every tensor is then aligned.
-    rows.sort_by_key(|(name, tensor)| (std::cmp::Reverse(tensor.dtype().size_in_bytes()), *name));
-    let mut header = Map::from_iter([("__metadata__".to_owned(), metadata(checkpoint))]);
-    let mut data = Vec::new();
+    rows.sort_by_key(|(name, tensor)| (Reverse(tensor.dtype().size_in_bytes()), *name));
+    let (header, len) = header(checkpoint, &rows)?;
+    let mut bytes = Vec::with_capacity(LEN + header.len() + len);
+    bytes.extend((header.len() as u64).to_le_bytes());
+    bytes.extend(header);
     for (name, tensor) in rows {
-        let from = data.len();
-        let kind = append(&mut data, tensor).map_err(|what| format!("tensor `{name}`: {what}"))?;
-        let info = json!({"dtype": kind, "shape": tensor.dims(), "data_offsets": [from, data.len()]});
-        if header.insert(name.to_owned(), info).is_some() {
+        append(&mut bytes, tensor).map_err(|what| format!("tensor `{name}`: {what}"))?;
+    }
+    let sum = checksum(&bytes);
+    let at = LEN + OPENING.len();
+    bytes.splice(at..at + DIGITS, sum.into_bytes());
+    Ok(bytes)
+}
+
+/// The header, with zeros for the checksum, and the length of the values that follow it.
+fn header(checkpoint: &Checkpoint, rows: &[(&str, &Tensor)]) -> Result<(Vec<u8>, usize), String> {
+    let mut header = Map::from_iter([("__metadata__".to_owned(), metadata(checkpoint))]);
+    let mut from = 0;
+    for (name, tensor) in rows {
+        let kind = kind(tensor.dtype()).map_err(|what| format!("tensor `{name}`: {what}"))?;
+        let to = from + size(tensor);
+        let info = json!({"dtype": kind, "shape": tensor.dims(), "data_offsets": [from, to]});
+        if header.insert((*name).to_owned(), info).is_some() {
             return Err(format!("`{name}` is a reserved name"));
         }
+        from = to;
     }
     let mut header = Value::Object(header).to_string().into_bytes();
     header.resize(header.len().next_multiple_of(LEN), b' ');
     if header.len() as u64 > HEADER_LIMIT {
         return Err(format!("its header has {} bytes, and the limit is {HEADER_LIMIT}", header.len()));
     }
-    let mut bytes = [&(header.len() as u64).to_le_bytes()[..], &header].concat();
-    bytes.append(&mut data);
-    let sum = checksum(&bytes);
-    let at = LEN + OPENING.len();
-    bytes.splice(at..at + DIGITS, sum.into_bytes());
-    Ok(bytes)
+    Ok((header, from))
 }
 
 fn metadata(checkpoint: &Checkpoint) -> Value {
@@ -197,24 +231,39 @@ fn metadata(checkpoint: &Checkpoint) -> Value {
     Value::Object(map)
 }
 
-/// Appends the values, little-endian, and names their type.
-fn append(data: &mut Vec<u8>, tensor: &Tensor) -> Result<&'static str, String> {
+/// The name of a type in the header.
+fn kind(dtype: DType) -> Result<&'static str, String> {
+    match dtype {
+        DType::F32 => Ok("F32"),
+        DType::F64 => Ok("F64"),
+        DType::U32 => Ok("U32"),
+        DType::I64 => Ok("I64"),
+        DType::U8 => Ok("U8"),
+        other => Err(not_stored(other)),
+    }
+}
+
+/// Appends the values, little-endian.
+fn append(bytes: &mut Vec<u8>, tensor: &Tensor) -> Result<(), String> {
     let message = |e: candle_core::Error| Error::from(e).to_string();
     let flat = tensor.flatten_all().map_err(message)?;
     macro_rules! le {
-        ($kind:ty, $name:literal) => {{
+        ($kind:ty) => {{
             let values = flat.to_vec1::<$kind>().map_err(message)?;
-            data.reserve(values.len() * size_of::<$kind>());
-            values.iter().for_each(|v| data.extend_from_slice(&v.to_le_bytes()));
-            Ok($name)
+            values.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes()));
+            Ok(())
         }};
     }
     match tensor.dtype() {
-        DType::F32 => le!(f32, "F32"),
-        DType::F64 => le!(f64, "F64"),
-        DType::U32 => le!(u32, "U32"),
-        DType::I64 => le!(i64, "I64"),
-        DType::U8 => le!(u8, "U8"),
-        other => Err(format!("type {other:?} is not stored; convert it to f32")),
+        DType::F32 => le!(f32),
+        DType::F64 => le!(f64),
+        DType::U32 => le!(u32),
+        DType::I64 => le!(i64),
+        DType::U8 => le!(u8),
+        other => Err(not_stored(other)),
     }
+}
+
+fn not_stored(dtype: DType) -> String {
+    format!("type {dtype:?} is not stored; convert it to f32")
 }

@@ -192,12 +192,13 @@ fn weights_that_are_not_finite_are_named() {
 #[test]
 fn names_and_shapes_are_compared_both_ways() {
     let checkpoint = sample(5);
-    let all: Vec<(&str, &[usize])> = checkpoint.tensors.iter().map(|(n, t)| (n.as_str(), t.dims())).collect();
-    checkpoint.check_names(Path::new("x"), all.clone()).unwrap();
-    let mut want = all;
-    want.retain(|(n, _)| *n != "image" && *n != "adam.m");
-    want.extend([("adam.m", &[3usize, 2][..]), ("critic.bias", &[1])]);
-    let text = checkpoint.check_names(Path::new("x"), want).unwrap_err().to_string();
+    let mut want = checkpoint.tensors.clone();
+    checkpoint.check_names(Path::new("x"), &want).unwrap();
+    want.remove("image");
+    for (name, shape) in [("adam.m", &[3usize, 2][..]), ("critic.bias", &[1])] {
+        want.insert(name.into(), Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap());
+    }
+    let text = checkpoint.check_names(Path::new("x"), &want).unwrap_err().to_string();
     for says in ["1 missing: critic.bias", "1 unknown: image", "adam.m [2, 3] instead of [3, 2]"] {
         assert!(text.contains(says), "{text}");
     }
@@ -251,6 +252,35 @@ fn damage_to_the_newest_falls_back_to_the_one_before() {
     fs::write(path_of(dir.path(), 10), "torn").unwrap();
     let text = latest_good(dir.path(), &Device::Cpu).unwrap_err().to_string();
     assert!(text.contains("step-00000020"), "{text}");
+}
+
+#[test]
+fn the_newest_is_found_by_its_content_whatever_it_is_called() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(format!("{name}.safetensors"));
+    let found = || {
+        let (path, checkpoint) = latest_good(dir.path(), &Device::Cpu).unwrap();
+        (path.file_stem().unwrap().to_str().unwrap().to_owned(), checkpoint.step)
+    };
+    sample(3).save(&at("step-00000009")).unwrap();
+    sample(5).save(&at("best")).unwrap();
+    assert_eq!(found(), ("best".into(), 5));
+    sample(5).save(&at("last")).unwrap();
+    assert_eq!(found(), ("last".into(), 5));
+    // It takes the name of its step, by which the files that follow know it.
+    adopt(dir.path(), &at("last"), 5).unwrap();
+    assert_eq!((found(), steps(dir.path()).unwrap()), (("step-00000005".into(), 5), vec![5, 9]));
+    fs::write(at("last"), "torn").unwrap();
+    fs::create_dir(at("folder")).unwrap();
+    assert_eq!(found().1, 5);
+    // The file of step 9 is of no step after 5: with one kept, it is the newest that stays.
+    settle(dir.path(), 5, &Keep { last: 1, every: 0 }, None).unwrap();
+    assert_eq!(steps(dir.path()).unwrap(), [5, 9]);
+    // A newer version's file may be good: nothing older takes its place.
+    let newer = replaced(&encoded(&sample(8)), "\"format\":\"1\"", "\"format\":\"2\"");
+    fs::write(at("step-00000008"), signed(newer)).unwrap();
+    let text = latest_good(dir.path(), &Device::Cpu).unwrap_err().to_string();
+    assert!(text.contains("newer `ebm`"), "{text}");
 }
 
 #[test]

@@ -162,14 +162,9 @@ fn size(alpha: &f64) -> rule::Verdict {
 }
 
 fn not_finite(test: &str) -> Error {
-    Error::Diverged {
-        step: 0,
-        what: format!("{test}: the statistic is not finite"),
-        remedy:
-            "the model's scores at these items are not finite or too large: look at the data's scale, or go back to \
-                 an earlier checkpoint"
-                .into(),
-    }
+    let remedy = "the model's scores at these items are not finite or too large: look at the data's scale, or go back to \
+                  an earlier checkpoint";
+    Error::diverged(format!("{test}: the statistic is not finite"), remedy)
 }
 
 fn too_few(test: &str, needed: usize, got: usize) -> Error {

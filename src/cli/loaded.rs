@@ -3,15 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::Tensor;
 use clap::{Args, ValueEnum};
 
-use crate::data::{Data, Stamp};
-use crate::density::{Model, Proposal};
-use crate::methods::take;
-use crate::run::{Experiment, with_average};
+use crate::Result;
+use crate::data::Data;
+use crate::density::{Model, Proposal, Stored, WeightsOf, unfit};
+use crate::run::Experiment;
 use crate::store::Checkpoint;
-use crate::{Error, Result};
 
 /// Which weights of a checkpoint to use.
 #[derive(Args, Clone, Copy, Debug)]
@@ -30,8 +28,17 @@ pub enum Weights {
     Raw,
 }
 
+impl From<Weights> for WeightsOf {
+    fn from(weights: Weights) -> Self {
+        match weights {
+            Weights::Ema => WeightsOf::Average,
+            Weights::Raw => WeightsOf::Training,
+        }
+    }
+}
+
 /// A model to look at: a checkpoint brought back to life, or a configuration's before training.
-pub struct Stored {
+pub struct Loaded {
     /// Steps trained.
     pub step: u64,
     /// The configuration it was trained by, with `--set` on top.
@@ -44,7 +51,7 @@ pub struct Stored {
     pub proposal: Option<Box<dyn Proposal>>,
 }
 
-impl Stored {
+impl Loaded {
     /// Loads `path`; `sets` override keys of the stored configuration.
     ///
     /// # Errors
@@ -53,22 +60,11 @@ impl Stored {
         let checkpoint = Checkpoint::load(path, &candle_core::Device::Cpu)?;
         let name = format!("{} (stored configuration)", path.display());
         let experiment = Experiment::parse(&name, &checkpoint.config, sets)?;
-        let mut state = take(&checkpoint.tensors, "method");
-        for tensor in state.values_mut() {
-            *tensor = tensor.to_device(&experiment.device)?;
-        }
-        let mut tensors = take(&state, "model");
-        if weights == Weights::Ema {
-            let average = take(&checkpoint.tensors, "ema").into_iter();
-            let here = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_device(&experiment.device)?));
-            tensors = with_average(tensors, average.map(here).collect::<Result<_>>()?);
-        }
-        let unfit = |e: Error| Error::checkpoint(path, e.to_string(), "the file and its stored configuration disagree");
-        let stamp: Stamp = checkpoint.meta("data", path)?;
-        let data = experiment.data_without_items(stamp)?;
-        let model = experiment.model_on(&data, tensors).map_err(unfit)?;
-        let proposal = experiment.proposal(&data, &state).map_err(unfit)?;
-        Ok(Stored { step: checkpoint.step, experiment, model, data, proposal })
+        let config = experiment.resolved.0.clone();
+        let Stored { step, model, data, state, .. } =
+            Stored::of(path, checkpoint, config, weights.into(), &experiment.device)?;
+        let proposal = experiment.proposal(&data, &state).map_err(|e| unfit(path, &e))?;
+        Ok(Loaded { step, experiment, model, data, proposal })
     }
 
     /// The model of a configuration as it is before training, with its data.
@@ -79,6 +75,6 @@ impl Stored {
         let experiment = Experiment::load(config, sets)?;
         let data = experiment.data()?;
         let model = experiment.model(&data)?.frozen()?;
-        Ok(Stored { step: 0, experiment, model, data, proposal: None })
+        Ok(Loaded { step: 0, experiment, model, data, proposal: None })
     }
 }
