@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::{
     Error, Result,
     data::{
-        DATASETS, fetch, locate,
-        manifest::{self, Known},
+        self, DATASETS, DatasetRow, FileSet, Origin, fetch, locate,
+        manifest::Known,
         verify::{self, FileState, Report},
     },
 };
@@ -57,21 +57,19 @@ pub fn run(args: &DataArgs, json: bool) -> Result<()> {
 }
 
 fn list(json: bool) -> Result<()> {
-    let sets = manifest::known()?;
-    let rows: Vec<Value> = DATASETS
-        .iter()
-        .map(|row| {
-            let known = sets.iter().find(|set| set.name == row.name);
-            json!({
-                "name": row.name,
-                "about": row.about,
-                "cite": row.cite,
-                "status": known.map_or(if row.name == "table" { "your file" } else { "generated" }, status),
-                "licence": known.map(|k| &k.licence),
-                "home": known.map(|k| &k.home),
-            })
+    let sets = data::file_sets()?;
+    let rows = DATASETS.iter().map(|row| {
+        let set = sets.iter().find(|set| set.known.name == row.name);
+        json!({
+            "name": row.name,
+            "about": row.about,
+            "cite": row.cite,
+            "status": status(row, set),
+            "licence": set.map(|set| &set.known.licence),
+            "home": set.map(|set| &set.known.home),
         })
-        .collect();
+    });
+    let rows: Vec<Value> = rows.collect();
     if json {
         return print(&json!({ "datasets": rows }).to_string());
     }
@@ -80,24 +78,33 @@ fn list(json: bool) -> Result<()> {
     print(&rows.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
-/// One word on a set of files; only looks whether they exist.
-fn status(set: &Known) -> &'static str {
-    let folders = locate::folders(set, "");
-    let here = set.files.iter().filter(|file| locate::find(&folders, file).is_some()).count();
+/// One word on where the items come from; of files it only looks whether they exist.
+fn status(row: &DatasetRow, set: Option<&FileSet>) -> &'static str {
+    match (&row.origin, set) {
+        (Origin::Files(_), Some(set)) => presence(set),
+        (Origin::Yours, _) => "your file",
+        _ => "generated",
+    }
+}
+
+fn presence(set: &FileSet) -> &'static str {
+    let FileSet { known, format } = set;
+    let folders = locate::folders(known, "");
+    let here = known.files.iter().filter(|file| locate::find(&folders, file).is_some()).count();
     match here {
-        0 if set.name == "digits" => "shipped",
-        0 if set.mirrors.is_empty() => "by hand",
+        0 if known.files.iter().all(|file| format.built_in(file).is_some()) => "shipped",
+        0 if known.mirrors.is_empty() => "by hand",
         0 => "to fetch",
-        n if n == set.files.len() => "here",
+        n if n == known.files.len() => "here",
         _ => "partly",
     }
 }
 
 fn get(name: &str, mirrors: &[String], dir: Option<&Path>, json: bool) -> Result<()> {
-    let set = manifest::find(name)?;
+    let set = data::file_set(name)?;
     let root = dir.map(Path::to_path_buf).unwrap_or_else(default_root);
-    let folder = root.join(set.folder());
-    let mirrors = [mirrors, &set.mirrors].concat();
+    let folder = root.join(set.known.folder());
+    let mirrors = [mirrors, &set.known.mirrors].concat();
     let bar = ProgressBar::new(0);
     if !std::io::stderr().is_terminal() {
         bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
@@ -125,10 +132,10 @@ fn default_root() -> PathBuf {
 
 fn check(name: Option<&str>, json: bool) -> Result<()> {
     let sets = match name {
-        Some(name) => vec![manifest::find(name)?],
-        None => manifest::known()?,
+        Some(name) => vec![data::file_set(name)?],
+        None => data::file_sets()?,
     };
-    let reports = sets.iter().map(|set| (set, verify::verify(set, &locate::folders(set, ""))));
+    let reports = sets.iter().map(|set| (&set.known, verify::verify(set, &locate::folders(&set.known, ""))));
     let reports: Vec<(&Known, Report)> = reports.filter(|(_, r)| name.is_some() || !r.absent()).collect();
     let plain: Vec<&Report> = reports.iter().map(|(_, r)| r).collect();
     if json {

@@ -1,7 +1,7 @@
 //! Data sets: where the numbers come from, how they are split, and what the model sees of them.
 //!
-//! A data set is one row of [`DATASETS`]. It gives raw items: stored images ([`Images`]) or vectors ([`Records`]), or a
-//! generator of points ([`Generator`]). [`Data`] splits, shuffles, augments, dequantises and transforms them. Every batch is a function of
+//! A data set is one row of [`DATASETS`] (`sets/`, reading `files/` in one of the `formats/`). It gives raw items: stored images
+//! ([`Images`]) or vectors ([`Records`]), or a generator of points ([`Generator`]). [`Data`] splits, shuffles, augments, dequantises and transforms them. Every batch is a function of
 //! (configuration, seed, split, index), so a resumed run sees what an uninterrupted one sees.
 
 mod files;
@@ -10,28 +10,35 @@ mod items;
 mod keys;
 mod loader;
 mod pipeline;
+mod row;
 mod sets;
 mod source;
 
-pub use files::{fetch, locate, manifest, verify};
+pub use files::{
+    fetch,
+    format::{FileFormat, FileSet},
+    images, locate, manifest, verify,
+};
 pub use formats::file;
 pub use items::{Batch, ItemSpec, Stamp};
 pub use keys::{Columns, Files, Pixels, Points};
 pub use loader::{Data, LabelledItems, Moments};
 pub use pipeline::{split::Split, transform::Transform};
+pub use row::{BuildSource, DatasetRow, Origin};
 pub use sets::{
     ica::Sources,
     phi4::{Phi4, Phi4Config},
     rbm::RbmTruth,
 };
-pub use source::{Bounds, BuildSource, Generator, Images, Modes, Records, Source};
+pub use source::{Bounds, Generator, Images, Modes, Records, Source, TestItems};
 
 use sets::{celeba, cifar, digits, gaussian, ica, image2d, mixture, mnist, phi4, rbm, stacked, svhn, table, toy2d};
 
-use crate::config::{Entry, Schema};
+use crate::config::{self, Schema};
+use crate::{Error, Result};
 
-/// Every data set. A new one is one file and one row.
-pub const DATASETS: &[Entry<BuildSource>] = &[
+/// Every data set. A new one is one file and one row; one of known files has an entry in `datasets/manifest.toml` too.
+pub const DATASETS: &[DatasetRow] = &[
     toy2d::EIGHT_GAUSSIANS,
     toy2d::TWENTY_FIVE_GAUSSIANS,
     toy2d::TWO_SPIRALS,
@@ -63,7 +70,29 @@ pub const DATASETS: &[Entry<BuildSource>] = &[
 
 /// The rows of [`DATASETS`] for the configuration's `[dataset]` section.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
-    DATASETS.iter().map(|row| (row.name, row.schema)).collect()
+    config::schemas(DATASETS)
+}
+
+/// Every set of known files.
+///
+/// # Errors
+/// None in a binary that passed its tests: an entry of the manifest without a row.
+pub fn file_sets() -> Result<Vec<FileSet>> {
+    manifest::known()?.into_iter().map(file_set_of).collect()
+}
+
+/// The set of known files called `name`.
+///
+/// # Errors
+/// A name that is none of them.
+pub fn file_set(name: &str) -> Result<FileSet> {
+    file_set_of(manifest::find(name)?)
+}
+
+fn file_set_of(known: manifest::Known) -> Result<FileSet> {
+    let format = config::find(DATASETS, &known.name).and_then(DatasetRow::format);
+    let format = format.ok_or_else(|| Error::Other(format!("the manifest's `{}` is no row of files", known.name)))?;
+    Ok(FileSet { known, format })
 }
 
 /// The data set of a `[dataset]` section written out, its other keys at their defaults, for tests.

@@ -1,13 +1,10 @@
-//! Raw items: what a row of the registry builds.
+//! Raw items, before splitting and transforming: images, vectors, or a distribution that points are drawn from.
 
 use nalgebra::DMatrix;
 use rand_chacha::ChaCha8Rng;
 
-use crate::Result;
 use crate::math::largest;
-
-/// Builds a data set's raw items from its resolved section; reads and verifies files.
-pub type BuildSource = fn(&toml::Table) -> Result<Source>;
+use crate::store::checkpoint::sha256;
 
 /// Raw items, before splitting and transforming.
 pub enum Source {
@@ -17,6 +14,15 @@ pub enum Source {
     Records(Records),
     /// Points drawn when they are asked for; there is no end to them.
     Points(Box<dyn Generator>),
+}
+
+/// Which items of a set are for testing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TestItems {
+    /// Those of the set's own test files: this item and all that follow it.
+    From(usize),
+    /// Some that are drawn with the seed of the division: a share of all items below 1, a count from 1 on.
+    Drawn(f64),
 }
 
 /// Labelled 8-bit images, held as they are in the file.
@@ -32,13 +38,19 @@ pub struct Images {
     pub pixels: Vec<u8>,
     /// One label an item.
     pub labels: Vec<u16>,
-    /// The first item of the set's own test file, if it has one.
-    pub test_from: Option<usize>,
+    /// Which of them are for testing.
+    pub test: TestItems,
     /// Of the content of the files, uncompressed; lower-case hexadecimal.
     pub sha256: String,
 }
 
 impl Images {
+    /// No images of this shape.
+    pub fn empty(shape: [usize; 3], levels: u32, classes: usize) -> Self {
+        let (pixels, labels, test) = (Vec::new(), Vec::new(), TestItems::Drawn(0.0));
+        Images { shape, levels, classes, pixels, labels, test, sha256: String::new() }
+    }
+
     /// How many items, test file included.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -66,16 +78,16 @@ pub struct Records {
     pub labels: Option<Vec<u32>>,
     /// Labels are integers in 0..classes; 0 without labels.
     pub classes: usize,
-    /// The first row of the test file, if there is one.
-    pub test_from: Option<usize>,
+    /// Which of them are for testing.
+    pub test: TestItems,
     /// Of the content of the files, uncompressed; lower-case hexadecimal.
     pub sha256: String,
 }
 
 impl Records {
-    /// No rows of this shape.
-    pub(crate) fn empty(dim: usize, classes: usize) -> Self {
-        Records { dim, values: vec![], labels: None, classes, test_from: None, sha256: String::new() }
+    /// No rows of so many numbers.
+    pub fn empty(dim: usize, classes: usize) -> Self {
+        Records { dim, values: vec![], labels: None, classes, test: TestItems::Drawn(0.0), sha256: String::new() }
     }
 
     /// How many rows, test file included.
@@ -159,5 +171,5 @@ pub trait Generator: Send + Sync {
 
 /// The hash that stands for a generator: of its resolved section, and of the version of the recipes.
 pub(crate) fn describe(table: &toml::Table) -> String {
-    super::files::locate::hex(format!("ebm generator 1\n{table}").as_bytes())
+    sha256(format!("ebm generator 1\n{table}").as_bytes())
 }

@@ -54,7 +54,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn write_atomic_watched(path: &Path, bytes: &[u8], witness: &dyn Witness) -> Result<()> {
     let temporary = temporary_name(path);
     write_new(&temporary, bytes, witness)
-        .and_then(|()| put_in_place(&temporary, path, witness))
+        .and_then(|()| rename_watched(&temporary, path, witness))
         .map_err(|source| failed(path, bytes.len(), source, &temporary))
 }
 
@@ -73,10 +73,18 @@ pub fn link_atomic_watched(target: &Path, link: &Path, witness: &dyn Witness) ->
     if linked.is_err() {
         return write_atomic_watched(link, &fs::read(target).map_err(Error::io(target))?, witness);
     }
-    put_in_place(&temporary, link, witness).map_err(|source| failed(link, 0, source, &temporary))?;
+    rename_watched(&temporary, link, witness).map_err(|source| failed(link, 0, source, &temporary))?;
     // rename(2) of two names of one file does nothing, and leaves both.
     let _ = fs::remove_file(&temporary);
     Ok(())
+}
+
+/// Gives a complete, synced file its final name, which lasts through a power cut.
+///
+/// # Errors
+/// As the system says, naming `path`.
+pub fn put_in_place(complete: &Path, path: &Path) -> Result<()> {
+    rename_watched(complete, path, &Unwatched).map_err(Error::io(path))
 }
 
 /// Removes what interrupted writes left in `dir` and returns the names. Call it with the folder's lock held.
@@ -117,7 +125,7 @@ fn write_new(path: &Path, bytes: &[u8], witness: &dyn Witness) -> io::Result<()>
     file.sync_all()
 }
 
-fn put_in_place(temporary: &Path, path: &Path, witness: &dyn Witness) -> io::Result<()> {
+fn rename_watched(temporary: &Path, path: &Path, witness: &dyn Witness) -> io::Result<()> {
     witness.before(&Op::Rename(temporary, path))?;
     fs::rename(temporary, path)?;
     let dir = folder_of(path);

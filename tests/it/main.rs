@@ -29,5 +29,6 @@ mod samplers;
 mod score_matching;
 mod second_order;
 mod signal;
+mod skeletons;
 mod sweep;
 mod vae;

@@ -1,19 +1,21 @@
 //! Downloads: resumed after a cut, checked by size and sha256, and in place only when they are right.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek as _, SeekFrom, Write as _};
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use ureq::{Agent, Body, http::Response};
 
 use super::{
+    format::FileSet,
     locate,
     manifest::{Known, KnownFile},
-    tar, verify,
+    tar,
 };
+use crate::store::checkpoint::sha256_of;
+use crate::store::fs::{put_in_place, write_atomic};
 use crate::{Error, Result};
 
 /// How often a mirror is asked again after a connection that broke.
@@ -57,15 +59,16 @@ struct Wanted<'a> {
 ///
 /// # Errors
 /// A set that must be got by hand, a bad file in the way, no mirror that gives the file, a full disk.
-pub fn fetch(set: &Known, mirrors: &[String], folder: &Path, progress: Progress) -> Result<Vec<Fetched>> {
+pub fn fetch(files: &FileSet, mirrors: &[String], folder: &Path, progress: Progress) -> Result<Vec<Fetched>> {
+    let set = &files.known;
     if mirrors.is_empty() {
         return Err(Error::Config(format!("error: {} cannot be fetched\n\nhint: {}", set.name, set.remedy())));
     }
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let present = |file: &KnownFile| present(set, file, folder);
+    let present = |file: &KnownFile| present(files, file, folder);
     let here: Vec<Option<PathBuf>> = set.files.iter().map(present).collect::<Result<_>>()?;
     if set.archive.is_some() && here.iter().any(Option::is_none) {
-        return from_archive(set, &here, mirrors, folder, progress);
+        return from_archive(files, &here, mirrors, folder, progress);
     }
     let one = |(file, here): (&KnownFile, Option<PathBuf>)| match here {
         Some(path) => Ok(Fetched { path, outcome: Outcome::Present }),
@@ -85,32 +88,32 @@ fn wanted<'a>(set: &Known, file: &'a KnownFile) -> Result<Wanted<'a>> {
 }
 
 /// The path of a good file; `None` if there is no file.
-fn present(set: &Known, file: &KnownFile, folder: &Path) -> Result<Option<PathBuf>> {
+fn present(set: &FileSet, file: &KnownFile, folder: &Path) -> Result<Option<PathBuf>> {
+    let FileSet { known, format } = set;
     let folders = [folder.to_path_buf()];
     let Some(path) = locate::find(&folders, file) else { return Ok(None) };
-    let content = locate::read(set, file, &folders)?;
-    verify::check(set, file, &content)?;
+    format.check(known, file, &format.read(known, file, &folders)?)?;
     Ok(Some(path))
 }
 
 fn from_archive(
-    set: &Known,
+    set: &FileSet,
     here: &[Option<PathBuf>],
     mirrors: &[String],
     folder: &Path,
     progress: Progress,
 ) -> Result<Vec<Fetched>> {
-    let Some(archive) = &set.archive else { return Ok(Vec::new()) };
+    let Some(archive) = &set.known.archive else { return Ok(Vec::new()) };
     let wanted = Wanted { name: &archive.name, size: archive.size, sha256: &archive.sha256 };
     let packed = download(&wanted, mirrors, folder, progress)?;
     let mut out = Vec::new();
-    for (file, here) in set.files.iter().zip(here) {
+    for (file, here) in set.known.files.iter().zip(here) {
         if let Some(path) = here {
             out.push(Fetched { path: path.clone(), outcome: Outcome::Present });
             continue;
         }
         let path = folder.join(&file.name);
-        write_atomically(&path, &tar::member(&packed, &file.name)?)?;
+        write_atomic(&path, &tar::member(&packed, &file.name)?)?;
         present(set, file, folder)?;
         out.push(Fetched { path, outcome: Outcome::Extracted });
     }
@@ -235,7 +238,7 @@ impl Part {
     /// Puts the complete file in its place.
     fn finish(self, path: &Path) -> Result<PathBuf> {
         self.file.sync_all().map_err(Error::io(&self.path))?;
-        settle(&self.path, path)?;
+        put_in_place(&self.path, path)?;
         Ok(path.to_path_buf())
     }
 
@@ -287,26 +290,4 @@ fn agent() -> Agent {
         .timeout_recv_response(Some(Duration::from_secs(60)))
         .timeout_recv_body(Some(Duration::from_secs(3600)));
     config.build().into()
-}
-
-fn sha256_of(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(Error::io(path))?;
-    file.seek(SeekFrom::Start(0)).map_err(Error::io(path))?;
-    let mut hash = Sha256::new();
-    std::io::copy(&mut file, &mut hash).map_err(Error::io(path))?;
-    Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
-}
-
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let part = path.with_extension("part");
-    let mut file = File::create(&part).map_err(Error::io(&part))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io(&part))?;
-    settle(&part, path)
-}
-
-/// Renames, and makes the new name last through a power cut.
-fn settle(part: &Path, path: &Path) -> Result<()> {
-    fs::rename(part, path).map_err(Error::io(path))?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder).and_then(|f| f.sync_all()).map_err(Error::io(folder))
 }

@@ -3,18 +3,12 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
 use super::manifest::{Known, KnownFile};
+use crate::store::checkpoint::sha256;
 use crate::{Error, Result};
 
 /// No known file is larger than this once uncompressed; a gzip that goes on beyond it is refused.
 const MOST: u64 = 1 << 30;
-
-/// Lower-case hexadecimal sha256.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
-}
 
 /// The content of a file, uncompressed.
 #[derive(Debug)]
@@ -53,9 +47,27 @@ pub fn find(folders: &[PathBuf], file: &KnownFile) -> Option<PathBuf> {
 /// # Errors
 /// It is missing, unreadable, a broken gzip, or its hash is not the one in the manifest.
 pub fn read(set: &Known, file: &KnownFile, folders: &[PathBuf]) -> Result<Content> {
-    let path = find(folders, file).ok_or_else(|| missing(set, file, folders))?;
+    let path = path(set, file, folders)?;
     let bytes = uncompressed(&path)?;
-    Ok(Content { sha256: hex(&bytes), path, bytes })
+    Ok(Content { sha256: sha256(&bytes), path, bytes })
+}
+
+/// Where a known file lies.
+///
+/// # Errors
+/// It is missing.
+pub(crate) fn path(set: &Known, file: &KnownFile, folders: &[PathBuf]) -> Result<PathBuf> {
+    find(folders, file).ok_or_else(|| missing(set, file, folders))
+}
+
+/// The content of a gzipped file inside the program.
+///
+/// # Errors
+/// None in a binary that passed its tests.
+pub(crate) fn packed(name: &str, raw: &[u8]) -> Result<Content> {
+    let path = PathBuf::from(format!("(built in) {name}"));
+    let bytes = gunzip(&path, raw)?;
+    Ok(Content { sha256: sha256(&bytes), path, bytes })
 }
 
 /// Refuses content that is well-formed but not what its name says.
@@ -92,7 +104,7 @@ pub fn uncompressed(path: &Path) -> Result<Vec<u8>> {
     if raw.starts_with(&[0x1f, 0x8b]) { gunzip(path, &raw) } else { Ok(raw) }
 }
 
-pub(crate) fn gunzip(path: &Path, raw: &[u8]) -> Result<Vec<u8>> {
+fn gunzip(path: &Path, raw: &[u8]) -> Result<Vec<u8>> {
     const REMEDY: &str = "the download is incomplete or damaged: move the file away and fetch it again";
     let mut decoder = flate2::bufread::GzDecoder::new(raw);
     let mut bytes = Vec::new();

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{
+    format::{self, FileSet},
     locate::{self, Content},
-    manifest::{Known, KnownFile},
+    manifest::KnownFile,
 };
 use crate::Result;
-use crate::data::formats::idx;
-use crate::data::sets::{celeba, cifar, digits, mnist, svhn};
 
 /// What was found out about a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -64,35 +63,30 @@ impl Report {
     }
 }
 
-/// Reads every file of a set: size, hash, and the format inside.
-pub fn verify(set: &Known, folders: &[PathBuf]) -> Report {
-    let mut files: Vec<Finding> = set.files.iter().map(|file| look(set, file, folders)).collect();
-    if set.name == "digits" && files.iter().all(|f| f.state == FileState::Missing) {
-        let built_in = |file| judge(set, file, digits::built_in_file(file));
-        files = set.files.iter().map(built_in).collect();
+/// Reads every file of a set: size, hash, and the format inside. Where not one is found, the copies in the program are read.
+pub fn verify(set: &FileSet, folders: &[PathBuf]) -> Report {
+    let FileSet { known, format } = set;
+    let mut files: Vec<Finding> = known.files.iter().map(|file| look(set, file, folders)).collect();
+    if files.iter().all(|f| f.state == FileState::Missing) {
+        let copies = known.files.iter().map(|file| Some(judge(set, file, format.built_in(file)?)));
+        files = copies.collect::<Option<Vec<_>>>().unwrap_or(files);
     }
-    let good = |role: &str| files.iter().any(|f| f.role == role && f.state == FileState::Good);
-    let complete = files.iter().all(|f| f.state == FileState::Good);
-    let parts = match set.name.as_str() {
-        "celeba" => good("pictures"),
-        // As `idx::load` has it: the test files alone, or all.
-        "emnist_letters" => files.iter().all(|f| (f.state == FileState::Missing) == f.role.starts_with("train")),
-        _ => good("train") && good("test"),
-    };
-    let enough = set.partial && parts && files.iter().all(|f| f.state != FileState::Bad);
-    Report { name: set.name.clone(), usable: complete || enough, files }
+    let state = |file: &KnownFile| files.iter().find(|f| f.name == file.name).map(|f| f.state);
+    let needed = format::needed(*format, known, &|file| state(file) != Some(FileState::Missing));
+    let enough = needed.into_iter().all(|file| state(file) == Some(FileState::Good));
+    let usable = enough && files.iter().all(|f| f.state != FileState::Bad);
+    Report { name: known.name.clone(), usable, files }
 }
 
-fn look(set: &Known, file: &KnownFile, folders: &[PathBuf]) -> Finding {
-    let Some(path) = locate::find(folders, file) else { return finding(file, FileState::Missing) };
-    if file.role == "pictures" {
-        return judge(set, file, celeba::count(file, path));
+fn look(set: &FileSet, file: &KnownFile, folders: &[PathBuf]) -> Finding {
+    match locate::find(folders, file) {
+        Some(_) => judge(set, file, set.format.read(&set.known, file, folders)),
+        None => finding(file, FileState::Missing),
     }
-    judge(set, file, locate::read(set, file, folders))
 }
 
-fn judge(set: &Known, file: &KnownFile, content: Result<Content>) -> Finding {
-    let checked = content.and_then(|content| check(set, file, &content).map(|()| content));
+fn judge(set: &FileSet, file: &KnownFile, content: Result<Content>) -> Finding {
+    let checked = content.and_then(|content| set.format.check(&set.known, file, &content).map(|()| content));
     match checked {
         Ok(content) => {
             Finding { path: Some(content.path), sha256: Some(content.sha256), ..finding(file, FileState::Good) }
@@ -101,16 +95,6 @@ fn judge(set: &Known, file: &KnownFile, content: Result<Content>) -> Finding {
             Finding { path: Some(path), problem: Some(what), ..finding(file, FileState::Bad) }
         }
         Err(other) => Finding { problem: Some(other.to_string()), ..finding(file, FileState::Bad) },
-    }
-}
-
-/// Checks one file by itself: format, counts, ranges, hash.
-pub(crate) fn check(set: &Known, file: &KnownFile, content: &Content) -> Result<()> {
-    match set.name.as_str() {
-        "cifar10" | "cifar100" => cifar::check(set, file, content),
-        "svhn" => svhn::check(set, file, content),
-        "celeba" => celeba::check(set, file, content),
-        name => idx::check(set, file, content, mnist::form(name)),
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Magic number 0x0000 08 0N (unsigned bytes, N dimensions), N big-endian u32 sizes, then the bytes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::data::files::{
+    format::FileFormat,
+    images::ImageFormat,
     locate::{self, Content},
     manifest::{Known, KnownFile},
 };
@@ -18,18 +20,21 @@ pub(crate) struct Idx<'a> {
     pub bytes: &'a [u8],
 }
 
-/// What the images and labels of a set must look like.
+/// What images and labels in separate IDX files must look like.
 #[derive(Clone, Copy)]
-pub(crate) struct Form {
+pub(crate) struct IdxImages {
     /// Height and width.
     pub side: usize,
     /// Pixels are below this.
     pub levels: u32,
     /// Labels are from `first_label` to `first_label + classes - 1`.
     pub first_label: u8,
+    /// How many labels there are.
     pub classes: usize,
     /// Stored column by column (EMNIST).
     pub transposed: bool,
+    /// The copy of a file inside the program, gzipped.
+    pub built_in: Option<fn(&KnownFile) -> &'static [u8]>,
 }
 
 /// Reads the header and checks that the file ends where it says.
@@ -64,62 +69,38 @@ pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8], dims: usize, remedy: &str)
     }
 }
 
-/// Reads a set that keeps images and labels in separate IDX files. One that may be partial, and has only its test files
-/// here, has no training items.
-///
-/// # Errors
-/// A file that is missing, truncated, corrupt or not what its name says.
-pub(crate) fn load(set: &Known, folders: &[PathBuf], form: Form) -> Result<Images> {
-    let here = |role: &str| set.files.iter().any(|f| f.role.starts_with(role) && locate::find(folders, f).is_some());
-    let test_alone = set.partial && here("test") && !here("train");
-    let files = set.files.iter().filter(|file| !test_alone || file.role.starts_with("test"));
-    let files: Result<Vec<_>> = files.map(|file| Ok((file, locate::read(set, file, folders)?))).collect();
-    assemble(set, files?, form)
-}
-
-/// The images in the contents of a set's files, in the manifest's order.
-///
-/// # Errors
-/// As [`load`].
-pub(crate) fn assemble(set: &Known, files: Vec<(&KnownFile, Content)>, form: Form) -> Result<Images> {
-    let mut images = empty(form);
-    let mut hashes = String::new();
-    for (file, content) in files {
-        if file.role == "test-images" {
-            images.test_from = Some(images.pixels.len() / images.dim());
-        }
-        append(&mut images, set, file, &content, form)?;
-        hashes += &content.sha256;
+impl FileFormat for IdxImages {
+    fn check(&self, set: &Known, file: &KnownFile, content: &Content) -> Result<()> {
+        self.append(&mut self.empty(), set, file, content)
     }
-    images.sha256 = locate::hex(hashes.as_bytes());
-    Ok(images)
-}
 
-fn empty(form: Form) -> Images {
-    Images {
-        shape: [1, form.side, form.side],
-        levels: form.levels,
-        classes: form.classes,
-        pixels: Vec::new(),
-        labels: Vec::new(),
-        test_from: None,
-        sha256: String::new(),
+    /// The test files alone, to test with, or all.
+    fn enough<'a>(&self, set: &'a Known, here: &dyn Fn(&KnownFile) -> bool) -> Vec<&'a KnownFile> {
+        let any = |role: &str| set.files.iter().any(|f| f.role.starts_with(role) && here(f));
+        let test_alone = any("test") && !any("train");
+        set.files.iter().filter(|file| !test_alone || file.role.starts_with("test")).collect()
+    }
+
+    fn built_in(&self, file: &KnownFile) -> Option<Result<Content>> {
+        self.built_in.map(|packed| locate::packed(&file.name, packed(file)))
     }
 }
 
-/// Checks one file by itself.
-///
-/// # Errors
-/// As [`load`], except that no file is missing.
-pub(crate) fn check(set: &Known, file: &KnownFile, content: &Content, form: Form) -> Result<()> {
-    append(&mut empty(form), set, file, content, form)
+impl ImageFormat for IdxImages {
+    fn empty(&self) -> Images {
+        Images::empty([1, self.side, self.side], self.levels, self.classes)
+    }
+
+    fn append(&self, images: &mut Images, set: &Known, file: &KnownFile, content: &Content) -> Result<()> {
+        append(*self, images, set, file, content)
+    }
 }
 
 /// Checks one file and appends what is in it.
 ///
 /// # Errors
 /// The file is truncated, corrupt or not what its name says.
-fn append(images: &mut Images, set: &Known, file: &KnownFile, content: &Content, form: Form) -> Result<()> {
+fn append(form: IdxImages, images: &mut Images, set: &Known, file: &KnownFile, content: &Content) -> Result<()> {
     let remedy = format!("move the file away; {}", set.remedy());
     let bad = |what: String| Err(Error::data(&content.path, what, &*remedy));
     let pictures = file.role.ends_with("images");
@@ -146,7 +127,7 @@ fn append(images: &mut Images, set: &Known, file: &KnownFile, content: &Content,
     locate::check_hash(set, file, content)
 }
 
-fn extend_pixels(pixels: &mut Vec<u8>, bytes: &[u8], form: Form) {
+fn extend_pixels(pixels: &mut Vec<u8>, bytes: &[u8], form: IdxImages) {
     if !form.transposed {
         return pixels.extend_from_slice(bytes);
     }
@@ -163,7 +144,7 @@ mod tests {
 
     #[test]
     fn emnist_is_turned_upright() {
-        let form = Form { side: 2, levels: 256, first_label: 1, classes: 26, transposed: true };
+        let form = IdxImages { side: 2, levels: 256, first_label: 1, classes: 26, transposed: true, built_in: None };
         let mut pixels = Vec::new();
         extend_pixels(&mut pixels, &[1, 2, 3, 4, 5, 6, 7, 8], form);
         assert_eq!(pixels, [1, 3, 2, 4, 5, 7, 6, 8]);

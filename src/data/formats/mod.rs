@@ -1,5 +1,6 @@
 //! File formats: bytes in, arrays out, errors with the place in the file.
 
+pub mod byte_records;
 pub mod file;
 pub mod idx;
 pub mod mat5;

@@ -3,6 +3,7 @@
 mod labelled_items;
 mod model_space;
 mod moments;
+mod open;
 mod truth;
 
 pub use labelled_items::LabelledItems;
@@ -12,24 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::Device;
 
-use super::DATASETS;
+use open::Opened;
+
 use super::files::manifest;
 use super::items::{Batch, ItemSpec, Stamp};
-use super::keys::{Columns, Pixels, Points};
-use super::pipeline::{
-    augment::Augment,
-    division::{self, Division},
-    lens::Lens,
-    rows::Rows,
-    split::Split,
-    transform::{PixelMap, Transform},
-};
-use super::source::{Bounds, Generator, Images, Records, Source, describe};
-use crate::{
-    Error, Result,
-    config::{self, decode},
-    rng::Key,
-};
+use super::pipeline::{lens::Lens, rows::Rows, split::Split};
+use crate::{Error, Result, rng::Key};
 
 /// A data set, opened, verified and split.
 ///
@@ -37,7 +26,6 @@ use crate::{
 pub struct Data {
     spec: ItemSpec,
     items: Arc<Rows>,
-    stamp: Stamp,
     lens: Lens,
     key: Key,
     sha256: String,
@@ -47,129 +35,17 @@ pub struct Data {
 }
 
 impl Data {
-    /// Opens the data set that a resolved `[dataset]` section names. Files are read and verified here, so that nothing
-    /// is found wrong with them after training has begun. `seed` is the run's.
-    ///
-    /// # Errors
-    /// A missing, truncated, corrupt or mislabelled file ([`Error::Data`]); keys that contradict each other.
-    pub fn open(spec: &config::Spec, seed: u64, device: &Device) -> Result<Data> {
-        let row = config::find(DATASETS, spec.name()).ok_or_else(|| {
-            Error::Config(format!("error: unknown data set `{}`\n\nhint: `ebm data list` names them all", spec.name()))
-        })?;
-        let source = (row.build)(&spec.0)?;
-        let key = Key::new(seed).with("data");
-        match source {
-            Source::Images(images) => Data::of_images(spec, images, key, device),
-            Source::Records(records) => Data::of_records(spec, records, key, device),
-            Source::Points(generator) => Data::of_points(spec, generator, key, device),
-        }
-    }
-
-    /// The data set without its items, as a checkpoint remembers it: it maps to and from pixels and starts chains, but
-    /// has nothing to train on.
-    ///
-    /// # Errors
-    /// As [`Data::open`], except for files.
-    pub fn without_items(spec: &config::Spec, stamp: Stamp, seed: u64, device: &Device) -> Result<Data> {
-        let key = Key::new(seed).with("data");
-        let Stamp { image, levels, classes, bounds } = stamp;
-        let none = [vec![], vec![], vec![]];
-        if let Some(shape) = image {
-            let (pixels, labels, sha256) = (vec![], vec![], String::new());
-            let images = Images { shape, levels, classes, pixels, labels, test_from: None, sha256 };
-            return Data::of_pictures(spec, images, none, key, device);
-        }
-        if bounds.is_empty() {
-            return Data::open(spec, seed, device);
-        }
-        Data::of_table(spec, Records::empty(bounds.len(), classes), none, bounds, key, device)
-    }
-
-    fn of_images(spec: &config::Spec, images: Images, key: Key, device: &Device) -> Result<Data> {
-        let keys: Pixels = decode(&spec.0)?;
-        let how =
-            Division { validation: keys.validation, test: test_share(spec), seed: keys.split_seed, limit: keys.limit };
-        let rows = division::divide(images.len(), images.test_from, how)?;
-        let rows = division::of_classes(rows, &images.labels, &keys.classes, &keys.class_weights)?;
-        Data::of_pictures(spec, images, rows, key, device)
-    }
-
-    fn of_pictures(
-        spec: &config::Spec,
-        images: Images,
-        rows: [Vec<u32>; 3],
-        key: Key,
-        device: &Device,
-    ) -> Result<Data> {
-        let keys: Pixels = decode(&spec.0)?;
-        let Images { shape: image, levels, classes, .. } = images;
-        let lens = Lens {
-            shape: if keys.flatten { vec![images.dim()] } else { image.to_vec() },
-            image: Some(image),
-            map: Some(pixel_map(&keys, levels)?),
-            dequantise: keys.dequantise,
-            augment: Augment::new(&keys, image)?,
-            noise: keys.noise,
-            device: device.clone(),
-        };
-        let stamp = Stamp { image: Some(image), levels, classes, bounds: vec![] };
-        let sha256 = images.sha256.clone();
-        let sizes = Some(rows.each_ref().map(Vec::len));
-        Ok(Data::new(spec, lens, Rows::of_images(images, rows), (sizes, Some(classes)), stamp, key, sha256))
-    }
-
-    fn of_records(spec: &config::Spec, records: Records, key: Key, device: &Device) -> Result<Data> {
-        let keys: Columns = decode(&spec.0)?;
-        let how =
-            Division { validation: keys.validation, test: test_share(spec), seed: keys.split_seed, limit: keys.limit };
-        let rows = division::divide(records.len(), records.test_from, how)?;
-        let records = records.prepared(&keys, &rows[0])?;
-        let bounds = records.bounds(&rows[0]);
-        Data::of_table(spec, records, rows, bounds, key, device)
-    }
-
-    fn of_table(
-        spec: &config::Spec,
-        records: Records,
-        rows: [Vec<u32>; 3],
-        bounds: Bounds,
-        key: Key,
-        device: &Device,
-    ) -> Result<Data> {
-        let noise = decode::<Columns>(&spec.0)?.noise;
-        let lens = Lens::of_points(records.dim, noise, device);
-        let classes = (records.classes > 0).then_some(records.classes);
-        let stamp = Stamp { image: None, levels: 0, classes: records.classes, bounds: bounds.clone() };
-        let sha256 = records.sha256.clone();
-        let sizes = Some(rows.each_ref().map(Vec::len));
-        Ok(Data::new(spec, lens, Rows::of_records(records, rows, bounds), (sizes, classes), stamp, key, sha256))
-    }
-
-    fn of_points(spec: &config::Spec, generator: Box<dyn Generator>, key: Key, device: &Device) -> Result<Data> {
-        let keys: Points = decode(&spec.0)?;
-        let lens = Lens::of_points(generator.dim(), keys.noise, device);
-        let items = Rows::of_points(generator, keys.limit, key);
-        let stamp = Stamp { image: None, levels: 0, classes: 0, bounds: vec![] };
-        Ok(Data::new(spec, lens, items, (None, None), stamp, key, describe(&spec.0)))
-    }
-
-    fn new(
-        section: &config::Spec,
-        lens: Lens,
-        items: Rows,
-        (sizes, classes): (Option<[usize; 3]>, Option<usize>),
-        stamp: Stamp,
-        key: Key,
-        sha256: String,
-    ) -> Data {
-        let spec =
-            ItemSpec { name: section.name().into(), shape: lens.shape.clone(), image: lens.image, classes, sizes };
-        Data { spec, items: Arc::new(items), stamp, lens, key, sha256, drawn: Mutex::default() }
+    fn new(name: &str, opened: Opened, key: Key) -> Data {
+        let Opened { rows, lens, classes, sha256 } = opened;
+        let [train, validation, test] = Split::ALL.map(|split| rows.len(split));
+        let sizes = train.zip(validation).zip(test).map(|((train, validation), test)| [train, validation, test]);
+        let spec = ItemSpec { name: name.into(), shape: lens.shape.clone(), image: lens.image, classes, sizes };
+        Data { spec, items: Arc::new(rows), lens, key, sha256, drawn: Mutex::default() }
     }
 
     /// What a checkpoint must keep of the data set.
     pub fn stamp(&self) -> Stamp {
-        self.stamp.clone()
+        self.items.stamp()
     }
 
     /// Where its tensors live.
@@ -262,25 +138,4 @@ impl Data {
     fn fresh(&self, key: Key, n: usize) -> Result<Batch> {
         self.lens.finish(self.items.fresh(key.with("draw"), n), key)
     }
-}
-
-fn pixel_map(keys: &Pixels, levels: u32) -> Result<PixelMap> {
-    if keys.transform == Transform::Logit && !keys.dequantise && keys.logit_alpha == 0.0 {
-        return Err(Error::Config(
-            "error: the logit of black and white pixels is infinite\n\nhint: set `dataset.dequantise = true`, or \
-             `dataset.logit_alpha` above 0"
-                .into(),
-        ));
-    }
-    let top = if keys.dequantise { levels } else { levels - 1 };
-    Ok(PixelMap { transform: keys.transform, alpha: keys.logit_alpha, scale: f64::from(top) })
-}
-
-/// Test items to hold out; only sets that may lack a test file of their own have the key.
-fn test_share(spec: &config::Spec) -> f64 {
-    spec.0.get("test").and_then(number).unwrap_or(0.0)
-}
-
-fn number(value: &toml::Value) -> Option<f64> {
-    value.as_float().or_else(|| value.as_integer().map(|i| i as f64))
 }

@@ -1,6 +1,7 @@
 //! The division of items into training, validation and test, disjoint and fixed by a seed of its own.
 
 use super::order;
+use crate::data::source::TestItems;
 use crate::{Error, Result, rng::Key};
 
 /// How stored items are divided.
@@ -8,8 +9,6 @@ use crate::{Error, Result, rng::Key};
 pub(crate) struct Division {
     /// Validation items: a share of the training file below 1, a count from 1 on.
     pub validation: f64,
-    /// Test items where the set has no test file of its own; the same convention.
-    pub test: f64,
     /// Which items: the same for every run seed.
     pub seed: u64,
     /// Training items kept; 0 keeps all.
@@ -21,21 +20,24 @@ fn split_key(seed: u64) -> Key {
     Key::new(seed).with("split")
 }
 
-/// Row numbers of training, validation and test items, of `items` in all, of which the test file's come last.
+/// Row numbers of training, validation and test items, of `items` in all, of which those of a test file come last.
 ///
 /// Rows are in a random order fixed by the seed, the official test file's too: the first 5,000 test images of MNIST
 /// are cleaner than the last 5,000, and "the first n" must be a fair sample. A set of test files alone is all for testing.
 ///
 /// # Errors
 /// A division that leaves no training item.
-pub(crate) fn divide(items: usize, test_from: Option<usize>, how: Division) -> Result<[Vec<u32>; 3]> {
-    let own = test_from.unwrap_or(items);
+pub(crate) fn divide(items: usize, test: TestItems, how: Division) -> Result<[Vec<u32>; 3]> {
+    let (own, drawn) = match test {
+        TestItems::From(own) => (own, 0.0),
+        TestItems::Drawn(share) => (items, share),
+    };
     let official = order::permutation(split_key(how.seed).with("test"), items.saturating_sub(own));
     let official: Vec<u32> = official.iter().map(|r| r + own as u32).collect();
     if own == 0 && items > 0 {
         return Ok([vec![], vec![], official]);
     }
-    let test_count = if test_from.is_some() { 0 } else { count(how.test, own) };
+    let test_count = count(drawn, own);
     let held_out = test_count + count(how.validation, own);
     if held_out >= own {
         return Err(Error::Config(format!(
@@ -49,7 +51,7 @@ pub(crate) fn divide(items: usize, test_from: Option<usize>, how: Division) -> R
     if how.limit > 0 {
         train.truncate(how.limit);
     }
-    let test = if test_from.is_some() { official } else { rows };
+    let test = if matches!(test, TestItems::From(_)) { official } else { rows };
     Ok([train, validation, test])
 }
 
@@ -113,32 +115,32 @@ mod tests {
 
     #[test]
     fn parts_are_disjoint_and_complete() {
-        for test_from in [None, Some(80)] {
-            let how = Division { validation: 0.25, test: 0.1, seed: 3, limit: 0 };
-            let parts = divide(100, test_from, how).unwrap();
-            let want = if test_from.is_some() { [60, 20, 20] } else { [65, 25, 10] };
+        for test in [TestItems::Drawn(0.1), TestItems::From(80)] {
+            let how = Division { validation: 0.25, seed: 3, limit: 0 };
+            let parts = divide(100, test, how).unwrap();
+            let want = if test == TestItems::From(80) { [60, 20, 20] } else { [65, 25, 10] };
             assert_eq!(parts.each_ref().map(Vec::len), want);
             let mut all = parts.concat();
             all.sort_unstable();
             assert_eq!(all, (0..100).collect::<Vec<u32>>());
-            assert_ne!(parts, divide(100, test_from, Division { seed: 4, ..how }).unwrap());
-            assert!(test_from.is_none_or(|t| parts[2].iter().all(|&r| r as usize >= t)));
+            assert_ne!(parts, divide(100, test, Division { seed: 4, ..how }).unwrap());
+            assert!(test == TestItems::Drawn(0.1) || parts[2].iter().all(|&r| r >= 80));
         }
     }
 
     #[test]
     fn a_test_file_alone_is_all_for_testing() {
-        let how = Division { validation: 7.0, test: 5.0, seed: 0, limit: 0 };
-        let [train, validation, mut test] = divide(9, Some(0), how).unwrap();
+        let how = Division { validation: 7.0, seed: 0, limit: 0 };
+        let [train, validation, mut test] = divide(9, TestItems::From(0), how).unwrap();
         test.sort_unstable();
         assert!(train.is_empty() && validation.is_empty() && test == (0..9).collect::<Vec<u32>>());
     }
 
     #[test]
     fn counts_limits_and_too_much() {
-        let how = Division { validation: 7.0, test: 5.0, seed: 0, limit: 10 };
-        assert_eq!(divide(100, None, how).unwrap().map(|p| p.len()), [10, 7, 5]);
-        let error = divide(10, None, Division { validation: 6.0, ..how }).unwrap_err();
+        let how = Division { validation: 7.0, seed: 0, limit: 10 };
+        assert_eq!(divide(100, TestItems::Drawn(5.0), how).unwrap().map(|p| p.len()), [10, 7, 5]);
+        let error = divide(10, TestItems::Drawn(5.0), Division { validation: 6.0, ..how }).unwrap_err();
         assert!(error.to_string().contains("11 of 10") && error.exit_code() == 2, "{error}");
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{order::Epochs, split::Split};
+use crate::data::items::Stamp;
 use crate::data::source::{Bounds, Generator, Images, Records};
 use crate::rng::Key;
 
@@ -106,6 +107,20 @@ impl Rows {
         match &self.store {
             Store::Images { .. } | Store::Records { .. } => None,
             Store::Points { generator, .. } => Some(&**generator),
+        }
+    }
+
+    /// What a checkpoint keeps of stored items; of a generator nothing, as it is made anew.
+    pub(crate) fn stamp(&self) -> Stamp {
+        let nothing = Stamp { image: None, levels: 0, classes: 0, bounds: Bounds::new() };
+        match &self.store {
+            Store::Images { images, .. } => {
+                Stamp { image: Some(images.shape), levels: images.levels, classes: images.classes, ..nothing }
+            }
+            Store::Records { records, bounds, .. } => {
+                Stamp { classes: records.classes, bounds: bounds.clone(), ..nothing }
+            }
+            Store::Points { .. } => nothing,
         }
     }
 

@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use image::{ImageReader, RgbImage, imageops};
 use rayon::prelude::*;
 
+use crate::config::{Schema, decode, rule};
 use crate::data::files::{
+    format::FileFormat,
     locate::{self, Content},
     manifest::{self, Known, KnownFile},
 };
 use crate::data::keys::Pixels;
-use crate::data::source::{BuildSource, Images, Source};
-use crate::{
-    Error, Result,
-    config::{Entry, Schema, decode, rule},
-};
+use crate::data::row::{DatasetRow, Origin};
+use crate::data::source::{Images, Source, TestItems};
+use crate::store::checkpoint::sha256;
+use crate::{Error, Result};
 
 crate::config! {
     /// Keys of `celeba`.
@@ -34,12 +35,17 @@ crate::config! {
     }
 }
 
+/// A folder of pictures, and a list of those that are for testing.
+struct Faces;
+
 /// `celeba`.
-pub(crate) const CELEBA: Entry<BuildSource> = Entry {
+pub(crate) const CELEBA: DatasetRow = DatasetRow {
     name: "celeba",
     about: "faces, 202,599 cropped and scaled to 3×32×32 or another size; no labels",
     cite: "Liu, Luo, Wang, Tang 2015",
     schema: Schema::of::<(Celeba, Pixels)>(),
+    origin: Origin::Files(&Faces),
+    example: "",
     build: |table| {
         let keys: Celeba = decode(table)?;
         let set = manifest::find("celeba")?;
@@ -81,9 +87,12 @@ fn load(set: &Known, keys: &Celeba) -> Result<Images> {
         levels: 256,
         classes: 1,
         labels: vec![0; listed.len()],
-        test_from: test_from.or(partitioned.then_some(listed.len())),
+        test: match test_from.or(partitioned.then_some(listed.len())) {
+            Some(from) => TestItems::From(from),
+            None => TestItems::Drawn(keys.test),
+        },
         pixels,
-        sha256: locate::hex(hashes.as_bytes()),
+        sha256: sha256(hashes.as_bytes()),
     })
 }
 
@@ -166,38 +175,53 @@ fn shrunk(path: &Path, keys: &Celeba) -> Result<(String, Vec<u8>)> {
         true => square,
         false => imageops::resize(&square, keys.size as u32, keys.size as u32, imageops::FilterType::Triangle),
     };
-    Ok((locate::hex(&bytes), planes(&small)))
+    Ok((sha256(&bytes), planes(&small)))
 }
 
 fn planes(picture: &RgbImage) -> Vec<u8> {
     (0..3).flat_map(|channel| picture.as_raw().iter().skip(channel).step_by(3)).copied().collect()
 }
 
-/// Whether all pictures are there; they are not decoded. The hash is that of their names.
+impl FileFormat for Faces {
+    /// Lines of the partition file: as many as pictures, none that is none of it.
+    fn check(&self, set: &Known, file: &KnownFile, content: &Content) -> Result<()> {
+        if file.role == "pictures" {
+            return Ok(());
+        }
+        let lines = parts(&content.path, &content.bytes)?.len();
+        match lines == file.items {
+            true => Ok(()),
+            false => Err(Error::data(&content.path, format!("has {lines} lines, not {}", file.items), set.remedy())),
+        }
+    }
+
+    /// Of the pictures their names alone, whose hash is taken; they are not decoded.
+    fn read(&self, set: &Known, file: &KnownFile, folders: &[PathBuf]) -> Result<Content> {
+        match file.role.as_str() {
+            "pictures" => count(file, locate::path(set, file, folders)?),
+            _ => locate::read(set, file, folders),
+        }
+    }
+
+    /// The pictures, and the partition if it is there.
+    fn enough<'a>(&self, set: &'a Known, here: &dyn Fn(&KnownFile) -> bool) -> Vec<&'a KnownFile> {
+        set.files.iter().filter(|file| file.role == "pictures" || here(file)).collect()
+    }
+}
+
+/// The names of the pictures, if they are all there.
 ///
 /// # Errors
 /// The folder cannot be read, or has more or fewer pictures than the set.
-pub(crate) fn count(file: &KnownFile, path: PathBuf) -> Result<Content> {
+fn count(file: &KnownFile, path: PathBuf) -> Result<Content> {
     let found = pictures(&path)?;
     if found.len() != file.items {
         let what = format!("holds {} pictures, not {}", found.len(), file.items);
         return Err(Error::data(&path, what, "unpack img_align_celeba.zip again; training uses those that are there"));
     }
     let names: Vec<_> = found.iter().filter_map(|p| p.file_name()).map(|n| n.to_string_lossy()).collect();
-    let sha256 = locate::hex(names.join("\n").as_bytes());
+    let sha256 = sha256(names.join("\n").as_bytes());
     Ok(Content { path, bytes: Vec::new(), sha256 })
-}
-
-/// Checks the partition file by itself.
-///
-/// # Errors
-/// A line that is none of it; more or fewer lines than pictures.
-pub(crate) fn check(set: &Known, file: &KnownFile, content: &Content) -> Result<()> {
-    let lines = parts(&content.path, &content.bytes)?.len();
-    match lines == file.items {
-        true => Ok(()),
-        false => Err(Error::data(&content.path, format!("has {lines} lines, not {}", file.items), set.remedy())),
-    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,11 @@
 //! The 8×8 digits that ship with the program, so that it can train on real images without a download.
 
-use std::path::PathBuf;
-
-use super::mnist::form;
-use crate::data::files::{
-    locate::{self, Content},
-    manifest::{self, Known, KnownFile},
-};
-use crate::data::formats::idx;
+use crate::config::{Schema, decode, rule};
+use crate::data::files::{images, manifest::KnownFile};
+use crate::data::formats::idx::IdxImages;
 use crate::data::keys::Pixels;
-use crate::data::source::{BuildSource, Images, Source};
-use crate::{
-    Result,
-    config::{Entry, Schema, decode, rule},
-};
+use crate::data::row::{DatasetRow, Origin};
+use crate::data::source::{Images, Source, TestItems};
 
 crate::config! {
     /// Keys of `digits`.
@@ -25,39 +17,27 @@ crate::config! {
     }
 }
 
+const FORMAT: IdxImages =
+    IdxImages { side: 8, levels: 17, first_label: 0, classes: 10, transposed: false, built_in: Some(built_in) };
+
 /// `digits`.
-pub(crate) const DIGITS: Entry<BuildSource> = Entry {
+pub(crate) const DIGITS: DatasetRow = DatasetRow {
     name: "digits",
     about: "handwritten digits, 1,797 of 8×8, 17 grey levels; shipped",
     cite: "Alpaydin & Kaynak 1998, UCI ML Repository (CC BY 4.0)",
     schema: Schema::of::<(Digits, Pixels)>(),
+    origin: Origin::Files(&FORMAT),
+    example: "",
     build: |table| {
-        let set = manifest::find("digits")?;
-        let path = decode::<Digits>(table)?.path;
-        let folders = locate::folders(&set, &path);
-        let here = set.files.iter().any(|file| locate::find(&folders, file).is_some());
-        let shipped = path.is_empty() && !here;
-        let images = if shipped { built_in(&set)? } else { idx::load(&set, &folders, form("digits"))? };
-        Ok(Source::Images(images))
+        let Digits { test, path } = decode(table)?;
+        let images = images::open(&FORMAT, "digits", &path)?;
+        Ok(Source::Images(Images { test: TestItems::Drawn(test), ..images }))
     },
 };
 
-const IMAGES: &[u8] = include_bytes!("../../../datasets/digits/digits-images-idx3-ubyte.gz");
-const LABELS: &[u8] = include_bytes!("../../../datasets/digits/digits-labels-idx1-ubyte.gz");
-
-/// The compiled-in copy, through the same checks as files.
-fn built_in(set: &Known) -> Result<Images> {
-    let files: Result<Vec<_>> = set.files.iter().map(|file| Ok((file, built_in_file(file)?))).collect();
-    idx::assemble(set, files?, form("digits"))
-}
-
-/// The compiled-in content of one file of the set.
-///
-/// # Errors
-/// None in a binary that passed its tests.
-pub(crate) fn built_in_file(file: &KnownFile) -> Result<Content> {
-    let raw = if file.role.ends_with("images") { IMAGES } else { LABELS };
-    let path = PathBuf::from(format!("(built in) {}", file.name));
-    let bytes = locate::gunzip(&path, raw)?;
-    Ok(Content { sha256: locate::hex(&bytes), path, bytes })
+/// The compiled-in copy of a file.
+fn built_in(file: &KnownFile) -> &'static [u8] {
+    const IMAGES: &[u8] = include_bytes!("../../../datasets/digits/digits-images-idx3-ubyte.gz");
+    const LABELS: &[u8] = include_bytes!("../../../datasets/digits/digits-labels-idx1-ubyte.gz");
+    if file.role.ends_with("images") { IMAGES } else { LABELS }
 }

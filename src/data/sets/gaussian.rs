@@ -6,10 +6,11 @@ use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
 use crate::data::keys::Points;
-use crate::data::source::{Bounds, BuildSource, Generator, Source};
+use crate::data::row::{DatasetRow, Origin};
+use crate::data::source::{Bounds, Generator, Source};
 use crate::{
     Error, Result,
-    config::{Entry, Schema, decode, rule},
+    config::{Schema, decode, rule},
 };
 
 /// One number for all coordinates, or one for each.
@@ -35,11 +36,13 @@ crate::config! {
 }
 
 /// `gaussian`.
-pub(crate) const GAUSSIAN: Entry<BuildSource> = Entry {
+pub(crate) const GAUSSIAN: DatasetRow = DatasetRow {
     name: "gaussian",
     about: "N(mean, diag(std²)) in any dimension; density known",
     cite: "",
     schema: Schema::of::<(Normal, Points)>(),
+    origin: Origin::Generated,
+    example: "",
     build: |table| {
         let Normal { dim, mean, std } = decode(table)?;
         let (mean, std) = (spread("mean", mean, dim)?, spread("std", std, dim)?);

@@ -6,9 +6,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Exp1, Open01};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::keys::Points;
-use crate::data::source::{Bounds, BuildSource, Generator, Source};
+use crate::data::row::{DatasetRow, Origin};
+use crate::data::source::{Bounds, Generator, Source};
 use crate::math::linalg;
 use crate::{Error, Result, rng::Key};
 
@@ -69,11 +70,13 @@ crate::config! {
 }
 
 /// `ica`.
-pub(crate) const ICA: Entry<BuildSource> = Entry {
+pub(crate) const ICA: DatasetRow = DatasetRow {
     name: "ica",
     about: "linear mixtures x = Wz of independent heavy-tailed sources in any dimension; density known",
     cite: "Grathwohl et al. 2020, section 5.2; arXiv 2002.05616",
     schema: Schema::of::<(Ica, Points)>(),
+    origin: Origin::Generated,
+    example: "dim = 2",
     build: |table| Ok(Source::Points(Box::new(Mixed::new(&decode(table)?)?))),
 };
 

@@ -6,10 +6,11 @@ use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 
 use crate::data::keys::Points;
-use crate::data::source::{Bounds, BuildSource, Generator, Source};
+use crate::data::row::{DatasetRow, Origin};
+use crate::data::source::{Bounds, Generator, Source};
 use crate::{
     Error, Result,
-    config::{Entry, Schema, decode},
+    config::{Schema, decode},
 };
 
 crate::config! {
@@ -23,11 +24,13 @@ crate::config! {
 }
 
 /// `image2d`.
-pub(crate) const IMAGE2D: Entry<BuildSource> = Entry {
+pub(crate) const IMAGE2D: DatasetRow = DatasetRow {
     name: "image2d",
     about: "points shaped by a grey image (your PNG or a built-in face); density known",
     cite: "",
     schema: Schema::of::<(Image2d, Points)>(),
+    origin: Origin::Generated,
+    example: "",
     build: |table| {
         let Image2d { path, invert } = decode(table)?;
         let picture = if path.is_empty() { face() } else { read(Path::new(&path))? };

@@ -4,9 +4,10 @@ use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::keys::Points;
-use crate::data::source::{Bounds, BuildSource, Generator, Modes, Source};
+use crate::data::row::{DatasetRow, Origin};
+use crate::data::source::{Bounds, Generator, Modes, Source};
 use crate::math::logsumexp;
 use crate::{Error, Result};
 
@@ -28,11 +29,13 @@ crate::config! {
 }
 
 /// `mixture`.
-pub(crate) const MIXTURE: Entry<BuildSource> = Entry {
+pub(crate) const MIXTURE: DatasetRow = DatasetRow {
     name: "mixture",
     about: "Gaussians of unequal weights in any dimension, by default .1/.2/.3/.4 at (±3, ±3); density known",
     cite: "four modes at ± an offset in each half of the coordinates: Grenioux, Moulines & Gabrié 2023; arXiv 2302.04763",
     schema: Schema::of::<(MixtureConfig, Points)>(),
+    origin: Origin::Generated,
+    example: "",
     build: |table| Ok(Source::Points(Box::new(Mixture::of(decode(table)?)?))),
 };
 

@@ -4,9 +4,10 @@
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::keys::Points;
-use crate::data::source::{Bounds, BuildSource, Generator, Source};
+use crate::data::row::{DatasetRow, Origin};
+use crate::data::source::{Bounds, Generator, Source};
 use crate::math::logsumexp;
 
 crate::config! {
@@ -30,12 +31,14 @@ crate::config! {
 }
 
 /// `phi4`.
-pub(crate) const PHI4: Entry<BuildSource> = Entry {
+pub(crate) const PHI4: DatasetRow = DatasetRow {
     name: "phi4",
     about: "the φ⁴ field on a line of sites, with two wells; density known, draws by a transfer matrix",
     cite: "Gabrié, Rotskoff & Vanden-Eijnden 2022, \"Adaptive Monte Carlo augmented with normalizing flows\", PNAS 119(10); arXiv \
            2105.12603",
     schema: Schema::of::<(Phi4Config, Sites, Points)>(),
+    origin: Origin::Generated,
+    example: "sites = 2",
     build: |table| {
         let Sites { sites } = decode(table)?;
         Ok(Source::Points(Box::new(Phi4::new(sites, &decode(table)?))))

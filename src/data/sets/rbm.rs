@@ -7,9 +7,10 @@ use rand_distr::StandardNormal;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::keys::Points;
-use crate::data::source::{Bounds, BuildSource, Generator, Source};
+use crate::data::row::{DatasetRow, Origin};
+use crate::data::source::{Bounds, Generator, Source};
 use crate::math::{fill_logistic, fill_normal};
 use crate::rng::Key;
 
@@ -29,11 +30,13 @@ crate::config! {
 }
 
 /// `rbm`.
-pub(crate) const RBM: Entry<BuildSource> = Entry {
+pub(crate) const RBM: DatasetRow = DatasetRow {
     name: "rbm",
     about: "a Gaussian-Bernoulli RBM with random ±1 weights, drawn by independent block Gibbs chains; score known",
     cite: "Grathwohl et al. 2020, Fig. 5; Liu, Lee & Jordan 2016; Jitkrittum et al. 2017",
     schema: Schema::of::<(RbmConfig, Points)>(),
+    origin: Origin::Generated,
+    example: "visible = 2\nhidden = 3\nburn_in = 20",
     build: |table| {
         let RbmConfig { visible, hidden, matrix_seed, burn_in } = decode(table)?;
         let truth = RbmTruth::new(visible, hidden, matrix_seed);

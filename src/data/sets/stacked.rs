@@ -4,15 +4,13 @@ use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
 use super::{digits, mnist};
-use crate::data::files::locate;
+use crate::config::{Schema, decode, rule};
 use crate::data::keys::Pixels;
 use crate::data::pipeline::division;
-use crate::data::source::{BuildSource, Images, Source};
-use crate::{
-    Error, Result,
-    config::{Entry, Schema, decode, rule},
-    rng::Key,
-};
+use crate::data::row::{DatasetRow, Origin};
+use crate::data::source::{Images, Source, TestItems};
+use crate::store::checkpoint::sha256;
+use crate::{Error, Result, rng::Key};
 
 /// Which digits are stacked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,11 +46,13 @@ fn two_or_three(v: &usize) -> rule::Verdict {
 }
 
 /// `stacked_digits`.
-pub(crate) const STACKED_DIGITS: Entry<BuildSource> = Entry {
+pub(crate) const STACKED_DIGITS: DatasetRow = DatasetRow {
     name: "stacked_digits",
     about: "2 or 3 random digits as the channels of one image: 100 or 1,000 modes, as many classes; from shipped digits",
     cite: "Metz, Poole, Pfau & Sohl-Dickstein 2017, arXiv 1611.02163; Srivastava et al. 2017 (VEEGAN)",
     schema: Schema::of::<(Stacked, Pixels)>(),
+    origin: Origin::Generated,
+    example: "items = 200\ntest_items = 20",
     build: |table| {
         let keys: Stacked = decode(table)?;
         stack(&single(&keys)?, &keys).map(Source::Images)
@@ -74,10 +74,8 @@ fn single(keys: &Stacked) -> Result<Images> {
 /// Stacks of digits of the training part, then `test_items` of the test part. Item i is a function of (stack_seed, i) alone;
 /// its label reads its digits as a decimal number, the first channel first.
 fn stack(digits: &Images, keys: &Stacked) -> Result<Images> {
-    /// Of digits without a test file: the share that test stacks are made of.
-    const TEST: f64 = 0.2;
-    let how = division::Division { validation: 0.0, test: TEST, seed: 0, limit: 0 };
-    let [train, _, test] = division::divide(digits.len(), digits.test_from, how)?;
+    let how = division::Division { validation: 0.0, seed: 0, limit: 0 };
+    let [train, _, test] = division::divide(digits.len(), digits.test, how)?;
     let (dim, all) = (digits.dim(), keys.items + keys.test_items);
     let mut pixels = Vec::with_capacity(all * keys.channels * dim);
     let mut labels = Vec::with_capacity(all);
@@ -101,8 +99,8 @@ fn stack(digits: &Images, keys: &Stacked) -> Result<Images> {
         classes: 10usize.pow(keys.channels as u32),
         pixels,
         labels,
-        test_from: Some(keys.items),
-        sha256: locate::hex(described.as_bytes()),
+        test: TestItems::From(keys.items),
+        sha256: sha256(described.as_bytes()),
     })
 }
 

@@ -1,85 +1,65 @@
 //! Street View House Numbers, cropped digits: two MAT-files with `X` `[32, 32, 3, N]` and `y` `[N, 1]`.
 
+use crate::config::{Schema, decode};
 use crate::data::files::{
+    format::FileFormat,
+    images::{self, ImageFormat},
     locate::{self, Content},
-    manifest::{self, Known, KnownFile},
+    manifest::{Known, KnownFile},
 };
 use crate::data::formats::mat5::{self, Array, Numbers};
 use crate::data::keys::{Files, Pixels};
-use crate::data::source::{BuildSource, Images, Source};
-use crate::{
-    Error, Result,
-    config::{Entry, Schema, decode},
-};
+use crate::data::row::{DatasetRow, Origin};
+use crate::data::source::{Images, Source};
+use crate::{Error, Result};
 
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
 
+/// The MAT-files of SVHN.
+struct Cropped;
+
 /// `svhn`.
-pub(crate) const SVHN: Entry<BuildSource> = Entry {
+pub(crate) const SVHN: DatasetRow = DatasetRow {
     name: "svhn",
     about: "digits of house numbers, 73,257 + 26,032 of 3×32×32",
     cite: "Netzer, Wang, Coates, Bissacco, Wu, Ng 2011",
     schema: Schema::of::<(Files, Pixels)>(),
+    origin: Origin::Files(&Cropped),
+    example: "",
     build: |table| {
-        let set = manifest::find("svhn")?;
-        let folders = locate::folders(&set, &decode::<Files>(table)?.path);
-        let read = |file| locate::read(&set, file, &folders);
-        Ok(Source::Images(assemble(&set, set.files.iter().map(read))?))
+        let Files { path } = decode(table)?;
+        Ok(Source::Images(images::open(&Cropped, "svhn", &path)?))
     },
 };
 
-/// The images in the contents of a set's files, one read after the other: each is large.
-fn assemble(set: &Known, contents: impl Iterator<Item = Result<Content>>) -> Result<Images> {
-    let mut images = empty();
-    let mut hashes = String::new();
-    for (file, content) in set.files.iter().zip(contents) {
-        if file.role == "test" {
-            images.test_from = Some(images.len());
-        }
-        let content = content?;
-        append(&mut images, set, file, &content)?;
-        hashes += &content.sha256;
-    }
-    images.sha256 = locate::hex(hashes.as_bytes());
-    Ok(images)
-}
-
-fn empty() -> Images {
-    Images {
-        shape: [3, SIDE, SIDE],
-        levels: 256,
-        classes: 10,
-        pixels: Vec::new(),
-        labels: Vec::new(),
-        test_from: None,
-        sha256: String::new(),
+impl FileFormat for Cropped {
+    fn check(&self, set: &Known, file: &KnownFile, content: &Content) -> Result<()> {
+        self.append(&mut self.empty(), set, file, content)
     }
 }
 
-/// Checks one file by itself.
-///
-/// # Errors
-/// It is truncated, corrupt or not what its name says.
-pub(crate) fn check(set: &Known, file: &KnownFile, content: &Content) -> Result<()> {
-    append(&mut empty(), set, file, content)
-}
+impl ImageFormat for Cropped {
+    fn empty(&self) -> Images {
+        Images::empty([3, SIDE, SIDE], 256, 10)
+    }
 
-fn append(images: &mut Images, set: &Known, file: &KnownFile, content: &Content) -> Result<()> {
-    let remedy = format!("move the file away; {}", set.remedy());
-    let bad = |what: String| Error::data(&content.path, what, &*remedy);
-    let arrays = mat5::arrays(&content.bytes).map_err(bad)?;
-    let named = |name: &str| {
-        arrays
-            .iter()
-            .find(|a| a.name == name)
-            .ok_or_else(|| bad(format!("has no array of real numbers called `{name}`")))
-    };
-    let (x, y) = (named("X")?, named("y")?);
-    let labels = labels(y, file.items).map_err(bad)?;
-    images.pixels.extend(pixels(x, file.items).map_err(bad)?);
-    images.labels.extend(labels.into_iter().map(u16::from));
-    locate::check_hash(set, file, content)
+    fn append(&self, images: &mut Images, set: &Known, file: &KnownFile, content: &Content) -> Result<()> {
+        let remedy = format!("move the file away; {}", set.remedy());
+        let bad = |what: String| Error::data(&content.path, what, &*remedy);
+        let arrays = mat5::arrays(&content.bytes).map_err(bad)?;
+        let named = |name: &str| {
+            arrays
+                .iter()
+                .find(|a| a.name == name)
+                .ok_or_else(|| bad(format!("has no array of real numbers called `{name}`")))
+        };
+        let (x, y) = (named("X")?, named("y")?);
+        let labels = labels(y, file.items).map_err(bad)?;
+        images.pixels.extend(pixels(x, file.items).map_err(bad)?);
+        images.labels.extend(labels.into_iter().map(u16::from));
+        locate::check_hash(set, file, content)
+    }
 }
 
 /// `[32, 32, 3, N]`, the row running fastest, as N × 3 × 32 × 32, the column running fastest.
@@ -115,7 +95,10 @@ fn labels(y: &Array, items: usize) -> std::result::Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::files::manifest;
     use crate::data::formats::mat5::write;
+    use crate::data::source::TestItems;
+    use crate::store::checkpoint::sha256;
 
     const N: usize = 2;
 
@@ -146,8 +129,8 @@ mod tests {
     }
 
     fn read(files: [Vec<u8>; 2]) -> Result<Images> {
-        let content = |bytes: Vec<u8>| Ok(Content { path: "train.mat".into(), sha256: locate::hex(&bytes), bytes });
-        assemble(&small(), files.into_iter().map(content))
+        let content = |bytes: Vec<u8>| Ok(Content { path: "train.mat".into(), sha256: sha256(&bytes), bytes });
+        images::assemble(&Cropped, &small(), small().files.iter().zip(files.into_iter().map(content)))
     }
 
     #[test]
@@ -156,7 +139,7 @@ mod tests {
         let bytes = write::array("y", 9, &[N, 1], (2, &[9, 10]), true);
         let packed = [write::header(true), write::packed(&x()), write::packed(&bytes)].concat();
         let images = read([plain, packed]).unwrap();
-        assert_eq!((images.labels.as_slice(), images.test_from), ([0, 1, 9, 0].as_slice(), Some(2)));
+        assert_eq!((images.labels.as_slice(), images.test), ([0, 1, 9, 0].as_slice(), TestItems::From(2)));
         assert_eq!(images.pixels[..2 * 3 * PLANE], images.pixels[2 * 3 * PLANE..]);
         for (item, channel, row, column) in [(0, 0, 0, 1), (0, 2, 5, 31), (1, 1, 31, 0), (1, 0, 17, 4)] {
             let at = ((item * 3 + channel) * SIDE + row) * SIDE + column;

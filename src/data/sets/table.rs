@@ -13,10 +13,12 @@ use crate::data::formats::{
     zip,
 };
 use crate::data::keys::Columns;
-use crate::data::source::{BuildSource, Records, Source};
+use crate::data::row::{DatasetRow, Origin};
+use crate::data::source::{Records, Source, TestItems};
+use crate::store::checkpoint::sha256;
 use crate::{
     Error, Result,
-    config::{Entry, Schema, decode, nearest, rule},
+    config::{Schema, decode, nearest, rule},
 };
 
 crate::config! {
@@ -66,11 +68,13 @@ impl Visitor<'_> for NameOrNumber {
 }
 
 /// `table`.
-pub(crate) const TABLE: Entry<BuildSource> = Entry {
+pub(crate) const TABLE: DatasetRow = DatasetRow {
     name: "table",
     about: "your own vectors, from a .csv, .npy or .npz file, with labels or without",
     cite: "",
     schema: Schema::of::<(TableConfig, Columns)>(),
+    origin: Origin::Yours,
+    example: "",
     build: |table| Ok(Source::Records(load(&decode(table)?)?)),
 };
 
@@ -106,7 +110,7 @@ fn load(keys: &TableConfig) -> Result<Records> {
         same_columns(&sheet, &other, test)?;
         sheet.values.extend(other.values);
         sheet.labels.extend(other.labels);
-        sheet.sha256 = locate::hex((sheet.sha256 + &other.sha256).as_bytes());
+        sheet.sha256 = sha256((sheet.sha256 + &other.sha256).as_bytes());
     }
     let (labels, classes) = numbered(path, &sheet.labels)?;
     Ok(Records {
@@ -114,7 +118,7 @@ fn load(keys: &TableConfig) -> Result<Records> {
         values: sheet.values,
         labels: (classes > 0).then_some(labels),
         classes,
-        test_from: test.map(|_| own),
+        test: if test.is_some() { TestItems::From(own) } else { TestItems::Drawn(keys.test) },
         sha256: sheet.sha256,
     })
 }
@@ -134,7 +138,7 @@ fn read(path: &Path, keys: &TableConfig) -> Result<Sheet> {
         let what = if sheet.labels.is_empty() { "holds no rows" } else { "has no columns besides the labels" };
         return Err(Error::data(path, what, "one item a row: its numbers, and its label if there are labels"));
     }
-    Ok(Sheet { sha256: locate::hex(&bytes), ..sheet })
+    Ok(Sheet { sha256: sha256(&bytes), ..sheet })
 }
 
 fn same_columns(train: &Sheet, test: &Sheet, path: &Path) -> Result<()> {

@@ -10,9 +10,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
 use super::mixture::Mixture;
-use crate::config::{Entry, Schema, decode, rule};
+use crate::config::{Schema, decode, rule};
 use crate::data::keys::Points;
-use crate::data::source::{Bounds, BuildSource, Generator, Source};
+use crate::data::row::{BuildSource, DatasetRow, Origin};
+use crate::data::source::{Bounds, Generator, Source};
 
 type Rng = ChaCha8Rng;
 
@@ -45,8 +46,9 @@ impl Generator for Toy {
 
 const FFJORD: &str = "Grathwohl et al. 2019 (FFJORD), toy_data";
 
-const fn row(name: &'static str, about: &'static str, build: BuildSource) -> Entry<BuildSource> {
-    Entry { name, about, cite: FFJORD, schema: Schema::of::<Points>(), build }
+const fn row(name: &'static str, about: &'static str, build: BuildSource) -> DatasetRow {
+    let (schema, origin, example) = (Schema::of::<Points>(), Origin::Generated, "");
+    DatasetRow { name, about, cite: FFJORD, schema, origin, example, build }
 }
 
 fn toy(draw: fn(&mut Rng) -> [f64; 2], reach: f64) -> Source {
@@ -54,37 +56,37 @@ fn toy(draw: fn(&mut Rng) -> [f64; 2], reach: f64) -> Source {
 }
 
 /// `8gaussians`.
-pub(crate) const EIGHT_GAUSSIANS: Entry<BuildSource> =
+pub(crate) const EIGHT_GAUSSIANS: DatasetRow =
     row("8gaussians", "eight Gaussians on a circle of radius 2.83, std 0.354; density known", |_| {
         let centres = (0..8).map(|k| angle(f64::from(k) / 8.0).map(|c| 4.0 * c / 1.414).to_vec()).collect();
         Ok(Source::Points(Box::new(Mixture::equal(centres, 0.5 / 1.414))))
     });
 
 /// `2spirals`.
-pub(crate) const TWO_SPIRALS: Entry<BuildSource> =
+pub(crate) const TWO_SPIRALS: DatasetRow =
     row("2spirals", "two interlocked spirals, one and a half turns", |_| Ok(toy(two_spirals, 5.0)));
 
 /// `moons`.
-pub(crate) const MOONS: Entry<BuildSource> =
+pub(crate) const MOONS: DatasetRow =
     row("moons", "two half circles that reach into each other", |_| Ok(toy(moons, 4.5)));
 
 /// `rings`.
-pub(crate) const RINGS: Entry<BuildSource> = row("rings", "four concentric rings", |_| Ok(toy(rings, 4.0)));
+pub(crate) const RINGS: DatasetRow = row("rings", "four concentric rings", |_| Ok(toy(rings, 4.0)));
 
 /// `circles`.
-pub(crate) const CIRCLES: Entry<BuildSource> = row("circles", "two concentric circles", |_| Ok(toy(circles, 4.5)));
+pub(crate) const CIRCLES: DatasetRow = row("circles", "two concentric circles", |_| Ok(toy(circles, 4.5)));
 
 /// `checkerboard`.
-pub(crate) const CHECKERBOARD: Entry<BuildSource> =
+pub(crate) const CHECKERBOARD: DatasetRow =
     row("checkerboard", "the eight dark squares of a 4×4 board on [-4, 4]²; density known", |_| {
         Ok(Source::Points(Box::new(Toy { draw: checkerboard, reach: 4.5, log_density: checkerboard_density })))
     });
 
 /// `pinwheel`.
-pub(crate) const PINWHEEL: Entry<BuildSource> = row("pinwheel", "five bent arms", |_| Ok(toy(pinwheel, 5.0)));
+pub(crate) const PINWHEEL: DatasetRow = row("pinwheel", "five bent arms", |_| Ok(toy(pinwheel, 5.0)));
 
 /// `swissroll`.
-pub(crate) const SWISS_ROLL: Entry<BuildSource> =
+pub(crate) const SWISS_ROLL: DatasetRow =
     row("swissroll", "a spiral, one and a half turns", |_| Ok(toy(swiss_roll, 4.0)));
 
 crate::config! {
@@ -98,11 +100,13 @@ crate::config! {
 }
 
 /// `25gaussians`.
-pub(crate) const TWENTY_FIVE_GAUSSIANS: Entry<BuildSource> = Entry {
+pub(crate) const TWENTY_FIVE_GAUSSIANS: DatasetRow = DatasetRow {
     name: "25gaussians",
     about: "a 5×5 grid of Gaussians, for counting modes; density known",
     cite: "Dumoulin et al. 2017 (ALI); Gulrajani et al. 2017 use spacing 0.7072, std 0.0177",
     schema: Schema::of::<(Grid25, Points)>(),
+    origin: Origin::Generated,
+    example: "",
     build: |table| {
         let Grid25 { spacing, std } = decode(table)?;
         let centres = (0..25).map(|k| [k / 5, k % 5].map(|i| (f64::from(i) - 2.0) * spacing).to_vec()).collect();
@@ -119,11 +123,13 @@ crate::config! {
 }
 
 /// `cos`.
-pub(crate) const COS: Entry<BuildSource> = Entry {
+pub(crate) const COS: DatasetRow = DatasetRow {
     name: "cos",
     about: "one period of a wave, blurred",
     cite: FFJORD,
     schema: Schema::of::<(Curve, Points)>(),
+    origin: Origin::Generated,
+    example: "",
     build: |table| Ok(Source::Points(Box::new(Wave(decode::<Curve>(table)?.thickness)))),
 };
 

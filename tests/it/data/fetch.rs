@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use ebm::data::fetch::{Fetched, Outcome, fetch};
-use ebm::data::manifest::{self, Known};
+use ebm::data::{FileSet, file_set, manifest};
 
 const IMAGES: &str = "digits-images-idx3-ubyte.gz";
 const LABELS: &str = "digits-labels-idx1-ubyte.gz";
@@ -92,8 +92,8 @@ fn shipped() -> BTreeMap<String, Vec<u8>> {
     [IMAGES, LABELS].map(|name| (name.to_owned(), fs::read(folder.join(name)).unwrap())).into()
 }
 
-fn digits() -> Known {
-    manifest::find("digits").unwrap()
+fn digits() -> FileSet {
+    file_set("digits").unwrap()
 }
 
 fn get(servers: &[&Server], folder: &Path) -> ebm::Result<Vec<Fetched>> {
@@ -163,7 +163,7 @@ fn the_next_mirror_helps_out() {
 fn wrong_content_is_refused_and_removed() {
     let dir = tempfile::tempdir().unwrap();
     let error = get(&[&serve(shipped(), &[Manner::Wrong])], dir.path()).unwrap_err();
-    let known = digits().files[0].sha256.clone().unwrap();
+    let known = digits().known.files[0].sha256.clone().unwrap();
     assert!(error.exit_code() == 4 && error.to_string().contains(&format!("not {known}")), "{error}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -224,7 +224,7 @@ fn files_are_taken_out_of_an_archive() {
         .read_to_end(&mut packed)
         .unwrap();
     let mut set = digits();
-    set.archive = Some(manifest::Archive {
+    set.known.archive = Some(manifest::Archive {
         name: "all.tar.gz".into(),
         size: packed.len() as u64,
         sha256: sha2::Sha256::digest(&packed).iter().map(|b| format!("{b:02x}")).collect(),

@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::data::support::{try_open, values};
-use ebm::data::{Split, locate, manifest, verify};
+use ebm::data::{Split, file_set, locate, manifest, verify};
 
 const IMAGES: &str = "digits-images-idx3-ubyte";
 const LABELS: &str = "digits-labels-idx1-ubyte";
@@ -178,7 +178,7 @@ fn emnist_without_its_training_files_is_there_to_test_with() {
         let from = locate::find(std::slice::from_ref(&dir), file).unwrap();
         fs::copy(&from, here.path().join(from.file_name().unwrap())).unwrap();
     }
-    let report = verify::verify(&set, &[here.path().into()]);
+    let report = verify::verify(&file_set("emnist_letters").unwrap(), &[here.path().into()]);
     let states: Vec<_> = report.files.iter().map(|f| f.state).collect();
     use verify::FileState::{Good, Missing};
     assert!(states == [Missing, Missing, Good, Good] && report.usable, "{states:?}");
@@ -190,7 +190,7 @@ fn emnist_without_its_training_files_is_there_to_test_with() {
     // Labels to train on without their images are no set, and neither the report nor the loader takes them for one.
     let labels = [vec![0, 0, 8, 1], 124_800u32.to_be_bytes().to_vec(), vec![1; 124_800]].concat();
     fs::write(here.path().join("emnist-letters-train-labels-idx1-ubyte"), labels).unwrap();
-    let report = verify::verify(&set, &[here.path().into()]);
+    let report = verify::verify(&file_set("emnist_letters").unwrap(), &[here.path().into()]);
     assert!(report.files[1].state == Good && !report.usable);
     let error = try_open("emnist_letters", &format!("path = {:?}", here.path())).err().unwrap().to_string();
     assert!(error.contains("train-images of emnist_letters is missing") && error.contains("gzip.zip"), "{error}");
@@ -281,7 +281,7 @@ fn pictures_that_are_none_are_refused_by_name() {
     let empty = tempfile::tempdir().unwrap();
     let error = celeba(empty.path(), "").err().unwrap();
     assert!(error.exit_code() == 4 && error.to_string().contains("img_align_celeba.zip"), "{error}");
-    let set = manifest::find("celeba").unwrap();
+    let set = file_set("celeba").unwrap();
     let report = verify::verify(&set, &[dir.path().to_path_buf()]);
     assert!(report.bad() && !report.usable && report.files[0].problem.as_ref().unwrap().contains("4 pictures"));
     assert!(verify::verify(&set, &[empty.path().to_path_buf()]).absent());

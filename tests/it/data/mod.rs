@@ -2,74 +2,18 @@
 
 mod fetch;
 mod files;
+pub mod rows;
 pub mod support;
 mod table;
 mod toys;
 
 use self::support::{try_open, values};
 use candle_core::{DType, Device, Tensor};
-use ebm::data::{DATASETS, Data, Split};
+use ebm::data::{Data, Split};
 use ebm::rng::Key;
 
 fn open(name: &str, keys: &str) -> Data {
     try_open(name, keys).unwrap()
-}
-
-fn generated() -> impl Iterator<Item = &'static str> {
-    let files = [
-        "digits",
-        "stacked_digits",
-        "mnist",
-        "fashion_mnist",
-        "emnist_letters",
-        "usps",
-        "cifar10",
-        "cifar100",
-        "svhn",
-        "celeba",
-        "table",
-    ];
-    DATASETS.iter().map(|row| row.name).filter(move |name| !files.contains(name))
-}
-
-/// Keys that make a set small, and its points lie in the plane.
-fn small(name: &str) -> &'static str {
-    match name {
-        "ica" => "dim = 2",
-        "phi4" => "sites = 2",
-        "rbm" => "visible = 2\nhidden = 3\nburn_in = 20",
-        _ => "",
-    }
-}
-
-#[test]
-fn generated_sets_give_finite_reproducible_independent_batches() {
-    for name in generated() {
-        let data = open(name, small(name));
-        let draw = |data: &Data, split, index| values(&data.batch(split, index, 101).unwrap().x);
-        let first = draw(&data, Split::Train, 3);
-        assert_eq!(first.len(), 101 * data.spec().dim(), "{name}");
-        assert!(first.iter().all(|v| v.is_finite()), "{name}");
-        assert_eq!(first, draw(&open(name, small(name)), Split::Train, 3), "{name}");
-        assert_ne!(first, draw(&data, Split::Train, 4), "{name}");
-        assert_ne!(first, draw(&data, Split::Validation, 3), "{name}");
-        assert_ne!(first, draw(&data, Split::Test, 3), "{name}");
-        assert_ne!(first, values(&data.all(Split::Train, 101).unwrap().x), "{name}");
-        assert_eq!((data.len(Split::Train), data.batches_per_epoch(10)), (None, None), "{name}");
-    }
-}
-
-#[test]
-fn generated_points_lie_in_their_box() {
-    for name in generated() {
-        let data = open(name, small(name));
-        let bounds = data.bounds_2d().unwrap();
-        let x = data.all(Split::Test, 20_000).unwrap().x.to_dtype(DType::F64).unwrap().to_vec2::<f64>().unwrap();
-        let out = x.iter().filter(|p| p.iter().zip(bounds).any(|(c, [low, high])| *c < low || *c > high)).count();
-        assert!(out <= 1, "{name}: {out} of 20,000 points outside {bounds:?}");
-        let start = data.uniform_init(Key::new(1), 1000).unwrap().to_vec2::<f32>().unwrap();
-        assert!(start.iter().all(|p| p.iter().zip(bounds).all(|(c, [l, h])| (l..=h).contains(&f64::from(*c)))));
-    }
 }
 
 #[test]
