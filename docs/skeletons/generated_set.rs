@@ -77,9 +77,8 @@ impl Generator for Arms {
         let [a, b] = self.logs(point);
         let share = 1.0 / (1.0 + (b - a).exp());
         let [along_x, along_y] = self.stds();
-        let slope = |((x, one), other): ((&f64, f64), f64)| {
-            -x * (share / (one * one) + (1.0 - share) / (other * other))
-        };
+        let slope =
+            |((x, one), other): ((&f64, f64), f64)| -x * (share / (one * one) + (1.0 - share) / (other * other));
         Some(point.iter().zip(along_x).zip(along_y).map(slope).collect())
     }
 }

@@ -9,10 +9,10 @@ use serde::Serialize;
 use ureq::{Agent, Body, http::Response};
 
 use super::{
+    archive,
     format::FileSet,
     locate,
     manifest::{Known, KnownFile},
-    tar,
 };
 use crate::store::checkpoint::sha256_of;
 use crate::store::fs::{put_in_place, write_atomic};
@@ -113,7 +113,7 @@ fn from_archive(
             continue;
         }
         let path = folder.join(&file.name);
-        write_atomic(&path, &tar::member(&packed, &file.name)?)?;
+        write_atomic(&path, &archive::member(&packed, &file.name)?)?;
         present(set, file, folder)?;
         out.push(Fetched { path, outcome: Outcome::Extracted });
     }

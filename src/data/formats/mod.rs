@@ -5,6 +5,6 @@ pub mod file;
 pub mod idx;
 pub mod mat5;
 pub mod npy;
+pub mod npz;
 pub mod text;
 pub mod vectors;
-pub mod zip;

@@ -7,10 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, de::Visitor};
 
 use crate::data::files::locate;
 use crate::data::formats::{
-    npy,
+    npy, npz,
     text::{self, Row},
     vectors::Vectors,
-    zip,
 };
 use crate::data::keys::Columns;
 use crate::data::row::{DatasetRow, Origin};
@@ -195,8 +194,8 @@ fn array(path: &Path, bytes: &[u8], label: &str) -> Result<Sheet> {
 fn archive(path: &Path, bytes: &[u8], label: &str) -> Result<Sheet> {
     const REMEDY: &str = "save it anew with `numpy.savez(path, x=rows, y=labels)`";
     let members =
-        zip::members(bytes).map_err(|what| Error::data(path, format!("is no sound .npz file: {what}"), REMEDY))?;
-    let name = |m: &zip::Member| m.name.trim_end_matches(".npy").to_owned();
+        npz::members(bytes).map_err(|what| Error::data(path, format!("is no sound .npz file: {what}"), REMEDY))?;
+    let name = |m: &npz::Member| m.name.trim_end_matches(".npy").to_owned();
     let names: Vec<String> = members.iter().map(name).collect();
     let all = names.join(", ");
     let find = |wanted: &str| members.iter().zip(&names).find(|(_, name)| *name == wanted).map(|(m, _)| m);
@@ -208,7 +207,7 @@ fn archive(path: &Path, bytes: &[u8], label: &str) -> Result<Sheet> {
             return Err(Error::data(path, what, "set `dataset.label` to the array of labels, or leave it out"));
         }
     };
-    let others: Vec<&zip::Member> = members.iter().filter(|m| Some(&m.name) != labels.map(|l| &l.name)).collect();
+    let others: Vec<&npz::Member> = members.iter().filter(|m| Some(&m.name) != labels.map(|l| &l.name)).collect();
     let rows = match (find("x").or_else(|| find("X")), others.as_slice()) {
         (Some(x), _) => x,
         (None, [only]) => only,
@@ -217,7 +216,7 @@ fn archive(path: &Path, bytes: &[u8], label: &str) -> Result<Sheet> {
             return Err(Error::data(path, what, REMEDY));
         }
     };
-    let read = |m: &zip::Member| npy::rows(Path::new(&format!("{} ({})", path.display(), m.name)), &m.bytes);
+    let read = |m: &npz::Member| npy::rows(Path::new(&format!("{} ({})", path.display(), m.name)), &m.bytes);
     let Vectors { dim, values } = read(rows)?;
     let labels: Vec<String> = match labels {
         Some(member) => read(member)?.values.iter().map(f32::to_string).collect(),
@@ -284,7 +283,7 @@ fn numbered(path: &Path, labels: &[String]) -> Result<(Vec<u32>, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::formats::zip::write;
+    use crate::data::formats::npz::write;
 
     /// Version 1 of NumPy's format, bytes.
     fn npy(shape: &str, data: &[u8]) -> Vec<u8> {

@@ -200,29 +200,18 @@ fn every_mirror_that_failed_is_named() {
     assert_eq!(none.exit_code(), 2);
 }
 
-/// One member of a tar archive.
-fn member(name: &str, content: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0; 512];
-    bytes[..name.len()].copy_from_slice(name.as_bytes());
-    bytes[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
-    bytes.extend(content);
-    bytes.resize(bytes.len().next_multiple_of(512), 0);
-    bytes
-}
-
 #[test]
 fn files_are_taken_out_of_an_archive() {
     use sha2::Digest as _;
     let files = shipped();
-    let tar = [
-        member("x/readme", b"hello"),
-        member(&format!("x/{LABELS}"), &files[LABELS]),
-        member(&format!("x/{IMAGES}"), &files[IMAGES]),
-    ];
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, content) in [("readme", b"hello".as_slice()), (LABELS, &files[LABELS]), (IMAGES, &files[IMAGES])] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        tar.append_data(&mut header, format!("x/{name}"), content).unwrap();
+    }
     let mut packed = Vec::new();
-    flate2::read::GzEncoder::new(&*[tar.concat(), vec![0; 1024]].concat(), Default::default())
-        .read_to_end(&mut packed)
-        .unwrap();
+    flate2::read::GzEncoder::new(&*tar.into_inner().unwrap(), Default::default()).read_to_end(&mut packed).unwrap();
     let mut set = digits();
     set.known.archive = Some(manifest::Archive {
         name: "all.tar.gz".into(),
