@@ -9,14 +9,14 @@ source "$(dirname "$0")/reproduce_common.sh"
 
 2d() {
     sweep 2d
-    compare 2d --by arm --over seed --metric test_ll,true_ll,mode_tv,mode_kl_data,energy_gradients,update_gradients,seconds
+    compare 2d --by arm --over seed --metric test_ll,true_ll,mode_tv,mode_kl_data,energy_values,energy_gradients,seconds
 }
 
 8x8() {
     local classifier
     classifier=$(judge digits)
     sweep 8x8 --set "probe.1.classifier=$classifier"
-    compare 8x8 --by arm --over seed --metric ais/test_ll,test_ll,ais/bracket,ais/trusted,class_tv,class_tv_real,energy_gradients,update_gradients,seconds
+    compare 8x8 --by arm --over seed --metric ais/test_ll,test_ll,ais/bracket,ais/trusted,class_tv,class_tv_real,energy_values,energy_gradients,seconds
 }
 
 for name in "${names[@]}"; do "$name"; done

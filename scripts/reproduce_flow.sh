@@ -7,7 +7,7 @@ set -euo pipefail
 paper=flow known=(2d 16d dimension two_modes digits phi4)
 source "$(dirname "$0")/reproduce_common.sh"
 
-weights=mode_tv,mode_kl_data,walker_tv,jumps,acceptance,flow_ess_share,energy_gradients,update_gradients,seconds
+weights=mode_tv,mode_kl_data,walker_tv,jumps,acceptance,flow_ess_share,energy_values,energy_gradients,seconds
 # Off the plane the weights come with a verdict on themselves.
 judged=mode_verdict,mode_ess_share,$weights
 
@@ -36,7 +36,7 @@ digits() {
     local classifier
     classifier=$(judge digits)
     sweep digits --set "probe.0.classifier=$classifier"
-    compare digits --by arm --over seed --metric class_tv,class_tv_real,acceptance,energy_gradients,update_gradients,seconds
+    compare digits --by arm --over seed --metric class_tv,class_tv_real,acceptance,energy_values,energy_gradients,seconds
 }
 
 phi4() {

@@ -9,12 +9,12 @@ source "$(dirname "$0")/reproduce_common.sh"
 
 gaussians() {
     sweep 25gaussians
-    compare 25gaussians --by arm --over seed --metric test_ll,true_ll,modes,mode_quality,mode_kl,energy_gradients,update_gradients
+    compare 25gaussians --by arm --over seed --metric test_ll,true_ll,modes,mode_quality,mode_kl,energy_values,energy_gradients
 }
 
 toys() {
     sweep toys
-    compare toys --by dataset.name,arm --over seed --metric test_ll,mmd2,mmd2_floor,energy_gradients,update_gradients
+    compare toys --by dataset.name,arm --over seed --metric test_ll,mmd2,mmd2_floor,energy_values,energy_gradients
     for metric in test_ll kl_data_model kl_model_generator kl_generator_model; do
         "$ebm" compare "$runs/toys" --by dataset.name,arm,step --over seed --at every --metric "$metric" --x step --y "$metric" \
             --series arm --panel dataset.name --plot "$out/$metric$suffix.png" --plot "$out/$metric$suffix.svg" > /dev/null
@@ -27,7 +27,7 @@ images() {
     classifier=$(judge "$1")
     sweep "$1" --set "probe.1.features=$classifier"
     compare "$1" --by arm --over seed --metric \
-        frechet,frechet_floor,kid,precision,recall,density,coverage,energy_gradients,update_gradients
+        frechet,frechet_floor,kid,precision,recall,density,coverage,energy_values,energy_gradients
 }
 
 stacked() {

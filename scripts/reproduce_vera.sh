@@ -39,7 +39,7 @@ mnist() {
 cifar() {
     sweep cifar
     compare cifar --by arm --over seed --metric \
-        test_accuracy,test_ece,auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation,energy_gradients,update_gradients,seconds
+        test_accuracy,test_ece,auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation,energy_values,energy_gradients,seconds
 }
 
 few_labels() {

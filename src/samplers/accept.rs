@@ -3,7 +3,12 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::{Chain, Info};
+use crate::metrics::{Number, Unit};
 use crate::{Result, rng::Key};
+
+/// The number that every kernel with accept-reject reports.
+pub(super) const ACCEPTANCE: Number =
+    Number::new("acceptance", Unit::Share, "share of the proposals that were accepted").lead();
 
 /// Energies of the chains in f64, where ratios are decided.
 pub(super) fn energies(chain: &Chain) -> Result<Vec<f64>> {

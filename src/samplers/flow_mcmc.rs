@@ -1,9 +1,10 @@
 //! A global move to fresh draws, then local moves around them: chains that jump between modes and explore each.
 
+use super::accept::ACCEPTANCE;
 use super::kernel::{Chain, Info, Kernel, Need, Target};
 use super::{ChainConfig, Imh, Isir, Mala, SamplerRow, hmc, langevin, mala, rwm};
 use crate::config::{Schema, Spec, decode, find, rule};
-use crate::metrics::Spent;
+use crate::metrics::{Number, Spent, Unit};
 use crate::{Error, Result, rng::Key};
 
 /// How a chain goes to places that are not near.
@@ -56,12 +57,19 @@ fn local_schemas() -> Vec<(&'static str, Schema)> {
     LOCAL.iter().map(|row| (row.name, row.schema)).collect()
 }
 
+/// What kernels with a global and a local move report.
+const MOVES: &[Number] = &[
+    ACCEPTANCE,
+    Number::new("global", Unit::Share, "acceptance of the jumps to fresh draws"),
+    Number::new("local", Unit::Share, "acceptance of the moves around a draw"),
+];
+
 pub(super) const ENTRY: SamplerRow = SamplerRow {
     name: "flow_mcmc",
     about: "a global move (imh, isir) from the model's base density or a flow, then local moves: exact for exp(-E)",
     cite: "Gabrié, Rotskoff & Vanden-Eijnden 2022; Grenioux, Moulines & Gabrié 2023",
     schema: Schema::of::<(FlowMcmcConfig, ChainConfig)>(),
-    numbers: &[],
+    numbers: MOVES,
     local: false,
     cost: Spent { values: 0, gradients: 6 },
     example: "",
@@ -76,9 +84,9 @@ pub(super) const EX2: SamplerRow = SamplerRow {
     about: "Ex²MCMC: i-SIR from the model's base density, then MALA steps: exact for exp(-E)",
     cite: "Samsonov et al. 2022, \"Local-global MCMC kernels\"",
     schema: Schema::of::<(Ex2Config, ChainConfig)>(),
-    numbers: &[],
+    numbers: MOVES,
     local: false,
-    cost: Spent { values: 0, gradients: 6 },
+    cost: Spent { values: 15, gradients: 6 },
     example: "",
     build: |table| {
         let Ex2Config { candidates, step_size, local_steps } = decode(table)?;

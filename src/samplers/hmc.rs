@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::accept::{chance, choose, decide, energies, nonfinite};
+use super::accept::{ACCEPTANCE, chance, choose, decide, energies, nonfinite};
 use super::kernel::{Chain, Info, Kernel, Need, Target, scaled};
 use super::{ChainConfig, SamplerRow, Tuning, WarmUp};
 use crate::config::{Schema, decode, rule};
@@ -26,7 +26,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     about: "Hamiltonian Monte Carlo with a jittered step: exact for exp(-E)",
     cite: "Duane et al. 1987; Neal 2011, \"MCMC using Hamiltonian dynamics\"",
     schema: Schema::of::<(HmcConfig, WarmUp, ChainConfig)>(),
-    numbers: &[],
+    numbers: &[ACCEPTANCE],
     local: true,
     cost: Spent { values: 0, gradients: 5 },
     example: "",

@@ -1,6 +1,6 @@
 //! Independent Metropolis–Hastings: jumps to fresh draws of a density that is like the target.
 
-use super::accept::accept;
+use super::accept::{ACCEPTANCE, accept};
 use super::independent::log_weights;
 use super::kernel::{Chain, Info, Kernel, Need, Target};
 use super::{ChainConfig, SamplerRow};
@@ -18,7 +18,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     about: "independent Metropolis–Hastings: proposals from the model's base density, exact for exp(-E)",
     cite: "Hastings 1970; Tierney 1994; Mengersen & Tweedie 1996",
     schema: Schema::of::<(ImhConfig, ChainConfig)>(),
-    numbers: &[],
+    numbers: &[ACCEPTANCE],
     local: false,
     cost: Spent { values: 1, gradients: 0 },
     example: "",

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::accept::choose;
+use super::accept::{ACCEPTANCE, choose};
 use super::independent::log_weights;
 use super::kernel::{Chain, Info, Kernel, Need, Target};
 use super::{ChainConfig, SamplerRow};
@@ -23,7 +23,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     about: "i-SIR: one of N independent draws by their importance weights, exact for exp(-E)",
     cite: "Tjelmeland 2004; Andrieu, Lee & Vihola 2018",
     schema: Schema::of::<(IsirConfig, ChainConfig)>(),
-    numbers: &[],
+    numbers: &[ACCEPTANCE],
     local: false,
     cost: Spent { values: 15, gradients: 0 },
     example: "",

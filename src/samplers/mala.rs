@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::accept::{accept, energies};
+use super::accept::{ACCEPTANCE, accept, energies};
 use super::kernel::{Chain, Info, Kernel, Need, Target, scaled};
 use super::{ChainConfig, SamplerRow, Tuning, WarmUp};
 use crate::config::{Schema, decode, rule};
@@ -22,7 +22,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     about: "Langevin proposal with accept-reject: exact for exp(-E)",
     cite: "Roberts & Tweedie 1996; Roberts & Rosenthal 1998",
     schema: Schema::of::<(MalaConfig, WarmUp, ChainConfig)>(),
-    numbers: &[],
+    numbers: &[ACCEPTANCE],
     local: true,
     cost: Spent { values: 0, gradients: 1 },
     example: "",

@@ -61,7 +61,7 @@ pub struct SamplerRow {
     pub numbers: &'static [Number],
     /// Whether it may be the local move of `flow_mcmc`.
     pub local: bool,
-    /// What a step of one chain costs in its `example`, once the chain has begun.
+    /// What a step of one chain costs at the default keys, once the chain has begun.
     pub cost: Spent,
     /// A small experiment that it samples, as TOML: `[dataset]`, `[model]` and `[sampler]`. The contract tests run it.
     pub example: &'static str,

@@ -2,11 +2,11 @@
 
 use candle_core::Tensor;
 
-use super::accept::{choose, decide, energies, nonfinite};
+use super::accept::{ACCEPTANCE, choose, decide, energies, nonfinite};
 use super::kernel::{Chain, Info, Kernel, Need, Target};
 use super::{ChainConfig, SamplerRow};
 use crate::config::{Schema, decode, rule};
-use crate::metrics::Spent;
+use crate::metrics::{Number, Spent, Unit};
 use crate::{Result, ops, rng::Key};
 
 crate::config! {
@@ -30,7 +30,11 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     about: "parallel tempering of MALA chains: hot copies cross barriers, neighbours swap: exact for exp(-E)",
     cite: "Swendsen & Wang 1986; Geyer 1991; Okabe et al. 2001 (even and odd pairs in turn)",
     schema: Schema::of::<(ParallelTemperingConfig, ChainConfig)>(),
-    numbers: &[],
+    numbers: &[
+        ACCEPTANCE,
+        Number::new("explore", Unit::Share, "acceptance of the moves at temperature 1"),
+        Number::new("swap", Unit::Share, "acceptance of swaps between neighbouring temperatures"),
+    ],
     local: false,
     cost: Spent { values: 0, gradients: 5 },
     example: "",

@@ -1,6 +1,6 @@
 //! Random-walk Metropolis: the oldest kernel, which needs no gradient.
 
-use super::accept::{accept, energies};
+use super::accept::{ACCEPTANCE, accept, energies};
 use super::kernel::{Chain, Info, Kernel, Need, Target, scaled};
 use super::{ChainConfig, SamplerRow, Tuning, WarmUp};
 use crate::config::{Schema, decode, rule};
@@ -20,7 +20,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     about: "random-walk Metropolis: exact for exp(-E), by values of E alone",
     cite: "Metropolis et al. 1953; Roberts, Gelman & Gilks 1997",
     schema: Schema::of::<(RwmConfig, WarmUp, ChainConfig)>(),
-    numbers: &[],
+    numbers: &[ACCEPTANCE],
     local: true,
     cost: Spent { values: 1, gradients: 0 },
     example: "",

@@ -1,0 +1,88 @@
+//! What every row costs, counted by the meter: values and gradients of the energy, item by item.
+
+use candle_core::{DType, Device, Tensor};
+use ebm::config::Spec;
+use ebm::density::{Context, Energy, Model};
+use ebm::metrics::Spent;
+use ebm::rng::Key;
+use ebm::samplers::{Chain, Info, SAMPLERS, Sampler, Target};
+
+const CPU: Device = Device::Cpu;
+
+/// A model that has all that kernels ask for: hidden units, exact draws, a density to propose from.
+fn machine() -> Model {
+    let context = Context { shape: vec![3], classes: None, moments: None };
+    let text = "name = \"rbm\"\nhidden = 3\ninit = \"paper\"";
+    Model::new(&Spec(text.parse().unwrap()), &context, Key::new(0), DType::F32, &CPU).unwrap().frozen().unwrap()
+}
+
+/// A sampler at its defaults, for so many steps.
+fn sampler(name: &str, schema: &ebm::config::Schema, steps: usize) -> Sampler {
+    let mut table = (schema.defaults)();
+    for part in (schema.parts)() {
+        table.insert(part.key.into(), Spec::of_default(&part).0.into());
+    }
+    table.insert("name".into(), name.into());
+    let mut sampler = Sampler::new(&Spec(table)).unwrap();
+    sampler.config.steps = steps;
+    sampler
+}
+
+#[test]
+fn a_step_of_every_sampler_costs_what_its_row_says() {
+    const CHAINS: u64 = 7;
+    let x = Key::new(1).normal((CHAINS as usize, 3), DType::F32, &CPU).unwrap();
+    for row in SAMPLERS {
+        let model = machine();
+        let spent = |steps: usize| {
+            let sampler = sampler(row.name, &row.schema, steps);
+            let trace = sampler.run(Key::new(2), &Target::of(&model), &x, |_, _| Ok(())).unwrap();
+            let by_model = model.meter().take();
+            assert_eq!(trace.spent, by_model, "{}: the chains and the model count alike", row.name);
+            by_model
+        };
+        let (two, five) = (spent(2), spent(5));
+        let steps = 3 * CHAINS;
+        let each =
+            Spent { values: (five.values - two.values) / steps, gradients: (five.gradients - two.gradients) / steps };
+        assert_eq!(each, row.cost, "{}", row.name);
+        // What begins a chain: at most one evaluation more, and none for kernels that read nothing there.
+        let first = Spent {
+            values: two.values - 2 * CHAINS * each.values,
+            gradients: two.gradients - 2 * CHAINS * each.gradients,
+        };
+        assert!(first.values + first.gradients <= CHAINS, "{}: {first:?}", row.name);
+        assert_eq!(spent(0), Spent::default(), "{}: no step, no evaluation", row.name);
+    }
+}
+
+#[test]
+fn no_gradient_is_taken_where_a_chain_ends() {
+    let (model, x) = (machine(), Tensor::zeros((4, 3), DType::F32, &CPU).unwrap());
+    for (name, want) in [("langevin", 4 * 10), ("sgld", 4 * 10), ("mala", 4 * 11), ("rwm", 0)] {
+        let row = SAMPLERS.iter().find(|row| row.name == name).unwrap();
+        sampler(name, &row.schema, 10).run(Key::new(3), &Target::of(&model), &x, |_, _| Ok(())).unwrap();
+        assert_eq!(model.meter().take().gradients, want, "{name}");
+    }
+}
+
+#[test]
+fn a_sampler_reports_the_numbers_that_its_row_declares() {
+    let x = Key::new(1).normal((7, 3), DType::F32, &CPU).unwrap();
+    for row in SAMPLERS {
+        let model = machine();
+        let mut found: Vec<&str> = Vec::new();
+        let watch = |_: usize, _: &Chain, info: &Info, _: &dyn Energy| {
+            found.extend(info.accept.map(|_| "acceptance"));
+            found.extend(info.moves.iter().map(|(name, _)| *name));
+            Ok(())
+        };
+        sampler(row.name, &row.schema, 2).run_observed(Key::new(2), &Target::of(&model), &x, watch).unwrap();
+        let declared: Vec<&str> = row.numbers.iter().map(|number| number.name).collect();
+        found.sort_unstable();
+        found.dedup();
+        let mut sorted = declared.clone();
+        sorted.sort_unstable();
+        assert_eq!(found, sorted, "{}", row.name);
+    }
+}
