@@ -5,6 +5,7 @@ mod bridge;
 mod capabilities;
 mod clamped;
 mod classifier;
+mod context;
 mod counted;
 mod energy;
 pub mod flow;
@@ -26,15 +27,48 @@ pub use bridge::Bridge;
 pub use capabilities::{BlockGibbs, Capabilities};
 pub use clamped::{Clamped, Freedom, Hole};
 pub use classifier::{Classifier, energy_of};
+pub use context::{BuildModel, Context};
 pub use counted::{Counted, Meter};
 pub use energy::{Density, Energy, laplacian_along_axes, laplacian_axis_by_axis, slope_of_grad};
 pub use gaussian::Gaussian;
 pub use generator::{Generator, GeneratorConfig, Squash};
 pub use ica::Ica;
-pub use model::{BuildModel, Context, MODELS, Model, schemas};
+pub use model::Model;
 pub use neural::Neural;
 pub use noise_space::{NoiseSpace, Potential, Space};
 pub use proposal::Proposal;
 pub use rbm::{Rbm, RbmConfig, RbmInit};
 pub use stored::{Stored, WeightsOf, unfit};
 pub use vae::{Likelihood, Vae};
+
+use std::sync::Arc;
+
+use crate::config::{Entry, Schema, Spec, find};
+use crate::nets::Builder;
+use crate::{Error, Result};
+
+/// Every model that `[model] name = "…"` can name.
+pub const MODELS: &[Entry<BuildModel>] = &[
+    neural::ENTRY,
+    classifier::ENTRY,
+    gaussian::ENTRY,
+    rbm::ENTRY,
+    ica::ENTRY,
+    phi4::ENTRY,
+    flow::NICE,
+    flow::REAL_NVP,
+    flow::SPLINE,
+    flow::GLOW,
+    vae::ENTRY,
+    tilted::ENTRY,
+];
+
+/// The rows of [`MODELS`] for the configuration.
+pub fn schemas() -> Vec<(&'static str, Schema)> {
+    MODELS.iter().map(|row| (row.name, row.schema)).collect()
+}
+
+fn build(spec: &Spec, context: &Context, builder: &Builder) -> Result<Arc<dyn Capabilities>> {
+    let row = find(MODELS, spec.name()).ok_or_else(|| Error::Other(format!("unknown model `{}`", spec.name())))?;
+    (row.build)(&spec.0, context, builder).map(Arc::from)
+}

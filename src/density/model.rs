@@ -5,50 +5,11 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{
-    BlockGibbs, Capabilities, Counted, Density, Energy, Meter, NoiseSpace, Space, Vae, classifier, flow, gaussian, ica,
-    neural, phi4, rbm, tilted, vae,
-};
-use crate::config::{Entry, Schema, Spec, find};
-use crate::data::Moments;
+use super::context::Context;
+use super::{BlockGibbs, Capabilities, Counted, Density, Energy, Meter, NoiseSpace, Space, Vae, build};
+use crate::config::Spec;
 use crate::nets::{Builder, Params};
-use crate::{Error, Result, rng::Key};
-
-/// What a model is built for.
-#[derive(Clone)]
-pub struct Context<'a> {
-    /// Shape of one item: `[2]`, `[1, 28, 28]`.
-    pub shape: Vec<usize>,
-    /// K, where the data have labels 0..K.
-    pub classes: Option<usize>,
-    /// First two moments of the training data, computed for those who ask; `None` when the parameters come from a
-    /// checkpoint.
-    pub moments: Option<&'a dyn Fn() -> Result<Moments>>,
-}
-
-/// Makes an energy from its resolved section.
-pub type BuildModel = fn(&toml::Table, &Context, &Builder) -> Result<Box<dyn Capabilities>>;
-
-/// Every model that `[model] name = "…"` can name.
-pub const MODELS: &[Entry<BuildModel>] = &[
-    neural::ENTRY,
-    classifier::ENTRY,
-    gaussian::ENTRY,
-    rbm::ENTRY,
-    ica::ENTRY,
-    phi4::ENTRY,
-    flow::NICE,
-    flow::REAL_NVP,
-    flow::SPLINE,
-    flow::GLOW,
-    vae::ENTRY,
-    tilted::ENTRY,
-];
-
-/// The rows of [`MODELS`] for the configuration.
-pub fn schemas() -> Vec<(&'static str, Schema)> {
-    MODELS.iter().map(|row| (row.name, row.schema)).collect()
-}
+use crate::{Result, rng::Key};
 
 /// An energy with the parameters that it is made of, what it can do besides, and a meter of its evaluations that all its views share.
 ///
@@ -281,9 +242,4 @@ impl Model {
         self.meter.value(x, self.live)?;
         density.log_prob(x).map(Some)
     }
-}
-
-fn build(spec: &Spec, context: &Context, builder: &Builder) -> Result<Arc<dyn Capabilities>> {
-    let row = find(MODELS, spec.name()).ok_or_else(|| Error::Other(format!("unknown model `{}`", spec.name())))?;
-    (row.build)(&spec.0, context, builder).map(Arc::from)
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Chain, Info};
+use super::kernel::{Chain, Info};
 use crate::metrics::{Number, Unit};
 use crate::{Result, rng::Key};
 

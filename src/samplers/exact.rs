@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::SamplerRow;
 use super::kernel::{Chain, Info, Kernel, Need, Target};
+use super::row::SamplerRow;
 use crate::config::Schema;
 use crate::metrics::Spent;
 use crate::{Error, Result, rng::Key};
@@ -22,7 +22,8 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     cite: "",
     schema: Schema::of::<ExactConfig>(),
     numbers: &[],
-    local: false,
+    exact: true,
+    local: None,
     cost: Spent { values: 0, gradients: 0 },
     example: "",
     build: |_| Ok(Box::new(Exact)),

@@ -1,11 +1,15 @@
 //! A global move to fresh draws, then local moves around them: chains that jump between modes and explore each.
 
 use super::accept::ACCEPTANCE;
+use super::imh::Imh;
+use super::isir::Isir;
 use super::kernel::{Chain, Info, Kernel, Need, Target};
-use super::{ChainConfig, Imh, Isir, Mala, SamplerRow, hmc, langevin, mala, rwm};
-use crate::config::{Schema, Spec, decode, find, rule};
+use super::mala::Mala;
+use super::row::SamplerRow;
+use super::start::ChainConfig;
+use crate::config::{Schema, decode, rule};
 use crate::metrics::{Number, Spent, Unit};
-use crate::{Error, Result, rng::Key};
+use crate::{Result, rng::Key};
 
 /// How a chain goes to places that are not near.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -30,7 +34,7 @@ crate::config! {
     }
     parts {
         /// The kernel of the local moves.
-        local: "mala" of local_schemas;
+        local: "mala" of crate::samplers::exact_moves;
     }
 }
 
@@ -46,17 +50,6 @@ crate::config! {
     }
 }
 
-/// Kernels that may move locally, without keys of when they start and how long they run.
-const LOCAL: &[SamplerRow] = &[
-    SamplerRow { schema: Schema::of::<mala::MalaConfig>(), ..mala::ENTRY },
-    SamplerRow { schema: Schema::of::<hmc::HmcConfig>(), ..hmc::ENTRY },
-    SamplerRow { schema: Schema::of::<rwm::RwmConfig>(), ..rwm::ENTRY },
-];
-
-fn local_schemas() -> Vec<(&'static str, Schema)> {
-    LOCAL.iter().map(|row| (row.name, row.schema)).collect()
-}
-
 /// What kernels with a global and a local move report.
 const MOVES: &[Number] = &[
     ACCEPTANCE,
@@ -70,12 +63,13 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     cite: "Gabrié, Rotskoff & Vanden-Eijnden 2022; Grenioux, Moulines & Gabrié 2023",
     schema: Schema::of::<(FlowMcmcConfig, ChainConfig)>(),
     numbers: MOVES,
-    local: false,
+    exact: true,
+    local: None,
     cost: Spent { values: 0, gradients: 6 },
     example: "",
     build: |table| {
         let FlowMcmcConfig { global, candidates, local_steps, local } = decode(table)?;
-        Ok(Box::new(FlowMcmc { global, candidates, local_steps, local: build_local(&local)? }))
+        Ok(Box::new(FlowMcmc { global, candidates, local_steps, local: super::build_local(&local)? }))
     },
 };
 
@@ -85,7 +79,8 @@ pub(super) const EX2: SamplerRow = SamplerRow {
     cite: "Samsonov et al. 2022, \"Local-global MCMC kernels\"",
     schema: Schema::of::<(Ex2Config, ChainConfig)>(),
     numbers: MOVES,
-    local: false,
+    exact: true,
+    local: None,
     cost: Spent { values: 15, gradients: 6 },
     example: "",
     build: |table| {
@@ -94,26 +89,6 @@ pub(super) const EX2: SamplerRow = SamplerRow {
         Ok(Box::new(FlowMcmc { global: Global::Isir, candidates, local_steps, local }))
     },
 };
-
-/// Langevin without acceptance, which training may move by, though it is not exact.
-const UNADJUSTED: SamplerRow = SamplerRow { schema: Schema::of::<langevin::LangevinConfig>(), ..langevin::ENTRY };
-
-/// The local kernels that training may choose from: those of the sampler `flow_mcmc`, and `langevin`.
-pub fn moves() -> Vec<(&'static str, Schema)> {
-    local_schemas().into_iter().chain([(UNADJUSTED.name, UNADJUSTED.schema)]).collect()
-}
-
-/// Builds a part with one of [`moves`].
-///
-/// # Errors
-/// A specification that is not resolved.
-pub fn build_local(spec: &Spec) -> Result<Box<dyn Kernel>> {
-    if spec.name() == UNADJUSTED.name {
-        return (UNADJUSTED.build)(&spec.0);
-    }
-    let unknown = || Error::Other(format!("unknown local kernel `{}`", spec.name()));
-    (find(LOCAL, spec.name()).ok_or_else(unknown)?.build)(&spec.0)
-}
 
 /// One global move, then `local_steps` local ones. Every move leaves energy and gradient of the place it leaves the chain at,
 /// and a global move weighs both of its ends anew, so that neither sees a number of the other's past.

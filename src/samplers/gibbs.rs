@@ -3,7 +3,8 @@
 use candle_core::Tensor;
 
 use super::kernel::{Chain, Info, Kernel, Need, Target};
-use super::{ChainConfig, SamplerRow};
+use super::row::SamplerRow;
+use super::start::ChainConfig;
 use crate::config::Schema;
 use crate::metrics::Spent;
 use crate::{Error, Result, rng::Key};
@@ -19,7 +20,8 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     cite: "Geman & Geman 1984; Hinton & Salakhutdinov 2006",
     schema: Schema::of::<(GibbsConfig, ChainConfig)>(),
     numbers: &[],
-    local: false,
+    exact: true,
+    local: None,
     cost: Spent { values: 0, gradients: 0 },
     example: "",
     build: |_| Ok(Box::new(Gibbs)),

@@ -3,8 +3,11 @@
 use candle_core::{DType, Tensor};
 
 use super::accept::{ACCEPTANCE, chance, choose, decide, energies, nonfinite};
+use super::kernel::Tuning;
 use super::kernel::{Chain, Info, Kernel, Need, Target, scaled};
-use super::{ChainConfig, SamplerRow, Tuning, WarmUp};
+use super::row::SamplerRow;
+use super::start::ChainConfig;
+use super::warm_up::WarmUp;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
 use crate::{Result, rng::Key};
@@ -27,7 +30,8 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     cite: "Duane et al. 1987; Neal 2011, \"MCMC using Hamiltonian dynamics\"",
     schema: Schema::of::<(HmcConfig, WarmUp, ChainConfig)>(),
     numbers: &[ACCEPTANCE],
-    local: true,
+    exact: true,
+    local: Some(Schema::of::<HmcConfig>()),
     cost: Spent { values: 0, gradients: 5 },
     example: "",
     build: |table| {

@@ -3,7 +3,8 @@
 use super::accept::{ACCEPTANCE, accept};
 use super::independent::log_weights;
 use super::kernel::{Chain, Info, Kernel, Need, Target};
-use super::{ChainConfig, SamplerRow};
+use super::row::SamplerRow;
+use super::start::ChainConfig;
 use crate::config::Schema;
 use crate::metrics::Spent;
 use crate::{Result, rng::Key};
@@ -19,7 +20,8 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     cite: "Hastings 1970; Tierney 1994; Mengersen & Tweedie 1996",
     schema: Schema::of::<(ImhConfig, ChainConfig)>(),
     numbers: &[ACCEPTANCE],
-    local: false,
+    exact: true,
+    local: None,
     cost: Spent { values: 1, gradients: 0 },
     example: "",
     build: |_| Ok(Box::new(Imh { fill: Need::Value })),

@@ -5,7 +5,8 @@ use candle_core::{DType, Tensor};
 use super::accept::{ACCEPTANCE, choose};
 use super::independent::log_weights;
 use super::kernel::{Chain, Info, Kernel, Need, Target};
-use super::{ChainConfig, SamplerRow};
+use super::row::SamplerRow;
+use super::start::ChainConfig;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
 use crate::{Result, rng::Key};
@@ -24,7 +25,8 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     cite: "Tjelmeland 2004; Andrieu, Lee & Vihola 2018",
     schema: Schema::of::<(IsirConfig, ChainConfig)>(),
     numbers: &[ACCEPTANCE],
-    local: false,
+    exact: true,
+    local: None,
     cost: Spent { values: 15, gradients: 0 },
     example: "",
     build: |table| Ok(Box::new(Isir { candidates: decode::<IsirConfig>(table)?.candidates, fill: Need::Value })),

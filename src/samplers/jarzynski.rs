@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{Chain, Need};
+use super::kernel::{Chain, Need};
 use crate::density::Energy;
 use crate::math::LogWeights;
 use crate::{Result, ops, rng::Key};

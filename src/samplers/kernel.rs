@@ -2,7 +2,6 @@
 
 use candle_core::Tensor;
 
-use super::{Hot, Tuning};
 use crate::density::{BlockGibbs, Density, Energy, Model, Proposal};
 use crate::{Error, Result, rng::Key};
 
@@ -111,6 +110,15 @@ pub enum Need {
     Value,
     /// The energy and its gradient too.
     Gradient,
+}
+
+/// The chains at the temperatures above 1.
+#[derive(Clone, Debug)]
+pub struct Hot {
+    /// `[(K-1)·B, ..]`, temperature after temperature.
+    pub(super) chains: Box<Chain>,
+    /// Steps so far: even and odd pairs take turns.
+    pub(super) round: u64,
 }
 
 /// A batch of chains: positions, and what was evaluated there already.
@@ -225,6 +233,16 @@ impl Info {
         let share = accepted.iter().map(|&a| f64::from(a)).sum::<f64>() / accepted.len().max(1) as f64;
         Info { accept: Some(share), nonfinite, ..Info::default() }
     }
+}
+
+/// How far a kernel moves.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// ε.
+    pub step_size: f64,
+    /// What ε is multiplied by in each coordinate, the shape of one item; `None` for 1 everywhere. Its square is the inverse
+    /// of the diagonal mass.
+    pub scale: Option<Tensor>,
 }
 
 /// A Markov kernel on batches of independent chains.

@@ -1,7 +1,8 @@
 //! Unadjusted Langevin: drift and noise matched, biased by O(ε²), no rejection.
 
 use super::kernel::{Chain, Info, Kernel, Need, Target};
-use super::{ChainConfig, SamplerRow};
+use super::row::SamplerRow;
+use super::start::ChainConfig;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
 use crate::{Result, ops, rng::Key};
@@ -20,7 +21,8 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     cite: "Roberts & Tweedie 1996",
     schema: Schema::of::<(LangevinConfig, ChainConfig)>(),
     numbers: &[],
-    local: false,
+    exact: false,
+    local: Some(Schema::of::<LangevinConfig>()),
     cost: Spent { values: 0, gradients: 1 },
     example: "",
     build: |table| Ok(Box::new(Langevin { step_size: decode::<LangevinConfig>(table)?.step_size })),

@@ -3,8 +3,11 @@
 use candle_core::{DType, Tensor};
 
 use super::accept::{ACCEPTANCE, accept, energies};
+use super::kernel::Tuning;
 use super::kernel::{Chain, Info, Kernel, Need, Target, scaled};
-use super::{ChainConfig, SamplerRow, Tuning, WarmUp};
+use super::row::SamplerRow;
+use super::start::ChainConfig;
+use super::warm_up::WarmUp;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
 use crate::{Result, ops, rng::Key};
@@ -23,7 +26,8 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     cite: "Roberts & Tweedie 1996; Roberts & Rosenthal 1998",
     schema: Schema::of::<(MalaConfig, WarmUp, ChainConfig)>(),
     numbers: &[ACCEPTANCE],
-    local: true,
+    exact: true,
+    local: Some(Schema::of::<MalaConfig>()),
     cost: Spent { values: 0, gradients: 1 },
     example: "",
     build: |table| Ok(Box::new(Mala { step_size: decode::<MalaConfig>(table)?.step_size, scale: None })),

@@ -17,63 +17,34 @@ mod kernel;
 mod langevin;
 mod mala;
 mod parallel_tempering;
+mod row;
 mod rwm;
 mod sampler;
 mod sgld;
+mod start;
 mod warm_up;
 
 pub use buffer::{Buffer, Taken};
 pub use exact::Exact;
-pub use flow_mcmc::{FlowMcmc, Global, build_local, moves};
+pub use flow_mcmc::{FlowMcmc, Global};
 pub use gibbs::Gibbs;
 pub use hmc::Hmc;
 pub use imh::Imh;
 pub use isir::Isir;
 pub use jarzynski::Weighted;
-pub use kernel::{Chain, Info, Kernel, Need, Target};
+pub use kernel::{Chain, Hot, Info, Kernel, Need, Target, Tuning};
 pub use langevin::Langevin;
 pub use mala::Mala;
-pub use parallel_tempering::{Hot, ParallelTempering};
+pub use parallel_tempering::ParallelTempering;
+pub use row::{BuildKernel, SamplerRow};
 pub use rwm::Rwm;
-pub use sampler::{ChainConfig, Sampler, Start, Trace};
+pub use sampler::{Sampler, Trace};
 pub use sgld::Sgld;
-pub use warm_up::{DualAveraging, Tuning, WarmUp};
+pub use start::{ChainConfig, Start};
+pub use warm_up::{DualAveraging, WarmUp};
 
-use crate::Result;
-use crate::config::{self, Head, Row, Schema};
-use crate::metrics::{Number, Spent};
-
-/// Makes a kernel from its resolved section.
-pub type BuildKernel = fn(&toml::Table) -> Result<Box<dyn Kernel>>;
-
-/// A row of [`SAMPLERS`]: all that the house knows about a kernel.
-#[derive(Clone, Copy)]
-pub struct SamplerRow {
-    /// What the configuration says: `name = "mala"`.
-    pub name: &'static str,
-    /// One line for listings.
-    pub about: &'static str,
-    /// Where it comes from: authors, year, equation or algorithm; empty where it is folklore.
-    pub cite: &'static str,
-    /// The keys of its section.
-    pub schema: Schema,
-    /// The numbers that it reports step by step.
-    pub numbers: &'static [Number],
-    /// Whether it may be the local move of `flow_mcmc`.
-    pub local: bool,
-    /// What a step of one chain costs at the default keys, once the chain has begun.
-    pub cost: Spent,
-    /// A small experiment that it samples, as TOML: `[dataset]`, `[model]` and `[sampler]`. The contract tests run it.
-    pub example: &'static str,
-    /// Makes it from its resolved section.
-    pub build: BuildKernel,
-}
-
-impl Row for SamplerRow {
-    fn head(&self) -> Head {
-        Head { name: self.name, about: self.about, cite: self.cite, schema: self.schema, numbers: self.numbers }
-    }
-}
+use crate::config::{self, Schema, Spec, find};
+use crate::{Error, Result};
 
 /// Every kernel that `[sampler] name = "…"` can name.
 pub const SAMPLERS: &[SamplerRow] = &[
@@ -94,4 +65,27 @@ pub const SAMPLERS: &[SamplerRow] = &[
 /// The rows of [`SAMPLERS`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
     config::schemas(SAMPLERS)
+}
+
+/// The keys of the kernels that may be the local move of a run of chains: those of the sampler `flow_mcmc` leave exp(-E) invariant.
+pub fn exact_moves() -> Vec<(&'static str, Schema)> {
+    locals(|row| row.exact)
+}
+
+/// The keys of the kernels that training may choose from as local moves: those of [`exact_moves`], and `langevin`.
+pub fn moves() -> Vec<(&'static str, Schema)> {
+    locals(|_| true)
+}
+
+fn locals(fits: impl Fn(&SamplerRow) -> bool) -> Vec<(&'static str, Schema)> {
+    SAMPLERS.iter().filter(|row| fits(row)).filter_map(|row| Some((row.name, row.local?))).collect()
+}
+
+/// Builds the local move of a section that [`moves`] allows.
+///
+/// # Errors
+/// A name that is none of these.
+pub fn build_local(spec: &Spec) -> Result<Box<dyn Kernel>> {
+    let row = find(SAMPLERS, spec.name()).filter(|row| row.local.is_some());
+    (row.ok_or_else(|| Error::Other(format!("unknown local kernel `{}`", spec.name())))?.build)(&spec.0)
 }

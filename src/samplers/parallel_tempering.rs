@@ -3,8 +3,9 @@
 use candle_core::Tensor;
 
 use super::accept::{ACCEPTANCE, choose, decide, energies, nonfinite};
-use super::kernel::{Chain, Info, Kernel, Need, Target};
-use super::{ChainConfig, SamplerRow};
+use super::kernel::{Chain, Hot, Info, Kernel, Need, Target};
+use super::row::SamplerRow;
+use super::start::ChainConfig;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::{Number, Spent, Unit};
 use crate::{Result, ops, rng::Key};
@@ -35,7 +36,8 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
         Number::new("explore", Unit::Share, "acceptance of the moves at temperature 1"),
         Number::new("swap", Unit::Share, "acceptance of swaps between neighbouring temperatures"),
     ],
-    local: false,
+    exact: true,
+    local: None,
     cost: Spent { values: 0, gradients: 5 },
     example: "",
     build: |table| {
@@ -43,15 +45,6 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
         Ok(Box::new(ParallelTempering::new(rungs, max_temperature, step_size)))
     },
 };
-
-/// The chains at the temperatures above 1.
-#[derive(Clone, Debug)]
-pub struct Hot {
-    /// `[(K-1)·B, ..]`, temperature after temperature.
-    chains: Box<Chain>,
-    /// Steps so far: even and odd pairs take turns.
-    round: u64,
-}
 
 /// A MALA step of every chain on exp(-E/T), x' = x - (ε²/2)∇E + ε√T ξ, then swaps of neighbours i, j in temperature with
 /// probability min(1, exp((1/Tᵢ - 1/Tⱼ)(Eᵢ - Eⱼ))), even pairs and odd pairs in turn.

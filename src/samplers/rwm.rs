@@ -1,8 +1,11 @@
 //! Random-walk Metropolis: the oldest kernel, which needs no gradient.
 
 use super::accept::{ACCEPTANCE, accept, energies};
+use super::kernel::Tuning;
 use super::kernel::{Chain, Info, Kernel, Need, Target, scaled};
-use super::{ChainConfig, SamplerRow, Tuning, WarmUp};
+use super::row::SamplerRow;
+use super::start::ChainConfig;
+use super::warm_up::WarmUp;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
 use crate::{Result, rng::Key};
@@ -21,7 +24,8 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     cite: "Metropolis et al. 1953; Roberts, Gelman & Gilks 1997",
     schema: Schema::of::<(RwmConfig, WarmUp, ChainConfig)>(),
     numbers: &[ACCEPTANCE],
-    local: true,
+    exact: true,
+    local: Some(Schema::of::<RwmConfig>()),
     cost: Spent { values: 1, gradients: 0 },
     example: "",
     build: |table| Ok(Box::new(Rwm { step_size: decode::<RwmConfig>(table)?.step_size, scale: None })),

@@ -1,7 +1,8 @@
 //! Tempered Langevin as EBM papers run it: drift and noise chosen apart (Grathwohl 2020, eq. 19).
 
 use super::kernel::{Chain, Info, Kernel, Need, Target};
-use super::{ChainConfig, SamplerRow};
+use super::row::SamplerRow;
+use super::start::ChainConfig;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
 use crate::{Result, ops, rng::Key};
@@ -26,7 +27,8 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     cite: "Grathwohl et al. 2020, eq. 19; Welling & Teh 2011",
     schema: Schema::of::<(SgldConfig, ChainConfig)>(),
     numbers: &[],
-    local: false,
+    exact: false,
+    local: None,
     cost: Spent { values: 0, gradients: 1 },
     example: "",
     build: |table| {

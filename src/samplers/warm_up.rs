@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{Chain, Kernel, Target};
+use super::kernel::{Chain, Kernel, Target, Tuning};
 use crate::config::rule;
 use crate::{Result, rng::Key};
 
@@ -20,16 +20,6 @@ crate::config! {
 
 fn share(v: &f64) -> rule::Verdict {
     (!(*v > 0.0 && *v < 1.0)).then(|| format!("must lie between 0 and 1, got {v}"))
-}
-
-/// How far a kernel moves.
-#[derive(Clone, Debug)]
-pub struct Tuning {
-    /// ε.
-    pub step_size: f64,
-    /// What ε is multiplied by in each coordinate, the shape of one item; `None` for 1 everywhere. Its square is the inverse
-    /// of the diagonal mass.
-    pub scale: Option<Tensor>,
 }
 
 /// Nesterov's dual averaging of log ε towards an acceptance (Hoffman & Gelman 2014, section 3.2), with their constants.

@@ -18,8 +18,8 @@ fn machine() -> Model {
 
 /// A sampler at its defaults, for so many steps.
 fn sampler(name: &str, schema: &ebm::config::Schema, steps: usize) -> Sampler {
-    let mut table = (schema.defaults)();
-    for part in (schema.parts)() {
+    let mut table = schema.defaults();
+    for part in schema.parts() {
         table.insert(part.key.into(), Spec::of_default(&part).0.into());
     }
     table.insert("name".into(), name.into());

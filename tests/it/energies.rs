@@ -4,8 +4,8 @@ use candle_core::{DType, Device, Tensor};
 use ebm::config::Spec;
 use ebm::data::Moments;
 use ebm::density::{
-    Affine, Bridge, Clamped, Context, Coordinates, Counted, Density as _, Energy, Freedom, Gaussian, Generator,
-    GeneratorConfig, Model, Potential, Space,
+    Affine, Bridge, Clamped, Context, Coordinates, Counted, Energy, Freedom, Gaussian, Generator, GeneratorConfig,
+    Model, Potential, Space,
 };
 use ebm::methods::vera::posterior::{Force, Posterior};
 use ebm::nets::Builder;

@@ -9,10 +9,10 @@ use std::path::Path;
 use super::sources;
 
 /// The files that list the rows of a registry.
-const REGISTRIES: &[&str] = &["data", "density", "methods", "optim", "probes", "samplers"];
+const REGISTRIES: &[&str] = &["data", "methods", "optim", "probes"];
 
 /// Rooms in which files are still to be parted; the list only ever gets shorter.
-const STILL: &[&str] = &["data", "density", "methods", "optim", "probes", "report", "run", "samplers"];
+const STILL: &[&str] = &["data", "methods", "optim", "probes", "report", "run"];
 
 /// `config::schema` of `src/config/schema.rs`, `config` of `src/config/mod.rs`.
 fn module_of(path: &Path) -> Vec<String> {
