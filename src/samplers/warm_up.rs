@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::kernel::{Chain, Kernel, Target, Tuning};
+use super::kernel::{Chain, Kernel, Target};
 use crate::config::rule;
 use crate::{Result, rng::Key};
 

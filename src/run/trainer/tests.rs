@@ -19,7 +19,9 @@ fn trainer(method: &str, more: &str) -> Trainer {
 
 fn advance(trainer: &mut Trainer, steps: u64) {
     let mut guard = trainer.guard();
-    (0..steps).for_each(|_| drop(trainer.advance(&mut guard).unwrap()));
+    for _ in 0..steps {
+        trainer.advance(&mut guard).unwrap();
+    }
 }
 
 fn bits(state: &State) -> Vec<(String, Vec<u64>)> {
