@@ -29,20 +29,18 @@ pub fn name(device: &Device) -> String {
 
 fn cuda(ordinal: usize) -> Result<Device> {
     if !cfg!(feature = "cuda") {
-        return Err(Error::Config(format!(
-            "error: this binary was built without CUDA, so it has no device cuda:{ordinal}\n\nhint: build with \
-             scripts/build_cuda.sh (cargo feature `cuda`), or use --device cpu"
-        )));
+        return Err(Error::config(format!("this binary was built without CUDA, so it has no device cuda:{ordinal}"))
+            .hint("build with scripts/build_cuda.sh (cargo feature `cuda`), or use --device cpu"));
     }
     Device::new_cuda(ordinal).map_err(|e| {
         let why = crate::error::first_line(&e);
         let hint = "nvidia-smi lists the devices; or use --device cpu";
-        Error::Config(format!("error: cannot open cuda:{ordinal}: {why}\n\nhint: {hint}"))
+        Error::config(format!("cannot open cuda:{ordinal}: {why}")).hint(hint)
     })
 }
 
 fn unknown(name: &str) -> Error {
-    Error::Config(format!("error: unknown device `{name}`\n\nhint: use cpu, cuda:0 or auto"))
+    Error::config(format!("unknown device `{name}`")).hint("use cpu, cuda:0 or auto")
 }
 
 #[cfg(test)]

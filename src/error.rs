@@ -3,17 +3,65 @@
 //! A message names the path or the key, says what is wrong, and what to do next. `candle` errors
 //! are passed on without their backtrace.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The result of nearly everything here.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// A configuration or a command line that is wrong: what, at which key, and what to do about it.
+///
+/// [`Error::config`] makes one, [`Error::at`] and [`Error::hint`] add to it. Code that builds something knows the keys of its own
+/// section only; the path grows on the way up ([`Spec::within`](crate::config::Spec::within)), and where the file is known, it
+/// becomes a line with a caret ([`Document::placed`](crate::config::Document::placed)).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigError {
+    message: String,
+    hint: Option<String>,
+    /// Dotted, as `--set` takes it.
+    key: Option<String>,
+    /// Whether `key` is the path from the top of the file.
+    whole_path: bool,
+    /// Whether `message` is the whole text, with all problems of a file and their places.
+    rendered: bool,
+}
+
+impl ConfigError {
+    /// Problems whose text is complete.
+    pub(crate) fn rendered(text: String) -> Self {
+        ConfigError { message: text, rendered: true, ..ConfigError::default() }
+    }
+
+    /// The sentence that says what is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The path from the top of the file to the key that is wrong, if it is known and not yet part of the text.
+    pub fn path(&self) -> Option<&str> {
+        self.key.as_deref().filter(|_| self.whole_path && !self.rendered)
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lead = if self.rendered { "" } else { "error: " };
+        write!(f, "{lead}{}", self.message)?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n\nhint: {hint}"))
+    }
+}
+
 /// What went wrong, grouped by what the caller can do about it (and so by exit code).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The configuration or the command line is wrong: already rendered, all problems at once.
+    /// The configuration or the command line is wrong.
     #[error("{0}")]
-    Config(String),
+    Config(ConfigError),
     /// A data file is missing, truncated, corrupt or not what its name says.
     #[error("{}: {what}\n\nhint: {remedy}", path.display())]
     Data {
@@ -93,6 +141,44 @@ impl Error {
             Error::Io { source, .. } if out_of_space(source) => 5,
             Error::Io { .. } | Error::Tensor(_) | Error::Trials { .. } | Error::Other(_) => 1,
         }
+    }
+
+    /// A configuration error that says `message`.
+    pub fn config(message: impl Into<String>) -> Self {
+        Error::Config(ConfigError { message: message.into(), ..ConfigError::default() })
+    }
+
+    /// The error with `key` of the section that is being built as the place; such as `step_size` or `sampler.space`.
+    pub fn at(self, key: impl Into<String>) -> Self {
+        self.edit(|error| (error.key, error.whole_path) = (Some(key.into()), false))
+    }
+
+    /// The error with a key of another section as the place, by its path from the top of the file, such as `train.epochs`.
+    pub fn at_path(self, path: impl Into<String>) -> Self {
+        self.edit(|error| (error.key, error.whole_path) = (Some(path.into()), true))
+    }
+
+    /// The error with a hint at what to do about it.
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        self.edit(|error| error.hint = Some(hint.into()))
+    }
+
+    /// The error as the section `section` sees it that holds the one in which it was made. `outermost`: no other is around.
+    pub(crate) fn within(self, section: &str, outermost: bool) -> Self {
+        self.edit(|error| {
+            if !error.whole_path {
+                let key = error.key.as_deref().unwrap_or("name");
+                (error.key, error.whole_path) = (Some(format!("{section}.{key}")), outermost);
+            }
+        })
+    }
+
+    /// Changes a configuration error; errors of other kinds stand in no configuration.
+    fn edit(mut self, change: impl FnOnce(&mut ConfigError)) -> Self {
+        if let Error::Config(error) = &mut self {
+            change(error);
+        }
+        self
     }
 
     /// A data error: `path` is wrong in the way `what`, `remedy` mends it.

@@ -61,7 +61,7 @@ pub fn generator() -> Result<Step> {
     let experiment = experiment(VERA)?;
     let data = experiment.data()?;
     let section = experiment.resolved.section("method");
-    let net: ebm::config::Spec = ebm::config::Spec(section["generator"].as_table().cloned().unwrap_or_default());
+    let net: ebm::config::Spec = ebm::config::Spec::new(section["generator"].as_table().cloned().unwrap_or_default());
     let config: GeneratorConfig = decode(&section)?;
     let builder = Builder::new(Key::new(0), candle_core::DType::F32, data.device());
     Generator::new(&config, &net, &data.spec().shape, &builder)?;

@@ -63,7 +63,7 @@ pub fn run(args: &EvalArgs, global: &Global) -> Result<()> {
 /// The probe's section: as the run's first `[[probe]]` of that name has it, or its defaults, with `keys` on top.
 fn section(row: &ProbeRow, experiment: &Experiment, keys: &[String]) -> Result<toml::Table> {
     let of_run = experiment.resolved.list("probe").into_iter().find(|spec| spec.name() == row.name);
-    let Spec(mut table) = of_run.unwrap_or_default();
+    let mut table = of_run.unwrap_or_default().table;
     table.remove("name");
     let text = toml::Table::from_iter([(row.name.to_owned(), table.into())]).to_string();
     let document = Document::from_str("the probe of the stored configuration", &text, keys)?;

@@ -166,5 +166,5 @@ pub(crate) fn runs_root() -> PathBuf {
 
 /// A usage error, exit code 2.
 fn usage(message: impl std::fmt::Display, hint: impl std::fmt::Display) -> Error {
-    Error::Config(format!("error: {message}\n\nhint: {hint}"))
+    Error::config(message.to_string()).hint(hint.to_string())
 }

@@ -63,6 +63,10 @@ macro_rules! config {
                 }, )*)? ]
             }
 
+            fn place_parts(&mut self) {
+                $($( self.$pkey.place(stringify!($pkey)); )*)?
+            }
+
             fn check(&self) -> Vec<(&'static str, String)> {
                 #[allow(unused_mut)]
                 let mut complaints = Vec::new();

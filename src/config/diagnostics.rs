@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::excerpt::{excerpt, shown};
 use super::source::{Source, Span};
-use crate::{Error, Result};
+use crate::error::{ConfigError, Error, Result};
 
 /// Where a problem is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl fmt::Display for Problems {
 
 impl From<Problems> for Error {
     fn from(problems: Problems) -> Self {
-        Error::Config(problems.to_string())
+        Error::Config(ConfigError::rendered(problems.to_string()))
     }
 }
 

@@ -68,12 +68,21 @@ impl Document {
         if problems.is_empty() { Ok(Document { name, sources, root, main: 0 }) } else { Err(problems) }
     }
 
-    /// An error that later code found in the value at `path`, such as `method.critic.hidden`, shown at its position.
-    pub fn error_at(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Error {
-        self.problems_at(path, message, hint).into()
+    /// An error that later code found, shown at its position if it names a key of this document. `arguments_only`: the file is
+    /// none that the user knows, such as the one stored in a checkpoint, so that positions in `--set` alone are shown.
+    pub fn placed(&self, error: Error, arguments_only: bool) -> Error {
+        let Error::Config(found) = &error else { return error };
+        let Some(path) = found.path() else { return error };
+        let at = follow(&self.root, &steps(path)).last().map(|node| node.at.source).and_then(|i| self.sources.get(i));
+        match at {
+            Some(source) if !arguments_only || source.name == ARGUMENT => {
+                self.problems_at(path, found.message(), found.remedy().map(str::to_owned)).into()
+            }
+            _ => error,
+        }
     }
 
-    /// [`Document::error_at`] with the problem as data.
+    /// Something wrong with the value at `path`, such as `method.critic.hidden`, or with the table closest to it.
     pub fn problems_at(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Problems {
         let mut problems = Problems::new(&self.name);
         problems.push(Problem::at(&self.sources, self.nearest(path), message, hint));

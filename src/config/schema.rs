@@ -1,6 +1,6 @@
 //! What configuration structs declare about themselves, and how a section is read into them.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Error, Result};
 
@@ -30,36 +30,6 @@ pub struct Part {
     pub rows: fn() -> Vec<(&'static str, Schema)>,
 }
 
-/// The resolved content of a [`Part`]: a table with `name` and every key filled in.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Spec(pub toml::Table);
-
-impl Spec {
-    /// The part that names the row `name` and gives it the keys of `config`.
-    pub fn of<C: Config>(name: &str, config: &C) -> Self {
-        let mut table = to_table(config);
-        table.insert("name".into(), name.into());
-        Spec(table)
-    }
-
-    /// The registry row that was chosen; empty if the table has no name (resolving never leaves that).
-    pub fn name(&self) -> &str {
-        self.0.get("name").and_then(toml::Value::as_str).unwrap_or_default()
-    }
-
-    /// The part as it is when nothing is written: the default row with its defaults.
-    pub fn of_default(part: &Part) -> Self {
-        let rows = (part.rows)();
-        let mut table = toml::Table::new();
-        table.insert("name".into(), part.default.into());
-        if let Some((_, schema)) = rows.iter().find(|(name, _)| *name == part.default) {
-            table.extend(schema.defaults());
-        }
-        Spec(table)
-    }
-}
-
 /// A struct that is one section (or a share of one) of the configuration file. Declare it with [`config!`](macro@crate::config).
 pub trait Config: Default + Serialize + DeserializeOwned {
     /// (key, type, documentation) of every plain key, in order of declaration.
@@ -72,6 +42,9 @@ pub trait Config: Default + Serialize + DeserializeOwned {
 
     /// Every value that is out of range: (key, the rest of the sentence).
     fn check(&self) -> Vec<(&'static str, String)>;
+
+    /// Tells every part the key that it stands under.
+    fn place_parts(&mut self) {}
 
     /// The plain keys with their defaults.
     fn docs() -> Vec<KeyDoc> {
@@ -158,10 +131,11 @@ impl<C: Config> Keys for C {
 
     fn read(table: &toml::Table) -> Result<Self> {
         let own = Share::of::<C>().of_table(table);
-        let config: C = own.try_into().map_err(|e| Error::Config(format!("error: {}", e.to_string().trim_end())))?;
+        let mut config: C = own.try_into().map_err(|e| Error::config(e.to_string().trim_end()))?;
+        config.place_parts();
         match config.check().first() {
             None => Ok(config),
-            Some((key, what)) => Err(Error::Config(format!("error: `{key}` {what}"))),
+            Some((key, what)) => Err(Error::config(format!("`{key}` {what}")).at(*key)),
         }
     }
 }
@@ -253,7 +227,7 @@ impl<C: Config, D: Defaults> Changed<C, D> {
 }
 
 /// A configuration struct as a table. Infallible in practice: `config!` structs hold plain values only.
-fn to_table<C: Config>(config: &C) -> toml::Table {
+pub(super) fn to_table<C: Config>(config: &C) -> toml::Table {
     toml::Table::try_from(config).unwrap_or_default()
 }
 

@@ -48,13 +48,14 @@ impl Resolved {
 
     /// A section that selects a row.
     pub fn spec(&self, key: &str) -> Spec {
-        Spec(self.section(key))
+        Spec::outermost(self.section(key), key.into())
     }
 
     /// The entries of a list of sections, in the order written.
     pub fn list(&self, key: &str) -> Vec<Spec> {
         let items = self.0.get(key).and_then(toml::Value::as_array).into_iter().flatten();
-        items.filter_map(toml::Value::as_table).cloned().map(Spec).collect()
+        let tables = items.filter_map(toml::Value::as_table).cloned().enumerate();
+        tables.map(|(i, table)| Spec::outermost(table, format!("{key}.{i}"))).collect()
     }
 }
 

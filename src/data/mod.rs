@@ -102,5 +102,5 @@ pub(crate) fn of_text(text: &str) -> Data {
     let schema = schemas().into_iter().find(|row| row.0 == given["name"].as_str().unwrap()).unwrap().1;
     let mut full = schema.defaults();
     full.extend(given);
-    Data::open(&crate::config::Spec(full), 7, &candle_core::Device::Cpu).unwrap()
+    Data::open(&crate::config::Spec::new(full), 7, &candle_core::Device::Cpu).unwrap()
 }

@@ -50,7 +50,7 @@ pub trait Capabilities: Energy {
     }
 
     /// Sets, in place and before training, what a network under weight norm takes from items x.
-    fn calibrate(&self, _x: &Tensor) -> Result<()> {
+    fn calibrate(&self, _items: &dyn Fn() -> Result<Tensor>) -> Result<()> {
         Ok(())
     }
 

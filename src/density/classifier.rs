@@ -31,10 +31,11 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
         let config: ClassifierConfig = decode(table)?;
         let classes = if config.classes > 0 { config.classes } else { context.classes.unwrap_or(0) };
         if classes < 2 {
-            return Err(Error::Config(format!(
-                "error: model `classifier` needs two classes or more, and the data set gives {classes}\n\nhint: choose a \
-                 labelled data set, or set `model.classes`"
-            )));
+            return Err(Error::config(format!(
+                "model `classifier` needs two classes or more, and the data set gives {classes}"
+            ))
+            .at("classes")
+            .hint("choose a labelled data set, or set `model.classes`"));
         }
         let io = Io { input: context.shape.clone(), output: vec![classes] };
         let net = Network::new(&config.net, &io, &builder.sub("net"))?;
@@ -110,8 +111,8 @@ impl Capabilities for Classifier {
         self.net.power_iterate()
     }
 
-    fn calibrate(&self, x: &Tensor) -> Result<()> {
-        self.net.calibrate(x)
+    fn calibrate(&self, items: &dyn Fn() -> Result<Tensor>) -> Result<()> {
+        self.net.calibrate(items)
     }
 }
 

@@ -74,9 +74,10 @@ impl Generator {
         let [low, high] = config.sigma_range;
         if !(low..=high).contains(&config.sigma) {
             let sigma = config.sigma;
-            return Err(Error::Config(format!(
-                "error: the generator's sigma = {sigma} lies outside sigma_range = [{low}, {high}]"
-            )));
+            return Err(Error::config(format!(
+                "the generator's sigma = {sigma} lies outside sigma_range = [{low}, {high}]"
+            ))
+            .at("sigma"));
         }
         Ok(Generator {
             net: Network::new(net, &io, &builder.sub("net"))?,

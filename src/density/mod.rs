@@ -30,7 +30,7 @@ pub use classifier::{Classifier, energy_of};
 pub use context::{BuildModel, Context};
 pub use counted::{Counted, Meter};
 pub use energy::{Density, Energy, laplacian_along_axes, laplacian_axis_by_axis, slope_of_grad};
-pub use gaussian::Gaussian;
+pub use gaussian::{Gaussian, GaussianConfig};
 pub use generator::{Generator, GeneratorConfig, Squash};
 pub use ica::Ica;
 pub use model::Model;
@@ -70,5 +70,5 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
 
 fn build(spec: &Spec, context: &Context, builder: &Builder) -> Result<Arc<dyn Capabilities>> {
     let row = find(MODELS, spec.name()).ok_or_else(|| Error::Other(format!("unknown model `{}`", spec.name())))?;
-    (row.build)(&spec.0, context, builder).map(Arc::from)
+    spec.within((row.build)(&spec.table, context, builder)).map(Arc::from)
 }

@@ -183,8 +183,8 @@ impl Model {
     ///
     /// # Errors
     /// A tensor operation that failed.
-    pub fn calibrate(&self, x: &Tensor) -> Result<()> {
-        self.energy.calibrate(x)
+    pub fn calibrate(&self, items: &dyn Fn() -> Result<Tensor>) -> Result<()> {
+        self.energy.calibrate(items)
     }
 
     /// [`Capabilities::base`].

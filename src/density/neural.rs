@@ -121,8 +121,8 @@ impl Capabilities for Neural {
         self.base.as_ref().map_or(Ok(()), |base| base.after_update())
     }
 
-    fn calibrate(&self, x: &Tensor) -> Result<()> {
-        self.net.calibrate(x)
+    fn calibrate(&self, items: &dyn Fn() -> Result<Tensor>) -> Result<()> {
+        self.net.calibrate(items)
     }
 
     fn base(&self) -> Option<&dyn Density> {

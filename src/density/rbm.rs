@@ -158,10 +158,12 @@ impl Rbm {
     fn log_weights(&self) -> Result<Vec<Tensor>> {
         let hidden = self.hidden();
         if hidden > EXACT_HIDDEN {
-            return Err(Error::Config(format!(
-                "error: the exact normaliser of an RBM sums over 2^{hidden} states\n\nhint: it is computed up to \
-                 {EXACT_HIDDEN} hidden units (`model.hidden`); estimate it by annealed importance sampling above"
-            )));
+            return Err(Error::config(format!("the exact normaliser of an RBM sums over 2^{hidden} states"))
+                .at_path("model.hidden")
+                .hint(format!(
+                    "it is computed up to {EXACT_HIDDEN} hidden units (`model.hidden`); estimate it by annealed \
+                     importance sampling above"
+                )));
         }
         let [weights, b, c] = [&self.weights, &self.visible_bias, &self.hidden_bias].map(|t| t.to_dtype(DType::F64));
         let (weights, b, c) = (weights?, b?.unsqueeze(1)?, c?.unsqueeze(1)?);

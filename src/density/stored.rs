@@ -105,5 +105,5 @@ pub fn unfit(path: &Path, error: &Error) -> Error {
 }
 
 fn section(config: &toml::Table, name: &str) -> Spec {
-    Spec(config.get(name).and_then(toml::Value::as_table).cloned().unwrap_or_default())
+    Spec::new(config.get(name).and_then(toml::Value::as_table).cloned().unwrap_or_default())
 }

@@ -36,7 +36,7 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
         let config: TiltedConfig = decode(table)?;
         let row = find(BASES, config.base.name())
             .ok_or_else(|| Error::Other(format!("unknown base density `{}`", config.base.name())))?;
-        let base = (row.build)(&config.base.0, context, &builder.sub("base"))?;
+        let base = config.base.within((row.build)(&config.base.table, context, &builder.sub("base")))?;
         let net = Network::new(&config.net, &Io::scalar(&context.shape), &builder.sub("net"))?;
         Ok(Box::new(Neural::tilting(net, base)))
     },

@@ -27,10 +27,11 @@ pub fn well_conditioned(key: Key, dim: usize, max_condition: f64) -> Result<DMat
             return Ok(matrix);
         }
     }
-    Err(Error::Config(format!(
-        "error: none of {MAX_DRAWS} random {dim}x{dim} matrices has a condition number of at most {bound}\n\nhint: raise \
-         `max_condition`, or leave it at 0, which stands for {dim}"
-    )))
+    Err(Error::config(format!(
+        "none of {MAX_DRAWS} random {dim}x{dim} matrices has a condition number of at most {bound}"
+    ))
+    .at("max_condition")
+    .hint(format!("raise `max_condition`, or leave it at 0, which stands for {dim}")))
 }
 
 /// The largest over the smallest singular value; infinite for a singular matrix.

@@ -104,11 +104,10 @@ impl Jarzynski {
     fn new(config: JarzynskiConfig, setup: Setup) -> Result<Self> {
         let Setup { model, optim, data, key } = setup;
         let Some(q) = model.density().or_else(|| model.base()) else {
-            return Err(Error::Config(
-                "error: the walkers of `jarzynski` begin at exact draws of a density, and the model has none\n\nhint: \
-                 --set model.base=diagonal"
-                    .into(),
-            ));
+            return Err(Error::config(
+                "the walkers of `jarzynski` begin at exact draws of a density, and the model has none",
+            )
+            .hint("--set model.base=diagonal"));
         };
         let x = q.sample(key.with("walkers"), config.walkers)?.detach();
         let walkers = Weighted::new(&x, &q.log_prob(&x)?, model.as_energy())?;

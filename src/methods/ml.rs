@@ -43,10 +43,9 @@ struct MaximumLikelihood {
 impl MaximumLikelihood {
     fn new(setup: Setup) -> Result<Self> {
         if setup.model.density().is_none() {
-            return Err(Error::Config(
-                "error: method `ml` needs a model with a known normaliser\n\nhint: choose a flow, `ica` or `gaussian` \
-                 as model, `ml_grid` in 2-D, or a method for unnormalised models (ebm methods)"
-                    .into(),
+            return Err(Error::config("method `ml` needs a model with a known normaliser").hint(
+                "choose a flow, `ica` or `gaussian` as model, `ml_grid` in 2-D, or a method for unnormalised models \
+                 (ebm methods)",
             ));
         }
         Ok(MaximumLikelihood { trained: Trainable::model(setup.model, setup.optim)? })

@@ -60,11 +60,11 @@ impl MlGrid {
     fn new(config: MlGridConfig, setup: Setup) -> Result<Self> {
         let window = setup.data.bounds_2d().ok_or_else(|| {
             let shape = &setup.data.spec().shape;
-            Error::Config(format!(
-                "error: method `ml_grid` integrates over the plane, but items of `{}` have shape {shape:?}\n\nhint: \
-                 choose a 2-D data set (ebm data list), or another method (ebm methods)",
+            Error::config(format!(
+                "method `ml_grid` integrates over the plane, but items of `{}` have shape {shape:?}",
                 setup.data.spec().name
             ))
+            .hint("choose a 2-D data set (ebm data list), or another method (ebm methods)")
         })?;
         let trained = Trainable::model(setup.model, setup.optim)?;
         Ok(MlGrid { grid: Grid::new(window, config.points).widened(config.widen), trained })

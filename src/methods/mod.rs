@@ -72,7 +72,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
 /// A specification that does not fit the model or the data.
 pub fn build(spec: &Spec, setup: Setup) -> Result<Box<dyn Method>> {
     let row = find(METHODS, spec.name()).ok_or_else(|| Error::Other(format!("unknown method `{}`", spec.name())))?;
-    (row.build)(&spec.0, setup)
+    spec.within((row.build)(&spec.table, setup))
 }
 
 /// Whether the method of `spec` keeps something to draw from: whether [`proposal`] needs its state at all.

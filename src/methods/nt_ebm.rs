@@ -61,11 +61,8 @@ sampler.steps = 2
 /// V(z) = f(T(z)) - log π(z): the flow's Jacobian cancels.
 fn nt_ebm(config: NtEbmConfig, setup: Setup) -> Result<Vaebm> {
     if setup.model.base().is_none() || setup.model.noise_space(Space::Noise).is_none() {
-        return Err(Error::Config(
-            "error: method `nt_ebm` needs a model that tilts a flow\n\nhint: --set model.name=tilted with \
-             `base = { name = \"real_nvp\" }`"
-                .into(),
-        ));
+        return Err(Error::config("method `nt_ebm` needs a model that tilts a flow")
+            .hint("--set model.name=tilted with `base = { name = \"real_nvp\" }`"));
     }
     let NtEbmConfig { flow_steps, flow_ckpt, buffer, energy_l2, sampler, flow_optim } = config;
     let config = VaebmConfig {

@@ -22,7 +22,7 @@ use crate::data::{Batch, Data};
 use crate::density::{Model, Space, Stored};
 use crate::metrics::{Metrics, Number, Unit, numbers};
 use crate::optim::{self, Optimiser, Weights};
-use crate::samplers::{Buffer, Sampler, Taken, Target};
+use crate::samplers::{self, Buffer, ChainConfig, Sampler, Taken, Target};
 use crate::{Error, Result, rng::Key};
 
 /// How the energy's mean under the model is estimated.
@@ -146,18 +146,12 @@ impl Vaebm {
     pub fn new(config: VaebmConfig, elbo: ElboConfig, setup: Setup) -> Result<Self> {
         let Setup { model, optim, data, key } = setup;
         if model.noise_space(Space::Noise).is_none() || model.tilt().is_none() {
-            return Err(Error::Config(
-                "error: method `vaebm` needs a model that tilts a density with a noise space\n\nhint: --set \
-                 model.name=tilted with `base = { name = \"vae\" }`"
-                    .into(),
-            ));
+            return Err(Error::config("method `vaebm` needs a model that tilts a density with a noise space")
+                .hint("--set model.name=tilted with `base = { name = \"vae\" }`"));
         }
-        let mut spec = config.sampler.clone();
-        spec.0.insert("space".into(), toml::Value::try_from(config.space).map_err(|e| Error::Other(e.to_string()))?);
-        if config.means {
-            spec.0.insert("means".into(), true.into());
-        }
-        let sampler = Sampler::new(&spec)?;
+        let (kernel, chains, warm_up) = samplers::parts(&config.sampler)?;
+        let chains = ChainConfig { space: config.space, means: chains.means || config.means, ..chains };
+        let sampler = config.sampler.within(Sampler::with(kernel, chains, warm_up))?;
         sampler.check(&model, None, data.device())?;
         if !config.vae_ckpt.is_empty() {
             let path = Path::new(&config.vae_ckpt);

@@ -66,9 +66,10 @@ impl Nonlinear {
             (NonlinearName::Swish, true) => {
                 Ok(Nonlinear::LearnedSwish { beta: builder.weight("beta", &[units], Init::Constant(1.0))? })
             }
-            _ => Err(Error::Config(
-                "error: `learned_beta` belongs to swish: set `activation = \"swish\"` or `learned_beta = false`".into(),
-            )),
+            _ => Err(Error::config(
+                "`learned_beta` belongs to swish: set `activation = \"swish\"` or `learned_beta = false`",
+            )
+            .at("learned_beta")),
         }
     }
 }

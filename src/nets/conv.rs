@@ -39,7 +39,7 @@ crate::config! {
 /// Inputs that are no images, kernels that do not fit on them, lists of different lengths, convolutions that do not
 /// keep the size of an image output.
 pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
-    let config: ConvConfig = config::decode(&spec.0)?;
+    let config: ConvConfig = config::decode(&spec.table)?;
     let scaling = Scaling::of(config.spectral_norm, config.weight_norm)?;
     let mut image = Image::of(io, "conv")?;
     let mut body = Sequence::new();
@@ -66,10 +66,11 @@ impl ConvConfig {
         let filled = |key: &str, given: &[usize], first: usize, rest: usize| match given.len() {
             0 => Ok((0..self.channels.len()).map(|i| if down && i > 0 { rest } else { first }).collect::<Vec<_>>()),
             n if n == self.channels.len() => Ok(given.to_vec()),
-            n => Err(Error::Config(format!(
-                "error: `{key}` has {n} entries and `channels` has {}; give one for each convolution, or none",
+            n => Err(Error::config(format!(
+                "`{key}` has {n} entries and `channels` has {}; give one for each convolution, or none",
                 self.channels.len()
-            ))),
+            ))
+            .at(key)),
         };
         let kernels = filled("kernels", &self.kernels, 3, 4)?;
         let strides = filled("strides", &self.strides, 1, 2)?;
@@ -95,9 +96,10 @@ pub(super) fn push_conv(
 }
 
 fn size_lost(have: (usize, usize), want: (usize, usize)) -> Error {
-    Error::Config(format!(
-        "error: the convolutions make {}x{} pixels, the output has {}x{}; set `strides` to 1 and `kernels` to odd \
-         numbers, or leave both out",
+    Error::config(format!(
+        "the convolutions make {}x{} pixels, the output has {}x{}; set `strides` to 1 and `kernels` to odd numbers, \
+         or leave both out",
         have.0, have.1, want.0, want.1
     ))
+    .at("strides")
 }

@@ -48,9 +48,9 @@ impl Conv2d {
         let fits = kernel > 0 && kernel <= padded_h.min(padded_w) && conv.padding < h.min(w);
         if conv.stride == 0 || !fits {
             let Conv { stride, padding } = conv;
-            return Err(Error::Config(format!(
-                "error: a {kernel}x{kernel} convolution with stride {stride} and padding {padding} does not fit on \
-                 {h}x{w} pixels; use fewer layers, smaller kernels or smaller strides"
+            return Err(Error::config(format!(
+                "a {kernel}x{kernel} convolution with stride {stride} and padding {padding} does not fit on {h}x{w} \
+                 pixels; use fewer layers, smaller kernels or smaller strides"
             )));
         }
         let count = |padded: usize| (padded - kernel) / conv.stride + 1;
@@ -83,6 +83,10 @@ impl Layer for Conv2d {
 
     fn power_iterate(&self) -> Result<()> {
         self.weight.power_iterate()
+    }
+
+    fn has_weight_norm(&self) -> bool {
+        self.weight.has_norm()
     }
 
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {

@@ -21,9 +21,9 @@ impl Image {
     pub fn of(io: &Io, net: &str) -> Result<Self> {
         match *io.input.as_slice() {
             [channels, h, w] => Ok(Image { channels, size: (h, w) }),
-            _ => Err(Error::Config(format!(
-                "error: the network `{net}` needs images [channels, height, width], but an item of the data has shape \
-                 {:?}; use `mlp`",
+            _ => Err(Error::config(format!(
+                "the network `{net}` needs images [channels, height, width], but an item of the data has shape {:?}; \
+                 use `mlp`",
                 io.input
             ))),
         }

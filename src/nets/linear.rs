@@ -64,6 +64,10 @@ impl Layer for Linear {
         self.weight.power_iterate()
     }
 
+    fn has_weight_norm(&self) -> bool {
+        self.weight.has_norm()
+    }
+
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
         self.weight.calibrate(&self.bias, || self.forward(x, Pass::EVAL))
     }

@@ -64,7 +64,7 @@ struct Shallow {
 /// # Errors
 /// Keys that do not fit together; tensors that a bound builder lacks.
 pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
-    Ok(Box::new(Mlp::new(&config::decode(&spec.0)?, io, builder)?))
+    Ok(Box::new(Mlp::new(&config::decode(&spec.table)?, io, builder)?))
 }
 
 impl Mlp {
@@ -126,6 +126,10 @@ impl Layer for Mlp {
 
     fn power_iterate(&self) -> Result<()> {
         self.body.power_iterate()
+    }
+
+    fn has_weight_norm(&self) -> bool {
+        self.body.has_weight_norm()
     }
 
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {

@@ -49,7 +49,7 @@ pub use reshape::Reshape;
 pub use residual::Residual;
 pub use sequence::Sequence;
 pub use upsample::Upsample;
-pub use weight::{LOG_SCALE, Scaling, Weight};
+pub use weight::{Scaling, Weight};
 
 use candle_core::Tensor;
 
@@ -82,6 +82,11 @@ pub trait Layer: Send + Sync {
     /// One power iteration of every spectral norm inside, in place. A layer that holds layers passes the call on.
     fn power_iterate(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// Whether a layer inside has weight norm. A layer that holds layers passes the question on.
+    fn has_weight_norm(&self) -> bool {
+        false
     }
 
     /// y = f(x), where each layer inside that has weight norm first sets its scale and bias, in place, by what it makes of x. A

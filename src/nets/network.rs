@@ -30,9 +30,9 @@ impl Network {
     /// builder, tensors that are missing or have another shape.
     pub fn new(spec: &Spec, io: &Io, builder: &Builder) -> Result<Self> {
         if io.input_size() == 0 || io.output_size() == 0 {
-            return Err(Error::Config(format!("error: a network needs items that are not empty, got {io:?}")));
+            return Err(Error::config(format!("a network needs items that are not empty, got {io:?}")));
         }
-        let root = (row(spec.name())?.build)(spec, io, builder)?;
+        let root = spec.within(row(spec.name()).and_then(|row| (row.build)(spec, io, builder)))?;
         Ok(Network {
             root,
             spec: spec.clone(),
@@ -99,9 +99,16 @@ impl Network {
         self.root.power_iterate()
     }
 
-    /// Sets the scales and biases of layers under weight norm by what the layers make of items x; in place, before training.
-    pub fn calibrate(&self, x: &Tensor) -> Result<()> {
-        self.root.calibrate(x).map(drop)
+    /// Sets the scales and biases of layers under weight norm by what the layers make of `items`, `[B, input..]`; in place,
+    /// before training. Items are asked for only where there are such layers.
+    ///
+    /// # Errors
+    /// Those of `items`.
+    pub fn calibrate(&self, items: &dyn Fn() -> Result<Tensor>) -> Result<()> {
+        if !self.root.has_weight_norm() {
+            return Ok(());
+        }
+        self.root.calibrate(&items()?).map(drop)
     }
 
     /// The same network on other tensors of the same names, such as an average; it is tracked where they are.

@@ -35,9 +35,10 @@ impl GroupNorm {
     /// `groups` does not divide `channels`.
     pub fn new(builder: &Builder, channels: usize, groups: usize) -> Result<Self> {
         if groups == 0 || !channels.is_multiple_of(groups) {
-            return Err(Error::Config(format!(
-                "error: group norm cannot split {channels} channels into {groups} equal groups; choose a divisor"
-            )));
+            return Err(Error::config(format!(
+                "group norm cannot split {channels} channels into {groups} equal groups; choose a divisor"
+            ))
+            .at("groups"));
         }
         let gain = builder.weight("gain", &[channels], Init::Constant(1.0))?;
         Ok(GroupNorm { groups, gain, shift: builder.weight("shift", &[channels], Init::Constant(0.0))? })

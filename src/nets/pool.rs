@@ -23,8 +23,8 @@ impl AvgPool {
     pub fn output_size(&self, (h, w): (usize, usize)) -> Result<(usize, usize)> {
         let k = self.window;
         if k == 0 || h < k || w < k || !h.is_multiple_of(k) || !w.is_multiple_of(k) {
-            return Err(Error::Config(format!(
-                "error: {h}x{w} pixels cannot be pooled in {k}x{k} windows; use fewer stages, or pad or crop the images"
+            return Err(Error::config(format!(
+                "{h}x{w} pixels cannot be pooled in {k}x{k} windows; use fewer stages, or pad or crop the images"
             )));
         }
         Ok((h / k, w / k))

@@ -58,6 +58,6 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
 pub(super) fn row(name: &str) -> Result<&'static Entry<BuildNet>> {
     find(NETS, name).ok_or_else(|| {
         let known = NETS.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
-        Error::Config(format!("error: there is no network `{name}`; choose one of {known}"))
+        Error::config(format!("there is no network `{name}`; choose one of {known}")).at("name")
     })
 }

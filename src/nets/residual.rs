@@ -65,6 +65,10 @@ impl Layer for Residual {
         self.shortcut.iter().try_for_each(|s| s.power_iterate())
     }
 
+    fn has_weight_norm(&self) -> bool {
+        self.body.has_weight_norm() || self.shortcut.iter().any(|s| s.has_weight_norm())
+    }
+
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
         let y = self.body.calibrate(x)?;
         Ok(match &self.shortcut {

@@ -35,7 +35,7 @@ crate::config! {
 /// # Errors
 /// Inputs that are no images, or whose size cannot be halved once a stage.
 pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
-    let config: ResnetConfig = config::decode(&spec.0)?;
+    let config: ResnetConfig = config::decode(&spec.table)?;
     let scaling = config.scaling()?;
     let mut image = Image::of(io, "resnet")?;
     let mut body = Sequence::new();

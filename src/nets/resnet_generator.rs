@@ -42,7 +42,7 @@ fn few(v: &usize) -> Verdict {
 /// # Errors
 /// Outputs that are no images or cannot be halved so often; more or fewer `widths` than blocks.
 pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
-    let config: ResnetGeneratorConfig = config::decode(&spec.0)?;
+    let config: ResnetGeneratorConfig = config::decode(&spec.table)?;
     let &[channels, h, w] = io.output.as_slice() else { return Err(no_image(&io.output)) };
     let widths = config.each_width((h, w))?;
     let first = widths.first().copied().unwrap_or(channels);
@@ -72,19 +72,21 @@ impl ResnetGeneratorConfig {
         };
         let (h, w) = size;
         if blocks == 0 || blocks > 16 || !h.is_multiple_of(1 << blocks) || !w.is_multiple_of(1 << blocks) {
-            return Err(Error::Config(format!(
-                "error: the network `resnet_generator` cannot reach {h}x{w} pixels by doubling {} times; choose fewer \
+            return Err(Error::config(format!(
+                "the network `resnet_generator` cannot reach {h}x{w} pixels by doubling {} times; choose fewer \
                  `blocks`, pad or crop the images, or use `mlp`",
                 blocks.max(1)
-            )));
+            ))
+            .at("blocks"));
         }
         match self.widths.as_slice() {
             &[width] => Ok(vec![width; blocks]),
             widths if widths.len() == blocks => Ok(widths.to_vec()),
-            widths => Err(Error::Config(format!(
-                "error: `widths` has {} entries and there are {blocks} `blocks`; give one for each block, or one for all",
+            widths => Err(Error::config(format!(
+                "`widths` has {} entries and there are {blocks} `blocks`; give one for each block, or one for all",
                 widths.len()
-            ))),
+            ))
+            .at("widths")),
         }
     }
 
@@ -126,8 +128,8 @@ fn halvings((h, w): (usize, usize)) -> usize {
 }
 
 fn no_image(output: &[usize]) -> Error {
-    Error::Config(format!(
-        "error: the network `resnet_generator` makes images [channels, height, width], but an item of the data has \
-         shape {output:?}; use `mlp`"
+    Error::config(format!(
+        "the network `resnet_generator` makes images [channels, height, width], but an item of the data has shape \
+         {output:?}; use `mlp`"
     ))
 }

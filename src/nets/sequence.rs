@@ -65,6 +65,10 @@ impl Layer for Sequence {
         self.0.iter().try_for_each(|layer| layer.power_iterate())
     }
 
+    fn has_weight_norm(&self) -> bool {
+        self.0.iter().any(|layer| layer.has_weight_norm())
+    }
+
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
         self.0.iter().try_fold(x.clone(), |x, layer| layer.calibrate(&x))
     }

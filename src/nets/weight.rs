@@ -28,10 +28,9 @@ impl Scaling {
     /// Both are.
     pub fn of(spectral_norm: bool, weight_norm: bool) -> Result<Self> {
         match (spectral_norm, weight_norm) {
-            (true, true) => Err(Error::Config(
-                "error: a weight has `spectral_norm` or `weight_norm`, not both\n\nhint: set one of them to false"
-                    .into(),
-            )),
+            (true, true) => Err(Error::config("a weight has `spectral_norm` or `weight_norm`, not both")
+                .at("spectral_norm")
+                .hint("set one of them to false")),
             (true, false) => Ok(Scaling::Spectral),
             (false, true) => Ok(Scaling::Norm),
             (false, false) => Ok(Scaling::Free),
@@ -40,7 +39,7 @@ impl Scaling {
 }
 
 /// What s of the weight norm is called, below the layer's path.
-pub const LOG_SCALE: &str = "log_scale";
+const LOG_SCALE: &str = "log_scale";
 
 /// What the outputs of a layer under weight norm are set to before training (Xiao et al. 2021, appendix: 1/5).
 const CALIBRATED_STD: f64 = 0.2;
@@ -124,6 +123,11 @@ impl Weight {
         let next_u = unit(&w.matmul(&next_v.unsqueeze(1)?)?.squeeze(1)?)?;
         v.slice_set(&next_v, 0, 0)?;
         Ok(u.slice_set(&next_u, 0, 0)?)
+    }
+
+    /// Whether the weight is w = e^s v/‖v‖, output by output.
+    pub fn has_norm(&self) -> bool {
+        matches!(self.scale, Scale::Norm(_))
     }
 
     /// The outputs of a layer over some items, `[B, O, ..]`, by its pass over them; under weight norm those after s and the bias

@@ -49,7 +49,7 @@ fn depth(v: &usize) -> Verdict {
 /// # Errors
 /// Inputs that are no images, or whose size cannot be halved twice.
 pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
-    let config: WideResnetConfig = config::decode(&spec.0)?;
+    let config: WideResnetConfig = config::decode(&spec.table)?;
     let mut image = Image::of(io, "wide_resnet")?;
     twice_halved(image.size)?;
     let mut body = Sequence::new();
@@ -72,9 +72,9 @@ fn twice_halved((h, w): (usize, usize)) -> Result<()> {
     if h.is_multiple_of(4) && w.is_multiple_of(4) {
         return Ok(());
     }
-    Err(Error::Config(format!(
-        "error: the network `wide_resnet` halves images twice, and {h}x{w} pixels are not multiples of 4; pad or crop \
-         the images, or use `conv`"
+    Err(Error::config(format!(
+        "the network `wide_resnet` halves images twice, and {h}x{w} pixels are not multiples of 4; pad or crop the \
+         images, or use `conv`"
     )))
 }
 

@@ -76,10 +76,10 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
 /// An unknown name or a value out of range; resolved configurations have neither.
 pub fn build(spec: &Spec, weights: &Weights) -> Result<Box<dyn Optimiser>> {
     match find(OPTIMISERS, spec.name()) {
-        Some(row) => (row.build)(&spec.0, weights),
+        Some(row) => spec.within((row.build)(&spec.table, weights)),
         None => {
             let known: Vec<&str> = OPTIMISERS.iter().map(|row| row.name).collect();
-            Err(Error::Config(format!("error: no optimiser `{}`; there are {}", spec.name(), known.join(", "))))
+            Err(Error::config(format!("no optimiser `{}`; there are {}", spec.name(), known.join(", "))).at("name"))
         }
     }
 }

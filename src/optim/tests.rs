@@ -26,7 +26,7 @@ fn spec(name: &str, keys: &str) -> Spec {
     let row = find(OPTIMISERS, name).unwrap();
     let mut table = row.schema.decode(&keys.parse().unwrap()).unwrap();
     table.insert("name".into(), name.into());
-    Spec(table)
+    Spec::new(table)
 }
 
 fn numbers(t: &Tensor) -> Vec<f64> {
@@ -212,7 +212,7 @@ fn a_state_of_another_model_is_refused() {
 #[test]
 fn unknown_names_and_values_out_of_range_are_refused() {
     let mut wrong = spec("adam", "");
-    wrong.0.insert("name".into(), "adom".into());
+    wrong.table.insert("name".into(), "adom".into());
     assert!(build(&wrong, &weights(DType::F32)).is_err());
     let row = find(OPTIMISERS, "adam").unwrap();
     for keys in ["lr = 0.0", "betas = [0.9, 1.0]", "eps = -1.0", "weight_decay = -0.1", "clip_norm = -1.0"] {

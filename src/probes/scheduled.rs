@@ -17,6 +17,7 @@ pub struct Scheduled {
     pub label: String,
     /// The probe.
     pub probe: Box<dyn Probe>,
+    section: Spec,
 }
 
 impl Scheduled {
@@ -26,8 +27,9 @@ impl Scheduled {
     /// A specification that is not resolved; a file that the probe needs and that cannot be read.
     pub fn new(spec: &Spec, device: &Device) -> Result<Self> {
         let row = find(PROBES, spec.name()).ok_or_else(|| Error::Other(format!("unknown probe `{}`", spec.name())))?;
-        let Schedule { every, label } = decode(&spec.0)?;
-        Ok(Scheduled { name: spec.name().into(), every, label, probe: (row.build)(&spec.0, device)? })
+        let Schedule { every, label } = spec.within(decode(&spec.table))?;
+        let probe = spec.within((row.build)(&spec.table, device))?;
+        Ok(Scheduled { name: spec.name().into(), every, label, probe, section: spec.clone() })
     }
 
     /// What the probe finds, under its label.
@@ -35,7 +37,7 @@ impl Scheduled {
     /// # Errors
     /// The probe's own.
     pub fn look(&self, subject: &Subject) -> Result<Finding> {
-        let finding = self.probe.run(subject)?;
+        let finding = self.section.within(self.probe.run(subject))?;
         if self.label.is_empty() {
             return Ok(finding);
         }

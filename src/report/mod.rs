@@ -63,5 +63,5 @@ fn unknown(what: &str, wrong: &str, known: &[String]) -> Error {
 
 /// A question that cannot be answered as it was put: exit code 2.
 fn refusal(message: &str, hint: &str) -> Error {
-    Error::Config(format!("error: {message}\n\nhint: {hint}"))
+    Error::config(message).hint(hint)
 }

@@ -48,7 +48,7 @@ impl Declared {
     pub fn of(resolved: &Resolved) -> Result<Self> {
         let mut all = Self::default();
         for spec in resolved.list("probe") {
-            let Schedule { label, .. } = decode(&spec.0)?;
+            let Schedule { label, .. } = decode(&spec.table)?;
             let label = if label.is_empty() { label } else { format!("{label}_") };
             if let Some(row) = find(PROBES, spec.name()) {
                 all.add(Reporter::Probe(row.name), &label, row.numbers);

@@ -12,7 +12,6 @@ use crate::config::{Document, Problems, Resolved, Schema, Section, SectionKind, 
 use crate::data::{self, Data, Split};
 use crate::density::{self, Context, Model, Proposal};
 use crate::methods::{self, Method, Setup, Standing, State};
-use crate::nets::LOG_SCALE;
 use crate::probes::{self, Scheduled};
 use crate::samplers::{self, Sampler};
 use crate::{Error, Result, device, optim, rng::Key};
@@ -60,6 +59,10 @@ pub struct Experiment {
     pub guard: GuardConfig,
     /// Where tensors live.
     pub device: Device,
+    /// What the configuration was read from.
+    document: Document,
+    /// Whether that is the text in a checkpoint, whose lines the user has never seen.
+    stored: bool,
 }
 
 impl Experiment {
@@ -68,7 +71,7 @@ impl Experiment {
     /// # Errors
     /// All mistakes of the file and of the `--set` arguments at once.
     pub fn load(path: &Path, sets: &[String]) -> Result<Self> {
-        Self::of(&Document::load(path, sets)?)
+        Self::of(Document::load(path, sets)?, false)
     }
 
     /// Resolves the configuration kept in a checkpoint, with `--set` on top.
@@ -78,17 +81,22 @@ impl Experiment {
     pub fn parse(name: &str, text: &str, sets: &[String]) -> Result<Self> {
         if text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("extends")) {
             let hint = "a checkpoint's configuration is complete in itself; this file was not written by ebm";
-            return Err(Error::Config(format!("error: {name}: `extends` in a stored configuration\n\nhint: {hint}")));
+            return Err(Error::config(format!("{name}: `extends` in a stored configuration")).hint(hint));
         }
-        Self::of(&Document::from_str(name, text, sets)?)
+        Self::of(Document::from_str(name, text, sets)?, true)
     }
 
-    fn of(document: &Document) -> Result<Self> {
-        let resolved = Self::check(document)?;
+    fn of(document: Document, stored: bool) -> Result<Self> {
+        let resolved = Self::check(&document)?;
         let top: TopConfig = decode(&resolved.section(""))?;
         let train: TrainConfig = decode(&resolved.section("train"))?;
-        let device = device::open(&top.device)?;
-        Ok(Experiment { guard: decode(&resolved.section("guard"))?, resolved, top, train, device })
+        let device = device::open(&top.device).map_err(|e| document.placed(e.at_path("device"), stored))?;
+        Ok(Experiment { guard: decode(&resolved.section("guard"))?, resolved, top, train, device, document, stored })
+    }
+
+    /// An error of building or running the experiment, with the line of the configuration that it names.
+    pub fn placed(&self, error: Error) -> Error {
+        self.document.placed(error, self.stored)
     }
 
     /// Checks all that can be checked without a device and without data, and fills in every default.
@@ -115,7 +123,8 @@ impl Experiment {
     /// # Errors
     /// Files that are missing, truncated or not what their name says.
     pub fn data(&self) -> Result<Arc<Data>> {
-        Data::open(&self.resolved.spec("dataset"), self.top.seed, &self.device).map(Arc::new)
+        let data = Data::open(&self.resolved.spec("dataset"), self.top.seed, &self.device);
+        data.map(Arc::new).map_err(|e| self.placed(e))
     }
 
     /// The root of the run's randomness.
@@ -130,12 +139,10 @@ impl Experiment {
     pub fn model(&self, data: &Data) -> Result<Model> {
         let data::ItemSpec { shape, classes, .. } = data.spec().clone();
         let context = Context { shape, classes, moments: Some(&|| data.mean_std(MOMENT_ITEMS)) };
-        let model =
-            Model::new(&self.resolved.spec("model"), &context, self.key().with("model"), DType::F32, &self.device)?;
+        let (spec, key) = (self.resolved.spec("model"), self.key().with("model"));
+        let model = Model::new(&spec, &context, key, DType::F32, &self.device).map_err(|e| self.placed(e))?;
         // Weight norm begins at the data: at five batches, as Xiao et al. (2021) do.
-        if model.params().weights.keys().any(|name| name.ends_with(LOG_SCALE)) {
-            model.calibrate(&data.all(Split::Train, 5 * self.train.batch_size)?.x)?;
-        }
+        model.calibrate(&|| Ok(data.all(Split::Train, 5 * self.train.batch_size)?.x))?;
         Ok(model)
     }
 
@@ -146,7 +153,7 @@ impl Experiment {
     pub fn method(&self, data: &Arc<Data>) -> Result<Box<dyn Method>> {
         let optim = self.resolved.spec("optim");
         let setup = Setup { model: self.model(data)?, optim: &optim, data, key: self.key().with("method") };
-        methods::build(&self.resolved.spec("method"), setup)
+        methods::build(&self.resolved.spec("method"), setup).map_err(|e| self.placed(e))
     }
 
     /// What the method draws from at once, if it keeps such a thing, on the tensors of its state.
@@ -155,7 +162,7 @@ impl Experiment {
     /// Tensors that are missing or have another shape.
     pub fn proposal(&self, data: &Data, state: &State) -> Result<Option<Box<dyn Proposal>>> {
         let subject = Standing { shape: &data.spec().shape, classes: data.spec().classes, state, device: &self.device };
-        methods::proposal(&self.resolved.spec("method"), &subject)
+        methods::proposal(&self.resolved.spec("method"), &subject).map_err(|e| self.placed(e))
     }
 
     /// `[sampler]`.
@@ -163,7 +170,7 @@ impl Experiment {
     /// # Errors
     /// As [`Sampler::new`].
     pub fn sampler(&self) -> Result<Sampler> {
-        Sampler::new(&self.resolved.spec("sampler"))
+        Sampler::new(&self.resolved.spec("sampler")).map_err(|e| self.placed(e))
     }
 
     /// Every `[[probe]]`.
@@ -171,7 +178,9 @@ impl Experiment {
     /// # Errors
     /// None for a resolved configuration.
     pub fn probes(&self) -> Result<Vec<Scheduled>> {
-        self.resolved.list("probe").iter().map(|spec| Scheduled::new(spec, &self.device)).collect()
+        let probes = self.resolved.list("probe");
+        let built = probes.iter().map(|spec| Scheduled::new(spec, &self.device)).collect::<Result<_>>();
+        built.map_err(|e| self.placed(e))
     }
 
     /// How many steps the run has.
@@ -184,9 +193,8 @@ impl Experiment {
         }
         let per_epoch = data.batches_per_epoch(self.train.batch_size).ok_or_else(|| {
             let name = &data.spec().name;
-            Error::Config(format!(
-                "error: `{name}` is generated and has no epochs\n\nhint: --set train.epochs=0 --set train.steps=1000"
-            ))
+            let error = Error::config(format!("`{name}` is generated and has no epochs"));
+            self.placed(error.at_path("train.epochs").hint("--set train.epochs=0 --set train.steps=1000"))
         })?;
         Ok((self.train.epochs * per_epoch).div_ceil(method.batches_per_step().max(1) as u64).max(1))
     }

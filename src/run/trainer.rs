@@ -147,7 +147,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Diverged`] when the guard objects.
     pub fn advance<'g>(&mut self, guard: &'g mut Guard) -> Result<&'g Metrics> {
-        let batches = self.batches()?;
+        let batches = self.batches().map_err(|e| self.experiment.placed(e.at_path("train.batch_size")))?;
         let key = self.experiment.key().with("step").at(self.step);
         let lr_scale = self.experiment.train.lr_scale(self.step, self.total);
         // What probes and checks asked since the last step is not the run's.
@@ -271,7 +271,7 @@ impl Trainer {
             Error::Diverged { what, remedy, .. } => {
                 Error::Diverged { step: Some(self.step), what: format!("probe `{probe}`: {what}"), remedy }
             }
-            other => other,
+            other => self.experiment.placed(other),
         }
     }
 

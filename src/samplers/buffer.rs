@@ -66,11 +66,8 @@ impl Buffer {
     fn places(&self, key: Key, n: usize) -> Result<Vec<usize>> {
         let all = self.x.dim(0)?;
         if n > all {
-            return Err(Error::Config(format!(
-                "error: a batch of {n} chains cannot be taken from a replay buffer of {all}\n\nhint: --set \
-                 method.buffer={}",
-                10 * n
-            )));
+            return Err(Error::config(format!("a batch of {n} chains cannot be taken from a replay buffer of {all}"))
+                .hint(format!("--set method.buffer={}", 10 * n)));
         }
         Ok(rand::seq::index::sample(&mut key.rng(), all, n).into_vec())
     }

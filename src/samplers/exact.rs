@@ -55,9 +55,6 @@ impl Kernel for Exact {
 }
 
 fn unknown() -> Error {
-    Error::Config(
-        "error: sampler `exact` cannot draw from a model whose normaliser is not known\n\nhint: use a Markov chain, such as --set \
-         sampler.name=mala"
-            .into(),
-    )
+    Error::config("sampler `exact` cannot draw from a model whose normaliser is not known")
+        .hint("use a Markov chain, such as --set sampler.name=mala")
 }

@@ -33,11 +33,8 @@ pub struct Gibbs;
 impl Gibbs {
     fn sweep(key: Key, on: &Target, x: &Tensor) -> Result<Tensor> {
         let gibbs = on.gibbs().ok_or_else(|| {
-            Error::Config(
-                "error: the sampler `gibbs` needs a model with hidden units, and `model` has none\n\nhint: \
-                 --set sampler.name=mala, or --set model.name=rbm"
-                    .into(),
-            )
+            Error::config("the sampler `gibbs` needs a model with hidden units, and `model` has none")
+                .hint("--set sampler.name=mala, or --set model.name=rbm")
         })?;
         gibbs.sweep(key, x)
     }

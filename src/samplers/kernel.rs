@@ -91,12 +91,11 @@ impl<'a> Target<'a> {
     /// A target without one.
     pub fn proposal(&self) -> Result<&'a dyn Density> {
         self.proposal.ok_or_else(|| {
-            Error::Config(
-                "error: the sampler proposes from a density that can be drawn from, and `model` has no base density\n\nhint: \
-                 --set model.base=diagonal for a neural energy, or a Markov chain that needs none, such as \
-                 --set sampler.name=mala"
-                    .into(),
-            )
+            Error::config("the sampler proposes from a density that can be drawn from, and `model` has no base density")
+                .hint(
+                    "--set model.base=diagonal for a neural energy, or a Markov chain that needs none, such as --set \
+                     sampler.name=mala",
+                )
         })
     }
 }

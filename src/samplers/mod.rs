@@ -38,7 +38,7 @@ pub use mala::Mala;
 pub use parallel_tempering::ParallelTempering;
 pub use row::{BuildKernel, SamplerRow};
 pub use rwm::Rwm;
-pub use sampler::{Sampler, Trace};
+pub use sampler::{Sampler, Trace, parts};
 pub use sgld::Sgld;
 pub use start::{ChainConfig, Start};
 pub use warm_up::{DualAveraging, WarmUp};
@@ -87,5 +87,6 @@ fn locals(fits: impl Fn(&SamplerRow) -> bool) -> Vec<(&'static str, Schema)> {
 /// A name that is none of these.
 pub fn build_local(spec: &Spec) -> Result<Box<dyn Kernel>> {
     let row = find(SAMPLERS, spec.name()).filter(|row| row.local.is_some());
-    (row.ok_or_else(|| Error::Other(format!("unknown local kernel `{}`", spec.name())))?.build)(&spec.0)
+    let row = row.ok_or_else(|| Error::Other(format!("unknown local kernel `{}`", spec.name())))?;
+    spec.within((row.build)(&spec.table))
 }

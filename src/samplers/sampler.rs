@@ -38,23 +38,38 @@ pub struct Sampler {
     pub warm_up: WarmUp,
 }
 
+/// What a section such as `[sampler]` holds: the kernel that it names, and the keys that all samplers have.
+///
+/// # Errors
+/// A specification that is not resolved.
+pub fn parts(spec: &Spec) -> Result<(Box<dyn Kernel>, ChainConfig, WarmUp)> {
+    let row = find(SAMPLERS, spec.name()).ok_or_else(|| Error::Other(format!("unknown sampler `{}`", spec.name())))?;
+    let kernel = spec.within((row.build)(&spec.table))?;
+    let (config, warm_up) = spec.within(decode(&spec.table))?;
+    Ok((kernel, config, warm_up))
+}
+
 impl Sampler {
     /// Builds `[sampler]`.
     ///
     /// # Errors
     /// A specification that is not resolved; `means` or `temperature` of chains that do not move in noise.
     pub fn new(spec: &Spec) -> Result<Self> {
-        let row =
-            find(SAMPLERS, spec.name()).ok_or_else(|| Error::Other(format!("unknown sampler `{}`", spec.name())))?;
-        let config: ChainConfig = decode(&spec.0)?;
+        let (kernel, config, warm_up) = parts(spec)?;
+        spec.within(Self::with(kernel, config, warm_up))
+    }
+
+    /// The sampler that moves chains by `kernel`, as long and from where `config` says, after `warm_up`.
+    ///
+    /// # Errors
+    /// `means` or `temperature` of chains that do not move in noise.
+    pub fn with(kernel: Box<dyn Kernel>, config: ChainConfig, warm_up: WarmUp) -> Result<Self> {
         if config.space != Space::Noise && (config.means || config.temperature != 1.0) {
-            return Err(Error::Config(
-                "error: `sampler.means` and `sampler.temperature` are for chains that move in noise\n\nhint: --set \
-                 sampler.space=noise"
-                    .into(),
-            ));
+            return Err(Error::config("`sampler.means` and `sampler.temperature` are for chains that move in noise")
+                .at("means")
+                .hint("--set sampler.space=noise"));
         }
-        Ok(Sampler { kernel: (row.build)(&spec.0)?, config, warm_up: decode(&spec.0)? })
+        Ok(Sampler { kernel, config, warm_up })
     }
 
     /// Starts one chain at the origin: whether the kernel can move on this model, or by the method's proposal, found before a
@@ -185,9 +200,6 @@ fn of_noise<'a>(potential: &'a Potential) -> Target<'a> {
 }
 
 fn no_space() -> Error {
-    Error::Config(
-        "error: `sampler.space` is not data, and the model has no base density with a noise space\n\nhint: \
-         --set sampler.space=data, or a model `vae`, a flow, or `tilted` with such a base"
-            .into(),
-    )
+    Error::config("`sampler.space` is not data, and the model has no base density with a noise space")
+        .hint("--set sampler.space=data, or a model `vae`, a flow, or `tilted` with such a base")
 }

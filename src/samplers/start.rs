@@ -41,11 +41,11 @@ impl Start {
             Start::Data => Ok(data.all(Split::Train, n)?.x),
             Start::Proposal => match proposal {
                 Some(proposal) => proposal.draw(key, n),
-                None => Err(Error::Config(
-                    "error: `sampler.init = \"proposal\"` needs a method with a generator or a replay buffer, such as vera \
-                     or pcd\n\nhint: --set sampler.init=normal"
-                        .into(),
-                )),
+                None => Err(Error::config(
+                    "`sampler.init = \"proposal\"` needs a method with a generator or a replay buffer, such as vera \
+                     or pcd",
+                )
+                .hint("--set sampler.init=normal")),
             },
             Start::Normal => match model.base_sample(key, n)? {
                 Some(x) => Ok(x),

@@ -138,8 +138,8 @@ impl Plan {
         let seeds = space.seeds.as_ref().map_or(1, Vec::len);
         let all = sizes.chain([space.trials as usize, seeds]).try_fold(1usize, usize::checked_mul);
         if all.is_none_or(|n| n > MOST) {
-            let text = format!("error: {}: more than {MOST} trials", self.path.display());
-            return Err(Error::Config(format!("{text}\n\nhint: shorten an axis, or draw with [random]")));
+            let text = format!("{}: more than {MOST} trials", self.path.display());
+            return Err(Error::config(text).hint("shorten an axis, or draw with [random]"));
         }
         let mut points: Vec<Vec<Setting>> = vec![Vec::new()];
         for axis in &space.axes {
@@ -227,8 +227,8 @@ fn refuse_swept(spaces: &[Space], sets: &[String]) -> Result<()> {
         for path in swept.chain(seeds) {
             let is_it = |set: &&String| Setting::path_of(set).is_some_and(|left| left == path);
             if let Some(set) = sets.iter().find(is_it) {
-                let text = format!("error: --set {set}: the plan sweeps `{path}`, and this would override it");
-                return Err(Error::Config(format!("{text}\n\nhint: change the plan instead")));
+                let text = format!("--set {set}: the plan sweeps `{path}`, and this would override it");
+                return Err(Error::config(text).hint("change the plan instead"));
             }
         }
     }

@@ -199,12 +199,12 @@ impl Folder {
             }
             let differs = differences(&path.display().to_string(), &text, &wanted);
             if !differs.is_empty() {
-                return Err(Error::Config(format!(
-                    "error: {}: this trial was run with another configuration\n\n{}\n\nhint: undo the change, or start \
-                     elsewhere with --run-dir DIR",
+                return Err(Error::config(format!(
+                    "{}: this trial was run with another configuration\n\n{}",
                     path.display(),
                     differs.join("\n")
-                )));
+                ))
+                .hint("undo the change, or start elsewhere with --run-dir DIR"));
             }
         }
         Ok(())

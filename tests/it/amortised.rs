@@ -131,7 +131,7 @@ fn the_posterior_is_an_energy_with_its_own_derivatives() {
     net.insert("name".into(), "mlp".into());
     net.insert("hidden".into(), vec![5i64].into());
     let builder = Builder::new(Key::new(1), DType::F64, &Device::Cpu);
-    let generator = Generator::new(&config, &ebm::config::Spec(net), &[4], &builder).unwrap();
+    let generator = Generator::new(&config, &ebm::config::Spec::new(net), &[4], &builder).unwrap();
     let normal = |name: &str, d: usize| Key::new(2).with(name).normal((6, d), DType::F64, &Device::Cpu).unwrap();
     let (x, z, v) = (normal("x", 4), normal("z", 3), normal("v", 3));
     let posterior = Posterior::new(&generator, &x, Force::Joint).unwrap();

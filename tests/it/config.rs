@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use ebm::Error;
 use ebm::config::{Document, Resolved, Schema, explain_keys, template};
+use ebm::run::Experiment;
 use insta::assert_snapshot;
 
 use crate::config_sections::sections;
@@ -120,15 +122,15 @@ fn set_reads_toml_or_a_bare_string() {
     let sets = ["dataset.name=rings", "method.lambda=3", "method.critic={name=\"mlp\",hidden=[10]}", "device=cuda:0"];
     let resolved = good(GOOD, &sets);
     assert_eq!(resolved.section("")["device"].as_str(), Some("cuda:0"));
-    assert_eq!(resolved.spec("method").0["lambda"], toml::Value::Float(3.0));
-    let critic = resolved.spec("method").0["critic"].clone();
+    assert_eq!(resolved.spec("method").table["lambda"], toml::Value::Float(3.0));
+    let critic = resolved.spec("method").table["critic"].clone();
     assert_eq!(critic["hidden"], toml::Value::Array(vec![10.into()]));
     assert_eq!(critic["activation"].as_str(), Some("swish"));
 
     let probes = format!("{GOOD}[[probe]]\nname='nll'\n[[probe]]\nname='samples'\n");
     let list = good(&probes, &["probe.0.every=5", "probe[1].sampler.steps=7"]).list("probe");
-    assert_eq!((list[0].name(), list[0].0["every"].as_integer()), ("nll", Some(5)));
-    assert_eq!(list[1].0["sampler"]["steps"].as_integer(), Some(7));
+    assert_eq!((list[0].name(), list[0].table["every"].as_integer()), ("nll", Some(5)));
+    assert_eq!(list[1].table["sampler"]["steps"].as_integer(), Some(7));
 }
 
 #[test]
@@ -136,9 +138,9 @@ fn another_name_drops_the_keys_of_the_old_row_only() {
     let text =
         format!("{GOOD}critic_steps = 7\n[method.critic]\nhidden = [3]\n[sampler]\nname='sgld'\nnoise=0.1\nsteps=9\n");
     let resolved = good(&text, &["sampler.name=mala", "method.name=cd"]);
-    assert_eq!(resolved.spec("sampler").0["steps"].as_integer(), Some(9));
-    assert!(!resolved.spec("sampler").0.contains_key("noise"));
-    assert!(!resolved.spec("method").0.contains_key("critic"));
+    assert_eq!(resolved.spec("sampler").table["steps"].as_integer(), Some(9));
+    assert!(!resolved.spec("sampler").table.contains_key("noise"));
+    assert!(!resolved.spec("method").table.contains_key("critic"));
     assert_snapshot!(refused(&text, &["sampler.name=mala", "sampler.noise=1"]));
     let turned = refused(&text, &["sampler.noise=1", "sampler.name=mala"]);
     assert_eq!(turned, refused(&text, &["sampler.name=mala", "sampler.noise=1"]), "the order of arguments is free");
@@ -184,9 +186,9 @@ fn extends_is_relative_and_later_wins() {
         "extends = ['base/lsd.toml']\n[dataset]\nrings=3\n[method.critic]\nactivation='relu'\n[[probe]]\nname='samples'\n",
     );
     let resolved = load(tmp.path(), "x.toml").unwrap();
-    assert_eq!(resolved.spec("dataset").0["rings"].as_integer(), Some(3));
-    assert_eq!(resolved.spec("dataset").0["noise"].as_float(), Some(0.5));
-    let critic = &resolved.spec("method").0["critic"];
+    assert_eq!(resolved.spec("dataset").table["rings"].as_integer(), Some(3));
+    assert_eq!(resolved.spec("dataset").table["noise"].as_float(), Some(0.5));
+    let critic = &resolved.spec("method").table["critic"];
     assert_eq!((critic["hidden"][0].as_integer(), critic["activation"].as_str()), (Some(5), Some("relu")));
     assert_eq!(resolved.list("probe").len(), 1);
     assert!(!resolved.to_toml().contains("extends"));
@@ -216,7 +218,8 @@ fn extends_that_cannot_be_followed() {
 fn later_code_can_point_at_a_value_or_at_the_header_of_a_default() {
     let text = format!("{GOOD}[method.critic]\nhidden = [10, 20]\n");
     let document = Document::from_str("configs/demo.toml", &text, &[]).unwrap();
-    let at = |path| document.error_at(path, format!("{path} is bad"), None).to_string();
+    let bad = |path| Error::config(format!("{path} is bad")).at_path(path);
+    let at = |path| document.placed(bad(path), false).to_string();
     let all = ["method.critic.hidden[1]", "method.critic.activation", "method.lambda", "train.steps"].map(at);
     assert_snapshot!(all.join("\n\n"));
 }
@@ -243,4 +246,36 @@ fn keys_are_explained_with_those_of_their_parts() {
     let keys = explain_keys(&Schema::of::<crate::config_sections::Lsd>());
     let lines = keys.iter().map(|k| format!("{} | {} | {} | {}", k.name, k.kind, k.default, k.doc));
     assert_snapshot!(lines.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn an_error_of_building_is_shown_where_the_key_was_written() {
+    let tmp = tempfile::tempdir().unwrap();
+    let below = "[train]\nsteps = 1\n[method.critic]\nlearned_beta = true\n";
+    let base = "[dataset]\nname = 'rings'\n[method]\nname = 'lsd'\n[method.critic]\nactivation = 'relu'\n";
+    write(tmp.path(), "base.toml", &format!("{base}hidden = [4]\n"));
+    write(tmp.path(), "own.toml", &format!("extends = 'base.toml'\n{below}"));
+    write(tmp.path(), "bad_base.toml", &format!("{base}learned_beta = true\n[train]\nsteps = 1\n"));
+    write(tmp.path(), "inherited.toml", "extends = 'bad_base.toml'\n");
+    write(tmp.path(), "argument.toml", "extends = 'base.toml'\ntrain.steps = 1\n");
+    let refused = |experiment: Experiment| {
+        let data = experiment.data().unwrap();
+        experiment.method(&data).err().unwrap().to_string()
+    };
+    let load = |name: &str, sets: &[String]| refused(Experiment::load(&tmp.path().join(name), sets).unwrap());
+    let argument = "method.critic.learned_beta=true".to_owned();
+    for (name, sets, place) in [
+        ("own.toml", vec![], "own.toml:5:16\n  |\n5 | learned_beta = true\n  |                ^^^^"),
+        ("inherited.toml", vec![], "bad_base.toml:7:16"),
+        ("argument.toml", vec![argument.clone()], "--set:1:28"),
+    ] {
+        let text = load(name, &sets);
+        assert!(text.starts_with("error: `learned_beta` belongs to swish") && text.contains(place), "{text}");
+    }
+    // Nobody has seen the lines of a stored configuration; an argument is the user's own.
+    let complete =
+        |sets: &[String]| Experiment::load(&tmp.path().join("argument.toml"), sets).unwrap().resolved.to_toml();
+    let stored = |text: &str, sets: &[String]| refused(Experiment::parse("last.safetensors", text, sets).unwrap());
+    assert!(!stored(&complete(&[argument.clone()]), &[]).contains("-->"));
+    assert!(stored(&complete(&[]), &[argument]).contains("--set:1:28"));
 }

@@ -15,7 +15,7 @@ const CPU: Device = Device::Cpu;
 fn spec(name: &str, schema: &Schema) -> Spec {
     let mut table = schema.defaults();
     table.insert("name".into(), name.into());
-    Spec(table)
+    Spec::new(table)
 }
 
 const VAE: &str = "nodes = 7\nnoise = \"network\"\nsquash = \"tanh\"\nencoder = { name = \"mlp\", hidden = [6] }\n\
@@ -36,7 +36,7 @@ fn small_model(name: &str, schema: &Schema) -> (Spec, &'static [&'static [usize]
     };
     let mut table = schema.decode(&keys.parse().unwrap()).unwrap();
     table.insert("name".into(), name.into());
-    (Spec(table), shapes)
+    (Spec::new(table), shapes)
 }
 
 /// The example of a method's row.
@@ -132,13 +132,13 @@ fn target(sampler: &str, item: &[usize]) -> Model {
         "gibbs" => "name = \"rbm\"\nhidden = 3\ninit = \"paper\"",
         _ => "name = \"gaussian\"",
     };
-    Model::new(&Spec(text.parse().unwrap()), &context, Key::new(0), DType::F32, &CPU).unwrap().frozen().unwrap()
+    Model::new(&Spec::new(text.parse().unwrap()), &context, Key::new(0), DType::F32, &CPU).unwrap().frozen().unwrap()
 }
 
 #[test]
 fn a_sampler_keeps_shapes_is_finite_and_follows_its_key() {
     for row in SAMPLERS {
-        let kernel = (row.build)(&spec(row.name, &row.schema).0).unwrap();
+        let kernel = (row.build)(&spec(row.name, &row.schema).table).unwrap();
         assert!(!kernel.describe().is_empty());
         for shape in [&[5, 2][..], &[3, 1, 4, 4]] {
             let model = target(row.name, &shape[1..]);

@@ -13,7 +13,7 @@ const CPU: Device = Device::Cpu;
 fn machine() -> Model {
     let context = Context { shape: vec![3], classes: None, moments: None };
     let text = "name = \"rbm\"\nhidden = 3\ninit = \"paper\"";
-    Model::new(&Spec(text.parse().unwrap()), &context, Key::new(0), DType::F32, &CPU).unwrap().frozen().unwrap()
+    Model::new(&Spec::new(text.parse().unwrap()), &context, Key::new(0), DType::F32, &CPU).unwrap().frozen().unwrap()
 }
 
 /// A sampler at its defaults, for so many steps.
@@ -23,7 +23,7 @@ fn sampler(name: &str, schema: &ebm::config::Schema, steps: usize) -> Sampler {
         table.insert(part.key.into(), Spec::of_default(&part).0.into());
     }
     table.insert("name".into(), name.into());
-    let mut sampler = Sampler::new(&Spec(table)).unwrap();
+    let mut sampler = Sampler::new(&Spec::new(table)).unwrap();
     sampler.config.steps = steps;
     sampler
 }

@@ -26,7 +26,7 @@ fn model(text: &str) -> Model {
     let of = |value: f64| Tensor::full(value, 4, &CPU).unwrap().to_dtype(DType::F32).unwrap();
     let moments = Moments { mean: of(0.3), std: of(1.5), overall_mean: 0.3, overall_std: 1.5 };
     let context = Context { shape: vec![4], classes: Some(3), moments: Some(&|| Ok(moments.clone())) };
-    Model::new(&Spec(text.parse().unwrap()), &context, Key::new(4), DType::F64, &CPU).unwrap()
+    Model::new(&Spec::new(text.parse().unwrap()), &context, Key::new(4), DType::F64, &CPU).unwrap()
 }
 
 const NEURAL: &str =
@@ -149,7 +149,7 @@ fn what_changes_an_energy_changes_all_of_its_functions_alike() {
 
 #[test]
 fn the_posterior_of_a_generator_has_all_derivatives() {
-    let net = Spec("name = \"mlp\"\nhidden = [6]\nactivation = \"tanh\"".parse().unwrap());
+    let net = Spec::new("name = \"mlp\"\nhidden = [6]\nactivation = \"tanh\"".parse().unwrap());
     let config = GeneratorConfig { latent: 2, ..GeneratorConfig::default() };
     let builder = Builder::new(Key::new(1), DType::F64, &CPU);
     let generator = Generator::new(&config, &net, &[4], &builder).unwrap();

@@ -17,7 +17,7 @@ fn outcome(dim: usize, shift: f64, items: usize, config: &LsdConfig) -> Outcome 
 
 fn with_hidden(config: &mut LsdConfig, hidden: &[i64]) {
     let list = hidden.iter().map(|&h| toml::Value::Integer(h)).collect();
-    config.critic.0.insert("hidden".into(), toml::Value::Array(list));
+    config.critic.table.insert("hidden".into(), toml::Value::Array(list));
 }
 
 /// 1 - Σ|f - f*|² / Σ|f*|² on fresh draws of N(0, I_D).

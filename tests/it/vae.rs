@@ -52,7 +52,7 @@ fn section(name: &str, text: &str) -> Spec {
     let row = find(MODELS, name).unwrap();
     let mut table = row.schema.decode(&text.parse().unwrap()).unwrap();
     table.insert("name".into(), name.into());
-    Spec(table)
+    Spec::new(table)
 }
 
 fn vae(text: &str, item: &[usize]) -> Vae {
@@ -253,7 +253,7 @@ fn draws_at_a_temperature_and_means_have_the_variances_they_should() {
     let moons = ebm::data::schemas().into_iter().find(|row| row.0 == "moons").unwrap().1;
     let mut keys = moons.defaults();
     keys.insert("name".into(), "moons".into());
-    let data = Data::open(&Spec(keys), 1, &CPU).unwrap();
+    let data = Data::open(&Spec::new(keys), 1, &CPU).unwrap();
     let origin = Tensor::zeros((1, 2), DType::F64, &CPU).unwrap();
     let decoder = model.vae().unwrap().decoder();
     let b = list(&decoder.mean(&origin).unwrap());
@@ -264,7 +264,7 @@ fn draws_at_a_temperature_and_means_have_the_variances_they_should() {
         let row = find(SAMPLERS, "langevin").unwrap();
         let mut table = row.schema.decode(&format!("space = \"noise\"\nsteps = 0\n{keys}").parse().unwrap()).unwrap();
         table.insert("name".into(), "langevin".into());
-        let sampler = Sampler::new(&Spec(table)).unwrap();
+        let sampler = Sampler::new(&Spec::new(table)).unwrap();
         let start = sampler.start(Key::new(8), &model, None, &data, N).unwrap();
         let items = sampler.items(&model, &start).unwrap().t().unwrap().to_vec2::<f64>().unwrap();
         for (i, column) in items.iter().enumerate() {

@@ -62,7 +62,7 @@ struct Wanted<'a> {
 pub fn fetch(files: &FileSet, mirrors: &[String], folder: &Path, progress: Progress) -> Result<Vec<Fetched>> {
     let set = &files.known;
     if mirrors.is_empty() {
-        return Err(Error::Config(format!("error: {} cannot be fetched\n\nhint: {}", set.name, set.remedy())));
+        return Err(Error::config(format!("{} cannot be fetched", set.name)).hint(set.remedy()));
     }
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let present = |file: &KnownFile| present(files, file, folder);
@@ -83,7 +83,7 @@ pub fn fetch(files: &FileSet, mirrors: &[String], folder: &Path, progress: Progr
 fn wanted<'a>(set: &Known, file: &'a KnownFile) -> Result<Wanted<'a>> {
     match (file.size, &file.sha256) {
         (Some(size), Some(sha256)) => Ok(Wanted { name: &file.name, size, sha256 }),
-        _ => Err(Error::Config(format!("error: no known hash for {}\n\nhint: {}", file.name, set.remedy()))),
+        _ => Err(Error::config(format!("no known hash for {}", file.name)).hint(set.remedy())),
     }
 }
 

@@ -121,7 +121,7 @@ pub fn find(name: &str) -> Result<Known> {
         let known: Vec<&str> = names.iter().map(String::as_str).collect();
         let near = nearest(name, &known).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
         let hint = format!("{near}these are: {}", names.join(", "));
-        Error::Config(format!("error: `{name}` is not a data set of files\n\nhint: {hint}"))
+        Error::config(format!("`{name}` is not a data set of files")).hint(hint)
     })
 }
 

@@ -30,19 +30,20 @@ impl Data {
     pub fn labelled(&self, per_class: usize) -> Result<LabelledItems> {
         let name = &self.spec.name;
         let (Some(classes @ 2..), Some(labels)) = (self.spec.classes, self.items.labels(Split::Train)) else {
-            return Err(Error::Config(format!(
-                "error: the items of {name} have no labels to learn from\n\nhint: choose a data set with two or more \
-                 classes; of a `table`, set `dataset.label`"
-            )));
+            return Err(Error::config(format!("the items of {name} have no labels to learn from"))
+                .at_path("dataset.label")
+                .hint("choose a data set with two or more classes; of a `table`, set `dataset.label`"));
         };
         if labels.is_empty() {
-            return Err(Error::Config(format!("error: there are no training items of {name} to learn labels from")));
+            return Err(Error::config(format!("there are no training items of {name} to learn labels from")));
         }
         let places = first_of_each(&labels, classes, per_class).map_err(|(class, found)| {
-            Error::Config(format!(
-                "error: {per_class} labelled items a class are asked for, and class {class} of {name} has {found} \
-                 training items\n\nhint: ask for fewer, or raise `dataset.limit`"
+            Error::config(format!(
+                "{per_class} labelled items a class are asked for, and class {class} of {name} has {found} training \
+                 items"
             ))
+            .at_path("dataset.limit")
+            .hint("ask for fewer, or raise `dataset.limit`")
         })?;
         let (items, lens, key) = (self.items.clone(), self.lens.clone(), self.key.with("labelled"));
         Ok(LabelledItems { items, lens, places, classes, key, epochs: Epochs::default() })
@@ -74,7 +75,7 @@ impl LabelledItems {
     pub fn batch(&self, index: u64, size: usize) -> Result<Batch> {
         let n = self.places.len() as u64;
         if size == 0 || n == 0 {
-            return Err(Error::Config("error: a batch of labelled items needs one item at least".into()));
+            return Err(Error::config("a batch of labelled items needs one item at least"));
         }
         let from = index.saturating_mul(size as u64);
         let place = |i: u64| {

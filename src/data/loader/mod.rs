@@ -98,11 +98,11 @@ impl Data {
         let Some(n) = self.len(split) else { return self.fresh(key, size) };
         let per_epoch = n.checked_div(size).unwrap_or(0) as u64;
         if per_epoch == 0 {
-            return Err(Error::Config(format!(
-                "error: a batch of {size} does not fit the {n} {split} items of {}\n\nhint: set a batch size between \
-                 1 and {n}",
+            return Err(Error::config(format!(
+                "a batch of {size} does not fit the {n} {split} items of {}",
                 self.spec.name
-            )));
+            ))
+            .hint(format!("set a batch size between 1 and {n}")));
         }
         let order = self.items.order(self.key, split, index / per_epoch, n);
         let from = (index % per_epoch) as usize * size;

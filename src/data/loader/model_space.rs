@@ -96,10 +96,9 @@ impl Data {
     /// The images are not dequantised: a density at discrete points has no bound.
     pub fn bits_per_dim(&self, log_prob: &Tensor, x: &Tensor) -> Result<Tensor> {
         if self.lens.map.is_some() && !self.lens.dequantise {
-            return Err(Error::Config(
-                "error: bits/dim of images that are not dequantised mean nothing\n\nhint: set `dataset.dequantise = true`"
-                    .into(),
-            ));
+            return Err(Error::config("bits/dim of images that are not dequantised mean nothing")
+                .at_path("dataset.dequantise")
+                .hint("set `dataset.dequantise = true`"));
         }
         let nats = (log_prob.to_dtype(DType::F64)? + self.log_det(x)?)?;
         Ok((nats * (-1.0 / (self.spec.dim() as f64 * 2f64.ln())))?)

@@ -28,7 +28,7 @@ impl Data {
         let x = self.all(Split::Train, n)?.x.flatten_from(1)?.to_dtype(DType::F64)?;
         let count = x.dim(0)?;
         if count < 2 {
-            return Err(Error::Config(format!("error: a standard deviation needs two items, not {count}")));
+            return Err(Error::config(format!("a standard deviation needs two items, not {count}")));
         }
         let mean = x.mean(0)?;
         let std = (x.broadcast_sub(&mean)?.sqr()?.sum(0)? / (count - 1) as f64)?.sqrt()?;

@@ -38,9 +38,12 @@ impl Data {
     /// A missing, truncated, corrupt or mislabelled file ([`Error::Data`]); keys that contradict each other.
     pub fn open(spec: &config::Spec, seed: u64, device: &Device) -> Result<Data> {
         let row = config::find(DATASETS, spec.name()).ok_or_else(|| {
-            Error::Config(format!("error: unknown data set `{}`\n\nhint: `ebm data list` names them all", spec.name()))
+            Error::config(format!("unknown data set `{}`", spec.name()))
+                .at("name")
+                .hint("`ebm data list` names them all")
         })?;
-        Data::of_source(spec, (row.build)(&spec.0)?, seed, device)
+        let source = spec.within((row.build)(&spec.table))?;
+        spec.within(Data::of_source(spec, source, seed, device))
     }
 
     /// The data set whose raw items are `source`, with the keys of `spec` for its kind.
@@ -51,19 +54,19 @@ impl Data {
         let key = Key::new(seed).with("data");
         let opened = match source {
             Source::Images(images) => {
-                let keys = decode(&spec.0)?;
+                let keys = decode(&spec.table)?;
                 let splits = divided(&images, &keys)?;
                 pictures(images, splits, &keys, device)?
             }
             Source::Records(records) => {
-                let keys: Columns = decode(&spec.0)?;
+                let keys: Columns = decode(&spec.table)?;
                 let how = Division { validation: keys.validation, seed: keys.split_seed, limit: keys.limit };
                 let splits = division::divide(records.len(), records.test, how)?;
                 let records = records.prepared(&keys, &splits[0])?;
                 let bounds = records.bounds(&splits[0]);
                 vectors(records, splits, bounds, &keys, device)
             }
-            Source::Points(generator) => points(generator, &decode(&spec.0)?, describe(&spec.0), key, device),
+            Source::Points(generator) => points(generator, &decode(&spec.table)?, describe(&spec.table), key, device),
         };
         Ok(Data::new(spec.name(), opened, key))
     }
@@ -77,12 +80,12 @@ impl Data {
         let Stamp { image, levels, classes, bounds } = stamp;
         let opened = match image {
             Some(shape) => {
-                pictures(Images::empty(shape, levels, classes), Splits::default(), &decode(&spec.0)?, device)?
+                pictures(Images::empty(shape, levels, classes), Splits::default(), &decode(&spec.table)?, device)?
             }
             None if bounds.is_empty() => return Data::open(spec, seed, device),
             None => {
                 let records = Records::empty(bounds.len(), classes);
-                vectors(records, Splits::default(), bounds, &decode(&spec.0)?, device)
+                vectors(records, Splits::default(), bounds, &decode(&spec.table)?, device)
             }
         };
         Ok(Data::new(spec.name(), opened, Key::new(seed).with("data")))
@@ -125,11 +128,9 @@ fn points(generator: Box<dyn Generator>, keys: &Points, sha256: String, key: Key
 
 fn pixel_map(keys: &Pixels, levels: u32) -> Result<PixelMap> {
     if keys.transform == Transform::Logit && !keys.dequantise && keys.logit_alpha == 0.0 {
-        return Err(Error::Config(
-            "error: the logit of black and white pixels is infinite\n\nhint: set `dataset.dequantise = true`, or \
-             `dataset.logit_alpha` above 0"
-                .into(),
-        ));
+        return Err(Error::config("the logit of black and white pixels is infinite")
+            .at("transform")
+            .hint("set `dataset.dequantise = true`, or `dataset.logit_alpha` above 0"));
     }
     let top = if keys.dequantise { levels } else { levels - 1 };
     Ok(PixelMap { transform: keys.transform, alpha: keys.logit_alpha, scale: f64::from(top) })

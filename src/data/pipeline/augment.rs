@@ -21,10 +21,11 @@ impl Augment {
     /// A shift by as much as an image is wide: there is not so much to reflect.
     pub(crate) fn new(keys: &Pixels, [_, height, width]: [usize; 3]) -> Result<Self> {
         if keys.crop_pad > 0 && keys.crop_pad >= height.min(width) {
-            return Err(Error::Config(format!(
-                "error: `dataset.crop_pad` is {}, and images of {height}x{width} can be reflected by less than that only",
+            return Err(Error::config(format!(
+                "`dataset.crop_pad` is {}, and images of {height}x{width} can be reflected by less than that only",
                 keys.crop_pad
-            )));
+            ))
+            .at("crop_pad"));
         }
         Ok(Augment { flip: keys.flip, shift: keys.crop_pad })
     }

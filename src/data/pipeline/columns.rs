@@ -38,12 +38,13 @@ impl Records {
     fn without_repeats(self, train: &[u32]) -> Result<Self> {
         let kept: Vec<usize> = (0..self.dim).filter(|&c| !repeats(self.column(c, train))).collect();
         if kept.is_empty() {
-            return Err(Error::Config(format!(
-                "error: `dataset.drop_repeats` drops every one of the {} columns: the smallest value of each occurs \
-                 more than {REPEATS} times\n\nhint: set `dataset.drop_repeats = false`, and `dataset.noise` to spread \
-                 values that repeat",
+            return Err(Error::config(format!(
+                "`dataset.drop_repeats` drops every one of the {} columns: the smallest value of each occurs more \
+                 than {REPEATS} times",
                 self.dim
-            )));
+            ))
+            .at("drop_repeats")
+            .hint("set `dataset.drop_repeats = false`, and `dataset.noise` to spread values that repeat"));
         }
         let row = |row: &[f32]| kept.iter().filter_map(|&c| row.get(c)).copied().collect::<Vec<_>>();
         let values = self.values.chunks_exact(self.dim).flat_map(row).collect();

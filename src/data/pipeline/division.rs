@@ -40,10 +40,11 @@ pub(crate) fn divide(items: usize, test: TestItems, how: Division) -> Result<[Ve
     let test_count = count(drawn, own);
     let held_out = test_count + count(how.validation, own);
     if held_out >= own {
-        return Err(Error::Config(format!(
-            "error: validation and test take {held_out} of {own} items, which leaves none to train on\n\nhint: lower \
-             `dataset.validation` (a share below 1, or a count)"
-        )));
+        return Err(Error::config(format!(
+            "validation and test take {held_out} of {own} items, which leaves none to train on"
+        ))
+        .at("validation")
+        .hint("lower `dataset.validation` (a share below 1, or a count)"));
     }
     let mut rows = order::permutation(split_key(how.seed), own);
     let mut train = rows.split_off(held_out);
@@ -66,7 +67,7 @@ pub(crate) fn of_classes(
     classes: &[u32],
     weights: &[f64],
 ) -> Result<[Vec<u32>; 3]> {
-    let refused = |what: String, hint: &str| Err(Error::Config(format!("error: {what}\n\nhint: {hint}")));
+    let refused = |what: String, hint: &str| Err(Error::config(what).at("classes").hint(hint));
     if !weights.is_empty() && weights.len() != classes.len() {
         let (weights, classes) = (weights.len(), classes.len());
         let what = format!("`dataset.class_weights` has {weights} entries and `dataset.classes` has {classes}");

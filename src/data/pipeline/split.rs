@@ -40,7 +40,7 @@ impl std::str::FromStr for Split {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let unknown = || Error::Config(format!("error: unknown split `{name}`\n\nhint: use train, validation or test"));
+        let unknown = || Error::config(format!("unknown split `{name}`")).hint("use train, validation or test");
         Split::ALL.into_iter().find(|split| split.name() == name).ok_or_else(unknown)
     }
 }

@@ -61,11 +61,11 @@ fn spread(key: &str, value: PerCoordinate, dim: usize) -> Result<Vec<f64>> {
     match value {
         PerCoordinate::All(v) => Ok(vec![v; dim]),
         PerCoordinate::Each(list) if list.len() == dim => Ok(list),
-        PerCoordinate::Each(list) => Err(Error::Config(format!(
-            "error: `dataset.{key}` has {} numbers but `dataset.dim` is {dim}\n\nhint: give one number for all \
-             coordinates, or {dim} of them",
-            list.len()
-        ))),
+        PerCoordinate::Each(list) => {
+            Err(Error::config(format!("`dataset.{key}` has {} numbers but `dataset.dim` is {dim}", list.len()))
+                .at(key)
+                .hint(format!("give one number for all coordinates, or {dim} of them")))
+        }
     }
 }
 

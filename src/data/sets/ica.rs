@@ -95,9 +95,9 @@ impl Mixed {
         let key = Key::new(config.matrix_seed).with("ica unmixing");
         let unmixing = linalg::well_conditioned(key, config.dim, config.max_condition)?;
         let mixing = unmixing.clone().try_inverse().ok_or_else(|| {
-            Error::Config(
-                "error: the unmixing matrix that was drawn is singular\n\nhint: lower `dataset.max_condition`".into(),
-            )
+            Error::config("the unmixing matrix that was drawn is singular")
+                .at("max_condition")
+                .hint("lower `dataset.max_condition`")
         })?;
         let log_det = linalg::log_abs_det(&unmixing);
         Ok(Mixed { sources: config.sources, unmixing, mixing, log_det })

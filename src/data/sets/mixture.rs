@@ -67,21 +67,23 @@ impl Mixture {
         if centres.is_empty() {
             centres = (0..weights.len()).map(|k| corner(k, weights.len(), dim, offset)).collect();
             if centres.iter().enumerate().any(|(k, c)| centres.iter().skip(k + 1).any(|other| other == c)) {
-                return Err(Error::Config(format!(
-                    "error: {} modes do not fit into the corners of {dim} coordinates\n\nhint: give their means as \
-                     `dataset.centres`",
+                return Err(Error::config(format!(
+                    "{} modes do not fit into the corners of {dim} coordinates",
                     weights.len()
-                )));
+                ))
+                .at("weights")
+                .hint("give their means as `dataset.centres`"));
             }
         }
         if centres.len() != weights.len() || centres.iter().any(|c| c.len() > dim) {
-            return Err(Error::Config(format!(
-                "error: `dataset.centres` has {} means, the longest of {} coordinates, for {} weights in {dim} \
-                 coordinates\n\nhint: give one mean for each of `dataset.weights`, of at most `dataset.dim` numbers",
+            return Err(Error::config(format!(
+                "`dataset.centres` has {} means, the longest of {} coordinates, for {} weights in {dim} coordinates",
                 centres.len(),
                 centres.iter().map(Vec::len).max().unwrap_or(0),
                 weights.len()
-            )));
+            ))
+            .at("centres")
+            .hint("give one mean for each of `dataset.weights`, of at most `dataset.dim` numbers"));
         }
         centres.iter_mut().for_each(|c| c.resize(dim, 0.0));
         let total: f64 = weights.iter().sum();

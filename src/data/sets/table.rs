@@ -94,11 +94,9 @@ struct Sheet {
 
 fn load(keys: &TableConfig) -> Result<Records> {
     if keys.path.is_empty() {
-        return Err(Error::Config(
-            "error: `dataset.path` is empty\n\nhint: set it to the file that holds the rows, such as \
-             `path = \"data.csv\"`"
-                .into(),
-        ));
+        return Err(Error::config("`dataset.path` is empty")
+            .at("path")
+            .hint("set it to the file that holds the rows, such as `path = \"data.csv\"`"));
     }
     let path = Path::new(&keys.path);
     let mut sheet = read(path, keys)?;

@@ -146,11 +146,13 @@ impl Assembly {
     pub fn coupling(&mut self, name: &str, keep_first: bool, kind: Kind, net: &Conditioner) -> Result<()> {
         let first = self.channels() / 2;
         if first == 0 {
-            return Err(Error::Config(format!(
-                "error: a coupling needs two parts, but items of shape {:?} have one\n\nhint: a flow on images needs \
-                 an even height and width or several channels; on numbers it needs two or more",
+            return Err(Error::config(format!(
+                "a coupling needs two parts, but items of shape {:?} have one",
                 self.shape
-            )));
+            ))
+            .hint(
+                "a flow on images needs an even height and width or several channels; on numbers it needs two or more",
+            ));
         }
         let (kept, moving) = match keep_first {
             true => (first, self.channels() - first),

@@ -42,11 +42,11 @@ pub(in crate::density) const ENTRY: Entry<BuildModel> = Entry {
 pub(super) fn flow(table: &toml::Table, context: &Context, builder: &Builder) -> Result<Flow> {
     let config: GlowConfig = decode(table)?;
     if context.shape.len() != 3 {
-        return Err(Error::Config(format!(
-            "error: the model `glow` needs images [channels, height, width], but an item of the data has shape \
-             {:?}\n\nhint: use `real_nvp` or `nice`, or set `dataset.flatten = false`",
+        return Err(Error::config(format!(
+            "the model `glow` needs images [channels, height, width], but an item of the data has shape {:?}",
             context.shape
-        )));
+        ))
+        .hint("use `real_nvp` or `nice`, or set `dataset.flatten = false`"));
     }
     let chain = stage(&config, 0, Assembly::new(context, builder)?)?;
     Flow::on(context, chain, Prior::Gaussian, builder)

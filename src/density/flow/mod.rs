@@ -58,5 +58,5 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
 pub fn build(spec: &Spec, context: &Context, builder: &Builder) -> Result<Flow> {
     let row = FLOWS.iter().find(|(name, _)| *name == spec.name());
     let (_, build) = row.ok_or_else(|| Error::Other(format!("unknown flow `{}`", spec.name())))?;
-    build(&spec.0, context, builder)
+    spec.within(build(&spec.table, context, builder))
 }

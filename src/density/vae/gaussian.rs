@@ -58,9 +58,10 @@ impl Decoder {
         let inside = low < config.sigma && config.sigma < high;
         if !inside && config.noise != Noise::Fixed {
             let sigma = config.sigma;
-            return Err(Error::Config(format!(
-                "error: the decoder's sigma = {sigma} does not lie inside sigma_range = [{low}, {high}]"
-            )));
+            return Err(Error::config(format!(
+                "the decoder's sigma = {sigma} does not lie inside sigma_range = [{low}, {high}]"
+            ))
+            .at("sigma"));
         }
         let mut output = item.to_vec();
         if let (Noise::Network, Some(first)) = (config.noise, output.first_mut()) {

@@ -49,7 +49,7 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
     about: "p(x) = ∫ N(x; g(z), σ²) p(z) dz with an encoder; z in one group or several with residual posteriors",
     cite: "Kingma & Welling 2014, \"Auto-encoding variational Bayes\"; groups: Vahdat & Kautz 2020, \"NVAE\", arXiv 2007.03898",
     schema: Schema::of::<Keys>(),
-    build: |table, context, builder| Ok(Box::new(Vae::new(&Spec(table.clone()), &context.shape, 0, builder)?)),
+    build: |table, context, builder| Ok(Box::new(Vae::of_table(table, &context.shape, 0, builder)?)),
 };
 
 /// The model [`Vae`] as a part of a method.
@@ -86,7 +86,11 @@ impl Vae {
     /// # Errors
     /// Networks that do not fit. A conditional encoder reads a vector.
     pub fn new(spec: &Spec, item: &[usize], condition: usize, builder: &Builder) -> Result<Self> {
-        let (config, choice, logistic, gaussian, of_ladder): Keys = decode(&spec.0)?;
+        spec.within(Self::of_table(&spec.table, item, condition, builder))
+    }
+
+    fn of_table(table: &toml::Table, item: &[usize], condition: usize, builder: &Builder) -> Result<Self> {
+        let (config, choice, logistic, gaussian, of_ladder): Keys = decode(table)?;
         let likelihood = (choice, logistic, gaussian);
         let (item, dim) = (item.to_vec(), item.iter().product::<usize>());
         let input = if condition > 0 { vec![dim + condition] } else { item.clone() };
@@ -173,11 +177,9 @@ impl Vae {
     /// The decoder that items can be moved through.
     fn smooth(&self) -> Result<&Decoder> {
         self.decoder.gaussian().ok_or_else(|| {
-            Error::Config(
-                "error: a VAE with `likelihood = \"discretised_logistic\"` has no slope in x, which this asks for\n\nhint: give it \
-                 `likelihood = \"gaussian\"`"
-                    .into(),
-            )
+            Error::config("a VAE with `likelihood = \"discretised_logistic\"` has no slope in x, which this asks for")
+                .at_path("model.likelihood")
+                .hint("give it `likelihood = \"gaussian\"`")
         })
     }
 

@@ -35,17 +35,17 @@ impl Given {
         match (config.condition, classes, item) {
             (Condition::None, ..) => Ok(Given::Nothing),
             (Condition::Class, Some(k), _) if k > 1 => Ok(Given::Class(k)),
-            (Condition::Class, ..) => Err(Error::Config(
-                "error: `method.condition = \"class\"` needs data with labels\n\nhint: --set method.condition=none"
-                    .into(),
-            )),
+            (Condition::Class, ..) => Err(Error::config("`method.condition = \"class\"` needs data with labels")
+                .at("condition")
+                .hint("--set method.condition=none")),
             (Condition::Inpaint, _, &[c, h, w]) => {
                 Ok(Given::Known(Freedom::new(item, &config.hole.mask([c, h, w]), device)?))
             }
-            (Condition::Inpaint, ..) => Err(Error::Config(format!(
-                "error: `method.condition = \"inpaint\"` needs images, and an item has the shape {item:?}\n\nhint: \
-                 --set dataset.flatten=false, or --set method.condition=none"
-            ))),
+            (Condition::Inpaint, ..) => Err(Error::config(format!(
+                "`method.condition = \"inpaint\"` needs images, and an item has the shape {item:?}"
+            ))
+            .at("condition")
+            .hint("--set dataset.flatten=false, or --set method.condition=none")),
         }
     }
 
@@ -94,11 +94,9 @@ pub(super) struct Conditional {
 impl Proposal for Conditional {
     fn draw(&self, key: Key, n: usize) -> Result<Tensor> {
         self.draw_labelled(key, n)?.map(|(x, _)| x).ok_or_else(|| {
-            Error::Config(
-                "error: the generator draws for known pixels, not by itself: it serves the probe `inpainting`\n\nhint: \
-                 --set sampler.init=normal"
-                    .into(),
-            )
+            Error::config("the generator draws for known pixels, not by itself: it serves the probe `inpainting`")
+                .at_path("sampler.init")
+                .hint("--set sampler.init=normal")
         })
     }
 

@@ -94,5 +94,5 @@ impl TaughtGenerator for Taught {
 
 /// The flow of a run.
 fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
-    flow::proposal(&decode::<CoopFlowConfig>(&spec.0)?.flow, standing)
+    flow::proposal(&decode::<CoopFlowConfig>(&spec.table)?.flow, standing)
 }

@@ -169,9 +169,8 @@ impl Cooperative {
         let sampler = Sampler::new(sampler)?;
         sampler.check(&setup.model, None, device)?;
         if sampler.config.space != Space::Data {
-            return Err(Error::Config(
-                "error: `method.sampler.space` must be \"data\": draws are revised themselves".into(),
-            ));
+            return Err(Error::config("`method.sampler.space` must be \"data\": draws are revised themselves")
+                .at("sampler.space"));
         }
         let trained = Trainable::model(setup.model, setup.optim)?;
         let cooperative = Cooperative { terms, trained, generator, sampler };
@@ -257,9 +256,9 @@ struct Revised {
 }
 
 fn no_classes() -> Error {
-    Error::Config(
-        "error: `method.condition = \"class\"` needs a model with classes\n\nhint: --set model.name=classifier".into(),
-    )
+    Error::config("`method.condition = \"class\"` needs a model with classes")
+        .at("condition")
+        .hint("--set model.name=classifier")
 }
 
 parts!(Cooperative: trained, generator);
@@ -294,7 +293,7 @@ impl Method for Cooperative {
 
 /// The generator of a run, to draw from.
 fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
-    let config: CooperativeConfig = decode(&spec.0)?;
+    let config: CooperativeConfig = decode(&spec.table)?;
     let given = Given::new(&config, standing.shape, standing.classes, standing.device)?;
     let build = |builder: &Builder| Vae::new(&config.vae, standing.shape, given.width(), builder);
     let generator = at_rest(GENERATOR, standing, build)?;

@@ -156,10 +156,9 @@ impl FlowTrained {
         let walkers = config.init.points(start, &model, Some(&flow.still), data, config.walkers)?.detach();
         let found = walkers.dim(0)?;
         if found < config.walkers {
-            return Err(Error::Config(format!(
-                "error: {} walkers cannot begin at {found} training items\n\nhint: --set method.walkers={found}",
-                config.walkers
-            )));
+            return Err(Error::config(format!("{} walkers cannot begin at {found} training items", config.walkers))
+                .at("walkers")
+                .hint(format!("--set method.walkers={found}")));
         }
         let kernel = FlowMcmc {
             global: config.global,
@@ -246,11 +245,9 @@ fn check_tilt(model: &Model, flow: &Trainable<Flow>) -> Result<()> {
     if model.tilt().is_some() && fits {
         return Ok(());
     }
-    Err(Error::Config(
-        "error: `method.tilt` needs a model whose base density is a flow like `method.flow`\n\nhint: model.name = \
-         \"tilted\", and the same keys in [model.base] as in [method.flow]"
-            .into(),
-    ))
+    Err(Error::config("`method.tilt` needs a model whose base density is a flow like `method.flow`")
+        .at("tilt")
+        .hint("model.name = \"tilted\", and the same keys in [model.base] as in [method.flow]"))
 }
 
 parts!(FlowTrained: trained, flow, walkers);
@@ -293,5 +290,5 @@ impl Method for FlowTrained {
 
 /// The flow of a run.
 fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
-    flow::proposal(&decode::<FlowMcmcConfig>(&spec.0)?.flow, standing)
+    flow::proposal(&decode::<FlowMcmcConfig>(&spec.table)?.flow, standing)
 }

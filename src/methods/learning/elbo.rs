@@ -62,9 +62,7 @@ impl ElboConfig {
 /// A model that has none, by the name of the method.
 pub(in crate::methods) fn vae_of<'a>(found: Option<&'a Vae>, method: &str) -> Result<&'a Vae> {
     found.ok_or_else(|| {
-        Error::Config(format!(
-            "error: method `{method}` needs a model with a variational autoencoder\n\nhint: --set model.name=vae, or a \
-             model `tilted` with a base `vae`"
-        ))
+        Error::config(format!("method `{method}` needs a model with a variational autoencoder"))
+            .hint("--set model.name=vae, or a model `tilted` with a base `vae`")
     })
 }

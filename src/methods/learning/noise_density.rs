@@ -5,7 +5,7 @@ use nalgebra::{DMatrix, DVector};
 
 use crate::config::Spec;
 use crate::data::{Data, Split};
-use crate::density::{Context, Model};
+use crate::density::{Context, GaussianConfig, Model};
 use crate::math::linalg;
 use crate::{Error, Result, ops, rng::Key};
 
@@ -27,8 +27,8 @@ pub(in crate::methods) enum NoiseDensity {
 impl NoiseDensity {
     /// The normal density with the data's mean and standard deviation in every coordinate.
     pub(in crate::methods) fn diagonal(data: &Data) -> Result<Self> {
-        let table = [("name".to_owned(), "gaussian".into()), ("from_data".to_owned(), true.into())];
-        Self::model(&Spec(table.into_iter().collect()), data, Key::new(0))
+        let config = GaussianConfig { from_data: true, ..GaussianConfig::default() };
+        Self::model(&Spec::of("gaussian", &config), data, Key::new(0))
     }
 
     /// The normal density with the data's mean and covariance.
@@ -75,10 +75,9 @@ impl NoiseDensity {
 }
 
 fn unnormalised(name: &str) -> Error {
-    Error::Config(format!(
-        "error: `method.noise_model` must know its normaliser, and model `{name}` does not\n\nhint: choose `gaussian`, \
-         `ica` or a flow, or set `method.noise = \"full\"`"
-    ))
+    Error::config(format!("`method.noise_model` must know its normaliser, and model `{name}` does not"))
+        .at("noise_model")
+        .hint("choose `gaussian`, `ica` or a flow, or set `method.noise = \"full\"`")
 }
 
 /// N(μ, Σ) through the Cholesky factor of its covariance. It is no [`crate::density::Density`]: that asks for
@@ -99,7 +98,7 @@ impl FullGaussian {
     fn of(data: &Data) -> Result<Self> {
         let x = linalg::to_host(&data.all(Split::Train, ITEMS)?.x.flatten_from(1)?)?;
         if x.nrows() < 2 {
-            return Err(Error::Config(format!("error: a covariance needs two items, not {}", x.nrows())));
+            return Err(Error::config(format!("a covariance needs two items, not {}", x.nrows())));
         }
         let mean = DVector::from_fn(x.ncols(), |i, _| x.column(i).mean());
         let centred = DMatrix::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] - mean[j]);
@@ -136,11 +135,9 @@ impl FullGaussian {
 }
 
 fn degenerate() -> Error {
-    Error::Config(
-        "error: the data's covariance is not positive definite, so that no normal density has it\n\nhint: set \
-         `method.noise = \"diagonal\"`"
-            .into(),
-    )
+    Error::config("the data's covariance is not positive definite, so that no normal density has it")
+        .at("noise")
+        .hint("set `method.noise = \"diagonal\"`")
 }
 
 #[cfg(test)]

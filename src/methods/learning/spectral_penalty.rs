@@ -42,7 +42,7 @@ impl SpectralPenalty {
                 None => sigma,
             });
         }
-        sum.ok_or_else(|| Error::Config("error: `method.spectral` on a network without weight matrices".into()))
+        sum.ok_or_else(|| Error::config("`method.spectral` on a network without weight matrices").at("spectral"))
     }
 }
 

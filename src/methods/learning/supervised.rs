@@ -52,11 +52,9 @@ impl Supervised {
     pub fn new(config: SupervisedConfig, data: &Data) -> Result<Self> {
         let wanted = config.classify > 0.0 || config.label_entropy > 0.0;
         if wanted && data.spec().classes.is_none_or(|k| k < 2) {
-            return Err(Error::Config(format!(
-                "error: `method.classify` needs labels, and `{}` has none\n\nhint: choose a labelled data set, or \
-                 --set method.classify=0",
-                data.spec().name
-            )));
+            return Err(Error::config(format!("`method.classify` needs labels, and `{}` has none", data.spec().name))
+                .at("classify")
+                .hint("choose a labelled data set, or --set method.classify=0"));
         }
         let few = match config.labels_per_class {
             0 => None,
@@ -95,8 +93,6 @@ impl Supervised {
 /// A model that is no classifier.
 pub(in crate::methods) fn logits(model: &Model, x: &Tensor) -> Result<Tensor> {
     model.logits(x)?.ok_or_else(|| {
-        Error::Config(
-            "error: the method trains p(y|x), and the model has no classes\n\nhint: --set model.name=classifier".into(),
-        )
+        Error::config("the method trains p(y|x), and the model has no classes").hint("--set model.name=classifier")
     })
 }

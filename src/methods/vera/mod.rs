@@ -57,13 +57,16 @@ crate::config! {
     }
 }
 
+/// All keys of the method `vera`.
+type Keys = (VeraConfig, GeneratorConfig, EntropyConfig);
+
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "vera",
     about: "amortised maximum likelihood: a generator with entropy regularisation replaces the Markov chains; with a \
             classifier, JEM",
     cite: "Grathwohl, Kelly, Hashemi, Norouzi, Swersky, Duvenaud 2021, \"No MCMC for me: amortized sampling for fast \
            and stable training of energy-based models\", ICLR, Algorithm 1; arXiv 2010.04230",
-    schema: Schema::of::<(VeraConfig, GeneratorConfig, EntropyConfig)>(),
+    schema: Schema::of::<Keys>(),
     numbers: numbers![
         likelihood_gap::NUMBERS,
         [
@@ -107,8 +110,7 @@ struct Vera {
 
 impl Vera {
     fn new(table: &toml::Table, setup: Setup) -> Result<Self> {
-        let config: VeraConfig = decode(table)?;
-        let shape: GeneratorConfig = decode(table)?;
+        let (config, shape, entropy): Keys = decode(table)?;
         let (device, item) = (setup.data.device(), &setup.data.spec().shape);
         let build = |builder: &Builder| Generator::new(&shape, &config.generator, item, builder);
         let generator = Trainable::new(GENERATOR, &config.generator_optim, setup.key.with("generator"), device, build)?;
@@ -121,12 +123,13 @@ impl Vera {
         }
         let log_sigma = params.weights.get(Generator::LOG_SIGMA).cloned();
         let log_sigma = log_sigma.ok_or_else(|| Error::Other("a generator without σ".into()))?;
-        let labels: SupervisedConfig = decode(table)?;
-        let wanted = config.classify > 0.0 || config.label_entropy > 0.0;
+        let VeraConfig { classify, label_entropy, labels_per_class, .. } = config;
+        let labels = SupervisedConfig { classify, label_entropy, labels_per_class };
+        let wanted = classify > 0.0 || label_entropy > 0.0;
         Ok(Vera {
             supervised: wanted.then(|| Supervised::new(labels, setup.data)).transpose()?,
             trained: Trainable::model(setup.model, setup.optim)?,
-            entropy: Entropy::new(decode(table)?, shape.latent, device)?,
+            entropy: Entropy::new(entropy, shape.latent, device)?,
             config,
             generator,
             log_sigma,
@@ -235,8 +238,7 @@ const GENERATOR: &str = "generator";
 
 /// The generator of a run, to draw from.
 fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
-    let config: VeraConfig = decode(&spec.0)?;
-    let shape: GeneratorConfig = decode(&spec.0)?;
+    let (config, shape, _): Keys = decode(&spec.table)?;
     let build = |builder: &Builder| Generator::new(&shape, &config.generator, standing.shape, builder);
     Ok(Box::new(at_rest(GENERATOR, standing, build)?))
 }

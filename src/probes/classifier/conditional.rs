@@ -83,9 +83,6 @@ fn pictures(subject: &Subject, x: &Tensor) -> Result<Vec<(String, RgbImage)>> {
 }
 
 fn unconditional() -> Error {
-    Error::Config(
-        "error: probe `conditional` needs a generator that draws for classes, and a classifier as model\n\nhint: \
-         method vae_sampler with `condition = \"class\"` and `model.name = \"classifier\"`"
-            .into(),
-    )
+    Error::config("probe `conditional` needs a generator that draws for classes, and a classifier as model")
+        .hint("method vae_sampler with `condition = \"class\"` and `model.name = \"classifier\"`")
 }

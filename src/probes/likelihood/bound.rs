@@ -46,9 +46,10 @@ const CHUNK: usize = 100;
 
 impl Probe for Bound {
     fn run(&self, subject: &Subject) -> Result<Finding> {
-        let vae = subject.model.vae().ok_or_else(|| {
-            Error::Config("error: probe `bound` needs a model with a VAE\n\nhint: --set model.name=vae".into())
-        })?;
+        let vae = subject
+            .model
+            .vae()
+            .ok_or_else(|| Error::config("probe `bound` needs a model with a VAE").hint("--set model.name=vae"))?;
         let x = items(subject.data, Split::Test, self.0.items)?;
         let (mut weighted, mut elbo, mut kl) = (Vec::new(), Vec::new(), Vec::new());
         in_chunks(&x, CHUNK, |at, here| {

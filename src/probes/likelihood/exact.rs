@@ -93,10 +93,8 @@ fn log_probs(density: &dyn Density, x: &Tensor) -> Result<Tensor> {
 }
 
 fn no_normaliser() -> Error {
-    Error::Config(
-        "error: probe `likelihood` needs a model with a known normaliser\n\nhint: choose a flow, `ica` or `gaussian` \
-         as model, or use the probe `nll` in 2-D or `lsd` for unnormalised models"
-            .into(),
+    Error::config("probe `likelihood` needs a model with a known normaliser").hint(
+        "choose a flow, `ica` or `gaussian` as model, or use the probe `nll` in 2-D or `lsd` for unnormalised models",
     )
 }
 

@@ -251,11 +251,8 @@ fn divergence(energy: &dyn Energy, data: &Data, log_z: f64, items: usize) -> Res
 }
 
 fn no_modes(data: &Data) -> Error {
-    Error::Config(format!(
-        "error: probe `mode_weights`: `{}` is no mixture of Gaussians\n\nhint: --set dataset.name=mixture, or the \
-         probe `modes`",
-        data.spec().name
-    ))
+    Error::config(format!("probe `mode_weights`: `{}` is no mixture of Gaussians", data.spec().name))
+        .hint("--set dataset.name=mixture, or the probe `modes`")
 }
 
 #[cfg(test)]

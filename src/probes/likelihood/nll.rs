@@ -159,10 +159,10 @@ impl Nll {
 pub(super) fn window(data: &Data) -> Result<[[f64; 2]; 2]> {
     data.bounds_2d().ok_or_else(|| {
         let spec = data.spec();
-        Error::Config(format!(
-            "error: probe `nll` integrates over the plane, but items of `{}` have shape {:?}\n\nhint: remove it, or \
-             use the probe `lsd`",
+        Error::config(format!(
+            "probe `nll` integrates over the plane, but items of `{}` have shape {:?}",
             spec.name, spec.shape
         ))
+        .hint("remove it, or use the probe `lsd`")
     })
 }

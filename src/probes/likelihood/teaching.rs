@@ -98,11 +98,11 @@ fn divergence(p: &[f64], q: &[f64]) -> f64 {
 }
 
 fn unknown() -> Error {
-    Error::Config(
-        "error: probe `teaching` needs a method whose generator has a known density: vae_sampler or coopnets with two \
-         latent coordinates at most, and no condition\n\nhint: --set method.vae.latent=2, or remove the probe"
-            .into(),
+    Error::config(
+        "probe `teaching` needs a method whose generator has a known density: vae_sampler or coopnets with two latent \
+         coordinates at most, and no condition",
     )
+    .hint("--set method.vae.latent=2, or remove the probe")
 }
 
 #[cfg(test)]

@@ -55,10 +55,8 @@ impl Probe for Amari {
 }
 
 fn missing(what: &str, need: &str) -> Error {
-    Error::Config(format!(
-        "error: probe `amari` compares unmixing matrices, but this {what} does not have {need}\n\nhint: use it with \
-         data set `ica` (without `noise`) and model `ica`, or remove it"
-    ))
+    Error::config(format!("probe `amari` compares unmixing matrices, but this {what} does not have {need}"))
+        .hint("use it with data set `ica` (without `noise`) and model `ica`, or remove it")
 }
 
 /// The learned unmixing times the true mixing, C = B W, its rows scaled to length 1: c_ij is the correlation of the

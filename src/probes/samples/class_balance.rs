@@ -91,10 +91,9 @@ fn found(drawn: &[usize], real: &[usize], labels: impl Iterator<Item = usize> + 
 }
 
 fn no_classifier() -> Error {
-    Error::Config(
-        "error: probe `class_balance` needs a classifier\n\nhint: train one with ebm on all classes of the data set \
-         (configs/classifier_digits.toml) and set `classifier` of the probe to its checkpoint"
-            .into(),
+    Error::config("probe `class_balance` needs a classifier").at("classifier").hint(
+        "train one with ebm on all classes of the data set (configs/classifier_digits.toml) and set `classifier` of \
+         the probe to its checkpoint",
     )
 }
 

@@ -112,9 +112,11 @@ fn compared(real: &DMatrix<f64>, samples: &DMatrix<f64>, k: usize) -> Result<Met
 
 fn too_few(subject: &Subject, split: Split, have: usize, neighbours: usize) -> Error {
     let needed = 2 * (neighbours + 1);
-    Error::Config(format!(
-        "error: probe `frechet` needs {needed} items or more for {neighbours} neighbours, and `n` and the {split} \
-         split of `{}` give {have}\n\nhint: choose another split, raise `n`, or lower `neighbours`",
+    Error::config(format!(
+        "probe `frechet` needs {needed} items or more for {neighbours} neighbours, and `n` and the {split} split of \
+         `{}` give {have}",
         subject.data.spec().name
     ))
+    .at("n")
+    .hint("choose another split, raise `n`, or lower `neighbours`")
 }

@@ -131,11 +131,12 @@ fn completed(subject: &Subject, freedom: &Freedom, known: &Tensor) -> Result<(Te
         None => subject.sampler.start(key, subject.model, subject.proposal, subject.data, n)?,
     };
     if start.dim(0)? < n {
-        return Err(Error::Config(format!(
-            "error: probe `inpainting` starts {n} chains, and the sampler gives {} to start at\n\nhint: lower `items` \
-             or `completions` of the probe, or set `sampler.init` to normal or uniform",
+        return Err(Error::config(format!(
+            "probe `inpainting` starts {n} chains, and the sampler gives {} to start at",
             start.dim(0)?
-        )));
+        ))
+        .at("items")
+        .hint("lower `items` or `completions` of the probe, or set `sampler.init` to normal or uniform"));
     }
     let energy = Clamped { energy: subject.model, freedom, known };
     let trace =
@@ -191,11 +192,8 @@ fn picture(
 }
 
 fn no_image(subject: &Subject) -> Error {
-    Error::Config(format!(
-        "error: probe `inpainting` completes images, and items of `{}` are none\n\nhint: remove the probe, or choose a \
-         data set of images such as digits or mnist",
-        subject.data.spec().name
-    ))
+    Error::config(format!("probe `inpainting` completes images, and items of `{}` are none", subject.data.spec().name))
+        .hint("remove the probe, or choose a data set of images such as digits or mnist")
 }
 
 #[cfg(test)]

@@ -138,11 +138,12 @@ fn picture(
 }
 
 fn endless(subject: &Subject) -> Error {
-    Error::Config(format!(
-        "error: probe `memorisation`: `{}` draws its training items without end, so that none can be memorised\n\n\
-         hint: set `dataset.limit`, or remove the probe",
+    Error::config(format!(
+        "probe `memorisation`: `{}` draws its training items without end, so that none can be memorised",
         subject.data.spec().name
     ))
+    .at_path("dataset.limit")
+    .hint("set `dataset.limit`, or remove the probe")
 }
 
 #[cfg(test)]

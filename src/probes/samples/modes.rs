@@ -123,11 +123,12 @@ pub fn of_classes(samples: &[usize], real: &[usize]) -> Metrics {
 }
 
 fn no_modes(subject: &Subject) -> Error {
-    Error::Config(format!(
-        "error: probe `modes`: `{}` is no mixture of Gaussians, and there is no classifier\n\nhint: set `classifier` \
-         of the probe to a checkpoint that ebm trained on it, or use 8gaussians or 25gaussians",
+    Error::config(format!(
+        "probe `modes`: `{}` is no mixture of Gaussians, and there is no classifier",
         subject.data.spec().name
     ))
+    .at("classifier")
+    .hint("set `classifier` of the probe to a checkpoint that ebm trained on it, or use 8gaussians or 25gaussians")
 }
 
 #[cfg(test)]

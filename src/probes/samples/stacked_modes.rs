@@ -119,19 +119,17 @@ fn counted(places: &[usize], modes: usize, suffix: &str) -> Metrics {
 }
 
 fn unfit(subject: &Subject) -> Error {
-    Error::Config(format!(
-        "error: probe `stacked_modes` counts the modes of stacked digits, and the data set is `{}`\n\nhint: use the \
-         probe `modes`, or the data set stacked_digits",
+    Error::config(format!(
+        "probe `stacked_modes` counts the modes of stacked digits, and the data set is `{}`",
         subject.data.spec().name
     ))
+    .hint("use the probe `modes`, or the data set stacked_digits")
 }
 
 fn no_classifier() -> Error {
-    Error::Config(
-        "error: probe `stacked_modes` needs a classifier of single digits\n\nhint: train one with ebm on `digits` or \
-         `mnist` and set `classifier` of the probe to its checkpoint"
-            .into(),
-    )
+    Error::config("probe `stacked_modes` needs a classifier of single digits")
+        .at("classifier")
+        .hint("train one with ebm on `digits` or `mnist` and set `classifier` of the probe to its checkpoint")
 }
 
 #[cfg(test)]

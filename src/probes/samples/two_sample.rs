@@ -84,13 +84,14 @@ impl Compared {
         let real = subject.data.all(keys.split, keys.n.saturating_mul(2))?.x;
         let half = real.dim(0)? / 2;
         if half < 2 {
-            return Err(Error::Config(format!(
-                "error: probe `{name}` needs four items or more, and the {} split of `{}` has {}\n\nhint: choose \
-                 another split",
+            return Err(Error::config(format!(
+                "probe `{name}` needs four items or more, and the {} split of `{}` has {}",
                 keys.split,
                 subject.data.spec().name,
                 real.dim(0)?
-            )));
+            ))
+            .at("split")
+            .hint("choose another split"));
         }
         let seen = |x: &Tensor| features.seen(x, subject.data);
         Ok(Compared {

@@ -15,7 +15,7 @@ use crate::density::{Generator, GeneratorConfig, Squash};
 use crate::math::{linalg, stats};
 use crate::methods::vera::entropy::{Entropy, EntropyConfig};
 use crate::metrics::{Metrics, Number, Unit};
-use crate::nets::Builder;
+use crate::nets::{Builder, MlpConfig};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
 use crate::probes::support::rows::{CHUNK, in_chunks};
@@ -170,11 +170,8 @@ impl Linear {
         ]);
         let sigma = self.sigma;
         let config = GeneratorConfig { latent: self.w.ncols(), squash: Squash::None, sigma, sigma_range: [sigma; 2] };
-        let mlp = crate::config::find(crate::nets::NETS, "mlp").ok_or_else(|| Error::Other("no net `mlp`".into()))?;
-        let mut net = mlp.schema.defaults();
-        net.insert("name".into(), "mlp".into());
-        net.insert("hidden".into(), toml::Value::Array(Vec::new()));
-        Generator::new(&config, &Spec(net), &[self.w.nrows()], &Builder::bound(weights, DType::F32, device))
+        let net = Spec::of("mlp", &MlpConfig { hidden: Vec::new(), ..MlpConfig::default() });
+        Generator::new(&config, &net, &[self.w.nrows()], &Builder::bound(weights, DType::F32, device))
     }
 
     /// Each item's part, given the estimates c.
@@ -195,7 +192,7 @@ impl Linear {
 const ITEMS: usize = 10_000;
 
 fn refused(what: String) -> Error {
-    Error::Config(format!("error: probe `entropy_gradient`: {what}"))
+    Error::config(format!("probe `entropy_gradient`: {what}"))
 }
 
 /// `entropy_projection` (1 is unbiased) with its standard error; `entropy_error`, the root mean square error of c over

@@ -65,11 +65,13 @@ impl Probe for Fisher {
 /// Data whose score is not known in closed form.
 pub fn divergence(energy: &dyn Energy, data: &Data, x: &Tensor) -> Result<(f64, f64)> {
     let Some(truth) = data.score(x)? else {
-        return Err(Error::Config(format!(
-            "error: probe `fisher` compares scores, but that of the data set `{}` is not known\n\nhint: remove it, or \
-             use the probe `lsd`; known are gaussian, rbm, 8gaussians and 25gaussians without `noise`",
+        return Err(Error::config(format!(
+            "probe `fisher` compares scores, but that of the data set `{}` is not known",
             data.spec().name
-        )));
+        ))
+        .hint(
+            "remove it, or use the probe `lsd`; known are gaussian, rbm, 8gaussians and 25gaussians without `noise`",
+        ));
     };
     let model = energy.grad(x)?.1.detach().to_dtype(DType::F64)?;
     let squares: Vec<f64> = (model + truth)?.sqr()?.flatten_from(1)?.sum(1)?.to_vec1()?;

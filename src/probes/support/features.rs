@@ -51,11 +51,12 @@ impl Features {
             Features::Classifier(judge) => linalg::to_host(&judge.features(x, data)?),
             Features::Inception { network, .. } => match shape(data.spec()).as_slice() {
                 [_, _, _] => linalg::to_host(&network.features(&data.to_unit(x)?)?),
-                other => Err(Error::Config(format!(
-                    "error: Inception reads images, and an item of `{}` has shape {other:?}\n\nhint: leave `features` \
-                     of the probe empty, or choose a data set of images",
+                other => Err(Error::config(format!(
+                    "Inception reads images, and an item of `{}` has shape {other:?}",
                     data.spec().name
-                ))),
+                ))
+                .at("features")
+                .hint("leave `features` of the probe empty, or choose a data set of images")),
             },
         }
     }

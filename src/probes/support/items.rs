@@ -18,11 +18,9 @@ pub fn items(data: &Data, split: Split, count: usize) -> Result<Tensor> {
 
 /// The error of a probe whose split has no items.
 pub(in crate::probes) fn empty(probe: &str, subject: &Subject, split: Split) -> Error {
-    Error::Config(format!(
-        "error: probe `{probe}`: the {split} split of `{}` is empty\n\nhint: hold out items by `dataset.test` or \
-         `dataset.validation`, or choose another split",
-        subject.data.spec().name
-    ))
+    Error::config(format!("probe `{probe}`: the {split} split of `{}` is empty", subject.data.spec().name))
+        .at("split")
+        .hint("hold out items by `dataset.test` or `dataset.validation`, or choose another split")
 }
 
 /// The error for a model whose energies or logits are NaN or infinite.

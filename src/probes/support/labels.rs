@@ -26,11 +26,11 @@ impl Labelled {
     pub fn of(probe: &str, subject: &Subject, split: Split, items: usize) -> Result<Self> {
         let count = if items == 0 { usize::MAX } else { items };
         let unlabelled = || {
-            Error::Config(format!(
-                "error: probe `{probe}` needs labels, and the data set `{}` has none\n\nhint: remove the probe, or \
-                 choose a labelled data set such as digits or mnist",
+            Error::config(format!(
+                "probe `{probe}` needs labels, and the data set `{}` has none",
                 subject.data.spec().name
             ))
+            .hint("remove the probe, or choose a labelled data set such as digits or mnist")
         };
         let classes = subject.data.spec().classes.ok_or_else(unlabelled)?;
         let batch = subject.data.all(split, count)?;
@@ -41,10 +41,11 @@ impl Labelled {
         let known = logits(probe, subject.model, &batch.x.narrow(0, 0, 1)?)?.dim(D::Minus1)?;
         match known < classes {
             false => Ok(Labelled { x: batch.x, y }),
-            true => Err(Error::Config(format!(
-                "error: probe `{probe}`: the data have {classes} classes and the model {known}\n\nhint: leave \
-                 `model.classes` at 0, which takes the data's"
-            ))),
+            true => {
+                Err(Error::config(format!("probe `{probe}`: the data have {classes} classes and the model {known}"))
+                    .at_path("model.classes")
+                    .hint("leave `model.classes` at 0, which takes the data's"))
+            }
         }
     }
 }
@@ -55,10 +56,8 @@ impl Labelled {
 /// A model that is no classifier.
 pub(in crate::probes) fn logits(probe: &str, model: &Model, x: &Tensor) -> Result<Tensor> {
     model.logits(x)?.ok_or_else(|| {
-        Error::Config(format!(
-            "error: probe `{probe}` needs a model with class logits\n\nhint: set `model.name = \"classifier\"`, or \
-             remove the probe"
-        ))
+        Error::config(format!("probe `{probe}` needs a model with class logits"))
+            .hint("set `model.name = \"classifier\"`, or remove the probe")
     })
 }
 

@@ -17,7 +17,7 @@ fn open(row: &DatasetRow) -> Data {
     table.extend(row.example.parse::<toml::Table>().unwrap());
     table.insert("name".into(), row.name.into());
     let source = (row.build)(&table).unwrap();
-    Data::of_source(&Spec(table), source, 7, &Device::Cpu).unwrap()
+    Data::of_source(&Spec::new(table), source, 7, &Device::Cpu).unwrap()
 }
 
 /// Batches of a generated set are finite, functions of (seed, split, index), and apart from each other.

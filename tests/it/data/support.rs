@@ -10,7 +10,7 @@ pub fn section(name: &str, keys: &str) -> Spec {
     let mut table = row.schema.defaults();
     table.extend(keys.parse::<toml::Table>().unwrap());
     table.insert("name".into(), name.into());
-    Spec(table)
+    Spec::new(table)
 }
 
 /// Opens it on the CPU with seed 7.

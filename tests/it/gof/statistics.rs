@@ -41,7 +41,7 @@ fn honest(what: &str, p: &[f64]) {
 /// A critic that is trained in a moment.
 fn small_lsd(iterations: usize) -> lsd::Lsd {
     let mut config = lsd::LsdConfig { iterations, evaluate_every: iterations.div_ceil(4), ..Default::default() };
-    config.critic.0.insert("hidden".into(), toml::Value::Array(vec![toml::Value::Integer(16); 2]));
+    config.critic.table.insert("hidden".into(), toml::Value::Array(vec![toml::Value::Integer(16); 2]));
     lsd::Lsd(config)
 }
 

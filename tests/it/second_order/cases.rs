@@ -125,7 +125,7 @@ pub fn spec(name: &str, text: &str) -> Spec {
     let written: toml::Table = text.parse().unwrap();
     let mut table = row.schema.decode(&written).unwrap();
     table.insert("name".into(), name.into());
-    Spec(table)
+    Spec::new(table)
 }
 
 /// Small versions of a network of the registry: (section, shapes of one item).

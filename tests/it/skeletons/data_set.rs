@@ -58,7 +58,7 @@ fn the_files_are_verified_and_opened() {
     assert_eq!((images.labels.as_slice(), images.test), ([0, 3, 1, 2, 0].as_slice(), TestItems::From(3)));
     let mut table = file_set::TILES.schema.defaults();
     table.extend("name = \"tiles\"\nvalidation = 1".parse::<toml::Table>().unwrap());
-    let data = Data::of_source(&Spec(table), Source::Images(images), 7, &Device::Cpu).unwrap();
+    let data = Data::of_source(&Spec::new(table), Source::Images(images), 7, &Device::Cpu).unwrap();
     assert_eq!((data.spec().shape.as_slice(), data.spec().sizes), ([1, 4, 4].as_slice(), Some([2, 1, 2])));
     assert_eq!(data.batch(Split::Train, 0, 2).unwrap().x.dims(), [2, 1, 4, 4]);
 

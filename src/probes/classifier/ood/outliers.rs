@@ -35,12 +35,13 @@ pub(super) fn made(against: Against, data: &Data, inside: &Tensor, key: Key) -> 
     let (n, image) = (inside.dim(0)?, data.spec().image.is_some());
     match against {
         Against::Uniform => data.uniform_init(key.with("uniform"), n),
-        Against::Constant | Against::Inverted if !image => Err(Error::Config(format!(
-            "error: probe `ood`: `against = \"{}\"` needs images, and `{}` has none\n\nhint: use uniform, \
-             interpolation or dataset",
+        Against::Constant | Against::Inverted if !image => Err(Error::config(format!(
+            "probe `ood`: `against = \"{}\"` needs images, and `{}` has none",
             against.name(),
             data.spec().name
-        ))),
+        ))
+        .at("against")
+        .hint("use uniform, interpolation or dataset")),
         Against::Constant => {
             let grey = key.with("constant").uniform((n, 1), DType::F32, data.device())?;
             data.of_unit(&grey.broadcast_as((n, data.spec().dim()))?.contiguous()?, Some(key.with("noise")))
@@ -60,7 +61,7 @@ pub(super) fn of_other(data: &Data, other: &Data, key: Key, count: usize) -> Res
     let (own, its) = (data.spec(), other.spec());
     let refuse = |what: String| {
         let hint = "choose a data set of the same shape: `ebm data list`";
-        Err(Error::Config(format!("error: probe `ood`: {what}\n\nhint: {hint}")))
+        Err(Error::config(format!("probe `ood`: {what}")).hint(hint))
     };
     if shape(own) != shape(its) {
         let (a, b) = (shape(its), shape(own));

@@ -211,7 +211,7 @@ mod tests {
         let text = "name = \"classifier\"\nclasses = 0\nnet = { name = \"mlp\", hidden = [], activation = \"swish\", \
                     learned_beta = false, dropout = 0.0, spectral_norm = false, norm = \"none\" }";
         let context = Context { shape: vec![6], classes: Some(2), moments: None };
-        Model::new(&Spec(text.parse().unwrap()), &context, Key::new(1), DType::F32, &CPU).unwrap()
+        Model::new(&Spec::new(text.parse().unwrap()), &context, Key::new(1), DType::F32, &CPU).unwrap()
     }
 
     /// f_y - f_other over the dual norm of the difference of the weights: the distance to the boundary.

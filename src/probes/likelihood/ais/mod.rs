@@ -327,17 +327,15 @@ fn minus_energies(energy: &dyn Energy, x: &Tensor) -> Result<Vec<f64>> {
 }
 
 fn no_noise() -> Error {
-    Error::Config(
-        "error: probe `ais`: the model has no noise space, so that `base = \"noise\"` has nothing to begin at\n\nhint: \
-         set `base = \"data\"` of the probe; a noise space belongs to a model `vae`, or `tilted` with a base `vae`"
-            .into(),
-    )
+    Error::config("probe `ais`: the model has no noise space, so that `base = \"noise\"` has nothing to begin at")
+        .at("base")
+        .hint(
+            "set `base = \"data\"` of the probe; a noise space belongs to a model `vae`, or `tilted` with a base `vae`",
+        )
 }
 
 fn no_base() -> Error {
-    Error::Config(
-        "error: probe `ais`: the model tilts no density, so that `base = \"model\"` has nothing to begin at\n\nhint: \
-         set `base = \"data\"` of the probe, or `model.base` of a neural model"
-            .into(),
-    )
+    Error::config("probe `ais`: the model tilts no density, so that `base = \"model\"` has nothing to begin at")
+        .at("base")
+        .hint("set `base = \"data\"` of the probe, or `model.base` of a neural model")
 }

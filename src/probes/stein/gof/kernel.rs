@@ -193,10 +193,8 @@ impl KernelConfig {
 pub(super) fn spread(points: &Points) -> Result<f64> {
     match points.median_distance() {
         median if median > 0.0 => Ok(median),
-        _ => Err(Error::Config(
-            "error: half of the items coincide, so their median distance is no bandwidth\n\nhint: give a number, such \
-             as `bandwidth = 1.0`"
-                .into(),
-        )),
+        _ => Err(Error::config("half of the items coincide, so their median distance is no bandwidth")
+            .at("bandwidth")
+            .hint("give a number, such as `bandwidth = 1.0`")),
     }
 }

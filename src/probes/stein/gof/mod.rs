@@ -168,7 +168,7 @@ fn not_finite(test: &str) -> Error {
 }
 
 fn too_few(test: &str, needed: usize, got: usize) -> Error {
-    Error::Config(format!(
-        "error: {test} needs at least {needed} items, got {got}\n\nhint: give more samples, or raise `items`"
-    ))
+    Error::config(format!("{test} needs at least {needed} items, got {got}"))
+        .at("items")
+        .hint("give more samples, or raise `items`")
 }

@@ -71,10 +71,11 @@ impl Inception {
     pub fn features(&self, images: &Tensor) -> Result<Tensor> {
         let (_, channels, ..) = images.dims4()?;
         if channels != 1 && channels != 3 {
-            return Err(Error::Config(format!(
-                "error: Inception reads grey or colour images, these have {channels} channels\n\nhint: leave \
-                 `features` of the probe empty, or name a classifier that ebm trained"
-            )));
+            return Err(Error::config(format!(
+                "Inception reads grey or colour images, these have {channels} channels"
+            ))
+            .at("features")
+            .hint("leave `features` of the probe empty, or name a classifier that ebm trained"));
         }
         Ok(Tensor::cat(&in_chunks(images, CHUNK, |_, rows| self.chunk(rows))?, 0)?)
     }
