@@ -43,15 +43,15 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
     let scaling = Scaling::of(config.spectral_norm, config.weight_norm)?;
     let mut image = Image::of(io, "conv")?;
     let mut body = Sequence::new();
-    for (i, (channels, kernel, stride)) in config.layers(io)?.into_iter().enumerate() {
+    for (i, window) in config.layers(io)?.into_iter().enumerate() {
         let here = builder.sub(i);
-        image = push_conv(&mut body, &here, image, channels, kernel, stride, scaling)?;
-        config.norm.push(&mut body, &here, channels, config.groups)?;
+        image = push_conv(&mut body, &here, image, window, scaling)?;
+        config.norm.push(&mut body, &here, window.channels, config.groups)?;
         body.push(Nonlinear::Fixed(config.activation.function()));
     }
     match *io.output.as_slice() {
         [channels, h, w] if image.size == (h, w) => {
-            push_conv(&mut body, &builder.sub("out"), image, channels, 3, 1, scaling)?;
+            push_conv(&mut body, &builder.sub("out"), image, Window::same(channels), scaling)?;
         }
         [_, h, w] => return Err(size_lost(image.size, (h, w))),
         _ => config.head.push(&mut body, builder, image, io, scaling)?,
@@ -60,8 +60,8 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
 }
 
 impl ConvConfig {
-    /// (channels, kernel, stride) of each convolution, with the defaults that suit the output.
-    fn layers(&self, io: &Io) -> Result<Vec<(usize, usize, usize)>> {
+    /// Each convolution, with the defaults that suit the output.
+    fn layers(&self, io: &Io) -> Result<Vec<Window>> {
         let down = io.output.len() != 3;
         let filled = |key: &str, given: &[usize], first: usize, rest: usize| match given.len() {
             0 => Ok((0..self.channels.len()).map(|i| if down && i > 0 { rest } else { first }).collect::<Vec<_>>()),
@@ -75,7 +75,32 @@ impl ConvConfig {
         let kernels = filled("kernels", &self.kernels, 3, 4)?;
         let strides = filled("strides", &self.strides, 1, 2)?;
         let pairs = kernels.into_iter().zip(strides);
-        Ok(self.channels.iter().zip(pairs).map(|(&c, (k, s))| (c, k, s)).collect())
+        Ok(self
+            .channels
+            .iter()
+            .zip(pairs)
+            .map(|(&channels, (kernel, stride))| Window { channels, kernel, stride })
+            .collect())
+    }
+}
+
+/// The channels that a convolution makes, the size K of its K×K kernels, and its stride.
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    pub channels: usize,
+    pub kernel: usize,
+    pub stride: usize,
+}
+
+impl Window {
+    /// 3×3 kernels, pixel by pixel: the size of the image stays.
+    pub fn same(channels: usize) -> Self {
+        Window { channels, kernel: 3, stride: 1 }
+    }
+
+    /// 1×1 kernels: every pixel, or every pixel in `stride`, by itself.
+    pub fn pixelwise(channels: usize, stride: usize) -> Self {
+        Window { channels, kernel: 1, stride }
     }
 }
 
@@ -84,11 +109,10 @@ pub(super) fn push_conv(
     body: &mut Sequence,
     builder: &Builder,
     image: Image,
-    channels: usize,
-    kernel: usize,
-    stride: usize,
+    window: Window,
     scaling: Scaling,
 ) -> Result<Image> {
+    let Window { channels, kernel, stride } = window;
     let conv = Conv { stride, padding: kernel.saturating_sub(1) / 2 };
     let size = Conv2d::output_size(image.size, kernel, conv)?;
     body.push(Conv2d::new(builder, (image.channels, channels), kernel, conv, scaling)?);

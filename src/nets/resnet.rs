@@ -1,6 +1,6 @@
 //! A small residual network on images.
 
-use super::conv::push_conv;
+use super::conv::{Window, push_conv};
 use super::image::{Head, Image, ImageNorm, blocks, widths};
 use super::{AvgPool, Builder, Io, Layer, Nonlinear, NonlinearName, Residual, Scaling, Sequence};
 use crate::Result;
@@ -40,7 +40,7 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
     let mut image = Image::of(io, "resnet")?;
     let mut body = Sequence::new();
     let first = config.widths.first().copied().unwrap_or(image.channels);
-    image = push_conv(&mut body, &builder.sub("stem"), image, first, 3, 1, scaling)?;
+    image = push_conv(&mut body, &builder.sub("stem"), image, Window::same(first), scaling)?;
     for (stage, &width) in config.widths.iter().enumerate() {
         for block in 0..config.blocks {
             let here = builder.sub(stage).sub(block);
@@ -73,14 +73,14 @@ impl ResnetConfig {
             let here = builder.sub(i);
             self.norm.push(&mut body, &here, inner.channels, self.groups)?;
             body.push(self.nonlinear());
-            inner = push_conv(&mut body, &here, inner, width, 3, 1, self.scaling()?)?;
+            inner = push_conv(&mut body, &here, inner, Window::same(width), self.scaling()?)?;
         }
         let residual = Residual::new(body);
         if image.channels == width {
             return Ok(residual);
         }
         let mut shortcut = Sequence::new();
-        push_conv(&mut shortcut, &builder.sub("shortcut"), image, width, 1, 1, self.scaling()?)?;
+        push_conv(&mut shortcut, &builder.sub("shortcut"), image, Window::pixelwise(width, 1), self.scaling()?)?;
         Ok(residual.with_shortcut(shortcut))
     }
 }

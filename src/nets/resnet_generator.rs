@@ -1,6 +1,6 @@
 //! The residual generator: a latent vector grows into an image.
 
-use super::conv::push_conv;
+use super::conv::{Window, push_conv};
 use super::image::{Image, ImageNorm, widths};
 use super::{Builder, Io, Layer, Linear, Nonlinear, NonlinearName, Reshape, Residual, Scaling, Sequence, Upsample};
 use crate::config::rule::Verdict;
@@ -58,7 +58,7 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
     }
     let out = builder.sub("out");
     config.activate(&mut body, &out, image.channels)?;
-    push_conv(&mut body, &out, image, channels, 3, 1, config.scaling())?;
+    push_conv(&mut body, &out, image, Window::same(channels), config.scaling())?;
     Ok(Box::new(body))
 }
 
@@ -98,12 +98,12 @@ impl ResnetGeneratorConfig {
         let mut body = Sequence::new();
         self.activate(&mut body, &first, image.channels)?;
         body.push(Upsample::new(2));
-        let inner = push_conv(&mut body, &first, large, width, 3, 1, self.scaling())?;
+        let inner = push_conv(&mut body, &first, large, Window::same(width), self.scaling())?;
         self.activate(&mut body, &second, width)?;
-        let behind = push_conv(&mut body, &second, inner, width, 3, 1, self.scaling())?;
+        let behind = push_conv(&mut body, &second, inner, Window::same(width), self.scaling())?;
         let mut shortcut = Sequence::new();
         if image.channels != width {
-            push_conv(&mut shortcut, &builder.sub("shortcut"), image, width, 1, 1, self.scaling())?;
+            push_conv(&mut shortcut, &builder.sub("shortcut"), image, Window::pixelwise(width, 1), self.scaling())?;
         }
         Ok((Residual::new(body).with_shortcut(shortcut.then(Upsample::new(2))), behind))
     }

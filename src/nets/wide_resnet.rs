@@ -1,6 +1,6 @@
 //! The wide residual network, the classifier that becomes an energy in JEM and VERA.
 
-use super::conv::push_conv;
+use super::conv::{Window, push_conv};
 use super::image::{Head, Image, ImageNorm};
 use super::{Builder, Dropout, Io, Layer, Nonlinear, NonlinearName, Residual, Scaling, Sequence};
 use crate::config::rule::Verdict;
@@ -53,7 +53,7 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
     let mut image = Image::of(io, "wide_resnet")?;
     twice_halved(image.size)?;
     let mut body = Sequence::new();
-    image = push_conv(&mut body, &builder.sub("stem"), image, config.stem, 3, 1, config.scaling()?)?;
+    image = push_conv(&mut body, &builder.sub("stem"), image, Window::same(config.stem), config.scaling()?)?;
     for stage in 0..3 {
         let width = config.width.saturating_mul(config.stem).saturating_mul(1 << stage);
         for block in 0..(config.depth - 4) / 6 {
@@ -89,16 +89,17 @@ impl WideResnetConfig {
         let mut body = Sequence::new();
         let (first, second) = (builder.sub(0), builder.sub(1));
         self.activate(&mut body, &first, image.channels)?;
-        let inner = push_conv(&mut body, &first, image, width, 3, 1, self.scaling()?)?;
+        let inner = push_conv(&mut body, &first, image, Window::same(width), self.scaling()?)?;
         body.push(Dropout::new(&first, self.dropout));
         self.activate(&mut body, &second, width)?;
-        let behind = push_conv(&mut body, &second, inner, width, 3, stride, self.scaling()?)?;
+        let behind =
+            push_conv(&mut body, &second, inner, Window { channels: width, kernel: 3, stride }, self.scaling()?)?;
         let residual = Residual::new(body);
         if image == behind {
             return Ok((residual, behind));
         }
         let mut shortcut = Sequence::new();
-        push_conv(&mut shortcut, &builder.sub("shortcut"), image, width, 1, stride, self.scaling()?)?;
+        push_conv(&mut shortcut, &builder.sub("shortcut"), image, Window::pixelwise(width, stride), self.scaling()?)?;
         Ok((residual.with_shortcut(shortcut), behind))
     }
 

@@ -288,10 +288,8 @@ pub fn langevin_update(x: &Tensor, grad: &Tensor, noise: &Tensor, drift: f64, st
 
 /// One Adam step: `var` and its moments change in place, and so does everything that shares their storage.
 ///
-/// ĝ = scale·g + weight_decay·p (unless `decoupled`); m ← β₁m + (1-β₁)ĝ; v ← β₂v + (1-β₂)ĝ²;
-/// p ← p - lr·m̂/(√v̂ + eps) with m̂ = m/(1-β₁ᵗ), v̂ = v/(1-β₂ᵗ). Kingma & Ba 2015, algorithm 1; `decoupled` as
-/// Loshchilov & Hutter 2019: p is first multiplied by 1 - lr·weight_decay. Returns Σ g² as [`sum_of_squares`] does,
-/// without another pass over memory.
+/// The formulas are those of [`Adam`]: Kingma & Ba 2015, algorithm 1, and Loshchilov & Hutter 2019, algorithm 2. Returns Σ g² as
+/// [`sum_of_squares`] does, without another pass over memory.
 ///
 /// # Errors
 /// Shapes differ, or two of the tensors share their storage.

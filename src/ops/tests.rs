@@ -189,8 +189,7 @@ fn fused_updates_are_the_composed_ones() {
     let vars = |names: [&str; 3]| names.map(|n| Var::from_tensor(&normal(n, &[70_001]).sqr().unwrap()).unwrap());
     let grad = normal("grad", &[70_001]);
     for decoupled in [false, true] {
-        let numbers =
-            Adam { lr: 0.1, betas: [0.9, 0.99], eps: 1e-8, weight_decay: 0.3, decoupled, step: 3, scale: 0.7 };
+        let numbers = adam([0.9, 0.99], if decoupled { (0.0, 0.97) } else { (0.3, 1.0) }, 3, 0.7);
         let (a, b) = (vars(["p", "m", "v"]), vars(["p", "m", "v"]));
         adam_update(&a[0], &grad, &a[1], &a[2], &numbers).unwrap();
         update::adam_composed(&b[0], &b[1], &b[2], &grad, &numbers).unwrap();
@@ -207,6 +206,13 @@ fn fused_updates_are_the_composed_ones() {
     assert!((sum_of_squares(&grad).unwrap() / want - 1.0).abs() < 1e-13);
 }
 
+/// Adam at a learning rate of 0.1 and step t, with weight decay through the gradient and beside it.
+fn adam(betas: [f64; 2], (l2, keep): (f64, f64), t: i32, scale: f64) -> Adam {
+    let [first, second] = betas.map(|beta: f64| 1.0 - beta.powi(t));
+    let rest = betas.map(|beta| 1.0 - beta);
+    Adam { scale, l2, betas, rest, keep, rate: 0.1 / first, root: 1.0 / second.sqrt(), eps: 1e-8 }
+}
+
 /// Weights after 300 steps without a gradient, in f32 as networks are.
 fn shrunk(mut step: impl FnMut(&Var, &Tensor)) -> Vec<f32> {
     let p = Var::from_tensor(&normal("p", &[1_000]).to_dtype(DType::F32).unwrap()).unwrap();
@@ -218,7 +224,7 @@ fn shrunk(mut step: impl FnMut(&Var, &Tensor)) -> Vec<f32> {
 #[test]
 fn weights_that_fade_end_at_zero_and_never_among_the_subnormal_numbers() {
     let zeros = || Var::zeros(1_000, DType::F32, &Device::Cpu).unwrap();
-    let adam = Adam { lr: 0.1, betas: [0.5, 0.9], eps: 1e-8, weight_decay: 3.0, decoupled: true, step: 1, scale: 1.0 };
+    let adam = adam([0.5, 0.9], (0.0, 0.7), 1, 1.0);
     let (m, v) = (zeros(), zeros());
     let by_adam = shrunk(|p, none| _ = adam_update(p, none, &m, &v, &adam).unwrap());
     let sgd = Sgd { lr: 0.1, momentum: 0.1, nesterov: false, weight_decay: 3.0, scale: 1.0 };

@@ -15,23 +15,58 @@ use super::{
     real::Real,
 };
 
-/// The numbers of one Adam step; what each means is said at [`crate::optim`].
+/// The numbers of one Adam step, in the order in which they are used; [`crate::optim`] makes them from its keys.
+///
+/// ĝ = scale·g + l2·p; m ← betas₀·m + rest₀·ĝ; v ← betas₁·v + rest₁·ĝ²; p ← keep·p - rate·m/(root·√v + eps).
 #[derive(Clone, Copy, Debug)]
-pub struct Adam {
-    /// Step size.
-    pub lr: f64,
-    /// Decay of the first and second moment.
-    pub betas: [f64; 2],
-    /// Added to the root of the second moment.
-    pub eps: f64,
-    /// Weight decay.
-    pub weight_decay: f64,
-    /// Decay the weights directly (AdamW) instead of through the gradient.
-    pub decoupled: bool,
-    /// How many steps were taken, this one included: at least 1.
-    pub step: u64,
+pub struct Adam<T = f64> {
     /// The gradient is multiplied by this first.
-    pub scale: f64,
+    pub scale: T,
+    /// Weight decay through the gradient.
+    pub l2: T,
+    /// Decay of the first and second moment.
+    pub betas: [T; 2],
+    /// 1 - `betas`.
+    pub rest: [T; 2],
+    /// What remains of the weights that decay beside the gradient; 1 for none.
+    pub keep: T,
+    /// Step size over the first moment's correction for its start at 0.
+    pub rate: T,
+    /// One over the root of the second moment's correction.
+    pub root: T,
+    /// Added to the root of the second moment.
+    pub eps: T,
+}
+
+impl Adam {
+    fn of<T: Real>(&self) -> Adam<T> {
+        let Adam { scale, l2, betas, rest, keep, rate, root, eps } = *self;
+        let [scale, l2, keep, rate, root, eps] = [scale, l2, keep, rate, root, eps].map(T::of);
+        Adam { scale, l2, betas: betas.map(T::of), rest: rest.map(T::of), keep, rate, root, eps }
+    }
+}
+
+impl<T: Real> Adam<T> {
+    /// p, m, v after one step.
+    #[inline(always)]
+    fn entry(&self, p: T, m: T, v: T, g: T) -> [T; 3] {
+        let g = self.scale * g + self.l2 * p;
+        let m = self.betas[0] * m + self.rest[0] * g;
+        let v = self.betas[1] * v + self.rest[1] * (g * g);
+        // v is left alone: where eps is as small, m over a root of 0 would be a leap.
+        [(self.keep * p - self.rate * m / (v.root() * self.root + self.eps)).settled(), m.settled(), v]
+    }
+
+    fn entries(&self, p: &mut [T], m: &mut [T], v: &mut [T], g: &[T]) {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (((p, m), v), &g) in p.iter_mut().zip(m).zip(v).zip(g) {
+                    [*p, *m, *v] = self.entry(*p, *m, *v, g);
+                }
+            },
+        );
+    }
 }
 
 /// The numbers of one step of gradient descent with momentum.
@@ -49,45 +84,20 @@ pub struct Sgd {
     pub scale: f64,
 }
 
-/// (ĝ, p to start from): weight decay through the gradient or beside it.
-#[derive(Clone, Copy)]
-struct AdamNumbers<T> {
-    keep: T,
-    l2: T,
-    scale: T,
-    betas: [T; 2],
-    rest: [T; 2],
-    rate: T,
-    root: T,
-    eps: T,
-}
-
-impl Adam {
-    fn numbers<T: Real>(&self) -> AdamNumbers<T> {
-        let Adam { lr, betas, eps, weight_decay, decoupled, step, scale } = *self;
-        let correction = betas.map(|beta| 1.0 - beta.powf(step as f64));
-        AdamNumbers {
-            keep: T::of(if decoupled { 1.0 - lr * weight_decay } else { 1.0 }),
-            l2: T::of(if decoupled { 0.0 } else { weight_decay }),
-            scale: T::of(scale),
-            betas: betas.map(T::of),
-            rest: betas.map(|beta| T::of(1.0 - beta)),
-            rate: T::of(lr / correction[0]),
-            root: T::of(1.0 / correction[1].sqrt()),
-            eps: T::of(eps),
-        }
-    }
-}
-
-impl<T: Real> AdamNumbers<T> {
-    /// p, m, v after one step.
-    #[inline(always)]
-    fn entry(&self, p: T, m: T, v: T, g: T) -> [T; 3] {
-        let g = self.scale * g + self.l2 * p;
-        let m = self.betas[0] * m + self.rest[0] * g;
-        let v = self.betas[1] * v + self.rest[1] * (g * g);
-        // v is left alone: where eps is as small, m over a root of 0 would be a leap.
-        [(self.keep * p - self.rate * m / (v.root() * self.root + self.eps)).settled(), m.settled(), v]
+impl Sgd {
+    fn entries<T: Real>(&self, p: &mut [T], b: &mut [T], g: &[T]) {
+        let Sgd { nesterov, .. } = *self;
+        let [lr, momentum, decay, scale] = [self.lr, self.momentum, self.weight_decay, self.scale].map(T::of);
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for ((p, b), &g) in p.iter_mut().zip(b).zip(g) {
+                    let g = scale * g + decay * *p;
+                    *b = (momentum * *b + g).settled();
+                    *p = (*p - lr * if nesterov { g + momentum * *b } else { *b }).settled();
+                }
+            },
+        );
     }
 }
 
@@ -102,28 +112,24 @@ pub fn adam(p: &Var, m: &Var, v: &Var, g: &Tensor, numbers: &Adam) -> Result<f64
     let (storage, layout) = g.storage_and_layout();
     let Storage::Cpu(g) = &*storage else { bail!("a gradient on another device") };
     on_floats!(g, T => {
-        let (g, k) = (slice::<T>(g, layout)?, numbers.numbers::<T>());
+        let (g, k) = (slice::<T>(g, layout)?, numbers.of::<T>());
         let mut parts: Vec<f64> = Vec::new();
-        edit(p, &mut |p: &mut [T]| edit(m, &mut |m: &mut [T]| edit(v, &mut |v: &mut [T]| {
+        edit3([p, m, v], &mut |p, m, v| {
             let chunks = p.par_chunks_mut(GRAIN).zip(m.par_chunks_mut(GRAIN)).zip(v.par_chunks_mut(GRAIN));
             let chunks = chunks.zip(g.par_chunks(GRAIN)).with_min_len(PARALLEL / GRAIN);
-            parts = chunks.map(|(((p, m), v), g)| {
-                pulp::Arch::new().dispatch(#[inline(always)] || {
-                    for (((p, m), v), &g) in p.iter_mut().zip(m.iter_mut()).zip(v.iter_mut()).zip(g) {
-                        [*p, *m, *v] = k.entry(*p, *m, *v, g);
-                    }
-                });
+            let moved = chunks.map(|(((p, m), v), g)| {
+                k.entries(p, m, v, g);
                 squares(g)
-            }).collect();
-            Ok(())
-        })))?;
+            });
+            parts = moved.collect();
+        })?;
         Ok(parts.iter().sum())
     })
 }
 
 /// [`adam`] composed of candle's operations.
 pub fn adam_composed(p: &Var, m: &Var, v: &Var, g: &Tensor, numbers: &Adam) -> Result<()> {
-    let k = numbers.numbers::<f64>();
+    let k = numbers;
     let p0 = p.detach();
     let g = ((g.detach() * k.scale)? + (&p0 * k.l2)?)?;
     let m1 = ((m.detach() * k.betas[0])? + (&g * k.rest[0])?)?;
@@ -146,24 +152,15 @@ pub fn sgd(p: &Var, b: &Var, g: &Tensor, numbers: &Sgd) -> Result<f64> {
     let Storage::Cpu(g) = &*storage else { bail!("a gradient on another device") };
     on_floats!(g, T => {
         let g = slice::<T>(g, layout)?;
-        let Sgd { nesterov, .. } = *numbers;
-        let [lr, momentum, decay, scale] =
-            [numbers.lr, numbers.momentum, numbers.weight_decay, numbers.scale].map(T::of);
         let mut parts: Vec<f64> = Vec::new();
-        edit(p, &mut |p: &mut [T]| edit(b, &mut |b: &mut [T]| {
+        edit2([p, b], &mut |p, b| {
             let chunks = p.par_chunks_mut(GRAIN).zip(b.par_chunks_mut(GRAIN)).zip(g.par_chunks(GRAIN));
-            parts = chunks.with_min_len(PARALLEL / GRAIN).map(|((p, b), g)| {
-                pulp::Arch::new().dispatch(#[inline(always)] || {
-                    for ((p, b), &g) in p.iter_mut().zip(b.iter_mut()).zip(g) {
-                        let g = scale * g + decay * *p;
-                        *b = (momentum * *b + g).settled();
-                        *p = (*p - lr * if nesterov { g + momentum * *b } else { *b }).settled();
-                    }
-                });
+            let moved = chunks.with_min_len(PARALLEL / GRAIN).map(|((p, b), g)| {
+                numbers.entries(p, b, g);
                 squares(g)
-            }).collect();
-            Ok(())
-        }))?;
+            });
+            parts = moved.collect();
+        })?;
         Ok(parts.iter().sum())
     })
 }
@@ -274,4 +271,19 @@ fn edit<T: Real>(t: &Tensor, f: &mut Change<'_, T>) -> Result<()> {
     }
 
     t.inplace_op1(&Edit(RefCell::new(f)))
+}
+
+/// Lets f change the entries of two tensors at once.
+fn edit2<T: Real>([a, b]: [&Tensor; 2], f: &mut dyn FnMut(&mut [T], &mut [T])) -> Result<()> {
+    edit(a, &mut |a| {
+        edit(b, &mut |b| {
+            f(a, b);
+            Ok(())
+        })
+    })
+}
+
+/// Lets f change the entries of three tensors at once.
+fn edit3<T: Real>([a, b, c]: [&Tensor; 3], f: &mut dyn FnMut(&mut [T], &mut [T], &mut [T])) -> Result<()> {
+    edit(a, &mut |a| edit2([b, c], &mut |b, c| f(a, b, c)))
 }

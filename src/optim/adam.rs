@@ -36,6 +36,25 @@ pub(super) const ENTRY: Entry<BuildOptim> = Entry {
     build: |table, weights| Ok(Box::new(Adam::new(decode(table)?, weights)?)),
 };
 
+impl AdamConfig {
+    /// The numbers of step t ≥ 1 with the learning rate times `lr_scale`, on gradients times `scale`; m̂ = m/(1-β₁ᵗ), v̂ = v/(1-β₂ᵗ).
+    fn step(&self, t: u64, lr_scale: f64, scale: f64) -> ops::Adam {
+        let AdamConfig { lr, betas, eps, weight_decay, decoupled, .. } = *self;
+        let lr = lr * lr_scale;
+        let correction = betas.map(|beta| 1.0 - beta.powf(t as f64));
+        ops::Adam {
+            scale,
+            l2: if decoupled { 0.0 } else { weight_decay },
+            betas,
+            rest: betas.map(|beta| 1.0 - beta),
+            keep: if decoupled { 1.0 - lr * weight_decay } else { 1.0 },
+            rate: lr / correction[0],
+            root: 1.0 / correction[1].sqrt(),
+            eps,
+        }
+    }
+}
+
 /// m ← β₁m + (1-β₁)g, v ← β₂v + (1-β₂)g², p ← p - lr·m̂/(√v̂ + eps), with m̂ and v̂ corrected for their start at 0.
 struct Adam {
     config: AdamConfig,
@@ -50,12 +69,9 @@ impl Adam {
 
 impl Optimiser for Adam {
     fn step(&mut self, grads: &GradStore, lr_scale: f64) -> Result<GradStats> {
-        let AdamConfig { lr, betas, eps, weight_decay, decoupled, clip_norm } = self.config;
-        self.slots.step(grads, clip_norm, |slot, grad, scale| {
+        self.slots.step(grads, self.config.clip_norm, |slot, grad, scale| {
             let [first, second] = &slot.memory;
-            let (lr, step) = (lr * lr_scale, slot.steps);
-            let numbers = ops::Adam { lr, betas, eps, weight_decay, decoupled, step, scale };
-            ops::adam_update(&slot.var, grad, first, second, &numbers)
+            ops::adam_update(&slot.var, grad, first, second, &self.config.step(slot.steps, lr_scale, scale))
         })
     }
 
