@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::loaded::{Loaded, WeightsArg};
 use super::{Global, output, usage};
-use crate::config::{Document, Section, SectionKind, Spec, find};
+use crate::config::{Document, Section, SectionKind, find};
 use crate::metrics::Unit;
 use crate::probes::{Finding, PROBES, ProbeRow, Subject};
 use crate::run::{Experiment, show};

@@ -20,7 +20,7 @@ fn machine() -> Model {
 fn sampler(name: &str, schema: &ebm::config::Schema, steps: usize) -> Sampler {
     let mut table = schema.defaults();
     for part in schema.parts() {
-        table.insert(part.key.into(), Spec::of_default(&part).0.into());
+        table.insert(part.key.into(), Spec::of_default(&part).table.into());
     }
     table.insert("name".into(), name.into());
     let mut sampler = Sampler::new(&Spec::new(table)).unwrap();

@@ -9,10 +9,10 @@ use std::path::Path;
 use super::sources;
 
 /// The files that list the rows of a registry.
-const REGISTRIES: &[&str] = &["data", "methods", "optim", "probes"];
+const REGISTRIES: &[&str] = &["data", "density", "methods", "optim", "probes", "samplers"];
 
 /// Rooms in which files are still to be parted; the list only ever gets shorter.
-const STILL: &[&str] = &["data", "methods", "optim", "probes", "report", "run"];
+const STILL: &[&str] = &["density", "methods", "optim", "probes", "samplers"];
 
 /// `config::schema` of `src/config/schema.rs`, `config` of `src/config/mod.rs`.
 fn module_of(path: &Path) -> Vec<String> {
@@ -143,13 +143,12 @@ impl Crate {
         let mut all: BTreeMap<&[String], BTreeSet<(Vec<String>, bool)>> = BTreeMap::new();
         for (module, text) in &self.code {
             for (path, handed_on) in named(text) {
-                let Some((mut target, mut name)) = self.resolve(module, &path) else { continue };
-                while let Some(owner) = name.clone().and_then(|name| self.handed_on.get(&(target.clone(), name))) {
-                    if owner == module || *owner == target {
-                        break;
-                    }
-                    target = owner.clone();
-                    name = name.take();
+                let Some((mut target, name)) = self.resolve(module, &path) else { continue };
+                // A name that is handed on from one `mod.rs` to the next comes to its file in a few steps.
+                for _ in 0..self.code.len() {
+                    let owner = name.as_ref().and_then(|name| self.handed_on.get(&(target.clone(), name.clone())));
+                    let Some(owner) = owner.filter(|owner| *owner != module) else { break };
+                    target.clone_from(owner);
                 }
                 let inside = target.first().is_some() && target.first() == module.first();
                 if inside && target != *module {
