@@ -6,7 +6,7 @@ use ebm::data::Split;
 use ebm::methods::{METHODS, MethodRow, StepContext};
 use ebm::metrics::{Number, Watch};
 use ebm::rng::Key;
-use ebm::run::{Experiment, Trainer};
+use ebm::run::Experiment;
 
 /// The example of a row, with chains that begin as `init` says.
 fn example(row: &MethodRow, init: &str) -> Experiment {
@@ -74,20 +74,20 @@ fn chains_begin_at_the_proposal_of_a_method_that_keeps_one() {
     for row in METHODS {
         let experiment = example(row, "proposal");
         let data = experiment.data().unwrap();
-        let state = experiment.method(&data).unwrap().state().unwrap();
-        let found = experiment.proposal(&data, &state).unwrap();
-        assert_eq!(found.is_some(), row.proposal.is_some(), "{}", row.name);
-        let trainer = Trainer::new(example(row, "proposal")).map(drop);
-        match found {
-            Some(proposal) => {
-                trainer.unwrap();
-                let x = proposal.draw(Key::new(3), 5).unwrap();
+        let method = experiment.method(&data).unwrap();
+        let proposal = experiment.proposal(&data, &method.state().unwrap()).unwrap();
+        assert_eq!(proposal.is_some(), row.proposal.is_some(), "{}", row.name);
+        let sampler = experiment.sampler().unwrap();
+        match sampler.start(Key::new(3), method.model(), proposal.as_deref(), &data, 5) {
+            Ok(x) => {
+                assert!(row.proposal.is_some(), "{}: draws from nothing", row.name);
                 assert_eq!(x.dims(), [&[5], data.spec().shape.as_slice()].concat(), "{}", row.name);
                 let values = x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
                 assert!(values.iter().all(|v| v.is_finite()), "{}", row.name);
             }
-            None => {
-                let refused = trainer.unwrap_err().to_string();
+            Err(refused) => {
+                assert!(row.proposal.is_none(), "{}: {refused}", row.name);
+                let refused = refused.to_string();
                 assert!(refused.contains("`sampler.init = \"proposal\"` needs a method"), "{}: {refused}", row.name);
             }
         }

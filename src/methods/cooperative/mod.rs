@@ -89,7 +89,6 @@ sampler.steps = 3
 
 [method.vae]
 name = "vae"
-groups = 2
 encoder = { name = "mlp", hidden = [6] }
 decoder = { name = "mlp", hidden = [6] }
 "#,
