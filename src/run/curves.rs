@@ -59,8 +59,13 @@ mod tests {
         let row = |step: u64| (step, Metrics::new().with("lsd", 1.0 / step as f64).with("energy", step as f64));
         let mut log: Vec<_> = (1..20).map(row).collect();
         log.push((20, Metrics::new().with("once", 1.0)));
-        let panels = panels(&log).unwrap();
-        assert_eq!(panels.len(), 2);
-        assert_eq!(panels[0].dimensions(), PANEL);
+        let found = panels(&log).unwrap();
+        let drawn = |name: &str, course: fn(f64) -> f64| {
+            let points = (1..20).map(|step| (f64::from(step), course(f64::from(step)))).collect();
+            let series = vec![Series { name: String::new(), points }];
+            Curves { title: name.into(), x_label: "step".into(), series, ..Curves::default() }.picture(PANEL).unwrap()
+        };
+        assert!(found == [drawn("lsd", |step| 1.0 / step), drawn("energy", |step| step)], "another picture, or order");
+        assert_eq!(found[0].dimensions(), PANEL);
     }
 }

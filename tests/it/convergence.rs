@@ -78,12 +78,14 @@ fn smoothed_weights_are_arvizs() {
 #[test]
 fn nothing_and_odd_things_are_undefined_and_do_not_panic() {
     let nan = f64::NAN;
-    for chains in
-        [vec![], vec![vec![]], vec![vec![1.0]], vec![vec![nan; 9]; 3], vec![vec![f64::INFINITY; 8], vec![0.0; 8]]]
-    {
-        let x = Draws::new(chains);
-        let _ = (x.rhat(), x.ess_bulk(), x.ess_tail(), x.ess_mean(), x.autocorrelation_time(), x.stuck(), x.ranks());
+    for chains in [vec![], vec![vec![]], vec![vec![1.0]], vec![vec![nan; 9]; 3]] {
+        let x = Draws::new(chains.clone());
+        let found = [x.rhat(), x.ess_bulk(), x.ess_tail(), x.ess_mean()];
+        assert!(found.iter().all(|v| v.is_nan()), "{chains:?}: {found:?}");
     }
+    let apart = Draws::new(vec![vec![f64::INFINITY; 8], vec![0.0; 8]]);
+    assert_eq!((apart.rhat(), apart.stuck()), (f64::INFINITY, 2));
+    assert_eq!(apart.ranks().chains(), [[12.5; 8], [4.5; 8]]);
     assert!(Draws::new(vec![]).rhat().is_nan() && bfmi(&[]).is_nan() && psis(&[], 1.0).k.is_nan());
     assert!(psis(&[0.0, nan, 1.0], 1.0).k.is_nan() && psis(&[f64::NEG_INFINITY; 9], 1.0).k.is_nan());
     // A NaN must not become a fictitious size.

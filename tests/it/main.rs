@@ -1,6 +1,8 @@
 //! The integration tests, as one program: the library is linked once, and tests of all modules share the cores.
 //!
-//! One module: `cargo test --test it markov_kernels`. Slow tests: `cargo test -- --ignored`.
+//! One module: `cargo test --test it markov_kernels`. All, slow ones too: `cargo test --release -- --include-ignored`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 mod config_sections;
 mod harness;
@@ -24,6 +26,7 @@ mod markov_kernels;
 mod method_rows;
 mod nets;
 mod probe_rows;
+mod probe_values;
 mod probes;
 mod rbm;
 mod resume;
