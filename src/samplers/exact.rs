@@ -25,7 +25,6 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     exact: true,
     local: None,
     cost: Spent { values: 0, gradients: 0 },
-    example: "",
     build: |_| Ok(Box::new(Exact)),
 };
 

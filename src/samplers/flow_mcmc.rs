@@ -66,7 +66,6 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     exact: true,
     local: None,
     cost: Spent { values: 0, gradients: 6 },
-    example: "",
     build: |table| {
         let FlowMcmcConfig { global, candidates, local_steps, local } = decode(table)?;
         Ok(Box::new(FlowMcmc { global, candidates, local_steps, local: super::build_local(&local)? }))
@@ -82,7 +81,6 @@ pub(super) const EX2: SamplerRow = SamplerRow {
     exact: true,
     local: None,
     cost: Spent { values: 15, gradients: 6 },
-    example: "",
     build: |table| {
         let Ex2Config { candidates, step_size, local_steps } = decode(table)?;
         let local = Box::new(Mala { step_size, scale: None });

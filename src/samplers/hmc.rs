@@ -33,7 +33,6 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     exact: true,
     local: Some(Schema::of::<HmcConfig>()),
     cost: Spent { values: 0, gradients: 5 },
-    example: "",
     build: |table| {
         let HmcConfig { step_size, leapfrog, jitter } = decode(table)?;
         Ok(Box::new(Hmc { step_size, leapfrog, jitter, scale: None }))

@@ -23,7 +23,6 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     exact: true,
     local: None,
     cost: Spent { values: 1, gradients: 0 },
-    example: "",
     build: |_| Ok(Box::new(Imh { fill: Need::Value })),
 };
 

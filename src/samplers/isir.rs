@@ -28,7 +28,6 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     exact: true,
     local: None,
     cost: Spent { values: 15, gradients: 0 },
-    example: "",
     build: |table| Ok(Box::new(Isir { candidates: decode::<IsirConfig>(table)?.candidates, fill: Need::Value })),
 };
 

@@ -24,7 +24,6 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     exact: false,
     local: Some(Schema::of::<LangevinConfig>()),
     cost: Spent { values: 0, gradients: 1 },
-    example: "",
     build: |table| Ok(Box::new(Langevin { step_size: decode::<LangevinConfig>(table)?.step_size })),
 };
 

@@ -29,7 +29,6 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     exact: true,
     local: Some(Schema::of::<MalaConfig>()),
     cost: Spent { values: 0, gradients: 1 },
-    example: "",
     build: |table| Ok(Box::new(Mala { step_size: decode::<MalaConfig>(table)?.step_size, scale: None })),
 };
 

@@ -39,7 +39,6 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     exact: true,
     local: None,
     cost: Spent { values: 0, gradients: 5 },
-    example: "",
     build: |table| {
         let ParallelTemperingConfig { rungs, max_temperature, step_size } = decode(table)?;
         Ok(Box::new(ParallelTempering::new(rungs, max_temperature, step_size)))

@@ -27,8 +27,6 @@ pub struct SamplerRow {
     pub local: Option<Schema>,
     /// What a step of one chain costs at the default keys, once the chain has begun.
     pub cost: Spent,
-    /// A small experiment that it samples, as TOML: `[dataset]`, `[model]` and `[sampler]`. The contract tests run it.
-    pub example: &'static str,
     /// Makes it from its resolved section.
     pub build: BuildKernel,
 }

@@ -27,7 +27,6 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     exact: true,
     local: Some(Schema::of::<RwmConfig>()),
     cost: Spent { values: 1, gradients: 0 },
-    example: "",
     build: |table| Ok(Box::new(Rwm { step_size: decode::<RwmConfig>(table)?.step_size, scale: None })),
 };
 

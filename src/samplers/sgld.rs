@@ -30,7 +30,6 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     exact: false,
     local: None,
     cost: Spent { values: 0, gradients: 1 },
-    example: "",
     build: |table| {
         let SgldConfig { drift, noise, clip_grad, clamp } = decode(table)?;
         let clamp = <[f64; 2]>::try_from(clamp).ok();
