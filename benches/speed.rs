@@ -1,5 +1,7 @@
 //! `cargo bench --bench speed`: every work on its own. Compare within one run only.
 
+#![allow(clippy::expect_used)] // A benchmark fails by panicking.
+
 mod works;
 
 use divan::Bencher;

@@ -102,7 +102,7 @@ fn presence(set: &FileSet) -> &'static str {
 
 fn get(name: &str, mirrors: &[String], dir: Option<&Path>, json: bool) -> Result<()> {
     let set = data::file_set(name)?;
-    let root = dir.map(Path::to_path_buf).unwrap_or_else(default_root);
+    let root = dir.map_or_else(default_root, Path::to_path_buf);
     let folder = root.join(set.known.folder());
     let mirrors = [mirrors, &set.known.mirrors].concat();
     let bar = ProgressBar::new(0);

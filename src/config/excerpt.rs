@@ -51,7 +51,7 @@ pub(super) fn shown(text: &str) -> String {
             '\t' => out.push_str(&" ".repeat(TAB)),
             // Control characters and the marks that reverse the direction of text.
             c if c.is_control() || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}') => {
-                out.push('\u{FFFD}')
+                out.push('\u{FFFD}');
             }
             c => out.push(c),
         }

@@ -36,9 +36,9 @@ impl Meter {
     pub(super) fn value(&self, items: &Tensor, live: bool) -> Result<()> {
         let n = items.dim(0)? as u64;
         if live {
-            self.add(0, n)
+            self.add(0, n);
         } else {
-            self.add(n, 0)
+            self.add(n, 0);
         }
         Ok(())
     }
@@ -112,6 +112,9 @@ mod tests {
     use super::*;
     use crate::density::Gaussian;
 
+    /// A question to a counted energy.
+    type Ask<'a> = &'a dyn Fn(&Counted<&Gaussian>);
+
     #[test]
     fn every_function_counts_item_by_item() {
         let normal = Gaussian::standard(3, DType::F64, &Device::Cpu).unwrap();
@@ -123,7 +126,7 @@ mod tests {
             assert_eq!(meter.read(), Spent::default());
             (values, gradients)
         };
-        let functions: [(&dyn Fn(&Counted<&Gaussian>), (u64, u64), (u64, u64)); 5] = [
+        let functions: [(Ask, (u64, u64), (u64, u64)); 5] = [
             (&|e| drop(e.energy(&x).unwrap()), (5, 0), (0, 5)),
             (&|e| drop(e.grad(&x).unwrap()), (0, 5), (0, 10)),
             (&|e| drop(e.directional(&x, &x).unwrap()), (0, 5), (0, 10)),

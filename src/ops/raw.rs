@@ -192,6 +192,7 @@ struct Target<T>(*mut T);
 
 // SAFETY: used by `map` alone, whose tasks write disjoint ranges.
 unsafe impl<T: Send> Send for Target<T> {}
+// SAFETY: as above.
 unsafe impl<T: Send> Sync for Target<T> {}
 
 #[derive(Clone, Copy)]
@@ -199,6 +200,7 @@ struct Source<T>(*const T);
 
 // SAFETY: points into a slice that `map` borrows while its tasks read it.
 unsafe impl<T: Sync> Send for Source<T> {}
+// SAFETY: as above.
 unsafe impl<T: Sync> Sync for Source<T> {}
 
 impl<T> Target<T> {
@@ -239,7 +241,7 @@ pub fn map<T: Real, const K: usize, const M: usize>(
                     }
                 }
             },
-        )
+        );
     };
     if n < PARALLEL {
         run(0, n);

@@ -24,7 +24,7 @@ impl EventLog {
     /// The file cannot be made.
     pub fn create(dir: &Path, step: u64) -> Result<Self> {
         let seconds = since_epoch() as u64;
-        let named = (0u64..).map(|n| dir.join(format!("events.out.tfevents.{}.ebm.{n}", seconds)));
+        let named = (0u64..).map(|n| dir.join(format!("events.out.tfevents.{seconds}.ebm.{n}")));
         let path = named.take(1000).find(|p| !p.exists()).unwrap_or_else(|| dir.join("events.out.tfevents.0.ebm"));
         let file = File::create(&path).map_err(Error::io(&path))?;
         let mut log = EventLog { path, file };

@@ -206,7 +206,7 @@ impl Work<'_> {
         let failure = Failure { exit_code: status.code().unwrap_or(-1), error: self.said(trial) };
         let state = match (status.code(), status.signal()) {
             (Some(0), _) => State::Finished,
-            (Some(130 | 143), _) | (None, _) => State::Interrupted,
+            (Some(130 | 143) | None, _) => State::Interrupted,
             // Somebody started it by hand in the same moment.
             _ if self.folder.run(trial).is_in_use() => {
                 self.elsewhere.push_back(i);
