@@ -133,7 +133,7 @@ fn no_modes(subject: &Subject) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::DType;
+    use candle_core::{DType, Device};
 
     use candle_core::Device;
 
