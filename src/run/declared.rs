@@ -183,7 +183,7 @@ mod tests {
                         [[probe]]\nname = \"magnetisation\"\n";
 
     fn read(best: &str, is: &str) -> Result<Experiment> {
-        let sets = [format!("train.best={best}"), format!("train.best_is={is}")];
+        let sets = [format!("train.best={best:?}"), format!("train.best_is={is}")];
         Experiment::parse("c.toml", TEXT, &sets)
     }
 
