@@ -102,7 +102,8 @@ fn generators() -> impl Iterator<Item = &'static DatasetRow> {
 
 #[test]
 fn generated_sets_give_finite_reproducible_independent_batches() {
-    assert_eq!(generators().map(check_batches).count(), 16);
+    let checked = generators().map(check_batches).count();
+    assert!(checked >= 16, "only {checked} sets were taken for generated ones");
 }
 
 #[test]
