@@ -7,17 +7,23 @@ use crate::metrics::{Number, Unit};
 use crate::{Result, rng::Key};
 
 /// The number that every kernel with accept-reject reports.
-pub(super) const ACCEPTANCE: Number =
+pub const ACCEPTANCE: Number =
     Number::new("acceptance", Unit::Share, "share of the proposals that were accepted").lead();
 
-/// Energies of the chains in f64, where ratios are decided.
-pub(super) fn energies(chain: &Chain) -> Result<Vec<f64>> {
+/// Energies of chains that were filled, `[B]`, in f64, where ratios are decided.
+///
+/// # Errors
+/// Chains that were not.
+pub fn energies(chain: &Chain) -> Result<Vec<f64>> {
     Ok(chain.value()?.to_dtype(DType::F64)?.to_vec1()?)
 }
 
 /// Moves chain i to its proposal with probability min(1, exp(log_ratio\[i\])). A proposal without a finite energy, or a ratio
 /// that is NaN, is a rejection, counted and without effect on the other chains.
-pub(super) fn accept(key: Key, log_ratio: &[f64], proposal: &Chain, chain: &Chain) -> Result<(Chain, Info)> {
+///
+/// # Errors
+/// Chains whose energies are not known.
+pub fn accept(key: Key, log_ratio: &[f64], proposal: &Chain, chain: &Chain) -> Result<(Chain, Info)> {
     let bad = nonfinite(&energies(proposal)?);
     let ratio: Vec<f64> = log_ratio.iter().zip(&bad).map(|(r, b)| if *b > 0 { f64::NAN } else { *r }).collect();
     let accepted = decide(key, &ratio, chain.x.device())?;

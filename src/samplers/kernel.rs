@@ -277,7 +277,10 @@ pub trait Kernel: Send + Sync {
     fn describe(&self) -> String;
 }
 
-/// x times s in each coordinate; x itself where there is no s.
-pub(super) fn scaled(x: &Tensor, s: Option<&Tensor>) -> Result<Tensor> {
+/// x `[B, ..]` times s, the shape of one item, in each coordinate; x itself where there is no s.
+///
+/// # Errors
+/// Shapes that do not fit.
+pub fn scaled(x: &Tensor, s: Option<&Tensor>) -> Result<Tensor> {
     s.map_or_else(|| Ok(x.clone()), |s| Ok(x.broadcast_mul(s)?))
 }

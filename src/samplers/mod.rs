@@ -24,6 +24,7 @@ mod sgld;
 mod start;
 mod warm_up;
 
+pub use accept::{ACCEPTANCE, accept, energies};
 pub use buffer::{Buffer, Taken};
 pub use exact::Exact;
 pub use flow_mcmc::{FlowMcmc, Global};
@@ -32,7 +33,7 @@ pub use hmc::Hmc;
 pub use imh::Imh;
 pub use isir::Isir;
 pub use jarzynski::Weighted;
-pub use kernel::{Chain, Hot, Info, Kernel, Need, Target, Tuning};
+pub use kernel::{Chain, Hot, Info, Kernel, Need, Target, Tuning, scaled};
 pub use langevin::Langevin;
 pub use mala::Mala;
 pub use parallel_tempering::ParallelTempering;
