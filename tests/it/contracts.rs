@@ -7,7 +7,7 @@ use ebm::density::{Context, Energy, MODELS, Model};
 use ebm::methods::{METHODS, Method, MethodRow, State, StepContext};
 use ebm::rng::Key;
 use ebm::run::Experiment;
-use ebm::samplers::{Chain, Need, SAMPLERS, Target};
+use ebm::samplers::{Chain, Need, SAMPLERS, SamplerRow, Target};
 
 const CPU: Device = Device::Cpu;
 
@@ -132,51 +132,50 @@ fn machine(item: &[usize]) -> Model {
 
 #[test]
 fn a_sampler_keeps_shapes_is_finite_and_follows_its_key() {
-    for row in SAMPLERS {
-        let kernel = (row.build)(&spec(row.name, &row.schema).table).unwrap();
-        assert!(!kernel.describe().is_empty());
-        for shape in [&[5, 2][..], &[3, 1, 4, 4]] {
-            let model = machine(&shape[1..]);
-            let (energy, on) = (model.as_energy(), Target::of(&model));
-            let x = Key::new(1).normal(shape.to_vec(), DType::F32, &CPU).unwrap();
-            let walk = |key: Key| {
-                let mut chain = kernel.init(&on, &x).unwrap();
-                for i in 0..4 {
-                    let (next, info) = kernel.step(key.at(i), &on, &chain).unwrap();
-                    assert!(
-                        info.accept.is_none_or(|a| (0.0..=1.0).contains(&a)) && info.nonfinite.iter().all(|n| *n == 0),
-                        "{}",
-                        row.name
-                    );
-                    chain = next;
-                }
-                chain
-            };
-            let all = |chain: &Chain| {
-                let chain = chain.filled(Need::Gradient, energy).unwrap();
-                let parts = [("x", &chain.x), ("e", chain.value().unwrap()), ("g", chain.slope().unwrap())];
-                bits(&parts.map(|(k, t)| (k.to_owned(), t.clone())).into())
-            };
-            let (chain, again, other) = (walk(Key::new(2)), walk(Key::new(2)), walk(Key::new(3)));
-            let known = chain.filled(Need::Gradient, energy).unwrap();
-            let (value, slope) = (known.value().unwrap(), known.slope().unwrap());
-            assert_eq!((chain.x.dims(), slope.dims(), value.dims()), (shape, shape, &shape[..1]), "{}", row.name);
-            assert_eq!((chain.x.dtype(), value.dtype()), (DType::F32, DType::F32));
-            assert!(
-                all(&chain).iter().all(|(_, _, v)| v.iter().all(|v| f64::from_bits(*v).is_finite())),
-                "{}",
-                row.name
-            );
-            assert_eq!(all(&chain), all(&again), "{}: the same key, another chain", row.name);
-            assert_ne!(all(&chain), all(&other), "{}: another key, the same chain", row.name);
-            // What it says of the point it stands at is true.
-            assert_eq!(all(&chain), all(&Chain::at(&chain.x)), "{}", row.name);
-            let need = kernel.needs();
-            let bits_of = |t: Option<&Tensor>| t.map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
-            let (held, fresh) =
-                (chain.filled(need, energy).unwrap(), Chain::at(&chain.x).filled(need, energy).unwrap());
-            assert_eq!(bits_of(held.value().ok()), bits_of(fresh.value().ok()), "{}", row.name);
-        }
+    SAMPLERS.iter().for_each(check_sampler);
+}
+
+/// The chains of a row's kernel keep their shapes, are finite, depend on nothing but their key, and know what is true
+/// where they stand.
+pub fn check_sampler(row: &SamplerRow) {
+    let kernel = (row.build)(&spec(row.name, &row.schema).table).unwrap();
+    assert!(!kernel.describe().is_empty());
+    for shape in [&[5, 2][..], &[3, 1, 4, 4]] {
+        let model = machine(&shape[1..]);
+        let (energy, on) = (model.as_energy(), Target::of(&model));
+        let x = Key::new(1).normal(shape.to_vec(), DType::F32, &CPU).unwrap();
+        let walk = |key: Key| {
+            let mut chain = kernel.init(&on, &x).unwrap();
+            for i in 0..4 {
+                let (next, info) = kernel.step(key.at(i), &on, &chain).unwrap();
+                assert!(
+                    info.accept.is_none_or(|a| (0.0..=1.0).contains(&a)) && info.nonfinite.iter().all(|n| *n == 0),
+                    "{}",
+                    row.name
+                );
+                chain = next;
+            }
+            chain
+        };
+        let all = |chain: &Chain| {
+            let chain = chain.filled(Need::Gradient, energy).unwrap();
+            let parts = [("x", &chain.x), ("e", chain.value().unwrap()), ("g", chain.slope().unwrap())];
+            bits(&parts.map(|(k, t)| (k.to_owned(), t.clone())).into())
+        };
+        let (chain, again, other) = (walk(Key::new(2)), walk(Key::new(2)), walk(Key::new(3)));
+        let known = chain.filled(Need::Gradient, energy).unwrap();
+        let (value, slope) = (known.value().unwrap(), known.slope().unwrap());
+        assert_eq!((chain.x.dims(), slope.dims(), value.dims()), (shape, shape, &shape[..1]), "{}", row.name);
+        assert_eq!((chain.x.dtype(), value.dtype()), (DType::F32, DType::F32));
+        assert!(all(&chain).iter().all(|(_, _, v)| v.iter().all(|v| f64::from_bits(*v).is_finite())), "{}", row.name);
+        assert_eq!(all(&chain), all(&again), "{}: the same key, another chain", row.name);
+        assert_ne!(all(&chain), all(&other), "{}: another key, the same chain", row.name);
+        // What it says of the point it stands at is true.
+        assert_eq!(all(&chain), all(&Chain::at(&chain.x)), "{}", row.name);
+        let need = kernel.needs();
+        let bits_of = |t: Option<&Tensor>| t.map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+        let (held, fresh) = (chain.filled(need, energy).unwrap(), Chain::at(&chain.x).filled(need, energy).unwrap());
+        assert_eq!(bits_of(held.value().ok()), bits_of(fresh.value().ok()), "{}", row.name);
     }
 }
 
@@ -195,50 +194,51 @@ fn a_models_gradient_is_that_of_its_energy() {
             let moments = Moments { mean: of(0.3), std: of(1.5), overall_mean: 0.3, overall_std: 1.5 };
             let context = Context { shape: item.to_vec(), classes: Some(3), moments: Some(&|| Ok(moments.clone())) };
             let model = Model::new(&spec, &context, Key::new(4), DType::F64, &CPU).unwrap();
-            let normal = |key: u64| Key::new(key).normal(shape.to_vec(), DType::F64, &CPU).unwrap();
-            let (x, v) = (normal(5), normal(6));
-            let energy = model.energy(&x).unwrap().to_vec1::<f64>().unwrap();
-            let (with_grad, grad) = model.grad(&x).unwrap();
-            assert_eq!((with_grad.dims(), grad.dims()), (&shape[..1], shape), "{}", row.name);
-            let close = |a: f64, b: f64, what: &str| {
-                assert!((a - b).abs() < 1e-7 * (1.0 + a.abs()), "{}, {what}: {a} and {b}", row.name);
-            };
-            for (a, b) in energy.iter().zip(with_grad.to_vec1::<f64>().unwrap()) {
-                close(*a, b, "energy with and without gradient");
-            }
-            let flat = x.flatten_all().unwrap().to_vec1::<f64>().unwrap();
-            let slope = grad.flatten_all().unwrap().to_vec1::<f64>().unwrap();
-            for i in 0..flat.len() {
-                let at = |h: f64| {
-                    let mut moved = flat.clone();
-                    moved[i] += h;
-                    total(&model, &moved, shape)
-                };
-                // Fourth order: the error is h⁴ times a fifth derivative, far below the tolerance.
-                let h = 1e-3;
-                let difference = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
-                close(difference, slope[i], "finite difference");
-            }
-            let (along, directional) = model.directional(&x, &v).unwrap();
-            let dot = (&grad * &v).unwrap().flatten_from(1).unwrap().sum(1).unwrap().to_vec1::<f64>().unwrap();
-            for ((a, b), (e, f)) in directional
-                .to_vec1::<f64>()
-                .unwrap()
-                .iter()
-                .zip(dot)
-                .zip(along.to_vec1::<f64>().unwrap().iter().zip(&energy))
-            {
-                close(*a, b, "slope along v");
-                close(*e, *f, "energy along v");
-            }
-            check_curvature(&model, (&x, &v), (&energy, &directional), row.name);
+            check_energy(&model, shape, row.name);
         }
     }
 }
 
+/// The five functions of an energy on a batch of this shape, in f64, against each other and against differences.
+pub fn check_energy(e: &dyn Energy, shape: &[usize], name: &str) {
+    let normal = |key: u64| Key::new(key).normal(shape.to_vec(), DType::F64, &CPU).unwrap();
+    let (x, v) = (normal(5), normal(6));
+    let energy = e.energy(&x).unwrap().to_vec1::<f64>().unwrap();
+    let (with_grad, grad) = e.grad(&x).unwrap();
+    assert_eq!((with_grad.dims(), grad.dims()), (&shape[..1], shape), "{name}");
+    let close = |a: f64, b: f64, what: &str| {
+        assert!((a - b).abs() < 1e-7 * (1.0 + a.abs()), "{name}, {what}: {a} and {b}");
+    };
+    for (a, b) in energy.iter().zip(with_grad.to_vec1::<f64>().unwrap()) {
+        close(*a, b, "energy with and without gradient");
+    }
+    let flat = x.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    let slope = grad.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    for i in 0..flat.len() {
+        let at = |h: f64| {
+            let mut moved = flat.clone();
+            moved[i] += h;
+            total(e, &moved, shape)
+        };
+        // Fourth order: the error is h⁴ times a fifth derivative, far below the tolerance.
+        let h = 1e-3;
+        let difference = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
+        close(difference, slope[i], "finite difference");
+    }
+    let (along, directional) = e.directional(&x, &v).unwrap();
+    let dot = (&grad * &v).unwrap().flatten_from(1).unwrap().sum(1).unwrap().to_vec1::<f64>().unwrap();
+    for ((a, b), (e, f)) in
+        directional.to_vec1::<f64>().unwrap().iter().zip(dot).zip(along.to_vec1::<f64>().unwrap().iter().zip(&energy))
+    {
+        close(*a, b, "slope along v");
+        close(*e, *f, "energy along v");
+    }
+    check_curvature(e, (&x, &v), (&energy, &directional), name);
+}
+
 /// E, its slope and its bend along v against what is known, and against differences of slopes; the Laplacian against
 /// the bends along the axes.
-fn check_curvature(e: &Model, (x, v): (&Tensor, &Tensor), (energy, slope): (&[f64], &Tensor), name: &str) {
+fn check_curvature(e: &dyn Energy, (x, v): (&Tensor, &Tensor), (energy, slope): (&[f64], &Tensor), name: &str) {
     let close = |have: &Tensor, want: &[f64], what: &str| {
         for (a, b) in have.flatten_all().unwrap().to_vec1::<f64>().unwrap().iter().zip(want) {
             assert!((a - b).abs() < 1e-7 * (1.0 + a.abs()), "{name}, {what}: {a} and {b}");

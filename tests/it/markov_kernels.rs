@@ -177,13 +177,18 @@ fn fits(misfit: (f64, f64)) -> bool {
     misfit.0 <= 4.0 && misfit.1 <= CHI_SQUARE
 }
 
-fn every_kernel(chains: usize, steps: u64) {
+/// Moves exact draws of the mixture by the kernel of a row; they must stay such.
+pub fn check_invariance(row: &SamplerRow, chains: usize, steps: u64) {
     let target = Mixture::new();
     let x = target.sample(Key::new(7), chains).unwrap();
     assert!(fits(misfit(&x)), "the exact draws themselves: {:?}", misfit(&x));
+    let found = misfit(&walk(&*kernel(row), &target.target(), &x, steps));
+    assert!(fits(found), "{}: largest |z| {:.2}, χ² {:.1}", row.name, found.0, found.1);
+}
+
+fn every_kernel(chains: usize, steps: u64) {
     for row in SAMPLERS.iter().filter(|row| row.exact) {
-        let found = misfit(&walk(&*kernel(row), &target.target(), &x, steps));
-        assert!(fits(found), "{}: largest |z| {:.2}, χ² {:.1}", row.name, found.0, found.1);
+        check_invariance(row, chains, steps);
     }
 }
 

@@ -40,7 +40,7 @@ fn looks(row: &ProbeRow, classifier: &Path) -> [Finding; 2] {
 }
 
 /// Every number found is declared, once, and every number declared is found, unless it says under which condition alone.
-fn check_numbers(name: &str, declared: &[Number], found: &Metrics) {
+pub fn check_numbers(name: &str, declared: &[Number], found: &Metrics) {
     for (number, _) in found.iter() {
         let by: Vec<_> = declared.iter().filter(|row| row.is(number)).map(|row| row.name).collect();
         assert_eq!(by.len(), 1, "{name}: `{number}` is declared by {by:?}");
