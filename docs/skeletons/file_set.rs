@@ -1,6 +1,7 @@
-//! Skeleton of a data set of known files in a format of its own. Copy it to `src/data/sets/<name>.rs`, write `crate::` for
-//! `ebm::`, add the row to `DATASETS` and the entry `file_set.toml` to `datasets/manifest.toml`; `docs/adding-a-data-set.md`
-//! tells the rest. A set in IDX files or in CIFAR's binary records needs no format: see `mnist.rs` and `cifar.rs`.
+//! Skeleton of a data set of known files in a format of its own. Copy it to `src/data/sets/<name>.rs`, write `crate::`
+//! for `ebm::`, add the row to `DATASETS` and the entry `file_set.toml` to `datasets/manifest.toml`;
+//! `docs/adding-a-data-set.md` tells the rest. A set in IDX files or in CIFAR's binary records needs no format: see
+//! `mnist.rs` and `cifar.rs`.
 
 use ebm::config::{Schema, decode};
 use ebm::data::locate::{self, Content};

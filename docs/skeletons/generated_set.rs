@@ -1,5 +1,5 @@
-//! Skeleton of a generated data set. Copy it to `src/data/sets/<name>.rs`, write `crate::` for `ebm::`, and add the row to
-//! `DATASETS`; `docs/adding-a-data-set.md` tells the rest.
+//! Skeleton of a generated data set. Copy it to `src/data/sets/<name>.rs`, write `crate::` for `ebm::`, and add the row
+//! to `DATASETS`; `docs/adding-a-data-set.md` tells the rest.
 
 use ebm::config::{Schema, decode, rule};
 use ebm::data::{Bounds, DatasetRow, Generator, Origin, Points, Source};

@@ -17,6 +17,9 @@ mod none;
 mod nt_ebm;
 mod part;
 mod score_matching;
+#[cfg(test)]
+#[path = "../../docs/skeletons/method.rs"]
+mod skeleton;
 mod sliced_score_matching;
 mod stein;
 mod vae;

@@ -19,6 +19,9 @@ mod update;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+#[path = "../../docs/skeletons/operation.rs"]
+mod skeleton;
+#[cfg(test)]
 mod tests;
 
 pub use update::{Adam, Sgd};
