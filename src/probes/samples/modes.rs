@@ -135,8 +135,6 @@ fn no_modes(subject: &Subject) -> Error {
 mod tests {
     use candle_core::{DType, Device};
 
-    use candle_core::Device;
-
     use super::*;
     use crate::rng::Key;
 
