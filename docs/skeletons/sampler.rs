@@ -34,7 +34,6 @@ pub const ENTRY: SamplerRow = SamplerRow {
     local: Some(Schema::of::<BarkerConfig>()),
     // One gradient a step, at the proposal: the one at the present place is known from the step before.
     cost: Spent { values: 0, gradients: 1 },
-    example: "",
     build: |table| Ok(Box::new(Barker { step_size: decode::<BarkerConfig>(table)?.step_size, scale: None })),
 };
 
