@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::json;
 
-use super::{Global, output};
+use super::{GlobalArgs, output};
 use crate::Result;
 use crate::run::{Declared, Experiment, Trainer, show};
 
@@ -18,7 +18,7 @@ pub struct CheckArgs {
 }
 
 /// Runs one step in memory; writes nothing.
-pub fn run(args: &CheckArgs, global: &Global) -> Result<()> {
+pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     let experiment = Experiment::load(&args.config, &global.overrides())?;
     let mut trainer = Trainer::new(experiment)?;
     let mut guard = trainer.guard();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{Global, output, usage};
+use super::{GlobalArgs, output, usage};
 use crate::report::{self, At, Comparison, Drawing, ErrorKind, Format, Goal, Request, Tables};
 use crate::store::fs;
 use crate::{Result, draw};
@@ -118,7 +118,7 @@ enum FormatArg {
 }
 
 /// Reads the runs, prints the table, writes what was asked for.
-pub fn run(args: &CompareArgs, global: &Global) -> Result<()> {
+pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
     let formats = args.out.iter().map(|path| Format::of(path)).collect::<Result<Vec<_>>>()?;
     args.plot.plot.iter().try_for_each(|path| picture_format(path).map(|_| ()))?;
     let (runs, warnings) = report::read(&args.runs)?;
@@ -140,7 +140,7 @@ pub fn run(args: &CompareArgs, global: &Global) -> Result<()> {
 
 fn write(
     args: &CompareArgs,
-    global: &Global,
+    global: &GlobalArgs,
     comparison: &Comparison,
     drawing: Option<&Drawing>,
     formats: &[Format],

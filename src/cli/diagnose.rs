@@ -6,10 +6,10 @@ use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
 use super::loaded::{Loaded, WeightsArg};
-use super::{Global, output, usage};
+use super::{GlobalArgs, output, usage};
 use crate::data::{Modes, file};
 use crate::metrics::{Metrics, Spent};
-use crate::probes::diagnose::{Importance, Plan, Recording, Report, Row, importance, pictures};
+use crate::probes::diagnose::{Importance, Recording, RecordingPlan, Report, ReportRow, importance, pictures};
 use crate::run::{Progress, signal};
 use crate::samplers::{Start, Target};
 use crate::store::fs;
@@ -60,7 +60,7 @@ struct Subject {
 }
 
 /// Gets the draws, looks at them, writes and prints what was found.
-pub fn run(args: &DiagnoseArgs, global: &Global) -> Result<()> {
+pub fn run(args: &DiagnoseArgs, global: &GlobalArgs) -> Result<()> {
     if args.chains == 0 || args.thin == 0 || args.steps < args.thin {
         return Err(usage("--chains, --thin and --steps must leave a draw", "--chains 4 --steps 1000 --thin 1"));
     }
@@ -83,7 +83,7 @@ pub fn run(args: &DiagnoseArgs, global: &Global) -> Result<()> {
 }
 
 /// Runs the sampler of a checkpoint.
-fn chains(args: &DiagnoseArgs, global: &Global, ckpt: &Path) -> Result<Subject> {
+fn chains(args: &DiagnoseArgs, global: &GlobalArgs, ckpt: &Path) -> Result<Subject> {
     signal::install()?;
     let seed = args.seed.map(|seed| format!("seed={seed}"));
     let sets: Vec<String> = global.overrides().into_iter().chain(seed).collect();
@@ -103,7 +103,7 @@ fn chains(args: &DiagnoseArgs, global: &Global, ckpt: &Path) -> Result<Subject> 
             "--chains with a smaller number",
         ));
     }
-    let plan = Plan { burn_in: args.burn_in, steps: args.steps, thin: args.thin };
+    let plan = RecordingPlan { burn_in: args.burn_in, steps: args.steps, thin: args.thin };
     let mut progress = Progress::new((plan.burn_in + plan.steps) as u64, 0, global.quiet);
     let about = json!({
         "checkpoint": ckpt, "step": stored.step, "sampler": sampler.kernel.describe(), "init": sampler.config.init,
@@ -171,7 +171,7 @@ fn document(recording: &Recording, report: &Report, about: Value, out: Option<&P
         "step_size": recording.tuning.as_ref().map(|t| t.step_size), "e_bfmi": report.bfmi,
         "mode_counts": visits.map(|v| &v.counts), "jumps": visits.map(|v| v.jumps), "jumps_per_1000_steps": report.jump_rate,
         "base_density": report.importance.map(|i| json!({"draws": i.draws, "pareto_k": i.k, "ess_share": i.ess_share})),
-        "warnings": report.warnings, "of": about, "folder": out,
+        "warnings": report.warnings(), "of": about, "folder": out,
     });
     if out.is_some() {
         found["arviz"] = arviz(recording, report);
@@ -217,18 +217,18 @@ fn text(recording: &Recording, report: &Report, out: Option<&Path>) -> String {
         format!("base density as proposal: k̂ {:.2}, ESS {:.1} % of {} draws", i.k, 100.0 * i.ess_share, i.draws)
     }));
     text += &facts.iter().map(|fact| format!("{fact}\n")).collect::<String>();
-    text += &report.warnings.iter().map(|w| format!("warning: {w}\n")).collect::<String>();
+    text += &report.warnings().iter().map(|w| format!("warning: {w}\n")).collect::<String>();
     text + &out.map(|out| format!("{}\n", out.display())).unwrap_or_default()
 }
 
 fn as_table(report: &Report) -> String {
     let header = ["", "R̂", "bulk ESS", "tail ESS", "autocorrelation time"].map(str::to_owned).to_vec();
     let number = |v: f64, digits: usize| if v.is_nan() { "-".to_owned() } else { format!("{v:.digits$}") };
-    let name = |row: &Row| match row.name.as_str() {
+    let name = |row: &ReportRow| match row.name.as_str() {
         "worst coordinate" if report.dim > 1 => format!("worst coordinate ({})", report.worst_coordinate),
         other => other.to_owned(),
     };
-    let row = |row: &Row| {
+    let row = |row: &ReportRow| {
         let w = &row.worth;
         vec![
             name(row),

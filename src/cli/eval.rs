@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::loaded::{Loaded, WeightsArg};
-use super::{Global, output, usage};
+use super::{GlobalArgs, output, usage};
 use crate::config::{Document, Section, SectionKind, find};
 use crate::metrics::Unit;
 use crate::probes::{Finding, PROBES, ProbeRow, Subject};
@@ -35,7 +35,7 @@ pub struct EvalArgs {
 }
 
 /// Loads, looks, prints what was found.
-pub fn run(args: &EvalArgs, global: &Global) -> Result<()> {
+pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     let row = find(PROBES, &args.probe).ok_or_else(|| {
         let names: Vec<&str> = PROBES.iter().map(|row| row.name).collect();
         usage(format!("there is no probe `{}`", args.probe), format!("choose from {}", names.join(", ")))
@@ -91,7 +91,13 @@ fn write(args: &EvalArgs, probe: &str, finding: &Finding) -> Result<Vec<PathBuf>
     finding.pictures.iter().map(one).collect()
 }
 
-fn report(args: &EvalArgs, global: &Global, stored: &Loaded, finding: &Finding, pictures: &[PathBuf]) -> Result<()> {
+fn report(
+    args: &EvalArgs,
+    global: &GlobalArgs,
+    stored: &Loaded,
+    finding: &Finding,
+    pictures: &[PathBuf],
+) -> Result<()> {
     if global.json {
         let metrics = Map::<String, Value>::from(finding.metrics.clone());
         let seed = stored.experiment.top.seed;

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::loaded::{Loaded, Weights, WeightsArg};
-use super::{Global, output};
+use super::{GlobalArgs, output};
 use crate::config::{Document, Schema, Section, SectionKind, decode};
 use crate::data::{Data, Split};
 use crate::metrics::Metrics;
@@ -48,7 +48,7 @@ struct Line {
 }
 
 /// Evaluates every checkpoint, then prints the table.
-pub fn run(args: &EvalLsdArgs, global: &Global) -> Result<()> {
+pub fn run(args: &EvalLsdArgs, global: &GlobalArgs) -> Result<()> {
     signal::install()?;
     let config = eval_config(&args.eval)?;
     let mut lines = Vec::new();
@@ -83,7 +83,7 @@ fn evaluate(
     data: &Data,
     config: &LsdConfig,
     args: &EvalLsdArgs,
-    global: &Global,
+    global: &GlobalArgs,
 ) -> Result<Line> {
     let items = probes::items(data, args.split, config.items)?;
     // The same key for every checkpoint: same parts, same critic at the start, same probes.

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::catalogue::{self, Row};
-use super::{Global, output, usage};
+use super::{GlobalArgs, output, usage};
 use crate::Result;
 use crate::config::{Head, Schema, explain_keys};
 use crate::metrics::Number;
@@ -18,7 +18,7 @@ pub struct ExplainArgs {
 }
 
 /// Prints every row of that name.
-pub fn run(args: &ExplainArgs, global: &Global) -> Result<()> {
+pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     let mut rows = catalogue::rows();
     rows.extend(catalogue::plain_sections());
     let known: Vec<&str> = rows.iter().map(|row| row.head.name).collect();

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args};
 use serde_json::json;
 
 use super::loaded::{Loaded, WeightsArg};
-use super::{Global, output, usage};
+use super::{GlobalArgs, output, usage};
 use crate::config::{Document, Entry, Section, SectionKind};
 use crate::data::{Data, Split, file};
 use crate::probes::gof::{BuildTest, TESTS, Test, Verdict};
@@ -49,7 +49,7 @@ pub struct GofArgs {
 }
 
 /// Runs the tests on the same items, then prints the table.
-pub fn run(args: &GofArgs, global: &Global) -> Result<()> {
+pub fn run(args: &GofArgs, global: &GlobalArgs) -> Result<()> {
     let tests = tests(args)?;
     let stored = stored(args, global)?;
     let (source, x) = items(args, &stored, &tests)?;
@@ -98,7 +98,7 @@ fn overrides(args: &GofArgs, names: &[&str]) -> Vec<String> {
     [each("items", items.map(|n| n.to_string())), each("alpha", alpha), args.test_set.clone()].concat()
 }
 
-fn stored(args: &GofArgs, global: &Global) -> Result<Loaded> {
+fn stored(args: &GofArgs, global: &GlobalArgs) -> Result<Loaded> {
     let seed = args.seed.map(|seed| format!("seed={seed}"));
     let sets: Vec<String> = global.overrides().into_iter().chain(seed).collect();
     match (&args.ckpt, &args.config) {

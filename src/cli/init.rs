@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Global, catalogue, output, usage};
+use super::{GlobalArgs, catalogue, output, usage};
 use crate::Result;
 use crate::config::{nearest, template};
 use crate::run::sections;
@@ -22,7 +22,7 @@ pub struct InitArgs {
 }
 
 /// Prints the template.
-pub fn run(args: &InitArgs, global: &Global) -> Result<()> {
+pub fn run(args: &InitArgs, global: &GlobalArgs) -> Result<()> {
     let (model, dataset) = match args.method.as_str() {
         "ml" => ("real_nvp", "moons"),
         "jem" | "classifier" => ("classifier", "digits"),

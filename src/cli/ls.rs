@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::{Global, output, runs_root, usage};
+use super::{GlobalArgs, output, runs_root, usage};
 use crate::Result;
 use crate::config::nearest;
 use crate::run::{Declared, Manifest, list, show, standing};
@@ -21,7 +21,7 @@ pub struct LsArgs {
 }
 
 /// Reads every manifest and prints a table; one that cannot be read is warned of.
-pub fn run(args: &LsArgs, global: &Global) -> Result<()> {
+pub fn run(args: &LsArgs, global: &GlobalArgs) -> Result<()> {
     let root = args.root.clone().unwrap_or_else(runs_root);
     let mut runs = Vec::new();
     // Nobody has trained here yet: no error, unless the folder was named.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Global, catalogue, output, usage};
+use super::{GlobalArgs, catalogue, output, usage};
 use crate::Result;
 use crate::config::nearest;
 
@@ -15,7 +15,7 @@ pub struct MethodsArgs {
 }
 
 /// Prints the catalogue.
-pub fn run(args: &MethodsArgs, global: &Global) -> Result<()> {
+pub fn run(args: &MethodsArgs, global: &GlobalArgs) -> Result<()> {
     let mut rows = catalogue::rows();
     if let Some(kind) = args.kind.as_deref().filter(|kind| rows.iter().all(|row| row.kind != *kind)) {
         let mut kinds: Vec<&str> = rows.iter().map(|row| row.kind).collect();

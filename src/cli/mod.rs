@@ -36,14 +36,14 @@ disk · 130/143 stopped by SIGINT/SIGTERM (resume with `ebm resume`)";
 #[command(name = "ebm", version, about, after_help = EXIT_CODES, propagate_version = true)]
 pub struct Cli {
     #[command(flatten)]
-    global: Global,
+    global: GlobalArgs,
     #[command(subcommand)]
     command: Command,
 }
 
 /// Options that every subcommand takes, anywhere on the line.
 #[derive(Args, Clone, Debug)]
-pub struct Global {
+pub struct GlobalArgs {
     /// Overrides one key: --set sampler.steps=60. May be given again
     #[arg(long = "set", value_name = "PATH=VALUE", global = true)]
     pub sets: Vec<String>,
@@ -61,7 +61,7 @@ pub struct Global {
     pub verbose: u8,
 }
 
-impl Global {
+impl GlobalArgs {
     /// `--set` and `--device` as overrides, in the order in which they count.
     pub fn overrides(&self) -> Vec<String> {
         let device = self.device.iter().map(|name| format!("device={name:?}"));

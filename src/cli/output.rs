@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
-use super::Global;
+use super::GlobalArgs;
 use crate::metrics::Spent;
 use crate::{Error, Result};
 
@@ -30,7 +30,7 @@ pub fn print_error(error: &Error) {
 }
 
 /// Sets the log level from `-q`, `-v` and `RUST_LOG`; logs go to stderr.
-pub fn start_log(global: &Global) {
+pub fn start_log(global: &GlobalArgs) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => "ebm=warn",
         (false, 0) => "ebm=info",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::{Global, output, usage};
+use super::{GlobalArgs, output, usage};
 use crate::Result;
 use crate::run::{Experiment, Manifest, RunFolder, Status, Trainer, signal};
 use crate::store::checkpoint;
@@ -18,7 +18,7 @@ pub struct ResumeArgs {
 }
 
 /// Restores, cuts the logs back to the checkpoint, trains on.
-pub fn run(args: &ResumeArgs, global: &Global) -> Result<()> {
+pub fn run(args: &ResumeArgs, global: &GlobalArgs) -> Result<()> {
     if !global.sets.is_empty() {
         return Err(usage(
             "a resumed run keeps its configuration, --set would make it another run",

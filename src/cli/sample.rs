@@ -7,7 +7,7 @@ use image::RgbImage;
 use serde_json::json;
 
 use super::loaded::{Loaded, WeightsArg};
-use super::{Global, output, usage};
+use super::{GlobalArgs, output, usage};
 use crate::data::file;
 use crate::metrics::Metrics;
 use crate::probes::Picture;
@@ -48,7 +48,7 @@ pub struct SampleArgs {
 const FRAMES: usize = 60;
 
 /// Loads, runs the chains, writes what was asked for.
-pub fn run(args: &SampleArgs, global: &Global) -> Result<()> {
+pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
     if args.n == 0 {
         return Err(usage("--n 0 draws nothing", "--n 100 draws a grid of 10 x 10"));
     }
@@ -81,7 +81,7 @@ pub fn run(args: &SampleArgs, global: &Global) -> Result<()> {
     report(args, global, &out, &stored, &sampler, &end)
 }
 
-fn sets(args: &SampleArgs, global: &Global) -> Vec<String> {
+fn sets(args: &SampleArgs, global: &GlobalArgs) -> Vec<String> {
     let mut sets = global.overrides();
     sets.extend(args.steps.map(|n| format!("sampler.steps={n}")));
     sets.extend(args.seed.map(|n| format!("seed={n}")));
@@ -119,7 +119,7 @@ fn write(args: &SampleArgs, out: &Path, picture: &Picture, end: &Trace, mut fram
 
 fn report(
     args: &SampleArgs,
-    global: &Global,
+    global: &GlobalArgs,
     out: &Path,
     stored: &Loaded,
     sampler: &Sampler,

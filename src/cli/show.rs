@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Global, output};
+use super::{GlobalArgs, output};
 use crate::Result;
 use crate::config::Document;
 use crate::run::sections;
@@ -21,7 +21,7 @@ pub struct ShowArgs {
 }
 
 /// Prints the resolved TOML, or each key with its origin.
-pub fn run(args: &ShowArgs, global: &Global) -> Result<()> {
+pub fn run(args: &ShowArgs, global: &GlobalArgs) -> Result<()> {
     let sets = global.overrides();
     let document = match stored(&args.config)? {
         // As it was written: a version that knows other keys must be able to show it too.

@@ -6,9 +6,9 @@ use std::str::FromStr;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Global, output, runs_root};
+use super::{GlobalArgs, output, runs_root};
 use crate::run::signal;
-use crate::sweep::{Folder, Launch, Outcome, Plan, State, Trial, threads};
+use crate::sweep::{Folder, Launch, Plan, Trial, TrialEnd, TrialState, threads};
 use crate::{Error, Result, device, sweep};
 
 /// Runs every trial of a plan that is not done yet.
@@ -58,7 +58,7 @@ impl FromStr for Shard {
 }
 
 /// Checks everything, then runs what is left to do.
-pub fn run(args: &SweepArgs, global: &Global) -> Result<()> {
+pub fn run(args: &SweepArgs, global: &GlobalArgs) -> Result<()> {
     let plan = Plan::load(&args.plan, args.quick)?;
     let all = plan.trials(&global.overrides())?;
     check_devices(&all)?;
@@ -94,7 +94,7 @@ fn check_devices(trials: &[Trial]) -> Result<()> {
     names.into_iter().filter(|name| !costly(name)).try_for_each(|name| device::open(name).map(drop))
 }
 
-fn launch(args: &SweepArgs, trials: &[Trial], global: &Global) -> Result<Launch> {
+fn launch(args: &SweepArgs, trials: &[Trial], global: &GlobalArgs) -> Result<Launch> {
     let on_gpu = |t: &Trial| t.device().starts_with("cuda") || (cfg!(feature = "cuda") && t.device() == "auto");
     // One thread for each of many trials wastes nothing; all threads for one small trial mostly wait for each other.
     let fitting = if trials.iter().any(on_gpu) { 1 } else { threads().min(trials.len()).max(1) };
@@ -103,7 +103,7 @@ fn launch(args: &SweepArgs, trials: &[Trial], global: &Global) -> Result<Launch>
     Ok(Launch { jobs, retry: args.retry, quiet: global.quiet, program })
 }
 
-fn describe(trial: &Trial, state: State, folder: &Folder) -> Value {
+fn describe(trial: &Trial, state: TrialState, folder: &Folder) -> Value {
     let (label, run) = (&trial.label, folder.run(trial));
     json!({
         "id": trial.id, "state": state, "run": run.dir(), "arm": label.arm, "settings": label.settings,
@@ -112,8 +112,8 @@ fn describe(trial: &Trial, state: State, folder: &Folder) -> Value {
 }
 
 /// `--dry-run`.
-fn list(trials: &[Trial], folder: &Folder, global: &Global) -> Result<()> {
-    let states: Vec<State> = trials.iter().map(|trial| folder.state(trial)).collect();
+fn list(trials: &[Trial], folder: &Folder, global: &GlobalArgs) -> Result<()> {
+    let states: Vec<TrialState> = trials.iter().map(|trial| folder.state(trial)).collect();
     if global.json {
         let rows: Vec<Value> = trials.iter().zip(&states).map(|(t, s)| describe(t, *s, folder)).collect();
         return output::print_json(&json!({"sweep": folder.dir(), "trials": rows}));
@@ -128,14 +128,14 @@ fn list(trials: &[Trial], folder: &Folder, global: &Global) -> Result<()> {
 }
 
 /// How many trials stand how, those that occur.
-fn counts(states: &[State]) -> Vec<(&'static str, usize)> {
-    use State::{Diverged, Failed, Finished, Interrupted, Running, Waiting};
-    let count = |state: State| (state.name(), states.iter().filter(|s| **s == state).count());
+fn counts(states: &[TrialState]) -> Vec<(&'static str, usize)> {
+    use TrialState::{Diverged, Failed, Finished, Interrupted, Running, Waiting};
+    let count = |state: TrialState| (state.name(), states.iter().filter(|s| **s == state).count());
     [Finished, Diverged, Failed, Interrupted, Running, Waiting].map(count).into_iter().filter(|(_, n)| *n > 0).collect()
 }
 
-fn report(trials: &[Trial], outcomes: &[Outcome], folder: &Folder, global: &Global) -> Result<()> {
-    let states: Vec<State> = outcomes.iter().map(|outcome| outcome.state).collect();
+fn report(trials: &[Trial], outcomes: &[TrialEnd], folder: &Folder, global: &GlobalArgs) -> Result<()> {
+    let states: Vec<TrialState> = outcomes.iter().map(|outcome| outcome.state).collect();
     let ran = outcomes.iter().filter(|outcome| outcome.ran).count();
     let counted = counts(&states);
     if global.json {
@@ -153,11 +153,11 @@ fn report(trials: &[Trial], outcomes: &[Outcome], folder: &Folder, global: &Glob
 
 /// Nothing if every trial finished, or the error that says how many did not.
 fn verdict(counted: &[(&'static str, usize)], folder: &Folder) -> Result<()> {
-    let bad: Vec<_> = counted.iter().filter(|(name, _)| *name != State::Finished.name()).collect();
+    let bad: Vec<_> = counted.iter().filter(|(name, _)| *name != TrialState::Finished.name()).collect();
     if bad.is_empty() {
         return Ok(());
     }
-    let diverged = bad.iter().all(|(name, _)| *name == State::Diverged.name());
+    let diverged = bad.iter().all(|(name, _)| *name == TrialState::Diverged.name());
     let what = bad.iter().map(|(name, n)| format!("{n} {name}")).collect::<Vec<_>>().join(", ");
     let errors = folder.dir().join("errors");
     let remedy = format!(

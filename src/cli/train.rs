@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::outcome::outcome;
-use super::{Global, output, runs_root};
+use super::{GlobalArgs, output, runs_root};
 use crate::metrics::Metrics;
 use crate::run::metrics as metrics_log;
 use crate::run::{Declared, Experiment, Manifest, Paths, Progress, RunFolder, Status, Trainer, default_dir, signal};
@@ -27,7 +27,7 @@ pub struct TrainArgs {
 }
 
 /// Builds everything, makes the folder, trains.
-pub fn run(args: &TrainArgs, global: &Global) -> Result<()> {
+pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
     signal::install()?;
     let experiment = Experiment::load(&args.config, &global.overrides())?;
     let stem = args.config.file_stem().and_then(|s| s.to_str()).unwrap_or("run");
@@ -42,7 +42,7 @@ pub fn run(args: &TrainArgs, global: &Global) -> Result<()> {
 }
 
 /// Trains to the end and says how it went; the manifest learns it in any case.
-pub(super) fn drive(trainer: &mut Trainer, folder: &RunFolder, global: &Global) -> Result<()> {
+pub(super) fn drive(trainer: &mut Trainer, folder: &RunFolder, global: &GlobalArgs) -> Result<()> {
     output::log_to(&folder.log())?;
     banner(trainer, folder.dir());
     let mut manifest = describe(trainer);
@@ -96,7 +96,7 @@ fn banner(trainer: &Trainer, folder: &Path) {
     tracing::info!("steps    {} to {}, seed {}", trainer.step(), trainer.total(), experiment.top.seed);
 }
 
-fn report(metrics: &Metrics, trainer: &Trainer, folder: &Path, global: &Global) -> Result<()> {
+fn report(metrics: &Metrics, trainer: &Trainer, folder: &Path, global: &GlobalArgs) -> Result<()> {
     let checkpoints = folder.join("checkpoints");
     let last = checkpoint::last_of(&checkpoints);
     let best = trainer.best().map(|(step, _)| (*step, checkpoint::best_of(&checkpoints)));

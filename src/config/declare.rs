@@ -4,7 +4,7 @@ use super::rule;
 
 /// Runs a rule; here so that the macro needs no type annotations.
 #[doc(hidden)]
-pub fn verdict<T>(value: &T, rule: impl Fn(&T) -> rule::Verdict) -> rule::Verdict {
+pub fn verdict<T>(value: &T, rule: impl Fn(&T) -> rule::Complaint) -> rule::Complaint {
     rule(value)
 }
 
@@ -46,7 +46,7 @@ macro_rules! config {
             fn default() -> Self {
                 Self {
                     $( $key: $default, )*
-                    $($( $pkey: $crate::config::Spec::of_default(&$crate::config::Part {
+                    $($( $pkey: $crate::config::Spec::of_default(&$crate::config::SubSection {
                         key: stringify!($pkey), doc: "", default: $pdefault, rows: $rows,
                     }), )*)?
                 }
@@ -57,8 +57,8 @@ macro_rules! config {
             const KEYS: &'static [(&'static str, &'static str, &'static str)] =
                 &[ $( (stringify!($key), stringify!($kind), concat!($($doc),*)), )* ];
 
-            fn parts() -> Vec<$crate::config::Part> {
-                vec![ $($( $crate::config::Part {
+            fn parts() -> Vec<$crate::config::SubSection> {
+                vec![ $($( $crate::config::SubSection {
                     key: stringify!($pkey), doc: concat!($($pdoc),*), default: $pdefault, rows: $rows,
                 }, )*)? ]
             }

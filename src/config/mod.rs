@@ -33,7 +33,7 @@ pub use diagnostics::{Place, Problem, Problems};
 pub use document::Document;
 pub use explain::{explain_keys, template};
 pub use registry::{Entry, Head, Row, find, schemas};
-pub use schema::{Config, Decoded, Defaults, KeyDoc, Keys, Part, Schema, Share, decode};
+pub use schema::{Config, Decoded, Defaults, KeyDoc, Keys, Schema, Share, SubSection, decode};
 pub use section::{Resolved, Rows, Section, SectionKind};
 pub use setting::Setting;
 pub use spec::Spec;

@@ -5,7 +5,7 @@ use super::document::Document;
 use super::node::{Fields, Node, Value, follow};
 use super::source::Span;
 use super::suggest::short;
-use super::{Part, Resolved, Schema, Section, SectionKind, set, suggest, wording};
+use super::{Resolved, Schema, Section, SectionKind, SubSection, set, suggest, wording};
 
 impl Document {
     /// Checks everything against the declared sections and fills in every default.
@@ -236,7 +236,7 @@ impl<'a> Resolver<'a> {
         table
     }
 
-    fn part(&mut self, part: &Part, scope: &Scope<'a>, table: &mut toml::Table) {
+    fn part(&mut self, part: &SubSection, scope: &Scope<'a>, table: &mut toml::Table) {
         if let Some(resolved) = self.named(&(part.rows)(), Some(part.default), scope) {
             table.insert(part.key.into(), toml::Value::Table(resolved));
         }

@@ -5,36 +5,36 @@
 use std::cmp::Ordering;
 
 /// What a rule answers: `None` if the value is fine.
-pub type Verdict = Option<String>;
+pub type Complaint = Option<String>;
 
 /// `value >= min`.
-pub fn at_least<T: PartialOrd + std::fmt::Display + Copy>(min: T) -> impl Fn(&T) -> Verdict {
+pub fn at_least<T: PartialOrd + std::fmt::Display + Copy>(min: T) -> impl Fn(&T) -> Complaint {
     move |v| (v.partial_cmp(&min).is_none_or(Ordering::is_lt)).then(|| format!("must be at least {min}, got {v}"))
 }
 
 /// `value > 0`.
-pub fn positive(v: &f64) -> Verdict {
+pub fn positive(v: &f64) -> Complaint {
     (v.is_nan() || *v <= 0.0).then(|| format!("must be greater than 0, got {v}"))
 }
 
 /// `value >= 0`.
-pub fn non_negative(v: &f64) -> Verdict {
+pub fn non_negative(v: &f64) -> Complaint {
     (v.is_nan() || *v < 0.0).then(|| format!("must not be negative, got {v}"))
 }
 
 /// `0 <= value < 1`: rates, decays, momentum.
-pub fn rate(v: &f64) -> Verdict {
+pub fn rate(v: &f64) -> Complaint {
     (!(0.0..1.0).contains(v)).then(|| format!("must be in [0, 1), got {v}"))
 }
 
 /// A pair of rates.
-pub fn rates(v: &[f64; 2]) -> Verdict {
+pub fn rates(v: &[f64; 2]) -> Complaint {
     rate(&v[0]).or_else(|| rate(&v[1]))
 }
 
 /// A list whose entries are all at least 1, such as layer widths.
 #[allow(clippy::ptr_arg)] // A rule takes the type of its key.
-pub fn sizes(v: &Vec<usize>) -> Verdict {
+pub fn sizes(v: &Vec<usize>) -> Complaint {
     v.contains(&0).then(|| "must not contain 0".to_owned())
 }
 

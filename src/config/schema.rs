@@ -19,7 +19,7 @@ pub struct KeyDoc {
 
 /// A sub-section that selects a row of another registry by its own `name`, such as `[method.critic]`.
 #[derive(Clone, Copy)]
-pub struct Part {
+pub struct SubSection {
     /// The key of the sub-section.
     pub key: &'static str,
     /// Its documentation.
@@ -36,7 +36,7 @@ pub trait Config: Default + Serialize + DeserializeOwned {
     const KEYS: &'static [(&'static str, &'static str, &'static str)];
 
     /// The sub-sections that select rows of other registries.
-    fn parts() -> Vec<Part> {
+    fn parts() -> Vec<SubSection> {
         Vec::new()
     }
 
@@ -67,7 +67,7 @@ pub type Decoded = std::result::Result<toml::Table, Vec<(String, String)>>;
 pub struct Share {
     names: &'static [(&'static str, &'static str, &'static str)],
     keys: fn() -> Vec<KeyDoc>,
-    parts: fn() -> Vec<Part>,
+    parts: fn() -> Vec<SubSection>,
     defaults: fn() -> toml::Table,
     decode: fn(toml::Table) -> Decoded,
 }
@@ -188,7 +188,7 @@ impl Schema {
     }
 
     /// The sub-sections that name rows of other registries.
-    pub fn parts(&self) -> Vec<Part> {
+    pub fn parts(&self) -> Vec<SubSection> {
         self.shares.iter().flat_map(|share| (share.parts)()).collect()
     }
 

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::schema::{Config, Part, to_table};
+use super::schema::{Config, SubSection, to_table};
 use crate::Result;
 
-/// The resolved content of a section that names a row, such as `[method]` or the [`Part`] `[method.critic]`: a table with
+/// The resolved content of a section that names a row, such as `[method]` or the [`SubSection`] `[method.critic]`: a table with
 /// `name` and every key filled in. Two are equal where their tables are, wherever they stand.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -39,7 +39,7 @@ impl Spec {
     }
 
     /// The part as it is when nothing is written: the default row with its defaults.
-    pub fn of_default(part: &Part) -> Self {
+    pub fn of_default(part: &SubSection) -> Self {
         let rows = (part.rows)();
         let mut table = toml::Table::new();
         table.insert("name".into(), part.default.into());

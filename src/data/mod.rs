@@ -1,7 +1,7 @@
 //! Data sets: where the numbers come from, how they are split, and what the model sees of them.
 //!
 //! A data set is one row of [`DATASETS`] (`sets/`, reading `files/` in one of the `formats/`). It gives raw items: stored images
-//! ([`Images`]) or vectors ([`Records`]), or a generator of points ([`Generator`]). [`Data`] splits, shuffles, augments, dequantises and transforms them. Every batch is a function of
+//! ([`Images`]) or vectors ([`Records`]), or a generator of points ([`PointGenerator`]). [`Data`] splits, shuffles, augments, dequantises and transforms them. Every batch is a function of
 //! (configuration, seed, split, index), so a resumed run sees what an uninterrupted one sees.
 
 mod files;
@@ -30,7 +30,7 @@ pub use sets::{
     phi4::{Phi4, Phi4Config},
     rbm::RbmTruth,
 };
-pub use source::{Bounds, Generator, Images, Modes, Records, Source, TestItems};
+pub use source::{Bounds, Images, Modes, PointGenerator, Records, Source, TestItems};
 
 use sets::{celeba, cifar, digits, gaussian, ica, image2d, mixture, mnist, phi4, rbm, stacked, svhn, table, toy2d};
 

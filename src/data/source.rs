@@ -13,7 +13,7 @@ pub enum Source {
     /// Vectors in memory.
     Records(Records),
     /// Points drawn when they are asked for; there is no end to them.
-    Points(Box<dyn Generator>),
+    Points(Box<dyn PointGenerator>),
 }
 
 /// Which items of a set are for testing.
@@ -132,11 +132,11 @@ impl Modes {
 }
 
 /// A distribution that points are drawn from.
-pub trait Generator: Send + Sync {
+pub trait PointGenerator: Send + Sync {
     /// Coordinates of a point.
     fn dim(&self) -> usize;
 
-    /// Draws one point into `point`, which has [`Generator::dim`] places.
+    /// Draws one point into `point`, which has [`PointGenerator::dim`] places.
     fn draw(&self, rng: &mut ChaCha8Rng, point: &mut [f64]);
 
     /// Draws as many points as `points` has places for, one after another; a recipe that is faster on many points at once

@@ -46,7 +46,7 @@ crate::config! {
     }
 }
 
-pub(super) fn ordered(v: &[f64; 2]) -> rule::Verdict {
+pub(super) fn ordered(v: &[f64; 2]) -> rule::Complaint {
     let fine = v[0] > 0.0 && v[0] <= v[1] && v[1].is_finite();
     (!fine).then(|| format!("must be two numbers above 0, the smaller one first, got {v:?}"))
 }

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{BuildModel, Capabilities, Context, Density, Energy, laplacian_along_axes, slope_of_grad};
 use crate::config::{Entry, Schema, decode};
-use crate::data::{Generator as _, Phi4, Phi4Config};
+use crate::data::{Phi4, Phi4Config, PointGenerator as _};
 use crate::nets::Builder;
 use crate::{Result, rng::Key};
 

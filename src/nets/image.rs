@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Builder, GlobalPool, GroupNorm, Io, Linear, Reshape, Scaling, Sequence};
-use crate::config::rule::Verdict;
+use crate::config::rule::Complaint;
 use crate::{Error, Result};
 
 /// Channels and size of images on their way through a network.
@@ -36,12 +36,12 @@ impl Image {
 }
 
 /// Widths of layers that there must be at least one of.
-pub(super) fn widths(v: &Vec<usize>) -> Verdict {
+pub(super) fn widths(v: &Vec<usize>) -> Complaint {
     (v.is_empty() || v.contains(&0)).then(|| format!("must be a list of one or more numbers above 0, got {v:?}"))
 }
 
 /// Blocks a stage: at least one, and few enough that building them ends.
-pub(super) fn blocks(v: &usize) -> Verdict {
+pub(super) fn blocks(v: &usize) -> Complaint {
     (!(1..=1000).contains(v)).then(|| format!("must be from 1 to 1000, got {v}"))
 }
 

@@ -3,7 +3,7 @@
 use super::conv::{Window, push_conv};
 use super::image::{Image, ImageNorm, widths};
 use super::{Builder, Io, Layer, Linear, Nonlinear, NonlinearName, Reshape, Residual, Scaling, Sequence, Upsample};
-use crate::config::rule::Verdict;
+use crate::config::rule::Complaint;
 use crate::config::{self, Spec, rule};
 use crate::{Error, Result};
 
@@ -31,7 +31,7 @@ crate::config! {
 }
 
 /// No image is halved more often.
-fn few(v: &usize) -> Verdict {
+fn few(v: &usize) -> Complaint {
     (*v > 16).then(|| format!("must be from 0 to 16, got {v}"))
 }
 

@@ -3,7 +3,7 @@
 use super::conv::{Window, push_conv};
 use super::image::{Head, Image, ImageNorm};
 use super::{Builder, Dropout, Io, Layer, Nonlinear, NonlinearName, Residual, Scaling, Sequence};
-use crate::config::rule::Verdict;
+use crate::config::rule::Complaint;
 use crate::config::{self, Spec, rule};
 use crate::{Error, Result};
 
@@ -33,7 +33,7 @@ crate::config! {
 }
 
 /// 6n + 4 with n from 1 to 1000.
-fn depth(v: &usize) -> Verdict {
+fn depth(v: &usize) -> Complaint {
     let blocks = v.checked_sub(4).filter(|convolutions| convolutions.is_multiple_of(6)).map(|c| c / 6);
     (!blocks.is_some_and(|n| (1..=1000).contains(&n)))
         .then(|| format!("must be 6n + 4 with n from 1 to 1000, such as 10, 16 or 28, got {v}"))

@@ -3,64 +3,20 @@
 mod adam;
 mod clip;
 mod ema;
+mod optimiser;
 mod sgd;
-
-use std::collections::BTreeMap;
-
-use candle_core::{DType, Tensor, Var, backprop::GradStore};
+mod slots;
 
 pub use adam::AdamConfig;
 pub use clip::global_norm;
 pub use ema::Ema;
+pub use optimiser::{BuildOptim, GradStats, Optimiser, Weights};
 pub use sgd::SgdConfig;
 
 use crate::{
     Error, Result,
     config::{Entry, Schema, Spec, find},
-    store::{Mismatch, State, overwrite},
 };
-
-/// Trained parameters by name. Optimisers change them in place, so whatever shares their storage follows.
-pub type Weights = BTreeMap<String, Var>;
-
-/// Changes parameters against their gradients.
-pub trait Optimiser {
-    /// One step with the learning rate times `lr_scale` (a schedule's value). A parameter without gradient is skipped:
-    /// its moments and its step count stay.
-    ///
-    /// # Errors
-    /// A gradient of another shape than its parameter.
-    fn step(&mut self, grads: &GradStore, lr_scale: f64) -> Result<GradStats>;
-
-    /// Everything that a resumed run needs: moments and step counts by name. Moments share storage with the optimiser's own
-    /// and follow later steps.
-    ///
-    /// # Errors
-    /// The device's own.
-    fn state(&self) -> Result<State>;
-
-    /// Whether [`Optimiser::load`] takes `state`; nothing changes.
-    ///
-    /// # Errors
-    /// A tensor is missing, is not ours, or has another shape (all are named); a step count is negative.
-    fn check(&self, state: &State) -> Result<()>;
-
-    /// Takes a copy of a state that [`Optimiser::state`] gave.
-    ///
-    /// # Errors
-    /// As [`Optimiser::check`]; nothing has changed then.
-    fn load(&mut self, state: &State) -> Result<()>;
-}
-
-/// What a step saw.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct GradStats {
-    /// Euclidean norm of all gradients together, before clipping.
-    pub norm: f64,
-}
-
-/// Makes an optimiser of these parameters from its resolved section.
-pub type BuildOptim = fn(&toml::Table, &Weights) -> Result<Box<dyn Optimiser>>;
 
 /// The optimisers that `[optim] name = "..."` can choose.
 pub const OPTIMISERS: &[Entry<BuildOptim>] = &[adam::ENTRY, sgd::ENTRY];
@@ -89,110 +45,8 @@ pub fn build(spec: &Spec, weights: &Weights) -> Result<Box<dyn Optimiser>> {
 /// # Errors
 /// The device's own.
 pub fn adam(lr: f64, weights: &Weights) -> Result<Box<dyn Optimiser>> {
-    let mut table = adam::ENTRY.schema.defaults();
-    table.insert("lr".into(), lr.into());
-    (adam::ENTRY.build)(&table, weights)
+    build(&Spec::of(adam::ENTRY.name, &AdamConfig { lr, ..AdamConfig::default() }), weights)
 }
-
-/// One parameter with what its optimiser remembers about it.
-struct Slot<const K: usize> {
-    name: String,
-    var: Var,
-    /// Moments or velocity, of var's shape.
-    memory: [Var; K],
-    steps: u64,
-}
-
-impl<const K: usize> Slot<K> {
-    /// What its step count is called in the state.
-    fn counter(&self) -> String {
-        format!("steps.{}", self.name)
-    }
-}
-
-/// The parameters in order of name, each with K tensors of memory called `labels`.
-struct Slots<const K: usize> {
-    labels: [&'static str; K],
-    slots: Vec<Slot<K>>,
-}
-
-impl<const K: usize> Slots<K> {
-    fn new(weights: &Weights, labels: [&'static str; K]) -> Result<Self> {
-        let slot = |(name, var): (&String, &Var)| {
-            let mut memory = Vec::with_capacity(K);
-            for _ in 0..K {
-                memory.push(Var::from_tensor(&var.zeros_like()?)?);
-            }
-            let memory = memory.try_into().map_err(|_| Error::Other("an optimiser's memory is incomplete".into()))?;
-            Ok(Slot { name: name.clone(), var: var.clone(), memory, steps: 0 })
-        };
-        Ok(Slots { labels, slots: weights.iter().map(slot).collect::<Result<_>>()? })
-    }
-
-    /// Calls `update` for each parameter that has a gradient, with the factor that clips the global norm to `clip_norm`.
-    /// An update returns the sum of its gradient's squares; only clipping needs them beforehand.
-    fn step(
-        &mut self,
-        grads: &GradStore,
-        clip_norm: f64,
-        mut update: impl FnMut(&Slot<K>, &Tensor, f64) -> Result<f64>,
-    ) -> Result<GradStats> {
-        let mut pairs: Vec<(&mut Slot<K>, &Tensor)> =
-            self.slots.iter_mut().filter_map(|slot| grads.get(&slot.var).map(|g| (slot, g))).collect();
-        let factor = match clip_norm > 0.0 {
-            true => clip::factor(clip::global_norm(pairs.iter().map(|(_, g)| *g))?, clip_norm),
-            false => 1.0,
-        };
-        let mut squares = 0.0;
-        for (slot, grad) in &mut pairs {
-            slot.steps += 1;
-            squares += update(slot, grad, factor)?;
-        }
-        Ok(GradStats { norm: squares.sqrt() })
-    }
-
-    fn state(&self) -> Result<State> {
-        let mut state: State = self.memory().map(|(name, var)| (name, var.as_detached_tensor())).collect();
-        for slot in &self.slots {
-            state.insert(slot.counter(), Tensor::new(slot.steps as i64, slot.var.device())?);
-        }
-        Ok(state)
-    }
-
-    /// Everything in `memory` by its name in the state.
-    fn memory(&self) -> impl Iterator<Item = (String, &Var)> {
-        self.slots.iter().flat_map(|slot| {
-            let labelled = self.labels.iter().zip(&slot.memory);
-            labelled.map(|(label, var)| (format!("{label}.{}", slot.name), var))
-        })
-    }
-
-    /// The step counts of `state`, in the order of the slots, if everything in it fits.
-    fn check(&self, state: &State) -> Result<Vec<u64>> {
-        let mut want: BTreeMap<String, &[usize]> = self.memory().map(|(name, var)| (name, var.dims())).collect();
-        want.extend(self.slots.iter().map(|slot| (slot.counter(), &[][..])));
-        let want = want.iter().map(|(name, shape)| (name.as_str(), *shape));
-        Mismatch::between(want, state).refuse(WHOSE)?;
-        let counts = self.slots.iter().filter_map(|slot| Some((slot, state.get(&slot.counter())?)));
-        let count = |(slot, tensor): (&Slot<K>, &Tensor)| {
-            let steps = tensor.to_dtype(DType::I64)?.to_scalar::<i64>()?;
-            let negative = |_| Error::Other(format!("optimiser tensor `{}` is negative: {steps}", slot.counter()));
-            u64::try_from(steps).map_err(negative)
-        };
-        counts.map(count).collect()
-    }
-
-    fn load(&mut self, state: &State) -> Result<()> {
-        let counts = self.check(state)?;
-        let memory: Vec<(String, &Var)> = self.memory().collect();
-        overwrite(WHOSE, memory.iter().map(|(name, var)| (name.as_str(), *var)), state)?;
-        self.slots.iter_mut().zip(counts).for_each(|(slot, steps)| slot.steps = steps);
-        Ok(())
-    }
-}
-
-/// Whose tensors do not fit, in messages.
-const WHOSE: &str = "the optimiser";
 
 #[cfg(test)]
 mod tests;

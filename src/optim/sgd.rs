@@ -2,7 +2,8 @@
 
 use candle_core::backprop::GradStore;
 
-use super::{BuildOptim, GradStats, Optimiser, Slots, Weights};
+use super::optimiser::{BuildOptim, GradStats, Optimiser, Weights};
+use super::slots::Slots;
 use crate::{
     Result,
     config::{Entry, Schema, decode, rule},

@@ -1,7 +1,10 @@
-use candle_core::{Device, Tensor, Var};
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor, Var, backprop::GradStore};
 
 use super::*;
 use crate::rng::Key;
+use crate::store::State;
 
 const SHAPES: [(&str, &[usize]); 3] = [("a", &[3, 4]), ("b", &[70_000]), ("c", &[1])];
 

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use image::RgbImage;
 
 use crate::Result;
-use crate::config::rule::Verdict;
+use crate::config::rule::Complaint;
 use crate::config::{Head, Row, Schema};
 use crate::data::Data;
 use crate::density::{Model, Proposal};
@@ -78,7 +78,7 @@ crate::config! {
 }
 
 /// A label becomes part of file names.
-fn plain(v: &String) -> Verdict {
+fn plain(v: &String) -> Complaint {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     (!v.chars().all(fits)).then(|| format!("must be of letters, digits, _ and -, got {v:?}"))
 }

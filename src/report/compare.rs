@@ -42,7 +42,7 @@ pub struct Request {
 
 /// One metric of one group.
 #[derive(Clone, Debug)]
-pub struct Finding {
+pub struct GroupMetric {
     /// Its statistics.
     pub summary: Summary,
     /// Statistics of the paired differences to the baseline; none for the baseline itself or where there is none.
@@ -53,7 +53,7 @@ pub struct Finding {
 
 /// One group.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct GroupRow {
     /// The values of the keys that make it.
     pub values: Vec<String>,
     /// Runs in it (of the chosen setting), whatever became of them.
@@ -63,7 +63,7 @@ pub struct Row {
     /// The chosen setting.
     pub choice: Option<Choice>,
     /// A finding for each metric.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<GroupMetric>,
 }
 
 /// The answer.
@@ -80,14 +80,14 @@ pub struct Comparison {
     /// The baseline in words, such as `arm=ml`; empty without one.
     pub baseline: String,
     /// The groups.
-    pub rows: Vec<Row>,
+    pub rows: Vec<GroupRow>,
     /// What a reader must know: settings that were mixed, repeats that came twice, published values without runs.
     pub notes: Vec<String>,
 }
 
 impl Comparison {
     /// The finding of a metric in a group.
-    pub fn finding<'a>(&self, row: &'a Row, metric: &str) -> Option<&'a Finding> {
+    pub fn finding<'a>(&self, row: &'a GroupRow, metric: &str) -> Option<&'a GroupMetric> {
         row.findings.get(self.metrics.iter().position(|m| m == metric)?)
     }
 }
@@ -229,7 +229,7 @@ fn rows(
     request: &Request,
     mut beside: Beside<'_>,
     notes: &mut Vec<String>,
-) -> Result<Vec<Row>> {
+) -> Result<Vec<GroupRow>> {
     if let Some((key, _)) = request.baseline.iter().find(|(key, _)| !by.contains(key)) {
         let hint = format!("the groups are made by {}; add `{key}` to --by", by.join(", "));
         return Err(refusal(&format!("the baseline's key `{key}` makes no groups"), &hint));
@@ -241,19 +241,19 @@ fn rows(
     let mut rows = Vec::new();
     for group in all {
         let base = baseline_of(group, all, by, request);
-        let find = |(i, metric): (usize, &String)| Finding {
+        let find = |(i, metric): (usize, &String)| GroupMetric {
             summary: Summary::of(&group.values_of(metric), is_rate(metric, request)),
             difference: base.map(|base| paired(group, base, &request.over, metric)),
             published: beside.find(&group.values, metric, i == 0),
         };
         let findings = metrics.iter().enumerate().map(find).collect();
-        rows.push(Row { findings, ..row(group) });
+        rows.push(GroupRow { findings, ..row(group) });
     }
     notes.extend(beside.left());
     Ok(rows)
 }
 
-fn row(group: &Group<'_, '_>) -> Row {
+fn row(group: &Group<'_, '_>) -> GroupRow {
     let mut unfinished = Tally::default();
     let (mut runs, mut seen) = (0, BTreeSet::new());
     for member in &group.members {
@@ -264,7 +264,7 @@ fn row(group: &Group<'_, '_>) -> Row {
             }
         }
     }
-    Row { values: group.values.clone(), runs, unfinished, choice: group.choice.clone(), findings: Vec::new() }
+    GroupRow { values: group.values.clone(), runs, unfinished, choice: group.choice.clone(), findings: Vec::new() }
 }
 
 fn is_rate(metric: &str, request: &Request) -> bool {

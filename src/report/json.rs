@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::compare::{Finding, Row};
+use super::compare::{GroupMetric, GroupRow};
 use super::plot::Correlation;
 use super::summary::{Interval, Summary};
 use super::table::Tables;
@@ -28,7 +28,7 @@ pub(super) fn document(tables: &Tables<'_>, correlations: &[Correlation]) -> Res
     Ok(text + "\n")
 }
 
-fn group(tables: &Tables<'_>, row: &Row) -> Value {
+fn group(tables: &Tables<'_>, row: &GroupRow) -> Value {
     let c = tables.comparison;
     let mut value = json!({
         "keys": object(c.by.iter().zip(&row.values)),
@@ -44,7 +44,7 @@ fn group(tables: &Tables<'_>, row: &Row) -> Value {
     value
 }
 
-fn finding(f: &Finding) -> Value {
+fn finding(f: &GroupMetric) -> Value {
     let mut value = summary(&f.summary);
     if let Some(difference) = &f.difference {
         value["difference"] = summary(difference);

@@ -18,7 +18,7 @@ mod source;
 mod summary;
 mod table;
 
-pub use compare::{Comparison, Finding, Request, Row, compare};
+pub use compare::{Comparison, GroupMetric, GroupRow, Request, compare};
 pub use goal::{Choice, Goal};
 pub use number::{ErrorKind, Flavour};
 pub use observe::{At, Observation, metric_names, observe};

@@ -1,6 +1,6 @@
 //! The comparison as a figure: a point for each row of the table.
 
-use super::compare::{Comparison, Request, Row};
+use super::compare::{Comparison, GroupRow, Request};
 use super::number::ErrorKind;
 use super::observe::At;
 use super::source::Run;
@@ -73,7 +73,7 @@ impl Drawing {
     }
 
     /// Where a row lies on the x axis; NaN for a word.
-    fn x_of(&self, c: &Comparison, row: &Row) -> f64 {
+    fn x_of(&self, c: &Comparison, row: &GroupRow) -> f64 {
         match value_of(c, row, &self.x) {
             Some(text) => text.parse().unwrap_or(f64::NAN),
             None => c.finding(row, &self.x).map_or(f64::NAN, |f| f.summary.mean),
@@ -81,7 +81,7 @@ impl Drawing {
     }
 }
 
-fn value_of<'r>(c: &Comparison, row: &'r Row, key: &str) -> Option<&'r str> {
+fn value_of<'r>(c: &Comparison, row: &'r GroupRow, key: &str) -> Option<&'r str> {
     row.values.get(c.by.iter().position(|k| k == key)?).map(String::as_str)
 }
 
@@ -93,7 +93,7 @@ fn distinct(c: &Comparison, keys: &[usize]) -> Vec<Vec<String>> {
     all
 }
 
-fn values_at(row: &Row, keys: &[usize]) -> Vec<String> {
+fn values_at(row: &GroupRow, keys: &[usize]) -> Vec<String> {
     keys.iter().filter_map(|i| row.values.get(*i).cloned()).collect()
 }
 
@@ -115,7 +115,7 @@ pub fn plot(c: &Comparison, drawing: &Drawing) -> Result<Figure> {
         _ => String::new(),
     };
     let panel = |values: &Vec<String>| {
-        let rows: Vec<&Row> = c.rows.iter().filter(|row| values_at(row, place.as_slice()) == *values).collect();
+        let rows: Vec<&GroupRow> = c.rows.iter().filter(|row| values_at(row, place.as_slice()) == *values).collect();
         Panel { title: title(values), lines: lines(c, drawing, &rows, &ys) }
     };
     Ok(Figure {
@@ -130,7 +130,7 @@ pub fn plot(c: &Comparison, drawing: &Drawing) -> Result<Figure> {
 }
 
 /// A line for each series and metric.
-fn lines(c: &Comparison, drawing: &Drawing, rows: &[&Row], ys: &[String]) -> Vec<Line> {
+fn lines(c: &Comparison, drawing: &Drawing, rows: &[&GroupRow], ys: &[String]) -> Vec<Line> {
     let keys = drawing.series_keys(c);
     let series = distinct(c, &keys);
     let mut lines = Vec::new();
@@ -160,7 +160,7 @@ fn told(key: &str, value: &str) -> String {
     if value.parse::<f64>().is_ok() { format!("{key}={value}") } else { value.to_owned() }
 }
 
-fn mark(c: &Comparison, drawing: &Drawing, row: &Row, metric: &str) -> Option<Mark> {
+fn mark(c: &Comparison, drawing: &Drawing, row: &GroupRow, metric: &str) -> Option<Mark> {
     let (x, s) = (drawing.x_of(c, row), &c.finding(row, metric)?.summary);
     (x.is_finite() && s.n > 0).then(|| Mark { x, y: s.mean, bar: drawing.error.ends(s) })
 }

@@ -1,6 +1,6 @@
 //! The comparison as rows and columns of text.
 
-use super::compare::{Comparison, Finding, Row};
+use super::compare::{Comparison, GroupMetric, GroupRow};
 use super::number::{ErrorKind, Flavour, estimate};
 use super::order;
 use super::summary::{Interval, Summary};
@@ -52,13 +52,13 @@ impl Tables<'_> {
         header.extend(blocks.iter().flat_map(|b| self.headings(b)).map(|heading| word(&heading)));
         header.push("not counted".into());
         let mut lines = vec![header];
-        let values_of = |row: &Row| rest.iter().filter_map(|i| row.values.get(*i).cloned()).collect::<Vec<_>>();
+        let values_of = |row: &GroupRow| rest.iter().filter_map(|i| row.values.get(*i).cloned()).collect::<Vec<_>>();
         let mut seen: Vec<Vec<String>> = Vec::new();
         for values in c.rows.iter().map(values_of) {
             if seen.contains(&values) {
                 continue;
             }
-            let rows: Vec<&Row> = c.rows.iter().filter(|row| values_of(row) == values).collect();
+            let rows: Vec<&GroupRow> = c.rows.iter().filter(|row| values_of(row) == values).collect();
             let mut line: Vec<String> = values.iter().map(|value| word(value)).collect();
             line.push(rows.iter().map(|row| row.runs).sum::<usize>().to_string());
             for block in &blocks {
@@ -84,7 +84,7 @@ impl Tables<'_> {
         values.into_iter().map(|value| Block { value: Some(value) }).collect()
     }
 
-    fn pivot_value<'r>(&self, row: &'r Row) -> Option<&'r str> {
+    fn pivot_value<'r>(&self, row: &'r GroupRow) -> Option<&'r str> {
         let place = self.comparison.by.iter().position(|key| Some(key.as_str()) == self.pivot)?;
         row.values.get(place).map(String::as_str)
     }
@@ -108,7 +108,7 @@ impl Tables<'_> {
         headings
     }
 
-    fn cells(&self, row: Option<&Row>, flavour: Flavour) -> Vec<String> {
+    fn cells(&self, row: Option<&GroupRow>, flavour: Flavour) -> Vec<String> {
         let c = self.comparison;
         let chosen = |i: usize| row.and_then(|row| row.choice.as_ref()?.values.get(i));
         let dash = || word("–", flavour);
@@ -128,7 +128,7 @@ impl Tables<'_> {
         cells
     }
 
-    fn cell(&self, row: &Row, summary: &Summary, flavour: Flavour) -> String {
+    fn cell(&self, row: &GroupRow, summary: &Summary, flavour: Flavour) -> String {
         if summary.n == 0 {
             return word("–", flavour);
         }
@@ -146,8 +146,8 @@ impl Tables<'_> {
     }
 
     /// What is in no mean, and why; `-` if everything is.
-    fn uncounted(&self, rows: &[&Row]) -> String {
-        let words = |row: &&Row| {
+    fn uncounted(&self, rows: &[&GroupRow]) -> String {
+        let words = |row: &&GroupRow| {
             let reasons = self.reasons(row);
             let place = self.pivot_value(row).map(|v| format!("{}={v}: ", self.pivot.unwrap_or_default()));
             (!reasons.is_empty()).then(|| place.unwrap_or_default() + &reasons)
@@ -156,7 +156,7 @@ impl Tables<'_> {
         if all.is_empty() { "-".into() } else { all.join("; ") }
     }
 
-    fn reasons(&self, row: &Row) -> String {
+    fn reasons(&self, row: &GroupRow) -> String {
         let mut reasons: Vec<String> = Some(row.unfinished.words()).into_iter().filter(|w| !w.is_empty()).collect();
         for (metric, f) in self.comparison.metrics.iter().zip(&row.findings) {
             let counts = [(f.summary.not_finite, "not finite"), (f.summary.missing, "missing")];
@@ -178,7 +178,7 @@ impl Tables<'_> {
             header.extend(statistics.map(|name| format!("difference_{name}")));
         }
         header.push("published".into());
-        let line = |row: &Row, metric: &str, f: &Finding| {
+        let line = |row: &GroupRow, metric: &str, f: &GroupMetric| {
             let mut line = row.values.clone();
             line.extend(
                 (0..c.choose.len())

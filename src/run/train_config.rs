@@ -70,7 +70,7 @@ crate::config! {
 }
 
 #[allow(clippy::ptr_arg)] // A rule takes the type of its key.
-fn shares(v: &Vec<f64>) -> rule::Verdict {
+fn shares(v: &Vec<f64>) -> rule::Complaint {
     (!v.iter().all(|x| (0.0..=1.0).contains(x))).then(|| format!("must be numbers from 0 to 1, got {v:?}"))
 }
 

@@ -22,7 +22,7 @@ crate::config! {
     }
 }
 
-fn above_one(v: &f64) -> rule::Verdict {
+fn above_one(v: &f64) -> rule::Complaint {
     (v.is_nan() || *v <= 1.0).then(|| format!("must be above 1, got {v}"))
 }
 

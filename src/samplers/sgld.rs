@@ -38,7 +38,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
 };
 
 #[allow(clippy::ptr_arg)] // A rule takes the type of its key.
-fn interval(v: &Vec<f64>) -> rule::Verdict {
+fn interval(v: &Vec<f64>) -> rule::Complaint {
     let fine = v.is_empty() || (v.len() == 2 && v[0] < v[1]);
     (!fine).then(|| format!("must be empty or two numbers, the smaller one first, got {v:?}"))
 }

@@ -18,7 +18,7 @@ crate::config! {
     }
 }
 
-fn share(v: &f64) -> rule::Verdict {
+fn share(v: &f64) -> rule::Complaint {
     (!(*v > 0.0 && *v < 1.0)).then(|| format!("must lie between 0 and 1, got {v}"))
 }
 

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// How a trial stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum TrialState {
     /// Not begun.
     Waiting,
     /// A process is at it.
@@ -31,22 +31,22 @@ pub enum State {
     Failed,
 }
 
-impl State {
+impl TrialState {
     /// As the summary says it.
     pub fn name(self) -> &'static str {
         match self {
-            State::Waiting => "waiting",
-            State::Running => "running",
-            State::Interrupted => "interrupted",
-            State::Finished => "finished",
-            State::Diverged => "diverged",
-            State::Failed => "failed",
+            TrialState::Waiting => "waiting",
+            TrialState::Running => "running",
+            TrialState::Interrupted => "interrupted",
+            TrialState::Finished => "finished",
+            TrialState::Diverged => "diverged",
+            TrialState::Failed => "failed",
         }
     }
 
     /// Whether there is nothing left to do, unless somebody asks for it again.
     pub fn is_final(self) -> bool {
-        matches!(self, State::Finished | State::Diverged | State::Failed)
+        matches!(self, TrialState::Finished | TrialState::Diverged | TrialState::Failed)
     }
 }
 
@@ -87,25 +87,25 @@ impl Folder {
     }
 
     /// How a trial stands, from what lies in its folder.
-    pub fn state(&self, trial: &Trial) -> State {
+    pub fn state(&self, trial: &Trial) -> TrialState {
         match self.state_when_free(trial) {
-            State::Finished => State::Finished,
-            _ if self.is_taken(trial) => State::Running,
+            TrialState::Finished => TrialState::Finished,
+            _ if self.is_taken(trial) => TrialState::Running,
             state => state,
         }
     }
 
     /// How a trial stands that no other process has.
-    pub(super) fn state_when_free(&self, trial: &Trial) -> State {
+    pub(super) fn state_when_free(&self, trial: &Trial) -> TrialState {
         let run = self.run(trial);
         let told = Manifest::load(&run.manifest()).ok().map(|manifest| manifest.status);
         match (told, self.failure(trial)) {
-            (Some(Status::Finished), _) => State::Finished,
-            (_, Some(failure)) if failure.exit_code == 3 => State::Diverged,
-            (_, Some(_)) | (Some(Status::Failed), _) => State::Failed,
-            (Some(Status::Diverged), _) => State::Diverged,
-            _ if run.config().is_file() => State::Interrupted,
-            _ => State::Waiting,
+            (Some(Status::Finished), _) => TrialState::Finished,
+            (_, Some(failure)) if failure.exit_code == 3 => TrialState::Diverged,
+            (_, Some(_)) | (Some(Status::Failed), _) => TrialState::Failed,
+            (Some(Status::Diverged), _) => TrialState::Diverged,
+            _ if run.config().is_file() => TrialState::Interrupted,
+            _ => TrialState::Waiting,
         }
     }
 

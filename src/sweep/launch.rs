@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use super::folder::{Failure, Folder, State};
+use super::folder::{Failure, Folder, TrialState};
 use super::progress::Progress;
 use super::trial::Trial;
 use crate::run::signal;
@@ -34,9 +34,9 @@ pub struct Launch {
 
 /// How a trial ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct TrialEnd {
     /// How it stands now.
-    pub state: State,
+    pub state: TrialState,
     /// Whether this call ran it.
     pub ran: bool,
 }
@@ -52,10 +52,10 @@ pub fn threads() -> usize {
 ///
 /// # Errors
 /// [`Error::Interrupted`] after a signal, when every trial has saved its state; a folder that cannot be written.
-pub fn run(folder: &Folder, trials: &[Trial], launch: &Launch) -> Result<Vec<Outcome>> {
-    let states: Vec<State> = trials.iter().map(|trial| folder.state(trial)).collect();
+pub fn run(folder: &Folder, trials: &[Trial], launch: &Launch) -> Result<Vec<TrialEnd>> {
+    let states: Vec<TrialState> = trials.iter().map(|trial| folder.state(trial)).collect();
     let done = states.iter().filter(|state| settled(**state, launch.retry)).count();
-    let outcome = |state: &State| settled(*state, launch.retry).then_some(Outcome { state: *state, ran: false });
+    let outcome = |state: &TrialState| settled(*state, launch.retry).then_some(TrialEnd { state: *state, ran: false });
     let mut work = Work {
         folder,
         trials,
@@ -73,20 +73,20 @@ pub fn run(folder: &Folder, trials: &[Trial], launch: &Launch) -> Result<Vec<Out
     }
     work.progress.finish();
     result?;
-    let nothing = Outcome { state: State::Waiting, ran: false };
+    let nothing = TrialEnd { state: TrialState::Waiting, ran: false };
     Ok(work.outcomes.into_iter().map(|outcome| outcome.unwrap_or(nothing)).collect())
 }
 
 /// Whether a trial that stands like this is left as it is.
-fn settled(state: State, retry: bool) -> bool {
-    state.is_final() && !(retry && state != State::Finished)
+fn settled(state: TrialState, retry: bool) -> bool {
+    state.is_final() && !(retry && state != TrialState::Finished)
 }
 
 struct Work<'a> {
     folder: &'a Folder,
     trials: &'a [Trial],
     launch: &'a Launch,
-    outcomes: Vec<Option<Outcome>>,
+    outcomes: Vec<Option<TrialEnd>>,
     queue: VecDeque<usize>,
     /// Trials that another process has.
     elsewhere: VecDeque<usize>,
@@ -141,7 +141,7 @@ impl Work<'_> {
             self.end(i, state, false);
             return Ok(());
         }
-        let free = state != State::Running && self.running.len() < self.launch.jobs;
+        let free = state != TrialState::Running && self.running.len() < self.launch.jobs;
         let Some(claim) = (if free { self.folder.claim(trial)? } else { None }) else {
             self.elsewhere.push_back(i);
             return Ok(());
@@ -163,7 +163,7 @@ impl Work<'_> {
 
     /// `ebm train` or `ebm resume`, in a process group of its own: a Ctrl-C at the terminal reaches this process alone,
     /// which passes it on once.
-    fn command(&self, trial: &Trial, state: State) -> Command {
+    fn command(&self, trial: &Trial, state: TrialState) -> Command {
         let run = self.folder.run(trial);
         let mut command = Command::new(&self.launch.program);
         command.process_group(0).arg("--quiet");
@@ -171,21 +171,21 @@ impl Work<'_> {
         for name in ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"] {
             command.env(name, &threads);
         }
-        if matches!(state, State::Interrupted | State::Failed) && run.config().is_file() {
+        if matches!(state, TrialState::Interrupted | TrialState::Failed) && run.config().is_file() {
             command.arg("resume").arg(run.dir()).arg("--device").arg(trial.device());
             return command;
         }
         command.arg("train").arg(&trial.config).arg("--run-dir").arg(run.dir());
-        if state == State::Diverged {
+        if state == TrialState::Diverged {
             command.arg("--overwrite");
         }
         command.args(trial.sets.iter().flat_map(|set| ["--set", set]));
         command
     }
 
-    fn end(&mut self, i: usize, state: State, ran: bool) {
+    fn end(&mut self, i: usize, state: TrialState, ran: bool) {
         if let Some(outcome) = self.outcomes.get_mut(i) {
-            *outcome = Some(Outcome { state, ran });
+            *outcome = Some(TrialEnd { state, ran });
         }
     }
 
@@ -205,19 +205,19 @@ impl Work<'_> {
     fn ended(&mut self, i: usize, trial: &Trial, status: ExitStatus) -> Result<()> {
         let failure = Failure { exit_code: status.code().unwrap_or(-1), error: self.said(trial) };
         let state = match (status.code(), status.signal()) {
-            (Some(0), _) => State::Finished,
-            (Some(130 | 143) | None, _) => State::Interrupted,
+            (Some(0), _) => TrialState::Finished,
+            (Some(130 | 143) | None, _) => TrialState::Interrupted,
             // Somebody started it by hand in the same moment.
             _ if self.folder.run(trial).is_in_use() => {
                 self.elsewhere.push_back(i);
                 return Ok(());
             }
-            (Some(3), _) => State::Diverged,
-            _ => State::Failed,
+            (Some(3), _) => TrialState::Diverged,
+            _ => TrialState::Failed,
         };
-        let bad = matches!(state, State::Diverged | State::Failed);
+        let bad = matches!(state, TrialState::Diverged | TrialState::Failed);
         self.folder.record_failure(trial, bad.then_some(&failure))?;
-        if state != State::Finished {
+        if state != TrialState::Finished {
             let why = self.folder.reason(trial).or_else(|| status.signal().map(|s| format!("signal {s}")));
             self.progress.warn(&format!("{} {}: {}", trial.id, state.name(), why.unwrap_or_default()));
         }

@@ -12,7 +12,7 @@ mod progress;
 mod random;
 mod trial;
 
-pub use folder::{Folder, State};
-pub use launch::{Launch, Outcome, run, threads};
+pub use folder::{Folder, TrialState};
+pub use launch::{Launch, TrialEnd, run, threads};
 pub use plan::Plan;
 pub use trial::{Label, Trial};

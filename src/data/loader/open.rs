@@ -14,7 +14,7 @@ use crate::data::pipeline::{
     rows::Rows,
     transform::{PixelMap, Transform},
 };
-use crate::data::source::{Bounds, Generator, Images, Records, Source, describe};
+use crate::data::source::{Bounds, Images, PointGenerator, Records, Source, describe};
 use crate::{Error, Result, rng::Key};
 
 /// Row numbers of training, validation and test items.
@@ -121,7 +121,7 @@ fn vectors(records: Records, splits: Splits, bounds: Bounds, keys: &Columns, dev
     Opened { rows: Rows::of_records(records, splits, bounds), lens, classes, sha256 }
 }
 
-fn points(generator: Box<dyn Generator>, keys: &Points, sha256: String, key: Key, device: &Device) -> Opened {
+fn points(generator: Box<dyn PointGenerator>, keys: &Points, sha256: String, key: Key, device: &Device) -> Opened {
     let lens = Lens::of_points(generator.dim(), keys.noise, device);
     Opened { rows: Rows::of_points(generator, keys.limit, key), lens, classes: None, sha256 }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{order::Epochs, split::Split};
 use crate::data::items::Stamp;
-use crate::data::source::{Bounds, Generator, Images, Records};
+use crate::data::source::{Bounds, Images, PointGenerator, Records};
 use crate::rng::Key;
 
 /// Raw values of some rows.
@@ -22,7 +22,7 @@ pub(crate) struct Drawn {
 enum Store {
     Images { images: Images, splits: [Vec<u32>; 3] },
     Records { records: Records, splits: [Vec<u32>; 3], bounds: Bounds },
-    Points { generator: Box<dyn Generator>, pool: Vec<f32> },
+    Points { generator: Box<dyn PointGenerator>, pool: Vec<f32> },
 }
 
 /// All rows of a data set, by split.
@@ -42,7 +42,7 @@ impl Rows {
     }
 
     /// Training points come from a pool of `limit`, or without end if it is 0.
-    pub(crate) fn of_points(generator: Box<dyn Generator>, limit: usize, key: Key) -> Self {
+    pub(crate) fn of_points(generator: Box<dyn PointGenerator>, limit: usize, key: Key) -> Self {
         let pool = draw(&*generator, key.with("pool"), limit);
         Rows { store: Store::Points { generator, pool }, epochs: Epochs::default() }
     }
@@ -103,7 +103,7 @@ impl Rows {
         Drawn { values: Table::Points(values), labels: None }
     }
 
-    pub(crate) fn generator(&self) -> Option<&dyn Generator> {
+    pub(crate) fn generator(&self) -> Option<&dyn PointGenerator> {
         match &self.store {
             Store::Images { .. } | Store::Records { .. } => None,
             Store::Points { generator, .. } => Some(&**generator),
@@ -144,7 +144,7 @@ fn gather<T: Copy>(values: &[T], dim: usize, rows: impl Iterator<Item = usize>) 
     rows.filter_map(|r| values.get(r * dim..(r + 1) * dim)).flatten().copied().collect()
 }
 
-fn draw(generator: &dyn Generator, key: Key, n: usize) -> Vec<f32> {
+fn draw(generator: &dyn PointGenerator, key: Key, n: usize) -> Vec<f32> {
     let mut points = vec![0.0; n * generator.dim()];
     generator.fill(&mut key.rng(), &mut points);
     points.into_iter().map(|c| c as f32).collect()

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::keys::Points;
 use crate::data::row::{DatasetRow, Origin};
-use crate::data::source::{Bounds, Generator, Source};
+use crate::data::source::{Bounds, PointGenerator, Source};
 use crate::{
     Error, Result,
     config::{Schema, decode, rule},
@@ -50,7 +50,7 @@ pub(crate) const GAUSSIAN: DatasetRow = DatasetRow {
     },
 };
 
-fn all_positive(std: &PerCoordinate) -> rule::Verdict {
+fn all_positive(std: &PerCoordinate) -> rule::Complaint {
     match std {
         PerCoordinate::All(s) => rule::positive(s),
         PerCoordinate::Each(list) => list.iter().find_map(rule::positive),
@@ -74,7 +74,7 @@ struct Diagonal {
     std: Vec<f64>,
 }
 
-impl Generator for Diagonal {
+impl PointGenerator for Diagonal {
     fn dim(&self) -> usize {
         self.mean.len()
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Schema, decode, rule};
 use crate::data::keys::Points;
 use crate::data::row::{DatasetRow, Origin};
-use crate::data::source::{Bounds, Generator, Source};
+use crate::data::source::{Bounds, PointGenerator, Source};
 use crate::math::linalg;
 use crate::{Error, Result, rng::Key};
 
@@ -104,7 +104,7 @@ impl Mixed {
     }
 }
 
-impl Generator for Mixed {
+impl PointGenerator for Mixed {
     fn dim(&self) -> usize {
         self.unmixing.nrows()
     }

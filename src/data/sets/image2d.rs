@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::data::keys::Points;
 use crate::data::row::{DatasetRow, Origin};
-use crate::data::source::{Bounds, Generator, Source};
+use crate::data::source::{Bounds, PointGenerator, Source};
 use crate::{
     Error, Result,
     config::{Schema, decode},
@@ -109,7 +109,7 @@ impl Raster {
     }
 }
 
-impl Generator for Raster {
+impl PointGenerator for Raster {
     fn dim(&self) -> usize {
         2
     }

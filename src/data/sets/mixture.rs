@@ -7,7 +7,7 @@ use rand_distr::StandardNormal;
 use crate::config::{Schema, decode, rule};
 use crate::data::keys::Points;
 use crate::data::row::{DatasetRow, Origin};
-use crate::data::source::{Bounds, Generator, Modes, Source};
+use crate::data::source::{Bounds, Modes, PointGenerator, Source};
 use crate::math::logsumexp;
 use crate::{Error, Result};
 
@@ -40,7 +40,7 @@ pub(crate) const MIXTURE: DatasetRow = DatasetRow {
 };
 
 #[allow(clippy::ptr_arg)] // A rule takes the type of its key.
-fn some_weights(v: &Vec<f64>) -> rule::Verdict {
+fn some_weights(v: &Vec<f64>) -> rule::Complaint {
     let fine = !v.is_empty() && v.len() <= 1000;
     if fine { v.iter().find_map(rule::positive) } else { Some(format!("must be 1 to 1000 numbers, got {}", v.len())) }
 }
@@ -116,7 +116,7 @@ fn corner(k: usize, modes: usize, dim: usize, offset: f64) -> Vec<f64> {
     (0..dim).map(|i| if k >> block(i) & 1 == 1 { offset } else { -offset }).collect()
 }
 
-impl Generator for Mixture {
+impl PointGenerator for Mixture {
     fn dim(&self) -> usize {
         self.centres.first().map_or(0, Vec::len)
     }

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::config::{Schema, decode, rule};
 use crate::data::keys::Points;
 use crate::data::row::{DatasetRow, Origin};
-use crate::data::source::{Bounds, Generator, Source};
+use crate::data::source::{Bounds, PointGenerator, Source};
 use crate::math::logsumexp;
 
 crate::config! {
@@ -126,7 +126,7 @@ impl Phi4 {
     }
 }
 
-impl Generator for Phi4 {
+impl PointGenerator for Phi4 {
     fn dim(&self) -> usize {
         self.sites
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Schema, decode, rule};
 use crate::data::keys::Points;
 use crate::data::row::{DatasetRow, Origin};
-use crate::data::source::{Bounds, Generator, Source};
+use crate::data::source::{Bounds, PointGenerator, Source};
 use crate::math::{fill_logistic, fill_normal};
 use crate::rng::Key;
 
@@ -139,7 +139,7 @@ fn add_to_columns(columns: &mut DMatrix<f32>, factor: f32, vector: &[f32]) {
     }
 }
 
-impl Generator for Gibbs {
+impl PointGenerator for Gibbs {
     fn dim(&self) -> usize {
         self.truth.visible()
     }

@@ -41,7 +41,7 @@ crate::config! {
     }
 }
 
-fn two_or_three(v: &usize) -> rule::Verdict {
+fn two_or_three(v: &usize) -> rule::Complaint {
     (!(2..=3).contains(v)).then(|| format!("must be 2 or 3, got {v}"))
 }
 

@@ -13,7 +13,7 @@ use super::mixture::Mixture;
 use crate::config::{Schema, decode, rule};
 use crate::data::keys::Points;
 use crate::data::row::{BuildSource, DatasetRow, Origin};
-use crate::data::source::{Bounds, Generator, Source};
+use crate::data::source::{Bounds, PointGenerator, Source};
 
 type Rng = ChaCha8Rng;
 
@@ -26,7 +26,7 @@ struct Toy {
     log_density: fn([f64; 2]) -> Option<f64>,
 }
 
-impl Generator for Toy {
+impl PointGenerator for Toy {
     fn dim(&self) -> usize {
         2
     }
@@ -136,7 +136,7 @@ pub(crate) const COS: DatasetRow = DatasetRow {
 /// (x, 2.5 sin x) + thickness·N(0, I), x uniform on [-2.5, 2.5].
 struct Wave(f64);
 
-impl Generator for Wave {
+impl PointGenerator for Wave {
     fn dim(&self) -> usize {
         2
     }

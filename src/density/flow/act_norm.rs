@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Bijection, InversePullback, Pullback};
+use super::{Bijection, BijectionPullback, InversePullback};
 use crate::nets::{Builder, Curve, Init, Jet};
 use crate::{Result, ops};
 
@@ -98,7 +98,7 @@ impl Bijection for ActNorm {
         Ok((self.inverse(z)?, Box::new(move |g| Ok(self.scaled(g, -1.0)?.reshape(g.dims())?))))
     }
 
-    fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, Pullback<'a>)> {
+    fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, BijectionPullback<'a>)> {
         let (z, log_det) = self.forward(x)?;
         Ok((z, log_det, Box::new(move |g, _| Ok(self.scaled(g, 1.0)?.reshape(g.dims())?))))
     }

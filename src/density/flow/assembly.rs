@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{ActNorm, Chain, Coupling, Flow, Kind, Prior, Reorder, Split};
+use super::{ActNorm, Composition, Coupling, Flow, Kind, Prior, Reorder, SplitOff};
 use crate::density::Context;
 use crate::nets::{Builder, Conv2d, Linear, Nonlinear, NonlinearName, Scaling, Sequence};
 use crate::ops::Conv;
@@ -28,7 +28,7 @@ pub enum Mask {
 /// depth exactly. They are carried along while the flow is put together.
 pub struct Assembly {
     builder: Builder,
-    chain: Chain,
+    chain: Composition,
     shape: Vec<usize>,
     /// Mean and standard deviation of each coordinate here, f64; `None` for parameters that exist already.
     moments: Option<[Tensor; 2]>,
@@ -51,7 +51,7 @@ impl Assembly {
             }
             _ => None,
         };
-        Ok(Assembly { builder: builder.clone(), chain: Chain::default(), shape: context.shape.clone(), moments })
+        Ok(Assembly { builder: builder.clone(), chain: Composition::default(), shape: context.shape.clone(), moments })
     }
 
     /// Shape of an item at this point.
@@ -167,7 +167,7 @@ impl Assembly {
     ///
     /// # Errors
     /// Those of `rest`.
-    pub fn split(mut self, rest: impl FnOnce(Assembly) -> Result<Chain>) -> Result<Chain> {
+    pub fn split(mut self, rest: impl FnOnce(Assembly) -> Result<Composition>) -> Result<Composition> {
         let keep = self.channels() / 2;
         let item = std::mem::take(&mut self.shape);
         let half = |t: &Tensor| t.narrow(0, 0, keep);
@@ -177,13 +177,13 @@ impl Assembly {
         };
         let mut shape = item.clone();
         shape.iter_mut().take(1).for_each(|channels| *channels = keep);
-        let inner = Assembly { builder: self.builder, chain: Chain::default(), shape, moments };
-        self.chain.push(Split::new(&item, keep, rest(inner)?));
+        let inner = Assembly { builder: self.builder, chain: Composition::default(), shape, moments };
+        self.chain.push(SplitOff::new(&item, keep, rest(inner)?));
         Ok(self.chain)
     }
 
     /// What was put together, ending in vectors.
-    pub fn finish(mut self) -> Result<Chain> {
+    pub fn finish(mut self) -> Result<Composition> {
         self.flatten()?;
         Ok(self.chain)
     }
@@ -249,13 +249,13 @@ impl Conditioner {
 
 impl Flow {
     /// The density that a chain on the context's items makes with a prior.
-    pub(super) fn on(context: &Context, chain: Chain, prior: Prior, builder: &Builder) -> Result<Self> {
+    pub(super) fn on(context: &Context, chain: Composition, prior: Prior, builder: &Builder) -> Result<Self> {
         let dim = context.shape.iter().product();
         Flow::new(chain, prior, dim, builder)
     }
 }
 
 /// Layers of a flow: at least one, and few enough that building them ends.
-pub(super) fn layers(v: &usize) -> crate::config::rule::Verdict {
+pub(super) fn layers(v: &usize) -> crate::config::rule::Complaint {
     (!(1..=1000).contains(v)).then(|| format!("must be from 1 to 1000, got {v}"))
 }

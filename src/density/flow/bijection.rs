@@ -7,7 +7,7 @@ use crate::nets::{Curve, Jet};
 
 /// The reverse pass of a [`Bijection`] at the point where `vjp` was taken: (z̄ of z's shape, l̄ `[B]`) -> x̄ =
 /// z̄·∂z/∂x + l̄·∂l/∂x. Differentiable in z̄ and in the parameters.
-pub type Pullback<'a> = Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + 'a>;
+pub type BijectionPullback<'a> = Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> + 'a>;
 
 /// The reverse pass of a [`Bijection`]'s inverse at the point where `inverse_vjp` was taken: x̄ ↦ z̄ = x̄·∂x/∂z.
 pub type InversePullback<'a> = Box<dyn Fn(&Tensor) -> Result<Tensor> + 'a>;
@@ -33,7 +33,7 @@ pub trait Bijection: Send + Sync {
     fn inverse_vjp<'a>(&'a self, z: &Tensor) -> Result<(Tensor, InversePullback<'a>)>;
 
     /// (z, l) and (z̄, l̄) ↦ x̄.
-    fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, Pullback<'a>)>;
+    fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, BijectionPullback<'a>)>;
 
     /// ((z, ż), (l, l̇)) = the values and their derivatives along ẋ.
     fn jvp(&self, x: &Jet) -> Result<(Jet, Jet)>;

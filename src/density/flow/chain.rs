@@ -2,15 +2,15 @@
 
 use candle_core::Tensor;
 
-use super::{Bijection, InversePullback, Pullback};
+use super::{Bijection, BijectionPullback, InversePullback};
 use crate::Result;
 use crate::nets::{Curve, Jet};
 
 /// f = f_n ∘ … ∘ f_1; the log-determinants add up.
 #[derive(Default)]
-pub struct Chain(Vec<Box<dyn Bijection>>);
+pub struct Composition(Vec<Box<dyn Bijection>>);
 
-impl Chain {
+impl Composition {
     /// Applies `next` after what is there.
     pub fn push(&mut self, next: impl Bijection + 'static) {
         self.0.push(Box::new(next));
@@ -27,7 +27,7 @@ pub(super) fn no_change(x: &Tensor) -> Result<Tensor> {
     Ok(Tensor::zeros(x.dim(0)?, x.dtype(), x.device())?)
 }
 
-impl Bijection for Chain {
+impl Bijection for Composition {
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         self.0.iter().try_fold((x.clone(), no_change(x)?), |(x, sum), part| {
             let (z, log_det) = part.forward(&x)?;
@@ -49,7 +49,7 @@ impl Bijection for Chain {
         Ok((x, Box::new(move |g| pulls.iter().rev().try_fold(g.clone(), |g, pull| pull(&g)))))
     }
 
-    fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, Pullback<'a>)> {
+    fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, BijectionPullback<'a>)> {
         let mut pulls = Vec::with_capacity(self.0.len());
         let (mut z, mut sum) = (x.clone(), no_change(x)?);
         for part in &self.0 {

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::rational_quadratic::Spline;
 use super::series::Series;
-use super::{Bijection, InversePullback, Pullback, chain::no_change};
+use super::{Bijection, BijectionPullback, InversePullback, chain::no_change};
 use crate::Result;
 use crate::nets::{Curve, Jet, Layer, Pass};
 use crate::ops::{Activation, activate, activate_curve, activate_jet, activate_pullback};
@@ -201,7 +201,7 @@ impl Bijection for Coupling {
         Ok((self.join(&kept, &moving)?, Box::new(back)))
     }
 
-    fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, Pullback<'a>)> {
+    fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, BijectionPullback<'a>)> {
         let (kept, moving) = self.parts(x)?;
         let (h, pull) = self.net.vjp(&kept, Pass::EVAL)?;
         match self.kind {

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::bijection::Bijection;
-use super::chain::Chain;
+use super::chain::Composition;
 use super::prior::Prior;
 use crate::density::noise_space::{NoiseSpace, Space};
 use crate::density::{Capabilities, Context, Density, Energy, Proposal, laplacian_along_axes};
@@ -18,7 +18,7 @@ pub type BuildFlow = fn(&toml::Table, &Context, &Builder) -> Result<Flow>;
 /// Log-determinants are summed in the precision of the parameters: in f32 their error is about 1e-6 a layer. Means over
 /// items that decide something are the caller's, in f64.
 pub struct Flow {
-    body: Chain,
+    body: Composition,
     prior: Prior,
     dim: usize,
     like: Tensor,
@@ -29,7 +29,7 @@ impl Flow {
     ///
     /// # Errors
     /// None but the device's own.
-    pub fn new(body: Chain, prior: Prior, dim: usize, builder: &Builder) -> Result<Self> {
+    pub fn new(body: Composition, prior: Prior, dim: usize, builder: &Builder) -> Result<Self> {
         let like = Tensor::zeros(1, builder.dtype(), builder.device())?;
         Ok(Flow { body, prior, dim, like })
     }

@@ -1,7 +1,7 @@
 //! Glow as Grathwohl et al. 2020 (Fig. 7) trained it: additive couplings, reverse shuffle, actnorm, several scales.
 
 use super::assembly::{Assembly, Conditioner, layers};
-use super::{Chain, Flow, Kind, Prior};
+use super::{Composition, Flow, Kind, Prior};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::density::{BuildModel, Context};
 use crate::nets::{Builder, NonlinearName};
@@ -57,7 +57,7 @@ pub(super) fn flow(table: &toml::Table, context: &Context, builder: &Builder) ->
 /// The paper does not say how 28×28 pixels halve three times. Padded to 32×32, the model would be a density on 1024
 /// numbers of which 240 never vary: none on images. So a stage whose height or width is odd does not squeeze: 28×28 goes
 /// 28 → 14 → 7 → 7.
-fn stage(config: &GlowConfig, at: usize, mut flow: Assembly) -> Result<Chain> {
+fn stage(config: &GlowConfig, at: usize, mut flow: Assembly) -> Result<Composition> {
     flow.squeeze()?;
     let net = Conditioner::Conv { channels: config.channels, activation: config.activation };
     for block in 0..config.blocks {

@@ -23,14 +23,14 @@ mod undo;
 
 pub use act_norm::ActNorm;
 pub use assembly::{Assembly, Mask};
-pub use bijection::{Bijection, InversePullback, Pullback};
-pub use chain::Chain;
+pub use bijection::{Bijection, BijectionPullback, InversePullback};
+pub use chain::Composition;
 pub use coupling::{Coupling, Kind};
 pub use density::{BuildFlow, Flow, Latent};
 pub use neutra::neutra;
 pub use prior::Prior;
 pub use reorder::Reorder;
-pub use split::Split;
+pub use split::SplitOff;
 
 pub(super) use glow::ENTRY as GLOW;
 pub(super) use nice::ENTRY as NICE;

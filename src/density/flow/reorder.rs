@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Bijection, InversePullback, Pullback, chain::no_change};
+use super::{Bijection, BijectionPullback, InversePullback, chain::no_change};
 use crate::Result;
 use crate::nets::{Builder, Curve, Jet};
 
@@ -96,7 +96,7 @@ impl Bijection for Reorder {
         Ok((self.back(z)?, Box::new(|g| self.there(g))))
     }
 
-    fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, Pullback<'a>)> {
+    fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, BijectionPullback<'a>)> {
         Ok((self.there(x)?, no_change(x)?, Box::new(|g, _| self.back(g))))
     }
 

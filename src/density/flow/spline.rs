@@ -28,7 +28,7 @@ crate::config! {
 }
 
 /// Every bin has a thousandth of the box at least.
-fn some_bins(v: &usize) -> rule::Verdict {
+fn some_bins(v: &usize) -> rule::Complaint {
     (!(2..=200).contains(v)).then(|| format!("must be from 2 to 200, got {v}"))
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Bijection, Chain, InversePullback, Pullback};
+use super::{Bijection, BijectionPullback, Composition, InversePullback};
 use crate::Result;
 use crate::nets::{Curve, Jet};
 
@@ -11,19 +11,19 @@ use crate::nets::{Curve, Jet};
 ///
 /// # Shapes
 /// x `[B, C, H, W]`, x₁ the first `keep` channels, z `[B, C·H·W]`.
-pub struct Split {
+pub struct SplitOff {
     keep: usize,
     /// Shape of x₂.
     out: Vec<usize>,
-    rest: Chain,
+    rest: Composition,
 }
 
-impl Split {
+impl SplitOff {
     /// Splits items of shape `item` behind the first `keep` channels, which `rest` maps to vectors.
-    pub fn new(item: &[usize], keep: usize, rest: Chain) -> Self {
+    pub fn new(item: &[usize], keep: usize, rest: Composition) -> Self {
         let mut out = item.to_vec();
         out.iter_mut().take(1).for_each(|channels| *channels = channels.saturating_sub(keep));
-        Split { keep, out, rest }
+        SplitOff { keep, out, rest }
     }
 
     /// (x₁, x₂ as a vector).
@@ -50,7 +50,7 @@ fn join(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     Ok(Tensor::cat(&[a, b], 1)?)
 }
 
-impl Bijection for Split {
+impl Bijection for SplitOff {
     fn forward(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         let (kept, out) = self.parts(x)?;
         let (z, log_det) = self.rest.forward(&kept)?;
@@ -72,7 +72,7 @@ impl Bijection for Split {
         Ok((join(&kept, &out)?, Box::new(back)))
     }
 
-    fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, Pullback<'a>)> {
+    fn vjp<'a>(&'a self, x: &Tensor) -> Result<(Tensor, Tensor, BijectionPullback<'a>)> {
         let (kept, out) = self.parts(x)?;
         let (z, log_det, pull) = self.rest.vjp(&kept)?;
         let back = move |g: &Tensor, l: &Tensor| {

@@ -19,7 +19,7 @@ crate::config! {
     }
 }
 
-fn ascending(v: &[f64; 2]) -> rule::Verdict {
+fn ascending(v: &[f64; 2]) -> rule::Complaint {
     let fine = v[0] < v[1] && v.iter().all(|end| end.is_finite());
     (!fine).then(|| format!("must be two numbers, the smaller one first, got {v:?}"))
 }

@@ -79,7 +79,7 @@ crate::config! {
     }
 }
 
-fn at_least_one(v: &u64) -> rule::Verdict {
+fn at_least_one(v: &u64) -> rule::Complaint {
     (*v == 0).then(|| "must be at least 1".to_owned())
 }
 

@@ -26,7 +26,7 @@ crate::config! {
 }
 
 /// A picture has no place for more.
-fn few(bins: &usize) -> rule::Verdict {
+fn few(bins: &usize) -> rule::Complaint {
     (!(1..=1000).contains(bins)).then(|| format!("must be from 1 to 1000, got {bins}"))
 }
 

@@ -13,9 +13,12 @@ const PARETO_K: f64 = 0.7;
 
 const CROSS: &str = "a kernel that crosses between modes (--set sampler.name=parallel_tempering or flow_mcmc)";
 
-pub(super) fn advice(report: &Report) -> Vec<String> {
-    let checks = [what_stands, disagreement, too_few, unseen_modes, momenta, weights];
-    checks.iter().flat_map(|check| check(report)).collect()
+impl Report {
+    /// One line each: what is wrong, and what helps.
+    pub fn warnings(&self) -> Vec<String> {
+        let checks = [what_stands, disagreement, too_few, unseen_modes, momenta, weights];
+        checks.iter().flat_map(|check| check(self)).collect()
+    }
 }
 
 fn what_stands(report: &Report) -> Vec<String> {
@@ -55,8 +58,8 @@ fn disagreement(report: &Report) -> Vec<String> {
         "worst mode" => "the share of a mode".to_owned(),
         other => format!("the {other}"),
     };
-    let bad = |row: &&super::Row| row.name != "median coordinate" && row.worth.rhat > RHAT;
-    let say = |row: &super::Row| {
+    let bad = |row: &&super::ReportRow| row.name != "median coordinate" && row.worth.rhat > RHAT;
+    let say = |row: &super::ReportRow| {
         let remedy =
             if row.name == "worst mode" { CROSS } else { "longer chains (--steps, --burn-in), or other steps" };
         format!("R̂ of {} is {:.3}, above {RHAT}: chains have not mixed; try {remedy}", name(&row.name), row.worth.rhat)
@@ -66,7 +69,7 @@ fn disagreement(report: &Report) -> Vec<String> {
 
 fn too_few(report: &Report) -> Vec<String> {
     let need = ESS_A_CHAIN * report.chains as f64;
-    let say = |row: &super::Row| {
+    let say = |row: &super::ReportRow| {
         let (least, kind) = match row.worth {
             w if w.ess_tail < w.ess_bulk => (w.ess_tail, "tail"),
             w => (w.ess_bulk, "bulk"),

@@ -8,5 +8,5 @@ mod report;
 
 pub use modes::{Visits, visits};
 pub use pictures::{Pair, pictures};
-pub use recording::{Plan, Recording};
-pub use report::{Importance, Report, Row, Worth, importance};
+pub use recording::{Recording, RecordingPlan};
+pub use report::{Importance, Report, ReportRow, Worth, importance};

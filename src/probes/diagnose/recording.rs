@@ -12,7 +12,7 @@ use crate::{Error, Result, rng::Key};
 
 /// How long chains run and which of their states are kept.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub struct RecordingPlan {
     /// Steps whose states are dropped.
     pub burn_in: usize,
     /// Steps after them.
@@ -21,7 +21,7 @@ pub struct Plan {
     pub thin: usize,
 }
 
-impl Plan {
+impl RecordingPlan {
     /// Whether the state after `step` steps (from 0) is kept.
     fn keeps(&self, step: usize) -> bool {
         step >= self.burn_in && (step - self.burn_in + 1).is_multiple_of(self.thin.max(1))
@@ -79,7 +79,7 @@ impl Recording {
     /// # Errors
     /// What the kernel finds wrong, and what `watch` says.
     pub fn run(
-        plan: Plan,
+        plan: RecordingPlan,
         mut sampler: Sampler,
         key: Key,
         on: &Target,

@@ -3,7 +3,6 @@
 use candle_core::DType;
 use rayon::prelude::*;
 
-use super::advice::advice;
 use super::{Recording, Visits, visits};
 use crate::data::Modes;
 use crate::density::{Density, Energy};
@@ -26,7 +25,7 @@ pub struct Worth {
 
 /// [`Worth`] with the name of what it is about.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct ReportRow {
     /// Such as `energy`.
     pub name: String,
     /// Its numbers.
@@ -106,7 +105,7 @@ pub struct Report {
     /// Numbers of one draw.
     pub dim: usize,
     /// The worst of the coordinates, the median one, the energy, the worst of the modes: as far as there are such.
-    pub rows: Vec<Row>,
+    pub rows: Vec<ReportRow>,
     /// The coordinate with the largest R̂, or the smallest bulk ESS where R̂ is not defined.
     pub worst_coordinate: usize,
     /// Coordinates that are one number in all draws.
@@ -123,8 +122,6 @@ pub struct Report {
     pub jump_rate: Option<f64>,
     /// k̂ of the model's base density.
     pub importance: Option<Importance>,
-    /// One line each: what is wrong, and what helps.
-    pub warnings: Vec<String>,
 }
 
 impl Report {
@@ -141,7 +138,7 @@ impl Report {
         let jump_rate = visits.as_ref().map(|v| 1000.0 * v.jumps as f64 / steps);
         let constant = all.iter().filter(|draws| draws.is_constant()).count();
         let stuck = (0..recording.chains()).filter(|c| all.iter().all(|draws| never_moved(draws, *c))).count();
-        let mut report = Report {
+        Report {
             chains: recording.chains(),
             draws: recording.draws(),
             dim: recording.dim(),
@@ -154,19 +151,16 @@ impl Report {
             visits,
             jump_rate,
             importance,
-            warnings: Vec::new(),
-        };
-        report.warnings = advice(&report);
-        report
+        }
     }
 }
 
-fn row(name: &str, worth: Worth) -> Row {
-    Row { name: name.into(), worth }
+fn row(name: &str, worth: Worth) -> ReportRow {
+    ReportRow { name: name.into(), worth }
 }
 
 /// The worst indicator of a mode; modes that no draw is at, or all are at, have none.
-fn worst_mode(visits: &Visits) -> Row {
+fn worst_mode(visits: &Visits) -> ReportRow {
     let each: Vec<Worth> = (0..visits.counts.len()).map(|k| Worth::of(&visits.indicator(k))).collect();
     row("worst mode", Worth::worst(&each))
 }

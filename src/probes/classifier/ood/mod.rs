@@ -39,7 +39,7 @@ crate::config! {
 }
 
 #[allow(clippy::ptr_arg)] // A rule takes the type of its key.
-fn some(against: &Vec<Against>) -> rule::Verdict {
+fn some(against: &Vec<Against>) -> rule::Complaint {
     let twice = against.iter().enumerate().any(|(i, one)| against.iter().skip(i + 1).any(|other| one == other));
     (against.is_empty() || twice).then(|| "must name one set or more, each once".to_owned())
 }

@@ -49,7 +49,7 @@ crate::config! {
 }
 
 #[allow(clippy::ptr_arg)] // A rule takes the type of its key.
-fn radii(eps: &Vec<f64>) -> rule::Verdict {
+fn radii(eps: &Vec<f64>) -> rule::Complaint {
     let fine = !eps.is_empty() && eps.iter().all(|e| *e > 0.0);
     (!fine).then(|| format!("must be one number above 0 or more, got {eps:?}"))
 }

@@ -10,7 +10,7 @@ use crate::metrics::Metrics;
 use crate::{Result, rng::Key};
 
 /// Points where chains down to the base begin.
-pub struct Origin {
+pub struct ChainStart {
     /// `[n, ..]`, in the coordinates of the path.
     pub x: Tensor,
     /// Whether they are independent draws from the target; ends of a sampler's chains make a guess of what else is a
@@ -40,7 +40,7 @@ impl Bracket {
     ///
     /// # Errors
     /// An energy that is NaN where a chain stands.
-    pub fn new(path: &Annealing, config: &AnnealConfig, origin: Option<&Origin>, key: Key) -> Result<Self> {
+    pub fn new(path: &Annealing, config: &AnnealConfig, origin: Option<&ChainStart>, key: Key) -> Result<Self> {
         let up = path.up(key, config.chains)?;
         let down = origin.map(|origin| path.down(key, &origin.x)).transpose()?;
         let at_once = (config.draws > 0).then(|| path.at_once(key.with("draws"), config.draws)).transpose()?;

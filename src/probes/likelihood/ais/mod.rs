@@ -6,7 +6,7 @@ mod bracket;
 mod tests;
 
 pub use anneal::{AnnealConfig, Annealing, Spacing, Transition, Walk};
-pub use bracket::{Bracket, Origin};
+pub use bracket::{Bracket, ChainStart};
 
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
@@ -241,7 +241,7 @@ impl Ais {
     }
 
     /// Exact draws where the model has them, else the ends of the run's chains.
-    fn origin(&self, subject: &Subject, view: &View) -> Result<Option<Origin>> {
+    fn origin(&self, subject: &Subject, view: &View) -> Result<Option<ChainStart>> {
         let (key, n) = (subject.key.with("origin"), self.anneal.reverse);
         if n == 0 {
             return Ok(None);
@@ -251,7 +251,7 @@ impl Ais {
         }
         let exact = subject.model.density();
         let x = exact.map_or_else(|| subject.sample(key, n), |density| density.sample(key, n))?;
-        Ok(Some(Origin { x: view.seen(&x)?, exact: exact.is_some() }))
+        Ok(Some(ChainStart { x: view.seen(&x)?, exact: exact.is_some() }))
     }
 
     fn likelihood(&self, subject: &Subject, x: &Tensor, minus_e: &[f64], metrics: &mut Metrics) -> Result<()> {
@@ -298,7 +298,7 @@ impl Ais {
 }
 
 /// Where the run's chains end, if they move in the noise space.
-fn noise_origin(subject: &Subject, key: crate::rng::Key, n: usize) -> Result<Option<Origin>> {
+fn noise_origin(subject: &Subject, key: crate::rng::Key, n: usize) -> Result<Option<ChainStart>> {
     let (sampler, model) = (subject.sampler, subject.model);
     if sampler.config.space != Space::Noise {
         return Ok(None);
@@ -306,7 +306,7 @@ fn noise_origin(subject: &Subject, key: crate::rng::Key, n: usize) -> Result<Opt
     let start = sampler.start(key.with("start"), model, None, subject.data, n)?;
     let x = sampler.run(key.with("steps"), &Target::of(model), &start, |_, _| Ok(()))?.chain.x;
     // Without a tilt, draws of the noise are exact.
-    Ok(Some(Origin { x, exact: model.tilt().is_none() }))
+    Ok(Some(ChainStart { x, exact: model.tilt().is_none() }))
 }
 
 /// log p̂(x) of each row of x, in the coordinates of the path: -E(x) plus the log mean weight of `chains` walks down

@@ -109,7 +109,7 @@ fn the_normaliser_of_a_gaussian_from_a_wider_one() {
         for spacing in ["linear", "sigmoid"] {
             let keys = config(&format!("temperatures = 300\ntransition = \"{transition}\"\nspacing = \"{spacing}\""));
             let path = Annealing::new(&base, &target, &keys, Key::new(1)).unwrap();
-            let origin = Origin { x: inner.sample(Key::new(5), 100).unwrap(), exact: true };
+            let origin = ChainStart { x: inner.sample(Key::new(5), 100).unwrap(), exact: true };
             let found = Bracket::new(&path, &keys, Some(&origin), Key::new(2)).unwrap();
             let name = format!("{transition}, {spacing}");
             check(&name, found.log_z(), found.up.log_weights.std_error(), -3.0, 0.2);
@@ -145,7 +145,7 @@ fn the_normaliser_of_an_rbm_against_all_its_states() {
     let keys = config("temperatures = 400\nchains = 200");
     let path = Annealing::new(&base, &target, &keys, Key::new(1)).unwrap();
     let x = coordinates.of(&rbm.sample(Key::new(4), 200).unwrap()).unwrap();
-    let found = Bracket::new(&path, &keys, Some(&Origin { x, exact: true }), Key::new(2)).unwrap();
+    let found = Bracket::new(&path, &keys, Some(&ChainStart { x, exact: true }), Key::new(2)).unwrap();
     let truth = exact(&rbm);
     check("up", found.log_z(), found.up.log_weights.std_error(), truth, 0.2);
     let down = &found.down.as_ref().unwrap().log_weights;
@@ -180,7 +180,7 @@ fn bracket(temperatures: usize) -> [(f64, f64); 2] {
     let one = |i: u64| {
         let key = Key::new(9).at(i);
         let x = rbm.sample(key.with("x"), 10).unwrap();
-        let found = Bracket::new(&path, &keys, Some(&Origin { x, exact: true }), key).unwrap();
+        let found = Bracket::new(&path, &keys, Some(&ChainStart { x, exact: true }), key).unwrap();
         (found.log_z(), found.log_z_reverse().unwrap())
     };
     let (up, down): (Vec<f64>, Vec<f64>) = (0..30).map(one).unzip();
@@ -230,13 +230,13 @@ fn what_goes_wrong_is_said() {
     let (base, far) = (normal(4), gaussian(4, 6.0, 0.3));
     let keys = config("temperatures = 1\nleapfrog = 1\ndraws = 0");
     let path = Annealing::new(&base, &far, &keys, Key::new(1)).unwrap();
-    let origin = Origin { x: far.sample(Key::new(2), 50).unwrap(), exact: true };
+    let origin = ChainStart { x: far.sample(Key::new(2), 50).unwrap(), exact: true };
     let found = Bracket::new(&path, &keys, Some(&origin), Key::new(3)).unwrap();
     let doubts = found.doubts().join("\n");
     assert!(doubts.contains("weights count") && doubts.contains("nats apart"), "{doubts}");
     assert!(doubts.contains("raise `temperatures`") && found.metrics(Key::new(0)).get("trusted") == Some(0.0));
     // Chains that begin elsewhere than at the model.
-    let origin = Origin { x: Tensor::zeros((50, 4), DType::F64, &CPU).unwrap(), exact: false };
+    let origin = ChainStart { x: Tensor::zeros((50, 4), DType::F64, &CPU).unwrap(), exact: false };
     let doubts = Bracket::new(&path, &keys, Some(&origin), Key::new(3)).unwrap().doubts().join("\n");
     assert!(doubts.contains("do not begin at the model"), "{doubts}");
     let broken = Raised(&far, f64::NAN);

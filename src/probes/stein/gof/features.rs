@@ -1,13 +1,13 @@
 //! The features of the finite-set Stein discrepancy, and the criterion that locations and bandwidth are chosen by.
 
-use super::kernel::Kernel;
-use super::points::{Points, distance, dot};
+use super::kernel::SteinKernel;
+use super::points::{PointSet, distance, dot};
 
 /// A kernel and J locations v, one after the other.
 #[derive(Clone, Debug)]
 pub struct Features {
     /// The kernel.
-    pub kernel: Kernel,
+    pub kernel: SteinKernel,
     /// `[J, d]`.
     pub locations: Vec<f64>,
 }
@@ -83,7 +83,7 @@ impl Features {
     ///
     /// # Shapes
     /// `[n, J·d]`, row after row.
-    pub fn at(&self, points: &Points) -> Vec<f64> {
+    pub fn at(&self, points: &PointSet) -> Vec<f64> {
         let (d, weight) = (points.dim(), self.weight());
         let mut tau = Vec::with_capacity(points.len() * self.locations.len());
         for (x, s) in points.items().zip(points.scores()) {
@@ -96,7 +96,7 @@ impl Features {
     }
 
     /// FSSD²/√(σ² + γ).
-    pub fn criterion(&self, points: &Points) -> f64 {
+    pub fn criterion(&self, points: &PointSet) -> f64 {
         Moments::of(&self.at(points), points.len()).power()
     }
 
@@ -104,7 +104,7 @@ impl Features {
     ///
     /// With δ = x - v, r² = |δ|² and g = ∂/∂ξ: ∂/∂v = -2δ(k' g·s + 2k'' g·δ) - 2k' g, and, since k and k' scale as
     /// ∂k/∂ log σ = -2r²k', ∂k'/∂ log σ = -2(k' + r²k''): ∂/∂ log σ = -2r²k' g·s - 4(k' + r²k'') g·δ.
-    pub fn criterion_and_slopes(&self, points: &Points) -> (f64, [Vec<f64>; 2]) {
+    pub fn criterion_and_slopes(&self, points: &PointSet) -> (f64, [Vec<f64>; 2]) {
         let (d, weight) = (points.dim(), self.weight());
         let tau = self.at(points);
         let moments = Moments::of(&tau, points.len());

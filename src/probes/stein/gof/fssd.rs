@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::features::{Features, Moments};
 use super::kernel::{self, spread};
-use super::{BuildTest, Evidence, Kernel, Points, Radial, Registered, Scored, Test, numbers, probe, size};
+use super::{BuildTest, Evidence, PointSet, Radial, Registered, Scored, SteinKernel, Test, numbers, probe, size};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::math::{minimise, stats};
 use crate::probes::probe::{ProbeRow, Schedule};
@@ -94,7 +94,7 @@ impl Test for Fssd {
     }
 
     fn weigh(&self, sample: &Scored, key: Key) -> Result<Evidence> {
-        let points = Points::new(Self::TEST.name, sample, 20)?;
+        let points = PointSet::new(Self::TEST.name, sample, 20)?;
         let [learn, test] = points.divide(self.0.learn, key.with("learn"))?;
         let features = self.features(&learn, key.with("locations"))?;
         let n = test.len() as f64;
@@ -114,11 +114,11 @@ impl Test for Fssd {
 
 impl Fssd {
     /// Locations and bandwidth, from items that the test leaves out.
-    fn features(&self, learn: &Points, key: Key) -> Result<Features> {
+    fn features(&self, learn: &PointSet, key: Key) -> Result<Features> {
         let FssdConfig { kernel: radial, beta, features, iterations, .. } = self.0;
         let median = spread(learn)?;
         let locations = gaussian_fit(learn, features, key);
-        let start = |scale: f64| Features { kernel: Kernel { radial, beta, scale }, locations: locations.clone() };
+        let start = |scale: f64| Features { kernel: SteinKernel { radial, beta, scale }, locations: locations.clone() };
         if self.0.locations == Locations::Random {
             return Ok(start(median * median));
         }
@@ -131,7 +131,7 @@ impl Fssd {
 }
 
 /// `count` draws of N(x̄, cov x): x̄ + Σ zᵢ (xᵢ - x̄)/√(n - 1) with normal z has that law, and needs no factorisation.
-fn gaussian_fit(points: &Points, count: usize, key: Key) -> Vec<f64> {
+fn gaussian_fit(points: &PointSet, count: usize, key: Key) -> Vec<f64> {
     let (n, mut rng) = (points.len() as f64, key.rng());
     let mut mean = vec![0.0; points.dim()];
     points.items().for_each(|x| mean.iter_mut().zip(x).for_each(|(m, x)| *m += x / n));
@@ -150,14 +150,14 @@ fn gaussian_fit(points: &Points, count: usize, key: Key) -> Vec<f64> {
 /// Maximises the criterion over (log σ, locations), in units of the median distance. The box is that of kgof for the
 /// locations: the items' range and ten standard deviations beyond; σ stays within a factor 100 of the median distance
 /// (kgof: σ² in [0.1, 10⁴], which depends on the data's scale and binds at 50 dimensions).
-fn optimise(start: Features, learn: &Points, median: f64, iterations: usize) -> Features {
+fn optimise(start: Features, learn: &PointSet, median: f64, iterations: usize) -> Features {
     let d = learn.dim();
     let count = start.locations.len() / d.max(1);
     let [low, high] = box_of(learn, median);
     let bounds = |first: f64, one: &[f64]| -> Vec<f64> { std::iter::once(first).chain(one.repeat(count)).collect() };
     let (low, high) = (bounds(-(100f64.ln()), &low), bounds(100f64.ln(), &high));
     let features = |theta: &[f64]| Features {
-        kernel: Kernel { scale: (median * theta[0].exp()).powi(2), ..start.kernel },
+        kernel: SteinKernel { scale: (median * theta[0].exp()).powi(2), ..start.kernel },
         locations: theta[1..].iter().map(|v| v * median).collect(),
     };
     let loss = |theta: &[f64]| {
@@ -171,7 +171,7 @@ fn optimise(start: Features, learn: &Points, median: f64, iterations: usize) -> 
 }
 
 /// For each coordinate the items' range widened by ten standard deviations, in units of `unit`.
-fn box_of(points: &Points, unit: f64) -> [Vec<f64>; 2] {
+fn box_of(points: &PointSet, unit: f64) -> [Vec<f64>; 2] {
     let side = |c: usize| {
         let column: Vec<f64> = points.items().filter_map(|x| x.get(c).copied()).collect();
         let widen = 10.0 * stats::std(&column);

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::points::{Points, distance, dot};
-use super::{ksd, size};
+use super::estimate::{Statistic, estimate};
+use super::points::{PointSet, distance, dot};
+use super::size;
 use crate::config::rule;
 use crate::math::stats;
 use crate::{Error, Result, rng::Key};
@@ -40,7 +41,7 @@ pub enum Rule {
 }
 
 /// A bandwidth that is given must be positive.
-fn bandwidth(value: &Bandwidth) -> rule::Verdict {
+fn bandwidth(value: &Bandwidth) -> rule::Complaint {
     match value {
         Bandwidth::Fixed(sigma) => rule::positive(sigma),
         Bandwidth::Rule(_) => None,
@@ -48,13 +49,13 @@ fn bandwidth(value: &Bandwidth) -> rule::Verdict {
 }
 
 /// `-1 < beta < 0`.
-pub(super) fn beta(value: &f64) -> rule::Verdict {
+pub(super) fn beta(value: &f64) -> rule::Complaint {
     (!(*value > -1.0 && *value < 0.0)).then(|| format!("must be between -1 and 0, got {value}"))
 }
 
 /// A kernel with its width.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Kernel {
+pub struct SteinKernel {
     /// g.
     pub radial: Radial,
     /// β of the inverse multiquadric.
@@ -63,7 +64,7 @@ pub struct Kernel {
     pub scale: f64,
 }
 
-impl Kernel {
+impl SteinKernel {
     /// (k, k', k'') as functions of r² = |x - y|².
     pub fn jet(&self, square: f64) -> [f64; 3] {
         let u = square / self.scale;
@@ -99,7 +100,7 @@ impl Kernel {
     ///
     /// # Errors
     /// Too many points for memory.
-    pub fn stein_matrix(&self, points: &Points) -> Result<Vec<f64>> {
+    pub fn stein_matrix(&self, points: &PointSet) -> Result<Vec<f64>> {
         let (n, d) = (points.len(), points.dim());
         let [xx, ss, sx] = points.products()?;
         let diagonal = |m: &[f64]| -> Vec<f64> { m.iter().step_by(n + 1).copied().collect() };
@@ -151,8 +152,8 @@ impl KernelConfig {
     ///
     /// # Errors
     /// Points that coincide, so that no distance gives a scale.
-    pub(super) fn choose(&self, points: Points, key: Key) -> Result<(Kernel, Points)> {
-        let with = |sigma: f64| Kernel { radial: self.kernel, beta: self.beta, scale: sigma * sigma };
+    pub(super) fn choose(&self, points: PointSet, key: Key) -> Result<(SteinKernel, PointSet)> {
+        let with = |sigma: f64| SteinKernel { radial: self.kernel, beta: self.beta, scale: sigma * sigma };
         match self.bandwidth {
             Bandwidth::Fixed(sigma) => Ok((with(sigma), points)),
             Bandwidth::Rule(Rule::Median) => Ok((with(spread(&points)?), points)),
@@ -175,10 +176,10 @@ impl KernelConfig {
         }
     }
 
-    fn score(&self, kernel: &Kernel, learn: &Points) -> Result<f64> {
+    fn score(&self, kernel: &SteinKernel, learn: &PointSet) -> Result<f64> {
         let n = learn.len();
         let h = kernel.stein_matrix(learn)?;
-        let (value, _) = ksd::estimate(&h, n, ksd::Statistic::U);
+        let (value, _) = estimate(&h, n, Statistic::U);
         Ok(match self.criterion {
             Criterion::Value => value,
             Criterion::Power => {
@@ -190,7 +191,7 @@ impl KernelConfig {
 }
 
 /// The median distance, which must not be 0.
-pub(super) fn spread(points: &Points) -> Result<f64> {
+pub(super) fn spread(points: &PointSet) -> Result<f64> {
     match points.median_distance() {
         median if median > 0.0 => Ok(median),
         _ => Err(Error::config("half of the items coincide, so their median distance is no bandwidth")

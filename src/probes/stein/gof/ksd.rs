@@ -1,35 +1,13 @@
 //! The kernelised Stein discrepancy as a test: quadratic in the items, wild bootstrap.
 
 use candle_core::{DType, Device, Tensor};
-use serde::{Deserialize, Serialize};
 
-use super::{BuildTest, Evidence, KernelConfig, Points, Registered, Scored, Test, numbers, probe, size};
+use super::estimate::{Statistic, estimate};
+use super::{BuildTest, Evidence, KernelConfig, PointSet, Registered, Scored, Test, numbers, probe, size};
 use crate::config::{Entry, Schema, decode, rule};
-use crate::math::stats;
 use crate::probes::probe::{ProbeRow, Schedule};
 use crate::probes::support::example::example;
 use crate::{Result, ops, rng::Key};
-
-/// Which pairs the estimate averages over.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Statistic {
-    /// Different items only: unbiased.
-    U,
-    /// All pairs, as kgof has it: never negative. Under random signs both move by the same constant, so that the
-    /// p-value is the same.
-    V,
-}
-
-impl Statistic {
-    /// What of Σ h over all of h `[n, n]` is left out, and the number of pairs that stay.
-    fn pairs(self, h: &[f64], n: usize) -> (f64, f64) {
-        match self {
-            Statistic::U => (h.iter().step_by(n + 1).sum(), (n * n.saturating_sub(1)) as f64),
-            Statistic::V => (0.0, (n * n) as f64),
-        }
-    }
-}
 
 crate::config! {
     /// Keys of the quadratic-time kernel test `gof_ksd`.
@@ -84,7 +62,7 @@ impl Test for Ksd {
     }
 
     fn weigh(&self, sample: &Scored, key: Key) -> Result<Evidence> {
-        let points = Points::new(Self::TEST.name, sample, 10)?;
+        let points = PointSet::new(Self::TEST.name, sample, 10)?;
         let (kernel, points) = self.kernel.choose(points, key.with("learn"))?;
         let n = points.len();
         let statistic = self.config.statistic;
@@ -102,15 +80,6 @@ impl Test for Ksd {
 fn p_value(above: usize, of: usize, plus_one: bool) -> f64 {
     let one = usize::from(plus_one);
     (above + one) as f64 / (of + one) as f64
-}
-
-/// KSD² and its standard error off the null, 2 std(mean h(xᵢ, ·))/√n, from h `[n, n]`.
-pub(super) fn estimate(h: &[f64], n: usize, statistic: Statistic) -> (f64, f64) {
-    let rows: Vec<f64> = h.chunks_exact(n.max(1)).map(|row| row.iter().sum()).collect();
-    let (own, pairs) = statistic.pairs(h, n);
-    let value = (rows.iter().sum::<f64>() - own) / pairs;
-    let means: Vec<f64> = rows.iter().map(|sum| sum / n as f64).collect();
-    (value, 2.0 * stats::std_error(&means))
 }
 
 /// Replicates of the estimate with h(xᵢ, xⱼ) replaced by wᵢwⱼh(xᵢ, xⱼ), wᵢ = ±1: all from one product of signs and h.

@@ -1,6 +1,6 @@
 //! The kernelised Stein discrepancy in linear time: each item meets one other.
 
-use super::{BuildTest, Evidence, KernelConfig, Points, Registered, Scored, Test, numbers, probe, size};
+use super::{BuildTest, Evidence, KernelConfig, PointSet, Registered, Scored, Test, numbers, probe, size};
 use crate::config::{Entry, Schema, decode};
 use crate::math::{normal_cdf, stats};
 use crate::probes::probe::{ProbeRow, Schedule};
@@ -53,7 +53,7 @@ impl Test for Lksd {
     }
 
     fn weigh(&self, sample: &Scored, key: Key) -> Result<Evidence> {
-        let points = Points::new(Self::TEST.name, sample, 10)?;
+        let points = PointSet::new(Self::TEST.name, sample, 10)?;
         let (kernel, points) = self.kernel.choose(points, key.with("learn"))?;
         let both = || points.items().zip(points.scores()).map(|(x, s)| [x, s]);
         let h: Vec<f64> =

@@ -3,6 +3,7 @@
 //! All need the score s = -∇E at the items and nothing else: no normaliser, no samples of the model. `gof_lsd` trains a
 //! critic on one part of the items and tests on another; the kernel tests have their critic in closed form.
 
+mod estimate;
 mod features;
 pub mod fssd;
 mod kernel;
@@ -13,8 +14,9 @@ mod points;
 #[cfg(test)]
 mod tests;
 
-pub use kernel::{Bandwidth, Kernel, KernelConfig, Radial, Rule};
-pub use points::Points;
+pub use estimate::Statistic;
+pub use kernel::{Bandwidth, KernelConfig, Radial, Rule, SteinKernel};
+pub use points::PointSet;
 
 use std::time::Instant;
 
@@ -157,7 +159,7 @@ impl Verdict {
 }
 
 /// `0 < alpha < 1`.
-fn size(alpha: &f64) -> rule::Verdict {
+fn size(alpha: &f64) -> rule::Complaint {
     (!(*alpha > 0.0 && *alpha < 1.0)).then(|| format!("must be between 0 and 1, got {alpha}"))
 }
 

@@ -10,7 +10,7 @@ use crate::{Error, Result, ops, rng::Key};
 ///
 /// # Shapes
 /// Both `[n, d]`, f64, on the CPU.
-pub struct Points {
+pub struct PointSet {
     x: Tensor,
     s: Tensor,
     flat_x: Vec<f64>,
@@ -19,7 +19,7 @@ pub struct Points {
     d: usize,
 }
 
-impl Points {
+impl PointSet {
     /// Brings the items of a sample to the host.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl Points {
             return Err(too_few(test, needed, sample.len()?));
         }
         let host = |t: &Tensor| t.flatten_from(1)?.to_device(&Device::Cpu)?.to_dtype(DType::F64);
-        let points = Points::of(host(&sample.x)?, host(&sample.score)?)?;
+        let points = PointSet::of(host(&sample.x)?, host(&sample.score)?)?;
         match points.flat_x.iter().chain(&points.flat_s).all(|v| v.is_finite()) {
             true => Ok(points),
             false => Err(super::not_finite(test)),
@@ -39,7 +39,7 @@ impl Points {
     fn of(x: Tensor, s: Tensor) -> Result<Self> {
         let (n, d) = x.dims2()?;
         let flat = |t: &Tensor| t.flatten_all()?.to_vec1::<f64>();
-        Ok(Points { flat_x: flat(&x)?, flat_s: flat(&s)?, x, s, n, d })
+        Ok(PointSet { flat_x: flat(&x)?, flat_s: flat(&s)?, x, s, n, d })
     }
 
     /// Number of items.
@@ -71,14 +71,14 @@ impl Points {
     ///
     /// # Errors
     /// A tensor operation that failed.
-    pub fn divide(&self, share: f64, key: Key) -> Result<[Points; 2]> {
+    pub fn divide(&self, share: f64, key: Key) -> Result<[PointSet; 2]> {
         let mut rest: Vec<u32> = (0..self.n as u32).collect();
         rest.shuffle(&mut key.rng());
         let learn = ((share * self.n as f64).round() as usize).clamp(2.min(self.n), self.n);
         let test = rest.split_off(learn);
         let part = |rows: &[u32]| {
             let rows = Tensor::new(rows, &Device::Cpu)?;
-            Points::of(self.x.index_select(&rows, 0)?, self.s.index_select(&rows, 0)?)
+            PointSet::of(self.x.index_select(&rows, 0)?, self.s.index_select(&rows, 0)?)
         };
         Ok([part(&rest)?, part(&test)?])
     }

@@ -2,8 +2,9 @@
 
 use candle_core::{DType, Device, Tensor};
 
+use super::estimate::Statistic;
 use super::features::{Features, Moments};
-use super::ksd::{Ksd, KsdConfig, Statistic};
+use super::ksd::{Ksd, KsdConfig};
 use super::lksd::Lksd;
 use super::*;
 use crate::density::Gaussian;
@@ -108,7 +109,7 @@ fn lksd_is_the_mean_over_pairs_half_the_sample_apart() {
 
 /// Features of three locations in two dimensions.
 fn features(radial: Radial, sigma: f64) -> Features {
-    let kernel = Kernel { radial, beta: BETA, scale: sigma * sigma };
+    let kernel = SteinKernel { radial, beta: BETA, scale: sigma * sigma };
     Features { kernel, locations: vec![0.3, -0.2, 1.1, 0.4, -0.9, 0.7] }
 }
 
@@ -116,7 +117,7 @@ fn features(radial: Radial, sigma: f64) -> Features {
 fn fssd_is_the_mean_product_of_features_of_different_items() {
     let (n, sample) = (9, sample(9, 2, 0.4, 1.5, 1));
     let (x, s) = (rows(&sample.x), rows(&sample.score));
-    let points = Points::new("test", &sample, 2).unwrap();
+    let points = PointSet::new("test", &sample, 2).unwrap();
     for (radial, sigma) in KERNELS {
         let features = features(radial, sigma);
         let tau = features.at(&points);
@@ -146,7 +147,7 @@ fn fssd_is_the_mean_product_of_features_of_different_items() {
 
 #[test]
 fn slopes_of_the_criterion_are_its_derivatives() {
-    let points = Points::new("test", &sample(30, 2, 0.4, 1.5, 1), 2).unwrap();
+    let points = PointSet::new("test", &sample(30, 2, 0.4, 1.5, 1), 2).unwrap();
     for (radial, sigma) in KERNELS {
         let at = features(radial, sigma);
         let (value, [width, places]) = at.criterion_and_slopes(&points);
