@@ -11,9 +11,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// A configuration or a command line that is wrong: what, at which key, and what to do about it.
 ///
-/// [`Error::config`] makes one, [`Error::at`] and [`Error::hint`] add to it. Code that builds something knows the keys of its own
-/// section only; the path grows on the way up ([`Spec::within`](crate::config::Spec::within)), and where the file is known, it
-/// becomes a line with a caret ([`Document::placed`](crate::config::Document::placed)).
+/// [`Error::config`] makes one, [`Error::at`] and [`Error::hint`] add to it. Code that builds something knows the keys
+/// of its own section only; the path grows on the way up ([`Spec::within`](crate::config::Spec::within)), and where the
+/// file is known, it becomes a line with a caret ([`Document::placed`](crate::config::Document::placed)).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigError {
     message: String,
@@ -153,7 +153,8 @@ impl Error {
         self.edit(|error| (error.key, error.whole_path) = (Some(key.into()), false))
     }
 
-    /// The error with a key of another section as the place, by its path from the top of the file, such as `train.epochs`.
+    /// The error with a key of another section as the place, by its path from the top of the file, such as
+    /// `train.epochs`.
     pub fn at_path(self, path: impl Into<String>) -> Self {
         self.edit(|error| (error.key, error.whole_path) = (Some(path.into()), true))
     }
@@ -163,7 +164,8 @@ impl Error {
         self.edit(|error| error.hint = Some(hint.into()))
     }
 
-    /// The error as the section `section` sees it that holds the one in which it was made. `outermost`: no other is around.
+    /// The error with `section` in front of its key, or the `name` of `section` where it has no key. `outermost`: the
+    /// path is complete then.
     pub(crate) fn within(self, section: &str, outermost: bool) -> Self {
         self.edit(|error| {
             if !error.whole_path {

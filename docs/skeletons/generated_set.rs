@@ -2,7 +2,7 @@
 //! to `DATASETS`; `docs/adding-a-data-set.md` tells the rest.
 
 use ebm::config::{Schema, decode, rule};
-use ebm::data::{Bounds, DatasetRow, Generator, Origin, Points, Source};
+use ebm::data::{Bounds, DatasetRow, Origin, PointGenerator, Points, Source};
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
@@ -48,7 +48,7 @@ impl Arms {
     }
 }
 
-impl Generator for Arms {
+impl PointGenerator for Arms {
     fn dim(&self) -> usize {
         2
     }

@@ -145,7 +145,7 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
-    use crate::config::Part;
+    use crate::config::SubSection;
     use crate::data::{Data, Split, of_text};
     use crate::density::{self, Context};
     use crate::metrics::Spent;
@@ -153,7 +153,7 @@ mod tests {
 
     /// The section of a row at its defaults.
     fn section(default: &'static str, rows: fn() -> Vec<(&'static str, Schema)>) -> Spec {
-        Spec::of_default(&Part { key: "", doc: "", default, rows })
+        Spec::of_default(&SubSection { key: "", doc: "", default, rows })
     }
 
     /// The section of the method.

@@ -68,8 +68,9 @@ impl Document {
         if problems.is_empty() { Ok(Document { name, sources, root, main: 0 }) } else { Err(problems) }
     }
 
-    /// An error that later code found, shown at its position if it names a key of this document. `arguments_only`: the file is
-    /// none that the user knows, such as the one stored in a checkpoint, so that positions in `--set` alone are shown.
+    /// An error that later code found, shown at its position if it names a key of this document. `arguments_only`: the
+    /// file is none that the user knows, such as the one stored in a checkpoint, so that positions in `--set` alone are
+    /// shown.
     pub fn placed(&self, error: Error, arguments_only: bool) -> Error {
         let Error::Config(found) = &error else { return error };
         let Some(path) = found.path() else { return error };

@@ -30,7 +30,8 @@ pub struct SubSection {
     pub rows: fn() -> Vec<(&'static str, Schema)>,
 }
 
-/// A struct that is one section (or a share of one) of the configuration file. Declare it with [`config!`](macro@crate::config).
+/// A struct that is one section (or a share of one) of the configuration file. Declare it with
+/// [`config!`](macro@crate::config).
 pub trait Config: Default + Serialize + DeserializeOwned {
     /// (key, type, documentation) of every plain key, in order of declaration.
     const KEYS: &'static [(&'static str, &'static str, &'static str)];
@@ -113,8 +114,8 @@ impl Share {
     }
 }
 
-/// The type that a section is read into: one [`Config`] struct, or a tuple of those whose keys stand side by side in it,
-/// such as a sampler's own keys and `steps`, `init` of every chain.
+/// The type that a section is read into: one [`Config`] struct, or a tuple of those whose keys stand side by side in
+/// it, such as a sampler's own keys and `steps`, `init` of every chain.
 pub trait Keys: Sized {
     /// What each struct contributes, in order.
     const SHARES: &'static [Share];
@@ -156,7 +157,8 @@ keys_of_tuple!(A B C);
 keys_of_tuple!(A B C D);
 keys_of_tuple!(A B C D E);
 
-/// Reads a struct, or a tuple of structs, from a resolved table: each takes the keys that it declares and leaves the others.
+/// Reads a struct, or a tuple of structs, from a resolved table: each takes the keys that it declares and leaves the
+/// others.
 ///
 /// # Errors
 /// A value of the wrong type or out of range. Tables that the resolver made have none; those out of a

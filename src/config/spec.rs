@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::schema::{Config, SubSection, to_table};
 use crate::Result;
 
-/// The resolved content of a section that names a row, such as `[method]` or the [`SubSection`] `[method.critic]`: a table with
-/// `name` and every key filled in. Two are equal where their tables are, wherever they stand.
+/// The resolved content of a section that names a row, such as `[method]` or the [`SubSection`] `[method.critic]`: a
+/// table with `name` and every key filled in. Two are equal where their tables are, wherever they stand.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Spec {
@@ -60,8 +60,9 @@ impl Spec {
         self.table.get("name").and_then(toml::Value::as_str).unwrap_or_default()
     }
 
-    /// The outcome of building or running the row, with its error as the section around it sees it. A row knows its own keys only: an error in one of them, such as `step_size`, becomes
-    /// one in `sampler.step_size`; an error without a key becomes one in the `name` of the section.
+    /// The outcome of building or running the row, with its error as the section around it sees it. A row knows its own
+    /// keys only: an error in one of them, such as `step_size`, becomes one in `sampler.step_size`; an error without a
+    /// key becomes one in the `name` of the section.
     ///
     /// # Errors
     /// The error in `outcome`.
