@@ -15,7 +15,7 @@ use crate::Result;
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Generator, GeneratorConfig, Model, Proposal};
-use crate::metrics::{Metrics, Number, Unit};
+use crate::metrics::{Metrics, Number, Spent, Unit};
 use crate::nets::Builder;
 
 crate::config! {
@@ -49,6 +49,8 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         GRAD_NORM,
         Number::norm("generator_grad_norm", "norm of the generator's gradient, before clipping"),
     ],
+    // Eight steps on batches of 16: data and draws for the energy's loss, a gradient at each draw for the generator's.
+    cost: Spent { values: 0, gradients: 8 * (2 * 16 + 16) },
     // What a stopped run can be drawn from; `None` for a method that keeps no such thing.
     proposal: Some(proposal),
     // A small experiment; the contract tests train it.

@@ -10,7 +10,7 @@ use crate::Result;
 use crate::config::{Schema, decode};
 use crate::data::Batch;
 use crate::density::Model;
-use crate::metrics::{Metrics, numbers};
+use crate::metrics::{Metrics, Spent, numbers};
 
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "classifier",
@@ -19,6 +19,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
            classifier)",
     schema: Schema::of::<SupervisedConfig>(),
     numbers: numbers![supervised::NUMBERS, [GRAD_NORM]],
+    cost: Spent { values: 0, gradients: 0 },
     proposal: None,
     example: r#"[dataset]
 name = "digits"

@@ -13,7 +13,7 @@ use crate::Result;
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
-use crate::metrics::{Metrics, Number, Unit};
+use crate::metrics::{Metrics, Number, Spent, Unit};
 use crate::ops::{self, Activation};
 
 crate::config! {
@@ -44,6 +44,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         Number::new("epsilon", Unit::Plain, "ε, the standard deviation of the noise"),
         GRAD_NORM,
     ],
+    cost: Spent { values: 0, gradients: 0 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

@@ -3,6 +3,7 @@
 use super::MethodRow;
 use super::learning::score::{self, Estimate, ScoreDescent, denoising};
 use crate::config::{Schema, decode, rule};
+use crate::metrics::Spent;
 
 crate::config! {
     /// Keys of the method `denoising_score_matching`.
@@ -24,6 +25,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
            J_DSM",
     schema: Schema::of::<DenoisingScoreMatchingConfig>(),
     numbers: score::NUMBERS,
+    cost: Spent { values: 0, gradients: 0 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

@@ -17,7 +17,7 @@ use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data, Split};
 use crate::density::{Energy as _, Model, Proposal};
 use crate::math::LogWeights;
-use crate::metrics::{Metrics, Number, Unit, numbers};
+use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
 use crate::samplers::{Chain, Weighted};
 use crate::{Error, Result, rng::Key};
 
@@ -69,6 +69,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
             Number::new("resampled", Unit::Count, "1 where the walkers were drawn anew by their weights").chain(),
         ]
     ],
+    cost: Spent { values: 0, gradients: 0 },
     proposal: Some(proposal),
     example: r#"[dataset]
 name = "8gaussians"

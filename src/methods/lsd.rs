@@ -9,7 +9,7 @@ use super::{Critic, Method, MethodRow, Noise, Setup, SteinSample, StepContext};
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy as _, Model};
-use crate::metrics::{Metrics, Number, Unit, numbers};
+use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
 use crate::{Error, Result};
 
 crate::config! {
@@ -49,6 +49,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         ],
         [ENERGY, GRAD_NORM]
     ],
+    cost: Spent { values: 0, gradients: 0 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

@@ -8,7 +8,7 @@ use super::Part;
 use crate::config::{Head, Row, Schema, Spec};
 use crate::data::{Batch, Data};
 use crate::density::{Model, Proposal};
-use crate::metrics::{Metrics, Number};
+use crate::metrics::{Metrics, Number, Spent};
 use crate::store::State;
 use crate::{Error, Result, rng::Key};
 
@@ -79,6 +79,8 @@ pub struct MethodRow {
     pub schema: Schema,
     /// The numbers that it reports at every step.
     pub numbers: &'static [Number],
+    /// What the first eight steps of its `example` on batches of 16 items ask of the energy.
+    pub cost: Spent,
     /// What it draws from at once when a run is at rest, if it keeps such a thing.
     pub proposal: Option<BuildProposal>,
     /// A small experiment that it trains, as TOML: `[dataset]`, `[model]` and `[method]`. The contract tests run it.

@@ -8,7 +8,7 @@ use super::{Method, MethodRow, Setup, StepContext};
 use crate::config::Schema;
 use crate::data::Batch;
 use crate::density::Model;
-use crate::metrics::{Metrics, Number, Unit};
+use crate::metrics::{Metrics, Number, Spent, Unit};
 use crate::{Error, Result};
 
 crate::config! {
@@ -22,6 +22,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cite: "",
     schema: Schema::of::<MlConfig>(),
     numbers: &[Number::new("nll", Unit::Nats, "mean -log p(x) of the batch").lower().lead(), GRAD_NORM],
+    cost: Spent { values: 0, gradients: 0 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

@@ -11,7 +11,7 @@ use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy as _, Model};
 use crate::math::Grid;
-use crate::metrics::{Metrics, Number, Unit};
+use crate::metrics::{Metrics, Number, Spent, Unit};
 use crate::{Error, Result};
 
 crate::config! {
@@ -36,6 +36,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         Number::new("log_z", Unit::Nats, "log ∫ exp(-E) over the grid"),
         GRAD_NORM,
     ],
+    cost: Spent { values: 0, gradients: 0 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

@@ -13,7 +13,7 @@ use crate::Result;
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
-use crate::metrics::{Metrics, Number, Unit};
+use crate::metrics::{Metrics, Number, Spent, Unit};
 use crate::ops::{self, Activation};
 
 /// What data are contrasted with.
@@ -54,6 +54,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         Number::new("log_z", Unit::Nats, "c, the estimate of log Z"),
         GRAD_NORM,
     ],
+    cost: Spent { values: 0, gradients: 0 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

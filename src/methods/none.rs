@@ -6,7 +6,7 @@ use crate::Result;
 use crate::config::Schema;
 use crate::data::Batch;
 use crate::density::Model;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Spent};
 use crate::nets::Params;
 
 crate::config! {
@@ -20,6 +20,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cite: "",
     schema: Schema::of::<NoneConfig>(),
     numbers: &[],
+    cost: Spent { values: 0, gradients: 0 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

@@ -5,7 +5,7 @@ use super::vaebm::{BASE_NLL, SECOND_STAGE, Vaebm, VaebmConfig};
 use super::{MethodRow, Setup};
 use crate::config::{Schema, decode, rule};
 use crate::density::Space;
-use crate::metrics::numbers;
+use crate::metrics::{Spent, numbers};
 use crate::{Error, Result};
 
 crate::config! {
@@ -36,6 +36,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
            neural transport latent space MCMC\", ICLR; arXiv 2006.06897",
     schema: Schema::of::<NtEbmConfig>(),
     numbers: numbers![[BASE_NLL], *SECOND_STAGE],
+    cost: Spent { values: 0, gradients: 0 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

@@ -3,6 +3,7 @@
 use super::MethodRow;
 use super::learning::score::{self, Estimate, SHARP, ScoreDescent, exact};
 use crate::config::Schema;
+use crate::metrics::Spent;
 
 crate::config! {
     /// The method `score_matching` has no keys of its own; `[optim]` is the model's optimiser.
@@ -18,6 +19,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cite: "Hyvärinen 2005, \"Estimation of Non-Normalized Statistical Models by Score Matching\", JMLR 6, theorem 1",
     schema: Schema::of::<ScoreMatchingConfig>(),
     numbers: score::NUMBERS,
+    cost: Spent { values: 0, gradients: 0 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

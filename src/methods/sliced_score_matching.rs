@@ -3,6 +3,7 @@
 use super::learning::score::{self, Estimate, SHARP, ScoreDescent, Slices, sliced};
 use super::{MethodRow, Noise};
 use crate::config::{Schema, decode, rule};
+use crate::metrics::Spent;
 
 crate::config! {
     /// Keys of the method `sliced_score_matching`. The "SM" of the LSD paper is this at its defaults.
@@ -27,6 +28,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
            Estimation\", UAI, SSM and SSM-VR; arXiv 1905.07088",
     schema: Schema::of::<SlicedScoreMatchingConfig>(),
     numbers: score::NUMBERS,
+    cost: Spent { values: 0, gradients: 0 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

@@ -10,7 +10,7 @@ use crate::Result;
 use crate::config::{Schema, decode};
 use crate::data::Batch;
 use crate::density::Model;
-use crate::metrics::{Metrics, numbers};
+use crate::metrics::{Metrics, Spent, numbers};
 
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "vae",
@@ -18,6 +18,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cite: "Kingma & Welling 2014, \"Auto-encoding variational Bayes\", eq. 10; arXiv 1312.6114",
     schema: Schema::of::<ElboConfig>(),
     numbers: numbers![elbo::NUMBERS, [GRAD_NORM]],
+    cost: Spent { values: 0, gradients: 0 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

@@ -20,7 +20,7 @@ use super::{Method, MethodRow, Setup, StepContext};
 use crate::config::{Schema, decode, rule};
 use crate::data::{Batch, Data};
 use crate::density::{Model, Space, Stored};
-use crate::metrics::{Metrics, Number, Unit, numbers};
+use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
 use crate::optim::{self, Optimiser, Weights};
 use crate::samplers::{self, Buffer, ChainConfig, Sampler, Taken, Target};
 use crate::{Error, Result, rng::Key};
@@ -80,6 +80,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
            models\", ICLR, section 3; arXiv 2010.00654",
     schema: Schema::of::<(VaebmConfig, ElboConfig)>(),
     numbers: NUMBERS,
+    cost: Spent { values: 0, gradients: 0 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

@@ -127,6 +127,11 @@ impl Trainer {
         self.best.as_ref()?.found.as_ref()
     }
 
+    /// What the steps so far have asked of the energy.
+    pub fn spent(&self) -> Spent {
+        self.spent
+    }
+
     /// The bytes that a checkpoint's tensors take, by their shapes.
     ///
     /// # Errors

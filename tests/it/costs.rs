@@ -3,9 +3,13 @@
 use candle_core::{DType, Device, Tensor};
 use ebm::config::Spec;
 use ebm::density::{Context, Energy, Model};
+use ebm::methods::METHODS;
 use ebm::metrics::Spent;
 use ebm::rng::Key;
+use ebm::run::{Experiment, Trainer};
 use ebm::samplers::{Chain, Info, SAMPLERS, Sampler, Target};
+
+use super::harness::experiment;
 
 const CPU: Device = Device::Cpu;
 
@@ -85,4 +89,21 @@ fn a_sampler_reports_the_numbers_that_its_row_declares() {
         sorted.sort_unstable();
         assert_eq!(found, sorted, "{}", row.name);
     }
+}
+
+#[test]
+fn the_first_steps_of_every_method_cost_what_its_row_says() {
+    let mut wrong = Vec::new();
+    for row in METHODS {
+        let experiment = Experiment::parse("example.toml", &experiment(row.name), &[]).unwrap();
+        let mut trainer = Trainer::new(experiment).unwrap();
+        let mut guard = trainer.guard();
+        for _ in 0..8 {
+            trainer.advance(&mut guard).unwrap();
+        }
+        if trainer.spent() != row.cost {
+            wrong.push(format!("{}: {:?}, and the row says {:?}", row.name, trainer.spent(), row.cost));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

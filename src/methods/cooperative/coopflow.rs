@@ -12,7 +12,7 @@ use super::{Cooperative, Draft, Given, Terms};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::density::Proposal;
 use crate::density::flow::Flow;
-use crate::metrics::numbers;
+use crate::metrics::{Spent, numbers};
 use crate::{Result, rng::Key};
 
 crate::config! {
@@ -45,6 +45,7 @@ pub(in crate::methods) const COOPFLOW: MethodRow = MethodRow {
            toward energy-based model\", ICLR, Algorithm 1; arXiv 2205.06924",
     schema: Schema::of::<CoopFlowConfig>(),
     numbers: numbers![*super::NUMBERS, flow::NUMBERS],
+    cost: Spent { values: 0, gradients: 0 },
     proposal: Some(proposal),
     example: r#"[dataset]
 name = "moons"

@@ -22,7 +22,7 @@ use super::{Method, MethodRow, Setup, Standing, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::Batch;
 use crate::density::{Clamped, Energy, Hole, Model, Proposal, Space, Vae};
-use crate::metrics::{Metrics, Number, Unit, numbers};
+use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
 use crate::nets::Builder;
 use crate::samplers::{Sampler, Target, Trace};
 use crate::{Error, Result, rng::Key};
@@ -76,6 +76,7 @@ pub(super) const VAE_SAMPLER: MethodRow = MethodRow {
            AAAI, Algorithm 1; arXiv 2012.14936",
     schema: Schema::of::<(CooperativeConfig, ElboConfig)>(),
     numbers: numbers![*NUMBERS, elbo::NUMBERS, [GENERATOR_GRAD_NORM]],
+    cost: Spent { values: 0, gradients: 0 },
     proposal: Some(proposal),
     example: r#"[dataset]
 name = "moons"
@@ -103,6 +104,7 @@ pub(super) const COOPNETS: MethodRow = MethodRow {
            teaching\", AAAI",
     schema: Schema::of::<(CooperativeConfig, ElboConfig)>(),
     numbers: numbers![*NUMBERS, [elbo::RECONSTRUCTION, GENERATOR_GRAD_NORM]],
+    cost: Spent { values: 0, gradients: 0 },
     proposal: Some(proposal),
     example: r#"[dataset]
 name = "moons"

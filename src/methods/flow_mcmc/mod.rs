@@ -22,7 +22,7 @@ use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Batch, Data, Split};
 use crate::density::flow::Flow;
 use crate::density::{Energy as _, Model, Proposal};
-use crate::metrics::{Metrics, Number, Unit, numbers};
+use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
 use crate::samplers::{FlowMcmc, Global, Kernel, Start, Target, build_local};
 use crate::{Error, Result, rng::Key};
 
@@ -107,6 +107,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
            sampling\"; arXiv 2306.00684",
     schema: Schema::of::<FlowMcmcConfig>(),
     numbers: NUMBERS,
+    cost: Spent { values: 0, gradients: 0 },
     proposal: Some(proposal),
     example: r#"[dataset]
 name = "8gaussians"

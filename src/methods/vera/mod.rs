@@ -18,7 +18,7 @@ use super::{Method, MethodRow, Setup, Standing, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Generator, GeneratorConfig, Model, Proposal, Stored};
-use crate::metrics::{Metrics, Number, Unit, numbers};
+use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
 use crate::nets::Builder;
 use crate::{Error, Result};
 
@@ -80,6 +80,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
             Number::new("sigma", Unit::Plain, "σ, the standard deviation of the generator's noise").lead(),
         ]
     ],
+    cost: Spent { values: 0, gradients: 0 },
     proposal: Some(proposal),
     example: r#"[dataset]
 name = "moons"
