@@ -1,5 +1,5 @@
-//! A step of JEM and one of VERA on the same network: WRN-10-2 on 8×8 digits, batch 32, a generator of about a third of its
-//! multiplications.
+//! A step of JEM and one of VERA on the same network: WRN-10-2 on 8×8 digits, batch 32, a generator of about a third of
+//! its multiplications.
 
 use ebm::{
     Result,
@@ -20,7 +20,8 @@ const BATCH: usize = 32;
 pub const JEM: &str = "name = \"jem\"\nbuffer = 1000\nsampler = { name = \"sgld\", steps = 20, init = \"uniform\" }";
 
 /// S = 20 importance samples, gradient penalty, labels.
-pub const VERA: &str = "name = \"vera\"\nclassify = 1.0\ngradient_penalty = 0.1\nentropy_weight = 1e-4\nsquash = \"tanh\"\n\
+pub const VERA: &str = "name = \"vera\"\nclassify = 1.0\ngradient_penalty = 0.1\nentropy_weight = 1e-4\n\
+                        squash = \"tanh\"\n\
     samples = 20\ngenerator = { name = \"resnet_generator\", widths = [32] }";
 
 /// The plain classifier.

@@ -165,11 +165,13 @@ fn document(recording: &Recording, report: &Report, about: Value, out: Option<&P
     let mut found = json!({
         "chains": report.chains, "draws": report.draws, "dim": report.dim,
         "quantities": rows.collect::<serde_json::Map<_, _>>(), "worst_coordinate": report.worst_coordinate,
-        "constant_coordinates": report.constant, "stuck_chains": report.stuck, "nonfinite_draws": report.nonfinite_draws,
+        "constant_coordinates": report.constant, "stuck_chains": report.stuck,
+        "nonfinite_draws": report.nonfinite_draws,
         "acceptance": recording.acceptance, "nonfinite_proposals": recording.nonfinite,
         "energy_values": recording.spent.values, "energy_gradients": recording.spent.gradients,
         "step_size": recording.tuning.as_ref().map(|t| t.step_size), "e_bfmi": report.bfmi,
-        "mode_counts": visits.map(|v| &v.counts), "jumps": visits.map(|v| v.jumps), "jumps_per_1000_steps": report.jump_rate,
+        "mode_counts": visits.map(|v| &v.counts), "jumps": visits.map(|v| v.jumps),
+        "jumps_per_1000_steps": report.jump_rate,
         "base_density": report.importance.map(|i| json!({"draws": i.draws, "pareto_k": i.k, "ess_share": i.ess_share})),
         "warnings": report.warnings(), "of": about, "folder": out,
     });
@@ -184,13 +186,13 @@ fn arviz(recording: &Recording, report: &Report) -> Value {
     let stats: Vec<&str> = statistics(recording, report).map(|(name, _)| name).collect();
     let load = |name: &str, file: &str| format!("\"{name}\": np.load(\"{file}.npy\")");
     let group: Vec<String> = stats.iter().map(|name| load(name, name)).collect();
+    let stat = |name: &&str| ((*name).to_owned(), json!({"file": format!("{name}.npy"), "dims": ["chain", "draw"]}));
     let own = (0..recording.shape.len().saturating_sub(2)).map(|i| format!("x_dim_{i}"));
     let dims: Vec<String> = ["chain", "draw"].map(str::to_owned).into_iter().chain(own).collect();
     json!({
         "inference_library": "ebm", "inference_library_version": env!("CARGO_PKG_VERSION"),
         "posterior": {"x": {"file": "chains.npy", "shape": recording.shape, "dims": dims}},
-        "sample_stats": stats.iter().map(|name| ((*name).to_owned(), json!({"file": format!("{name}.npy"), "dims": ["chain", "draw"]})))
-            .collect::<serde_json::Map<_, _>>(),
+        "sample_stats": stats.iter().map(stat).collect::<serde_json::Map<_, _>>(),
         "read": format!("az.from_dict(posterior={{{}}}, sample_stats={{{}}})", load("x", "chains"), group.join(", ")),
     })
 }

@@ -129,8 +129,9 @@ fn report(
     let energy: f64 = sampler.energies(&on, &end.chain)?.to_dtype(candle_core::DType::F64)?.mean_all()?.to_scalar()?;
     if global.json {
         return output::print_json(&json!({
-            "checkpoint": args.ckpt, "step": stored.step, "sampler": sampler.kernel.describe(), "steps": sampler.config.steps,
-            "n": args.n, "mean_energy": energy, "acceptance": end.accept, "nonfinite": end.nonfinite, "energy_values": end.spent.values,
+            "checkpoint": args.ckpt, "step": stored.step, "sampler": sampler.kernel.describe(),
+            "steps": sampler.config.steps, "n": args.n, "mean_energy": energy, "acceptance": end.accept,
+            "nonfinite": end.nonfinite, "energy_values": end.spent.values,
             "energy_gradients": end.spent.gradients, "step_size": end.tuning.as_ref().map(|t| t.step_size),
             "picture": out, "npy": args.save_npy, "gif": args.gif,
         }));

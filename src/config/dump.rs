@@ -119,8 +119,10 @@ mod tests {
 
     #[test]
     fn the_text_reads_back_to_the_same_content() {
-        let text = "z = 1.0\n'odd key' = \"tab\\t quote\\\" \\u007F \\u0000 é\"\ne = [1e-300, 1e300, -0.0, 3.0]\nn = []\n\
-                    [m]\nname = 'b'\na = 1\n[m.part]\nname = 'c'\n[[p]]\nx = [{a = 1}, {b = {c = 2}}]\n[[p]]\n[p.q]\ny = true\n";
+        let text = "z = 1.0\n'odd key' = \"tab\\t quote\\\" \\u007F \\u0000 é\"\ne = [1e-300, 1e300, -0.0, 3.0]\n\
+                    n = []\n\
+                    [m]\nname = 'b'\na = 1\n[m.part]\nname = 'c'\n[[p]]\nx = [{a = 1}, {b = {c = 2}}]\n[[p]]\n[p.q]\n\
+                    y = true\n";
         let table: Table = toml::from_str(text).unwrap();
         let dumped = Resolved(table.clone()).to_toml();
         assert_eq!(toml::from_str::<Table>(&dumped).unwrap(), table, "{dumped}");
@@ -129,7 +131,8 @@ mod tests {
 
     #[test]
     fn leaves_are_the_values_with_their_paths() {
-        let text = "z = 1.0\n'odd key' = []\n[m]\na = 1\nname = 'b'\n[m.part]\nname = 'c'\n[[p]]\nx = [1, 2]\n[[p]]\nq.y = true\n";
+        let text = "z = 1.0\n'odd key' = []\n[m]\na = 1\nname = 'b'\n[m.part]\nname = 'c'\n[[p]]\nx = [1, 2]\n[[p]]\n\
+                    q.y = true\n";
         let leaves = Resolved(toml::from_str(text).unwrap()).leaves();
         let lines: Vec<String> = leaves.into_iter().map(|(path, value)| format!("{path} = {value}")).collect();
         let want = [

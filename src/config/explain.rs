@@ -44,8 +44,8 @@ fn own_keys(schema: &Schema) -> Vec<KeyDoc> {
 }
 
 /// A configuration with every key, its documentation and its default. `chosen` names rows, as `("method", "lsd")`;
-/// other sections take their default row, or their first if there is none; `("train.steps", "1000")` writes another value
-/// than the default. Lists are shown as comments.
+/// other sections take their default row, or their first if there is none; `("train.steps", "1000")` writes another
+/// value than the default. Lists are shown as comments.
 pub fn template(sections: &[Section], chosen: &[(&str, &str)]) -> String {
     let mut out = String::new();
     let (top, below): (Vec<&Section>, Vec<&Section>) = sections.iter().partition(|section| section.key.is_empty());

@@ -137,8 +137,8 @@ fn steps_of(key: &str, view: View<'_>) -> Result<Vec<Step>, Problem> {
 }
 
 impl Document {
-    /// This document with settings that were read from `other` laid on top, and the `path=value` of every `--set` on top
-    /// of those. Their order does not matter, except that the last value of a key counts.
+    /// This document with settings that were read from `other` laid on top, and the `path=value` of every `--set` on
+    /// top of those. Their order does not matter, except that the last value of a key counts.
     ///
     /// # Errors
     /// Paths that lead nowhere, `--set` syntax; all of them at once.

@@ -14,13 +14,15 @@ crate::config! {
 crate::config! {
     /// Keys of every set of images.
     pub struct Pixels {
-        /// What the model sees of a pixel z in [0, 1]: "none" (the raw value), "unit" (z), "scaled" (2z - 1) or "logit" (log z/(1-z)).
+        /// What the model sees of a pixel z in [0, 1]: "none" (the raw value), "unit" (z), "scaled" (2z - 1) or "logit"
+        /// (log z/(1-z)).
         transform: Transform = Transform::Scaled;
         /// Add uniform noise of one grey level, fresh for every batch; without it densities (bits/dim) mean nothing.
         dequantise: bool = true;
         /// The logit is taken of α + (1-2α)z; 0 is the plain logit.
         logit_alpha: f64 = 1e-6, |v: &f64| (!(0.0..0.5).contains(v)).then(|| format!("must be in [0, 0.5), got {v}"));
-        /// Standard deviation of Gaussian noise added after the transform, in every split: the noisy images are the data.
+        /// Standard deviation of Gaussian noise added after the transform, in every split: the noisy images are the
+        /// data.
         noise: f64 = 0.0, rule::non_negative;
         /// One vector of D numbers an item instead of C × H × W.
         flatten: bool = false;
@@ -37,10 +39,15 @@ crate::config! {
         limit: usize = 0;
         /// Keep only the items of these classes, labels as they are; none given keeps all.
         classes: Vec<u32> = Vec::new();
-        /// In which proportions each of `classes` is kept, in every split: as many items as the scarcest allows. None given
-        /// leaves the proportions as they are.
-        class_weights: Vec<f64> = Vec::new(), |v: &Vec<f64>| v.iter().any(|w| !(*w > 0.0 && w.is_finite())).then(|| format!("must be numbers above 0, got {v:?}"));
+        /// In which proportions each of `classes` is kept, in every split: as many items as the scarcest allows. None
+        /// given leaves the proportions as they are.
+        class_weights: Vec<f64> = Vec::new(), positive_weights;
     }
+}
+
+#[allow(clippy::ptr_arg)] // A rule takes the type of its key.
+fn positive_weights(v: &Vec<f64>) -> rule::Complaint {
+    (!v.iter().all(|w| *w > 0.0 && w.is_finite())).then(|| format!("must be numbers above 0, got {v:?}"))
 }
 
 crate::config! {

@@ -1,8 +1,9 @@
 //! Data sets: where the numbers come from, how they are split, and what the model sees of them.
 //!
-//! A data set is one row of [`DATASETS`] (`sets/`, reading `files/` in one of the `formats/`). It gives raw items: stored images
-//! ([`Images`]) or vectors ([`Records`]), or a generator of points ([`PointGenerator`]). [`Data`] splits, shuffles, augments, dequantises and transforms them. Every batch is a function of
-//! (configuration, seed, split, index), so a resumed run sees what an uninterrupted one sees.
+//! A data set is one row of [`DATASETS`] (`sets/`, reading `files/` in one of the `formats/`). It gives raw items:
+//! stored images ([`Images`]) or vectors ([`Records`]), or a generator of points ([`PointGenerator`]). [`Data`] splits,
+//! shuffles, augments, dequantises and transforms them. Every batch is a function of (configuration, seed, split,
+//! index), so a resumed run sees what an uninterrupted one sees.
 
 mod files;
 mod formats;

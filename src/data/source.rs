@@ -123,8 +123,8 @@ impl Modes {
         (k, -near)
     }
 
-    /// The mode in whose core x lies, √(2D) σ around its mean (2σ in the plane): a chain that flickers on the border between
-    /// two modes is in neither.
+    /// The mode in whose core x lies, √(2D) σ around its mean (2σ in the plane): a chain that flickers on the border
+    /// between two modes is in neither.
     pub fn core(&self, x: &[f64]) -> Option<usize> {
         let (k, square) = self.nearest(x);
         (square <= 2.0 * x.len() as f64 * self.std * self.std).then_some(k)
@@ -139,8 +139,8 @@ pub trait PointGenerator: Send + Sync {
     /// Draws one point into `point`, which has [`PointGenerator::dim`] places.
     fn draw(&self, rng: &mut ChaCha8Rng, point: &mut [f64]);
 
-    /// Draws as many points as `points` has places for, one after another; a recipe that is faster on many points at once
-    /// has its own way.
+    /// Draws as many points as `points` has places for, one after another; a recipe that is faster on many points at
+    /// once has its own way.
     fn fill(&self, rng: &mut ChaCha8Rng, points: &mut [f64]) {
         points.chunks_exact_mut(self.dim()).for_each(|point| self.draw(rng, point));
     }

@@ -8,7 +8,8 @@ use crate::Result;
 /// E_β(x) = (1 - β) E_0(x) + β E_1(x), the geometric path exp(-E_β) = exp(-E_0)^{1-β} exp(-E_1)^β from `from` to `to`
 /// (Neal 2001, eq. 3).
 ///
-/// Both ends are evaluated at every β, so both must be finite wherever a chain goes. Where E_1 = E_0 + R, this is E_0 + βR.
+/// Both ends are evaluated at every β, so both must be finite wherever a chain goes. Where E_1 = E_0 + R, this is E_0 +
+/// βR.
 pub struct Bridge<'a> {
     /// E_0.
     pub from: &'a dyn Energy,

@@ -17,8 +17,8 @@ pub trait BlockGibbs: Send + Sync {
 /// The capabilities of a model beside its energy. Each is absent until a model says otherwise; nothing but
 /// [`Model`](super::Model), which every caller asks, passes them on.
 pub trait Capabilities: Energy {
-    /// The same model with dropout, masks drawn from `key`, on the same weights; `None` where there is none. Every pass of the
-    /// view sees the same masks.
+    /// The same model with dropout, masks drawn from `key`, on the same weights; `None` where there is none. Every pass
+    /// of the view sees the same masks.
     fn in_training(&self, _key: Key) -> Option<Box<dyn Capabilities>> {
         None
     }
@@ -28,8 +28,8 @@ pub trait Capabilities: Energy {
         Ok(None)
     }
 
-    /// The energy of x within a class, `-f(x)[y]`, with the labels y `[B]` (u32) of the items that it will be asked about; `None`
-    /// for a model that is no classifier.
+    /// The energy of x within a class, `-f(x)[y]`, with the labels y `[B]` (u32) of the items that it will be asked
+    /// about; `None` for a model that is no classifier.
     fn given(&self, _y: &Tensor) -> Option<Box<dyn Energy>> {
         None
     }
@@ -54,8 +54,8 @@ pub trait Capabilities: Energy {
         Ok(())
     }
 
-    /// The base density p₀ that the energy tilts, if it has one with a known normaliser: E(x) = f(x) - log p₀(x). Where kernels
-    /// that propose independently of x draw from.
+    /// The base density p₀ that the energy tilts, if it has one with a known normaliser: E(x) = f(x) - log p₀(x). Where
+    /// kernels that propose independently of x draw from.
     fn base(&self) -> Option<&dyn Density> {
         None
     }

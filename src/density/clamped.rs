@@ -91,8 +91,8 @@ impl Freedom {
     }
 }
 
-/// u ↦ E(x) with x made of the free coordinates u and of known ones: exp(-E) is p(free | known) but for its normaliser, so
-/// that an exact kernel on it is an exact conditional sampler, and the known coordinates never move.
+/// u ↦ E(x) with x made of the free coordinates u and of known ones: exp(-E) is p(free | known) but for its normaliser,
+/// so that an exact kernel on it is an exact conditional sampler, and the known coordinates never move.
 ///
 /// # Shapes
 /// u `[B, F]`, of exactly as many chains as there are known items.

@@ -24,8 +24,8 @@ crate::config! {
 pub(super) const ENTRY: Entry<BuildModel> = Entry {
     name: "classifier",
     about: "E(x) = -log Σ_y exp f(x)[y]: a classifier whose logits also give p(x); p(y|x) is their softmax",
-    cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Norouzi, Swersky 2020, \"Your classifier is secretly an energy based model \
-           and you should treat it like one\", ICLR, eq. 6-7; arXiv 1912.03263",
+    cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Norouzi, Swersky 2020, \"Your classifier is secretly an energy based \
+           model and you should treat it like one\", ICLR, eq. 6-7; arXiv 1912.03263",
     schema: Schema::of::<ClassifierConfig>(),
     build: |table, context, builder| {
         let config: ClassifierConfig = decode(table)?;

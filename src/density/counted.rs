@@ -52,9 +52,10 @@ impl Meter {
 
 /// An energy whose evaluations a [`Meter`] counts, item by item.
 ///
-/// The energy alone is one value. A gradient, or a slope or curvature along one direction, is one gradient, and the value that comes
-/// with it is not counted; a Laplacian in D dimensions is 1 + D. A *live* energy is evaluated for a loss that will be differentiated
-/// by its weights: that is one gradient more, and its value alone, which comes with that, is none.
+/// The energy alone is one value. A gradient, or a slope or curvature along one direction, is one gradient, and the
+/// value that comes with it is not counted; a Laplacian in D dimensions is 1 + D. A *live* energy is evaluated for a
+/// loss that will be differentiated by its weights: that is one gradient more, and its value alone, which comes with
+/// that, is none.
 pub struct Counted<E> {
     energy: E,
     meter: Meter,

@@ -6,8 +6,9 @@ use crate::{Result, rng::Key};
 
 /// An unnormalised density p(x) ∝ exp(-E(x)). Energies are in nats; low is likely.
 ///
-/// The five functions are all that an energy is. What some models can do besides (class logits, a base density, Gibbs sweeps) is
-/// asked of [`Model`](super::Model), so that an energy that wraps another one has nothing to pass on but these.
+/// The five functions are all that an energy is. What some models can do besides (class logits, a base density, Gibbs
+/// sweeps) is asked of [`Model`](super::Model), so that an energy that wraps another one has nothing to pass on but
+/// these.
 ///
 /// # Shapes
 /// x and v: `[B, ..]`, energies, slopes, curvatures and Laplacians: `[B]`, gradients: as x.
@@ -18,16 +19,17 @@ pub trait Energy: Send + Sync {
     /// (E(x), ∇x E(x)), both differentiable in the parameters.
     fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)>;
 
-    /// (E(x), v·∇x E(x)), differentiable in the parameters: one tangent pass where an energy has one. With v held constant, its
-    /// gradient in the parameters is all that LSD's model step and ½‖∇x E‖² need. [`slope_of_grad`] serves any energy.
+    /// (E(x), v·∇x E(x)), differentiable in the parameters: one tangent pass where an energy has one. With v held
+    /// constant, its gradient in the parameters is all that LSD's model step and ½‖∇x E‖² need. [`slope_of_grad`]
+    /// serves any energy.
     fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)>;
 
-    /// (E(x), v·∇x E(x), vᵀ ∇²x E(x) v): the energy and its first two derivatives along v, differentiable in the parameters. What
-    /// score matching and its relatives train on.
+    /// (E(x), v·∇x E(x), vᵀ ∇²x E(x) v): the energy and its first two derivatives along v, differentiable in the
+    /// parameters. What score matching and its relatives train on.
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]>;
 
-    /// (E(x), ∇x E(x), ΔE(x) = tr ∇²x E(x)), exactly; differentiable in the parameters. [`laplacian_along_axes`] serves any
-    /// energy; one with a closed form has its own.
+    /// (E(x), ∇x E(x), ΔE(x) = tr ∇²x E(x)), exactly; differentiable in the parameters. [`laplacian_along_axes`] serves
+    /// any energy; one with a closed form has its own.
     fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)>;
 }
 
@@ -52,8 +54,8 @@ pub fn slope_of_grad<E: Energy + ?Sized>(energy: &E, x: &Tensor, v: &Tensor) -> 
 /// Rows of one pass: enough to keep the processor busy, few enough to bound the memory of an evaluation.
 const ROWS: usize = 1024;
 
-/// [`Energy::laplacian`] by the curvatures along the D unit vectors, in `⌈D / ⌊ROWS/B⌋⌉` second-order passes: the slopes along
-/// them are the gradient, the curvatures sum to the trace.
+/// [`Energy::laplacian`] by the curvatures along the D unit vectors, in `⌈D / ⌊ROWS/B⌋⌉` second-order passes: the
+/// slopes along them are the gradient, the curvatures sum to the trace.
 ///
 /// # Errors
 /// The curvature's own.

@@ -14,9 +14,9 @@ use crate::{Error, Result, rng::Key};
 crate::config! {
     /// Keys of the model `ica`.
     pub struct IcaConfig {
-        /// Density of the sources: "laplace" or "logistic". Laplace has no second derivative but at 0: score matching on
-        /// it means nothing (its objective falls without end as B shrinks), and every objective that differentiates the
-        /// score, LSD's too, loses the jump of sign(Bx).
+        /// Density of the sources: "laplace" or "logistic". Laplace has no second derivative but at 0: score matching
+        /// on it means nothing (its objective falls without end as B shrinks), and every objective that differentiates
+        /// the score, LSD's too, loses the jump of sign(Bx).
         sources: Sources = Sources::Laplace;
     }
 }
@@ -34,9 +34,9 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
 
 /// E(x) = Σ ψ(u_i) - log|det B| with u = Bx and ψ = -log p_s, so that exp(-E) integrates to 1.
 ///
-/// Logistic sources: ψ(u) = 2 log(1 + eᵘ) - u, ψ' = tanh(u/2), ψ'' = 2σ(u)σ(-u), each in a form that is finite for every
-/// u and so are the derivatives behind it. The released code has u - 2 log1p(eᵘ) unguarded, whose derivatives are not
-/// numbers from |u| = 45 on in f32. Laplace sources: ψ(u) = |u| + log 2, ψ' = sign u, ψ'' = 0.
+/// Logistic sources: ψ(u) = 2 log(1 + eᵘ) - u, ψ' = tanh(u/2), ψ'' = 2σ(u)σ(-u), each in a form that is finite for
+/// every u and so are the derivatives behind it. The released code has u - 2 log1p(eᵘ) unguarded, whose derivatives are
+/// not numbers from |u| = 45 on in f32. Laplace sources: ψ(u) = |u| + log 2, ψ' = sign u, ψ'' = 0.
 ///
 /// # Shapes
 /// B: `[D, D]`, D the numbers of one item; x: `[N, ..]`, flattened to `[N, D]`.

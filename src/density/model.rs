@@ -11,10 +11,11 @@ use crate::config::Spec;
 use crate::nets::{Builder, Params};
 use crate::{Result, rng::Key};
 
-/// An energy with the parameters that it is made of, what it can do besides, and a meter of its evaluations that all its views share.
+/// An energy with the parameters that it is made of, what it can do besides, and a meter of its evaluations that all
+/// its views share.
 ///
-/// A model that was built anew is *live*: its evaluations go into losses that are differentiated by its weights, and are counted
-/// so ([`Counted`]). [`Model::frozen`] and [`Model::held`] are not.
+/// A model that was built anew is *live*: its evaluations go into losses that are differentiated by its weights, and
+/// are counted so ([`Counted`]). [`Model::frozen`] and [`Model::held`] are not.
 #[derive(Clone)]
 pub struct Model {
     spec: Spec,
@@ -79,7 +80,8 @@ impl Model {
         self.on(self.params.tensors())
     }
 
-    /// The same model with dropout, masks drawn from `key`; the model itself where it has none. Every pass sees the same masks.
+    /// The same model with dropout, masks drawn from `key`; the model itself where it has none. Every pass sees the
+    /// same masks.
     pub fn in_training(&self, key: Key) -> Self {
         match self.energy.in_training(key) {
             Some(view) => Model { energy: Arc::from(view), ..self.clone() },
@@ -139,7 +141,8 @@ impl Energy for Model {
     }
 }
 
-/// What the model can do besides, each documented where models say it ([`Capabilities`]). What evaluates the energy is counted.
+/// What the model can do besides, each documented where models say it ([`Capabilities`]). What evaluates the energy is
+/// counted.
 impl Model {
     /// [`Capabilities::logits`]; counts as the energy does.
     ///

@@ -60,8 +60,8 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
     },
 };
 
-/// E(x) = g(x) - log p₀(x), or g(x) alone. The sign is that of an energy: the released LSD code's network is -g. Parameters of g
-/// are under `net.`, those of p₀ under `base.`.
+/// E(x) = g(x) - log p₀(x), or g(x) alone. The sign is that of an energy: the released LSD code's network is -g.
+/// Parameters of g are under `net.`, those of p₀ under `base.`.
 pub struct Neural {
     net: Arc<Network>,
     base: Option<Arc<dyn Capabilities>>,

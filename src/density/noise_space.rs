@@ -47,12 +47,13 @@ pub trait NoiseSpace: Send + Sync {
         Ok(None)
     }
 
-    /// Minus the log-density of what [`NoiseSpace::start`] draws, `[B]`, and its gradient `[B, P]`: ε where points are noise.
+    /// Minus the log-density of what [`NoiseSpace::start`] draws, `[B]`, and its gradient `[B, P]`: ε where points are
+    /// noise.
     fn base(&self, at: &Tensor) -> Result<(Tensor, Tensor)>;
 }
 
-/// V(ε) = f(T(ε)) + the base's potential: what tilts the base, as an energy over the points. Its normaliser is that of the
-/// tilted density, E[exp(-f)] under the base. Under f = 0 the points keep the base's distribution.
+/// V(ε) = f(T(ε)) + the base's potential: what tilts the base, as an energy over the points. Its normaliser is that of
+/// the tilted density, E[exp(-f)] under the base. Under f = 0 the points keep the base's distribution.
 pub struct Potential<'a> {
     space: Box<dyn NoiseSpace + 'a>,
     tilt: Option<Box<dyn Energy + 'a>>,

@@ -5,8 +5,8 @@ use candle_core::Tensor;
 use super::Density;
 use crate::{Result, rng::Key};
 
-/// A distribution that is drawn from without a Markov chain and follows the model: VERA's generator, the replay buffer of
-/// PCD. Chains may start there (`sampler.init = "proposal"`).
+/// A distribution that is drawn from without a Markov chain and follows the model: VERA's generator, the replay buffer
+/// of PCD. Chains may start there (`sampler.init = "proposal"`).
 pub trait Proposal: Send + Sync {
     /// n draws, `[n, ..]`.
     fn draw(&self, key: Key, n: usize) -> Result<Tensor>;

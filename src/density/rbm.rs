@@ -27,8 +27,8 @@ crate::config! {
     pub struct RbmConfig {
         /// Hidden units.
         hidden: usize = 100, rule::at_least(1);
-        /// Where the parameters start: random (small weights, b at the data's mean: to be trained) or paper (the truth of
-        /// the data set `rbm` with the same hidden and matrix_seed, then perturbed: to be tested).
+        /// Where the parameters start: random (small weights, b at the data's mean: to be trained) or paper (the truth
+        /// of the data set `rbm` with the same hidden and matrix_seed, then perturbed: to be tested).
         init: RbmInit = RbmInit::Random;
         /// init = "paper": seed of B, b and c.
         matrix_seed: u64 = 0;
@@ -41,7 +41,8 @@ crate::config! {
 
 pub(super) const ENTRY: Entry<BuildModel> = Entry {
     name: "rbm",
-    about: "Gaussian-Bernoulli RBM: score and curvature in closed form, block Gibbs; normaliser known up to 16 hidden units",
+    about: "Gaussian-Bernoulli RBM: score and curvature in closed form, block Gibbs; normaliser known up to 16 hidden \
+            units",
     cite: "Grathwohl et al. 2020, section 5.1; Liu, Lee & Jordan 2016",
     schema: Schema::of::<RbmConfig>(),
     build: |table, context, builder| Ok(Box::new(Rbm::new(&decode(table)?, context, builder)?)),

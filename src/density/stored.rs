@@ -77,8 +77,8 @@ impl Stored {
         Ok(Stored { step: checkpoint.step, model, weights: chosen, data: Arc::new(data), config, state })
     }
 
-    /// Overwrites `params` with the weights of the same names below the first of `sources`, each of which ends in a dot or is
-    /// empty, that the checkpoint has anything below.
+    /// Overwrites `params` with the weights of the same names below the first of `sources`, each of which ends in a dot
+    /// or is empty, that the checkpoint has anything below.
     ///
     /// # Errors
     /// A weight that is missing or has another shape; `remedy` says what to do about it.

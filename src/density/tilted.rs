@@ -28,9 +28,10 @@ fn base_schemas() -> Vec<(&'static str, Schema)> {
 
 pub(super) const ENTRY: Entry<BuildModel> = Entry {
     name: "tilted",
-    about: "E(x) = f(x) - log p₀(x): a network tilting a density that is drawn from exactly, such as a VAE (VAEBM) or a flow",
-    cite: "Xiao, Kreis, Kautz, Vahdat 2021, \"VAEBM: a symbiosis between variational autoencoders and energy-based models\", \
-           ICLR, eq. 5; arXiv 2010.00654",
+    about: "E(x) = f(x) - log p₀(x): a network tilting a density that is drawn from exactly, such as a VAE (VAEBM) or \
+            a flow",
+    cite: "Xiao, Kreis, Kautz, Vahdat 2021, \"VAEBM: a symbiosis between variational autoencoders and energy-based \
+           models\", ICLR, eq. 5; arXiv 2010.00654",
     schema: Schema::of::<TiltedConfig>(),
     build: |table, context, builder| {
         let config: TiltedConfig = decode(table)?;

@@ -19,8 +19,8 @@ pub fn scale_for(height: usize) -> usize {
 /// Images side by side, row by row, `columns` in a row (0 for a square). Every pixel becomes `scale` × `scale`.
 ///
 /// # Shapes
-/// `images`: `[N, C, H, W]` with values in [0, 1] (others are clamped; NaN and infinities are drawn in magenta) and C = 1
-/// (grey), 2 (red, green) or 3 (red, green, blue).
+/// `images`: `[N, C, H, W]` with values in [0, 1] (others are clamped; NaN and infinities are drawn in magenta) and C =
+/// 1 (grey), 2 (red, green) or 3 (red, green, blue).
 ///
 /// # Errors
 /// Another shape, or no images.

@@ -43,7 +43,8 @@ impl Grid {
         self.window.map(|[lo, hi]| (hi - lo) / self.n as f64)
     }
 
-    /// One point a cell, `[n², 2]` f32, y outermost; `shift` in [0, 1)² places it within the cell, (½, ½) is the middle.
+    /// One point a cell, `[n², 2]` f32, y outermost; `shift` in [0, 1)² places it within the cell, (½, ½) is the
+    /// middle.
     pub fn points(&self, shift: [f64; 2], device: &Device) -> Result<Tensor> {
         let at = |axis: usize, i: usize| (self.window[axis][0] + (i as f64 + shift[axis]) * self.cell()[axis]) as f32;
         let cells = (0..self.n).flat_map(|j| (0..self.n).map(move |i| (i, j)));
@@ -70,7 +71,8 @@ impl Grid {
         super::logsumexp(v) + (dx * dy).ln()
     }
 
-    /// [`Grid::log_integral`] from every other cell only, as on a chessboard; its distance from the whole bounds the error.
+    /// [`Grid::log_integral`] from every other cell only, as on a chessboard; its distance from the whole bounds the
+    /// error.
     pub fn log_integral_of_half(&self, v: &[f64]) -> f64 {
         let black = |k: &usize| (k % self.n + k / self.n).is_multiple_of(2);
         let half: Vec<f64> = (0..v.len()).filter(black).map(|k| v[k]).collect();

@@ -30,7 +30,8 @@ impl LogWeights {
         stats::std_error(&self.0.iter().map(|w| (w - log_mean).exp()).collect::<Vec<_>>())
     }
 
-    /// Effective sample size, (Σ w)² / Σ w²: from 1, where one weight has it all, to n, where all are equal (Kong 1992).
+    /// Effective sample size, (Σ w)² / Σ w²: from 1, where one weight has it all, to n, where all are equal (Kong
+    /// 1992).
     pub fn effective(&self) -> f64 {
         let squares: Vec<f64> = self.0.iter().map(|w| 2.0 * w).collect();
         (2.0 * logsumexp(&self.0) - logsumexp(&squares)).exp()
@@ -42,14 +43,14 @@ impl LogWeights {
         self.0.iter().map(|w| (w - total).exp()).collect()
     }
 
-    /// n places by weight, in order: place i is chosen ⌊n wᵢ⌋ or ⌈n wᵢ⌉ times, w the shares (systematic resampling, Kitagawa 1996).
-    /// Empty without any weight.
+    /// n places by weight, in order: place i is chosen ⌊n wᵢ⌋ or ⌈n wᵢ⌉ times, w the shares (systematic resampling,
+    /// Kitagawa 1996). Empty without any weight.
     pub fn draw(&self, key: Key, n: usize) -> Vec<u32> {
         systematic(&self.shares(), n, key.rng().random())
     }
 
-    /// The percentile interval of [`LogWeights::log_mean`] that holds 95 % of its values on `draws` resamples (Efron 1979).
-    /// Too narrow where few weights count; NaN without weights or draws.
+    /// The percentile interval of [`LogWeights::log_mean`] that holds 95 % of its values on `draws` resamples (Efron
+    /// 1979). Too narrow where few weights count; NaN without weights or draws.
     pub fn interval(&self, key: Key, draws: usize) -> (f64, f64) {
         let (n, log_mean) = (self.0.len(), self.log_mean());
         let shares: Vec<f64> = self.0.iter().map(|w| (w - log_mean).exp()).collect();

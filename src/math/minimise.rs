@@ -3,10 +3,10 @@
 /// How many pairs of steps and gradient changes are remembered.
 const MEMORY: usize = 8;
 
-/// Minimises f over the box [low, high] from `start`: limited-memory BFGS on the coordinates that are not held at a bound
-/// by their gradient, every trial point projected into the box, Armijo's rule along the projection (two-metric
-/// projection, Bertsekas 1982; L-BFGS: Nocedal 1980). Ends after `iterations`, or when a step gains less than `tolerance`
-/// of max(1, |f|). f gives value and gradient; a value that is not finite is never accepted.
+/// Minimises f over the box [low, high] from `start`: limited-memory BFGS on the coordinates that are not held at a
+/// bound by their gradient, every trial point projected into the box, Armijo's rule along the projection (two-metric
+/// projection, Bertsekas 1982; L-BFGS: Nocedal 1980). Ends after `iterations`, or when a step gains less than
+/// `tolerance` of max(1, |f|). f gives value and gradient; a value that is not finite is never accepted.
 ///
 /// Returns the best point and its value.
 pub fn minimise(

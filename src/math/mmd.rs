@@ -23,8 +23,8 @@ pub fn median_distance(x: &DMatrix<f64>) -> Result<f64> {
     Ok(all.select_nth_unstable_by(middle, f64::total_cmp).1.sqrt())
 }
 
-/// k(x, y) = mean over the widths w of exp(-‖x - y‖²/2(w·median)²), of all pairs of items of two sets pooled; 0 of an item
-/// and itself.
+/// k(x, y) = mean over the widths w of exp(-‖x - y‖²/2(w·median)²), of all pairs of items of two sets pooled; 0 of an
+/// item and itself.
 pub struct Mmd {
     kernel: Vec<Vec<f64>>,
     rows: Vec<f64>,
@@ -55,8 +55,8 @@ impl Mmd {
         self.between(&(0..self.kernel.len()).collect::<Vec<_>>())
     }
 
-    /// The share of random divisions of the pool, the given one included, under which the estimate is as large: uniform if both
-    /// sets come from one distribution.
+    /// The share of random divisions of the pool, the given one included, under which the estimate is as large: uniform
+    /// if both sets come from one distribution.
     pub fn p_value(&self, key: Key, permutations: usize) -> f64 {
         let (value, mut rng) = (self.value(), key.rng());
         let mut order: Vec<usize> = (0..self.kernel.len()).collect();

@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn erfc_has_the_tabulated_values() {
-        // mpmath to 40 digits. A series below 2 and a continued fraction above, used before, were up to 1.4e-13 away near 2.
+        // mpmath to 40 digits. A series below 2 and a continued fraction above, used before, were up to 1.4e-13 away
+        // near 2.
         close(erfc(0.5), 0.479_500_122_186_953_46, 1e-15);
         close(erfc(1.0), 0.157_299_207_050_285_13, 1e-15);
         close(erfc(1.8), 0.010_909_498_364_269_284, 1e-15);

@@ -7,9 +7,9 @@ use rand_distr::StandardNormal;
 use super::two_samples::check;
 use crate::{Result, rng::Key};
 
-/// SW₂²(a, b) = mean over unit vectors θ of (1/n) Σᵢ ((θᵀa)₍ᵢ₎ - (θᵀb)₍ᵢ₎)² of the sorted projections (Rabin et al. 2011;
-/// Bonneel et al. 2015, eq. 14), the square of a distance. The directions follow from `key` alone, so that sets can be
-/// compared with one another. Of sets of different sizes, the first n of each. Biased upwards.
+/// SW₂²(a, b) = mean over unit vectors θ of (1/n) Σᵢ ((θᵀa)₍ᵢ₎ - (θᵀb)₍ᵢ₎)² of the sorted projections (Rabin et al.
+/// 2011; Bonneel et al. 2015, eq. 14), the square of a distance. The directions follow from `key` alone, so that sets
+/// can be compared with one another. Of sets of different sizes, the first n of each. Biased upwards.
 ///
 /// # Errors
 /// Rows of different lengths, fewer than two items in a set, numbers that are not finite.

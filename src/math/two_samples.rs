@@ -38,9 +38,9 @@ fn by_singular_values(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
         .ok_or_else(|| Error::Other("the singular values of two sets were not found".into()))
 }
 
-/// Unbiased estimate of the squared maximum mean discrepancy under k(x, y) = (xᵀy/d + 1)³, d the length of a vector: the
-/// kernel distance (Bińkowski et al. 2018), on all items at once rather than the mean over subsets, whose expectation
-/// is the same. It may be negative.
+/// Unbiased estimate of the squared maximum mean discrepancy under k(x, y) = (xᵀy/d + 1)³, d the length of a vector:
+/// the kernel distance (Bińkowski et al. 2018), on all items at once rather than the mean over subsets, whose
+/// expectation is the same. It may be negative.
 ///
 /// # Errors
 /// As [`frechet`].

@@ -24,10 +24,11 @@ crate::config! {
         groups: usize = 8, rule::at_least(1);
         /// Divide each weight by its largest singular value.
         spectral_norm: bool = false;
-        /// Learn the length of each output's weights apart from their direction; before training, outputs over some data get mean 0
-        /// and standard deviation 1/5.
+        /// Learn the length of each output's weights apart from their direction; before training, outputs over some
+        /// data get mean 0 and standard deviation 1/5.
         weight_norm: bool = false;
-        /// What the last linear layer reads: flatten (every pixel), sum or mean (over pixels). An image output has none.
+        /// What the last linear layer reads: flatten (every pixel), sum or mean (over pixels). An image output has
+        /// none.
         head: Head = Head::Flatten;
     }
 }

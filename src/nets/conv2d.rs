@@ -41,8 +41,8 @@ impl Conv2d {
     /// The size (H', W') that a kernel makes of images (H, W).
     ///
     /// # Errors
-    /// The kernel is empty or larger than the padded image, or the stride is 0: candle would go on with nonsense. Also a
-    /// padding as large as the image, which leaves kernel entries that never meet a pixel.
+    /// The kernel is empty or larger than the padded image, or the stride is 0: candle would go on with nonsense. Also
+    /// a padding as large as the image, which leaves kernel entries that never meet a pixel.
     pub fn output_size((h, w): (usize, usize), kernel: usize, conv: Conv) -> Result<(usize, usize)> {
         let (padded_h, padded_w) = (h + 2 * conv.padding, w + 2 * conv.padding);
         let fits = kernel > 0 && kernel <= padded_h.min(padded_w) && conv.padding < h.min(w);

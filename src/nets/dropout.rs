@@ -7,8 +7,8 @@ use crate::Result;
 
 /// Inverted dropout: y = m∘x/(1-p), m Bernoulli(1-p) for each number; the identity without a key in [`Pass`].
 ///
-/// The mask is a function of the pass's key and of the layer's path, so value, pull-back and tangent of one pass, and the
-/// passes of a network and of its frozen copy, all see the same mask.
+/// The mask is a function of the pass's key and of the layer's path, so value, pull-back and tangent of one pass, and
+/// the passes of a network and of its frozen copy, all see the same mask.
 pub struct Dropout {
     rate: f64,
     path: String,

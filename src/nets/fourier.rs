@@ -5,8 +5,8 @@ use candle_core::Tensor;
 use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback};
 use crate::{Result, ops};
 
-/// y = [x, sin Wx, cos Wx] with fixed random frequencies W (Tancik et al. 2020, "Fourier features let networks learn high
-/// frequency functions in low dimensional domains", eq. 5; x itself beside them).
+/// y = [x, sin Wx, cos Wx] with fixed random frequencies W (Tancik et al. 2020, "Fourier features let networks learn
+/// high frequency functions in low dimensional domains", eq. 5; x itself beside them).
 ///
 /// # Shapes
 /// x `[B, I]`, W `[F, I]` (a buffer), y `[B, I + 2F]`.

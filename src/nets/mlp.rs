@@ -33,13 +33,13 @@ crate::config! {
         dropout: f64 = 0.0, rule::rate;
         /// Divide each weight matrix by its largest singular value.
         spectral_norm: bool = false;
-        /// Learn the length of each output's weights apart from their direction; before training, outputs over some data get mean 0
-        /// and standard deviation 1/5.
+        /// Learn the length of each output's weights apart from their direction; before training, outputs over some
+        /// data get mean 0 and standard deviation 1/5.
         weight_norm: bool = false;
         /// Normalisation before each activation: none or layer.
         norm: MlpNorm = MlpNorm::None;
-        /// F, so many random Fourier features sin Wx and cos Wx beside x: a density with many narrow modes is learned many
-        /// times sooner. 0 for none.
+        /// F, so many random Fourier features sin Wx and cos Wx beside x: a density with many narrow modes is learned
+        /// many times sooner. 0 for none.
         fourier: usize = 0;
         /// Standard deviation of their frequencies W, in radians per unit of x.
         fourier_std: f64 = 3.0, rule::positive;

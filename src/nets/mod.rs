@@ -1,10 +1,10 @@
 //! Networks, in layers that carry their own derivatives.
 //!
-//! Everything here lives on ∇x E, and learns through it. So each [`Layer`] has four passes, all written in
-//! ordinary differentiable operations: `forward`, the pull-back `vjp` (reverse mode: `x̄ = ȳ·∂y/∂x`), the tangent
-//! pass `jvp` (forward mode: `ẏ = ∂y/∂x·ẋ`) and `curve`, the tangent pass to second order. Because the derivative passes are themselves forward passes on the
-//! weights, ONE ordinary `backward()` through them gives the second-order terms of LSD, score matching and gradient
-//! penalties: no double backward, no environment variable.
+//! Everything here lives on ∇x E, and learns through it. So each [`Layer`] has four passes, all written in ordinary
+//! differentiable operations: `forward`, the pull-back `vjp` (reverse mode: `x̄ = ȳ·∂y/∂x`), the tangent pass `jvp`
+//! (forward mode: `ẏ = ∂y/∂x·ẋ`) and `curve`, the tangent pass to second order. Because the derivative passes are
+//! themselves forward passes on the weights, ONE ordinary `backward()` through them gives the second-order terms of
+//! LSD, score matching and gradient penalties: no double backward, no environment variable.
 
 mod activation;
 mod build;
@@ -89,8 +89,8 @@ pub trait Layer: Send + Sync {
         false
     }
 
-    /// y = f(x), where each layer inside that has weight norm first sets its scale and bias, in place, by what it makes of x. A
-    /// layer that holds layers passes the call on.
+    /// y = f(x), where each layer inside that has weight norm first sets its scale and bias, in place, by what it makes
+    /// of x. A layer that holds layers passes the call on.
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
         self.forward(x, Pass::EVAL)
     }

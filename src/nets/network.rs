@@ -26,8 +26,8 @@ impl Network {
     /// Builds the network that `spec` names, its parameters below the builder's path.
     ///
     /// # Errors
-    /// A name that is not in [`NETS`](super::NETS), keys that do not fit together or do not fit the shapes, and, with a bound
-    /// builder, tensors that are missing or have another shape.
+    /// A name that is not in [`NETS`](super::NETS), keys that do not fit together or do not fit the shapes, and, with a
+    /// bound builder, tensors that are missing or have another shape.
     pub fn new(spec: &Spec, io: &Io, builder: &Builder) -> Result<Self> {
         if io.input_size() == 0 || io.output_size() == 0 {
             return Err(Error::config(format!("a network needs items that are not empty, got {io:?}")));
@@ -99,8 +99,8 @@ impl Network {
         self.root.power_iterate()
     }
 
-    /// Sets the scales and biases of layers under weight norm by what the layers make of `items`, `[B, input..]`; in place,
-    /// before training. Items are asked for only where there are such layers.
+    /// Sets the scales and biases of layers under weight norm by what the layers make of `items`, `[B, input..]`; in
+    /// place, before training. Items are asked for only where there are such layers.
     ///
     /// # Errors
     /// Those of `items`.

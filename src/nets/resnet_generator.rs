@@ -15,13 +15,13 @@ crate::config! {
     pub struct ResnetGeneratorConfig {
         /// Channels of each block, the one on the smallest image first; one number stands for all blocks.
         widths: Vec<usize> = vec![64], widths;
-        /// Blocks, each of which doubles the size. 0: as many as there are `widths`; for one width, as many as lead back
-        /// to 4 pixels or to an odd size (32 starts from 4, 28 from 7, 8 from 4).
+        /// Blocks, each of which doubles the size. 0: as many as there are `widths`; for one width, as many as lead
+        /// back to 4 pixels or to an odd size (32 starts from 4, 28 from 7, 8 from 4).
         blocks: usize = 0, few;
         /// Non-linearity: swish, softplus, leaky_relu, tanh, relu, elu or sigmoid.
         activation: NonlinearName = NonlinearName::Relu;
-        /// Normalisation before each activation: none or group. There is no batch norm: it makes each item a function of
-        /// its batch, and the density of a generator is that of one item.
+        /// Normalisation before each activation: none or group. There is no batch norm: it makes each item a function
+        /// of its batch, and the density of a generator is that of one item.
         norm: ImageNorm = ImageNorm::None;
         /// Groups of the group norm.
         groups: usize = 8, rule::at_least(1);
@@ -90,8 +90,8 @@ impl ResnetGeneratorConfig {
         }
     }
 
-    /// up(s(x)) + conv(σ(norm(conv(up(σ(norm(x))))))), with s a 1×1 convolution where the width changes. It comes before
-    /// the upsampling, where it gives the same at a quarter of the price.
+    /// up(s(x)) + conv(σ(norm(conv(up(σ(norm(x))))))), with s a 1×1 convolution where the width changes. It comes
+    /// before the upsampling, where it gives the same at a quarter of the price.
     fn block(&self, builder: &Builder, image: Image, width: usize) -> Result<(Residual, Image)> {
         let (first, second) = (builder.sub(0), builder.sub(1));
         let large = Image { size: (2 * image.size.0, 2 * image.size.1), ..image };

@@ -1,5 +1,5 @@
-//! Weights with their scale apart: spectral normalisation (Miyato et al. 2018), whose largest singular value is 1, and weight
-//! normalisation (Salimans & Kingma 2016), whose rows have lengths of their own.
+//! Weights with their scale apart: spectral normalisation (Miyato et al. 2018), whose largest singular value is 1, and
+//! weight normalisation (Salimans & Kingma 2016), whose rows have lengths of their own.
 
 use candle_core::{DType, Tensor};
 
@@ -67,8 +67,8 @@ struct Singular {
 }
 
 impl Weight {
-    /// A weight called `weight`, its first dimension the outputs; under spectral norm also the buffers `u` and `v`, under weight
-    /// norm the weight `log_scale`, which starts where it changes nothing.
+    /// A weight called `weight`, its first dimension the outputs; under spectral norm also the buffers `u` and `v`,
+    /// under weight norm the weight `log_scale`, which starts where it changes nothing.
     pub fn new(builder: &Builder, shape: &[usize], init: Init, scaling: Scaling) -> Result<Self> {
         let raw = builder.weight("weight", shape, init)?;
         let (rows, columns) = raw.flatten_from(1)?.dims2()?;
@@ -95,8 +95,8 @@ impl Weight {
         Ok(self.raw.flatten_from(1)?.sqr()?.sum(1)?.sqrt()?.maximum(1e-12)?)
     }
 
-    /// The weight that is applied. Under spectral norm σ = uᵀ W v, where u and v are constants: ∂σ/∂W = u vᵀ (eq. 9 and appendix A
-    /// of Miyato et al.).
+    /// The weight that is applied. Under spectral norm σ = uᵀ W v, where u and v are constants: ∂σ/∂W = u vᵀ (eq. 9 and
+    /// appendix A of Miyato et al.).
     ///
     /// A pass only reads u and v, so that it is a pure function; [`Weight::power_iterate`] moves them between steps.
     pub fn get(&self) -> Result<Tensor> {
@@ -130,8 +130,9 @@ impl Weight {
         matches!(self.scale, Scale::Norm(_))
     }
 
-    /// The outputs of a layer over some items, `[B, O, ..]`, by its pass over them; under weight norm those after s and the bias
-    /// were moved, in place, to where every output has mean 0 and standard deviation 1/5 (Salimans & Kingma 2016, §3).
+    /// The outputs of a layer over some items, `[B, O, ..]`, by its pass over them; under weight norm those after s and
+    /// the bias were moved, in place, to where every output has mean 0 and standard deviation 1/5 (Salimans & Kingma
+    /// 2016, §3).
     pub fn calibrate(&self, bias: &Tensor, pass: impl Fn() -> Result<Tensor>) -> Result<Tensor> {
         let y = pass()?;
         let Scale::Norm(log_scale) = &self.scale else { return Ok(y) };

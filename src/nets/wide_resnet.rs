@@ -26,8 +26,8 @@ crate::config! {
         dropout: f64 = 0.0, rule::rate;
         /// Divide each weight by its largest singular value.
         spectral_norm: bool = false;
-        /// Learn the length of each output's weights apart from their direction; before training, outputs over some data get mean 0
-        /// and standard deviation 1/5.
+        /// Learn the length of each output's weights apart from their direction; before training, outputs over some
+        /// data get mean 0 and standard deviation 1/5.
         weight_norm: bool = false;
     }
 }

@@ -1,7 +1,8 @@
 //! Images as columns of windows, and back: what turns a convolution into products of matrices.
 //!
 //! An image is first spread over its phases: padded, and for stride s split into s² images of every s-th row and
-//! column. Then every row of the column matrix consists of contiguous runs, whatever the stride, and borders need no care.
+//! column. Then every row of the column matrix consists of contiguous runs, whatever the stride, and borders need no
+//! care.
 
 use candle_core::{Result, bail};
 

@@ -1,8 +1,7 @@
 //! Operations for which candle's CPU versions are many times slower than they need to be.
 //!
-//! Each is differentiable by one ordinary `backward()`, derivative passes included, runs on every device (candle's own
-//! operations where we have no kernel, `composed.rs`) and is tested against them. What `nets`, `optim` and `samplers`
-//! call is this list; how it is done is inside. Results do not depend on the number of threads.
+//! Each is differentiable by one ordinary `backward()`, derivative passes included, and runs on every device: candle's
+//! own operations (`composed.rs`) serve where there is no kernel. Results do not depend on the number of threads.
 
 mod access;
 mod activation;
@@ -238,7 +237,7 @@ pub fn channel_bias_jet(y: &Tensor, b: &Tensor) -> Result<Tensor> {
     channel_bias_stacked(y, b, 2)
 }
 
-/// [`channel_bias`] on values and derivatives of them, stacked in `blocks` equal blocks: the bias goes to the first only.
+/// [`channel_bias`] on values and their derivatives, stacked in `blocks` equal blocks: the bias goes to the first.
 ///
 /// # Errors
 /// Shapes that do not fit, or a batch that cannot be split so.
@@ -291,8 +290,8 @@ pub fn langevin_update(x: &Tensor, grad: &Tensor, noise: &Tensor, drift: f64, st
 
 /// One Adam step: `var` and its moments change in place, and so does everything that shares their storage.
 ///
-/// The formulas are those of [`Adam`]: Kingma & Ba 2015, algorithm 1, and Loshchilov & Hutter 2019, algorithm 2. Returns Σ g² as
-/// [`sum_of_squares`] does, without another pass over memory.
+/// The formulas are those of [`Adam`]: Kingma & Ba 2015, algorithm 1, and Loshchilov & Hutter 2019, algorithm 2.
+/// Returns Σ g² as [`sum_of_squares`] does, without another pass over memory.
 ///
 /// # Errors
 /// Shapes differ, or two of the tensors share their storage.

@@ -1,7 +1,7 @@
 //! Optimiser updates in place, one pass over memory each; and the norm of a gradient in f64.
 //!
-//! Weights that no gradient holds shrink under weight decay, and averages of them, down to subnormal numbers, which made
-//! the matrix products of a whole network four times slower. So what an update on the CPU leaves below
+//! Weights that no gradient holds shrink under weight decay, and averages of them, down to subnormal numbers, which
+//! made the matrix products of a whole network four times slower. So what an update on the CPU leaves below
 //! [`Real::FAINT`] it sets to 0. A GPU computes with such numbers as fast as with others.
 
 use std::cell::RefCell;

@@ -18,8 +18,8 @@ pub trait Optimiser {
     /// A gradient of another shape than its parameter.
     fn step(&mut self, grads: &GradStore, lr_scale: f64) -> Result<GradStats>;
 
-    /// Everything that a resumed run needs: moments and step counts by name. Moments share storage with the optimiser's own
-    /// and follow later steps.
+    /// Everything that a resumed run needs: moments and step counts by name. Moments share storage with the optimiser's
+    /// own and follow later steps.
     ///
     /// # Errors
     /// The device's own.

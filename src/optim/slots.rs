@@ -44,8 +44,8 @@ impl<const K: usize> Slots<K> {
         Ok(Slots { labels, slots: weights.iter().map(slot).collect::<Result<_>>()? })
     }
 
-    /// Calls `update` for each parameter that has a gradient, with the factor that clips the global norm to `clip_norm`.
-    /// An update returns the sum of its gradient's squares; only clipping needs them beforehand.
+    /// Calls `update` for each parameter that has a gradient, with the factor that clips the global norm to
+    /// `clip_norm`. An update returns the sum of its gradient's squares; only clipping needs them beforehand.
     pub(super) fn step(
         &mut self,
         grads: &GradStore,

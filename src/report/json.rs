@@ -37,7 +37,8 @@ fn group(tables: &Tables<'_>, row: &GroupRow) -> Value {
         "metrics": c.metrics.iter().zip(&row.findings).map(|(m, f)| (m.clone(), finding(f))).collect::<Map<_, _>>(),
     });
     if let Some(choice) = &row.choice {
-        let one = |(values, mean): &(Vec<String>, f64)| json!({"keys": object(c.choose.iter().zip(values)), "mean": number(*mean)});
+        let keys = |values: &[String]| object(c.choose.iter().zip(values));
+        let one = |(values, mean): &(Vec<String>, f64)| json!({"keys": keys(values), "mean": number(*mean)});
         value["chosen"] = object(c.choose.iter().zip(&choice.values));
         value["tried"] = choice.tried.iter().map(one).collect();
     }

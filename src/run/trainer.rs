@@ -71,7 +71,8 @@ impl Trainer {
         Ok(Trainer { experiment, data, method, sampler, probes, ema, best, spent: Spent::default(), step: 0, total })
     }
 
-    /// Takes up where `checkpoint`, read from `path`, was written. Everything in it is looked at before anything changes.
+    /// Takes up where `checkpoint`, read from `path`, was written. Everything in it is looked at before anything
+    /// changes.
     ///
     /// # Errors
     /// A tensor that is missing, left over, or has another shape; values or metadata that cannot be.
@@ -178,9 +179,9 @@ impl Trainer {
 
     /// Runs to the end, to a signal, or until the guard objects; whatever happens, the folder can be resumed.
     ///
-    /// The order of effects is a contract, on which a resumed run relies. Before the first step, the logs are cut back to
-    /// the step that the run goes on from, and a run that has no step left repeats what follows its last checkpoint file
-    /// ([`checkpoint::settle`]). Then, in every round:
+    /// The order of effects is a contract, on which a resumed run relies. Before the first step, the logs are cut back
+    /// to the step that the run goes on from, and a run that has no step left repeats what follows its last checkpoint
+    /// file ([`checkpoint::settle`]). Then, in every round:
     ///
     /// 1. **Signal.** It is answered between steps, with a checkpoint of the steps done.
     /// 2. **Step and guard.** The guard sees the step's numbers before the average moves and before they are written: a
@@ -189,10 +190,11 @@ impl Trainer {
     /// 4. **Probes** that are due look at the averaged weights. Their randomness is their own, so that the steps that
     ///    follow are the same without them.
     /// 5. **Best** takes note of the findings, before the checkpoint that carries it.
-    /// 6. **Journal.** Numbers and pictures are written before the checkpoint: a checkpoint never knows of a step that the
-    ///    logs don't, and lines of later steps are cut off when the run is resumed.
-    /// 7. **Checkpoint**, if it is due or the best so far. The guard sees its tensors first: one that cannot be used is not
-    ///    written. The logs are synced, then come the file, `last`, `best`, and only then the removal of older ones.
+    /// 6. **Journal.** Numbers and pictures are written before the checkpoint: a checkpoint never knows of a step that
+    ///    the logs don't, and lines of later steps are cut off when the run is resumed.
+    /// 7. **Checkpoint**, if it is due or the best so far. The guard sees its tensors first: one that cannot be used is
+    ///    not written. The logs are synced, then come the file, `last`, `best`, and only then the removal of older
+    ///    ones.
     /// 8. **Curves** are drawn last; a failure is a warning.
     ///
     /// # Errors
@@ -260,7 +262,8 @@ impl Trainer {
             let taken = |(name, value): &(&str, f64)| found.metrics.get(name).is_some_and(|other| other != *value);
             if let Some((name, _)) = finding.metrics.iter().find(taken) {
                 tracing::warn!(
-                    "probe `{}`: its `{name}` takes the place of another probe's of that name; set `label` of one of them",
+                    "probe `{}`: its `{name}` takes the place of another probe's of that name; set `label` of one of \
+                     them",
                     scheduled.name
                 );
             }
@@ -280,8 +283,8 @@ impl Trainer {
         }
     }
 
-    /// The source that the method keeps to draw from at once, if it keeps one, on the method's own tensors. The state of a
-    /// method without one is not asked for.
+    /// The source that the method keeps to draw from at once, if it keeps one, on the method's own tensors. The state
+    /// of a method without one is not asked for.
     fn proposal(&self) -> Result<Option<Box<dyn Proposal>>> {
         match methods::has_proposal(&self.experiment.resolved.spec("method")) {
             true => self.experiment.proposal(&self.data, &self.method.state()?),
@@ -289,7 +292,8 @@ impl Trainer {
         }
     }
 
-    /// The model that is looked at: on averaged weights where there is an average. It shares storage with the run's own.
+    /// The model that is looked at: on averaged weights where there is an average. It shares storage with the run's
+    /// own.
     fn evaluated(&self) -> Result<Model> {
         let model = self.method.model();
         let Some(ema) = &self.ema else { return model.frozen() };

@@ -18,8 +18,8 @@ pub fn energies(chain: &Chain) -> Result<Vec<f64>> {
     Ok(chain.value()?.to_dtype(DType::F64)?.to_vec1()?)
 }
 
-/// Moves chain i to its proposal with probability min(1, exp(log_ratio\[i\])). A proposal without a finite energy, or a ratio
-/// that is NaN, is a rejection, counted and without effect on the other chains.
+/// Moves chain i to its proposal with probability min(1, exp(log_ratio\[i\])). A proposal without a finite energy, or a
+/// ratio that is NaN, is a rejection, counted and without effect on the other chains.
 ///
 /// # Errors
 /// Chains whose energies are not known.

@@ -88,8 +88,8 @@ pub(super) const EX2: SamplerRow = SamplerRow {
     },
 };
 
-/// One global move, then `local_steps` local ones. Every move leaves energy and gradient of the place it leaves the chain at,
-/// and a global move weighs both of its ends anew, so that neither sees a number of the other's past.
+/// One global move, then `local_steps` local ones. Every move leaves energy and gradient of the place it leaves the
+/// chain at, and a global move weighs both of its ends anew, so that neither sees a number of the other's past.
 pub struct FlowMcmc {
     /// The move to fresh draws.
     pub global: Global,

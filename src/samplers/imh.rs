@@ -26,9 +26,11 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     build: |_| Ok(Box::new(Imh { fill: Need::Value })),
 };
 
-/// Proposes x' ~ q, the target's proposal, and accepts with probability min(1, w(x')/w(x)), w = exp(-E)/q (Tierney 1994).
+/// Proposes x' ~ q, the target's proposal, and accepts with probability min(1, w(x')/w(x)), w = exp(-E)/q (Tierney
+/// 1994).
 pub struct Imh {
-    /// What is evaluated at proposals: the value is enough for this move, a gradient spares the move that follows another pass.
+    /// What is evaluated at proposals: the value is enough for this move, a gradient spares the move that follows
+    /// another pass.
     pub fill: Need,
 }
 

@@ -1,4 +1,5 @@
-//! Iterated sampling importance resampling: the best of many independent draws, and of the place where the chain stands.
+//! Iterated sampling importance resampling: the best of many independent draws, and of the place where the chain
+//! stands.
 
 use candle_core::{DType, Tensor};
 

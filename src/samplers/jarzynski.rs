@@ -7,8 +7,9 @@ use crate::density::Energy;
 use crate::math::LogWeights;
 use crate::{Result, ops, rng::Key};
 
-/// Walkers with weights e^A: after any steps, Σ e^A f(x)/Σ e^A estimates the mean of f under the present energy, and the mean of
-/// e^A its normaliser, if it was that of the first energy in the beginning (Carbone, Hua, Coste & Vanden-Eijnden 2023).
+/// Walkers with weights e^A: after any steps, Σ e^A f(x)/Σ e^A estimates the mean of f under the present energy, and
+/// the mean of e^A its normaliser, if it was that of the first energy in the beginning (Carbone, Hua, Coste &
+/// Vanden-Eijnden 2023).
 #[derive(Clone, Debug)]
 pub struct Weighted {
     /// Where the walkers stand, `[B, ..]`, with the present energy there.
@@ -18,7 +19,8 @@ pub struct Weighted {
 }
 
 impl Weighted {
-    /// Walkers at draws x of a density q, weighted by exp(-E)/q, so that the mean weight estimates the normaliser of `energy`.
+    /// Walkers at draws x of a density q, weighted by exp(-E)/q, so that the mean weight estimates the normaliser of
+    /// `energy`.
     ///
     /// # Shapes
     /// x `[B, ..]`, log q at x `[B]`.
@@ -31,8 +33,8 @@ impl Weighted {
         Ok(Weighted { chain, log_weights })
     }
 
-    /// y = x - (ε²/2)∇U(x) + ε ξ on the energy U that was, and A ← A + α(U, x, y) - α(U', y, x) for the energy U' that will be,
-    /// with α(U, x, y) = U(x) + ½(y - x)·∇U(x) + ε²/8 ‖∇U(x)‖². The same energy again is a step in place.
+    /// y = x - (ε²/2)∇U(x) + ε ξ on the energy U that was, and A ← A + α(U, x, y) - α(U', y, x) for the energy U' that
+    /// will be, with α(U, x, y) = U(x) + ½(y - x)·∇U(x) + ε²/8 ‖∇U(x)‖². The same energy again is a step in place.
     ///
     /// A walker that reaches what has no finite energy gets the weight 0.
     ///
@@ -60,8 +62,8 @@ impl Weighted {
         self.log_weights.0.iter().filter(|a| **a == f64::NEG_INFINITY).count()
     }
 
-    /// Draws the walkers anew by their weights ([`LogWeights::draw`]). All
-    /// have the mean weight then, so that the estimate of the normaliser stays. Walkers without any weight are left as they are.
+    /// Draws the walkers anew by their weights ([`LogWeights::draw`]). All have the mean weight then, so that the
+    /// estimate of the normaliser stays. Walkers without any weight are left as they are.
     ///
     /// # Errors
     /// A tensor operation that failed.
@@ -105,7 +107,8 @@ mod tests {
         Gaussian::new(&[1], 1.5 * t, 1.0 - 0.4 * t, &builder).unwrap()
     }
 
-    /// Walkers carried from N(0, 1) to N(1.5, 0.6²) in 30 steps, drawn anew where the effective share falls below `least`.
+    /// Walkers carried from N(0, 1) to N(1.5, 0.6²) in 30 steps, drawn anew where the effective share falls below
+    /// `least`.
     fn carried(n: usize, least: f64) -> (Weighted, usize) {
         let (steps, first) = (30, normal(0.0));
         let x = first.sample(Key::new(1), n).unwrap();
@@ -144,7 +147,8 @@ mod tests {
     fn walkers_that_are_drawn_anew_keep_the_normaliser_and_the_moments() {
         let (walkers, resampled) = carried(20_000, 0.95);
         assert!(resampled > 1);
-        // Once drawn anew, walkers share ancestors: standard errors of independent ones, doubled to be safe against that.
+        // Once drawn anew, walkers share ancestors: standard errors of independent ones, doubled to be safe against
+        // that.
         let x = host(&walkers.chain.x.flatten_all().unwrap()).unwrap();
         let shares = walkers.log_weights.shares();
         let mean = |f: &dyn Fn(f64) -> f64| x.iter().zip(&shares).map(|(x, w)| w * f(*x)).sum::<f64>();

@@ -21,8 +21,8 @@ impl<'a> Target<'a> {
         Target { energy, proposal: None, exact: None, gibbs: None, model: None }
     }
 
-    /// A model: its energy, its base density (or itself, where it is normalised) as the proposal of global moves, its exact draws and
-    /// its Gibbs sweeps.
+    /// A model: its energy, its base density (or itself, where it is normalised) as the proposal of global moves, its
+    /// exact draws and its Gibbs sweeps.
     pub fn of(model: &'a Model) -> Self {
         let density = model.density();
         // A VAE that nothing tilts is drawn from exactly, though its log p(x) may be an estimate only.
@@ -51,8 +51,8 @@ impl<'a> Target<'a> {
         Target { gibbs: Some(gibbs), ..self }
     }
 
-    /// The same target with what a method draws from at once as the proposal, if that is a density: a flow that followed the
-    /// energy through training.
+    /// The same target with what a method draws from at once as the proposal, if that is a density: a flow that
+    /// followed the energy through training.
     pub fn proposing(self, proposal: Option<&'a dyn Proposal>) -> Self {
         Target { proposal: proposal.and_then(Proposal::density).or(self.proposal), ..self }
     }
@@ -122,8 +122,8 @@ pub struct Hot {
 
 /// A batch of chains: positions, and what was evaluated there already.
 ///
-/// Energies and gradients are evaluated when a kernel or a caller first asks, and kept: a kernel that reads no gradient pays for
-/// none, and none is taken where a chain ends.
+/// Energies and gradients are evaluated when a kernel or a caller first asks, and kept: a kernel that reads no gradient
+/// pays for none, and none is taken where a chain ends.
 #[derive(Clone, Debug)]
 pub struct Chain {
     /// Positions, `[B, ..]`.
@@ -199,7 +199,8 @@ impl Chain {
         Ok(Chain { x: f(&self.x)?, energy: part(&self.energy)?, grad: part(&self.grad)?, hot: None })
     }
 
-    /// The chains that `f` makes of pairs of positions, energies and gradients; what one of both does not know is unknown.
+    /// The chains that `f` makes of pairs of positions, energies and gradients; what one of both does not know is
+    /// unknown.
     ///
     /// # Errors
     /// `f`'s own.
@@ -218,7 +219,8 @@ pub struct Info {
     pub accept: Option<f64>,
     /// The mean probability of acceptance, which tuning listens to: less noise than in the share.
     pub chance: Option<f64>,
-    /// Proposals without a finite energy, chain by chain; they are never accepted. Empty for kernels that accept everything.
+    /// Proposals without a finite energy, chain by chain; they are never accepted. Empty for kernels that accept
+    /// everything.
     pub nonfinite: Vec<usize>,
     /// E + ½|p|² at the end of the step, chain by chain, where there are momenta: what E-BFMI is about.
     pub hamiltonian: Option<Vec<f64>>,
@@ -239,8 +241,8 @@ impl Info {
 pub struct Tuning {
     /// ε.
     pub step_size: f64,
-    /// What ε is multiplied by in each coordinate, the shape of one item; `None` for 1 everywhere. Its square is the inverse
-    /// of the diagonal mass.
+    /// What ε is multiplied by in each coordinate, the shape of one item; `None` for 1 everywhere. Its square is the
+    /// inverse of the diagonal mass.
     pub scale: Option<Tensor>,
 }
 

@@ -68,7 +68,8 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
     config::schemas(SAMPLERS)
 }
 
-/// The keys of the kernels that may be the local move of a run of chains: those of the sampler `flow_mcmc` leave exp(-E) invariant.
+/// The keys of the kernels that may be the local move of a run of chains: those of the sampler `flow_mcmc` leave
+/// exp(-E) invariant.
 pub fn exact_moves() -> Vec<(&'static str, Schema)> {
     locals(|row| row.exact)
 }

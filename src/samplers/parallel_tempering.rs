@@ -45,8 +45,8 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     },
 };
 
-/// A MALA step of every chain on exp(-E/T), x' = x - (ε²/2)∇E + ε√T ξ, then swaps of neighbours i, j in temperature with
-/// probability min(1, exp((1/Tᵢ - 1/Tⱼ)(Eᵢ - Eⱼ))), even pairs and odd pairs in turn.
+/// A MALA step of every chain on exp(-E/T), x' = x - (ε²/2)∇E + ε√T ξ, then swaps of neighbours i, j in temperature
+/// with probability min(1, exp((1/Tᵢ - 1/Tⱼ)(Eᵢ - Eⱼ))), even pairs and odd pairs in turn.
 pub struct ParallelTempering {
     temperatures: Vec<f64>,
     step_size: f64,

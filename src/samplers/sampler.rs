@@ -72,8 +72,8 @@ impl Sampler {
         Ok(Sampler { kernel, config, warm_up })
     }
 
-    /// Starts one chain at the origin: whether the kernel can move on this model, or by the method's proposal, found before a
-    /// long run.
+    /// Starts one chain at the origin: whether the kernel can move on this model, or by the method's proposal, found
+    /// before a long run.
     ///
     /// # Errors
     /// A kernel that needs more than these give.
@@ -160,8 +160,8 @@ impl Sampler {
         self.run_observed(key, on, x, |step, chain, _, _| watch(step, chain))
     }
 
-    /// As [`Sampler::run`], with what every step did and the energy that the chains move on. The steps of the warm-up are not
-    /// seen; after it the kernel stays as it is.
+    /// As [`Sampler::run`], with what every step did and the energy that the chains move on. The steps of the warm-up
+    /// are not seen; after it the kernel stays as it is.
     ///
     /// # Errors
     /// As [`Sampler::run`].

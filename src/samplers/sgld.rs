@@ -12,7 +12,8 @@ crate::config! {
     pub struct SgldConfig {
         /// Multiplies ∇E in x ← x - drift ∇E + noise ξ.
         drift: f64 = 1.0, rule::positive;
-        /// Standard deviation of the noise. The pair samples, up to discretisation, exp(-E/T) at T = noise² / (2 drift).
+        /// Standard deviation of the noise. The pair samples, up to discretisation, exp(-E/T) at T = noise² / (2
+        /// drift).
         noise: f64 = 0.01, rule::non_negative;
         /// Each entry of the gradient is cut to ± this number (IGEBM: 0.01; JEM++: 1); 0 leaves it alone.
         clip_grad: f64 = 0.0, rule::non_negative;

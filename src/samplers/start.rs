@@ -71,8 +71,8 @@ crate::config! {
         space: Space = Space::Data;
         /// Items without observation noise, where chains move in noise: a VAE's decoder means.
         means: bool = false;
-        /// Standard deviation of the noise that chains start at, where they move in noise: below 1, cleaner items and fewer kinds
-        /// (Xiao et al. 2021 draw their largest faces at 0.7).
+        /// Standard deviation of the noise that chains start at, where they move in noise: below 1, cleaner items and
+        /// fewer kinds (Xiao et al. 2021 draw their largest faces at 0.7).
         temperature: f64 = 1.0, rule::positive;
     }
 }

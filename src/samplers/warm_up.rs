@@ -11,7 +11,8 @@ crate::config! {
     pub struct WarmUp {
         /// Steps before those that count, in which the step size is tuned, then kept; some hundreds, 0 for none.
         warm_up: usize = 0;
-        /// The acceptance that the step size is tuned for: in high dimension 0.57 is best for mala, 0.65 to 0.8 for hmc, 0.23 for rwm.
+        /// The acceptance that the step size is tuned for: in high dimension 0.57 is best for mala, 0.65 to 0.8 for
+        /// hmc, 0.23 for rwm.
         target_accept: f64 = 0.65, share;
         /// Whether the warm-up learns each coordinate's scale too, a diagonal mass matrix.
         adapt_mass: bool = false;
@@ -92,8 +93,8 @@ impl Spread {
         Ok(())
     }
 
-    /// Standard deviations, their squares drawn to 10⁻³ as Stan does, in the shape of an item of `like`; `None` of fewer than
-    /// two positions.
+    /// Standard deviations, their squares drawn to 10⁻³ as Stan does, in the shape of an item of `like`; `None` of
+    /// fewer than two positions.
     fn scale(&self, like: &Tensor) -> Result<Option<Tensor>> {
         let n = self.count;
         if n < 2.0 {
@@ -107,9 +108,9 @@ impl Spread {
 }
 
 impl WarmUp {
-    /// Steps after which the mass is taken anew: windows of 25, 50, 100 … between the first 15 % and the last 25 % of the steps;
-    /// the last one takes what is left. Stan ends with 10 %, too few for targets below 0.8: dual averaging oscillates there
-    /// for some 200 steps.
+    /// Steps after which the mass is taken anew: windows of 25, 50, 100 … between the first 15 % and the last 25 % of
+    /// the steps; the last one takes what is left. Stan ends with 10 %, too few for targets below 0.8: dual averaging
+    /// oscillates there for some 200 steps.
     fn windows(&self) -> (usize, Vec<usize>) {
         let (first, last) = (self.warm_up * 15 / 100, self.warm_up - self.warm_up / 4);
         let (mut ends, mut end, mut width) = (Vec::new(), first, 25);

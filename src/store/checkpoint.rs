@@ -31,7 +31,8 @@ pub struct Checkpoint {
     pub step: u64,
     /// The resolved configuration, as TOML.
     pub config: String,
-    /// Whatever is not a tensor, as JSON: the best step so far, the stamp of the data. Floats as text read back exactly.
+    /// Whatever is not a tensor, as JSON: the best step so far, the stamp of the data. Floats as text read back
+    /// exactly.
     pub meta: BTreeMap<String, String>,
     /// Weights, averages, moments, buffers, by name; f32, f64, u32, i64 or u8.
     pub tensors: State,

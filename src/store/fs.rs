@@ -45,7 +45,8 @@ impl Witness for Unwatched {
 /// Replaces the content of `path`, all or nothing.
 ///
 /// # Errors
-/// Any failed operation, naming `path`; what was there before is untouched. A full disk says how many bytes were needed.
+/// Any failed operation, naming `path`; what was there before is untouched. A full disk says how many bytes were
+/// needed.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomic_watched(path, bytes, &Unwatched)
 }

@@ -85,8 +85,8 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Overwrites each variable by the tensor of its name. All are found, of the right shape and converted to the variable's
-/// type and device before the first one changes.
+/// Overwrites each variable by the tensor of its name. All are found, of the right shape and converted to the
+/// variable's type and device before the first one changes.
 ///
 /// # Errors
 /// A tensor is missing or has another shape; nothing has changed then. The device's own.

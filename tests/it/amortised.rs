@@ -20,7 +20,8 @@ const LR: f64 = 0.01;
 
 fn experiment(method: &str, seed: u64) -> Experiment {
     let text = format!(
-        "seed = {seed}\n[dataset]\nname = \"gaussian\"\ndim = 2\nmean = {MEAN}\nstd = {STD}\n[model]\nname = \"gaussian\"\n\
+        "seed = {seed}\n[dataset]\nname = \"gaussian\"\ndim = 2\nmean = {MEAN}\nstd = {STD}\n[model]\n\
+         name = \"gaussian\"\n\
          [method]\n{method}\n[optim]\nname = \"adam\"\nlr = {LR}\nbetas = [0.0, 0.9]\n[train]\nsteps = 10\n"
     );
     Experiment::parse("amortised.toml", &text, &[]).unwrap()
@@ -38,7 +39,8 @@ fn trained(method: &str, seed: u64, steps: u64) -> State {
     method.state().unwrap()
 }
 
-/// The mean of μ and of log σ over coordinates and four seeds is the truth's, up to `bias` and five of its standard errors.
+/// The mean of μ and of log σ over coordinates and four seeds is the truth's, up to `bias` and five of its standard
+/// errors.
 fn assert_recovers(method: &str, steps: u64, bias: f64) {
     let runs: Vec<State> = (0..4).map(|seed| trained(method, seed, steps)).collect();
     for (name, truth) in [("model.mean", MEAN), ("model.log_std", STD.ln())] {
@@ -75,7 +77,8 @@ fn walkers_that_jump_by_a_flow_find_mean_and_standard_deviation() {
     for negative in ["walkers", "importance"] {
         assert_recovers(
             &format!(
-                "name = \"flow_mcmc\"\nnegative = \"{negative}\"\nlocal_steps = 1\nlocal = {{ name = \"mala\", step_size = 0.5 }}\n\
+                "name = \"flow_mcmc\"\nnegative = \"{negative}\"\nlocal_steps = 1\n\
+                 local = {{ name = \"mala\", step_size = 0.5 }}\n\
                  test_items = 1\nflow = {{ name = \"real_nvp\", couplings = 2, hidden = [8] }}"
             ),
             300,
@@ -84,13 +87,14 @@ fn walkers_that_jump_by_a_flow_find_mean_and_standard_deviation() {
     }
 }
 
-/// A linear generator holds the Gaussian exactly; with an unbiased entropy gradient so does the energy it trains. Six HMC
-/// states still remember where they began: they cost 1 % of the standard deviation.
+/// A linear generator holds the Gaussian exactly; with an unbiased entropy gradient so does the energy it trains. Six
+/// HMC states still remember where they began: they cost 1 % of the standard deviation.
 #[test]
 fn a_generator_in_the_place_of_chains_finds_mean_and_standard_deviation() {
     assert_recovers(
         "name = \"vera\"\nlatent = 2\nsigma = 0.3\nsigma_range = [0.3, 0.3]\nestimator = \"hmc\"\nsamples = 6\n\
-         generator = { name = \"mlp\", hidden = [] }\ngenerator_optim = { name = \"adam\", lr = 0.05, betas = [0.0, 0.9] }",
+         generator = { name = \"mlp\", hidden = [] }\ngenerator_optim = { name = \"adam\", lr = 0.05, betas = [0.0, \
+         0.9] }",
         800,
         0.02,
     );
@@ -110,8 +114,8 @@ fn projection(estimator: &str) -> [f64; 2] {
     ["entropy_projection", "entropy_projection_se"].map(|name| found.get(name).unwrap())
 }
 
-/// Two latent coordinates: table 3.1 of the project's notes, .74 for 20 importance samples, .98 for two and two HMC steps,
-/// .47 for those of the released force.
+/// Two latent coordinates: table 3.1 of the project's notes, .74 for 20 importance samples, .98 for two and two HMC
+/// steps, .47 for those of the released force.
 #[test]
 fn the_entropy_gradient_of_a_linear_generator_is_as_biased_as_it_should_be() {
     for (estimator, expected) in [

@@ -28,7 +28,8 @@ impl<'a> Written<'a> {
         lab.write(
             &file("config.toml"),
             &format!(
-                "seed = {seed}\n[dataset]\nname = \"ica\"\ndim = {dim}\n[method]\nname = \"{method}\"\n[optim]\nlr = {lr:?}\n"
+                "seed = {seed}\n[dataset]\nname = \"ica\"\ndim = {dim}\n[method]\nname = \"{method}\"\n[optim]\n\
+                 lr = {lr:?}\n"
             ),
         );
         let trial = json!({"arm": self.arm, "settings": {"dataset.dim": dim, "optim.lr": lr}, "seed": seed});

@@ -183,7 +183,8 @@ fn extends_is_relative_and_later_wins() {
     write(
         tmp.path(),
         "x.toml",
-        "extends = ['base/lsd.toml']\n[dataset]\nrings=3\n[method.critic]\nactivation='relu'\n[[probe]]\nname='samples'\n",
+        "extends = ['base/lsd.toml']\n[dataset]\nrings=3\n[method.critic]\nactivation='relu'\n[[probe]]\n\
+         name='samples'\n",
     );
     let resolved = load(tmp.path(), "x.toml").unwrap();
     assert_eq!(resolved.spec("dataset").table["rings"].as_integer(), Some(3));

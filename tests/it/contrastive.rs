@@ -1,5 +1,5 @@
-//! Noise-contrastive objectives have their optimum at the truth, and training finds it, as it does with weighted walkers: z-scores with
-//! fixed seeds.
+//! Noise-contrastive objectives have their optimum at the truth, and training finds it, as it does with weighted
+//! walkers: z-scores with fixed seeds.
 
 use std::sync::Arc;
 
@@ -132,7 +132,8 @@ fn noise_contrast_learns_the_normaliser_of_an_energy_without_one() {
     }
 }
 
-/// Walkers whose fluctuations the energy learned from are weighed by that energy next, so that log Z comes out low by O(1/walkers).
+/// Walkers whose fluctuations the energy learned from are weighed by that energy next, so that log Z comes out low by
+/// O(1/walkers).
 #[test]
 fn weighted_walkers_follow_the_normaliser_of_an_energy_that_learns() {
     let error = |walkers: usize, seeds: u64| {

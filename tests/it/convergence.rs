@@ -1,6 +1,7 @@
 //! Diagnostics of chains against ArviZ, on stored draws.
 //!
-//! `tests/data/arviz.json` holds what ArviZ 0.23.4 (NumPy 2.4.6, SciPy 1.17.1) says, as written by `scripts/arviz_reference.py`.
+//! `tests/data/arviz.json` holds what ArviZ 0.23.4 (NumPy 2.4.6, SciPy 1.17.1) says, as written by
+//! `scripts/arviz_reference.py`.
 
 use ebm::math::convergence::{Draws, autocorrelation, bfmi, psis};
 use serde_json::Value;

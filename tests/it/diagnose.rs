@@ -70,8 +70,10 @@ fn good_draws_of_several_numbers_get_no_warning_and_the_worst_is_named() {
     assert!(report["nonfinite_draws"] == 1 && warns(&report, "not finite"), "{report}");
 }
 
-const CONFIG: &str = "seed = 1\n[dataset]\nname = \"8gaussians\"\n[model]\nname = \"neural\"\nnet = { name = \"mlp\", hidden = [8] }\n\
-                      [method]\nname = \"none\"\n[train]\nsteps = 1\n[sampler]\nname = \"hmc\"\nstep_size = 0.5\ninit = \"data\"\n";
+const CONFIG: &str = "seed = 1\n[dataset]\nname = \"8gaussians\"\n[model]\nname = \"neural\"\n\
+                      net = { name = \"mlp\", hidden = [8] }\n\
+                      [method]\nname = \"none\"\n[train]\nsteps = 1\n[sampler]\nname = \"hmc\"\nstep_size = 0.5\n\
+                      init = \"data\"\n";
 
 #[test]
 fn a_checkpoints_chains_are_written_as_they_were_judged() {

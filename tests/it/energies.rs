@@ -161,7 +161,8 @@ fn the_posterior_of_a_generator_has_all_derivatives() {
 #[test]
 fn the_potential_of_a_noise_space_is_the_tilt_at_its_items_and_refuses_second_derivatives() {
     let tilted = model(
-        "name = \"tilted\"\nnet = { name = \"mlp\", hidden = [6] }\nbase = { name = \"real_nvp\", hidden = [6], couplings = 2 }",
+        "name = \"tilted\"\nnet = { name = \"mlp\", hidden = [6] }\n\
+         base = { name = \"real_nvp\", hidden = [6], couplings = 2 }",
     );
     let space = || tilted.noise_space(Space::Noise).unwrap();
     let tilt = Box::new(tilted.tilt().unwrap()) as Box<dyn Energy>;

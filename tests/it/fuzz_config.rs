@@ -16,7 +16,8 @@ const TEXTS: [&str; 3] = [
      steps = 1_000\nbatch_size = 0x40\n",
     "dataset = { name = \"gaussian\", dim = 10, std = 1e-1 }\nmethod.name = 'ml_grid'\nsampler.name = 'mala'\n\
      sampler.step_size = 0.5e0\ntrain.steps = 5\nguard.enabled = false\n",
-    "# größe\r\n[dataset]\r\nname = \"mnist\"\r\npath = \"\"\"\nä/日本\"\"\"\r\n[method]\r\nname = \"lsd\"\r\n[[probe]]\r\n\
+    "# größe\r\n[dataset]\r\nname = \"mnist\"\r\npath = \"\"\"\nä/日本\"\"\"\r\n[method]\r\nname = \"lsd\"\r\n\
+     [[probe]]\r\n\
      name = \"nll\"\r\n[[probe]]\r\nname = \"lsd\"\r\nevery = 5\r\ncritic = { name = \"mlp\", dropout = 0.1 }\r\n\
      [sampler]\r\nname = \"mala\"\r\nsteps = 5\r\n",
 ];

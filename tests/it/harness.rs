@@ -88,7 +88,8 @@ impl Lab {
         serde_json::from_slice(&read(&self.path(run).join("manifest.json"))).unwrap()
     }
 
-    /// What must not depend on how a run came about: the last checkpoint, the best one where there is one, and the metrics.
+    /// What must not depend on how a run came about: the last checkpoint, the best one where there is one, and the
+    /// metrics.
     pub fn result(&self, run: &str) -> (String, String) {
         let dir = self.path(run);
         let sum = |name: &str| ebm::store::checkpoint::sha256(&read(&dir.join("checkpoints").join(name)));

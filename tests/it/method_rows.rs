@@ -1,4 +1,5 @@
-//! What the rows of the methods say is true of the methods: the numbers that a step reports, what a run can be drawn from.
+//! What the rows of the methods say is true of the methods: the numbers that a step reports, what a run can be drawn
+//! from.
 
 use std::collections::BTreeSet;
 

@@ -306,8 +306,8 @@ fn generators_make_items_of_every_shape() {
     }
 }
 
-/// Before training, every layer under weight norm has outputs of mean 0 and standard deviation 1/5 over the items that it was
-/// shown, in stacks and in residual blocks alike.
+/// Before training, every layer under weight norm has outputs of mean 0 and standard deviation 1/5 over the items that
+/// it was shown, in stacks and in residual blocks alike.
 #[test]
 fn weight_norm_begins_at_the_data() {
     for (name, keys, shape) in [

@@ -39,7 +39,8 @@ fn looks(row: &ProbeRow, classifier: &Path) -> [Finding; 2] {
     [(); 2].map(|()| probes[0].probe.run(&subject).unwrap())
 }
 
-/// Every number found is declared, once, and every number declared is found, unless it says under which condition alone.
+/// Every number found is declared, once, and every number declared is found, unless it says under which condition
+/// alone.
 pub fn check_numbers(name: &str, declared: &[Number], found: &Metrics) {
     for (number, _) in found.iter() {
         let by: Vec<_> = declared.iter().filter(|row| row.is(number)).map(|row| row.name).collect();

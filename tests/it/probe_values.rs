@@ -46,7 +46,8 @@ fn the_bounds_of_a_vae_lie_below_its_likelihood_and_the_weighted_one_comes_near(
 #[test]
 fn divergences_of_teaching_agree_with_likelihoods_of_test_items() {
     let found = numbers(
-        "seed = 3\n[dataset]\nname = \"mixture\"\n[model]\nbase = \"diagonal\"\nnet = { name = \"mlp\", hidden = [16] }\n\
+        "seed = 3\n[dataset]\nname = \"mixture\"\n[model]\nbase = \"diagonal\"\n\
+         net = { name = \"mlp\", hidden = [16] }\n\
          [method]\nname = \"vae_sampler\"\nsampler.steps = 3\nvae_optim = { name = \"adam\", lr = 0.02 }\n\
          vae = { name = \"vae\", latent = 1, nodes = 96, encoder = { name = \"mlp\", hidden = [16] }, \
          decoder = { name = \"mlp\", hidden = [16] } }\n[optim]\nlr = 0.0001\n[train]\nsteps = 100\nbatch_size = 64\n\
@@ -61,7 +62,8 @@ fn divergences_of_teaching_agree_with_likelihoods_of_test_items() {
     assert!(found("kl_model_generator") > 0.1 && found("kl_generator_model") > 0.1);
 }
 
-/// An untrained generator draws the same for every class; noiseless steps down E(x|y) = -f(x)[y] reach the class asked for.
+/// An untrained generator draws the same for every class; noiseless steps down E(x|y) = -f(x)[y] reach the class asked
+/// for.
 #[test]
 fn chains_on_the_conditional_energy_give_the_label_that_was_asked_for() {
     let found = numbers(

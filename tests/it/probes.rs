@@ -13,7 +13,8 @@ use ebm::rng::Key;
 use ebm::run::{Experiment, Trainer};
 use ebm::store::{Checkpoint, checkpoint};
 
-const DIGITS: &str = "[dataset]\nname = \"digits\"\n[model]\nname = \"classifier\"\nnet = { name = \"mlp\", hidden = [8] }\n\
+const DIGITS: &str = "[dataset]\nname = \"digits\"\n[model]\nname = \"classifier\"\n\
+                      net = { name = \"mlp\", hidden = [8] }\n\
                       [method]\nname = \"none\"\n[sampler]\nname = \"sgld\"\nsteps = 2\n[train]\nsteps = 1\n";
 
 fn experiment(text: &str, seed: u64) -> Experiment {
@@ -132,7 +133,8 @@ fn a_stored_classifier_judges_samples_and_leaves_its_stamp() {
 #[test]
 fn a_perfect_sampler_is_at_the_floor() {
     // Chains that start at training items and do not move are draws from the data.
-    let text = "[dataset]\nname = \"8gaussians\"\n[method]\nname = \"none\"\n[sampler]\nname = \"sgld\"\ninit = \"data\"\n\
+    let text = "[dataset]\nname = \"8gaussians\"\n[method]\nname = \"none\"\n[sampler]\nname = \"sgld\"\n\
+                init = \"data\"\n\
                 steps = 0\n[train]\nsteps = 1\n[[probe]]\nname = \"frechet\"\nn = 60\n";
     let rows: Vec<Metrics> = (0..40).map(|seed| found(&experiment(text, seed)).unwrap()).collect();
     for name in ["frechet", "kid", "precision", "recall", "density", "coverage"] {
@@ -253,8 +255,8 @@ fn what_is_filled_in_is_judged_against_the_truth() {
         found(&experiment(&format!("{text}[[probe]]\n{probe}"), 1)).unwrap()
     };
     for hole in ["lower", "left", "centre"] {
-        // Filled with pixels of other digits, and with uniform noise, whose pixels differ from each other by 1/12 + 1/12 in
-        // mean square and spread by √(1/12).
+        // Filled with pixels of other digits, and with uniform noise, whose pixels differ from each other by 1/12 +
+        // 1/12 in mean square and spread by √(1/12).
         let (other, noise) = (of(hole, "data"), of(hole, "uniform"));
         let get = |m: &Metrics, name: &str| m.get(name).unwrap();
         assert!(get(&other, "inpaint_mse_mean") < get(&other, "inpaint_mse"), "{hole}: {other:?}");
@@ -267,7 +269,8 @@ fn what_is_filled_in_is_judged_against_the_truth() {
 #[test]
 fn annealing_agrees_with_the_grid_from_either_base() {
     let text = "[dataset]\nname = \"8gaussians\"\n[model]\nnet = { name = \"mlp\", hidden = [16, 16] }\n\
-                [method]\nname = \"none\"\n[sampler]\nname = \"mala\"\nsteps = 200\nstep_size = 1.0\n[train]\nsteps = 1\n";
+                [method]\nname = \"none\"\n[sampler]\nname = \"mala\"\nsteps = 200\nstep_size = 1.0\n[train]\n\
+                steps = 1\n";
     let probe = |keys: &str| found(&experiment(&format!("{text}[[probe]]\n{keys}\n"), 4)).unwrap();
     let grid = probe("name = \"nll\"\nsamples = 0\nitems = 10000");
     let of = |m: &Metrics, name: &str| m.get(name).unwrap();
@@ -288,7 +291,8 @@ fn annealing_agrees_with_the_grid_from_either_base() {
 
 #[test]
 fn annealing_knows_what_the_model_knows() {
-    let text = "[dataset]\nname = \"rbm\"\nvisible = 5\nhidden = 3\n[model]\nname = \"rbm\"\nhidden = 3\ninit = \"paper\"\n\
+    let text = "[dataset]\nname = \"rbm\"\nvisible = 5\nhidden = 3\n[model]\nname = \"rbm\"\nhidden = 3\n\
+                init = \"paper\"\n\
                 [method]\nname = \"none\"\n[sampler]\nname = \"gibbs\"\n[train]\nsteps = 1\n[[probe]]\nname = \"ais\"\n\
                 temperatures = 200\n";
     let found = found(&experiment(text, 3)).unwrap();
@@ -334,12 +338,9 @@ fn what_a_probe_cannot_look_at_is_refused_with_a_way_out() {
         2,
         "10 classes and the model 5",
     );
-    for key in [
-        "name = \"frechet\"\nfeatures",
-        "name = \"mmd\"\nfeatures",
-        "name = \"modes\"\nclassifier",
-        "name = \"inpainting\"\nclassifier",
-    ] {
+    let files = [("frechet", "features"), ("mmd", "features"), ("modes", "classifier"), ("inpainting", "classifier")];
+    for (probe, key) in files {
+        let key = format!("name = \"{probe}\"\n{key}");
         refused(DIGITS, &format!("{key} = \"nowhere.safetensors\""), 4, "nowhere.safetensors: cannot be read");
         refused(DIGITS, &format!("{key} = {path:?}"), 4, "`neural` is no classifier");
     }

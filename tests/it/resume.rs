@@ -144,8 +144,8 @@ fn a_kill_behind_the_last_checkpoint_is_mended_by_resume() {
     assert_eq!(lab.json(&["resume", "whole"])["finished"], true);
 }
 
-/// A folder `run` as it stands at some step of `whole`: its configuration, its metrics, and as checkpoints the files `name`,
-/// each a copy of the one of `step`.
+/// A folder `run` as it stands at some step of `whole`: its configuration, its metrics, and as checkpoints the files
+/// `name`, each a copy of the one of `step`.
 fn folder(lab: &Lab, run: &str, files: &[(&str, u64)]) {
     let (whole, dir) = (lab.path("whole"), lab.path(run));
     std::fs::create_dir_all(dir.join("checkpoints")).unwrap();

@@ -1,7 +1,7 @@
 //! Inside a room no two files use each other, and no row imports from the file that lists it.
 //!
-//! Names are followed through the `use` lines of a `mod.rs`: `use super::Chain` counts as a use of the file that defines
-//! `Chain`. A `mod.rs` that only hands on what its files define is not used by them thereby.
+//! Names are followed through the `use` lines of a `mod.rs`: `use super::Chain` counts as a use of the file that
+//! defines `Chain`. A `mod.rs` that only hands on what its files define is not used by them thereby.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

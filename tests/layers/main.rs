@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 mod circles;
+mod form;
 mod names;
 
 /// From the door to the cellar; rooms on one floor may use each other.

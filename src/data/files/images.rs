@@ -23,8 +23,8 @@ pub trait ImageFormat: FileFormat {
     fn append(&self, images: &mut Images, set: &Known, file: &KnownFile, content: &Content) -> Result<()>;
 }
 
-/// The images of the set called `name`: from the folder `path`; if that is empty, from the folders where the set is looked
-/// for; and if there is no file of it, from the copy in the program, where the format has one.
+/// The images of the set called `name`: from the folder `path`; if that is empty, from the folders where the set is
+/// looked for; and if there is no file of it, from the copy in the program, where the format has one.
 ///
 /// # Errors
 /// A file that is missing, truncated, corrupt or not what its name says.
@@ -41,7 +41,8 @@ pub fn open(format: &dyn ImageFormat, name: &str, path: &str) -> Result<Images> 
     load(format, &set, &folders)
 }
 
-/// The images in the files that the set needs; each file is read when the one before it is done with, as it may be large.
+/// The images in the files that the set needs; each file is read when the one before it is done with, as it may be
+/// large.
 ///
 /// # Errors
 /// As [`open`].

@@ -53,8 +53,8 @@ pub struct Archive {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownFile {
-    /// `train-images`, `train-labels`, `test-images`, `test-labels`; `train`, `test` where one file has both; `pictures` is a
-    /// folder of them, `partition` says which are for testing.
+    /// `train-images`, `train-labels`, `test-images`, `test-labels`; `train`, `test` where one file has both;
+    /// `pictures` is a folder of them, `partition` says which are for testing.
     pub role: String,
     /// File name at the mirror; found without `.gz` and with `.idx` for `-idx` too.
     pub name: String,

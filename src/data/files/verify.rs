@@ -63,7 +63,8 @@ impl Report {
     }
 }
 
-/// Reads every file of a set: size, hash, and the format inside. Where not one is found, the copies in the program are read.
+/// Reads every file of a set: size, hash, and the format inside. Where not one is found, the copies in the program are
+/// read.
 pub fn verify(set: &FileSet, folders: &[PathBuf]) -> Report {
     let FileSet { known, format } = set;
     let mut files: Vec<Finding> = known.files.iter().map(|file| look(set, file, folders)).collect();

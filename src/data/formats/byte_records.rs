@@ -1,4 +1,5 @@
-//! Binary records of one label byte or more and the pixels of one image, as CIFAR has them: 3 × 1024 bytes of red, green, blue.
+//! Binary records of one label byte or more and the pixels of one image, as CIFAR has them: 3 × 1024 bytes of red,
+//! green, blue.
 
 use crate::data::files::{
     format::FileFormat,

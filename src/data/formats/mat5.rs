@@ -1,7 +1,8 @@
-//! Just enough of MATLAB's MAT-files, version 5, to read arrays of real numbers; strict, and content to refuse the rest.
+//! Just enough of MATLAB's MAT-files, version 5, to read arrays of real numbers; strict, and content to refuse the
+//! rest.
 //!
-//! A header of 128 bytes (version at 124, byte order at 126), then elements: a type, a length, the content, zeros up to a
-//! multiple of 8. A matrix is an element of elements: flags, dimensions, name, numbers; it may be packed by zlib.
+//! A header of 128 bytes (version at 124, byte order at 126), then elements: a type, a length, the content, zeros up to
+//! a multiple of 8. A matrix is an element of elements: flags, dimensions, name, numbers; it may be packed by zlib.
 
 use std::borrow::Cow;
 use std::io::Read as _;

@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn sizes_behind_the_content_are_read() {
-        // A writer that cannot seek, as `numpy.savez` to a pipe, leaves sizes and checksum to a descriptor after the content.
+        // A writer that cannot seek, as `numpy.savez` to a pipe, leaves sizes and checksum to a descriptor after the
+        // content.
         let mut writer = ZipWriter::new_stream(Vec::new());
         for (name, content) in MEMBERS {
             writer.start_file(name, SimpleFileOptions::default()).unwrap();

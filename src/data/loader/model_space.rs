@@ -40,8 +40,8 @@ impl Data {
         }
     }
 
-    /// Model space from pixels in [0, 1], the way back of [`Data::to_unit`]; with a key, the `noise` of the data set is added.
-    /// Points are returned as they are, but for the noise.
+    /// Model space from pixels in [0, 1], the way back of [`Data::to_unit`]; with a key, the `noise` of the data set is
+    /// added. Points are returned as they are, but for the noise.
     ///
     /// # Shapes
     /// `[B, ..]` with the numbers of an item in any shape -> `[B, ..]` of an item's shape, f32.

@@ -25,13 +25,15 @@ impl Data {
         logs.map(|logs| Ok(Tensor::from_vec(logs, rows.len(), x.device())?)).transpose()
     }
 
-    /// Means, weights and width of the components, where items are a mixture of isotropic Gaussians; `noise` widens them.
+    /// Means, weights and width of the components, where items are a mixture of isotropic Gaussians; `noise` widens
+    /// them.
     pub fn modes(&self) -> Option<Modes> {
         let modes = self.items.generator()?.modes()?;
         Some(Modes { std: modes.std.hypot(self.lens.noise), ..modes })
     }
 
-    /// B with independent Bx, `[D, D]`, where items are a linear mixture of independent sources and no `noise` blurs them.
+    /// B with independent Bx, `[D, D]`, where items are a linear mixture of independent sources and no `noise` blurs
+    /// them.
     pub fn unmixing(&self) -> Option<&DMatrix<f64>> {
         self.items.generator().filter(|_| self.lens.noise == 0.0)?.unmixing()
     }

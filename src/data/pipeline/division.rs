@@ -22,8 +22,8 @@ fn split_key(seed: u64) -> Key {
 
 /// Row numbers of training, validation and test items, of `items` in all, of which those of a test file come last.
 ///
-/// Rows are in a random order fixed by the seed, the official test file's too: the first 5,000 test images of MNIST
-/// are cleaner than the last 5,000, and "the first n" must be a fair sample. A set of test files alone is all for testing.
+/// Rows are in a random order fixed by the seed, the official test file's too: the first 5,000 test images of MNIST are
+/// cleaner than the last 5,000, and "the first n" must be a fair sample. A set of test files alone is all for testing.
 ///
 /// # Errors
 /// A division that leaves no training item.
@@ -56,8 +56,8 @@ pub(crate) fn divide(items: usize, test: TestItems, how: Division) -> Result<[Ve
     Ok([train, validation, test])
 }
 
-/// Of each split the rows of `classes` alone (all where none are given), thinned to the proportions `weights` by leaving out the
-/// last ones.
+/// Of each split the rows of `classes` alone (all where none are given), thinned to the proportions `weights` by
+/// leaving out the last ones.
 ///
 /// # Errors
 /// Weights that are not one for each class; a class without a training item.

@@ -12,7 +12,8 @@ crate::config! {
     pub struct Digits {
         /// Items held out for testing, as the set has no test file: a share below 1, a count from 1 on.
         test: f64 = 0.2, rule::non_negative;
-        /// The folder that holds the files; empty: `$EBM_DATA/digits`, then `datasets/digits`, then the copy in the program.
+        /// The folder that holds the files; empty: `$EBM_DATA/digits`, then `datasets/digits`, then the copy in the
+        /// program.
         path: String = String::new();
     }
 }

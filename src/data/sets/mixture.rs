@@ -18,8 +18,8 @@ crate::config! {
         dim: usize = 2, rule::at_least(1);
         /// Weight of each mode; divided by their sum.
         weights: Vec<f64> = vec![0.1, 0.2, 0.3, 0.4], some_weights;
-        /// Means are ±`offset` in every coordinate: coordinates fall into as many blocks as the number of a mode has bits, and
-        /// a block's sign is its bit. Four modes in the plane are the corners of a square.
+        /// Means are ±`offset` in every coordinate: coordinates fall into as many blocks as the number of a mode has
+        /// bits, and a block's sign is its bit. Four modes in the plane are the corners of a square.
         offset: f64 = 3.0, rule::positive;
         /// Means in the place of those: a list for each mode, coordinates left out being 0. Empty: by `offset`.
         centres: Vec<Vec<f64>> = Vec::new();
@@ -32,7 +32,8 @@ crate::config! {
 pub(crate) const MIXTURE: DatasetRow = DatasetRow {
     name: "mixture",
     about: "Gaussians of unequal weights in any dimension, by default .1/.2/.3/.4 at (±3, ±3); density known",
-    cite: "four modes at ± an offset in each half of the coordinates: Grenioux, Moulines & Gabrié 2023; arXiv 2302.04763",
+    cite: "four modes at ± an offset in each half of the coordinates: Grenioux, Moulines & Gabrié 2023; arXiv \
+           2302.04763",
     schema: Schema::of::<(MixtureConfig, Points)>(),
     origin: Origin::Generated,
     example: "",

@@ -1,5 +1,5 @@
-//! The φ⁴ field on a line: two wells that no single site can change, as physicists test samplers on. In one dimension everything
-//! is known: a transfer matrix gives the normaliser and independent draws.
+//! The φ⁴ field on a line: two wells that no single site can change, as physicists test samplers on. In one dimension
+//! everything is known: a transfer matrix gives the normaliser and independent draws.
 
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
@@ -34,8 +34,8 @@ crate::config! {
 pub(crate) const PHI4: DatasetRow = DatasetRow {
     name: "phi4",
     about: "the φ⁴ field on a line of sites, with two wells; density known, draws by a transfer matrix",
-    cite: "Gabrié, Rotskoff & Vanden-Eijnden 2022, \"Adaptive Monte Carlo augmented with normalizing flows\", PNAS 119(10); arXiv \
-           2105.12603",
+    cite: "Gabrié, Rotskoff & Vanden-Eijnden 2022, \"Adaptive Monte Carlo augmented with normalizing flows\", PNAS \
+           119(10); arXiv 2105.12603",
     schema: Schema::of::<(Phi4Config, Sites, Points)>(),
     origin: Origin::Generated,
     example: "sites = 2",
@@ -45,7 +45,8 @@ pub(crate) const PHI4: DatasetRow = DatasetRow {
     },
 };
 
-/// p(x) ∝ exp(-U(x)), U(x) = β (aD/2 Σ_{i=0}^{D} (x_{i+1} - x_i)² + Σ_i (¼(1 - x_i²)² + b x_i)/(aD)), x_0 = x_{D+1} = 0.
+/// p(x) ∝ exp(-U(x)), U(x) = β (aD/2 Σ_{i=0}^{D} (x_{i+1} - x_i)² + Σ_i (¼(1 - x_i²)² + b x_i)/(aD)), x_0 = x_{D+1} =
+/// 0.
 pub struct Phi4 {
     sites: usize,
     /// βaD/2, of each squared difference.

@@ -1,4 +1,5 @@
-//! Gaussian-Bernoulli restricted Boltzmann machines: the truth of the goodness-of-fit experiments, drawn by block Gibbs.
+//! Gaussian-Bernoulli restricted Boltzmann machines: the truth of the goodness-of-fit experiments, drawn by block
+//! Gibbs.
 
 use nalgebra::DMatrix;
 use rand::{Rng as _, SeedableRng as _};

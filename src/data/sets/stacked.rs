@@ -48,7 +48,8 @@ fn two_or_three(v: &usize) -> rule::Complaint {
 /// `stacked_digits`.
 pub(crate) const STACKED_DIGITS: DatasetRow = DatasetRow {
     name: "stacked_digits",
-    about: "2 or 3 random digits as the channels of one image: 100 or 1,000 modes, as many classes; from shipped digits",
+    about: "2 or 3 random digits as the channels of one image: 100 or 1,000 modes, as many classes; from shipped \
+            digits",
     cite: "Metz, Poole, Pfau & Sohl-Dickstein 2017, arXiv 1611.02163; Srivastava et al. 2017 (VEEGAN)",
     schema: Schema::of::<(Stacked, Pixels)>(),
     origin: Origin::Generated,
@@ -71,8 +72,8 @@ fn single(keys: &Stacked) -> Result<Images> {
     }
 }
 
-/// Stacks of digits of the training part, then `test_items` of the test part. Item i is a function of (stack_seed, i) alone;
-/// its label reads its digits as a decimal number, the first channel first.
+/// Stacks of digits of the training part, then `test_items` of the test part. Item i is a function of (stack_seed, i)
+/// alone; its label reads its digits as a decimal number, the first channel first.
 fn stack(digits: &Images, keys: &Stacked) -> Result<Images> {
     let how = division::Division { validation: 0.0, seed: 0, limit: 0 };
     let [train, _, test] = division::divide(digits.len(), digits.test, how)?;

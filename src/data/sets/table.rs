@@ -23,11 +23,12 @@ use crate::{
 crate::config! {
     /// Keys of `table`.
     pub struct TableConfig {
-        /// The file: `.csv`, `.tsv` or `.txt` with a row a line, with a line of names above them or none; `.npy` with an
-        /// array of rows; `.npz` with the rows in the array `x`, or in the only one besides the labels. Text may be gzipped.
+        /// The file: `.csv`, `.tsv` or `.txt` with a row a line, with a line of names above them or none; `.npy` with
+        /// an array of rows; `.npz` with the rows in the array `x`, or in the only one besides the labels. Text may be
+        /// gzipped.
         path: String = String::new();
-        /// The column of labels: its name, or its number from 0, where -1 is the last; of an `.npz`, the array of labels.
-        /// Any numbers or words will do. Empty: there are no labels.
+        /// The column of labels: its name, or its number from 0, where -1 is the last; of an `.npz`, the array of
+        /// labels. Any numbers or words will do. Empty: there are no labels.
         label: Label = Label(String::new());
         /// Lines of text before the table that are left out.
         skip: usize = 0;
@@ -154,8 +155,9 @@ fn same_columns(train: &Sheet, test: &Sheet, path: &Path) -> Result<()> {
 }
 
 fn lines(path: &Path, bytes: &[u8], keys: &TableConfig) -> Result<Sheet> {
-    const REMEDY: &str = "one item a line: numbers, and its label if there are labels, between commas, semicolons, tabs or blanks; \
-                          `dataset.label` names the column of labels, `dataset.skip` leaves out lines above the table";
+    const REMEDY: &str = "one item a line: numbers, and its label if there are labels, between commas, semicolons, \
+                          tabs or blanks; `dataset.label` names the column of labels, `dataset.skip` leaves out lines \
+                          above the table";
     let mut sheet = Sheet::default();
     let mut width = 0;
     let mut label = None;

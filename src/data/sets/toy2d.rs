@@ -1,7 +1,7 @@
 //! The two-dimensional toys of the LSD and VERA papers (after FFJORD's `toy_data`), drawn point by point.
 //!
-//! The originals space the angles of moons, circles and rings evenly and shuffle; here every point is independent, so that
-//! a batch is a sample from the density that is plotted. The numbers (scales, noise) are theirs.
+//! The originals space the angles of moons, circles and rings evenly and shuffle; here every point is independent, so
+//! that a batch is a sample from the density that is plotted. The numbers (scales, noise) are theirs.
 
 use std::f64::consts::{PI, TAU};
 

@@ -13,7 +13,8 @@ pub type BijectionPullback<'a> = Box<dyn Fn(&Tensor, &Tensor) -> Result<Tensor> 
 pub type InversePullback<'a> = Box<dyn Fn(&Tensor) -> Result<Tensor> + 'a>;
 
 /// An invertible map x ↦ z of items, with l(x) = log|det ∂z/∂x| of each. The direction of a likelihood, x ↦ z, is
-/// `forward` and has every derivative pass; `inverse` is for sampling and carries no log-determinant; `inverse_vjp` is for chains that move in the latent space.
+/// `forward` and has every derivative pass; `inverse` is for sampling and carries no log-determinant; `inverse_vjp` is
+/// for chains that move in the latent space.
 ///
 /// As a layer's, all passes are ordinary differentiable operations on the weights, so that one `backward()` through a
 /// pull-back gives second-order terms. The log-determinant is a second output of the map, of any dependence on x: each

@@ -20,8 +20,8 @@ pub enum Kind {
         /// Bound of |s|.
         cap: f64,
     },
-    /// Each number of x₂ goes through a monotone spline of rational quadratics on [-bound, bound] and stays as it is outside
-    /// (Durkan et al. 2019, eq. 4); h says where its knots are and how steep it is there.
+    /// Each number of x₂ goes through a monotone spline of rational quadratics on [-bound, bound] and stays as it is
+    /// outside (Durkan et al. 2019, eq. 4); h says where its knots are and how steep it is there.
     Spline {
         /// Bins of each spline, at least 2.
         bins: usize,

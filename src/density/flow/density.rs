@@ -125,7 +125,8 @@ impl Density for Flow {
     }
 }
 
-/// The latent space of a flow, in which chains may move (Nijkamp et al. 2022, NT-EBM): the points are z, the items T(z) = f⁻¹(z).
+/// The latent space of a flow, in which chains may move (Nijkamp et al. 2022, NT-EBM): the points are z, the items T(z)
+/// = f⁻¹(z).
 pub struct Latent<'a>(pub &'a Flow);
 
 impl NoiseSpace for Latent<'_> {

@@ -55,8 +55,8 @@ pub(super) fn flow(table: &toml::Table, context: &Context, builder: &Builder) ->
 /// Stage number `at` and those behind it.
 ///
 /// The paper does not say how 28×28 pixels halve three times. Padded to 32×32, the model would be a density on 1024
-/// numbers of which 240 never vary: none on images. So a stage whose height or width is odd does not squeeze: 28×28 goes
-/// 28 → 14 → 7 → 7.
+/// numbers of which 240 never vary: none on images. So a stage whose height or width is odd does not squeeze: 28×28
+/// goes 28 → 14 → 7 → 7.
 fn stage(config: &GlowConfig, at: usize, mut flow: Assembly) -> Result<Composition> {
     flow.squeeze()?;
     let net = Conditioner::Conv { channels: config.channels, activation: config.activation };

@@ -6,8 +6,9 @@ use super::density::{Flow, Latent};
 use crate::Result;
 use crate::density::{Energy, Potential};
 
-/// Any energy in the coordinates of a flow: V(z) = E(T(z)) - log|det ∂T/∂z|, so that T of a chain on exp(-V) is one on exp(-E).
-/// A flow that resembles exp(-E) makes V nearly the prior's energy. It does not join modes that the flow keeps apart.
+/// Any energy in the coordinates of a flow: V(z) = E(T(z)) - log|det ∂T/∂z|, so that T of a chain on exp(-V) is one on
+/// exp(-E). A flow that resembles exp(-E) makes V nearly the prior's energy. It does not join modes that the flow keeps
+/// apart.
 ///
 /// # Errors
 /// The device's own.

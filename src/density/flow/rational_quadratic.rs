@@ -1,4 +1,5 @@
-//! Monotone splines of rational quadratics, coordinate by coordinate, with the identity outside a box (Durkan et al. 2019).
+//! Monotone splines of rational quadratics, coordinate by coordinate, with the identity outside a box (Durkan et al.
+//! 2019).
 
 use candle_core::{D, Tensor};
 
@@ -11,8 +12,8 @@ const LEAST: f64 = 1e-3;
 /// Splines of `bins` bins on [-bound, bound].
 ///
 /// # Shapes
-/// x `[B, ..]` of M numbers an item; parameters h `[B, P, ..]` with P = 3·bins - 1 for each number: logits of widths, logits of
-/// heights, slopes at the inner knots before softplus. All 0 is the identity.
+/// x `[B, ..]` of M numbers an item; parameters h `[B, P, ..]` with P = 3·bins - 1 for each number: logits of widths,
+/// logits of heights, slopes at the inner knots before softplus. All 0 is the identity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spline {
     pub bins: usize,
@@ -218,8 +219,8 @@ fn flat(x: &Tensor) -> Result<Tensor> {
     Ok(x.flatten_from(1)?.contiguous()?)
 }
 
-/// 0 where a number lies outside the box: nothing there may meet the spline's formulas, not even to be dropped afterwards,
-/// since gradients of what is dropped may be NaN.
+/// 0 where a number lies outside the box: nothing there may meet the spline's formulas, not even to be dropped
+/// afterwards, since gradients of what is dropped may be NaN.
 fn zero_outside(inside: &Tensor, t: &Tensor) -> Result<Tensor> {
     Ok(inside.where_cond(t, &t.zeros_like()?)?)
 }

@@ -1,12 +1,13 @@
-//! Values with derivatives along a line or a curve: arithmetic on which a formula written once has all its forward passes.
+//! Values with derivatives along a line or a curve: arithmetic on which a formula written once has all its forward
+//! passes.
 
 use candle_core::{D, Tensor};
 
 use crate::Result;
 use crate::ops::{Activation, activate};
 
-/// f, f' and f'' as far as they are asked for: one, two or three tensors. Operands of one operation have equally many; sizes
-/// broadcast, so that a first derivative may have several directions in a dimension in front.
+/// f, f' and f'' as far as they are asked for: one, two or three tensors. Operands of one operation have equally many;
+/// sizes broadcast, so that a first derivative may have several directions in a dimension in front.
 #[derive(Clone)]
 pub(super) struct Series(pub Vec<Tensor>);
 

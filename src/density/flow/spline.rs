@@ -40,7 +40,8 @@ pub(in crate::density) const ENTRY: Entry<BuildModel> = Entry {
     build: |table, context, builder| Ok(Box::new(flow(table, context, builder)?)),
 };
 
-/// Actnorm stands between the couplings, so that coordinates stay where the splines bend; the paper has linear maps there.
+/// Actnorm stands between the couplings, so that coordinates stay where the splines bend; the paper has linear maps
+/// there.
 ///
 /// # Errors
 /// Items of one number.

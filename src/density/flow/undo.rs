@@ -13,7 +13,8 @@ use crate::ops::{Activation, activate_pullback};
 pub(super) type Undo = Box<dyn Fn(&Tensor) -> Result<(Tensor, Tensor)>>;
 
 impl Kind {
-    /// x₂ and its reverse pass. From z₂ = m(x₂; h) follows dx₂ = (dz₂ - ∂m/∂h dh)/m', so that z̄₂ = x̄₂/m' and h̄ = -z̄₂·∂m/∂h.
+    /// x₂ and its reverse pass. From z₂ = m(x₂; h) follows dx₂ = (dz₂ - ∂m/∂h dh)/m', so that z̄₂ = x̄₂/m' and h̄ =
+    /// -z̄₂·∂m/∂h.
     pub(super) fn undo(self, moved: &Tensor, h: &Tensor) -> Result<(Tensor, Undo)> {
         match self {
             Kind::Additive => Ok(((moved - h)?, Box::new(|g| Ok((g.neg()?, g.clone()))))),

@@ -36,8 +36,8 @@ crate::config! {
     }
 }
 
-/// x = g(z) + σ(z) ε. log σ = low + (high - low)·sigmoid(s), so that it keeps to its range; s is a parameter `sigma` or an
-/// output of the network.
+/// x = g(z) + σ(z) ε. log σ = low + (high - low)·sigmoid(s), so that it keeps to its range; s is a parameter `sigma` or
+/// an output of the network.
 pub struct Decoder {
     net: Network,
     squash: Option<Nonlinear>,

@@ -21,8 +21,8 @@ crate::config! {
         features: usize = 64, rule::at_least(1);
     }
     parts {
-        /// With several groups: the network that gives each group's prior from the groups before it, and its posterior from
-        /// those and the encoder's features.
+        /// With several groups: the network that gives each group's prior from the groups before it, and its posterior
+        /// from those and the encoder's features.
         head: "mlp" of crate::nets::schemas;
     }
 }
@@ -39,8 +39,8 @@ impl LadderConfig {
     }
 }
 
-/// p(z) = Π_l N(z_l; μ_l(z_<l), σ_l²(z_<l)) with μ_1 = 0, σ_1 = 1, and q(z|x) = Π_l N(z_l; μ_l + Δμ_l, (σ_l Δσ_l)²). Means and
-/// log-widths are kept within ±5 by 5 tanh(·/5), as NVAE's are.
+/// p(z) = Π_l N(z_l; μ_l(z_<l), σ_l²(z_<l)) with μ_1 = 0, σ_1 = 1, and q(z|x) = Π_l N(z_l; μ_l + Δμ_l, (σ_l Δσ_l)²).
+/// Means and log-widths are kept within ±5 by 5 tanh(·/5), as NVAE's are.
 pub struct Ladder {
     latent: usize,
     /// Of the groups after the first.

@@ -22,8 +22,8 @@ pub enum Family {
 crate::config! {
     /// Which likelihood a VAE has, and its network.
     pub struct LikelihoodConfig {
-        /// x given z: gaussian, or discretised_logistic (a mixture over grey levels: better bits, but no slope in x, so that neither
-        /// chains nor a tilting energy can use it: sampler `exact`).
+        /// x given z: gaussian, or discretised_logistic (a mixture over grey levels: better bits, but no slope in x, so
+        /// that neither chains nor a tilting energy can use it: sampler `exact`).
         likelihood: Family = Family::Gaussian;
     }
     parts {

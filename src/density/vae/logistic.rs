@@ -1,5 +1,5 @@
-//! The likelihood of a VAE on pixels with grey levels: a discretised mixture of logistics (Salimans et al. 2017, "PixelCNN++",
-//! §2.1, without its dependence between channels), spread evenly over each level.
+//! The likelihood of a VAE on pixels with grey levels: a discretised mixture of logistics (Salimans et al. 2017,
+//! "PixelCNN++", §2.1, without its dependence between channels), spread evenly over each level.
 
 use candle_core::Tensor;
 
@@ -24,11 +24,12 @@ fn ascending(v: &[f64; 2]) -> rule::Complaint {
     (!fine).then(|| format!("must be two numbers, the smaller one first, got {v:?}"))
 }
 
-/// P(level) = Σ_k π_k (F((c + w/2 - μ_k)/s_k) - F((c - w/2 - μ_k)/s_k)), F the logistic function, c and w centre and width of
-/// the level; the first and the last level take the tails. The network gives logits of π, μ and log s for every coordinate.
+/// P(level) = Σ_k π_k (F((c + w/2 - μ_k)/s_k) - F((c - w/2 - μ_k)/s_k)), F the logistic function, c and w centre and
+/// width of the level; the first and the last level take the tails. The network gives logits of π, μ and log s for
+/// every coordinate.
 ///
-/// As a density it is constant over each level, P/w, so that it has no slope to follow in x, and integrates to one over the
-/// range of pixels.
+/// As a density it is constant over each level, P/w, so that it has no slope to follow in x, and integrates to one over
+/// the range of pixels.
 pub struct LogisticDecoder {
     net: Network,
     components: usize,
@@ -47,7 +48,8 @@ struct Mixture {
 const LOG_SCALE_FLOOR: f64 = -7.0;
 
 impl LogisticDecoder {
-    /// A decoder whose network, as `net` says it, makes mixtures for items of the shape `item` from z of `latent` numbers.
+    /// A decoder whose network, as `net` says it, makes mixtures for items of the shape `item` from z of `latent`
+    /// numbers.
     ///
     /// # Errors
     /// A network that does not fit.
@@ -90,8 +92,8 @@ impl LogisticDecoder {
         Ok((mixture.log_share.exp()? * mixture.mean)?.sum(1)?.clamp(low, high)?)
     }
 
-    /// log (P/w) of the level that each coordinate lies in, summed over coordinates, `[B]`; -∞ is never reached: what lies beyond
-    /// the range counts as its first or last level.
+    /// log (P/w) of the level that each coordinate lies in, summed over coordinates, `[B]`; -∞ is never reached: what
+    /// lies beyond the range counts as its first or last level.
     pub fn log_likelihood(&self, x: &Tensor, z: &Tensor) -> Result<Tensor> {
         let ([low, _], width) = (self.range, self.width());
         let level = x.affine(1.0 / width, -low / width)?.floor()?.clamp(0.0, self.levels as f64 - 1.0)?.detach();

@@ -1,5 +1,5 @@
-//! log p(x) of a VAE as that of a mixture of Gaussians: the components are the decoder's at the nodes of a quadrature over
-//! z, or at draws of q(z|x).
+//! log p(x) of a VAE as that of a mixture of Gaussians: the components are the decoder's at the nodes of a quadrature
+//! over z, or at draws of q(z|x).
 
 use std::f64::consts::PI;
 
@@ -21,8 +21,8 @@ pub fn nodes(latent: usize, side: usize, like: &Tensor) -> Result<(Tensor, Tenso
     Ok((z.to_dtype(like.dtype())?, log_w))
 }
 
-/// Σ_j w_j N(x; μ_j, σ_j²), all in f64. G is 1 for components that all items share, and the number of items for components
-/// that each has of its own.
+/// Σ_j w_j N(x; μ_j, σ_j²), all in f64. G is 1 for components that all items share, and the number of items for
+/// components that each has of its own.
 pub struct Mixture {
     /// log w_j - Σ log σ - (D/2) log 2π - ½ Σ (μ/σ)², `[G, 1, J]`.
     constant: Tensor,

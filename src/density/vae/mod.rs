@@ -1,6 +1,7 @@
 //! The variational autoencoder as a density: p(x) = ∫ N(x; g(z), σ²) p(z) dz, with an encoder q(z|x) that bounds and
 //! estimates it (Kingma & Welling 2014; in groups with residual posteriors: Vahdat & Kautz 2020, "NVAE", §3).
 
+mod estimate;
 mod gaussian;
 mod ladder;
 mod likelihood;
@@ -30,7 +31,8 @@ use crate::{Error, Result, rng::Key};
 crate::config! {
     /// How a VAE's log p(x) is computed, and its encoder.
     pub struct VaeConfig {
-        /// Nodes along each axis of the quadrature over z that gives log p(x) exactly where z has one or two coordinates.
+        /// Nodes along each axis of the quadrature over z that gives log p(x) exactly where z has one or two
+        /// coordinates.
         nodes: usize = 128, rule::at_least(2);
         /// Draws of q(z|x) in the importance-weighted estimate of log p(x) where z has more.
         particles: usize = 64, rule::at_least(1);
@@ -47,7 +49,8 @@ type Keys = (VaeConfig, LikelihoodConfig, LogisticKeys, GaussianKeys, LadderConf
 pub(super) const ENTRY: Entry<BuildModel> = Entry {
     name: "vae",
     about: "p(x) = ∫ N(x; g(z), σ²) p(z) dz with an encoder; z in one group or several with residual posteriors",
-    cite: "Kingma & Welling 2014, \"Auto-encoding variational Bayes\"; groups: Vahdat & Kautz 2020, \"NVAE\", arXiv 2007.03898",
+    cite: "Kingma & Welling 2014, \"Auto-encoding variational Bayes\"; groups: Vahdat & Kautz 2020, \"NVAE\", arXiv \
+           2007.03898",
     schema: Schema::of::<Keys>(),
     build: |table, context, builder| Ok(Box::new(Vae::of_table(table, &context.shape, 0, builder)?)),
 };
@@ -60,8 +63,8 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
 /// Encoder, prior and decoder.
 ///
 /// # Shapes
-/// z `[B, L]`, all groups side by side; the noise behind a draw is ε = (ε_z, ε_x), `[B, L + D]`. A conditional one sees c
-/// `[B, C]` in encoder and decoder, p(x|c) = ∫ N(x; g(z, c), σ²) p(z) dz; it is no energy.
+/// z `[B, L]`, all groups side by side; the noise behind a draw is ε = (ε_z, ε_x), `[B, L + D]`. A conditional one sees
+/// c `[B, C]` in encoder and decoder, p(x|c) = ∫ N(x; g(z, c), σ²) p(z) dz; it is no energy.
 pub struct Vae {
     config: VaeConfig,
     encoder: Network,
@@ -80,8 +83,8 @@ pub struct Bound {
 }
 
 impl Vae {
-    /// A VAE of items of the shape `item`, given `condition` numbers or none; new or on existing parameters, as the builder
-    /// is.
+    /// A VAE of items of the shape `item`, given `condition` numbers or none; new or on existing parameters, as the
+    /// builder is.
     ///
     /// # Errors
     /// Networks that do not fit. A conditional encoder reads a vector.
@@ -140,38 +143,11 @@ impl Vae {
         self.ladder.prior(&key.normal((n, self.latent()), self.like.dtype(), self.like.device())?)
     }
 
-    /// log (1/K) Σ_k p(x, z_k)/q(z_k|x), `[B]` f64: a lower bound of log p(x) in expectation that rises with K (Burda,
-    /// Grosse, Salakhutdinov 2016, eq. 8).
-    pub fn importance_weighted(&self, key: Key, x: &Tensor, particles: usize) -> Result<Tensor> {
-        /// Particles decoded at a time.
-        const CHUNK: usize = 50;
-        let logs = (0..particles)
-            .step_by(CHUNK)
-            .map(|at| self.log_ratios(key.at(at as u64), x, CHUNK.min(particles - at)))
-            .collect::<Result<Vec<_>>>()?;
-        let logs = Tensor::cat(&logs, 1)?;
-        Ok((logs.log_sum_exp(D::Minus1)? - (particles as f64).ln())?)
-    }
-
-    /// log p(x, z_k) - log q(z_k|x) of `k` particles, `[B, k]` f64.
-    fn log_ratios(&self, key: Key, x: &Tensor, k: usize) -> Result<Tensor> {
-        let (batch, many) = (x.dim(0)?, repeat(x, k)?);
-        let noise = key.normal((batch * k, self.latent()), x.dtype(), x.device())?;
-        let draw = self.ladder.posterior(&repeat(&self.encode(x, None)?, k)?, &noise)?;
-        let log = (self.decoder.log_likelihood(&many, &draw.z)? + draw.log_ratio)?;
-        Ok(log.detach().to_dtype(DType::F64)?.reshape((batch, k))?)
-    }
-
     fn encode(&self, x: &Tensor, c: Option<&Tensor>) -> Result<Tensor> {
         match c {
             Some(_) => self.encoder.forward(&given(&x.flatten_from(1)?, c)?, Pass::EVAL),
             None => self.encoder.forward(x, Pass::EVAL),
         }
-    }
-
-    /// Whether log p(x) is computed by quadrature.
-    fn exact(&self) -> bool {
-        self.latent() <= 2 && self.ladder.groups() == 1 && self.decoder.gaussian().is_some()
     }
 
     /// The decoder that items can be moved through.
@@ -182,51 +158,6 @@ impl Vae {
                 .hint("give it `likelihood = \"gaussian\"`")
         })
     }
-
-    /// The components whose mixture is p(x) around the items x.
-    fn mixture(&self, x: &Tensor) -> Result<Mixture> {
-        let decoder = self.smooth()?;
-        if self.exact() {
-            let (z, log_w) = marginal::nodes(self.latent(), self.config.nodes, &self.like)?;
-            return Mixture::shared(decoder, &z, &log_w);
-        }
-        let k = self.config.particles;
-        let noise = self.key().normal((x.dim(0)? * k, self.latent()), x.dtype(), x.device())?;
-        let draw = self.ladder.posterior(&repeat(&self.encode(x, None)?, k)?, &noise)?;
-        let log_w = (draw.log_ratio.reshape((x.dim(0)?, k))? - (k as f64).ln())?;
-        Mixture::of_each(decoder, &draw.z, &log_w)
-    }
-
-    /// Particles are the same ones at every call, so that an energy is a function.
-    fn key(&self) -> Key {
-        Key::new(0).with("particles")
-    }
-
-    /// Applies f to chunks of x that bound the memory of a mixture.
-    fn by_chunks(&self, x: &Tensor, f: impl Fn(&Mixture, &Tensor) -> Result<Vec<Tensor>>) -> Result<Vec<Tensor>> {
-        /// Numbers in the largest tensor.
-        const NUMBERS: usize = 1 << 22;
-        let components = if self.exact() { self.config.nodes.pow(self.latent() as u32) } else { self.config.particles };
-        let dim: usize = self.item.iter().product();
-        let chunk = (NUMBERS / if self.exact() { components } else { components * dim }).max(1);
-        let n = x.dim(0)?;
-        let shared = if self.exact() { Some(self.mixture(x)?) } else { None };
-        let mut parts: Vec<Vec<Tensor>> = Vec::new();
-        for at in (0..n).step_by(chunk) {
-            let here = x.narrow(0, at, chunk.min(n - at))?;
-            let found = match &shared {
-                Some(mixture) => f(mixture, &here)?,
-                None => f(&self.mixture(&here)?, &here)?,
-            };
-            parts.push(found);
-        }
-        let outputs = parts.first().map_or(0, Vec::len);
-        let of = |i| -> Result<Tensor> {
-            let column = parts.iter().filter_map(|part| part.get(i)).collect::<Vec<_>>();
-            Ok(Tensor::cat(&column, 0)?.to_dtype(x.dtype())?)
-        };
-        (0..outputs).map(of).collect()
-    }
 }
 
 /// z, and c beside it.
@@ -235,15 +166,6 @@ fn given(z: &Tensor, c: Option<&Tensor>) -> Result<Tensor> {
         Some(c) => Ok(Tensor::cat(&[z, c], 1)?),
         None => Ok(z.clone()),
     }
-}
-
-/// Each row k times, `[B, ..]` -> `[B·k, ..]`.
-fn repeat(x: &Tensor, k: usize) -> Result<Tensor> {
-    let dims = x.dims();
-    let (batch, rest) = (dims.first().copied().unwrap_or(0), dims.get(1..).unwrap_or_default());
-    let wide: Vec<usize> = [batch, k].into_iter().chain(rest.iter().copied()).collect();
-    let tall: Vec<usize> = std::iter::once(batch * k).chain(rest.iter().copied()).collect();
-    Ok(x.unsqueeze(1)?.broadcast_as(wide)?.reshape(tall)?)
 }
 
 /// E(x) = -log p(x): by quadrature for one group of one or two latent coordinates; else by the importance-weighted
@@ -335,8 +257,9 @@ fn no_items() -> Error {
     Error::Other("an energy of no items".into())
 }
 
-/// The VAE's draws as a function of what they are made of. In noise space T(ε) = x and the potential is -log N(ε; 0, I); in joint
-/// space the coordinates are (z, x) themselves and the potential is -log p(z, x), the ablation of Xiao et al. 2021, B.1.
+/// The VAE's draws as a function of what they are made of. In noise space T(ε) = x and the potential is -log N(ε; 0,
+/// I); in joint space the coordinates are (z, x) themselves and the potential is -log p(z, x), the ablation of Xiao et
+/// al. 2021, B.1.
 pub struct VaeSpace<'a> {
     vae: &'a Vae,
     decoder: &'a Decoder,

@@ -9,8 +9,8 @@ const RESOLUTION: f64 = 1e-15;
 impl Draws {
     /// Effective size for the bulk: of the rank-normalised split chains (Vehtari et al. 2021, section 4.1).
     ///
-    /// NaN for fewer than four draws or with a NaN among them. Draws that are all one number are worth their count by ArviZ's
-    /// convention, which says nothing: ask [`Draws::stuck`] too.
+    /// NaN for fewer than four draws or with a NaN among them. Draws that are all one number are worth their count by
+    /// ArviZ's convention, which says nothing: ask [`Draws::stuck`] too.
     pub fn ess_bulk(&self) -> f64 {
         if self.is_unfit() { f64::NAN } else { ess(&self.split().normalised()) }
     }
@@ -39,8 +39,8 @@ impl Draws {
     }
 }
 
-/// Type 7 of Hyndman & Fan (1996), in ArviZ's order of operations: a value that repeats may come out one rounding below itself,
-/// and counts as above the quantile there too.
+/// Type 7 of Hyndman & Fan (1996), in ArviZ's order of operations: a value that repeats may come out one rounding below
+/// itself, and counts as above the quantile there too.
 fn quantile(sorted: &[f64], p: f64) -> f64 {
     let n = sorted.len() as f64;
     let place = n * p + (1.0 - p);

@@ -1,9 +1,9 @@
-//! Whether Markov chains have converged, and how much their draws are worth: R̂, effective sample sizes, autocorrelation,
-//! E-BFMI and the Pareto k̂ of importance weights.
+//! Whether Markov chains have converged, and how much their draws are worth: R̂, effective sample sizes,
+//! autocorrelation, E-BFMI and the Pareto k̂ of importance weights.
 //!
-//! As defined by Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), "Rank-normalization, folding, and localization: an
-//! improved R̂", and equal to what ArviZ computes, also where draws repeat or a chain never moves (`tests/it/convergence.rs`).
-//! What is undefined is NaN.
+//! As defined by Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), "Rank-normalization, folding, and localization:
+//! an improved R̂", and equal to what ArviZ computes, also where draws repeat or a chain never moves
+//! (`tests/it/convergence.rs`). What is undefined is NaN.
 
 mod autocorrelation;
 mod energy;

@@ -5,15 +5,15 @@ use crate::math::logsumexp;
 /// Importance weights with a smoothed tail.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Smoothed {
-    /// k̂, the shape of the generalised Pareto density fitted to the tail: above 0.7 no average over these weights can be
-    /// relied on. +∞ if the tail is too short (or too flat) to be judged, NaN for no weights.
+    /// k̂, the shape of the generalised Pareto density fitted to the tail: above 0.7 no average over these weights can
+    /// be relied on. +∞ if the tail is too short (or too flat) to be judged, NaN for no weights.
     pub k: f64,
     /// log of the smoothed weights, which sum to 1, in the order given.
     pub log_weights: Vec<f64>,
 }
 
-/// Smooths the largest min(S/5, 3√(S/r)) of S weights (Vehtari, Simpson, Gelman, Yao & Gabry 2024), r = ESS/S of the draws
-/// they belong to, 1 for independent ones.
+/// Smooths the largest min(S/5, 3√(S/r)) of S weights (Vehtari, Simpson, Gelman, Yao & Gabry 2024), r = ESS/S of the
+/// draws they belong to, 1 for independent ones.
 ///
 /// NaN among the weights gives NaN.
 pub fn psis(log_weights: &[f64], efficiency: f64) -> Smoothed {
@@ -58,7 +58,8 @@ fn smooth(x: &mut [f64], tail: &[usize], cutoff: f64) -> f64 {
     k
 }
 
-/// Shape and scale of the generalised Pareto density by Zhang & Stephens (2009), k̂ drawn towards ½ by a prior worth ten draws.
+/// Shape and scale of the generalised Pareto density by Zhang & Stephens (2009), k̂ drawn towards ½ by a prior worth
+/// ten draws.
 fn fit(sorted: &[f64]) -> (f64, f64) {
     const PRIOR_B: f64 = 3.0;
     const PRIOR_K: f64 = 10.0;

@@ -5,10 +5,11 @@ use crate::math::stats;
 
 impl Draws {
     /// The larger of the rank-normalised split R̂ of the draws (do the chains agree on where the mass is?) and of their
-    /// distances from the median (on how wide it is?). Vehtari et al. (2021), section 4: below 1.01 for chains that are used.
+    /// distances from the median (on how wide it is?). Vehtari et al. (2021), section 4: below 1.01 for chains that are
+    /// used.
     ///
-    /// NaN for fewer than two chains or four draws, or with a NaN among them, or if nothing ever moved; +∞ for chains that
-    /// stand still at different places.
+    /// NaN for fewer than two chains or four draws, or with a NaN among them, or if nothing ever moved; +∞ for chains
+    /// that stand still at different places.
     pub fn rhat(&self) -> f64 {
         if self.chains().len() < 2 || self.is_unfit() {
             return f64::NAN;

@@ -45,8 +45,8 @@ fn step_of(path: &Path) -> Option<u64> {
     (path_of(path.parent()?, step) == path).then_some(step)
 }
 
-/// Saves into the run's folder: the file of this step, `last` and `best` pointing to theirs, and only then the removal of those that
-/// `keep` gives up. Returns the path and the sha256 of the file.
+/// Saves into the run's folder: the file of this step, `last` and `best` pointing to theirs, and only then the removal
+/// of those that `keep` gives up. Returns the path and the sha256 of the file.
 ///
 /// # Errors
 /// As [`Checkpoint::save`]; the earlier checkpoints are then all there.
@@ -68,8 +68,8 @@ pub fn save_in_watched(
     Ok((path, sum))
 }
 
-/// What follows the file of the newest step: `last` points to it and `best` to that of the best step, those that `keep` gives up
-/// go. A kill in between is made up for by doing this again.
+/// What follows the file of the newest step: `last` points to it and `best` to that of the best step, those that `keep`
+/// gives up go. A kill in between is made up for by doing this again.
 ///
 /// # Errors
 /// The device is full or fails.
@@ -106,12 +106,12 @@ pub fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The checkpoint of the most steps in `dir` that is whole, whatever its file is called: the step is the one that the file
-/// itself says. A corrupt file is warned of and passed over.
+/// The checkpoint of the most steps in `dir` that is whole, whatever its file is called: the step is the one that the
+/// file itself says. A corrupt file is warned of and passed over.
 ///
 /// # Errors
-/// There is none, or none is whole. A file that may be good but cannot be read here (no permission, or of a newer version of
-/// this program) is an error too: going on from an older one would overwrite it in the end.
+/// There is none, or none is whole. A file that may be good but cannot be read here (no permission, or of a newer
+/// version of this program) is an error too: going on from an older one would overwrite it in the end.
 pub fn latest_good(dir: &Path, device: &Device) -> Result<(PathBuf, Checkpoint)> {
     let mut candidates: Vec<Candidate> = files(dir)?.into_iter().map(Candidate::new).collect();
     candidates.sort_by_key(|candidate| Reverse(candidate.rank(dir)));
@@ -149,16 +149,16 @@ impl Candidate {
         Candidate { claim: format::claim(&path), path }
     }
 
-    /// The larger, the earlier it is tried: by its step; of equal steps the file that is named after the step, then `last`. A
-    /// file whose header cannot be read is taken for what its name says, so that its loss is told.
+    /// The larger, the earlier it is tried: by its step; of equal steps the file that is named after the step, then
+    /// `last`. A file whose header cannot be read is taken for what its name says, so that its loss is told.
     fn rank(&self, dir: &Path) -> (u64, bool, bool) {
         let step = self.claim.map(|claim| claim.step).or(step_of(&self.path)).unwrap_or(u64::MAX);
         (step, self.path == path_of(dir, step), self.path == last_of(dir))
     }
 }
 
-/// Gives a checkpoint that a run goes on from the name of its step, if it has another one: what follows (pointing `last` and
-/// `best` to files of steps, removing old ones) then finds it.
+/// Gives a checkpoint that a run goes on from the name of its step, if it has another one: what follows (pointing
+/// `last` and `best` to files of steps, removing old ones) then finds it.
 ///
 /// # Errors
 /// The device is full or fails.

@@ -181,8 +181,8 @@ fn known(dtype: Dtype) -> Option<DType> {
     }
 }
 
-/// The bytes of the file; the error says which tensor cannot be stored. The header follows from names and shapes, so the
-/// values are copied once, to their place.
+/// The bytes of the file; the error says which tensor cannot be stored. The header follows from names and shapes, so
+/// the values are copied once, to their place.
 pub(super) fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>, String> {
     let mut rows: Vec<(&str, &Tensor)> = checkpoint.tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
     // Wide types first, as safetensors does: every tensor is then aligned.

@@ -63,7 +63,8 @@ pub fn check_score(row: &DatasetRow) {
     }
 }
 
-/// Files that are missing or wrong are found out, and a set of which nothing is there is not usable unless it is shipped.
+/// Files that are missing or wrong are found out, and a set of which nothing is there is not usable unless it is
+/// shipped.
 pub fn check_files(set: &FileSet) {
     let FileSet { known, format } = set;
     let name = &known.name;

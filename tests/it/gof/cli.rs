@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::harness::Lab;
 
 /// A Gaussian in three dimensions with its data.
-const CONFIG: &str = "seed = 1\n[dataset]\nname = \"gaussian\"\ndim = 3\n[model]\nname = \"gaussian\"\n[method]\nname = \"none\"\n\
+const CONFIG: &str = "seed = 1\n[dataset]\nname = \"gaussian\"\ndim = 3\n[model]\nname = \"gaussian\"\n[method]\n\
+                      name = \"none\"\n\
                       [train]\nsteps = 1\n[[probe]]\nname = \"gof_ksd\"\nitems = 100\n";
 
 /// Small enough for the four tests to take a second.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use candle_core::{Tensor, Var};
 use ebm::Result;
 
-/// Half the distance of the two evaluations: the truncation error is about h² = 1e-10, the rounding error 1e-16/h = 1e-11.
+/// Half the distance of the two evaluations: the truncation error is about h² = 1e-10, the rounding error 1e-16/h =
+/// 1e-11.
 pub const H: f64 = 1e-5;
 
 /// What analytic and numeric derivatives may differ by, relative to the largest entry.

@@ -88,7 +88,8 @@ fn every_parameter_gets_a_gradient() {
     }
 }
 
-/// ∇φ tr(∂f/∂x), by the closed forms of small perceptrons and by D pull-backs, for critics that learn from exact traces.
+/// ∇φ tr(∂f/∂x), by the closed forms of small perceptrons and by D pull-backs, for critics that learn from exact
+/// traces.
 #[test]
 fn the_exact_trace_has_the_right_gradient() {
     let square = |case: &&Case| matches!(&case.layer, Subject::Net(net) if net.io().input == net.io().output);

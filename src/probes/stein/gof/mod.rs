@@ -164,8 +164,8 @@ fn size(alpha: &f64) -> rule::Complaint {
 }
 
 fn not_finite(test: &str) -> Error {
-    let remedy = "the model's scores at these items are not finite or too large: look at the data's scale, or go back to \
-                  an earlier checkpoint";
+    let remedy = "the model's scores at these items are not finite or too large: look at the data's scale, or go back \
+                  to an earlier checkpoint";
     Error::diverged(format!("{test}: the statistic is not finite"), remedy)
 }
 
