@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{D, Tensor};
 
-use super::{BuildModel, Capabilities, Energy, laplacian_along_axes};
+use super::{BuildModel, Capabilities, Energy, laplacian_along_axes, laplacian_axis_by_axis};
 use crate::config::{Entry, Schema, decode};
 use crate::nets::{Io, Jet, Network, Pass};
 use crate::{Error, Result, rng::Key};
@@ -152,7 +152,8 @@ impl Energy for OfClass {
         Ok([self.pick(&logits)?, self.pick(&first)?, self.pick(&second)?])
     }
 
+    /// One axis a pass, since the labels belong to the rows.
     fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
-        laplacian_along_axes(self, x)
+        laplacian_axis_by_axis(self, x)
     }
 }

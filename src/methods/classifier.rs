@@ -19,7 +19,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
            classifier)",
     schema: Schema::of::<SupervisedConfig>(),
     numbers: numbers![supervised::NUMBERS, [GRAD_NORM]],
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 0, gradients: 128 },
     proposal: None,
     example: r#"[dataset]
 name = "digits"

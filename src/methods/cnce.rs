@@ -44,7 +44,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         Number::new("epsilon", Unit::Plain, "ε, the standard deviation of the noise"),
         GRAD_NORM,
     ],
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 0, gradients: 384 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

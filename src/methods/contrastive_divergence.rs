@@ -57,7 +57,7 @@ pub(super) const CD: MethodRow = MethodRow {
     cite: "Hinton 2002, \"Training products of experts by minimizing contrastive divergence\"",
     schema: Schema::of::<ChainsConfig>(),
     numbers: NUMBERS,
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 0, gradients: 640 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"
@@ -80,7 +80,7 @@ pub(super) const SHORT_RUN: MethodRow = MethodRow {
            model\"",
     schema: Schema::of::<ChainsConfig>(),
     numbers: NUMBERS,
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 0, gradients: 640 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"
@@ -102,7 +102,7 @@ pub(super) const PCD: MethodRow = MethodRow {
     cite: "Tieleman 2008; with a replay buffer: Du & Mordatch 2019, arXiv 1903.08689",
     schema: Schema::of::<(ChainsConfig, BufferConfig)>(),
     numbers: NUMBERS,
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 0, gradients: 640 },
     proposal: Some(proposal),
     example: r#"[dataset]
 name = "moons"
@@ -127,7 +127,7 @@ pub(super) const JEM: MethodRow = MethodRow {
            model and you should treat it like one\", ICLR, Algorithm 1; arXiv 1912.03263",
     schema: Schema::of::<(ChainsConfig, BufferConfig, SupervisedConfig)>(),
     numbers: numbers![*NUMBERS, supervised::NUMBERS],
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 0, gradients: 640 },
     proposal: Some(proposal),
     example: r#"[dataset]
 name = "digits"

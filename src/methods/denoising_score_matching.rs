@@ -25,7 +25,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
            J_DSM",
     schema: Schema::of::<DenoisingScoreMatchingConfig>(),
     numbers: score::NUMBERS,
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 0, gradients: 256 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

@@ -69,7 +69,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
             Number::new("resampled", Unit::Count, "1 where the walkers were drawn anew by their weights").chain(),
         ]
     ],
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 160, gradients: 320 },
     proposal: Some(proposal),
     example: r#"[dataset]
 name = "8gaussians"

@@ -49,7 +49,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         ],
         [ENERGY, GRAD_NORM]
     ],
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 0, gradients: 512 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

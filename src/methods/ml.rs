@@ -22,7 +22,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cite: "",
     schema: Schema::of::<MlConfig>(),
     numbers: &[Number::new("nll", Unit::Nats, "mean -log p(x) of the batch").lower().lead(), GRAD_NORM],
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 0, gradients: 128 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

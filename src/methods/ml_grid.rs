@@ -36,7 +36,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         Number::new("log_z", Unit::Nats, "log ∫ exp(-E) over the grid"),
         GRAD_NORM,
     ],
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 0, gradients: 2176 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

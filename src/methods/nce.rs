@@ -54,7 +54,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         Number::new("log_z", Unit::Nats, "c, the estimate of log Z"),
         GRAD_NORM,
     ],
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 0, gradients: 384 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

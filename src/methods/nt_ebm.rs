@@ -36,7 +36,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
            neural transport latent space MCMC\", ICLR; arXiv 2006.06897",
     schema: Schema::of::<NtEbmConfig>(),
     numbers: numbers![[BASE_NLL], *SECOND_STAGE],
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 0, gradients: 1040 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

@@ -19,7 +19,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cite: "Hyvärinen 2005, \"Estimation of Non-Normalized Statistical Models by Score Matching\", JMLR 6, theorem 1",
     schema: Schema::of::<ScoreMatchingConfig>(),
     numbers: score::NUMBERS,
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 0, gradients: 512 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

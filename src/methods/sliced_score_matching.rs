@@ -28,7 +28,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
            Estimation\", UAI, SSM and SSM-VR; arXiv 1905.07088",
     schema: Schema::of::<SlicedScoreMatchingConfig>(),
     numbers: score::NUMBERS,
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 0, gradients: 512 },
     proposal: None,
     example: r#"[dataset]
 name = "moons"

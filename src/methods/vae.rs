@@ -26,7 +26,6 @@ name = "moons"
 [model]
 name = "vae"
 nodes = 6
-noise = "network"
 encoder = { name = "mlp", hidden = [6] }
 decoder = { name = "mlp", hidden = [6] }
 

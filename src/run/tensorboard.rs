@@ -259,7 +259,7 @@ mod tests {
                 (String::from_utf8(inside(&row, 1)).unwrap(), f32::from_le_bytes(value))
             })
             .collect();
-        assert_eq!(rows, [("loss".into(), 0.5), ("val/nll".into(), -2.0)]);
+        assert_eq!(rows, [("train/loss".into(), 0.5), ("val/nll".into(), -2.0)]);
         let row = fields(&inside(&fields(&inside(&events[2], 5)), 1));
         let image = fields(&inside(&row, 4));
         assert_eq!((number(&image, 1), number(&image, 2), number(&image, 3)), (10, 20, 3));

@@ -219,8 +219,7 @@ fn extends_that_cannot_be_followed() {
 fn later_code_can_point_at_a_value_or_at_the_header_of_a_default() {
     let text = format!("{GOOD}[method.critic]\nhidden = [10, 20]\n");
     let document = Document::from_str("configs/demo.toml", &text, &[]).unwrap();
-    let bad = |path| Error::config(format!("{path} is bad")).at_path(path);
-    let at = |path| document.placed(bad(path), false).to_string();
+    let at = |path| Error::from(document.problems_at(path, format!("{path} is bad"), None)).to_string();
     let all = ["method.critic.hidden[1]", "method.critic.activation", "method.lambda", "train.steps"].map(at);
     assert_snapshot!(all.join("\n\n"));
 }

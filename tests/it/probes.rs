@@ -285,7 +285,7 @@ fn annealing_agrees_with_the_grid_from_either_base() {
         let off = ais("test_ll") - of(&grid, "test_ll") + ais("log_z") - of(&grid, "log_z");
         assert!(off.abs() < 1e-4, "{off}");
         assert_eq!((ais("trusted"), ais("reverse_exact")), (1.0, 0.0));
-        assert!(ais("gradients") > 100.0 * 200.0 * 6.0 && ais("raise_gap").abs() < 0.5, "{found:?}");
+        assert!(ais("energy_gradients") > 100.0 * 200.0 * 6.0 && ais("raise_gap").abs() < 0.5, "{found:?}");
     }
 }
 

@@ -45,7 +45,7 @@ pub(in crate::methods) const COOPFLOW: MethodRow = MethodRow {
            toward energy-based model\", ICLR, Algorithm 1; arXiv 2205.06924",
     schema: Schema::of::<CoopFlowConfig>(),
     numbers: numbers![*super::NUMBERS, flow::NUMBERS],
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 120, gradients: 336 },
     proposal: Some(proposal),
     example: r#"[dataset]
 name = "moons"

@@ -76,7 +76,7 @@ pub(super) const VAE_SAMPLER: MethodRow = MethodRow {
            AAAI, Algorithm 1; arXiv 2012.14936",
     schema: Schema::of::<(CooperativeConfig, ElboConfig)>(),
     numbers: numbers![*NUMBERS, elbo::NUMBERS, [GENERATOR_GRAD_NORM]],
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 256, gradients: 640 },
     proposal: Some(proposal),
     example: r#"[dataset]
 name = "moons"
@@ -104,7 +104,7 @@ pub(super) const COOPNETS: MethodRow = MethodRow {
            teaching\", AAAI",
     schema: Schema::of::<(CooperativeConfig, ElboConfig)>(),
     numbers: numbers![*NUMBERS, [elbo::RECONSTRUCTION, GENERATOR_GRAD_NORM]],
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 256, gradients: 640 },
     proposal: Some(proposal),
     example: r#"[dataset]
 name = "moons"

@@ -80,7 +80,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
             Number::new("sigma", Unit::Plain, "σ, the standard deviation of the generator's noise").lead(),
         ]
     ],
-    cost: Spent { values: 0, gradients: 0 },
+    cost: Spent { values: 0, gradients: 640 },
     proposal: Some(proposal),
     example: r#"[dataset]
 name = "moons"

@@ -6,6 +6,9 @@ use candle_core::{DType, Device, Tensor};
 use super::*;
 use crate::methods::Part;
 
+/// The probe that finds what is best, at the end of a run only.
+const LOOK: &str = "[[probe]]\nname = \"nll\"\n";
+
 const ML: &str = "\"ml_grid\"\npoints = 16";
 
 /// A run with an average and a best step, of a method by its name and keys; `more` is added to the configuration.
@@ -39,7 +42,7 @@ fn saved(trainer: &Trainer) -> Checkpoint {
 
 #[test]
 fn a_checkpoint_shares_storage_until_it_is_written() {
-    let mut trainer = trainer(ML, "");
+    let mut trainer = trainer(ML, LOOK);
     advance(&mut trainer, 2);
     let (live, own) = (trainer.checkpoint().unwrap().tensors, saved(&trainer).tensors);
     assert_eq!(bits(&live), bits(&own));
@@ -56,12 +59,12 @@ fn a_checkpoint_shares_storage_until_it_is_written() {
 
 #[test]
 fn a_checkpoint_that_is_refused_changes_nothing() {
-    let mut older = trainer(ML, "");
+    let mut older = trainer(ML, LOOK);
     advance(&mut older, 2);
     older.best.as_mut().unwrap().found = Some((2, Metrics::new().with("test_ll", -1.0)));
     older.spent = Spent { values: 5, gradients: 7 };
     let good = saved(&older);
-    let mut trainer = trainer(ML, "");
+    let mut trainer = trainer(ML, LOOK);
     advance(&mut trainer, 3);
     let stands = |t: &Trainer| (t.step, t.spent, t.best().cloned(), bits(&t.state().unwrap()));
     let before = stands(&trainer);
@@ -91,10 +94,10 @@ fn a_checkpoint_that_is_refused_changes_nothing() {
 
 #[test]
 fn what_was_spent_is_restored_exactly_and_unknown_in_old_checkpoints() {
-    let mut first = trainer(ML, "");
+    let mut first = trainer(ML, LOOK);
     first.spent = Spent { values: u64::MAX, gradients: (1 << 53) + 1 };
     let mut checkpoint = saved(&first);
-    let mut second = trainer(ML, "");
+    let mut second = trainer(ML, LOOK);
     second.restore(Path::new("x"), &checkpoint).unwrap();
     assert_eq!(second.spent, first.spent);
     checkpoint.meta.remove(SPENT);

@@ -115,21 +115,22 @@ pub fn files(dir: &Path) -> Result<Vec<PathBuf>> {
 pub fn latest_good(dir: &Path, device: &Device) -> Result<(PathBuf, Checkpoint)> {
     let mut candidates: Vec<Candidate> = files(dir)?.into_iter().map(Candidate::new).collect();
     candidates.sort_by_key(|candidate| Reverse(candidate.rank(dir)));
-    let (count, mut newest) = (candidates.len(), None);
+    let mut broken = Vec::new();
     for Candidate { path, claim } in candidates {
         match Checkpoint::load(&path, device) {
             Ok(checkpoint) => return Ok((path, checkpoint)),
             Err(Error::Checkpoint { what, .. }) if claim.is_none_or(|claim| claim.format <= FORMAT) => {
                 tracing::warn!("checkpoint {}: {what}; passed over", path.display());
-                newest.get_or_insert(format!("{}: {what}", path.display()));
+                broken.push((step_of(&path), format!("{}: {what}", path.display())));
             }
             Err(error) => return Err(error),
         }
     }
-    Err(match newest {
+    let count = broken.len();
+    Err(match broken.into_iter().max_by_key(|(step, _)| *step) {
         None => Error::checkpoint(dir, "no checkpoint here", "start again: ebm train config.toml"),
-        Some(newest) => {
-            let what = format!("none of the checkpoints here is whole ({count} tried), first {newest}");
+        Some((_, newest)) => {
+            let what = format!("none of the checkpoints here is whole ({count} tried), the newest: {newest}");
             let remedy = "nothing was changed; put back a copy of one, or start again in another folder: ebm train \
                           RUN/config.toml --run-dir DIR";
             Error::checkpoint(dir, what, remedy)

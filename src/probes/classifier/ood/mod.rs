@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn scores_of_a_gaussian_in_closed_form() {
         // N(0.5, 2²) in every coordinate.
-        let spec = Spec::new([("name".to_owned(), "gaussian".into())].into_iter().collect());
+        let spec = Spec::new("name = \"gaussian\"\nfrom_data = true".parse().unwrap());
         let of = |value: f64| Tensor::full(value, 3, &Device::Cpu).unwrap();
         let moments = Moments { mean: of(0.5), std: of(2.0), overall_mean: 0.5, overall_std: 2.0 };
         let context = Context { shape: vec![3], classes: None, moments: Some(&|| Ok(moments.clone())) };
