@@ -31,8 +31,8 @@ pub(super) fn outcome(metrics: &Metrics, declared: &Declared, log: &[(u64, Metri
 /// `   better than -2.614 at step 500`, of a number of a probe that is better high or low and was looked at before.
 fn change(name: &str, value: f64, declared: &Declared, log: &[(u64, Metrics)]) -> Option<String> {
     let found = declared.find(name).filter(|declared| matches!(declared.by, Reporter::Probe(_)))?;
-    let looks = log.iter().rev().filter_map(|(step, metrics)| Some((*step, metrics.get(name)?)));
-    let (step, before) = looks.skip(1).next()?;
+    let mut looks = log.iter().rev().filter_map(|(step, metrics)| Some((*step, metrics.get(name)?)));
+    let (step, before) = looks.nth(1)?;
     let word = match (found.number.better, value > before) {
         (Better::Neither, _) => return None,
         _ if value == before => "as",

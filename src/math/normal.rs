@@ -50,17 +50,17 @@ mod tests {
     fn erfc_has_the_tabulated_values() {
         // mpmath to 40 digits. A series below 2 and a continued fraction above, used before, were up to 1.4e-13 away
         // near 2.
-        close(erfc(0.5), 0.479_500_122_186_953_46, 1e-15);
+        close(erfc(0.5), 0.479_500_122_186_953_5, 1e-15);
         close(erfc(1.0), 0.157_299_207_050_285_13, 1e-15);
         close(erfc(1.8), 0.010_909_498_364_269_284, 1e-15);
         close(erfc(1.9), 7.209_570_764_742_533e-3, 1e-15);
         close(erfc(2.0), 4.677_734_981_047_266e-3, 1e-15);
-        close(erfc(2.1), 2.979_466_656_332_984_3e-3, 1e-15);
+        close(erfc(2.1), 2.979_466_656_332_984e-3, 1e-15);
         close(erfc(3.0), 2.209_049_699_858_544e-5, 1e-15);
         close(erfc(5.0), 1.537_459_794_428_035e-12, 1e-15);
-        close(erfc(10.0), 2.088_487_583_762_544_8e-45, 1e-15);
+        close(erfc(10.0), 2.088_487_583_762_545e-45, 1e-15);
         close(erfc(20.0), 5.395_865_611_607_901e-176, 1e-15);
-        close(erfc(-1.0), 1.842_700_792_949_714_9, 1e-15);
+        close(erfc(-1.0), 1.842_700_792_949_715, 1e-15);
         close(erfc(-3.0), 1.999_977_909_503_001_4, 1e-15);
         assert_eq!((erfc(0.0), erfc(f64::INFINITY), erfc(f64::NEG_INFINITY)), (1.0, 0.0, 2.0));
         assert!(erfc(f64::NAN).is_nan());

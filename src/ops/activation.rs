@@ -44,11 +44,12 @@ impl CustomOp2 for Pullback {
 
     fn cpu_fwd(&self, u: &CpuStorage, lu: &Layout, v: &CpuStorage, lv: &Layout) -> Output {
         with_curve!(self.0, c => on_floats!(u, T => {
-            let pulled = #[inline(always)] |[u, v]: [T; 2]| {
+            let sources = [slice::<T>(u, lu)?, slice(v, lv)?];
+            let pulled = map(sources, #[inline(always)] |[u, v]: [T; 2]| {
                 let [_, slope, ..] = c.jet(u);
                 [slope * v]
-            };
-            output(map([slice::<T>(u, lu)?, slice(v, lv)?], pulled)?, lu.shape())
+            })?;
+            output(pulled, lu.shape())
         }))
     }
 
@@ -85,17 +86,17 @@ impl candle_core::CustomOp3 for Bend {
         with_curve!(self.act, c => on_floats!(u, T => {
             let sources = [slice::<T>(u, lu)?, slice(v, lv)?, slice(g, lg)?];
             if self.slope_too {
-                let both = #[inline(always)] |[u, v, g]: [T; 3]| {
+                let both = map(sources, #[inline(always)] |[u, v, g]: [T; 3]| {
                     let [_, slope, bend, _] = c.jet(u);
                     [bend * v * g, slope * g]
-                };
-                output(map(sources, both)?, [&[2], lu.dims()].concat())
+                })?;
+                output(both, [&[2], lu.dims()].concat())
             } else {
-                let bent = #[inline(always)] |[u, v, g]: [T; 3]| {
+                let bent = map(sources, #[inline(always)] |[u, v, g]: [T; 3]| {
                     let [_, _, bend, _] = c.jet(u);
                     [bend * v * g]
-                };
-                output(map(sources, bent)?, lu.shape())
+                })?;
+                output(bent, lu.shape())
             }
         }))
     }
@@ -112,11 +113,11 @@ impl CustomOp1 for Jet {
 
     fn cpu_fwd(&self, uu: &CpuStorage, l: &Layout) -> Output {
         with_curve!(self.0, c => on_floats!(uu, T => {
-            let jet = #[inline(always)] |[u, du]: [T; 2]| {
+            let jet = map(blocks::<T, 2>(uu, l)?, #[inline(always)] |[u, du]: [T; 2]| {
                 let [y, slope, ..] = c.jet(u);
                 [y, slope * du]
-            };
-            output(map(blocks::<T, 2>(uu, l)?, jet)?, l.shape())
+            })?;
+            output(jet, l.shape())
         }))
     }
 

@@ -283,7 +283,10 @@ fn edit2<T: Real>([a, b]: [&Tensor; 2], f: &mut dyn FnMut(&mut [T], &mut [T])) -
     })
 }
 
+/// What changes the entries of three tensors.
+type Edit3<'a, T> = dyn FnMut(&mut [T], &mut [T], &mut [T]) + 'a;
+
 /// Lets f change the entries of three tensors at once.
-fn edit3<T: Real>([a, b, c]: [&Tensor; 3], f: &mut dyn FnMut(&mut [T], &mut [T], &mut [T])) -> Result<()> {
+fn edit3<T: Real>([a, b, c]: [&Tensor; 3], f: &mut Edit3<T>) -> Result<()> {
     edit(a, &mut |a| edit2([b, c], &mut |b, c| f(a, b, c)))
 }

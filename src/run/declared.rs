@@ -140,10 +140,10 @@ impl Declared {
                 return refuse(message, "set `train.best_is` to max or min".into());
             }
             (BestIs::Max, Better::Lower) => {
-                tracing::warn!("train.best_is = max, but small values of `{best}` are better")
+                tracing::warn!("train.best_is = max, but small values of `{best}` are better");
             }
             (BestIs::Min, Better::Higher) => {
-                tracing::warn!("train.best_is = min, but large values of `{best}` are better")
+                tracing::warn!("train.best_is = min, but large values of `{best}` are better");
             }
             _ => {}
         }

@@ -276,6 +276,6 @@ fn an_error_of_building_is_shown_where_the_key_was_written() {
     let complete =
         |sets: &[String]| Experiment::load(&tmp.path().join("argument.toml"), sets).unwrap().resolved.to_toml();
     let stored = |text: &str, sets: &[String]| refused(Experiment::parse("last.safetensors", text, sets).unwrap());
-    assert!(!stored(&complete(&[argument.clone()]), &[]).contains("-->"));
+    assert!(!stored(&complete(std::slice::from_ref(&argument)), &[]).contains("-->"));
     assert!(stored(&complete(&[]), &[argument]).contains("--set:1:28"));
 }

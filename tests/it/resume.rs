@@ -171,7 +171,9 @@ fn goes_on_from(lab: &Lab, run: &str, step: u64) -> String {
 #[test]
 fn the_newest_checkpoint_is_gone_on_from_whatever_it_is_called() {
     let lab = lab_with_run(&experiment("ml_grid"));
-    let cases: [(&str, &[(&str, u64)], u64); 7] = [
+    /// A name, the files that there are with the steps in them, and the step that the run goes on from.
+    type Case = (&'static str, &'static [(&'static str, u64)], u64);
+    let cases: [Case; 7] = [
         ("last-only", &[("last", 5)], 5),
         ("best-only", &[("best", 3)], 3),
         ("best-newer-than-last", &[("last", 4), ("best", 6)], 6),

@@ -10,6 +10,7 @@ use signal_hook::low_level::raise;
 fn in_a_child(test: &str, body: impl FnOnce()) -> Option<i32> {
     if std::env::var("EBM_TEST_CHILD").as_deref() == Ok(test) {
         body();
+        #[allow(clippy::exit)] // the parent reads it
         std::process::exit(99);
     }
     let this = std::env::current_exe().unwrap();

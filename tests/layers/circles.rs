@@ -165,7 +165,7 @@ impl Crate {
                     let Some(owner) = owner.filter(|owner| *owner != module) else { break };
                     target.clone_from(owner);
                 }
-                let inside = target.first().is_some() && target.first() == module.first();
+                let inside = !target.is_empty() && target.first() == module.first();
                 if inside && target != *module {
                     all.entry(module).or_default().insert((target, how));
                 }

@@ -15,9 +15,8 @@ pub use likelihood::Likelihood;
 use likelihood::LikelihoodConfig;
 pub use logistic::LogisticDecoder;
 use logistic::LogisticKeys;
-use marginal::Mixture;
 
-use candle_core::{D, DType, Tensor};
+use candle_core::Tensor;
 
 use super::{
     BuildModel, Capabilities, Density, Energy, Gaussian, NoiseSpace, Proposal, laplacian_along_axes,

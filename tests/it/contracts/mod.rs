@@ -2,6 +2,8 @@
 
 mod models;
 
+pub use models::check_energy;
+
 use candle_core::{DType, Device, Tensor};
 use ebm::config::{Schema, Spec};
 use ebm::data::{Data, Moments, Split};

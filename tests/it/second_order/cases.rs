@@ -21,6 +21,7 @@ pub struct Case {
     pub pass: Pass,
 }
 
+#[allow(clippy::large_enum_variant)] // a handful of them
 pub enum Subject {
     Layer(Box<dyn Layer>),
     Net(Network),

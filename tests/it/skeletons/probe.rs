@@ -8,13 +8,13 @@ use ebm::run::Experiment;
 use crate::probe_rows;
 
 #[path = "../../../docs/skeletons/probe.rs"]
-mod probe;
+mod skeleton;
 
 /// The example of a row that is listed nowhere: its experiment is read without the probe, and the probe built beside
 /// it.
 #[test]
 fn the_probe_finds_the_same_twice_and_what_it_declares() {
-    let row = &probe::ENTRY;
+    let row = &skeleton::ENTRY;
     let (text, keys) = row.example.split_once("[[probe]]\n").unwrap();
     let mut keys: toml::Table = keys.parse().unwrap();
     assert_eq!(keys.remove("name").unwrap().as_str(), Some(row.name));

@@ -9,17 +9,17 @@ use ebm::samplers::{Target, Tuning};
 use crate::{contracts, markov_kernels};
 
 #[path = "../../../docs/skeletons/sampler.rs"]
-mod sampler;
+mod skeleton;
 
 #[test]
 fn the_sampler_is_like_every_sampler() {
-    contracts::check_sampler(&sampler::ENTRY);
-    markov_kernels::check_invariance(&sampler::ENTRY, 2_000, 50);
+    contracts::check_sampler(&skeleton::ENTRY);
+    markov_kernels::check_invariance(&skeleton::ENTRY, 2_000, 50);
 }
 
 #[test]
 fn a_step_of_the_sampler_costs_and_reports_what_its_row_says() {
-    let kernel = (sampler::ENTRY.build)(&sampler::ENTRY.schema.defaults()).unwrap();
+    let kernel = (skeleton::ENTRY.build)(&skeleton::ENTRY.schema.defaults()).unwrap();
     let normal = Gaussian::standard(2, DType::F64, &Device::Cpu).unwrap();
     let x = normal.sample(Key::new(1), 7).unwrap();
     let spent = |steps: u64| {
@@ -29,19 +29,19 @@ fn a_step_of_the_sampler_costs_and_reports_what_its_row_says() {
         for i in 0..steps {
             let (next, info) = kernel.step(Key::new(2).at(i), &on, &chain).unwrap();
             let reported = info.accept.iter().map(|_| "acceptance").chain(info.moves.iter().map(|(name, _)| *name));
-            assert!(reported.eq(sampler::ENTRY.numbers.iter().map(|number| number.name)));
+            assert!(reported.eq(skeleton::ENTRY.numbers.iter().map(|number| number.name)));
             chain = next;
         }
         counted.spent()
     };
-    let Spent { values, gradients } = sampler::ENTRY.cost;
+    let Spent { values, gradients } = skeleton::ENTRY.cost;
     let (one, three) = (spent(1), spent(3));
     assert_eq!((three.values - one.values, three.gradients - one.gradients), (2 * 7 * values, 2 * 7 * gradients));
 }
 
 #[test]
 fn the_sampler_has_a_step_size_that_a_warm_up_can_change() {
-    let kernel = (sampler::ENTRY.build)(&sampler::ENTRY.schema.defaults()).unwrap();
+    let kernel = (skeleton::ENTRY.build)(&skeleton::ENTRY.schema.defaults()).unwrap();
     let normal = Gaussian::standard(2, DType::F64, &Device::Cpu).unwrap();
     let chain = kernel.init(&Target::new(&normal), &normal.sample(Key::new(1), 500).unwrap()).unwrap();
     let accepted = |step_size: f64| {

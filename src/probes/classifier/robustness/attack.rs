@@ -58,8 +58,8 @@ impl Victim<'_> {
         leads(&rows, y)
     }
 
-    /// The lead, and the gradient of m = log Σ_k≠y exp f_k - f_y at the refined input: that of the cross-entropy log(1
-    /// + eᵐ) up to a positive factor, which for a confident classifier would round to nothing and hide where its
+    /// The lead, and the gradient of m = log Σ_k≠y exp f_k - f_y at the refined input: that of the cross-entropy,
+    /// log(1 + eᵐ), up to a positive factor, which for a confident classifier would round to nothing and hide where its
     /// boundary is.
     ///
     /// It is taken for the gradient at x: refinement counts as the identity in the backward pass (BPDA, Athalye,
