@@ -67,7 +67,7 @@ pub struct Setup<'a> {
 /// Makes a method from its resolved section.
 pub type BuildMethod = fn(&toml::Table, Setup) -> Result<Box<dyn Method>>;
 
-/// A row of [`METHODS`]: all that the house knows about a method.
+/// A row of [`METHODS`](super::METHODS): all that the house knows about a method.
 pub struct MethodRow {
     /// What the configuration says: `name = "lsd"`.
     pub name: &'static str,

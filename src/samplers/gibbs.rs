@@ -26,7 +26,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     build: |_| Ok(Box::new(Gibbs)),
 };
 
-/// h ~ p(h | x), x ~ p(x | h) by [`Energy::gibbs_sweep`]: leaves exp(-E) invariant.
+/// h ~ p(h | x), x ~ p(x | h) by [`BlockGibbs::sweep`](crate::density::BlockGibbs::sweep): leaves exp(-E) invariant.
 pub struct Gibbs;
 
 impl Gibbs {

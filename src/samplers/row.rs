@@ -8,7 +8,7 @@ use crate::metrics::{Number, Spent};
 /// Makes a kernel from its resolved section.
 pub type BuildKernel = fn(&toml::Table) -> Result<Box<dyn Kernel>>;
 
-/// A row of [`SAMPLERS`]: all that the house knows about a kernel.
+/// A row of [`SAMPLERS`](super::SAMPLERS): all that the house knows about a kernel.
 #[derive(Clone, Copy)]
 pub struct SamplerRow {
     /// What the configuration says: `name = "mala"`.
