@@ -169,6 +169,15 @@ fn goes_on_from(lab: &Lab, run: &str, step: u64) -> String {
 }
 
 #[test]
+fn a_finished_run_gets_a_lost_last_checkpoint_back() {
+    let lab = lab_with_run(&experiment("ml_grid"));
+    let whole = lab.result("whole");
+    std::fs::remove_file(lab.path("whole/checkpoints/last.safetensors")).unwrap();
+    lab.ok(&["-q", "resume", "whole"]);
+    assert!(lab.result("whole") == whole);
+}
+
+#[test]
 fn the_newest_checkpoint_is_gone_on_from_whatever_it_is_called() {
     let lab = lab_with_run(&experiment("ml_grid"));
     /// A name, the files that there are with the steps in them, and the step that the run goes on from.
