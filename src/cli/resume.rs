@@ -38,8 +38,8 @@ pub fn run(args: &ResumeArgs, global: &GlobalArgs) -> Result<()> {
         trainer.restore(&path, &checkpoint)?;
         checkpoint::adopt(&checkpoints, &path, checkpoint.step)?;
     }
-    // A kill between the last checkpoint and the manifest leaves a run that is done but does not say so, a lost file one
-    // that says so without its last checkpoint: both are settled by driving on.
+    // A kill between the last checkpoint and the manifest leaves a run that is done but does not say so; a lost file
+    // leaves one that says so without its last checkpoint. Both are settled by driving on.
     let told = Manifest::load(&folder.manifest()).is_ok_and(|manifest| manifest.status == Status::Finished);
     if told && trainer.step() >= trainer.total() && checkpoint::last_of(&checkpoints).exists() {
         let text = format!("{}: already finished at step {}", args.dir.display(), trainer.step());
