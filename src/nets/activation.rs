@@ -1,4 +1,4 @@
-//! Element-wise non-linearities as layers.
+//! The element-wise non-linearities as layers.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -7,11 +7,11 @@ use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, linear::repeated};
 use crate::ops::{Activation, activate, activate_curve, activate_jet, activate_pullback};
 use crate::{Error, Result};
 
-/// How a configuration names a non-linearity.
+/// The names by which a configuration chooses a non-linearity σ: ℝ → ℝ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NonlinearName {
-    /// u·sigmoid(u).
+    /// u·sigmoid(u), also called SiLU.
     Swish,
     /// log(1 + eᵘ).
     Softplus,
@@ -28,7 +28,7 @@ pub enum NonlinearName {
 }
 
 impl NonlinearName {
-    /// The function itself.
+    /// The function that the name stands for.
     pub fn function(self) -> Activation {
         match self {
             NonlinearName::Swish => Activation::Swish,
@@ -42,24 +42,25 @@ impl NonlinearName {
     }
 }
 
-/// y = σ(h) of any shape, or swish with a learned β for each unit.
+/// The layer y = σ(h) for h of any shape, or swish with a learned β for each unit.
 #[derive(Clone)]
 pub enum Nonlinear {
-    /// A fixed function.
+    /// A fixed function σ.
     Fixed(Activation),
-    /// y = h·sigmoid(βh) on `[B, D]`, with β `[D]` of any sign (the reference code of LSD). Every derivative is one of
-    /// swish at z = βh: ∂y/∂h = s(z) + z·s'(z) = swish'(z), so there is no division by β.
+    /// y = h·sigmoid(βh) for h `[B, D]`, with a learned β `[D]` of any sign, as in the released code of LSD. With z =
+    /// βh and s = swish, ∂y/∂h = sigmoid(z) + z·sigmoid'(z) = s'(z): every derivative is one of swish, and nothing is
+    /// divided by β.
     LearnedSwish {
-        /// `[D]`.
+        /// The learned β, `[D]`.
         beta: Tensor,
     },
 }
 
 impl Nonlinear {
-    /// The non-linearity called `name`; `learned` gives swish a β, initially 1, for each of the `units`.
+    /// The non-linearity called `name`. `learned` gives swish a weight β `[units]`, initially 1.
     ///
     /// # Errors
-    /// `learned` with anything but swish.
+    /// `learned` is asked for with anything but swish.
     pub fn new(builder: &Builder, name: NonlinearName, units: usize, learned: bool) -> Result<Self> {
         match (name, learned) {
             (_, false) => Ok(Nonlinear::Fixed(name.function())),
@@ -102,7 +103,7 @@ impl Layer for Nonlinear {
         }
     }
 
-    /// Learned swish as the product of h and sigmoid(βh) along the curve: no division by β here either.
+    /// The curve of the product of h and sigmoid(βh), which needs no division by β either.
     fn curve(&self, h: &Curve, _: Pass) -> Result<Curve> {
         let along = |act, h: &Curve| Ok(Curve::bent(activate_curve(act, h.stacked(), h.blocks())?));
         match self {
@@ -114,7 +115,7 @@ impl Layer for Nonlinear {
     }
 }
 
-/// z = βh.
+/// z = βh, `[B, D]`.
 fn scaled(h: &Tensor, beta: &Tensor) -> Result<Tensor> {
     Ok((h * repeated(beta, h.dim(0)?)?)?)
 }

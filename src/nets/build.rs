@@ -1,4 +1,4 @@
-//! Parameters: how they are named, initialised, shared and frozen.
+//! The parameters of networks: their names, initial values, sharing and freezing.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,14 +13,14 @@ use crate::{Error, Result, rng::Key};
 /// deterministic. Buffers are state that no gradient reaches, such as the power-iteration vectors of spectral norm.
 #[derive(Clone, Debug, Default)]
 pub struct Params {
-    /// Trained.
+    /// The weights: the parameters that the optimiser trains, by name.
     pub weights: BTreeMap<String, Var>,
-    /// Kept in the checkpoint, not trained.
+    /// The buffers by name: state that the checkpoint holds and that the optimiser does not train.
     pub buffers: BTreeMap<String, Var>,
 }
 
 impl Params {
-    /// How many numbers are trained.
+    /// The number of trained numbers: the entries of all weights together.
     pub fn count(&self) -> usize {
         self.weights.values().map(|v| v.elem_count()).sum()
     }
@@ -31,7 +31,7 @@ impl Params {
         all.map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
     }
 
-    /// Those whose names begin with `prefix`, by the rest of their names, on the same storage.
+    /// The parameters whose names begin with `prefix`, without the prefix, on the same storage.
     pub fn below(&self, prefix: &str) -> Params {
         let mine = |vars: &BTreeMap<String, Var>| {
             vars.iter().filter_map(|(name, var)| Some((name.strip_prefix(prefix)?.to_owned(), var.clone()))).collect()
@@ -42,29 +42,31 @@ impl Params {
     /// Overwrites every weight and buffer from `source`.
     ///
     /// # Errors
-    /// A tensor that is missing or has another shape (all are named); nothing has changed then. Extra tensors are the
-    /// caller's to judge.
+    /// A tensor is missing or has another shape (the error names all of them); nothing has changed then. Tensors of
+    /// `source` without a parameter here are ignored.
     pub fn load(&self, source: &State) -> Result<()> {
         let vars = self.weights.iter().chain(&self.buffers);
         overwrite("the network", vars.map(|(name, var)| (name.as_str(), var)), source)
     }
 }
 
-/// More numbers than this in one parameter are taken for a mistake (4 GiB of f32): a failed allocation would abort.
+/// The most numbers that one parameter may have (4 GiB of f32). A larger one is taken for a mistake and refused, since
+/// a failed allocation would abort the program.
 const LARGEST: usize = 1 << 30;
 
-/// How a new parameter is filled.
+/// The initial values of a new parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
-    /// The same number everywhere.
+    /// One number everywhere.
     Constant(f64),
-    /// Uniform on [-bound, bound].
+    /// Draws from the uniform distribution on [-bound, bound].
     Uniform(f64),
-    /// Normal with mean 0 and this standard deviation.
+    /// Draws from the normal distribution with mean 0 and this standard deviation.
     Normal(f64),
 }
 
-/// Hands out parameters while a network is built: new ones, or those of an existing [`Params`] (tracked or frozen).
+/// The source of a network's parameters while it is built: it makes new ones or hands out those of an existing
+/// [`Params`], tracked or frozen.
 ///
 /// Building the same specification on existing parameters is how a network is frozen or run on EMA weights: no layer
 /// needs to know how.
@@ -84,14 +86,14 @@ enum Source {
 }
 
 impl Builder {
-    /// Makes new parameters, initialised from `key`; collect them with [`Builder::finish`].
+    /// A builder that makes new parameters, with initial values drawn from `key`; [`Builder::finish`] collects them.
     pub fn new(key: Key, dtype: DType, device: &Device) -> Self {
         let source = Source::New(Rc::default());
         Builder { path: String::new(), key, dtype, device: device.clone(), source }
     }
 
-    /// Hands out the tensors of `tensors` by name. Detached ones give a frozen network that shares storage with the
-    /// original, and so follows it when an optimiser updates it in place.
+    /// A builder that hands out the tensors of `tensors` by name. Detached tensors give a frozen network on the storage
+    /// of the original, which follows it when an optimiser updates it in place.
     pub fn bound(tensors: BTreeMap<String, Tensor>, dtype: DType, device: &Device) -> Self {
         let source = Source::Bound { tensors: Rc::new(tensors) };
         Builder { path: String::new(), key: Key::new(0), dtype, device: device.clone(), source }
@@ -102,30 +104,32 @@ impl Builder {
         Builder { path: self.full(&name.to_string()), ..self.clone() }
     }
 
-    /// Where this builder stands, such as `net.2`; names dropout masks.
+    /// The prefix of this builder's parameters, such as `net.2`; it also names dropout masks.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Data type of the parameters.
+    /// The data type of the parameters.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
-    /// Device of the parameters.
+    /// The device of the parameters.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// A trained parameter.
+    /// The trained parameter `name` of shape `shape`: a new one filled by `init`, or the existing one of a bound
+    /// builder.
     ///
     /// # Errors
-    /// Bound builders: the name is missing or has another shape.
+    /// The parameter would have too many numbers; with a bound builder, the name is missing or has another shape.
     pub fn weight(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
         self.make(name, shape, init, |params| &mut params.weights)
     }
 
-    /// A trained parameter that starts at a given value; bound builders take its shape only.
+    /// The trained parameter `name`, which starts at the value of `start`; a bound builder takes only the shape from
+    /// `start`.
     ///
     /// # Errors
     /// As [`Builder::weight`].
@@ -139,8 +143,8 @@ impl Builder {
         Ok(weight)
     }
 
-    /// State that is saved but not trained. New: filled by `init`. Detached, so that no gradient reaches it, but on
-    /// the storage of the buffer in [`Params`].
+    /// The buffer `name`: state that is saved and not trained. A new one is filled by `init`. The tensor is detached,
+    /// so that no gradient reaches it, and shares its storage with the buffer in [`Params`].
     ///
     /// # Errors
     /// As [`Builder::weight`].
@@ -148,12 +152,12 @@ impl Builder {
         Ok(self.make(name, shape, init, |params| &mut params.buffers)?.detach())
     }
 
-    /// The randomness of the parameter `name`, for initial values that [`Init`] has no word for.
+    /// The random key of the parameter `name`, for initial values that [`Init`] cannot express.
     pub fn key(&self, name: &str) -> Key {
         self.key.with(&self.full(name))
     }
 
-    /// Whether parameters are made here, rather than handed out.
+    /// Whether this builder makes parameters, rather than handing out existing ones.
     pub fn is_new(&self) -> bool {
         matches!(self.source, Source::New(_))
     }
@@ -173,7 +177,7 @@ impl Builder {
         Params { weights: mine(weights), buffers: mine(buffers) }
     }
 
-    /// Everything below this builder's path that was made or can be handed out, detached, on the same storage.
+    /// All tensors below this builder's path, made here or handed out, detached and on the same storage.
     pub fn detached(&self) -> BTreeMap<String, Tensor> {
         match &self.source {
             Source::New(_) => self.own().tensors(),

@@ -1,4 +1,4 @@
-//! The small convolutional network: image energies, and critics that map an image to an image.
+//! The small convolutional network, for energies of images and for critics that map an image to an image.
 
 use super::image::{Head, Image, ImageNorm, widths};
 use super::{Builder, Conv2d, Io, Layer, Nonlinear, NonlinearName, Scaling, Sequence};
@@ -37,8 +37,8 @@ crate::config! {
 /// last 3×3 convolution, else `head` and a linear layer.
 ///
 /// # Errors
-/// Inputs that are no images, kernels that do not fit on them, lists of different lengths, convolutions that do not
-/// keep the size of an image output.
+/// The input is no image, a kernel does not fit on it, `channels`, `kernels` and `strides` differ in length, or a
+/// convolution changes the size of an image output.
 pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
     let config: ConvConfig = config::decode(&spec.table)?;
     let scaling = Scaling::of(config.spectral_norm, config.weight_norm)?;
@@ -61,7 +61,7 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
 }
 
 impl ConvConfig {
-    /// Each convolution, with the defaults that suit the output.
+    /// The convolutions in order, with the default kernels and strides that suit the output.
     fn layers(&self, io: &Io) -> Result<Vec<Window>> {
         let down = io.output.len() != 3;
         let filled = |key: &str, given: &[usize], first: usize, rest: usize| match given.len() {
@@ -85,7 +85,7 @@ impl ConvConfig {
     }
 }
 
-/// The channels that a convolution makes, the size K of its K×K kernels, and its stride.
+/// The window of a convolution: the channels that it makes, the size K of its K×K kernels, and its stride.
 #[derive(Clone, Copy)]
 pub(super) struct Window {
     pub channels: usize,
@@ -94,18 +94,18 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// 3×3 kernels, pixel by pixel: the size of the image stays.
+    /// A 3×3 window of stride 1, which keeps the size of the image.
     pub fn same(channels: usize) -> Self {
         Window { channels, kernel: 3, stride: 1 }
     }
 
-    /// 1×1 kernels: every pixel, or every pixel in `stride`, by itself.
+    /// A 1×1 window, which reads every pixel, or every pixel in `stride`, by itself.
     pub fn pixelwise(channels: usize, stride: usize) -> Self {
         Window { channels, kernel: 1, stride }
     }
 }
 
-/// Appends a convolution with padding (K - 1)/2; gives the image behind it.
+/// Appends a convolution with padding (K - 1)/2 and returns the channels and size of the image behind it.
 pub(super) fn push_conv(
     body: &mut Sequence,
     builder: &Builder,

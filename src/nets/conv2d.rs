@@ -1,4 +1,4 @@
-//! The two-dimensional convolution.
+//! The two-dimensional convolution as a layer.
 
 use candle_core::Tensor;
 
@@ -6,7 +6,7 @@ use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, Scaling, Weight};
 use crate::ops::{self, Conv};
 use crate::{Error, Result};
 
-/// y = w ⋆ x + b: cross-correlation with square kernels, stride and zero padding.
+/// The convolution y = w ⋆ x + b: cross-correlation with square K×K kernels, stride and zero padding.
 ///
 /// # Shapes
 /// x `[B, I, H, W]`, w `[O, I, K, K]`, b `[O]`, y `[B, O, H', W']` with H' = ⌊(H + 2·padding - K)/stride⌋ + 1.
@@ -18,7 +18,11 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// w and b uniform on ±1/√(I·K²), PyTorch's default; spectral norm is that of the matrix `[O, I·K²]`.
+    /// A convolution with w and b uniform on ±1/√(I·K²), PyTorch's default. Spectral norm is that of the matrix
+    /// `[O, I·K²]`.
+    ///
+    /// # Errors
+    /// As [`Builder::weight`].
     pub fn new(
         builder: &Builder,
         (input, output): (usize, usize),
@@ -32,17 +36,20 @@ impl Conv2d {
         Ok(Conv2d { weight, bias: builder.weight("bias", &[output], init)?, conv })
     }
 
-    /// w = 0 and b = 0: the last layer of a network that is 0 until it is trained.
+    /// A convolution with w = 0 and b = 0: the last layer of a network that is 0 until it is trained.
+    ///
+    /// # Errors
+    /// As [`Builder::weight`].
     pub fn zero(builder: &Builder, (input, output): (usize, usize), kernel: usize, conv: Conv) -> Result<Self> {
         let weight = Weight::new(builder, &[output, input, kernel, kernel], Init::Constant(0.0), Scaling::Free)?;
         Ok(Conv2d { weight, bias: builder.weight("bias", &[output], Init::Constant(0.0))?, conv })
     }
 
-    /// The size (H', W') that a kernel makes of images (H, W).
+    /// The size (H', W') of the output for images of size (H, W).
     ///
     /// # Errors
-    /// The kernel is empty or larger than the padded image, or the stride is 0: candle would go on with nonsense. Also
-    /// a padding as large as the image, which leaves kernel entries that never meet a pixel.
+    /// The kernel is empty or larger than the padded image, the stride is 0, or the padding is as large as the image,
+    /// which leaves kernel entries that never meet a pixel. Candle would go on with wrong numbers.
     pub fn output_size((h, w): (usize, usize), kernel: usize, conv: Conv) -> Result<(usize, usize)> {
         let (padded_h, padded_w) = (h + 2 * conv.padding, w + 2 * conv.padding);
         let fits = kernel > 0 && kernel <= padded_h.min(padded_w) && conv.padding < h.min(w);

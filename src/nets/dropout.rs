@@ -1,11 +1,12 @@
-//! Dropout.
+//! Dropout as a layer.
 
 use candle_core::Tensor;
 
 use super::{Builder, Curve, Jet, Layer, Pass, Pullback};
 use crate::Result;
 
-/// Inverted dropout: y = m∘x/(1-p), m Bernoulli(1-p) for each number; the identity without a key in [`Pass`].
+/// Inverted dropout (Srivastava et al. 2014): y = m∘x/(1-p) with m ~ Bernoulli(1-p) for each number, or the identity
+/// where [`Pass`] has no key.
 ///
 /// The mask is a function of the pass's key and of the layer's path, so value, pull-back and tangent of one pass, and
 /// the passes of a network and of its frozen copy, all see the same mask.
@@ -15,12 +16,12 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Drops with probability `rate` in [0, 1).
+    /// A layer that drops each number with probability p = `rate`, in [0, 1).
     pub fn new(builder: &Builder, rate: f64) -> Self {
         Dropout { rate, path: builder.path().to_owned() }
     }
 
-    /// m/(1-p) for one pass on x, of x's shape; `None` switches dropout off.
+    /// The factor m/(1-p) of one pass on x, of x's shape; `None` where dropout is off.
     fn mask(&self, x: &Tensor, pass: Pass) -> Result<Option<Tensor>> {
         let Some(key) = pass.dropout.filter(|_| self.rate > 0.0) else { return Ok(None) };
         let uniform = key.with(&self.path).uniform(x.dims(), x.dtype(), x.device())?;

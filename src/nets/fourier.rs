@@ -1,12 +1,12 @@
-//! Random Fourier features: coordinates in which a small network can bend quickly.
+//! Random Fourier features: coordinates in which a small network can vary quickly.
 
 use candle_core::Tensor;
 
 use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback};
 use crate::{Result, ops};
 
-/// y = [x, sin Wx, cos Wx] with fixed random frequencies W (Tancik et al. 2020, "Fourier features let networks learn
-/// high frequency functions in low dimensional domains", eq. 5; x itself beside them).
+/// The layer y = [x, sin Wx, cos Wx] with fixed random frequencies W (Tancik et al. 2020, "Fourier features let
+/// networks learn high frequency functions in low dimensional domains", eq. 5; here with x itself beside the features).
 ///
 /// # Shapes
 /// x `[B, I]`, W `[F, I]` (a buffer), y `[B, I + 2F]`.
@@ -16,12 +16,16 @@ pub struct Fourier {
 }
 
 impl Fourier {
-    /// F frequencies, each coordinate normal with this standard deviation, radians per unit of x.
+    /// A layer of F = `count` frequencies for vectors of I = `input` numbers. Each entry of W is normal with standard
+    /// deviation `std`, in radians per unit of x.
+    ///
+    /// # Errors
+    /// As [`Builder::buffer`].
     pub fn new(builder: &Builder, input: usize, count: usize, std: f64) -> Result<Self> {
         Ok(Fourier { frequencies: builder.buffer("frequencies", &[count, input], Init::Normal(std))? })
     }
 
-    /// How many numbers come out for I numbers in.
+    /// The number of outputs, I + 2F, for I inputs and F frequencies.
     pub fn width(input: usize, count: usize) -> usize {
         input + 2 * count
     }
@@ -30,7 +34,7 @@ impl Fourier {
         ops::linear(x, &self.frequencies, None)
     }
 
-    /// (x̄, s̄in, c̄os) out of ȳ.
+    /// The three parts of ȳ, of the widths of x, sin Wx and cos Wx.
     fn parts(&self, y: &Tensor) -> Result<[Tensor; 3]> {
         let (count, input) = self.frequencies.dims2()?;
         Ok([y.narrow(1, 0, input)?, y.narrow(1, input, count)?, y.narrow(1, input + count, count)?])
@@ -63,7 +67,8 @@ impl Layer for Fourier {
         Jet::new(&value, &tangent)
     }
 
-    /// sin(s)'' = cos(s) s'' - sin(s) s'², cos(s)'' = -sin(s) s'' - cos(s) s'².
+    /// The curve of the features; with s = Wx, (sin s)'' = cos(s) s'' - sin(s) s'² and (cos s)'' = -sin(s) s'' - cos(s)
+    /// s'².
     fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
         let s = x.linear(|xx| self.phases(xx))?;
         let (sin, cos, first, second) = (s.value()?.sin()?, s.value()?.cos()?, s.first()?, s.second()?);

@@ -1,4 +1,4 @@
-//! What the convolutional networks share: the shape of their input, their normalisation, their last layers.
+//! The parts that the convolutional networks share: the shape of their input, their normalisation, their last layers.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use super::{Builder, GlobalPool, GroupNorm, Io, Linear, Reshape, Scaling, Sequen
 use crate::config::rule::Complaint;
 use crate::{Error, Result};
 
-/// Channels and size of images on their way through a network.
+/// The channels C and the size (H, W) of images on their way through a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Image {
     pub channels: usize,
@@ -14,10 +14,10 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// The input of a network called `net`.
+    /// The images that go into a network; `net` is its name in messages.
     ///
     /// # Errors
-    /// Items are no images `[C, H, W]`.
+    /// The items are no images `[C, H, W]`.
     pub fn of(io: &Io, net: &str) -> Result<Self> {
         match *io.input.as_slice() {
             [channels, h, w] => Ok(Image { channels, size: (h, w) }),
@@ -29,34 +29,34 @@ impl Image {
         }
     }
 
-    /// The shape of one item.
+    /// The shape of one item, [C, H, W].
     pub fn item(&self) -> [usize; 3] {
         [self.channels, self.size.0, self.size.1]
     }
 }
 
-/// Widths of layers that there must be at least one of.
+/// The rule for `widths`: a list with at least one layer.
 pub(super) fn widths(v: &Vec<usize>) -> Complaint {
     (v.is_empty() || v.contains(&0)).then(|| format!("must be a list of one or more numbers above 0, got {v:?}"))
 }
 
-/// Blocks a stage: at least one, and few enough that building them ends.
+/// The rule for blocks a stage: at least one, and few enough that building them ends.
 pub(super) fn blocks(v: &usize) -> Complaint {
     (!(1..=1000).contains(v)).then(|| format!("must be from 1 to 1000, got {v}"))
 }
 
-/// Normalisation before an activation.
+/// The normalisation before an activation of a convolutional network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ImageNorm {
-    /// Nothing.
+    /// No normalisation.
     None,
     /// Group norm.
     Group,
 }
 
 impl ImageNorm {
-    /// Appends the normalisation of `channels`.
+    /// Appends the normalisation of `channels` channels in `groups` groups.
     pub(super) fn push(self, body: &mut Sequence, builder: &Builder, channels: usize, groups: usize) -> Result<()> {
         if self == ImageNorm::Group {
             body.push(GroupNorm::new(&builder.sub("norm"), channels, groups)?);
@@ -65,20 +65,20 @@ impl ImageNorm {
     }
 }
 
-/// How features `[B, C, H, W]` become a vector for the last linear layer.
+/// The way in which features `[B, C, H, W]` become a vector for the last linear layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Head {
-    /// All of them.
+    /// All features, `[B, C·H·W]`.
     Flatten,
-    /// Sums over pixels.
+    /// The sums over pixels, `[B, C]`.
     Sum,
-    /// Means over pixels.
+    /// The means over pixels, `[B, C]`.
     Mean,
 }
 
 impl Head {
-    /// Appends the vector, the linear layer `out` and the output's shape.
+    /// Appends the map of `image` to a vector, the linear layer `out`, and the reshaping to the output's shape.
     pub(super) fn push(
         self,
         body: &mut Sequence,

@@ -1,37 +1,37 @@
-//! The shapes that go into a network and come out of it.
+//! The shapes of a network's inputs and outputs.
 
-/// Shapes of ONE item.
+/// The shapes of one item, without the batch dimension, before and behind a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Io {
-    /// Such as `[2]` or `[1, 28, 28]`.
+    /// The shape of one input, such as `[2]` or `[1, 28, 28]`.
     pub input: Vec<usize>,
-    /// Empty for one number per item: x `[B, ..]` -> `[B]`.
+    /// The shape of one output; empty for one number per item: x `[B, ..]` -> `[B]`.
     pub output: Vec<usize>,
 }
 
 impl Io {
-    /// An energy on items of this shape.
+    /// The shapes of an energy: items of shape `input`, one number each.
     pub fn scalar(input: &[usize]) -> Self {
         Io { input: input.to_vec(), output: Vec::new() }
     }
 
-    /// A critic on items of this shape: output like input.
+    /// The shapes of a critic: the output has the shape `item` of the input.
     pub fn field(item: &[usize]) -> Self {
         Io { input: item.to_vec(), output: item.to_vec() }
     }
 
-    /// How many numbers go in.
+    /// The number of entries of one input.
     pub fn input_size(&self) -> usize {
         size(&self.input)
     }
 
-    /// How many numbers come out.
+    /// The number of entries of one output.
     pub fn output_size(&self) -> usize {
         size(&self.output)
     }
 }
 
-/// How many numbers there are in an item; stops at the largest count, which no builder then accepts.
+/// The number of entries of an item, or the largest `usize` where that overflows, which no builder accepts.
 fn size(item: &[usize]) -> usize {
     item.iter().fold(1, |n: usize, &d| n.saturating_mul(d))
 }

@@ -1,47 +1,47 @@
-//! A point with a direction, carried through a network together.
+//! The points with a direction (jets), carried through a network together.
 
 use candle_core::Tensor;
 
 use crate::Result;
 
-/// Values and tangents stacked along the batch: rows `0..B` are x, rows `B..2B` are ẋ.
+/// Values x and tangents ẋ stacked along the batch: rows `0..B` are x, rows `B..2B` are ẋ.
 ///
 /// Stacked, a linear map reads its weights once for both and its weight gradient is one product instead of two.
 #[derive(Clone, Debug)]
 pub struct Jet(Tensor);
 
 impl Jet {
-    /// Stacks x and ẋ, both `[B, ..]`.
+    /// The jet of x and ẋ = `tangent`, both `[B, ..]`.
     pub fn new(x: &Tensor, tangent: &Tensor) -> Result<Self> {
         Ok(Jet(Tensor::cat(&[x, tangent], 0)?))
     }
 
-    /// Takes a tensor `[2B, ..]` that is stacked already.
+    /// The jet of a tensor `[2B, ..]` that is stacked already.
     pub fn from_stacked(stacked: Tensor) -> Self {
         Jet(stacked)
     }
 
-    /// `[2B, ..]`.
+    /// The stacked tensor, `[2B, ..]`.
     pub fn stacked(&self) -> &Tensor {
         &self.0
     }
 
-    /// B.
+    /// The number of items, B.
     pub fn batch(&self) -> Result<usize> {
         Ok(self.0.dim(0)? / 2)
     }
 
-    /// x, `[B, ..]`.
+    /// The values x, `[B, ..]`.
     pub fn value(&self) -> Result<Tensor> {
         Ok(self.0.narrow(0, 0, self.batch()?)?)
     }
 
-    /// ẋ, `[B, ..]`.
+    /// The tangents ẋ, `[B, ..]`.
     pub fn tangent(&self) -> Result<Tensor> {
         Ok(self.0.narrow(0, self.batch()?, self.batch()?)?)
     }
 
-    /// The same linear map on both halves.
+    /// The image of the jet under a linear map `f`, which is applied to the stacked tensor.
     pub fn linear(&self, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Self> {
         Ok(Jet(f(&self.0)?))
     }

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, Scaling, Weight};
 use crate::{Result, ops};
 
-/// y = x Wᵀ + b.
+/// The layer y = x Wᵀ + b.
 ///
 /// # Shapes
 /// x `[B, I]`, W `[O, I]`, b `[O]`, y `[B, O]`.
@@ -16,20 +16,26 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// W and b uniform on ±1/√I (PyTorch's default, which the LSD experiments use).
+    /// A layer with W and b uniform on ±1/√I, PyTorch's default, which the experiments of LSD use.
+    ///
+    /// # Errors
+    /// As [`Builder::weight`].
     pub fn new(builder: &Builder, input: usize, output: usize, scaling: Scaling) -> Result<Self> {
         let init = Init::Uniform(1.0 / (input.max(1) as f64).sqrt());
         let weight = Weight::new(builder, &[output, input], init, scaling)?;
         Ok(Linear { weight, bias: builder.weight("bias", &[output], init)? })
     }
 
-    /// W = 0 and b = 0: the last layer of a network that is 0 until it is trained.
+    /// A layer with W = 0 and b = 0: the last layer of a network that is 0 until it is trained.
+    ///
+    /// # Errors
+    /// As [`Builder::weight`].
     pub fn zero(builder: &Builder, input: usize, output: usize) -> Result<Self> {
         let weight = Weight::new(builder, &[output, input], Init::Constant(0.0), Scaling::Free)?;
         Ok(Linear { weight, bias: builder.weight("bias", &[output], Init::Constant(0.0))? })
     }
 
-    /// The matrix that is applied, `[O, I]`: under spectral or weight norm scaled.
+    /// The matrix that is applied, `[O, I]`: W, or under spectral or weight norm the scaled W.
     pub fn matrix(&self) -> Result<Tensor> {
         self.weight.get()
     }

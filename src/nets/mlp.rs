@@ -1,4 +1,4 @@
-//! The multi-layer perceptron: energies and critics on vectors.
+//! The multi-layer perceptron, for energies and critics of vectors.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use crate::{Result, ops};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MlpNorm {
-    /// Nothing.
+    /// No normalisation.
     None,
     /// Layer norm.
     Layer,
@@ -46,14 +46,14 @@ crate::config! {
     }
 }
 
-/// Linear - activation - … - linear on the flattened item.
+/// The multi-layer perceptron: linear maps with an activation behind each but the last, on the flattened item.
 pub struct Mlp {
     body: Sequence,
-    /// The same layers again (they share tensors), where the trace may have a closed form: for critics without norm.
+    /// The same layers again, on the same tensors, where the trace has a closed form: critics without normalisation.
     shallow: Option<Shallow>,
 }
 
-/// What the closed form of the trace needs.
+/// The layers that the closed form of the trace needs.
 struct Shallow {
     linears: Vec<Linear>,
     activations: Vec<Nonlinear>,
@@ -62,13 +62,13 @@ struct Shallow {
 /// Builds an `mlp` from a resolved section.
 ///
 /// # Errors
-/// Keys that do not fit together; tensors that a bound builder lacks.
+/// The keys contradict each other, or a bound builder lacks a tensor.
 pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
     Ok(Box::new(Mlp::new(&config::decode(&spec.table)?, io, builder)?))
 }
 
 impl Mlp {
-    /// Layers are called `0`, `1`, … in order.
+    /// A perceptron whose layers are called `0`, `1`, … in order.
     ///
     /// # Errors
     /// As [`Nonlinear::new`] and [`Builder::weight`].
@@ -136,7 +136,7 @@ impl Layer for Mlp {
         self.body.calibrate(x)
     }
 
-    /// In closed form up to two hidden layers (see [`Shallow::trace`]), else by D pull-backs.
+    /// The trace of ∂f/∂x: in closed form up to two hidden layers (see [`Shallow::trace`]), else by D pull-backs.
     fn trace(&self, x: &Tensor) -> Result<Tensor> {
         let closed = match &self.shallow {
             Some(shallow) => shallow.trace(&x.flatten_from(1)?)?,
@@ -147,10 +147,10 @@ impl Layer for Mlp {
 }
 
 impl Shallow {
-    /// With aₖ the slopes of the k-th activation, the Jacobian W₃·diag(a₂)·W₂·diag(a₁)·W₁ has the trace
-    /// a₂ᵀ [W₂ ∘ (W₁W₃)ᵀ] a₁; with one hidden layer, a₁·Σ_d W₁∘W₂ᵀ; with none, tr W₁. The product of the weights is
-    /// formed once for the batch, so this costs about one forward pass instead of D backward passes. `None` for more
-    /// hidden layers.
+    /// The trace of the Jacobian J = W₃·diag(a₂)·W₂·diag(a₁)·W₁ of each item, `None` for more than two hidden layers.
+    /// With Wₖ the weights and aₖ the slopes of the k-th activation, tr J = a₂ᵀ [W₂ ∘ (W₁W₃)ᵀ] a₁; with one hidden
+    /// layer, tr J = a₁·Σ_d W₁∘W₂ᵀ; with none, tr J = tr W₁. The product of the weights is formed once for the batch,
+    /// so this costs about one forward pass instead of D backward passes.
     ///
     /// # Shapes
     /// x `[B, D]` -> `[B]`.
@@ -177,7 +177,7 @@ impl Shallow {
         })
     }
 
-    /// σ' at each hidden layer.
+    /// The slopes σ' of the activation at each hidden layer, each `[B, units]`.
     fn slopes(&self, x: &Tensor) -> Result<Vec<Tensor>> {
         let mut x = x.clone();
         let mut slopes = Vec::with_capacity(self.activations.len());

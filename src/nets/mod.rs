@@ -1,10 +1,13 @@
-//! Networks, in layers that carry their own derivatives.
+//! Networks, built of layers that carry their own derivatives.
 //!
-//! Everything here lives on ∇x E, and learns through it. So each [`Layer`] has four passes, all written in ordinary
+//! Energy-based models work with ∇x E and learn through it. So each [`Layer`] has four passes, all written in ordinary
 //! differentiable operations: `forward`, the pull-back `vjp` (reverse mode: `x̄ = ȳ·∂y/∂x`), the tangent pass `jvp`
 //! (forward mode: `ẏ = ∂y/∂x·ẋ`) and `curve`, the tangent pass to second order. Because the derivative passes are
-//! themselves forward passes on the weights, ONE ordinary `backward()` through them gives the second-order terms of
-//! LSD, score matching and gradient penalties: no double backward, no environment variable.
+//! themselves forward passes on the weights, one ordinary `backward()` through them gives the second-order terms of
+//! LSD, score matching and gradient penalties, without a double backward.
+//!
+//! Every `Result` in this module also fails where a tensor operation does: on shapes that do not fit, or on a device
+//! without memory. The `# Errors` of an item name what else can fail.
 
 mod activation;
 mod build;
@@ -55,31 +58,33 @@ use candle_core::Tensor;
 
 use crate::{Error, Result, rng::Key};
 
-/// The reverse pass of a layer at the point where `vjp` was taken: ȳ of y's shape -> x̄ of x's shape.
-/// Linear in ȳ, differentiable in ȳ and in the parameters.
+/// The pull-back of a layer f at the point x where `vjp` was taken: ȳ of y's shape -> x̄ = ȳ·∂f/∂x of x's shape. It is
+/// linear in ȳ and differentiable in ȳ and in the parameters.
 pub type Pullback<'a> = Box<dyn Fn(&Tensor) -> Result<Tensor> + 'a>;
 
-/// A differentiable map with parameters, batched over the first dimension.
+/// A differentiable map y = f(x) with parameters; the first dimension of x and y is the batch.
 pub trait Layer: Send + Sync {
-    /// y = f(x).
+    /// The output y = f(x).
     fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor>;
 
-    /// y = f(x) and ȳ ↦ ȳ·∂f/∂x.
+    /// The output y = f(x) and the pull-back ȳ ↦ ȳ·∂f/∂x.
     fn vjp<'a>(&'a self, x: &Tensor, pass: Pass) -> Result<(Tensor, Pullback<'a>)>;
 
-    /// (y, ẏ) = (f(x), ∂f/∂x·ẋ), both with one set of weights reads.
+    /// The output and its tangent, (y, ẏ) = (f(x), ∂f/∂x·ẋ), where the weights are read once for both.
     fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet>;
 
-    /// (y, y', y'') of y(t) = f(x(t)) at t = 0: y' = J x' and y'' = J x'' + x'ᵀ(∂²f/∂x²)x', all with one set of weights
-    /// reads. Differentiable in the parameters; a corner, as in a rectifier, counts as if it did not bend.
+    /// The output along a curve, (y, y', y'') of y(t) = f(x(t)) at t = 0, where the weights are read once for all
+    /// three: with J = ∂f/∂x, y' = J x' and y'' = J x'' + x'ᵀ(∂²f/∂x²)x'. It is differentiable in the parameters; the
+    /// second derivative at a corner, as in a rectifier, counts as 0.
     fn curve(&self, x: &Curve, pass: Pass) -> Result<Curve>;
 
-    /// The input of the last linear layer inside, `[B, F]`: what a classifier separates. `None` where there is none.
+    /// The features that a classifier separates: the input `[B, F]` of the last linear layer inside, or `None` without
+    /// one.
     fn features(&self, _x: &Tensor, _pass: Pass) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
-    /// One power iteration of every spectral norm inside, in place. A layer that holds layers passes the call on.
+    /// Does one power iteration of every spectral norm inside, in place. A layer that holds layers passes the call on.
     fn power_iterate(&self) -> Result<()> {
         Ok(())
     }
@@ -89,38 +94,39 @@ pub trait Layer: Send + Sync {
         false
     }
 
-    /// y = f(x), where each layer inside that has weight norm first sets its scale and bias, in place, by what it makes
-    /// of x. A layer that holds layers passes the call on.
+    /// The output y = f(x), where each layer inside that has weight norm first sets its scale and bias, in place, from
+    /// its outputs for x. A layer that holds layers passes the call on.
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
         self.forward(x, Pass::EVAL)
     }
 
-    /// tr ∂f/∂x of every item, `[B]`, for an f whose output has as many numbers as its input; without dropout.
-    /// Differentiable in the parameters. A layer that knows a closed form overrides these D pull-backs.
+    /// The trace tr ∂f/∂x of every item, `[B]`, for an f whose output has as many numbers as its input, without
+    /// dropout. It is differentiable in the parameters. The default takes D pull-backs; a layer with a closed form
+    /// overrides it.
     fn trace(&self, x: &Tensor) -> Result<Tensor> {
         trace_by_pullbacks(self, x)
     }
 }
 
-/// What may differ from one pass through a network to the next.
+/// The settings that may differ from one pass through a network to the next.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pass {
-    /// Draws the dropout masks while training; `None` switches dropout off. Value and tangent, and two passes with
-    /// the same key, see the same masks.
+    /// The key from which dropout masks are drawn while training; `None` switches dropout off. Value and tangent, and
+    /// two passes with the same key, see the same masks.
     pub dropout: Option<Key>,
 }
 
 impl Pass {
-    /// Evaluation: no dropout.
+    /// The pass for evaluation: no dropout.
     pub const EVAL: Pass = Pass { dropout: None };
 
-    /// Training, with masks drawn from `key`.
+    /// The pass for training, with masks drawn from `key`.
     pub fn train(key: Key) -> Self {
         Pass { dropout: Some(key) }
     }
 }
 
-/// tr J = Σ_d e_dᵀ J e_d: one pull-back for each of the D inputs, `[B, ..]` -> `[B]`.
+/// The trace tr J = Σ_d e_dᵀ J e_d of each item, by one pull-back for each of the D inputs: `[B, ..]` -> `[B]`.
 fn trace_by_pullbacks<L: Layer + ?Sized>(layer: &L, x: &Tensor) -> Result<Tensor> {
     let (y, pull) = layer.vjp(x, Pass::EVAL)?;
     if y.elem_count() != x.elem_count() {

@@ -1,4 +1,4 @@
-//! A whole network: what the configuration names, on its parameters.
+//! Whole networks: those that a configuration names, with their parameters.
 
 use std::collections::BTreeMap;
 
@@ -18,16 +18,16 @@ pub struct Network {
     dtype: DType,
     device: Device,
     params: Params,
-    /// Detached, on the storage of the parameters.
+    /// All weights and buffers by name, detached, on the storage of the parameters.
     tensors: BTreeMap<String, Tensor>,
 }
 
 impl Network {
-    /// Builds the network that `spec` names, its parameters below the builder's path.
+    /// The network that `spec` names, for items of the shapes `io`, with its parameters below the builder's path.
     ///
     /// # Errors
-    /// A name that is not in [`NETS`](super::NETS), keys that do not fit together or do not fit the shapes, and, with a
-    /// bound builder, tensors that are missing or have another shape.
+    /// The name is not in [`NETS`](super::NETS), the keys contradict each other or the shapes, or a bound builder lacks
+    /// a tensor or has it with another shape.
     pub fn new(spec: &Spec, io: &Io, builder: &Builder) -> Result<Self> {
         if io.input_size() == 0 || io.output_size() == 0 {
             return Err(Error::config(format!("a network needs items that are not empty, got {io:?}")));
@@ -45,22 +45,22 @@ impl Network {
         })
     }
 
-    /// y = f(x): x `[B, input..]` -> `[B, output..]`.
+    /// The output y = f(x): x `[B, input..]` -> `[B, output..]`.
     pub fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
         self.root.forward(x, pass)
     }
 
-    /// y = f(x) and ȳ ↦ ȳ·∂f/∂x.
+    /// The output y = f(x) and the pull-back ȳ ↦ ȳ·∂f/∂x.
     pub fn vjp<'a>(&'a self, x: &Tensor, pass: Pass) -> Result<(Tensor, Pullback<'a>)> {
         self.root.vjp(x, pass)
     }
 
-    /// (y, ẏ) = (f(x), ∂f/∂x·ẋ).
+    /// The output and its tangent, (y, ẏ) = (f(x), ∂f/∂x·ẋ).
     pub fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {
         self.root.jvp(x, pass)
     }
 
-    /// The input of the last linear layer, `[B, F]`, dropout off; `None` for a network without one.
+    /// The input of the last linear layer, `[B, F]`, without dropout; `None` for a network without one.
     pub fn features(&self, x: &Tensor) -> Result<Option<Tensor>> {
         self.root.features(x, Pass::EVAL)
     }
@@ -70,23 +70,23 @@ impl Network {
         self.root.as_ref()
     }
 
-    /// (y, ∂Σy/∂x): for a scalar network the value `[B]` and gradient `[B, input..]` of each item.
-    /// Differentiable in the parameters.
+    /// The output and the gradient of its sum, (y, ∂Σy/∂x): for a scalar network the value `[B]` and the gradient
+    /// `[B, input..]` of each item. Both are differentiable in the parameters.
     pub fn grad(&self, x: &Tensor, pass: Pass) -> Result<(Tensor, Tensor)> {
         let (y, pull) = self.vjp(x, pass)?;
         let g = pull(&y.ones_like()?)?;
         Ok((y, g))
     }
 
-    /// (f, ∂f/∂x·v, vᵀ(∂²f/∂x²)v) at x, each of the output's shape: value, slope and curvature along v by
-    /// one second-order tangent pass. Differentiable in the parameters.
+    /// The value, slope and curvature along v, (f, ∂f/∂x·v, vᵀ(∂²f/∂x²)v) at x, each of the output's shape, by one
+    /// second-order tangent pass. They are differentiable in the parameters.
     pub fn curve(&self, x: &Tensor, v: &Tensor, pass: Pass) -> Result<[Tensor; 3]> {
         let y = self.root.curve(&Curve::line(x, v)?, pass)?;
         Ok([y.value()?, y.first()?, y.second()?])
     }
 
-    /// tr ∂f/∂x of every item, `[B]`, exactly and without dropout; differentiable in the parameters. D pull-backs, or a
-    /// closed form where the network has one.
+    /// The trace tr ∂f/∂x of every item, `[B]`, exactly and without dropout, by D pull-backs or by a closed form where
+    /// the network has one. It is differentiable in the parameters.
     ///
     /// # Errors
     /// The output has another size than the input.
@@ -94,16 +94,16 @@ impl Network {
         self.root.trace(x)
     }
 
-    /// One power iteration of every spectral norm, in place: to be called between training steps.
+    /// Does one power iteration of every spectral norm, in place; it is called between training steps.
     pub fn power_iterate(&self) -> Result<()> {
         self.root.power_iterate()
     }
 
-    /// Sets the scales and biases of layers under weight norm by what the layers make of `items`, `[B, input..]`; in
-    /// place, before training. Items are asked for only where there are such layers.
+    /// Sets the scales and biases of layers under weight norm from their outputs for `items`, `[B, input..]`, in place,
+    /// before training. `items` is called only where there are such layers.
     ///
     /// # Errors
-    /// Those of `items`.
+    /// `items` fails.
     pub fn calibrate(&self, items: &dyn Fn() -> Result<Tensor>) -> Result<()> {
         if !self.root.has_weight_norm() {
             return Ok(());
@@ -111,7 +111,7 @@ impl Network {
         self.root.calibrate(&items()?).map(drop)
     }
 
-    /// The same network on other tensors of the same names, such as an average; it is tracked where they are.
+    /// The same network on other tensors of the same names, such as an average; it is tracked where those are.
     ///
     /// # Errors
     /// A tensor is missing or has another shape.
@@ -120,7 +120,10 @@ impl Network {
     }
 
     /// The same network on detached weights: passes build no graph and no parameter gets a gradient. It shares storage
-    /// with this one, and so follows it when an optimiser updates it in place.
+    /// with this one, so it follows this one when an optimiser updates it in place.
+    ///
+    /// # Errors
+    /// As [`Network::rebind`].
     pub fn frozen(&self) -> Result<Self> {
         self.rebind(self.tensors.clone())
     }
@@ -130,12 +133,12 @@ impl Network {
         &self.params
     }
 
-    /// Shapes of one item.
+    /// The shapes of one item.
     pub fn io(&self) -> &Io {
         &self.io
     }
 
-    /// The section that it was built from.
+    /// The section of the configuration that the network was built from.
     pub fn spec(&self) -> &Spec {
         &self.spec
     }

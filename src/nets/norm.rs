@@ -5,31 +5,32 @@ use candle_core::{D, Tensor};
 use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, linear::repeated};
 use crate::{Error, Result};
 
-/// Added to the variance.
+/// The ε that is added to the variance.
 const EPSILON: f64 = 1e-5;
 
-/// y = γ∘x̂ + β with x̂ = (x - mean)/√(variance + ε), mean and variance over each of the G groups of channels of each
-/// item (Wu & He 2018). On vectors `[B, D]` with one group it is layer norm (Ba et al. 2016).
+/// The layer y = γ∘x̂ + β with x̂ = (x - mean)/√(variance + ε), where mean and variance are those of each of the G
+/// groups of channels of each item (Wu & He 2018). On vectors `[B, D]` with one group it is layer norm (Ba et al.
+/// 2016).
 ///
-/// The Jacobian of x ↦ x̂ is symmetric, J = (I - 11ᵀ/n - x̂x̂ᵀ/n)/√(variance + ε), so one function serves pull-back and
-/// tangent.
+/// With n the numbers in a group, the Jacobian of x ↦ x̂ is J = (I - 11ᵀ/n - x̂x̂ᵀ/n)/√(variance + ε). It is symmetric,
+/// so one function serves pull-back and tangent.
 ///
 /// # Shapes
-/// x `[B, C, ..]`, γ and β `[C]`.
+/// x and y `[B, C, ..]`, γ and β `[C]`.
 pub struct GroupNorm {
     groups: usize,
     gain: Tensor,
     shift: Tensor,
 }
 
-/// x̂ `[B, G, n]` and 1/√(variance + ε) `[B, G, 1]`.
+/// The normalised numbers x̂ `[B, G, n]`, and 1/√(variance + ε) `[B, G, 1]`.
 struct Normal {
     unit: Tensor,
     rate: Tensor,
 }
 
 impl GroupNorm {
-    /// γ = 1, β = 0.
+    /// Group norm of C = `channels` in G = `groups` groups, with γ = 1 and β = 0 at first.
     ///
     /// # Errors
     /// `groups` does not divide `channels`.
@@ -44,7 +45,7 @@ impl GroupNorm {
         Ok(GroupNorm { groups, gain, shift: builder.weight("shift", &[channels], Init::Constant(0.0))? })
     }
 
-    /// Layer norm on `[B, width]`.
+    /// Layer norm of vectors `[B, width]`.
     pub fn layer(builder: &Builder, width: usize) -> Result<Self> {
         GroupNorm::new(builder, width, 1)
     }
@@ -60,7 +61,7 @@ impl GroupNorm {
         Ok(Normal { unit: centred.broadcast_mul(&rate)?, rate })
     }
 
-    /// γ or β against `[B, C, ..]`.
+    /// The parameter γ or β, `[C]`, reshaped to be broadcast against `[B, C, ..]`.
     fn per_channel(&self, p: &Tensor, like: &Tensor) -> Result<Tensor> {
         let mut shape = vec![like.dim(0)?, p.elem_count()];
         shape.resize(like.rank(), 1);
@@ -72,7 +73,7 @@ impl GroupNorm {
         Ok(scaled.broadcast_add(&self.per_channel(&self.shift, like)?)?)
     }
 
-    /// J t, of t's shape.
+    /// The product J t, of t's shape.
     fn jacobian(&self, n: &Normal, t: &Tensor) -> Result<Tensor> {
         let g = self.grouped(t)?;
         let along = n.unit.broadcast_mul(&(&n.unit * &g)?.mean_keepdim(D::Minus1)?)?;
@@ -100,8 +101,8 @@ impl Layer for GroupNorm {
         Jet::new(&self.affine(&n, &value)?, &self.jacobian(&n, &tangent)?.broadcast_mul(&gain)?)
     }
 
-    /// x̂ = c·r with c centred and r = (m + ε)^-½, m = mean c². Both factors are carried along the curve:
-    /// m' = 2 mean(cc'), m'' = 2 mean(c'² + cc''); r' = -½r³m', r'' = ¾r⁵m'² - ½r³m''; then the product rule.
+    /// The curve of x̂ = c·r, with c the centred x, r = (m + ε)^-½ and m = mean c². Both factors are carried along the
+    /// curve: m' = 2 mean(cc'), m'' = 2 mean(c'² + cc''); r' = -½r³m', r'' = ¾r⁵m'² - ½r³m''; then the product rule.
     fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
         let mean = |t: &Tensor| t.mean_keepdim(D::Minus1);
         let centre = |t: Tensor| -> Result<Tensor> {

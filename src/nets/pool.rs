@@ -5,18 +5,18 @@ use candle_core::Tensor;
 use super::{Curve, Jet, Layer, Pass, Pullback};
 use crate::{Error, Result};
 
-/// Means over disjoint K×K windows: `[B, C, H, W]` -> `[B, C, H/K, W/K]`.
+/// The means over disjoint K×K windows: `[B, C, H, W]` -> `[B, C, H/K, W/K]`.
 pub struct AvgPool {
     window: usize,
 }
 
 impl AvgPool {
-    /// Windows of `window`×`window` pixels, side by side.
+    /// Pooling over windows of K = `window` pixels a side.
     pub fn new(window: usize) -> Self {
         AvgPool { window }
     }
 
-    /// The size (H/K, W/K) that is left of (H, W).
+    /// The size (H/K, W/K) of the output for images of size (H, W).
     ///
     /// # Errors
     /// K does not divide H and W: the last pixels would be dropped, and candle's gradient of that is wrong.
@@ -36,7 +36,7 @@ impl AvgPool {
         Ok(x.avg_pool2d(self.window)?)
     }
 
-    /// Each ȳ spread over its window: ȳ/K² at every pixel.
+    /// The pull-back of pooling: ȳ/K² at every pixel of its window.
     fn spread(&self, g: &Tensor) -> Result<Tensor> {
         let (b, c, h, w) = g.dims4()?;
         let k = self.window;
@@ -66,14 +66,14 @@ impl Layer for AvgPool {
 /// The sum or the mean over all pixels: `[B, C, H, W]` -> `[B, C]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GlobalPool {
-    /// Σ over pixels: energies that are extensive in the image.
+    /// The sum over pixels, for energies that grow with the image.
     Sum,
-    /// 1/(HW) Σ.
+    /// The mean over pixels, 1/(HW) Σ.
     Mean,
 }
 
 impl GlobalPool {
-    /// What each pixel is multiplied by.
+    /// The weight of each pixel: 1 for a sum, 1/`pixels` for a mean.
     fn share(self, pixels: usize) -> f64 {
         match self {
             GlobalPool::Sum => 1.0,

@@ -4,7 +4,7 @@ use super::{Builder, Io, Layer, conv, mlp, resnet, resnet_generator, wide_resnet
 use crate::config::{Entry, Schema, Spec, find};
 use crate::{Error, Result};
 
-/// Makes the layers of a network from its resolved section.
+/// The function that makes the layers of a network from its resolved section.
 pub type BuildNet = fn(&Spec, &Io, &Builder) -> Result<Box<dyn Layer>>;
 
 /// The networks that a configuration can name.
@@ -54,7 +54,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
 /// The row called `name`.
 ///
 /// # Errors
-/// There is none.
+/// No row has this name.
 pub(super) fn row(name: &str) -> Result<&'static Entry<BuildNet>> {
     find(NETS, name).ok_or_else(|| {
         let known = NETS.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");

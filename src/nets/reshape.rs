@@ -1,22 +1,22 @@
-//! Flattening and its opposite.
+//! Reshaping of items.
 
 use candle_core::Tensor;
 
 use super::{Curve, Jet, Layer, Pass, Pullback};
 use crate::Result;
 
-/// Gives each item of a batch another shape: `[B, ..]` -> `[B, item..]`; the order in memory stays.
+/// The layer that gives each item of a batch another shape, `[B, ..]` -> `[B, item..]`; the order in memory stays.
 pub struct Reshape {
     item: Vec<usize>,
 }
 
 impl Reshape {
-    /// To items of shape `item`; empty means one number per item, `[B]`.
+    /// Reshaping to items of shape `item`; an empty shape means one number per item, `[B]`.
     pub fn to(item: &[usize]) -> Self {
         Reshape { item: item.to_vec() }
     }
 
-    /// To vectors `[B, D]`, from items of the given shape.
+    /// Flattening of items of shape `item` to vectors `[B, D]`.
     pub fn flatten(item: &[usize]) -> Self {
         Reshape { item: vec![item.iter().fold(1, |n: usize, &d| n.saturating_mul(d))] }
     }

@@ -5,19 +5,19 @@ use candle_core::Tensor;
 use super::{Curve, Jet, Layer, Pass, Pullback};
 use crate::Result;
 
-/// y = s(x) + f(x), with s the identity unless f changes the shape (He et al. 2016).
+/// The layer y = s(x) + f(x), with s the identity unless f changes the shape (He et al. 2016).
 pub struct Residual {
     body: Box<dyn Layer>,
     shortcut: Option<Box<dyn Layer>>,
 }
 
 impl Residual {
-    /// x + f(x).
+    /// The layer x + f(x), with f = `body`.
     pub fn new(body: impl Layer + 'static) -> Self {
         Residual { body: Box::new(body), shortcut: None }
     }
 
-    /// s(x) + f(x).
+    /// The layer s(x) + f(x), with s = `shortcut`.
     pub fn with_shortcut(mut self, shortcut: impl Layer + 'static) -> Self {
         self.shortcut = Some(Box::new(shortcut));
         self

@@ -33,7 +33,7 @@ crate::config! {
 /// mean pooling; activation, `head`, linear layer. The layout is that of the image energies of Du & Mordatch (2019).
 ///
 /// # Errors
-/// Inputs that are no images, or whose size cannot be halved once a stage.
+/// The input is no image, or its size cannot be halved once a stage.
 pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
     let config: ResnetConfig = config::decode(&spec.table)?;
     let scaling = config.scaling()?;
@@ -65,7 +65,8 @@ impl ResnetConfig {
         Nonlinear::Fixed(self.activation.function())
     }
 
-    /// s(x) + conv(σ(norm(conv(σ(norm(x)))))), with s a 1×1 convolution where the width changes.
+    /// The block s(x) + conv(σ(norm(conv(σ(norm(x)))))), with s a 1×1 convolution where the width changes, else the
+    /// identity.
     fn block(&self, builder: &Builder, image: Image, width: usize) -> Result<Residual> {
         let mut body = Sequence::new();
         let mut inner = image;

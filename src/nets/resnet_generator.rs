@@ -1,4 +1,4 @@
-//! The residual generator: a latent vector grows into an image.
+//! The residual generator, which turns a latent vector into an image.
 
 use super::conv::{Window, push_conv};
 use super::image::{Image, ImageNorm, widths};
@@ -7,7 +7,7 @@ use crate::config::rule::Complaint;
 use crate::config::{self, Spec, rule};
 use crate::{Error, Result};
 
-/// Left to itself, a generator starts from images that are no smaller than this.
+/// The smallest side, in pixels, of the image that a generator starts from where `blocks` is 0.
 const SMALLEST: usize = 4;
 
 crate::config! {
@@ -30,7 +30,7 @@ crate::config! {
     }
 }
 
-/// No image is halved more often.
+/// The rule for `blocks`: no image is halved more often.
 fn few(v: &usize) -> Complaint {
     (*v > 16).then(|| format!("must be from 0 to 16, got {v}"))
 }
@@ -40,7 +40,7 @@ fn few(v: &usize) -> Complaint {
 /// the tanh of VERA, belongs to the model around it.
 ///
 /// # Errors
-/// Outputs that are no images or cannot be halved so often; more or fewer `widths` than blocks.
+/// The output is no image or cannot be halved so often, or there are more or fewer `widths` than blocks.
 pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
     let config: ResnetGeneratorConfig = config::decode(&spec.table)?;
     let &[channels, h, w] = io.output.as_slice() else { return Err(no_image(&io.output)) };
@@ -63,7 +63,7 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
 }
 
 impl ResnetGeneratorConfig {
-    /// The channels of each block on the way to images of this size.
+    /// The channels of each block, from the smallest image to images of this size.
     fn each_width(&self, size: (usize, usize)) -> Result<Vec<usize>> {
         let blocks = match (self.blocks, self.widths.as_slice()) {
             (0, [_]) => halvings(size),
@@ -90,8 +90,8 @@ impl ResnetGeneratorConfig {
         }
     }
 
-    /// up(s(x)) + conv(σ(norm(conv(up(σ(norm(x))))))), with s a 1×1 convolution where the width changes. It comes
-    /// before the upsampling, where it gives the same at a quarter of the price.
+    /// The block up(s(x)) + conv(σ(norm(conv(up(σ(norm(x))))))), with s a 1×1 convolution where the width changes. s
+    /// comes before the upsampling, where it gives the same at a quarter of the cost.
     fn block(&self, builder: &Builder, image: Image, width: usize) -> Result<(Residual, Image)> {
         let (first, second) = (builder.sub(0), builder.sub(1));
         let large = Image { size: (2 * image.size.0, 2 * image.size.1), ..image };
@@ -108,12 +108,12 @@ impl ResnetGeneratorConfig {
         Ok((Residual::new(body).with_shortcut(shortcut.then(Upsample::new(2))), behind))
     }
 
-    /// What the scale of every weight is.
+    /// The scaling of every weight, by the key `spectral_norm`.
     fn scaling(&self) -> Scaling {
         if self.spectral_norm { Scaling::Spectral } else { Scaling::Free }
     }
 
-    /// Normalisation of so many channels, and activation.
+    /// Appends the normalisation of `channels` channels and the activation.
     fn activate(&self, body: &mut Sequence, builder: &Builder, channels: usize) -> Result<()> {
         self.norm.push(body, builder, channels, self.groups)?;
         body.push(Nonlinear::Fixed(self.activation.function()));
@@ -121,7 +121,7 @@ impl ResnetGeneratorConfig {
     }
 }
 
-/// How often a size can be halved before it is odd or would fall below [`SMALLEST`]; once at least.
+/// The number of times that a size can be halved before it is odd or would fall below [`SMALLEST`]; at least 1.
 fn halvings((h, w): (usize, usize)) -> usize {
     let fits = |n: &usize| h % (1 << n) == 0 && w % (1 << n) == 0 && (h >> n).min(w >> n) >= SMALLEST;
     (1..=16).take_while(fits).count().max(1)

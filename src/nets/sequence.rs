@@ -1,26 +1,26 @@
-//! Composition.
+//! The composition of layers.
 
 use candle_core::Tensor;
 
 use super::{Curve, Jet, Layer, Pass, Pullback};
 use crate::Result;
 
-/// f = f_n ∘ … ∘ f_1. The pull-back runs through the layers in reverse.
+/// The composition f = f_n ∘ … ∘ f_1. The pull-back runs through the layers in reverse.
 #[derive(Default)]
 pub struct Sequence(Vec<Box<dyn Layer>>);
 
 impl Sequence {
-    /// The identity.
+    /// The empty composition: the identity.
     pub fn new() -> Self {
         Sequence::default()
     }
 
-    /// Applies `layer` after what is there.
+    /// Appends `layer`, to be applied after the layers that are there.
     pub fn push(&mut self, layer: impl Layer + 'static) {
         self.0.push(Box::new(layer));
     }
 
-    /// [`Sequence::push`], chained.
+    /// The composition with `layer` appended: [`Sequence::push`], chained.
     pub fn then(mut self, layer: impl Layer + 'static) -> Self {
         self.push(layer);
         self
@@ -51,7 +51,7 @@ impl Layer for Sequence {
         self.0.iter().try_fold(x.clone(), |x, layer| layer.curve(&x, pass))
     }
 
-    /// Of the last layer that has them.
+    /// The features of the last layer that has any.
     fn features(&self, x: &Tensor, pass: Pass) -> Result<Option<Tensor>> {
         let (mut x, mut found) = (x.clone(), None);
         for layer in &self.0 {

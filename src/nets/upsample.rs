@@ -1,11 +1,11 @@
-//! Enlarging images.
+//! The enlarging of images.
 
 use candle_core::Tensor;
 
 use super::{Curve, Jet, Layer, Pass, Pullback};
 use crate::Result;
 
-/// Each pixel becomes K×K pixels: `[B, C, H, W]` -> `[B, C, KH, KW]`.
+/// The layer that repeats each pixel as K×K pixels: `[B, C, H, W]` -> `[B, C, KH, KW]`.
 ///
 /// Written as a broadcast: the gradient of candle's own nearest-neighbour upsampling overwrites what another use of the
 /// same tensor, such as the residual branch of a block, has left there.
@@ -15,7 +15,7 @@ pub struct Upsample {
 }
 
 impl Upsample {
-    /// K = `factor`.
+    /// Upsampling by K = `factor`.
     pub fn new(factor: usize) -> Self {
         Upsample { factor }
     }
@@ -26,7 +26,7 @@ impl Upsample {
         Ok(spread.reshape((b, c, h * k, w * k))?)
     }
 
-    /// x̄: the sum of ȳ over each window.
+    /// The pull-back of upsampling: the sum of ȳ over each K×K window.
     fn gather(self, g: &Tensor) -> Result<Tensor> {
         let ((b, c, h, w), k) = (g.dims4()?, self.factor.max(1));
         Ok(g.reshape((b, c, h / k, k, w / k, k))?.sum((3, 5))?)

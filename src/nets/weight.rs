@@ -1,31 +1,31 @@
-//! Weights with their scale apart: spectral normalisation (Miyato et al. 2018), whose largest singular value is 1, and
-//! weight normalisation (Salimans & Kingma 2016), whose rows have lengths of their own.
+//! Weights whose scale is kept apart: spectral normalisation (Miyato et al. 2018), which sets the largest singular
+//! value to 1, and weight normalisation (Salimans & Kingma 2016), which learns the length of each row by itself.
 
 use candle_core::{DType, Tensor};
 
 use super::{Builder, Init};
 use crate::{Error, Result};
 
-/// Power iterations done when a weight is made, so that σ means something before the first step.
+/// The power iterations done when a weight is made, so that σ is a good estimate before the first step.
 const WARM_UP: usize = 15;
 
-/// What the scale of a weight is.
+/// The scaling of a weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scaling {
-    /// That of its numbers.
+    /// No scaling: the weight is applied as it is.
     #[default]
     Free,
-    /// W/σ(W).
+    /// Spectral norm, W/σ(W) with σ(W) the largest singular value (Miyato et al. 2018).
     Spectral,
-    /// exp(s_o) v_o/‖v_o‖ for each output o, s and v learned.
+    /// Weight norm, exp(s_o) v_o/‖v_o‖ for each output o, with s and v learned (Salimans & Kingma 2016).
     Norm,
 }
 
 impl Scaling {
-    /// By two keys of a network, of which one may be true.
+    /// The scaling that two keys of a network ask for, of which at most one may be true.
     ///
     /// # Errors
-    /// Both are.
+    /// Both are true.
     pub fn of(spectral_norm: bool, weight_norm: bool) -> Result<Self> {
         match (spectral_norm, weight_norm) {
             (true, true) => Err(Error::config("a weight has `spectral_norm` or `weight_norm`, not both")
@@ -38,10 +38,11 @@ impl Scaling {
     }
 }
 
-/// What s of the weight norm is called, below the layer's path.
+/// The name of s of the weight norm, below the layer's path.
 const LOG_SCALE: &str = "log_scale";
 
-/// What the outputs of a layer under weight norm are set to before training (Xiao et al. 2021, appendix: 1/5).
+/// The standard deviation that a layer's outputs are given under weight norm before training (Xiao et al. 2021,
+/// appendix: 1/5).
 const CALIBRATED_STD: f64 = 0.2;
 
 /// The weight of a linear map or a convolution.
@@ -55,11 +56,11 @@ pub struct Weight {
 enum Scale {
     Free,
     Spectral(Singular),
-    /// s `[O]`.
+    /// Weight norm, with s `[O]`.
     Norm(Tensor),
 }
 
-/// Estimates of the leading singular vectors of the weight as a matrix `[O, I·K·K]`: u `[O]`, v `[I·K·K]`.
+/// Estimates of the leading singular vectors of the weight as a matrix `[O, I·K·K]`: u `[O]` and v `[I·K·K]`.
 #[derive(Clone)]
 struct Singular {
     u: Tensor,
@@ -67,8 +68,11 @@ struct Singular {
 }
 
 impl Weight {
-    /// A weight called `weight`, its first dimension the outputs; under spectral norm also the buffers `u` and `v`,
-    /// under weight norm the weight `log_scale`, which starts where it changes nothing.
+    /// A weight called `weight` of shape `shape`, whose first dimension is the outputs. Spectral norm adds the buffers
+    /// `u` and `v`; weight norm adds the weight `log_scale`, which starts where it changes nothing.
+    ///
+    /// # Errors
+    /// As [`Builder::weight`].
     pub fn new(builder: &Builder, shape: &[usize], init: Init, scaling: Scaling) -> Result<Self> {
         let raw = builder.weight("weight", shape, init)?;
         let (rows, columns) = raw.flatten_from(1)?.dims2()?;
@@ -90,15 +94,15 @@ impl Weight {
         Ok(weight)
     }
 
-    /// ‖v_o‖, `[O]`; the floor keeps a zero weight from giving NaN.
+    /// The lengths ‖v_o‖, `[O]`, with a floor that keeps a zero weight from giving NaN.
     fn lengths(&self) -> Result<Tensor> {
         Ok(self.raw.flatten_from(1)?.sqr()?.sum(1)?.sqrt()?.maximum(1e-12)?)
     }
 
-    /// The weight that is applied. Under spectral norm σ = uᵀ W v, where u and v are constants: ∂σ/∂W = u vᵀ (eq. 9 and
-    /// appendix A of Miyato et al.).
+    /// The weight that is applied, of the stored weight's shape. Under spectral norm σ = uᵀ W v, where u and v are
+    /// constants: ∂σ/∂W = u vᵀ (Miyato et al. 2018, eq. 9 and appendix A).
     ///
-    /// A pass only reads u and v, so that it is a pure function; [`Weight::power_iterate`] moves them between steps.
+    /// This only reads u and v, so that a pass is a pure function; [`Weight::power_iterate`] moves them between steps.
     pub fn get(&self) -> Result<Tensor> {
         let Singular { u, v } = match &self.scale {
             Scale::Free => return Ok(self.raw.clone()),
@@ -115,7 +119,7 @@ impl Weight {
         Ok(self.raw.broadcast_div(&sigma.reshape(vec![1; self.raw.rank()])?)?)
     }
 
-    /// v ← Wᵀu/‖Wᵀu‖, u ← Wv/‖Wv‖, in place and without a graph.
+    /// Does one power iteration under spectral norm, v ← Wᵀu/‖Wᵀu‖, u ← Wv/‖Wv‖, in place and without a graph.
     pub fn power_iterate(&self) -> Result<()> {
         let Scale::Spectral(Singular { u, v }) = &self.scale else { return Ok(()) };
         let w = self.raw.detach().flatten_from(1)?;
@@ -125,14 +129,14 @@ impl Weight {
         Ok(u.slice_set(&next_u, 0, 0)?)
     }
 
-    /// Whether the weight is w = e^s v/‖v‖, output by output.
+    /// Whether the weight is under weight norm, exp(s) v/‖v‖ output by output.
     pub fn has_norm(&self) -> bool {
         matches!(self.scale, Scale::Norm(_))
     }
 
-    /// The outputs of a layer over some items, `[B, O, ..]`, by its pass over them; under weight norm those after s and
-    /// the bias were moved, in place, to where every output has mean 0 and standard deviation 1/5 (Salimans & Kingma
-    /// 2016, §3).
+    /// The outputs `[B, O, ..]` of a layer over some items, computed by `pass`. Under weight norm, s and `bias` are
+    /// first moved, in place, to where every output has mean 0 and standard deviation 1/5 over these items (Salimans &
+    /// Kingma 2016, §3).
     pub fn calibrate(&self, bias: &Tensor, pass: impl Fn() -> Result<Tensor>) -> Result<Tensor> {
         let y = pass()?;
         let Scale::Norm(log_scale) = &self.scale else { return Ok(y) };
@@ -150,7 +154,7 @@ impl Weight {
     }
 }
 
-/// x/‖x‖; the floor keeps a zero weight from giving NaN.
+/// The unit vector x/‖x‖, with a floor that keeps a zero weight from giving NaN.
 fn unit(x: &Tensor) -> Result<Tensor> {
     let norm = x.sqr()?.sum_all()?.sqrt()?;
     Ok(x.broadcast_div(&norm.maximum(1e-12)?)?)

@@ -32,7 +32,7 @@ crate::config! {
     }
 }
 
-/// 6n + 4 with n from 1 to 1000.
+/// The rule for `depth`: 6n + 4 with n from 1 to 1000.
 fn depth(v: &usize) -> Complaint {
     let blocks = v.checked_sub(4).filter(|convolutions| convolutions.is_multiple_of(6)).map(|c| c / 6);
     (!blocks.is_some_and(|n| (1..=1000).contains(&n)))
@@ -47,7 +47,7 @@ fn depth(v: &usize) -> Complaint {
 /// block, and the shortcut is a 1×1 convolution where the shape changes, on x itself.
 ///
 /// # Errors
-/// Inputs that are no images, or whose size cannot be halved twice.
+/// The input is no image, or its size cannot be halved twice.
 pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
     let config: WideResnetConfig = config::decode(&spec.table)?;
     let mut image = Image::of(io, "wide_resnet")?;
@@ -83,8 +83,7 @@ impl WideResnetConfig {
         Scaling::of(self.spectral_norm, self.weight_norm)
     }
 
-    /// s(x) + conv(σ(norm(dropout(conv(σ(norm(x))))))), with `stride` that of
-    /// the outer convolution.
+    /// The block s(x) + conv(σ(norm(dropout(conv(σ(norm(x))))))), where the outer convolution has the stride `stride`.
     fn block(&self, builder: &Builder, image: Image, width: usize, stride: usize) -> Result<(Residual, Image)> {
         let mut body = Sequence::new();
         let (first, second) = (builder.sub(0), builder.sub(1));
@@ -103,7 +102,7 @@ impl WideResnetConfig {
         Ok((residual.with_shortcut(shortcut), behind))
     }
 
-    /// Normalisation of so many channels, and activation.
+    /// Appends the normalisation of `channels` channels and the activation.
     fn activate(&self, body: &mut Sequence, builder: &Builder, channels: usize) -> Result<()> {
         self.norm.push(body, builder, channels, self.groups)?;
         body.push(Nonlinear::Fixed(self.activation.function()));
