@@ -1,10 +1,10 @@
-//! From candle's storages to slices and matrices, and back.
+//! The conversions between candle's storages and the slices and matrices of the kernels.
 
 use candle_core::{CpuStorage, DType, Layout, Result, Shape, Tensor, bail};
 
 use super::{raw::Matrix, real::Real};
 
-/// Runs the expression with `$T` = f32 or f64, as the storage has it.
+/// Runs the expression with `$T` = f32 or f64, the type of the storage; other types are an error.
 macro_rules! on_floats {
     ($storage:expr, $T:ident => $body:expr) => {
         match $storage {
@@ -22,7 +22,8 @@ macro_rules! on_floats {
 }
 pub(super) use on_floats;
 
-/// Whether the kernels of this room serve these tensors; if not, candle's own operations do.
+/// Whether the kernels of this room serve these tensors: all on the CPU, and all f32 or all f64. Candle's own
+/// operations serve the others.
 pub fn served(tensors: &[&Tensor]) -> bool {
     let mut each = tensors.iter();
     let first = each.next().map(|t| t.dtype());
@@ -32,6 +33,9 @@ pub fn served(tensors: &[&Tensor]) -> bool {
 }
 
 /// The entries of a contiguous tensor.
+///
+/// # Errors
+/// The layout is not contiguous, or the storage has another type than `T`.
 pub fn slice<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
     let data = storage.as_slice::<T>()?;
     match layout.contiguous_offsets().and_then(|(from, to)| data.get(from..to)) {
@@ -40,7 +44,10 @@ pub fn slice<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'
     }
 }
 
-/// A tensor of two dimensions, in whatever order it is stored.
+/// The matrix view of a tensor of two dimensions, with whatever strides it has.
+///
+/// # Errors
+/// The tensor has another number of dimensions, or the storage has another type than `T`.
 pub fn matrix<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<Matrix<'a, T>> {
     let data = storage.as_slice::<T>()?.get(layout.start_offset()..).unwrap_or_default();
     match (layout.dims(), layout.stride()) {
@@ -49,12 +56,12 @@ pub fn matrix<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<M
     }
 }
 
-/// What a custom operation returns.
+/// The result of a custom operation: storage and shape.
 pub fn output<T: Real>(data: Vec<T>, shape: impl Into<Shape>) -> Result<(CpuStorage, Shape)> {
     Ok((T::to_cpu_storage_owned(data), shape.into()))
 }
 
-/// The gradient if the argument is tracked: candle would store it in either case.
+/// The gradient for `argument` if that is tracked, else `None`: candle would store a gradient in either case.
 pub fn wanted(argument: &Tensor, gradient: impl FnOnce() -> Result<Tensor>) -> Result<Option<Tensor>> {
     if argument.track_op() { gradient().map(Some) } else { Ok(None) }
 }

@@ -1,4 +1,4 @@
-//! Activations, their pull-back and their first- and second-order tangent passes as differentiable operations, one pass
+//! The activations σ as differentiable operations: value, pull-back, and first- and second-order tangent pass, one pass
 //! over memory each.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
@@ -13,7 +13,7 @@ use super::{
 
 type Output = Result<(CpuStorage, Shape)>;
 
-/// u ↦ σ(u).
+/// The operation u ↦ σ(u), entry by entry.
 #[derive(Clone, Copy)]
 pub struct Value(pub Activation);
 
@@ -33,7 +33,7 @@ impl CustomOp1 for Value {
     }
 }
 
-/// (u, v) ↦ σ'(u)·v.
+/// The operation (u, v) ↦ σ'(u)·v, entry by entry: the pull-back of [`Value`].
 #[derive(Clone, Copy)]
 pub struct Pullback(pub Activation);
 
@@ -71,7 +71,8 @@ impl CustomOp2 for Pullback {
     }
 }
 
-/// (u, v, g) ↦ σ''(u)·v·g, and σ'(u)·g behind it on request: shape `[2, ..]`. Used in backward passes only.
+/// The operation (u, v, g) ↦ σ''(u)·v·g, of u's shape, or on request [σ''(u)·v·g; σ'(u)·g] of shape `[2, ..]`. It is
+/// used in backward passes only.
 struct Bend {
     act: Activation,
     slope_too: bool,
@@ -102,7 +103,7 @@ impl candle_core::CustomOp3 for Bend {
     }
 }
 
-/// [u; u̇] ↦ [σ(u); σ'(u)·u̇], halves along the first dimension.
+/// The operation [u; u̇] ↦ [σ(u); σ'(u)·u̇]; `[a; b]` are equal halves along the first dimension.
 #[derive(Clone, Copy)]
 pub struct Jet(pub Activation);
 
@@ -126,7 +127,8 @@ impl CustomOp1 for Jet {
     }
 }
 
-/// ([u; u̇], [g; ġ]) ↦ [σ'g + σ''u̇ġ; σ'ġ]. Used in backward passes only.
+/// The operation ([u; u̇], [g; ġ]) ↦ [σ'g + σ''u̇ġ; σ'ġ] with the derivatives of σ at u, where g and ġ are the
+/// gradients for the two outputs of [`Jet`]. It is used in backward passes only.
 struct JetBackward(Activation);
 
 impl CustomOp2 for JetBackward {
@@ -145,12 +147,14 @@ impl CustomOp2 for JetBackward {
     }
 }
 
-/// [u; u'] or [u; u'; u''] ↦ [σ(u); σ'u'; σ''u'² + σ'u''], blocks along the first dimension: the second-order chain
-/// rule along a curve. Two blocks stand for u'' = 0.
+/// The operation [u; u'] or [u; u'; u''] ↦ [σ(u); σ'u'; σ''u'² + σ'u''], with the derivatives of σ at u: the
+/// second-order chain rule along a curve. `[a; b; c]` are equal blocks along the first dimension; two blocks stand for
+/// u'' = 0.
 #[derive(Clone, Copy)]
 pub struct Curved {
+    /// The activation σ.
     pub act: Activation,
-    /// 2 or 3.
+    /// The number of blocks of the input: 2 or 3.
     pub blocks: usize,
 }
 
@@ -182,8 +186,9 @@ impl CustomOp1 for Curved {
     }
 }
 
-/// ([u; u'; u''], [a; b; c]) ↦ [σ'a + σ''u'b + (σ'''u'² + σ''u'')c; σ'b + 2σ''u'c; σ'c], without the last block where
-/// u'' is none. Used in backward passes only.
+/// The operation ([u; u'; u''], [a; b; c]) ↦ [σ'a + σ''u'b + (σ'''u'² + σ''u'')c; σ'b + 2σ''u'c; σ'c], where a, b and c
+/// are the gradients for the three outputs of [`Curved`]. The last block is left out where u'' = 0 has none. It is used
+/// in backward passes only.
 struct CurvedBackward(Curved);
 
 impl CustomOp2 for CurvedBackward {
@@ -212,7 +217,7 @@ impl CustomOp2 for CurvedBackward {
     }
 }
 
-/// N equal blocks along the first dimension.
+/// The N equal blocks of a contiguous tensor along its first dimension.
 fn blocks<'a, T: Real, const N: usize>(storage: &'a CpuStorage, layout: &Layout) -> Result<[&'a [T]; N]> {
     let all = slice::<T>(storage, layout)?;
     let mut parts = all.chunks_exact((all.len() / N).max(1));

@@ -1,4 +1,4 @@
-//! Images as columns of windows, and back: what turns a convolution into products of matrices.
+//! The rearrangement of images into columns of windows, and back, which turns a convolution into products of matrices.
 //!
 //! An image is first spread over its phases: padded, and for stride s split into s² images of every s-th row and
 //! column. Then every row of the column matrix consists of contiguous runs, whatever the stride, and borders need no
@@ -11,68 +11,71 @@ use super::{Conv, real::Real};
 /// The sizes of one convolution x `[N, C, H, W]` * w `[O, C, k, k]` -> y `[N, O, H', W']`.
 #[derive(Clone, Copy, Debug)]
 pub struct Geometry {
-    /// C.
+    /// The channels C of the input.
     pub channels: usize,
-    /// O.
+    /// The channels O of the output.
     pub outputs: usize,
-    /// k.
+    /// The side k of the square kernel.
     pub kernel: usize,
-    /// (H, W).
+    /// The size (H, W) of an input image.
     pub size: (usize, usize),
-    /// (H', W').
+    /// The size (H', W') of an output image: the windows down and across.
     pub windows: (usize, usize),
-    /// Stride and padding.
+    /// The stride and padding.
     pub conv: Conv,
 }
 
 impl Geometry {
-    /// Of an input image of `size` and weights with these dimensions.
+    /// The geometry of an input image of `size` = (H, W) and weights with the dimensions `w` = [O, C, k, k].
+    ///
+    /// # Errors
+    /// The windows do not fit: as [`Conv::windows`].
     pub fn new(size: (usize, usize), w: &[usize], conv: Conv) -> Result<Self> {
         let &[outputs, channels, kernel, _] = w else { bail!("convolution with weights of shape {w:?}") };
         let windows = |size: usize| conv.windows(size, kernel).map_err(|e| candle_core::Error::Msg(e.to_string()));
         Ok(Geometry { channels, outputs, kernel, size, windows: (windows(size.0)?, windows(size.1)?), conv })
     }
 
-    /// Entries of one input image.
+    /// The number of entries of one input image, C·H·W.
     pub fn image(&self) -> usize {
         self.channels * self.size.0 * self.size.1
     }
 
-    /// Windows of one image, H'W'.
+    /// The number of windows of one image, H'·W'.
     pub fn positions(&self) -> usize {
         self.windows.0 * self.windows.1
     }
 
-    /// Entries of one window, C k².
+    /// The number of entries of one window, C·k².
     pub fn window(&self) -> usize {
         self.channels * self.kernel * self.kernel
     }
 
-    /// (rows, columns) of a phase image.
+    /// The size (rows, columns) of a phase image.
     fn phase(&self) -> (usize, usize) {
         let Conv { stride, padding } = self.conv;
         ((self.size.0 + 2 * padding).div_ceil(stride), (self.size.1 + 2 * padding).div_ceil(stride))
     }
 
-    /// Entries of all phase images.
+    /// The number of entries of all phase images.
     pub fn phases(&self) -> usize {
         let (rows, columns) = self.phase();
         self.channels * self.conv.stride * self.conv.stride * rows * columns
     }
 
-    /// Where padded pixel (row, column) of a channel lies among the phases.
+    /// The index among the phases of the pixel (row, column) of a channel, counted in the padded image.
     fn at(&self, channel: usize, row: usize, column: usize) -> usize {
         let (s, (rows, columns)) = (self.conv.stride, self.phase());
         (((channel * s + row % s) * s + column % s) * rows + row / s) * columns + column / s
     }
 
-    /// Where a channel's phases of each s-th column begin, for s columns from the first unpadded one.
+    /// The indices at which a channel's phases of each s-th column begin, for s columns from the first unpadded one.
     fn column_starts(&self) -> Vec<usize> {
         let Conv { stride, padding } = self.conv;
         (padding..padding + stride.min(self.size.1)).map(|column| self.at(0, 0, column)).collect()
     }
 
-    /// Copies an image into its phases. Padding is left as it is: zero, in fresh memory.
+    /// Copies an image into its phases. Padding is not written: it must be zero, as in fresh memory.
     pub fn spread<T: Real>(&self, image: &[T], phases: &mut [T]) {
         let (s, width, starts) = (self.conv.stride, self.size.1, self.column_starts());
         pulp::Arch::new().dispatch(
@@ -113,14 +116,15 @@ impl Geometry {
         );
     }
 
-    /// Where each unpadded row of each channel begins among the phases, its column left out.
+    /// The index among the phases at which each unpadded row of each channel begins, without the part for the column.
     fn row_starts(&self) -> impl Iterator<Item = usize> {
         let channels = 0..self.channels;
         channels.flat_map(move |c| (0..self.size.0).map(move |y| self.at(c, y + self.conv.padding, 0)))
     }
 
-    /// Calls f(start of a run in the column matrix, start of the run among the phases) for every window entry and
-    /// every row of windows in `rows`. Runs are W' long; the matrix has `pitch` columns, ours begin at `offset`.
+    /// Calls f(a, b) for every window entry and every row of windows in `rows`, where a run of W' numbers begins at
+    /// index a of the column matrix and at index b among the phases. The matrix has `pitch` columns, and those of this
+    /// image begin at column `offset`.
     #[inline(always)]
     fn runs(&self, rows: std::ops::Range<usize>, pitch: usize, offset: usize, mut f: impl FnMut(usize, usize)) {
         let (k, width, pitch_in) = (self.kernel, self.windows.1, self.phase().1);
@@ -138,7 +142,9 @@ impl Geometry {
         }
     }
 
-    /// Writes the windows of the output rows `rows` as columns: entry (c, a, b) of window j at row (c k + a) k + b.
+    /// Writes the windows of the output rows `rows` as columns: entry (c, a, b) of window j goes to row (c k + a) k +
+    /// b, with c the channel and (a, b) the place in the kernel. `columns` has `pitch` columns; those written begin at
+    /// `at`.
     pub fn gather<T: Real>(
         &self,
         phases: &[T],
@@ -162,7 +168,8 @@ impl Geometry {
         self.by_width(&mut Scatter { phases, columns }, rows, pitch, at);
     }
 
-    /// Short runs are copied as arrays of known length: a call for four numbers would cost more than the numbers.
+    /// Calls `job` for every run. Short runs are copied as arrays of known length: a call for four numbers would cost
+    /// more than the numbers.
     fn by_width(&self, job: &mut impl Runs, rows: std::ops::Range<usize>, pitch: usize, at: usize) {
         let width = self.windows.1;
         pulp::Arch::new().dispatch(
@@ -208,7 +215,7 @@ impl Geometry {
     }
 }
 
-/// target ← the first, third, … entry of `source`.
+/// Writes the first, third, … entry of `source` to `target`.
 #[inline(always)]
 fn every_second<T: Real>(source: &[T], target: &mut [T]) {
     let pairs = source.chunks_exact(2);
@@ -218,7 +225,7 @@ fn every_second<T: Real>(source: &[T], target: &mut [T]) {
     target.iter_mut().zip(pairs).for_each(|(t, pair)| *t = pair[0]);
 }
 
-/// target ← the entries of `even` and `odd` in turn, as many as it takes.
+/// Writes the entries of `even` and `odd` in turn to `target`, as many as it takes.
 #[inline(always)]
 fn alternate<T: Real>(even: &[T], odd: &[T], target: &mut [T]) {
     let n = target.len() / 2;

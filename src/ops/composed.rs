@@ -1,4 +1,4 @@
-//! The same operations composed of candle's own, for devices and types that the kernels do not serve.
+//! The operations of this room composed of candle's own, for devices and types that the kernels do not serve.
 //!
 //! Everything stays differentiable, derivative passes included. The tests run both sides against each other.
 
@@ -6,7 +6,8 @@ use candle_core::{Result, Tensor};
 
 use super::{Activation, Conv};
 
-/// x wᵀ + b, with the bias on the first of `blocks` equal blocks of rows only.
+/// The linear map x wᵀ + b, x `[N, I]`, w `[O, I]`, b `[O]`, with the bias on the first of `blocks` equal blocks of
+/// rows.
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>, blocks: usize) -> Result<Tensor> {
     let y = x.matmul(&w.t()?)?;
     match b {
@@ -15,7 +16,7 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>, blocks: usize) -> Resu
     }
 }
 
-/// Applies f to the first of `blocks` equal blocks of the batch and leaves the others.
+/// The tensor with f applied to the first of `blocks` equal blocks of the batch and the other blocks unchanged.
 pub fn on_values(stacked: &Tensor, blocks: usize, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     let rows = stacked.dim(0)?;
     let first = rows / blocks.max(1);
@@ -23,22 +24,22 @@ pub fn on_values(stacked: &Tensor, blocks: usize, f: impl FnOnce(&Tensor) -> Res
     if first == rows { Ok(values) } else { Tensor::cat(&[values, stacked.narrow(0, first, rows - first)?], 0) }
 }
 
-/// 1/(1 + e⁻ᵘ), as ½ + ½ tanh(u/2): its gradient has no overflow.
+/// The sigmoid 1/(1 + e⁻ᵘ) as ½ + ½ tanh(u/2), whose gradient has no overflow.
 fn sigmoid(u: &Tensor) -> Result<Tensor> {
     u.affine(0.5, 0.0)?.tanh()?.affine(0.5, 0.5)
 }
 
-/// min(u, 0).
+/// The negative part min(u, 0).
 fn negative_part(u: &Tensor) -> Result<Tensor> {
     u.neg()?.relu()?.neg()
 }
 
-/// 1 where u > 0, `below` elsewhere; constant.
+/// The step function: 1 where u > 0, `below` elsewhere; a constant for the backward pass.
 fn step(u: &Tensor, below: f64) -> Result<Tensor> {
     u.detach().gt(0.0)?.to_dtype(u.dtype())?.affine(1.0 - below, below)
 }
 
-/// σ(u).
+/// The activation σ(u).
 pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
     match act {
         Activation::Swish => u * sigmoid(u)?,
@@ -51,7 +52,7 @@ pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// σ'(u).
+/// The first derivative σ'(u).
 fn slope(act: Activation, u: &Tensor) -> Result<Tensor> {
     match act {
         Activation::Swish => {
@@ -75,7 +76,7 @@ fn slope(act: Activation, u: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// σ''(u).
+/// The second derivative σ''(u).
 fn bend(act: Activation, u: &Tensor) -> Result<Tensor> {
     match act {
         Activation::Swish => {
@@ -91,19 +92,19 @@ fn bend(act: Activation, u: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// σ'(u)·v.
+/// The pull-back σ'(u)·v.
 pub fn activate_pullback(act: Activation, u: &Tensor, v: &Tensor) -> Result<Tensor> {
     slope(act, u)? * v
 }
 
-/// [σ(u); σ'(u)·u̇].
+/// The tangent pass [σ(u); σ'(u)·u̇] of halves [u; u̇].
 pub fn activate_jet(act: Activation, stacked: &Tensor) -> Result<Tensor> {
     let half = stacked.dim(0)? / 2;
     let (u, tangent) = (stacked.narrow(0, 0, half)?, stacked.narrow(0, half, half)?);
     Tensor::cat(&[activate(act, &u)?, activate_pullback(act, &u, &tangent)?], 0)
 }
 
-/// [u; u'; u''] or [u; u'] -> [σ(u); σ'u'; σ''u'² + σ'u''].
+/// The second-order tangent pass [σ(u); σ'u'; σ''u'² + σ'u''] of blocks [u; u'; u''], or [u; u'] where u'' = 0.
 pub fn activate_curve(act: Activation, stacked: &Tensor, blocks: usize) -> Result<Tensor> {
     let rows = stacked.dim(0)? / blocks.max(1);
     let (u, first) = (stacked.narrow(0, 0, rows)?, stacked.narrow(0, rows, rows)?);
@@ -113,23 +114,23 @@ pub fn activate_curve(act: Activation, stacked: &Tensor, blocks: usize) -> Resul
     Tensor::cat(&[activate(act, &u)?, (slope * first)?, second], 0)
 }
 
-/// Σ x·y over all but the first dimension.
+/// The sums of x·y over all but the first dimension, `[N, ..]`, `[N, ..]` -> `[N]`.
 pub fn dot(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     (x * y)?.reshape((x.dim(0)?, ()))?.sum(1)
 }
 
-/// y + b along the channels.
+/// The sum y + b along the channels: y `[N, O, H, W]`, b `[O]`.
 pub fn channel_bias(y: &Tensor, b: &Tensor) -> Result<Tensor> {
     y.broadcast_add(&b.reshape((1, (), 1, 1))?)
 }
 
-/// Pixels that the windows cover along one dimension of the padded input.
+/// The number of pixels that the windows cover along one dimension of the padded input.
 fn covered(windows: usize, kernel: usize, conv: Conv) -> usize {
     (windows - 1) * conv.stride + kernel
 }
 
-/// Convolution without bias. Padded and cut beforehand: candle's backward pass of a convolution that leaves a rest
-/// takes the rest to be the same in both directions, and overflows where the padding exceeds the kernel.
+/// The convolution without bias. The input is padded and cut beforehand: candle's backward pass of a convolution that
+/// leaves a rest takes the rest to be the same in both directions, and overflows where the padding exceeds the kernel.
 pub fn conv2d(x: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
     let (kernel, p) = (w.dim(2)?, conv.padding);
     let padded = x.pad_with_zeros(2, p, p)?.pad_with_zeros(3, p, p)?;

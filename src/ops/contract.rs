@@ -1,5 +1,5 @@
-//! What every kernel must satisfy, whichever it is: the value of candle's operations, the gradients of finite
-//! differences, no gradient for arguments that are not tracked, and f32 as good as f32 can be.
+//! The contract that every kernel must satisfy: the value of candle's operations, the gradients of finite differences,
+//! no gradient for arguments that are not tracked, and f32 as accurate as f32 can be.
 
 use candle_core::{DType, Device, Tensor, Var};
 
@@ -8,12 +8,12 @@ use crate::{Result, rng::Key};
 /// An operation on tensors.
 pub type Op<'a> = &'a dyn Fn(&[Tensor]) -> Result<Tensor>;
 
-/// Normal numbers in f64, the same for the same name.
+/// Standard normal numbers in f64, the same for the same name.
 pub fn normal(name: &str, shape: &[usize]) -> Tensor {
     Key::new(7).with(name).normal(shape, DType::F64, &Device::Cpu).unwrap()
 }
 
-/// All entries, whatever the shape.
+/// All entries in memory order, whatever the shape.
 pub fn entries(t: &Tensor) -> Vec<f64> {
     t.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
 }
@@ -28,7 +28,7 @@ pub fn assert_close(what: &str, have: &Tensor, want: &Tensor, tolerance: f64) {
     }
 }
 
-/// Σ weight∘f(inputs), with weights that depend on the shape only.
+/// The weighted sum Σ weight∘f(inputs), with weights that depend on the shape only.
 fn loss(f: Op, inputs: &[Tensor]) -> Tensor {
     let y = f(inputs).unwrap();
     let weight = normal("loss weight", y.dims()).to_dtype(y.dtype()).unwrap();

@@ -1,6 +1,7 @@
-//! The closed triple of a convolution: C(x, w), its pull-back T(g, w), its weight gradient K(x, g).
+//! A convolution as three operations that are closed under differentiation: the convolution C(x, w), its pull-back T(g,
+//! w) and its weight gradient K(x, g), with x the images, w the weights and g the gradient for the output.
 //!
-//! Each one's backward pass consists of the other two. All three run over groups of images: their windows become the
+//! The backward pass of each consists of the other two. All three run over groups of images: their windows become the
 //! columns of a matrix ([`Geometry`]), and the rest is a product. Groups are the same whatever the number of threads.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
@@ -16,7 +17,7 @@ use super::{
 
 type Output = Result<(CpuStorage, Shape)>;
 
-/// C: (x `[N, C, H, W]`, w `[O, C, k, k]`) ↦ `[N, O, H', W']`.
+/// The convolution C: (x `[N, C, H, W]`, w `[O, C, k, k]`) ↦ `[N, O, H', W']`.
 #[derive(Clone, Copy)]
 pub struct Convolution(pub Conv);
 
@@ -40,12 +41,12 @@ impl CustomOp2 for Convolution {
     }
 }
 
-/// T: (g `[N, O, H', W']`, w `[O, C, k, k]`) ↦ `[N, C, H, W]`, (H, W) = `size`.
+/// The pull-back T: (g `[N, O, H', W']`, w `[O, C, k, k]`) ↦ `[N, C, H, W]`, with (H, W) = `size`.
 #[derive(Clone, Copy)]
 pub struct Pullback {
-    /// Of the convolution.
+    /// The stride and padding of the convolution.
     pub conv: Conv,
-    /// (H, W).
+    /// The size (H, W) of the convolution's input.
     pub size: (usize, usize),
 }
 
@@ -68,7 +69,7 @@ impl CustomOp2 for Pullback {
     }
 }
 
-/// K: (x `[N, C, H, W]`, g `[N, O, H', W']`) ↦ `[O, C, k, k]`. Used in backward passes only.
+/// The weight gradient K: (x `[N, C, H, W]`, g `[N, O, H', W']`) ↦ `[O, C, k, k]`. It is used in backward passes only.
 struct WeightGradient {
     conv: Conv,
     kernel: usize,
@@ -87,15 +88,15 @@ impl CustomOp2 for WeightGradient {
     }
 }
 
-/// Columns that one product aims at: enough to be efficient, few enough for their matrix to stay in the cache.
+/// The columns that one product aims at: enough to be efficient, few enough for their matrix to stay in the cache.
 const COLUMNS: usize = 256;
 
-/// How a batch is cut: groups of images whose windows share a matrix, or parts of one large image.
+/// The division of a batch: groups of images whose windows share a matrix, or bands of one large image.
 #[derive(Clone, Copy)]
 struct Plan {
-    /// Images in a group; more than 1 only if each is small.
+    /// The images in a group; more than 1 only if each is small.
     group: usize,
-    /// Rows of windows handled at a time.
+    /// The rows of windows handled at a time.
     rows: usize,
 }
 
@@ -106,17 +107,17 @@ impl Plan {
         Plan { group, rows: if group > 1 { rows } else { (COLUMNS / columns).clamp(1, rows) } }
     }
 
-    /// The ranges of rows of windows.
+    /// The ranges of rows of windows, one for each band.
     fn bands(self, rows: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
         (0..rows.div_ceil(self.rows)).map(move |i| i * self.rows..rows.min((i + 1) * self.rows))
     }
 }
 
-/// What a thread reuses from group to group.
+/// The memory that a thread reuses from group to group.
 struct Scratch<T> {
     phases: Vec<T>,
     columns: Vec<T>,
-    /// Outputs of a group, `[O, windows]`.
+    /// The outputs of a group, `[O, windows]`.
     outputs: Vec<T>,
 }
 
@@ -164,7 +165,7 @@ fn convolve<T: Real>(x: &[T], w: &[T], geometry: &Geometry, images: usize) -> Re
     Ok(y)
 }
 
-/// One large image, band by band, straight into its place.
+/// Convolves one large image, band by band, straight into its place in `y`.
 fn image<T: Real>(
     scratch: &mut Scratch<T>,
     y: &mut [T],
@@ -184,7 +185,7 @@ fn image<T: Real>(
     Ok(())
 }
 
-/// Several small images side by side in one product.
+/// Convolves several small images, side by side in one product.
 fn group<T: Real>(scratch: &mut Scratch<T>, y: &mut [T], x: &[T], w: Matrix<'_, T>, geometry: &Geometry) -> Result<()> {
     let positions = geometry.positions();
     let width = gather_group(scratch, x, geometry);
@@ -198,7 +199,7 @@ fn group<T: Real>(scratch: &mut Scratch<T>, y: &mut [T], x: &[T], w: Matrix<'_, 
     Ok(())
 }
 
-/// The windows of all images of a group as columns; their number.
+/// Writes the windows of all images of a group as columns and returns their number.
 fn gather_group<T: Real>(scratch: &mut Scratch<T>, x: &[T], geometry: &Geometry) -> usize {
     let width = x.len() / geometry.image() * geometry.positions();
     for (i, x) in x.chunks_exact(geometry.image()).enumerate() {
@@ -208,7 +209,7 @@ fn gather_group<T: Real>(scratch: &mut Scratch<T>, x: &[T], geometry: &Geometry)
     width
 }
 
-/// y of a group of images as a matrix `[O, windows of all]`, into `target`.
+/// Writes the outputs y of a group of images to `target` as one matrix `[O, windows of all images]`.
 fn side_by_side<T: Real>(y: &[T], geometry: &Geometry, width: usize, target: &mut [T]) {
     let positions = geometry.positions();
     for (i, y) in y.chunks_exact(geometry.outputs * positions).enumerate() {
@@ -280,7 +281,7 @@ fn group_back<T: Real>(
     Ok(())
 }
 
-/// Sums that run side by side; a fixed number, so that the order of additions is fixed.
+/// The number of sums that run side by side; it is fixed, so that the order of additions is.
 const LANES: usize = 8;
 
 fn weight_gradient<T: Real>(x: &[T], g: &[T], geometry: &Geometry, images: usize) -> Result<Vec<T>> {
@@ -297,8 +298,8 @@ fn weight_gradient<T: Real>(x: &[T], g: &[T], geometry: &Geometry, images: usize
     Ok(transposed(&sum, geometry.window(), geometry.outputs))
 }
 
-/// The transposed weight gradient of some images, added up one group after the other: in this order `gemm` reads the
-/// columns as they lie.
+/// The transposed weight gradient of some images, added up group by group: in this order `gemm` reads the columns as
+/// they lie.
 fn lane<T: Real>(x: &[T], g: &[T], geometry: &Geometry, plan: Plan) -> Result<Vec<T>> {
     let mut sum = vec![T::ZERO; geometry.outputs * geometry.window()];
     let mut scratch = Scratch::new(geometry, plan);

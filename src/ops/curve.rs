@@ -1,10 +1,10 @@
-//! The scalar formulas of the activations: σ and its first three derivatives at once.
+//! The scalar formulas of the activations: σ and its first three derivatives.
 
 use super::real::Real;
 
-/// An activation as a formula, so that loops over it are compiled for it alone.
+/// The formula of an activation, as a type, so that loops over it are compiled for it alone.
 pub trait Curve: Copy + Sync {
-    /// [σ(u), σ'(u), σ''(u), σ'''(u)]; what the caller drops is not computed.
+    /// The values [σ(u), σ'(u), σ''(u), σ'''(u)]; those that the caller drops are not computed.
     fn jet<T: Real>(self, u: T) -> [T; 4];
 }
 
@@ -28,7 +28,7 @@ macro_rules! with_curve {
 }
 pub(super) use with_curve;
 
-/// [sigmoid(u), 1 - sigmoid(u)], both to full relative precision.
+/// The pair [sigmoid(u), 1 - sigmoid(u)], both to full relative precision.
 #[inline(always)]
 fn sigmoids<T: Real>(u: T) -> [T; 2] {
     let e = (-u.magnitude()).exp();
@@ -37,7 +37,7 @@ fn sigmoids<T: Real>(u: T) -> [T; 2] {
     if u < T::ZERO { [small, large] } else { [large, small] }
 }
 
-/// u·s with s = sigmoid(u), c = 1 - s: σ' = s(1 + uc), σ'' = sc(2 + u(c-s)), σ''' = sc(3(c-s) + u(1-6sc)).
+/// Swish u·s, with s = sigmoid(u) and c = 1 - s: σ' = s(1 + uc), σ'' = sc(2 + u(c-s)), σ''' = sc(3(c-s) + u(1-6sc)).
 #[derive(Clone, Copy)]
 pub struct Swish;
 
@@ -51,7 +51,7 @@ impl Curve for Swish {
     }
 }
 
-/// log(1 + eᵘ) = max(u, 0) + log(1 + e^-|u|); its slope is the sigmoid.
+/// Softplus, log(1 + eᵘ) = max(u, 0) + log(1 + e^-|u|); its slope is the sigmoid.
 #[derive(Clone, Copy)]
 pub struct Softplus;
 
@@ -64,7 +64,7 @@ impl Curve for Softplus {
     }
 }
 
-/// s, with c = 1 - s: σ' = sc, σ'' = sc(c-s), σ''' = sc(1-6sc).
+/// The sigmoid s = 1/(1 + e⁻ᵘ), with c = 1 - s: σ' = sc, σ'' = sc(c-s), σ''' = sc(1-6sc).
 #[derive(Clone, Copy)]
 pub struct Sigmoid;
 
@@ -77,7 +77,7 @@ impl Curve for Sigmoid {
     }
 }
 
-/// t: σ' = 1 - t² = 4 s(1-s) at 2u, σ'' = -2tσ', σ''' = (6t² - 2)σ'.
+/// The hyperbolic tangent t = tanh u: σ' = 1 - t² = 4s(1-s) with s = sigmoid(2u), σ'' = -2tσ', σ''' = (6t² - 2)σ'.
 #[derive(Clone, Copy)]
 pub struct Tanh;
 
@@ -91,7 +91,7 @@ impl Curve for Tanh {
     }
 }
 
-/// max(u, αu); the slope at 0 is α. `LeakyRelu(0)` is the rectifier.
+/// The leaky rectifier max(u, αu), with the slope α at 0. `LeakyRelu(0)` is the rectifier.
 #[derive(Clone, Copy)]
 pub struct LeakyRelu(pub f64);
 
@@ -104,7 +104,7 @@ impl Curve for LeakyRelu {
     }
 }
 
-/// u for u > 0, else α(eᵘ - 1).
+/// The exponential linear unit: u for u > 0, else α(eᵘ - 1).
 #[derive(Clone, Copy)]
 pub struct Elu(pub f64);
 

@@ -1,6 +1,7 @@
-//! The closed triple of a linear map: L(x, w) = x wᵀ, its pull-back P(g, w) = g w, its weight gradient K(g, x) = gᵀ x.
+//! A linear map as three operations that are closed under differentiation: the map L(x, w) = x wᵀ, its pull-back P(g,
+//! w) = g w and its weight gradient K(g, x) = gᵀ x, with x the inputs, w the weights and g the gradient for the output.
 //!
-//! Each one's backward pass consists of the other two, and leaves out what nobody asked for.
+//! The backward pass of each consists of the other two, and leaves out gradients that are not asked for.
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
@@ -13,10 +14,10 @@ use super::{
 
 type Output = Result<(CpuStorage, Shape)>;
 
-/// L: (x `[N, I]`, w `[O, I]`) ↦ x wᵀ `[N, O]`; with b `[O]` also + b, on the first N/`blocks` rows.
+/// The linear map L: (x `[N, I]`, w `[O, I]`) ↦ x wᵀ `[N, O]`; with b `[O]` also + b, on the first N/`blocks` rows.
 #[derive(Clone, Copy)]
 pub struct Linear {
-    /// The rows are as many equal blocks: values, then derivatives of them; the bias belongs to the values.
+    /// The number of equal blocks of rows: values, then derivatives of them; the bias is added to the values only.
     pub blocks: usize,
 }
 
@@ -83,7 +84,7 @@ impl CustomOp3 for Linear {
     }
 }
 
-/// P: (g `[N, O]`, w `[O, I]`) ↦ g w `[N, I]`.
+/// The pull-back P: (g `[N, O]`, w `[O, I]`) ↦ g w `[N, I]`.
 #[derive(Clone, Copy)]
 pub struct Pullback;
 
@@ -102,7 +103,7 @@ impl CustomOp2 for Pullback {
     }
 }
 
-/// K: (g `[N, O]`, x `[N, I]`) ↦ gᵀ x `[O, I]`. Used in backward passes only.
+/// The weight gradient K: (g `[N, O]`, x `[N, I]`) ↦ gᵀ x `[O, I]`. It is used in backward passes only.
 struct WeightGradient;
 
 impl CustomOp2 for WeightGradient {
@@ -120,14 +121,14 @@ fn multiply<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Output {
     output(product(a, b, Threads::Pool)?, shape)
 }
 
-/// Whether x wᵀ is better computed column by column: `gemm` then reads w as it lies, where it would otherwise copy and
-/// transpose all of it first; the result has to be transposed instead, which is less if it is smaller than w.
+/// Whether x wᵀ is better computed column by column. `gemm` then reads w as it lies, where it would otherwise copy and
+/// transpose all of it first. The result has to be transposed instead, which is less work if it is smaller than w.
 fn few_rows<T>(x: &Matrix<'_, T>, w: &Matrix<'_, T>) -> bool {
     let ([rows, inputs], [outputs, _]) = (x.shape(), w.shape());
     rows >= 16 && 2 * rows <= inputs && 2 * rows <= outputs
 }
 
-/// x wᵀ as the transpose of what `gemm` writes column by column.
+/// The product x wᵀ, computed as the transpose of what `gemm` writes column by column.
 fn by_columns<T: Real>(x: Matrix<'_, T>, w: Matrix<'_, T>) -> Output {
     let ([rows, _], [outputs, _]) = (x.shape(), w.shape());
     let columns = product_by_columns(x, w.t(), Threads::Pool)?;

@@ -1,4 +1,4 @@
-//! Operations for which candle's CPU versions are many times slower than they need to be.
+//! The operations for which candle's CPU versions are many times slower than they need to be.
 //!
 //! Each is differentiable by one ordinary `backward()`, derivative passes included, and runs on every device: candle's
 //! own operations (`composed.rs`) serve where there is no kernel. Results do not depend on the number of threads.
@@ -32,36 +32,36 @@ use crate::{Error, Result};
 /// An element-wise non-linearity σ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
-    /// u·sigmoid(u), also called SiLU.
+    /// Swish, u·sigmoid(u), also called SiLU.
     Swish,
-    /// log(1 + eᵘ).
+    /// Softplus, log(1 + eᵘ).
     Softplus,
-    /// 1 / (1 + e⁻ᵘ).
+    /// The sigmoid, 1 / (1 + e⁻ᵘ).
     Sigmoid,
-    /// tanh u.
+    /// The hyperbolic tangent, tanh u.
     Tanh,
-    /// max(u, 0); its slope at 0 is 0.
+    /// The rectifier, max(u, 0); its slope at 0 is 0.
     Relu,
-    /// max(u, αu), α < 1; its slope at 0 is α.
+    /// The leaky rectifier, max(u, αu) with α < 1; its slope at 0 is α.
     LeakyRelu(f64),
-    /// u for u > 0, else α(eᵘ - 1).
+    /// The exponential linear unit: u for u > 0, else α(eᵘ - 1).
     Elu(f64),
 }
 
-/// Geometry of a convolution with a square kernel.
+/// The stride and padding of a convolution with a square kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv {
-    /// Pixels from one window to the next, at least 1.
+    /// The pixels from one window to the next, at least 1.
     pub stride: usize,
-    /// Zeros added on each side.
+    /// The zeros added on each side.
     pub padding: usize,
 }
 
 impl Conv {
-    /// Windows along one dimension: ⌊(size + 2·padding - kernel)/stride⌋ + 1.
+    /// The number of windows along one dimension: ⌊(size + 2·padding - kernel)/stride⌋ + 1.
     ///
     /// # Errors
-    /// Stride 0, kernel 0, or a kernel larger than the padded input.
+    /// The stride is 0, the kernel is 0, or the kernel is larger than the padded input.
     pub fn windows(self, size: usize, kernel: usize) -> Result<usize> {
         let Conv { stride, padding } = self;
         let room = padding.checked_mul(2).and_then(|p| p.checked_add(size)).and_then(|s| s.checked_sub(kernel));
@@ -75,26 +75,26 @@ impl Conv {
     }
 }
 
-/// y = x wᵀ + b. Shapes: x `[N, I]`, w `[O, I]`, b `[O]`, y `[N, O]`.
+/// The linear map y = x wᵀ + b. Shapes: x `[N, I]`, w `[O, I]`, b `[O]`, y `[N, O]`.
 ///
 /// # Errors
-/// Shapes that do not fit.
+/// The shapes do not fit.
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
     linear_stacked(x, w, b, 1)
 }
 
-/// [`linear`] on values and tangents stacked: x `[2B, I]`; the bias goes to the first B rows only.
+/// The tangent pass of [`linear`] on stacked values and tangents x `[2B, I]`; the bias goes to the first B rows only.
 ///
 /// # Errors
-/// Shapes that do not fit, or an odd number of rows.
+/// The shapes do not fit, or the number of rows is odd.
 pub fn linear_jet(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
     linear_stacked(x, w, b, 2)
 }
 
-/// [`linear`] on values and derivatives of them, stacked in `blocks` equal blocks: the bias goes to the first only.
+/// The map [`linear`] on `blocks` stacked blocks, values and their derivatives: the bias goes to the first only.
 ///
 /// # Errors
-/// Shapes that do not fit, or rows that cannot be split so.
+/// The shapes do not fit, or the rows cannot be divided into so many blocks.
 pub fn linear_stacked(x: &Tensor, w: &Tensor, b: Option<&Tensor>, blocks: usize) -> Result<Tensor> {
     splits(x, blocks)?;
     let (&[_, inputs], &[outputs, expected]) = (x.dims(), w.dims()) else {
@@ -112,10 +112,10 @@ pub fn linear_stacked(x: &Tensor, w: &Tensor, b: Option<&Tensor>, blocks: usize)
     })
 }
 
-/// The pull-back of [`linear`]: g w. Shapes: g `[N, O]`, w `[O, I]` -> `[N, I]`.
+/// The pull-back g w of [`linear`]. Shapes: g `[N, O]`, w `[O, I]` -> `[N, I]`.
 ///
 /// # Errors
-/// Shapes that do not fit.
+/// The shapes do not fit.
 pub fn linear_pullback(g: &Tensor, w: &Tensor) -> Result<Tensor> {
     match (g.dims(), w.dims()) {
         (&[_, have], &[want, _]) if have == want => {}
@@ -124,10 +124,10 @@ pub fn linear_pullback(g: &Tensor, w: &Tensor) -> Result<Tensor> {
     Ok(if access::served(&[g, w]) { g.apply_op2(w, linear::Pullback)? } else { g.matmul(w)? })
 }
 
-/// σ(u), of u's shape.
+/// The activation σ(u), of u's shape.
 ///
 /// # Errors
-/// None but the device's own.
+/// The device fails.
 pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
     Ok(match access::served(&[u]) {
         true => u.contiguous()?.apply_op1(activation::Value(act))?,
@@ -135,7 +135,7 @@ pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
     })
 }
 
-/// σ'(u)·v, entry by entry: the pull-back and the push-forward of [`activate`]. Differentiable in u and v.
+/// The product σ'(u)·v, entry by entry: pull-back and tangent of [`activate`]. It is differentiable in u and v.
 ///
 /// # Errors
 /// u and v differ in shape.
@@ -147,7 +147,7 @@ pub fn activate_pullback(act: Activation, u: &Tensor, v: &Tensor) -> Result<Tens
     })
 }
 
-/// [`activate`] on values and tangents stacked: [u; u̇] `[2B, ..]` -> [σ(u); σ'(u)·u̇].
+/// The tangent pass of [`activate`] on values u and tangents u̇ stacked: [u; u̇] `[2B, ..]` -> [σ(u); σ'(u)·u̇].
 ///
 /// # Errors
 /// The first dimension is odd.
@@ -159,11 +159,11 @@ pub fn activate_jet(act: Activation, stacked: &Tensor) -> Result<Tensor> {
     })
 }
 
-/// [`activate`] along a curve u(t), its value and derivatives stacked in `blocks` = 3 equal blocks [u; u'; u''], or 2
-/// where u'' = 0 -> always three: [σ(u); σ'(u)·u'; σ''(u)·u'² + σ'(u)·u''].
+/// The second-order tangent pass of [`activate`] along a curve, of `blocks` = 3 stacked blocks [u; u'; u''], or 2 where
+/// u'' = 0, to three blocks [σ(u); σ'(u)·u'; σ''(u)·u'² + σ'(u)·u''].
 ///
 /// # Errors
-/// Another number of blocks, or rows that cannot be split so.
+/// `blocks` is another number, or the rows cannot be divided into so many blocks.
 pub fn activate_curve(act: Activation, stacked: &Tensor, blocks: usize) -> Result<Tensor> {
     if !(2..=3).contains(&blocks) {
         return Err(Error::Other(format!("a curve has 2 or 3 blocks of rows, not {blocks}")));
@@ -175,14 +175,14 @@ pub fn activate_curve(act: Activation, stacked: &Tensor, blocks: usize) -> Resul
     })
 }
 
-/// Convolution (cross-correlation, as everywhere in deep learning) without bias:
-/// y\[n,o,i,j\] = Σ w\[o,c,a,b\]·x\[n,c,i·stride + a - padding,j·stride + b - padding\].
+/// The convolution (cross-correlation, as everywhere in deep learning) without bias, y\[n,o,i,j\] = Σ
+/// w\[o,c,a,b\]·x\[n,c,i·stride + a - padding,j·stride + b - padding\].
 ///
 /// # Shapes
 /// x `[N, C, H, W]`, w `[O, C, k, k]` -> `[N, O, H', W']`, H' by [`Conv::windows`].
 ///
 /// # Errors
-/// Shapes or a geometry that do not fit.
+/// The shapes or the geometry do not fit.
 pub fn conv2d(x: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
     let (&[_, channels, height, width], &[_, expected, kernel, across]) = (x.dims(), w.dims()) else {
         return Err(Error::Other(format!("convolution: x {:?} and w {:?} need 4 dimensions", x.dims(), w.dims())));
@@ -198,11 +198,11 @@ pub fn conv2d(x: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
     })
 }
 
-/// The pull-back of [`conv2d`]: g `[N, O, H', W']`, w `[O, C, k, k]` -> `[N, C, H, W]` for an input of `size` = (H, W).
-/// Also the transposed convolution with that output size.
+/// The pull-back of [`conv2d`] for an input of `size` = (H, W): g `[N, O, H', W']`, w `[O, C, k, k]` -> `[N, C, H, W]`.
+/// It is also the transposed convolution with that output size.
 ///
 /// # Errors
-/// Shapes or a geometry that do not fit: an input of `size` must give g's H' and W'.
+/// The shapes or the geometry do not fit: an input of `size` must give g's H' and W'.
 pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize)) -> Result<Tensor> {
     let (&[_, outputs, rows, columns], &[expected, _, kernel, across]) = (g.dims(), w.dims()) else {
         return Err(Error::Other(format!("convolution: g {:?} and w {:?} need 4 dimensions", g.dims(), w.dims())));
@@ -221,26 +221,26 @@ pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize))
     })
 }
 
-/// y + b along the channels. Shapes: y `[N, O, H, W]`, b `[O]`.
+/// The sum y + b along the channels. Shapes: y `[N, O, H, W]`, b `[O]`.
 ///
 /// # Errors
-/// Shapes that do not fit.
+/// The shapes do not fit.
 pub fn channel_bias(y: &Tensor, b: &Tensor) -> Result<Tensor> {
     channel_bias_stacked(y, b, 1)
 }
 
-/// [`channel_bias`] on values and tangents stacked: the bias goes to the first half of the batch only.
+/// The tangent pass of [`channel_bias`] on stacked values and tangents: the bias goes to the first half only.
 ///
 /// # Errors
-/// Shapes that do not fit, or an odd batch.
+/// The shapes do not fit, or the batch is odd.
 pub fn channel_bias_jet(y: &Tensor, b: &Tensor) -> Result<Tensor> {
     channel_bias_stacked(y, b, 2)
 }
 
-/// [`channel_bias`] on values and their derivatives, stacked in `blocks` equal blocks: the bias goes to the first.
+/// The sum [`channel_bias`] on `blocks` blocks, values and their derivatives: the bias goes to the first only.
 ///
 /// # Errors
-/// Shapes that do not fit, or a batch that cannot be split so.
+/// The shapes do not fit, or the batch cannot be divided into so many blocks.
 pub fn channel_bias_stacked(y: &Tensor, b: &Tensor, blocks: usize) -> Result<Tensor> {
     channels(y, b)?;
     splits(y, blocks)?;
@@ -250,7 +250,7 @@ pub fn channel_bias_stacked(y: &Tensor, b: &Tensor, blocks: usize) -> Result<Ten
     })
 }
 
-/// Σₙ xₙ: `[N, M]` -> `[M]`.
+/// The column sums Σₙ xₙ: `[N, M]` -> `[M]`.
 ///
 /// # Errors
 /// x is no matrix.
@@ -259,7 +259,7 @@ pub fn column_sum(x: &Tensor) -> Result<Tensor> {
     Ok(if access::served(&[x]) { x.contiguous()?.apply_op1(reduce::ColumnSum)? } else { x.sum(0)? })
 }
 
-/// Σ x·y over all but the first dimension: `[N, ..]`, `[N, ..]` -> `[N]`.
+/// The sums of x·y over all but the first dimension: `[N, ..]`, `[N, ..]` -> `[N]`.
 ///
 /// # Errors
 /// x and y differ in shape.
@@ -271,10 +271,10 @@ pub fn dot(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     })
 }
 
-/// One Langevin move, x - drift·grad + std·noise, in one pass; not tracked. All of one shape.
+/// The Langevin move x - drift·grad + std·noise, of x's shape, in one pass over memory; it is not tracked.
 ///
 /// # Errors
-/// Shapes differ.
+/// The shapes differ.
 pub fn langevin_update(x: &Tensor, grad: &Tensor, noise: &Tensor, drift: f64, std: f64) -> Result<Tensor> {
     same_shape("langevin update", x, grad)?;
     same_shape("langevin update", x, noise)?;
@@ -294,37 +294,37 @@ pub fn langevin_update(x: &Tensor, grad: &Tensor, noise: &Tensor, drift: f64, st
 /// Returns Σ g² as [`sum_of_squares`] does, without another pass over memory.
 ///
 /// # Errors
-/// Shapes differ, or two of the tensors share their storage.
+/// The shapes differ, or two of the tensors share their storage.
 pub fn adam_update(var: &Var, grad: &Tensor, first: &Var, second: &Var, numbers: &Adam) -> Result<f64> {
     Ok(update::adam(var, first, second, grad, numbers)?)
 }
 
-/// One step of gradient descent with momentum, in place: ĝ = scale·g + weight_decay·p; b ← momentum·b + ĝ;
-/// p ← p - lr·b, or p - lr·(ĝ + momentum·b) with `nesterov`. Returns Σ g² as [`sum_of_squares`] does.
+/// One step of gradient descent with momentum for a parameter p = `var` with gradient g, in place: ĝ = scale·g +
+/// weight_decay·p; b ← momentum·b + ĝ; p ← p - lr·b, or p - lr·(ĝ + momentum·b) with `nesterov`. Returns Σ g².
 ///
 /// # Errors
-/// Shapes differ, or two of the tensors share their storage.
+/// The shapes differ, or two of the tensors share their storage.
 pub fn sgd_update(var: &Var, grad: &Tensor, velocity: &Var, numbers: &Sgd) -> Result<f64> {
     Ok(update::sgd(var, velocity, grad, numbers)?)
 }
 
-/// a ← a + weight·(b - a), in place.
+/// Moves a towards b in place: a ← a + weight·(b - a).
 ///
 /// # Errors
-/// Shapes differ, or a and b share their storage.
+/// The shapes differ, or a and b share their storage.
 pub fn lerp_update(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
     Ok(update::lerp(a, b, weight)?)
 }
 
-/// Σ x² in f64, whatever x's type.
+/// The sum of squares Σ x² in f64, whatever x's type.
 ///
 /// # Errors
-/// The device's own.
+/// The device fails.
 pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
     Ok(update::sum_of_squares(x)?)
 }
 
-/// Whether the batch is so many equal blocks.
+/// Whether the batch can be divided into so many equal blocks; an error if not.
 fn splits(stacked: &Tensor, blocks: usize) -> Result<()> {
     match stacked.dims().first() {
         Some(rows) if blocks > 0 && rows.is_multiple_of(blocks) => Ok(()),

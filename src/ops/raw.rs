@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::real::Real;
 
-/// A matrix inside a slice: entry (i, j) is `data[i * rows_apart + j * columns_apart]`.
+/// The view of a matrix in a slice: entry (i, j) is `data[i * rows_apart + j * columns_apart]`.
 #[derive(Clone, Copy)]
 pub struct Matrix<'a, T> {
     data: &'a [T],
@@ -21,7 +21,7 @@ pub struct Matrix<'a, T> {
 }
 
 impl<'a, T> Matrix<'a, T> {
-    /// A view of `data` with `strides` between (rows, columns).
+    /// The view of `data` as a matrix `rows` × `columns`, with `strides` between (rows, columns).
     ///
     /// # Errors
     /// An entry would lie outside of the slice.
@@ -30,18 +30,18 @@ impl<'a, T> Matrix<'a, T> {
         Ok(Matrix { data, rows, columns, strides })
     }
 
-    /// A row-major matrix that begins where `data` begins.
+    /// The view of a row-major matrix that begins where `data` begins.
     pub fn rows(data: &'a [T], rows: usize, columns: usize) -> Result<Self> {
         Matrix::new(data, [rows, columns], [columns, 1])
     }
 
-    /// The transpose; nothing moves.
+    /// The view of the transpose; no number moves.
     pub fn t(self) -> Self {
         let [rows, columns] = self.strides;
         Matrix { data: self.data, rows: self.columns, columns: self.rows, strides: [columns, rows] }
     }
 
-    /// (rows, columns).
+    /// The shape, [rows, columns].
     pub fn shape(&self) -> [usize; 2] {
         [self.rows, self.columns]
     }
@@ -58,17 +58,17 @@ fn inside(len: usize, [rows, columns]: [usize; 2], strides: [usize; 2]) -> Resul
     }
 }
 
-/// How many threads a product may use. The result does not depend on it.
+/// The threads that a product may use. The result does not depend on them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Threads {
-    /// The calling thread.
+    /// The calling thread alone.
     One,
-    /// Those of the current rayon pool, where the product is large enough to gain.
+    /// The threads of the current rayon pool, where the product is large enough to gain.
     Pool,
 }
 
 impl Threads {
-    /// Below this many multiply-adds a second thread costs more than it brings.
+    /// The number of multiply-adds below which a second thread costs more than it saves.
     const WORTH: usize = 1 << 22;
 
     fn for_product(self, m: usize, n: usize, k: usize) -> gemm::Parallelism {
@@ -82,7 +82,7 @@ impl Threads {
     }
 }
 
-/// a b, row-major, in new memory.
+/// The product a b, row-major, in new memory.
 ///
 /// # Errors
 /// The inner dimensions differ.
@@ -99,7 +99,7 @@ pub fn product<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>, threads: Threads) ->
     Ok(out)
 }
 
-/// a b, column-major, in new memory.
+/// The product a b, column-major, in new memory.
 ///
 /// # Errors
 /// The inner dimensions differ.
@@ -115,7 +115,7 @@ pub fn product_by_columns<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>, threads: 
     Ok(out)
 }
 
-/// dst += a b, or dst = a b with `keep = false`; dst has `strides` between (rows, columns).
+/// Adds a b to dst, or overwrites dst with it if `keep` is false; dst has `strides` between (rows, columns).
 ///
 /// # Errors
 /// The inner dimensions differ, or dst does not fit into its slice.
@@ -139,7 +139,7 @@ pub fn product_into<T: Real>(
     Ok(())
 }
 
-/// The transpose of a row-major matrix, in blocks that fit the cache.
+/// The transpose of a row-major matrix, made in blocks that fit the cache.
 pub fn transposed<T: Real>(x: &[T], rows: usize, columns: usize) -> Vec<T> {
     const BLOCK: usize = 16;
     let mut out = vec![T::ZERO; rows * columns];
@@ -181,10 +181,10 @@ unsafe fn call<T: Real>(
     }
 }
 
-/// Entries that one task of [`map`] handles; fixed, so that the split does not depend on the number of threads.
+/// The entries that one task of [`map`] handles; fixed, so that the division does not depend on the number of threads.
 pub const GRAIN: usize = 1 << 14;
 
-/// Below this many entries [`map`] stays on the calling thread.
+/// The number of entries below which [`map`] stays on the calling thread.
 pub const PARALLEL: usize = 1 << 16;
 
 #[derive(Clone, Copy)]
@@ -210,7 +210,7 @@ impl<T> Target<T> {
     }
 }
 
-/// Applies f to K slices entry by entry: M planes of results, one after the other.
+/// The M results of f applied entry by entry to K slices of one length n, as M·n numbers: one result after the other.
 ///
 /// # Errors
 /// The slices differ in length.

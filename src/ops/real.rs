@@ -1,4 +1,4 @@
-//! f32 and f64 as the kernels see them: arithmetic, and exponentials that a compiler can vectorise.
+//! The floating-point types of the kernels: arithmetic, and exponentials that a compiler can vectorise.
 
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
@@ -28,33 +28,33 @@ pub trait Real:
     + Neg<Output = Self>
     + AddAssign
 {
-    /// 0.
+    /// The number 0.
     const ZERO: Self;
-    /// 1.
+    /// The number 1.
     const ONE: Self;
-    /// What is smaller counts for nothing beside numbers of ordinary size; far above the subnormal numbers, with which
-    /// a processor computes tens of times as slowly.
+    /// The magnitude below which a number counts as 0. It is negligible beside numbers of ordinary size, and far above
+    /// the subnormal numbers, with which a processor computes tens of times as slowly.
     const FAINT: Self;
-    /// The numbers of a storage of this type.
+    /// The numbers of a storage of this type, `None` for one of another type.
     fn entries_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
-    /// Rounded from f64.
+    /// The number nearest to an f64.
     fn of(x: f64) -> Self;
-    /// √x.
+    /// The square root √x.
     fn root(self) -> Self;
-    /// |x|.
+    /// The absolute value |x|.
     fn magnitude(self) -> Self;
-    /// 0 where |x| < [`Self::FAINT`], else x.
+    /// The number x, or 0 where |x| < [`Self::FAINT`].
     #[inline(always)]
     fn settled(self) -> Self {
         if self.magnitude() < Self::FAINT { Self::ZERO } else { self }
     }
-    /// eˣ, kept inside the finite positive numbers: never 0, never infinite.
+    /// The exponential eˣ, kept inside the finite positive numbers: never 0, never infinite.
     fn exp(self) -> Self;
-    /// eˣ - 1 without cancellation near 0.
+    /// The difference eˣ - 1, without cancellation near 0.
     fn exp_m1(self) -> Self;
-    /// tanh x.
+    /// The hyperbolic tangent tanh x.
     fn tanh(self) -> Self;
-    /// log(1 + x) for 0 <= x <= 1, without cancellation near 0.
+    /// The logarithm log(1 + x) for 0 <= x <= 1, without cancellation near 0.
     fn ln_1p(self) -> Self;
 }
 
@@ -120,7 +120,8 @@ impl Real for f32 {
         self.abs()
     }
 
-    /// eˣ = 2ⁿ eʳ with |r| <= log(2)/2, eʳ by its Taylor polynomial of degree 7 (remainder below 1e-8).
+    /// The exponential eˣ = 2ⁿ eʳ with |r| <= log(2)/2, and eʳ by its Taylor polynomial of degree 7 (remainder below
+    /// 1e-8).
     #[inline(always)]
     fn exp(self) -> Self {
         const SHIFT: f32 = 12_582_912.0; // 1.5·2²³: adding it rounds to a whole number, kept in the low bits
@@ -141,7 +142,7 @@ impl Real for f32 {
         p * f32::from_bits((power << 23) as u32)
     }
 
-    /// Below 1: 2t/(1 - t) with t = tanh(x/2).
+    /// The difference eˣ - 1; below 1 as 2t/(1 - t) with t = tanh(x/2).
     #[inline(always)]
     fn exp_m1(self) -> Self {
         let t = small_tanh(0.5 * self);
@@ -156,7 +157,7 @@ impl Real for f32 {
         if self.abs() < 0.7 { near } else { far.copysign(self) }
     }
 
-    /// 2 artanh(s) with s = x/(2 + x) <= 1/3, by its series (remainder below 1e-8).
+    /// The logarithm log(1 + x) as 2 artanh(s) with s = x/(2 + x) <= 1/3, by its series (remainder below 1e-8).
     #[inline(always)]
     fn ln_1p(self) -> Self {
         let s = self / (2.0 + self);
@@ -171,7 +172,7 @@ impl Real for f32 {
     }
 }
 
-/// tanh for |x| <= 0.7 by its continued fraction x/(1 + x²/(3 + x²/(5 + x²/(7 + x²/9)))).
+/// The hyperbolic tangent for |x| <= 0.7, by its continued fraction x/(1 + x²/(3 + x²/(5 + x²/(7 + x²/9)))).
 #[inline(always)]
 fn small_tanh(x: f32) -> f32 {
     let z = x * x;

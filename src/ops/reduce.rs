@@ -1,4 +1,4 @@
-//! Sums that candle takes entry by entry: down the columns, and of products along the rows.
+//! The sums that candle takes entry by entry: down the columns, and of products along the rows.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
@@ -10,7 +10,7 @@ use super::{
 
 type Output = Result<(CpuStorage, Shape)>;
 
-/// x `[N, M]` ↦ Σₙ x, `[M]`; added in order of n.
+/// The operation x `[N, M]` ↦ Σₙ xₙ, `[M]`, added in order of n.
 #[derive(Clone, Copy)]
 pub struct ColumnSum;
 
@@ -44,7 +44,7 @@ fn column_sum<T: Real>(x: &[T], columns: usize) -> Vec<T> {
     sum
 }
 
-/// (x `[N, ..]`, y `[N, ..]`) ↦ Σ x·y over all but the first dimension, `[N]`.
+/// The operation (x `[N, ..]`, y `[N, ..]`) ↦ Σ x·y over all but the first dimension, `[N]`.
 #[derive(Clone, Copy)]
 pub struct Dot;
 
@@ -71,7 +71,8 @@ impl CustomOp2 for Dot {
     }
 }
 
-/// 16 running sums, folded in a fixed order: vector code without the compiler having to reorder anything.
+/// The scalar product of two slices, by 16 running sums that are added in a fixed order: vector code without a compiler
+/// that reorders anything.
 fn dot<T: Real>(x: &[T], y: &[T]) -> T {
     pulp::Arch::new().dispatch(
         #[inline(always)]
@@ -89,7 +90,7 @@ fn dot<T: Real>(x: &[T], y: &[T]) -> T {
     )
 }
 
-/// (g `[N]`, y `[N, ..]`) ↦ gₙ yₙ. Used in backward passes only.
+/// The operation (g `[N]`, y `[N, ..]`) ↦ gₙ yₙ. It is used in backward passes only.
 struct ScaleRows;
 
 impl CustomOp2 for ScaleRows {
@@ -110,10 +111,10 @@ impl CustomOp2 for ScaleRows {
     }
 }
 
-/// (y `[N, O, H, W]`, b `[O]`) ↦ y + b on the first `images` of the batch.
+/// The operation (y `[N, O, H, W]`, b `[O]`) ↦ y + b on the first N/`blocks` images.
 #[derive(Clone, Copy)]
 pub struct ChannelBias {
-    /// The batch is as many equal blocks: values, then derivatives of them; the bias belongs to the values.
+    /// The number of equal blocks of the batch: values, then derivatives of them; the bias is added to the values only.
     pub blocks: usize,
 }
 
@@ -154,11 +155,11 @@ impl CustomOp2 for ChannelBias {
     }
 }
 
-/// x - drift·g + std·noise, entry by entry.
+/// The operation (x, g, noise) ↦ x - drift·g + std·noise, entry by entry.
 pub struct Langevin {
-    /// Weight of the gradient.
+    /// The weight of the gradient g.
     pub drift: f64,
-    /// Weight of the noise.
+    /// The weight of the noise.
     pub std: f64,
 }
 

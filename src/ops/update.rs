@@ -1,4 +1,4 @@
-//! Optimiser updates in place, one pass over memory each; and the norm of a gradient in f64.
+//! The optimiser updates in place, one pass over memory each, and the sum of a gradient's squares in f64.
 //!
 //! Weights that no gradient holds shrink under weight decay, and averages of them, down to subnormal numbers, which
 //! made the matrix products of a whole network four times slower. So what an update on the CPU leaves below
@@ -17,24 +17,25 @@ use super::{
 
 /// The numbers of one Adam step, in the order in which they are used; [`crate::optim`] makes them from its keys.
 ///
-/// ĝ = scale·g + l2·p; m ← betas₀·m + rest₀·ĝ; v ← betas₁·v + rest₁·ĝ²; p ← keep·p - rate·m/(root·√v + eps).
+/// With p the parameter, g its gradient, m and v its moments: ĝ = scale·g + l2·p; m ← betas₀·m + rest₀·ĝ; v ←
+/// betas₁·v + rest₁·ĝ²; p ← keep·p - rate·m/(root·√v + eps).
 #[derive(Clone, Copy, Debug)]
 pub struct Adam<T = f64> {
-    /// The gradient is multiplied by this first.
+    /// The factor of the gradient, applied first.
     pub scale: T,
-    /// Weight decay through the gradient.
+    /// The weight decay through the gradient.
     pub l2: T,
-    /// Decay of the first and second moment.
+    /// The decay rates of the first and second moment.
     pub betas: [T; 2],
-    /// 1 - `betas`.
+    /// The complements 1 - `betas`.
     pub rest: [T; 2],
-    /// What remains of the weights that decay beside the gradient; 1 for none.
+    /// The factor of the parameter under weight decay beside the gradient; 1 without.
     pub keep: T,
-    /// Step size over the first moment's correction for its start at 0.
+    /// The step size, divided by the first moment's correction for its start at 0.
     pub rate: T,
-    /// One over the root of the second moment's correction.
+    /// One over the square root of the second moment's correction for its start at 0.
     pub root: T,
-    /// Added to the root of the second moment.
+    /// The number added to the root of the second moment.
     pub eps: T,
 }
 
@@ -47,7 +48,7 @@ impl Adam {
 }
 
 impl<T: Real> Adam<T> {
-    /// p, m, v after one step.
+    /// The numbers p, m and v of one entry after the step.
     #[inline(always)]
     fn entry(&self, p: T, m: T, v: T, g: T) -> [T; 3] {
         let g = self.scale * g + self.l2 * p;
@@ -72,15 +73,15 @@ impl<T: Real> Adam<T> {
 /// The numbers of one step of gradient descent with momentum.
 #[derive(Clone, Copy, Debug)]
 pub struct Sgd {
-    /// Step size.
+    /// The step size.
     pub lr: f64,
-    /// Decay of the velocity.
+    /// The decay rate of the velocity.
     pub momentum: f64,
-    /// Look ahead along the new velocity.
+    /// Whether the step looks ahead along the new velocity (Nesterov's momentum).
     pub nesterov: bool,
-    /// Weight decay, through the gradient.
+    /// The weight decay, through the gradient.
     pub weight_decay: f64,
-    /// The gradient is multiplied by this first.
+    /// The factor of the gradient, applied first.
     pub scale: f64,
 }
 
@@ -101,7 +102,8 @@ impl Sgd {
     }
 }
 
-/// Moves p along -m̂/(√v̂ + eps) and updates its moments m and v, all in place; Σ g², taken while g is in the cache.
+/// Moves p along -m̂/(√v̂ + eps), with m̂ and v̂ the corrected moments, and updates m and v, all in place. Returns Σ
+/// g², taken while g is in the cache.
 pub fn adam(p: &Var, m: &Var, v: &Var, g: &Tensor, numbers: &Adam) -> Result<f64> {
     same_shapes(&[p.as_tensor(), m, v, g])?;
     if !served(&[p, m, v, g]) {
@@ -127,7 +129,7 @@ pub fn adam(p: &Var, m: &Var, v: &Var, g: &Tensor, numbers: &Adam) -> Result<f64
     })
 }
 
-/// [`adam`] composed of candle's operations.
+/// The same step as [`adam`], composed of candle's operations.
 pub fn adam_composed(p: &Var, m: &Var, v: &Var, g: &Tensor, numbers: &Adam) -> Result<()> {
     let k = numbers;
     let p0 = p.detach();
@@ -140,7 +142,7 @@ pub fn adam_composed(p: &Var, m: &Var, v: &Var, g: &Tensor, numbers: &Adam) -> R
     v.set(&v1)
 }
 
-/// Moves p along minus the velocity b, both in place; Σ g², taken while g is in the cache.
+/// Moves p along minus the velocity b, both in place. Returns Σ g², taken while g is in the cache.
 pub fn sgd(p: &Var, b: &Var, g: &Tensor, numbers: &Sgd) -> Result<f64> {
     same_shapes(&[p.as_tensor(), b, g])?;
     if !served(&[p, b, g]) {
@@ -165,7 +167,7 @@ pub fn sgd(p: &Var, b: &Var, g: &Tensor, numbers: &Sgd) -> Result<f64> {
     })
 }
 
-/// [`sgd`] composed of candle's operations.
+/// The same step as [`sgd`], composed of candle's operations.
 pub fn sgd_composed(p: &Var, b: &Var, g: &Tensor, numbers: &Sgd) -> Result<()> {
     let p0 = p.detach();
     let g = ((g.detach() * numbers.scale)? + (&p0 * numbers.weight_decay)?)?;
@@ -175,7 +177,7 @@ pub fn sgd_composed(p: &Var, b: &Var, g: &Tensor, numbers: &Sgd) -> Result<()> {
     b.set(&b1)
 }
 
-/// a += weight·(b - a), in place.
+/// Adds weight·(b - a) to a, in place.
 pub fn lerp(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
     same_shapes(&[a.as_tensor(), b])?;
     let b = b.detach().contiguous()?;
@@ -199,7 +201,7 @@ pub fn lerp(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
     })
 }
 
-/// Σ x² in f64, added in a fixed order.
+/// The sum of squares Σ x² in f64, added in a fixed order.
 pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
     let x = x.detach().contiguous()?;
     if !served(&[&x]) {
@@ -249,10 +251,10 @@ fn address(t: &Tensor) -> usize {
     std::ptr::from_ref(&*t.storage_and_layout().0).addr()
 }
 
-/// Changes entries where they are.
+/// A change of the entries of a tensor in their place.
 type Change<'a, T> = dyn FnMut(&mut [T]) -> Result<()> + 'a;
 
-/// Lets f change the entries of a contiguous tensor on the CPU.
+/// Applies f to the entries of a contiguous tensor on the CPU.
 fn edit<T: Real>(t: &Tensor, f: &mut Change<'_, T>) -> Result<()> {
     struct Edit<'a, 'b, T>(RefCell<&'a mut Change<'b, T>>);
 
@@ -273,7 +275,7 @@ fn edit<T: Real>(t: &Tensor, f: &mut Change<'_, T>) -> Result<()> {
     t.inplace_op1(&Edit(RefCell::new(f)))
 }
 
-/// Lets f change the entries of two tensors at once.
+/// Applies f to the entries of two tensors at once.
 fn edit2<T: Real>([a, b]: [&Tensor; 2], f: &mut dyn FnMut(&mut [T], &mut [T])) -> Result<()> {
     edit(a, &mut |a| {
         edit(b, &mut |b| {
@@ -283,10 +285,10 @@ fn edit2<T: Real>([a, b]: [&Tensor; 2], f: &mut dyn FnMut(&mut [T], &mut [T])) -
     })
 }
 
-/// What changes the entries of three tensors.
+/// A change of the entries of three tensors in their place.
 type Edit3<'a, T> = dyn FnMut(&mut [T], &mut [T], &mut [T]) + 'a;
 
-/// Lets f change the entries of three tensors at once.
+/// Applies f to the entries of three tensors at once.
 fn edit3<T: Real>([a, b, c]: [&Tensor; 3], f: &mut Edit3<T>) -> Result<()> {
     edit(a, &mut |a| edit2([b, c], &mut |b, c| f(a, b, c)))
 }

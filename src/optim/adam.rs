@@ -38,8 +38,8 @@ pub(super) const ENTRY: Entry<BuildOptim> = Entry {
 };
 
 impl AdamConfig {
-    /// The numbers of step t ≥ 1 with the learning rate times `lr_scale`, on gradients times `scale`; m̂ = m/(1-β₁ᵗ),
-    /// v̂ = v/(1-β₂ᵗ).
+    /// The numbers of step t ≥ 1 with the learning rate times `lr_scale`, on gradients times `scale`. They contain the
+    /// corrections m̂ = m/(1-β₁ᵗ) and v̂ = v/(1-β₂ᵗ).
     fn step(&self, t: u64, lr_scale: f64, scale: f64) -> ops::Adam {
         let AdamConfig { lr, betas, eps, weight_decay, decoupled, .. } = *self;
         let lr = lr * lr_scale;
@@ -57,7 +57,9 @@ impl AdamConfig {
     }
 }
 
-/// m ← β₁m + (1-β₁)g, v ← β₂v + (1-β₂)g², p ← p - lr·m̂/(√v̂ + eps), with m̂ and v̂ corrected for their start at 0.
+/// Adam (Kingma & Ba 2015, algorithm 1) and AdamW (Loshchilov & Hutter 2019, algorithm 2): m ← β₁m + (1-β₁)g, v ← β₂v +
+/// (1-β₂)g², p ← p - lr·m̂/(√v̂ + eps), with p the parameter, g its gradient, and m̂ and v̂ the moments corrected for
+/// their start at 0.
 struct Adam {
     config: AdamConfig,
     slots: Slots<2>,

@@ -1,4 +1,4 @@
-//! Exponential moving averages of parameters.
+//! The exponential moving averages of parameters.
 
 use candle_core::Var;
 
@@ -6,14 +6,14 @@ use super::Weights;
 use crate::store::{Mismatch, State, overwrite};
 use crate::{Error, Result, ops};
 
-/// s ← decay·s + (1 - decay)·p after every update; s begins as p.
+/// An exponential moving average s of every parameter p: s ← decay·s + (1 - decay)·p after every update; s begins as p.
 pub struct Ema {
     decay: f64,
     shadow: Weights,
 }
 
 impl Ema {
-    /// Averages of `weights`, beginning with what they are now; `decay` in [0, 1).
+    /// The averages of `weights`, which begin as what these are now; `decay` lies in [0, 1).
     ///
     /// # Errors
     /// The decay is out of range.
@@ -48,10 +48,10 @@ impl Ema {
         self.shadow.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
     }
 
-    /// Takes a copy of averages that [`Ema::state`] gave.
+    /// Copies averages that [`Ema::state`] gave into these.
     ///
     /// # Errors
-    /// A tensor is missing, is not ours, or has another shape (all are named); nothing has changed then.
+    /// A tensor is missing, has no average here, or has another shape (the error names all); nothing has changed then.
     pub fn load(&mut self, state: &State) -> Result<()> {
         let vars = || self.shadow.iter().map(|(name, var)| (name.as_str(), var));
         Mismatch::between(vars().map(|(name, var)| (name, var.dims())), state).refuse(WHOSE)?;
@@ -59,5 +59,5 @@ impl Ema {
     }
 }
 
-/// Whose tensors do not fit, in messages.
+/// The owner of the tensors, in messages about those that do not fit.
 const WHOSE: &str = "the averages";

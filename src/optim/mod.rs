@@ -1,4 +1,4 @@
-//! Optimisers whose whole state can be saved, exponential averages and gradient norms.
+//! The optimisers, whose whole state can be saved, exponential averages of parameters, and gradient norms.
 
 mod adam;
 mod clip;
@@ -26,10 +26,10 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
     OPTIMISERS.iter().map(|row| (row.name, row.schema)).collect()
 }
 
-/// Makes the optimiser that `spec` names.
+/// The optimiser of `weights` that `spec` names.
 ///
 /// # Errors
-/// An unknown name or a value out of range; resolved configurations have neither.
+/// The name is unknown or a value out of range; resolved configurations have neither.
 pub fn build(spec: &Spec, weights: &Weights) -> Result<Box<dyn Optimiser>> {
     match find(OPTIMISERS, spec.name()) {
         Some(row) => spec.within((row.build)(&spec.table, weights)),
@@ -40,10 +40,10 @@ pub fn build(spec: &Spec, weights: &Weights) -> Result<Box<dyn Optimiser>> {
     }
 }
 
-/// Adam at its defaults but for the learning rate, for what is fitted beside the model.
+/// Adam at its defaults but for the learning rate, for parameters that are fitted beside the model.
 ///
 /// # Errors
-/// The device's own.
+/// The device fails.
 pub fn adam(lr: f64, weights: &Weights) -> Result<Box<dyn Optimiser>> {
     build(&Spec::of(adam::ENTRY.name, &AdamConfig { lr, ..AdamConfig::default() }), weights)
 }

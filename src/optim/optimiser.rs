@@ -1,4 +1,4 @@
-//! What an optimiser is.
+//! The trait of the optimisers.
 
 use std::collections::BTreeMap;
 
@@ -6,44 +6,45 @@ use candle_core::{Var, backprop::GradStore};
 
 use crate::{Result, store::State};
 
-/// Trained parameters by name. Optimisers change them in place, so whatever shares their storage follows.
+/// The trained parameters by name. Optimisers change them in place, so whatever shares their storage follows.
 pub type Weights = BTreeMap<String, Var>;
 
-/// Changes parameters against their gradients.
+/// A rule that changes parameters against their gradients.
 pub trait Optimiser {
-    /// One step with the learning rate times `lr_scale` (a schedule's value). A parameter without gradient is skipped:
-    /// its moments and its step count stay.
+    /// Takes one step with the learning rate times `lr_scale`, a schedule's value. A parameter without gradient is
+    /// skipped: its moments and its step count stay.
     ///
     /// # Errors
-    /// A gradient of another shape than its parameter.
+    /// A gradient has another shape than its parameter.
     fn step(&mut self, grads: &GradStore, lr_scale: f64) -> Result<GradStats>;
 
-    /// Everything that a resumed run needs: moments and step counts by name. Moments share storage with the optimiser's
+    /// The state that a resumed run needs: moments and step counts by name. Moments share storage with the optimiser's
     /// own and follow later steps.
     ///
     /// # Errors
-    /// The device's own.
+    /// The device fails.
     fn state(&self) -> Result<State>;
 
-    /// Whether [`Optimiser::load`] takes `state`; nothing changes.
+    /// Checks whether [`Optimiser::load`] takes `state`; nothing changes.
     ///
     /// # Errors
-    /// A tensor is missing, is not ours, or has another shape (all are named); a step count is negative.
+    /// A tensor is missing, belongs to no parameter, or has another shape (the error names all); a step count is
+    /// negative.
     fn check(&self, state: &State) -> Result<()>;
 
-    /// Takes a copy of a state that [`Optimiser::state`] gave.
+    /// Copies a state that [`Optimiser::state`] gave into this optimiser.
     ///
     /// # Errors
     /// As [`Optimiser::check`]; nothing has changed then.
     fn load(&mut self, state: &State) -> Result<()>;
 }
 
-/// What a step saw.
+/// The measurements of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GradStats {
-    /// Euclidean norm of all gradients together, before clipping.
+    /// The Euclidean norm of all gradients together, before clipping.
     pub norm: f64,
 }
 
-/// Makes an optimiser of these parameters from its resolved section.
+/// The function that makes an optimiser of these parameters from its resolved section.
 pub type BuildOptim = fn(&toml::Table, &Weights) -> Result<Box<dyn Optimiser>>;

@@ -35,7 +35,8 @@ pub(super) const ENTRY: Entry<BuildOptim> = Entry {
     build: |table, weights| Ok(Box::new(Sgd::new(decode(table)?, weights)?)),
 };
 
-/// b ← momentum·b + g, p ← p - lr·b.
+/// Gradient descent with momentum: b ← momentum·b + g, p ← p - lr·b, with p the parameter, g its gradient and b the
+/// velocity.
 struct Sgd {
     config: SgdConfig,
     slots: Slots<1>,

@@ -9,23 +9,23 @@ use super::optimiser::{GradStats, Weights};
 use crate::store::{Mismatch, State, overwrite};
 use crate::{Error, Result};
 
-/// One parameter with what its optimiser remembers about it.
+/// One parameter with its optimiser's memory of it.
 pub(super) struct Slot<const K: usize> {
     name: String,
     pub var: Var,
-    /// Moments or velocity, of var's shape.
+    /// The moments or the velocity, of the parameter's shape.
     pub memory: [Var; K],
     pub steps: u64,
 }
 
 impl<const K: usize> Slot<K> {
-    /// What its step count is called in the state.
+    /// The name of the step count in the state.
     fn counter(&self) -> String {
         format!("steps.{}", self.name)
     }
 }
 
-/// The parameters in order of name, each with K tensors of memory called `labels`.
+/// The parameters in order of name, each with K tensors of memory, which are called `labels`.
 pub(super) struct Slots<const K: usize> {
     labels: [&'static str; K],
     slots: Vec<Slot<K>>,
@@ -45,7 +45,7 @@ impl<const K: usize> Slots<K> {
     }
 
     /// Calls `update` for each parameter that has a gradient, with the factor that clips the global norm to
-    /// `clip_norm`. An update returns the sum of its gradient's squares; only clipping needs them beforehand.
+    /// `clip_norm`. An update returns the sum of its gradient's squares; only clipping needs that sum beforehand.
     pub(super) fn step(
         &mut self,
         grads: &GradStore,
@@ -74,7 +74,7 @@ impl<const K: usize> Slots<K> {
         Ok(state)
     }
 
-    /// Everything in `memory` by its name in the state.
+    /// The tensors of `memory` by their names in the state.
     fn memory(&self) -> impl Iterator<Item = (String, &Var)> {
         self.slots.iter().flat_map(|slot| {
             let labelled = self.labels.iter().zip(&slot.memory);
@@ -82,7 +82,10 @@ impl<const K: usize> Slots<K> {
         })
     }
 
-    /// The step counts of `state`, in the order of the slots, if everything in it fits.
+    /// The step counts of `state`, in the order of the slots.
+    ///
+    /// # Errors
+    /// A tensor is missing, belongs to no slot, or has another shape (the error names all); a step count is negative.
     pub(super) fn check(&self, state: &State) -> Result<Vec<u64>> {
         let mut want: BTreeMap<String, &[usize]> = self.memory().map(|(name, var)| (name, var.dims())).collect();
         want.extend(self.slots.iter().map(|slot| (slot.counter(), &[][..])));
@@ -106,5 +109,5 @@ impl<const K: usize> Slots<K> {
     }
 }
 
-/// Whose tensors do not fit, in messages.
+/// The owner of the tensors, in messages about those that do not fit.
 const WHOSE: &str = "the optimiser";

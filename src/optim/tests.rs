@@ -36,7 +36,7 @@ fn numbers(t: &Tensor) -> Vec<f64> {
     t.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
 }
 
-/// In storage of its own: a state follows its optimiser.
+/// A copy of `state` in storage of its own: the state of an optimiser follows that optimiser.
 fn copy(state: &State) -> State {
     state.iter().map(|(name, t)| (name.clone(), t.copy().unwrap())).collect()
 }
