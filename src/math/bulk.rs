@@ -1,14 +1,15 @@
-//! Random numbers by the thousand, f32, in loops that a compiler turns into vector code: for chains whose time is spent
-//! on their noise. Several times faster than one draw after another.
+//! Random f32 numbers in bulk, by loops that a compiler turns into vector code, for chains whose time is spent on their
+//! noise. This is several times faster than one draw after another.
 
 use std::f32::consts::{FRAC_PI_4, LN_2, SQRT_2};
 
 use rand::Rng;
 
-/// Numbers made at a time; a multiple of any vector's width.
+/// The numbers made at a time; a multiple of any vector's width.
 const BLOCK: usize = 256;
 
-/// Standard normal draws by Box and Muller's transform, within 6.6 standard deviations (beyond: a chance of 4e-11).
+/// Fills `out` with standard normal draws by the transform of Box & Muller (1958). They lie within 6.6 standard
+/// deviations; the mass beyond is 4e-11.
 pub fn fill_normal(rng: &mut impl Rng, out: &mut [f32]) {
     let (mut radius, mut angle, mut block) = ([0; BLOCK], [0; BLOCK], [0.0; 2 * BLOCK]);
     for part in out.chunks_mut(2 * BLOCK) {
@@ -24,7 +25,8 @@ pub fn fill_normal(rng: &mut impl Rng, out: &mut [f32]) {
     }
 }
 
-/// Standard logistic draws, log u - log(1 - u): P(L > -a) = sigmoid(a). Within 22 of 0 (beyond: a chance of 6e-10).
+/// Fills `out` with standard logistic draws L = log u - log(1 - u), u uniform on (0, 1), so that P(L > -a) =
+/// sigmoid(a). They lie within 22 of 0; the mass beyond is 6e-10.
 pub fn fill_logistic(rng: &mut impl Rng, out: &mut [f32]) {
     let mut bits = [0; BLOCK];
     for part in out.chunks_mut(BLOCK) {
@@ -36,15 +38,16 @@ pub fn fill_logistic(rng: &mut impl Rng, out: &mut [f32]) {
     }
 }
 
-/// The middle of one of 2³¹ equal parts of (0, 1), rounded to f32: at least 2⁻³², at most 1.
+/// The uniform number that `bits` stand for: the middle of one of 2³¹ equal parts of (0, 1), rounded to f32; at least
+/// 2⁻³², at most 1.
 #[inline(always)]
 fn open(bits: u32) -> f32 {
     // Signed, since that is what vector units convert.
     ((bits >> 1) as i32 as f32 + 0.5) * (1.0 / 2_147_483_648.0)
 }
 
-/// log x of a positive normal number: x = 2ᵉ m with m in [√½, √2), log m = 2 artanh((m - 1)/(m + 1)) by its series
-/// (remainder below 1e-9).
+/// The logarithm of a positive normal number x = 2ᵉ m with m in [√½, √2), where log m = 2 artanh((m - 1)/(m + 1)) by
+/// its series (remainder below 1e-9).
 #[inline(always)]
 fn ln(x: f32) -> f32 {
     let exponent = (x.to_bits().wrapping_sub((SQRT_2 / 2.0).to_bits()) as i32) >> 23;
@@ -55,8 +58,8 @@ fn ln(x: f32) -> f32 {
     exponent as f32 * LN_2 + 2.0 * s * series
 }
 
-/// (cos, sin) of an angle uniform on the circle: two bits turn by quarters, the others by up to ±π/4 (Taylor,
-/// remainder below 2e-9).
+/// The pair (cos, sin) of an angle uniform on the circle: two of the `bits` choose the quarter, the others an angle of
+/// up to ±π/4 (by Taylor series, remainder below 2e-9).
 #[inline(always)]
 fn turn(bits: u32) -> (f32, f32) {
     let r = ((bits << 2) as i32 as f32) * (FRAC_PI_4 / 2_147_483_648.0);

@@ -1,55 +1,55 @@
-//! How good and how honest predicted probabilities are: proper scores and the calibration of the confidence.
+//! The quality of predicted probabilities: proper scores, and the calibration of the confidence.
 
 use super::stats;
 
 /// The items whose confidence, the largest predicted probability, falls into one interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bin {
-    /// How many there are.
+    /// The number of items.
     pub items: usize,
-    /// How many of them are classified correctly.
+    /// The number of these items that are classified correctly.
     pub hits: usize,
-    /// Sum of their confidences.
+    /// The sum of their confidences.
     pub total: f64,
 }
 
 impl Bin {
-    /// Mean confidence; NaN in an empty bin.
+    /// The mean confidence; NaN in an empty bin.
     pub fn confidence(&self) -> f64 {
         self.total / self.items as f64
     }
 
-    /// Share of correct classifications; NaN in an empty bin.
+    /// The share of correct classifications; NaN in an empty bin.
     pub fn accuracy(&self) -> f64 {
         self.hits as f64 / self.items as f64
     }
 
-    /// |accuracy - confidence|; 0 in an empty bin.
+    /// The gap |accuracy - confidence|; 0 in an empty bin.
     pub fn gap(&self) -> f64 {
         if self.items == 0 { 0.0 } else { (self.accuracy() - self.confidence()).abs() }
     }
 }
 
-/// What N predictions of K classes are worth.
+/// The scores of N predictions of K classes, with p_k the predicted probability of class k and y the label.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibration {
-    /// Share of the items whose label has the largest probability.
+    /// The share of the items whose label has the largest probability.
     pub accuracy: f64,
-    /// -mean log p(y), nats.
+    /// The cross-entropy, -mean log p_y, in nats.
     pub cross_entropy: f64,
-    /// Mean of Σ_k (p_k - 1[k = y])², in [0, 2] (Brier 1950, over all classes).
+    /// The Brier score, mean of Σ_k (p_k - 1[k = y])², in [0, 2] (Brier 1950, over all classes).
     pub brier: f64,
-    /// Expected calibration error, Σ_b n_b/N |accuracy_b - confidence_b|.
+    /// The expected calibration error, Σ_b n_b/N |accuracy_b - confidence_b|, with n_b the items in bin b.
     pub ece: f64,
-    /// Maximum calibration error, max_b |accuracy_b - confidence_b|.
+    /// The maximum calibration error, max_b |accuracy_b - confidence_b|.
     pub mce: f64,
-    /// Bin b of M holds the confidences in (b/M, (b+1)/M].
+    /// The M bins; bin b, from 0, holds the confidences in (b/M, (b+1)/M].
     pub bins: Vec<Bin>,
 }
 
 impl Calibration {
-    /// Of log-probabilities `[N][K]` and labels `[N]` below K, with `bins` equal-width bins (Guo et al. 2017, eq. 2-5).
-    /// NaN without items.
+    /// The scores of log-probabilities `[N][K]` and labels `[N]` below K, with `bins` bins of equal width (Guo et al.
+    /// 2017, eq. 2-5). They are NaN without items.
     pub fn new(log_p: &[Vec<f64>], labels: &[u32], bins: usize) -> Self {
         let (mut found, mut entropies, mut briers) = (vec![Bin::default(); bins], Vec::new(), Vec::new());
         for (row, &label) in log_p.iter().zip(labels) {
@@ -77,7 +77,7 @@ impl Calibration {
     }
 }
 
-/// Place and value of the largest number, the first of equal ones; (0, -∞) of none.
+/// The index and value of the largest number, the first of equal ones; (0, -∞) for an empty row.
 pub fn largest(row: &[f64]) -> (usize, f64) {
     row.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (k, &v)| if v > best.1 { (k, v) } else { best })
 }

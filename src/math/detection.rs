@@ -1,16 +1,16 @@
-//! How well a score tells what belongs from what does not: exact areas under curves, ties counted as they must be.
+//! The quality of a score that separates two sets: exact areas under curves, with ties counted.
 
-/// Scores of items that should score high, and of items that should score low.
+/// The scores of positives, items that should score high, and of negatives, items that should score low.
 #[derive(Clone, Debug)]
 pub struct Detection {
-    /// Of the positives, descending.
+    /// The scores of the positives, descending.
     positive: Vec<f64>,
-    /// Of the negatives, descending.
+    /// The scores of the negatives, descending.
     negative: Vec<f64>,
 }
 
 impl Detection {
-    /// Takes scores without NaN.
+    /// The detection with these scores; none may be NaN.
     pub fn new(positive: &[f64], negative: &[f64]) -> Self {
         let sorted = |scores: &[f64]| {
             let mut scores = scores.to_vec();
@@ -20,8 +20,8 @@ impl Detection {
         Detection { positive: sorted(positive), negative: sorted(negative) }
     }
 
-    /// P(positive > negative) + ½ P(positive = negative), the area under the ROC curve: Mann & Whitney's U over n·m,
-    /// counted, not interpolated. NaN if one side is empty.
+    /// The area under the ROC curve, P(positive > negative) + ½ P(positive = negative): Mann & Whitney's U over n·m,
+    /// for n positives and m negatives, counted and not interpolated. It is NaN if one side is empty.
     pub fn auroc(&self) -> f64 {
         let wins = |p: &f64| {
             let above = self.negative.partition_point(|q| q > p);
@@ -31,9 +31,9 @@ impl Detection {
         self.positive.iter().map(wins).sum::<f64>() / (self.positive.len() * self.negative.len()) as f64
     }
 
-    /// Average precision Σ_t (recall_t - recall_{t-1})·precision_t over the distinct thresholds t: the area under the
-    /// precision-recall curve without interpolation, which would be too high (Davis & Goadrich 2006). That of a blind
-    /// score is the share of the positives. NaN without positives.
+    /// The average precision Σ_t (recall_t - recall_{t-1})·precision_t over the distinct thresholds t: the area under
+    /// the precision-recall curve without interpolation, which would be too high (Davis & Goadrich 2006). A score
+    /// without information has the share of the positives. It is NaN without positives.
     pub fn average_precision(&self) -> f64 {
         let all = self.positive.len();
         let (mut area, mut found) = (if all == 0 { f64::NAN } else { 0.0 }, 0);
@@ -46,8 +46,8 @@ impl Detection {
         area
     }
 
-    /// Share of the negatives above the largest threshold that keeps at least the share `rate` of the positives
-    /// (Hendrycks & Gimpel 2017 at 0.95). NaN if one side is empty.
+    /// The share of the negatives at or above the largest threshold that keeps at least the share `rate` of the
+    /// positives (Hendrycks & Gimpel 2017, with the rate 0.95). It is NaN if one side is empty.
     pub fn false_positives_at(&self, rate: f64) -> f64 {
         // The product may lie a rounding error above a whole number.
         let needed = (rate * self.positive.len() as f64 - 1e-9).ceil().max(1.0) as usize;

@@ -1,4 +1,4 @@
-//! Quadrature on a regular grid in the plane: how 2-D densities get their exact normaliser.
+//! Quadrature on a regular grid in the plane, by which 2-D densities get their normaliser.
 
 use std::ops::Range;
 
@@ -14,12 +14,12 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// n × n cells over the window.
+    /// The grid of n × n cells over the window.
     pub fn new(window: [[f64; 2]; 2], n: usize) -> Self {
         Grid { window, n }
     }
 
-    /// The window stretched about its centre, with as many cells as before.
+    /// The grid of as many cells over the window stretched by `factor` about its centre.
     pub fn widened(self, factor: f64) -> Self {
         let stretch = |[lo, hi]: [f64; 2]| {
             let (centre, half) = ((lo + hi) / 2.0, factor * (hi - lo) / 2.0);
@@ -28,23 +28,23 @@ impl Grid {
         Grid { window: self.window.map(stretch), n: self.n }
     }
 
-    /// `[[x_lo, x_hi], [y_lo, y_hi]]`.
+    /// The window, `[[x_lo, x_hi], [y_lo, y_hi]]`.
     pub fn window(&self) -> [[f64; 2]; 2] {
         self.window
     }
 
-    /// Cells along each axis.
+    /// The number n of cells along each axis.
     pub fn side(&self) -> usize {
         self.n
     }
 
-    /// Width and height of one cell.
+    /// The width and height of one cell.
     fn cell(&self) -> [f64; 2] {
         self.window.map(|[lo, hi]| (hi - lo) / self.n as f64)
     }
 
-    /// One point a cell, `[n², 2]` f32, y outermost; `shift` in [0, 1)² places it within the cell, (½, ½) is the
-    /// middle.
+    /// One point in each cell, `[n², 2]` in f32, with y the outer loop. `shift` in [0, 1)² places it within the cell;
+    /// (½, ½) is the middle.
     pub fn points(&self, shift: [f64; 2], device: &Device) -> Result<Tensor> {
         let at = |axis: usize, i: usize| (self.window[axis][0] + (i as f64 + shift[axis]) * self.cell()[axis]) as f32;
         let cells = (0..self.n).flat_map(|j| (0..self.n).map(move |i| (i, j)));
@@ -52,34 +52,35 @@ impl Grid {
         Ok(Tensor::from_vec(flat, (self.n * self.n, 2), device)?)
     }
 
-    /// The cells along an axis whose middle lies in the interval.
+    /// The range of cells along an axis (0 for x, 1 for y) whose middle lies in the interval.
     pub fn cells_within(&self, axis: usize, [lo, hi]: [f64; 2]) -> Range<usize> {
         let (start, width) = (self.window[axis][0], self.cell()[axis]);
         let first_after = |v: f64| (((v - start) / width - 0.5).ceil().max(0.0) as usize).min(self.n);
         first_after(lo)..first_after(hi)
     }
 
-    /// The interval that these cells along an axis cover.
+    /// The interval that the range `cells` along an axis covers.
     pub fn extent(&self, axis: usize, cells: &Range<usize>) -> [f64; 2] {
         let edge = |i: usize| self.window[axis][0] + i as f64 * self.cell()[axis];
         [edge(cells.start), edge(cells.end)]
     }
 
-    /// log ∫ exp(v) over the window, from v at the points.
+    /// The integral log ∫ exp(v) over the window by the midpoint rule, from the values v at the points.
     pub fn log_integral(&self, v: &[f64]) -> f64 {
         let [dx, dy] = self.cell();
         super::logsumexp(v) + (dx * dy).ln()
     }
 
-    /// [`Grid::log_integral`] from every other cell only, as on a chessboard; its distance from the whole bounds the
-    /// error.
+    /// The integral [`Grid::log_integral`] from every other cell only, as on a chessboard. Its distance from the whole
+    /// bounds the error.
     pub fn log_integral_of_half(&self, v: &[f64]) -> f64 {
         let black = |k: &usize| (k % self.n + k / self.n).is_multiple_of(2);
         let half: Vec<f64> = (0..v.len()).filter(black).map(|k| v[k]).collect();
         self.log_integral(&half) + (v.len() as f64 / half.len() as f64).ln()
     }
 
-    /// Share of the mass exp(v) that lies in the outermost ring of cells: what the window cuts off is not far below.
+    /// The share of the mass exp(v) that lies in the outermost ring of cells. The mass beyond the window is of that
+    /// order.
     pub fn edge_mass(&self, v: &[f64]) -> f64 {
         let total = super::logsumexp(v);
         let on_edge = |k: usize| [k % self.n, k / self.n].iter().any(|&i| i == 0 || i + 1 == self.n);

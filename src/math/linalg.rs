@@ -7,17 +7,18 @@ use rand_distr::StandardNormal;
 
 use crate::{Error, Result, rng::Key};
 
-/// Draws of a matrix before giving up. At the bound D one in 5 (D = 2) to one in 55 (large D) is accepted, so that the
-/// last draw of a bound that can be met is never reached.
+/// The number of draws of a matrix before giving up. At the bound D one in 5 (D = 2) to one in 55 (large D) is
+/// accepted, so that the last draw is never reached under a bound that can be met.
 const MAX_DRAWS: u64 = 2000;
 
-/// A D×D matrix of N(0, 1) entries, drawn again until its condition number is at most `max_condition`; 0 stands for D.
+/// A random D×D matrix of N(0, 1) entries, drawn again until its condition number is at most `max_condition`; 0 stands
+/// for D.
 ///
-/// The recipe of the released LSD code for both the true and the initial unmixing matrix of linear ICA (there the
-/// condition number must be below D, which differs on a set of measure zero, and for D = 1).
+/// This is the recipe of the released LSD code for both the true and the initial unmixing matrix of linear ICA (there
+/// the condition number must be below D, which differs on a set of measure zero, and for D = 1).
 ///
 /// # Errors
-/// A bound that no draw met.
+/// No draw met the bound.
 pub fn well_conditioned(key: Key, dim: usize, max_condition: f64) -> Result<DMatrix<f64>> {
     let bound = if max_condition > 0.0 { max_condition } else { dim as f64 };
     for draw in 0..MAX_DRAWS {
@@ -34,13 +35,13 @@ pub fn well_conditioned(key: Key, dim: usize, max_condition: f64) -> Result<DMat
     .hint(format!("raise `max_condition`, or leave it at 0, which stands for {dim}")))
 }
 
-/// The largest over the smallest singular value; infinite for a singular matrix.
+/// The condition number: the largest over the smallest singular value, infinite for a singular matrix.
 pub fn condition(matrix: &DMatrix<f64>) -> f64 {
     let values = matrix.singular_values();
     values.max() / values.min()
 }
 
-/// log|det B|, -∞ for a singular matrix. A sum of logarithms, so it neither over- nor underflows.
+/// The logarithm log|det B|, -∞ for a singular matrix. It is a sum of logarithms, so it neither over- nor underflows.
 pub fn log_abs_det(matrix: &DMatrix<f64>) -> f64 {
     matrix.clone().lu().u().diagonal().iter().map(|pivot| pivot.abs().ln()).sum()
 }
@@ -48,7 +49,7 @@ pub fn log_abs_det(matrix: &DMatrix<f64>) -> f64 {
 /// The values of a matrix `[R, C]`, on the host in f64.
 ///
 /// # Errors
-/// A tensor that is no matrix.
+/// The tensor is no matrix.
 pub fn to_host(matrix: &Tensor) -> Result<DMatrix<f64>> {
     let (rows, columns) = matrix.dims2()?;
     let values = matrix.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
@@ -58,17 +59,17 @@ pub fn to_host(matrix: &Tensor) -> Result<DMatrix<f64>> {
 /// The matrix as a tensor `[R, C]`.
 ///
 /// # Errors
-/// The device's own.
+/// The device fails.
 pub fn to_tensor(matrix: &DMatrix<f64>, dtype: DType, device: &Device) -> Result<Tensor> {
     let rows: Vec<f64> = matrix.transpose().iter().copied().collect();
     Ok(Tensor::from_vec(rows, matrix.shape(), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
 }
 
-/// log|det B| of a matrix `[D, D]` by LU in f64 on the host, a scalar of B's type on B's device; -∞ for a singular one.
-/// Its gradient is B⁻ᵀ, inverted only where a backward pass asks for it.
+/// The logarithm log|det B| of a matrix `[D, D]` by LU in f64 on the host, as a scalar of B's type on B's device; -∞
+/// for a singular matrix. Its gradient is B⁻ᵀ, and the inverse is taken only where a backward pass asks for it.
 ///
 /// # Errors
-/// A tensor that is no square matrix. The backward pass of a singular one.
+/// The tensor is no square matrix; or, in the backward pass, B is singular.
 pub fn log_abs_det_of(b: &Tensor) -> Result<Tensor> {
     match b.dims() {
         &[rows, columns] if rows == columns => {}
@@ -78,7 +79,7 @@ pub fn log_abs_det_of(b: &Tensor) -> Result<Tensor> {
     Ok(host.apply_op1(LogAbsDet)?.to_dtype(b.dtype())?.to_device(b.device())?)
 }
 
-/// B ↦ log|det B| on an f64 matrix in memory.
+/// The operation B ↦ log|det B| on an f64 matrix in host memory.
 struct LogAbsDet;
 
 impl CustomOp1 for LogAbsDet {

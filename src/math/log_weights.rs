@@ -1,16 +1,17 @@
-//! Importance weights by their logarithms: their mean, how far it can be trusted, and how many of them count.
+//! Importance weights, given by their logarithms: their mean, its error, and their effective number.
 
 use rand::Rng as _;
 
 use super::{log_mean_exp, logsumexp, stats};
 use crate::rng::Key;
 
-/// log wᵢ of independent draws, in f64. -∞ is a draw without weight.
+/// The logarithms log wᵢ of the importance weights of n independent draws, in f64; -∞ is a draw without weight.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogWeights(pub Vec<f64>);
 
 impl LogWeights {
-    /// log wᵢ = -E(xᵢ) - log q(xᵢ) of draws of q, up to a constant; -∞ where either is no number.
+    /// The weights log wᵢ = -E(xᵢ) - log q(xᵢ) of draws xᵢ of the density q for an energy E, up to a constant; -∞ where
+    /// E(xᵢ) is not finite or log q(xᵢ) is NaN.
     pub fn of(energy: &[f64], log_q: &[f64]) -> Self {
         let weight = |(e, q): (&f64, &f64)| {
             let w = -e - q;
@@ -19,7 +20,8 @@ impl LogWeights {
         LogWeights(energy.iter().zip(log_q).map(weight).collect())
     }
 
-    /// log of the mean weight, the estimate of log Z. Its expectation lies below log Z (Jensen).
+    /// The logarithm of the mean weight, which estimates log Z, with Z = ∫ exp(-E) the normaliser. Its expectation lies
+    /// below log Z (Jensen's inequality).
     pub fn log_mean(&self) -> f64 {
         log_mean_exp(&self.0)
     }
@@ -30,27 +32,27 @@ impl LogWeights {
         stats::std_error(&self.0.iter().map(|w| (w - log_mean).exp()).collect::<Vec<_>>())
     }
 
-    /// Effective sample size, (Σ w)² / Σ w²: from 1, where one weight has it all, to n, where all are equal (Kong
-    /// 1992).
+    /// The effective sample size (Σ w)² / Σ w²: from 1, where one weight has all the mass, to n, where all are equal
+    /// (Kong 1992).
     pub fn effective(&self) -> f64 {
         let squares: Vec<f64> = self.0.iter().map(|w| 2.0 * w).collect();
         (2.0 * logsumexp(&self.0) - logsumexp(&squares)).exp()
     }
 
-    /// wᵢ/Σw.
+    /// The normalised weights wᵢ/Σw.
     pub fn shares(&self) -> Vec<f64> {
         let total = logsumexp(&self.0);
         self.0.iter().map(|w| (w - total).exp()).collect()
     }
 
-    /// n places by weight, in order: place i is chosen ⌊n wᵢ⌋ or ⌈n wᵢ⌉ times, w the shares (systematic resampling,
-    /// Kitagawa 1996). Empty without any weight.
+    /// A sample of n indices by weight, in ascending order: index i is chosen ⌊n wᵢ⌋ or ⌈n wᵢ⌉ times, with wᵢ the
+    /// normalised weight (systematic resampling, Kitagawa 1996). It is empty where no draw has weight.
     pub fn draw(&self, key: Key, n: usize) -> Vec<u32> {
         systematic(&self.shares(), n, key.rng().random())
     }
 
-    /// The percentile interval of [`LogWeights::log_mean`] that holds 95 % of its values on `draws` resamples (Efron
-    /// 1979). Too narrow where few weights count; NaN without weights or draws.
+    /// The percentile bootstrap interval of [`LogWeights::log_mean`], which holds 95 % of its values on `draws`
+    /// resamples (Efron 1979). It is too narrow where few weights count, and NaN without weights or draws.
     pub fn interval(&self, key: Key, draws: usize) -> (f64, f64) {
         let (n, log_mean) = (self.0.len(), self.log_mean());
         let shares: Vec<f64> = self.0.iter().map(|w| (w - log_mean).exp()).collect();
@@ -64,7 +66,7 @@ impl LogWeights {
     }
 }
 
-/// The places that the points (i + u)/n fall to on the line of the shares.
+/// The indices at which the points (i + u)/n, i from 0, fall on the cumulative sums of the shares.
 fn systematic(shares: &[f64], n: usize, u: f64) -> Vec<u32> {
     // The shares may sum to a little less than 1.
     let Some(last) = shares.iter().rposition(|share| *share > 0.0) else { return Vec::new() };

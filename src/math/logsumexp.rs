@@ -1,12 +1,12 @@
-//! log Σ exp without overflow.
+//! The function log Σ exp without overflow.
 
 use candle_core::{D, DType, Tensor};
 
 use crate::{Error, Result};
 
-/// log Σᵢ exp(xᵢ), with the largest term taken out first; -∞ for an empty slice.
+/// The sum log Σᵢ exp(xᵢ), with the largest term taken out first; -∞ for an empty slice.
 ///
-/// NaN if any term is NaN; +∞ if any term is.
+/// It is NaN if any term is NaN, else +∞ if any term is.
 pub fn logsumexp(x: &[f64]) -> f64 {
     let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if x.iter().any(|v| v.is_nan()) {
@@ -18,12 +18,12 @@ pub fn logsumexp(x: &[f64]) -> f64 {
     max + x.iter().map(|v| (v - max).exp()).sum::<f64>().ln()
 }
 
-/// log (1/n Σᵢ exp(xᵢ)): the log of a mean weight. NaN for an empty slice.
+/// The mean log(1/n Σᵢ exp(xᵢ)), such as the logarithm of a mean weight; NaN for an empty slice.
 pub fn log_mean_exp(x: &[f64]) -> f64 {
     if x.is_empty() { f64::NAN } else { logsumexp(x) - (x.len() as f64).ln() }
 }
 
-/// log Σ exp over the last dimension, in f64: `[.., n] -> [..]`. A row that is all -∞ gives -∞.
+/// The sum log Σ exp over the last dimension, in f64: `[.., n] -> [..]`. A row that is all -∞ gives -∞.
 ///
 /// # Errors
 /// `n` is 0, or the tensor cannot be read.

@@ -1,12 +1,13 @@
 //! Minimisation of a smooth function in a box.
 
-/// How many pairs of steps and gradient changes are remembered.
+/// The number of pairs of steps and gradient changes that are remembered.
 const MEMORY: usize = 8;
 
-/// Minimises f over the box [low, high] from `start`: limited-memory BFGS on the coordinates that are not held at a
-/// bound by their gradient, every trial point projected into the box, Armijo's rule along the projection (two-metric
-/// projection, Bertsekas 1982; L-BFGS: Nocedal 1980). Ends after `iterations`, or when a step gains less than
-/// `tolerance` of max(1, |f|). f gives value and gradient; a value that is not finite is never accepted.
+/// The minimum of f over the box [low, high], from `start`, by limited-memory BFGS (Nocedal 1980) on the coordinates
+/// that are not held at a bound by their gradient. Every trial point is projected into the box, and its step is
+/// accepted by Armijo's rule along the projection (two-metric projection, Bertsekas 1982). The search ends after
+/// `iterations`, or when a step gains less than `tolerance` of max(1, |f|). f returns value and gradient; a value that
+/// is not finite is never accepted.
 ///
 /// Returns the best point and its value.
 pub fn minimise(
@@ -62,7 +63,8 @@ struct Pair {
     curvature: f64,
 }
 
-/// Keeps pairs of positive curvature only, so that the inverse Hessian stays positive definite.
+/// Adds a pair if its curvature is positive; only such pairs keep the estimate of the inverse Hessian positive
+/// definite.
 fn remember(history: &mut Vec<Pair>, step: Vec<f64>, change: Vec<f64>) {
     let curvature = dot(&step, &change);
     if curvature > 1e-10 * dot(&change, &change) {
@@ -73,7 +75,8 @@ fn remember(history: &mut Vec<Pair>, step: Vec<f64>, change: Vec<f64>) {
     }
 }
 
-/// -H g by the two-loop recursion.
+/// The descent direction -H g by the two-loop recursion (Nocedal 1980), with H the estimate of the inverse Hessian and
+/// g the gradient.
 fn descent(grad: &[f64], history: &[Pair]) -> Vec<f64> {
     let mut q = grad.to_vec();
     let mut weights = Vec::with_capacity(history.len());
@@ -110,7 +113,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Rosenbrock's valley in the plane.
+    /// Rosenbrock's function in the plane.
     fn valley(x: &[f64]) -> (f64, Vec<f64>) {
         let (a, b) = (1.0 - x[0], x[1] - x[0] * x[0]);
         (a * a + 100.0 * b * b, vec![-2.0 * a - 400.0 * x[0] * b, 200.0 * b])

@@ -1,6 +1,6 @@
 //! The maximum mean discrepancy of two sets under Gaussian kernels, with a permutation test (Gretton et al. 2012).
 //!
-//! A set is a matrix with an item a row, in f64.
+//! A set is a matrix in f64 with one item per row.
 
 use nalgebra::DMatrix;
 use rand::seq::SliceRandom as _;
@@ -8,13 +8,13 @@ use rand::seq::SliceRandom as _;
 use super::two_samples::{check, squares};
 use crate::{Result, rng::Key};
 
-/// Bandwidths of the mixture, as multiples of the median distance.
+/// The bandwidths of the kernel mixture, as multiples of the median distance.
 const WIDTHS: [f64; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
 
-/// The median distance between two different items of a set: what bandwidths are measured by. 0 of equal items.
+/// The median distance between two different items of a set, the unit of the bandwidths; 0 for equal items.
 ///
 /// # Errors
-/// Fewer than two items, numbers that are not finite.
+/// There are fewer than two items, or numbers that are not finite.
 pub fn median_distance(x: &DMatrix<f64>) -> Result<f64> {
     check(x, x)?;
     let pairs = squares(x, x).enumerate().flat_map(|(i, row)| row.into_iter().take(i).collect::<Vec<_>>());
@@ -23,8 +23,8 @@ pub fn median_distance(x: &DMatrix<f64>) -> Result<f64> {
     Ok(all.select_nth_unstable_by(middle, f64::total_cmp).1.sqrt())
 }
 
-/// k(x, y) = mean over the widths w of exp(-‖x - y‖²/2(w·median)²), of all pairs of items of two sets pooled; 0 of an
-/// item and itself.
+/// The kernel matrix k(x, y) = mean over the widths w of exp(-‖x - y‖²/2(w·median)²) of all pairs of items of two
+/// pooled sets; k is set to 0 for an item and itself.
 pub struct Mmd {
     kernel: Vec<Vec<f64>>,
     rows: Vec<f64>,
@@ -33,10 +33,10 @@ pub struct Mmd {
 }
 
 impl Mmd {
-    /// Evaluates the kernel between all items of a and b.
+    /// The kernel between all items of a and b, with `median` the unit of the bandwidths, such as [`median_distance`].
     ///
     /// # Errors
-    /// Rows of different lengths, fewer than two items in a set, numbers that are not finite.
+    /// The rows differ in length, a set has fewer than two items, or there are numbers that are not finite.
     pub fn new(a: &DMatrix<f64>, b: &DMatrix<f64>, median: f64) -> Result<Self> {
         check(a, b)?;
         let pooled = DMatrix::from_rows(&a.row_iter().chain(b.row_iter()).collect::<Vec<_>>());
@@ -55,8 +55,8 @@ impl Mmd {
         self.between(&(0..self.kernel.len()).collect::<Vec<_>>())
     }
 
-    /// The share of random divisions of the pool, the given one included, under which the estimate is as large: uniform
-    /// if both sets come from one distribution.
+    /// The p-value of the permutation test: the share of `permutations` random divisions of the pool and the given one
+    /// under which the estimate is at least as large. It is uniform if both sets come from one distribution.
     pub fn p_value(&self, key: Key, permutations: usize) -> f64 {
         let (value, mut rng) = (self.value(), key.rng());
         let mut order: Vec<usize> = (0..self.kernel.len()).collect();
@@ -68,7 +68,7 @@ impl Mmd {
         (1 + count) as f64 / (1 + permutations) as f64
     }
 
-    /// The estimate with the first items in `order` for one set and the rest for the other.
+    /// The estimate of MMD² with the first items in `order` as one set and the rest as the other.
     fn between(&self, order: &[usize]) -> f64 {
         let (n, m) = (self.first as f64, (self.kernel.len() - self.first) as f64);
         let set = order.get(..self.first).unwrap_or_default();

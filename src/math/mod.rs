@@ -1,4 +1,5 @@
-//! Numbers without a model: sums of exponentials, statistics, special functions, small matrices, scores of predictions.
+//! Mathematics without models: sums of exponentials, statistics, special functions, small matrices, scores of
+//! predictions.
 
 mod bulk;
 mod calibration;

@@ -2,18 +2,19 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
-/// erfc(x) = 2/√π ∫ₓ^∞ exp(-t²) dt, to a unit in the last place, relative also where it is tiny.
+/// The complementary error function erfc(x) = 2/√π ∫ₓ^∞ exp(-t²) dt, to a unit in the last place, also where it is
+/// tiny.
 pub use libm::erfc;
 
-/// Φ(x), the normal distribution function.
+/// The standard normal distribution function Φ(x).
 pub fn normal_cdf(x: f64) -> f64 {
     0.5 * erfc(-x * FRAC_1_SQRT_2)
 }
 
-/// Φ⁻¹(p): -∞ at 0, +∞ at 1, NaN outside [0, 1].
+/// The standard normal quantile Φ⁻¹(p): -∞ at 0, +∞ at 1, NaN outside [0, 1].
 ///
-/// Newton's method on log Φ, which is concave: from a start left of the root every step goes right and none too far.
-/// The start -√(-2 log p) is left of it, since Φ(-t) ≤ exp(-t²/2).
+/// It is found by Newton's method on log Φ, which is concave: from a start left of the root every step goes right and
+/// none too far. The start -√(-2 log p) is left of it, since Φ(-t) ≤ exp(-t²/2).
 pub fn normal_quantile(p: f64) -> f64 {
     match p {
         p if !(0.0..=1.0).contains(&p) => f64::NAN,

@@ -1,4 +1,4 @@
-//! The sliced Wasserstein distance: transport in one dimension, where sorting solves it, along many directions.
+//! The sliced Wasserstein distance: optimal transport in one dimension, where sorting solves it, along many directions.
 
 use nalgebra::{DMatrix, DVector};
 use rand::Rng as _;
@@ -7,12 +7,13 @@ use rand_distr::StandardNormal;
 use super::two_samples::check;
 use crate::{Result, rng::Key};
 
-/// SW₂²(a, b) = mean over unit vectors θ of (1/n) Σᵢ ((θᵀa)₍ᵢ₎ - (θᵀb)₍ᵢ₎)² of the sorted projections (Rabin et al.
-/// 2011; Bonneel et al. 2015, eq. 14), the square of a distance. The directions follow from `key` alone, so that sets
-/// can be compared with one another. Of sets of different sizes, the first n of each. Biased upwards.
+/// The squared sliced Wasserstein distance SW₂²(a, b) = mean over unit vectors θ of (1/n) Σᵢ ((θᵀa)₍ᵢ₎ - (θᵀb)₍ᵢ₎)², of
+/// the sorted projections (Rabin et al. 2011; Bonneel et al. 2015, eq. 14). The directions follow from `key` alone, so
+/// that sets can be compared with one another. Of sets of different sizes, the first n items of each are taken, with n
+/// the smaller size. It is biased upwards.
 ///
 /// # Errors
-/// Rows of different lengths, fewer than two items in a set, numbers that are not finite.
+/// The rows differ in length, a set has fewer than two items, or there are numbers that are not finite.
 pub fn sliced_wasserstein(a: &DMatrix<f64>, b: &DMatrix<f64>, directions: usize, key: Key) -> Result<f64> {
     check(a, b)?;
     let n = a.nrows().min(b.nrows());
@@ -30,7 +31,7 @@ pub fn sliced_wasserstein(a: &DMatrix<f64>, b: &DMatrix<f64>, directions: usize,
     Ok((0..directions).map(along).sum::<f64>() / directions as f64)
 }
 
-/// Uniform on the sphere.
+/// A random unit vector, uniform on the sphere.
 fn direction(key: Key, dim: usize) -> DVector<f64> {
     let mut rng = key.rng();
     DVector::from_fn(dim, |_, _| rng.sample::<f64, _>(StandardNormal)).normalize()

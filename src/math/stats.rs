@@ -1,6 +1,6 @@
-//! Statistics of samples, in f64. What is undefined for a sample (no mean of nothing, no spread of one) is NaN.
+//! Statistics of samples, in f64. Those that are undefined for a sample (the mean of none, the spread of one) are NaN.
 
-/// The mean.
+/// The mean x̄.
 pub fn mean(x: &[f64]) -> f64 {
     x.iter().sum::<f64>() / x.len() as f64
 }
@@ -17,15 +17,15 @@ pub fn std(x: &[f64]) -> f64 {
     variance(x).sqrt()
 }
 
-/// The standard error of the mean of independent values, std / √n.
+/// The standard error of the mean of n independent values, std / √n.
 pub fn std_error(x: &[f64]) -> f64 {
     std(x) / (x.len() as f64).sqrt()
 }
 
-/// Wilson's interval (1927) for the probability of what happened `hits` times in `n`, at normal quantile `z`:
-/// (p̂ + z²/2n ± z √(p̂(1 - p̂)/n + z²/4n²)) / (1 + z²/n).
+/// Wilson's interval (1927) for the probability of an event seen `hits` times in n trials, at the normal quantile z,
+/// with p̂ = hits/n: (p̂ + z²/2n ± z √(p̂(1 - p̂)/n + z²/4n²)) / (1 + z²/n).
 ///
-/// Never outside [0, 1] and never empty, also at 0 of n, where p̂ ± z·se would be a point. NaN for n = 0.
+/// It is never outside [0, 1] and never empty, also at 0 of n, where p̂ ± z·se would be a point. It is NaN for n = 0.
 pub fn wilson(hits: usize, n: usize, z: f64) -> (f64, f64) {
     let (none, all) = (hits == 0 && n > 0, hits == n && n > 0);
     let (n, p) = (n as f64, hits as f64 / n as f64);
@@ -35,9 +35,11 @@ pub fn wilson(hits: usize, n: usize, z: f64) -> (f64, f64) {
     (if none { 0.0 } else { (middle - half) / scale }, if all { 1.0 } else { (middle + half) / scale })
 }
 
-/// Kolmogorov–Smirnov: the largest distance D between the sample's distribution function and `cdf`, and its p-value.
+/// The Kolmogorov–Smirnov test: the largest distance D between the sample's distribution function and `cdf`, and its
+/// p-value.
 ///
-/// p from Kolmogorov's series Q(λ) = 2 Σ (-1)^{k-1} exp(-2k²λ²) at λ = (√n + 0.12 + 0.11/√n) D (Stephens 1970).
+/// With n the sample's size, p comes from Kolmogorov's series Q(λ) = 2 Σ (-1)^{k-1} exp(-2k²λ²) at λ = (√n + 0.12 +
+/// 0.11/√n) D (Stephens 1970).
 pub fn kolmogorov_smirnov(sample: &[f64], cdf: impl Fn(f64) -> f64) -> (f64, f64) {
     let mut sorted = sample.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -50,7 +52,7 @@ pub fn kolmogorov_smirnov(sample: &[f64], cdf: impl Fn(f64) -> f64) -> (f64, f64
     (d, kolmogorov_tail((n.sqrt() + 0.12 + 0.11 / n.sqrt()) * d))
 }
 
-/// Q(λ); below 0.2 it is 1 to 13 digits, and the series would not converge.
+/// Kolmogorov's series Q(λ); below λ = 0.2 it is 1 to 13 digits, and the series would not converge.
 fn kolmogorov_tail(lambda: f64) -> f64 {
     if lambda < 0.2 {
         return 1.0;
@@ -59,9 +61,9 @@ fn kolmogorov_tail(lambda: f64) -> f64 {
     (-2.0 * (1..=100).map(term).sum::<f64>()).clamp(0.0, 1.0)
 }
 
-/// Spearman's rank correlation: Pearson's correlation of the ranks, ties sharing their mean rank.
+/// Spearman's rank correlation: Pearson's correlation of the ranks, where equal values share their mean rank.
 ///
-/// NaN if the lengths differ, there are fewer than two pairs, or one side is constant.
+/// It is NaN if the lengths differ, there are fewer than two pairs, or one side is constant.
 pub fn spearman(x: &[f64], y: &[f64]) -> f64 {
     if x.len() == y.len() { pearson(&ranks(x), &ranks(y)) } else { f64::NAN }
 }
@@ -73,7 +75,7 @@ pub fn pearson(x: &[f64], y: &[f64]) -> f64 {
     sum(&|a, b| a * b) / (sum(&|a, _| a * a) * sum(&|_, b| b * b)).sqrt()
 }
 
-/// Ranks from 1, ties sharing their mean rank.
+/// The ranks from 1; equal values share their mean rank.
 pub(super) fn ranks(x: &[f64]) -> Vec<f64> {
     let mut sorted = x.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,8 +1,9 @@
-//! Student's t for whole degrees of freedom: what the interval of a mean of few repeats needs.
+//! Student's t for whole degrees of freedom, for the interval of a mean of few repeats.
 
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
-/// P(|T| ≤ t) for ν = `freedom` ≥ 1, from the finite series in θ = arctan(t/√ν) (Abramowitz & Stegun 26.7.3, 26.7.4).
+/// The probability P(|T| ≤ t) for ν = `freedom` ≥ 1, from the finite series in θ = arctan(t/√ν) (Abramowitz & Stegun
+/// 26.7.3, 26.7.4).
 ///
 /// All terms are positive, so nothing cancels.
 fn central_mass(theta: f64, freedom: u32) -> f64 {
@@ -23,9 +24,10 @@ fn central_mass(theta: f64, freedom: u32) -> f64 {
     }
 }
 
-/// The t with P(|T| ≤ t) = `level`: a mean of n values has the interval x̄ ± t·s/√n with ν = n - 1.
+/// The quantile t with P(|T| ≤ t) = `level` for ν = `freedom`. A mean x̄ of n values with standard deviation s has the
+/// interval x̄ ± t·s/√n, with ν = n - 1.
 ///
-/// By bisection in θ, to the last bits. NaN for no degree of freedom or a level outside [0, 1).
+/// It is found by bisection in θ, to the last bits. It is NaN for no degree of freedom or a level outside [0, 1).
 pub fn student_two_sided(level: f64, freedom: u32) -> f64 {
     if freedom == 0 || !(0.0..1.0).contains(&level) {
         return f64::NAN;

@@ -1,18 +1,18 @@
-//! How far two sets of vectors are apart: Fréchet distance, kernel distance, and what each covers of the other.
+//! Distances of two sets of vectors: Fréchet distance, kernel distance, and the share of each that the other covers.
 //!
-//! A set is a matrix with an item a row, in f64.
+//! A set is a matrix in f64 with one item per row.
 
 use nalgebra::{DMatrix, RowDVector, SVD, SymmetricEigen};
 
 use crate::{Error, Result};
 
-/// The squared Fréchet distance of the Gaussians with the mean and covariance (n - 1 in the denominator) of two sets,
-/// ‖μ_a - μ_b‖² + tr(Σ_a + Σ_b - 2 (Σ_a^½ Σ_b Σ_a^½)^½) (Dowson & Landau 1982; Heusel et al. 2017).
+/// The squared Fréchet distance ‖μ_a - μ_b‖² + tr(Σ_a + Σ_b - 2 (Σ_a^½ Σ_b Σ_a^½)^½) of the Gaussians with the means μ
+/// and covariances Σ (n - 1 in the denominator) of two sets (Dowson & Landau 1982; Heusel et al. 2017).
 ///
-/// Biased upwards by about 1/n, also for two sets of one distribution.
+/// It is biased upwards by about 1/n, also for two sets of one distribution.
 ///
 /// # Errors
-/// Fewer than two items, rows of different lengths, numbers that are not finite.
+/// A set has fewer than two items, the rows differ in length, or there are numbers that are not finite.
 pub fn frechet(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
     check(a, b)?;
     let ((mean_a, a), (mean_b, b)) = (scaled(a), scaled(b));
@@ -23,14 +23,14 @@ pub fn frechet(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
     Ok(((mean_a - mean_b).norm_squared() + a.norm_squared() + b.norm_squared() - 2.0 * cross).max(0.0))
 }
 
-/// tr (Σ_a^½ Σ_b Σ_a^½)^½ with Σ = XᵀX.
+/// The trace tr (Σ_a^½ Σ_b Σ_a^½)^½ with Σ_a = AᵀA and Σ_b = BᵀB.
 fn by_roots(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
     let root = root(&(a.transpose() * a))?;
     let product = &root * (b.transpose() * b) * &root;
     Ok(eigen(product)?.eigenvalues.iter().map(|v| v.max(0.0).sqrt()).sum())
 }
 
-/// The same as the sum of the singular values of A Bᵀ.
+/// The same trace as the sum of the singular values of A Bᵀ.
 fn by_singular_values(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
     let most = SWEEPS * a.nrows().max(b.nrows());
     SVD::try_new(a * b.transpose(), false, false, f64::EPSILON, most)
@@ -38,9 +38,9 @@ fn by_singular_values(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
         .ok_or_else(|| Error::Other("the singular values of two sets were not found".into()))
 }
 
-/// Unbiased estimate of the squared maximum mean discrepancy under k(x, y) = (xᵀy/d + 1)³, d the length of a vector:
-/// the kernel distance (Bińkowski et al. 2018), on all items at once rather than the mean over subsets, whose
-/// expectation is the same. It may be negative.
+/// The kernel distance (Bińkowski et al. 2018): the unbiased estimate of the squared maximum mean discrepancy under
+/// k(x, y) = (xᵀy/d + 1)³, with d the length of a vector. It is taken on all items at once rather than as the mean over
+/// subsets, whose expectation is the same. It may be negative.
 ///
 /// # Errors
 /// As [`frechet`].
@@ -57,24 +57,26 @@ pub fn kernel_distance(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<f64> {
     Ok(within(a, n) + within(b, m) - 2.0 * total(a, b) / (n * m))
 }
 
-/// What samples cover of real items and the other way round, by balls around items that reach to the k-th nearest
-/// neighbour within their own set.
+/// The overlap of samples and real items, by balls around items that reach to the k-th nearest neighbour within their
+/// own set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Coverage {
-    /// Share of the samples inside a ball of a real item (Kynkäänniemi et al. 2019).
+    /// The precision: the share of the samples inside a ball of a real item (Kynkäänniemi et al. 2019).
     pub precision: f64,
-    /// Share of the real items inside a ball of a sample (Kynkäänniemi et al. 2019).
+    /// The recall: the share of the real items inside a ball of a sample (Kynkäänniemi et al. 2019).
     pub recall: f64,
-    /// Real balls that hold a sample, over k, mean over the samples (Naeem et al. 2020); 1 for equal distributions.
+    /// The density: real balls that hold a sample, over k, mean over the samples (Naeem et al. 2020); 1 for equal
+    /// distributions.
     pub density: f64,
-    /// Share of the real balls that hold a sample (Naeem et al. 2020); about 1 - 2^-k for equal distributions.
+    /// The coverage: share of the real balls that hold a sample (Naeem et al. 2020); about 1 - 2^-k for equal
+    /// distributions.
     pub coverage: f64,
 }
 
 /// Precision, recall, density and coverage of `samples` with respect to `real`; balls are closed.
 ///
 /// # Errors
-/// As [`frechet`]; a set of no more than k items.
+/// As [`frechet`], or a set has no more than k items.
 pub fn coverage(real: &DMatrix<f64>, samples: &DMatrix<f64>, k: usize) -> Result<Coverage> {
     check(real, samples)?;
     if k == 0 || k >= real.nrows().min(samples.nrows()) {
@@ -103,16 +105,16 @@ pub fn coverage(real: &DMatrix<f64>, samples: &DMatrix<f64>, k: usize) -> Result
     })
 }
 
-/// Where the nearest row of a set lies.
+/// The row of a set that is nearest to an item.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Nearest {
-    /// Which row.
+    /// The index of the row.
     pub row: usize,
-    /// How far away.
+    /// The Euclidean distance to it.
     pub distance: f64,
 }
 
-/// For every row of x, the nearest row of y.
+/// The nearest row of y for every row of x.
 ///
 /// # Errors
 /// As [`frechet`].
@@ -125,7 +127,7 @@ pub fn nearest(x: &DMatrix<f64>, y: &DMatrix<f64>) -> Result<Vec<Nearest>> {
     Ok(squares(x, y).filter_map(first).collect())
 }
 
-/// Squared distance from every item to its k-th nearest neighbour in the set.
+/// The squared distance from every item to its k-th nearest neighbour in the set.
 fn reaches(x: &DMatrix<f64>, k: usize) -> Vec<f64> {
     let kth = |(i, mut distances): (usize, Vec<f64>)| {
         // The item itself comes first, whatever rounding says.
@@ -135,7 +137,7 @@ fn reaches(x: &DMatrix<f64>, k: usize) -> Vec<f64> {
     squares(x, x).enumerate().map(kth).collect()
 }
 
-/// For every row of x, its squared distances to all rows of y.
+/// The squared distances from every row of x to all rows of y.
 pub(super) fn squares<'a>(x: &'a DMatrix<f64>, y: &'a DMatrix<f64>) -> impl Iterator<Item = Vec<f64>> + 'a {
     // Column by column, so that the inner loop runs over neighbouring numbers and no large product cancels.
     x.row_iter().map(move |row| {
@@ -147,13 +149,13 @@ pub(super) fn squares<'a>(x: &'a DMatrix<f64>, y: &'a DMatrix<f64>) -> impl Iter
     })
 }
 
-/// The rows of a set, some hundred at a time: products of them with all others stay small.
+/// The rows of a set in blocks of some hundred, so that products of them with all others stay small.
 fn blocks(x: &DMatrix<f64>) -> impl Iterator<Item = DMatrix<f64>> + '_ {
     const ROWS: usize = 256;
     (0..x.nrows()).step_by(ROWS).map(move |at| x.rows(at, ROWS.min(x.nrows() - at)).into_owned())
 }
 
-/// The mean of the rows, and the rows about it over √(n - 1): their covariance is XᵀX.
+/// The mean of the rows, and the matrix X of the rows minus the mean, over √(n - 1): the covariance is XᵀX.
 fn scaled(x: &DMatrix<f64>) -> (RowDVector<f64>, DMatrix<f64>) {
     let mean = x.row_mean();
     let mut centred = x.clone();
@@ -162,10 +164,10 @@ fn scaled(x: &DMatrix<f64>) -> (RowDVector<f64>, DMatrix<f64>) {
     (mean, centred / scale)
 }
 
-/// Far above the two or three sweeps that an eigenvalue or a singular value takes.
+/// The largest number of sweeps for an eigenvalue or a singular value, far above the two or three that one takes.
 const SWEEPS: usize = 100;
 
-/// The symmetric root; eigenvalues that rounding left below 0 count as 0.
+/// The symmetric square root; eigenvalues that rounding left below 0 count as 0.
 fn root(matrix: &DMatrix<f64>) -> Result<DMatrix<f64>> {
     let SymmetricEigen { eigenvectors, eigenvalues } = eigen(matrix.clone())?;
     let roots = DMatrix::from_diagonal(&eigenvalues.map(|v| v.max(0.0).sqrt()));
@@ -179,7 +181,7 @@ fn eigen(matrix: DMatrix<f64>) -> Result<SymmetricEigen<f64, nalgebra::Dyn>> {
         .ok_or_else(|| Error::Other("the eigenvalues of a covariance were not found".into()))
 }
 
-/// Two sets that can be compared.
+/// Checks that two sets can be compared.
 pub(super) fn check(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<()> {
     if a.ncols() != b.ncols() || a.nrows().min(b.nrows()) < 2 {
         let (a, b) = (a.shape(), b.shape());
@@ -206,7 +208,8 @@ mod tests {
         DMatrix::from_fn(rows, columns, |_, _| rng.sample::<f64, _>(StandardNormal))
     }
 
-    /// Items of exactly this mean and covariance: ±√((2d - 1)/2) times the columns of a root, around the mean.
+    /// Items of exactly this mean and covariance: ±√((2d - 1)/2) times the columns of a root of the covariance, around
+    /// the mean.
     fn exact(mean: &[f64], root: &DMatrix<f64>) -> DMatrix<f64> {
         let d = mean.len();
         let scale = ((2 * d - 1) as f64 / 2.0).sqrt();

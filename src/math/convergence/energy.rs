@@ -1,4 +1,4 @@
-//! E-BFMI: whether a Hamiltonian sampler explores the energies of its target.
+//! The E-BFMI, which says whether a Hamiltonian sampler explores the energies of its target.
 
 use super::variance;
 

@@ -1,22 +1,22 @@
-//! Effective sample size: how many independent draws would know as much.
+//! The effective sample size: the number of independent draws that would determine an average as well.
 
 use super::autocorrelation::{autocovariance, centred};
 use super::{Draws, stats, variance};
 
-/// A range below this is none, as in ArviZ (the decimal resolution of f64).
+/// The range below which all draws count as one number, as in ArviZ (the decimal resolution of f64).
 const RESOLUTION: f64 = 1e-15;
 
 impl Draws {
-    /// Effective size for the bulk: of the rank-normalised split chains (Vehtari et al. 2021, section 4.1).
+    /// The bulk effective sample size: that of the rank-normalised split chains (Vehtari et al. 2021, section 4.1).
     ///
-    /// NaN for fewer than four draws or with a NaN among them. Draws that are all one number are worth their count by
-    /// ArviZ's convention, which says nothing: ask [`Draws::stuck`] too.
+    /// It is NaN for fewer than four draws or with a NaN among them. Draws that are all one number are worth their
+    /// count by ArviZ's convention, which says nothing about the chains: see [`Draws::stuck`].
     pub fn ess_bulk(&self) -> f64 {
         if self.is_unfit() { f64::NAN } else { ess(&self.split().normalised()) }
     }
 
-    /// Effective size in the tails: the smaller one of those for the 5 % and 95 % quantiles (section 4.3). As
-    /// [`Draws::ess_bulk`] otherwise.
+    /// The tail effective sample size: the smaller one of those for the 5 % and 95 % quantiles (Vehtari et al. 2021,
+    /// section 4.3). It is NaN where [`Draws::ess_bulk`] is.
     pub fn ess_tail(&self) -> f64 {
         if self.is_unfit() {
             return f64::NAN;
@@ -28,19 +28,22 @@ impl Draws {
         if high < low { high } else { low }
     }
 
-    /// Effective size for the mean: of the split chains as they are.
+    /// The effective sample size for the mean: that of the split chains as they are, without ranks. It is NaN where
+    /// [`Draws::ess_bulk`] is.
     pub fn ess_mean(&self) -> f64 {
         if self.is_unfit() { f64::NAN } else { ess(&self.split()) }
     }
 
-    /// τ, draws that are worth one independent draw, for the mean: S/ESS. NaN where nothing moved.
+    /// The autocorrelation time τ = S/ESS for the mean: the number of draws, of S in all, that are worth one
+    /// independent draw. It is NaN where nothing moved.
     pub fn autocorrelation_time(&self) -> f64 {
         if self.is_constant() { f64::NAN } else { self.total() as f64 / self.ess_mean() }
     }
 }
 
-/// Type 7 of Hyndman & Fan (1996), in ArviZ's order of operations: a value that repeats may come out one rounding below
-/// itself, and counts as above the quantile there too.
+/// The p-quantile of ascending numbers, type 7 of Hyndman & Fan (1996), in ArviZ's order of operations. The quantile of
+/// a value that repeats may come out one rounding below it, and the value then counts as above the quantile, as in
+/// ArviZ.
 fn quantile(sorted: &[f64], p: f64) -> f64 {
     let n = sorted.len() as f64;
     let place = n * p + (1.0 - p);
@@ -50,7 +53,8 @@ fn quantile(sorted: &[f64], p: f64) -> f64 {
     (1.0 - share) * at(k - 1.0) + share * at(k)
 }
 
-/// ρ_t = 1 - (W - mean γ_t)/var⁺ over chains (eq. 10), for one lag after the other.
+/// The autocorrelations ρ_t = 1 - (W - mean γ_t)/var⁺ over chains (Vehtari et al. 2021, eq. 10), one lag after the
+/// other, with γ_t a chain's autocovariance, W the variance within chains and var⁺ the pooled estimate.
 struct Correlation {
     chains: Vec<Vec<f64>>,
     within: f64,
@@ -76,7 +80,8 @@ fn mean_autocovariance(chains: &[Vec<f64>], lag: usize) -> f64 {
     chains.iter().map(|c| autocovariance(c, lag)).sum::<f64>() / chains.len() as f64
 }
 
-/// S/τ with τ = -1 + 2 Σ ρ_t over Geyer's initial monotone sequence (eq. 13), at least 1/log₁₀ S.
+/// The effective sample size S/τ of S draws, with τ = -1 + 2 Σ ρ_t over Geyer's initial monotone sequence (Vehtari et
+/// al. 2021, eq. 13), at least 1/log₁₀ S.
 fn ess(draws: &Draws) -> f64 {
     let (low, high) = draws.flat().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
     let total = draws.total() as f64;
@@ -89,7 +94,7 @@ fn ess(draws: &Draws) -> f64 {
     total / tau
 }
 
-/// Sums ρ_{2k} + ρ_{2k+1} while they are positive, and the even term that follows them, if that is positive.
+/// The sums ρ_{2k} + ρ_{2k+1} while they are positive, and the even term that follows them, 0 unless it is positive.
 fn initial_positive(rho: &Correlation, n: usize) -> (Vec<f64>, f64) {
     let (mut even, mut odd, mut t) = (1.0, rho.at(1), 1);
     let mut pairs = vec![even + odd];
@@ -103,7 +108,7 @@ fn initial_positive(rho: &Correlation, n: usize) -> (Vec<f64>, f64) {
     (pairs, if even > 0.0 { even } else { 0.0 })
 }
 
-/// Each pair at most the one before it.
+/// The sequence with each pair cut to at most the one before it.
 fn monotone(pairs: &[f64]) -> Vec<f64> {
     let mut least = f64::INFINITY;
     let cut = |p: &f64| {

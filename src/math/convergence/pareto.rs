@@ -1,21 +1,22 @@
-//! Pareto-smoothed importance sampling: how heavy the tail of the weights is, and weights without its noise.
+//! Pareto-smoothed importance sampling: the tail index of importance weights, and weights without the noise of the
+//! tail.
 
 use crate::math::logsumexp;
 
 /// Importance weights with a smoothed tail.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Smoothed {
-    /// k̂, the shape of the generalised Pareto density fitted to the tail: above 0.7 no average over these weights can
-    /// be relied on. +∞ if the tail is too short (or too flat) to be judged, NaN for no weights.
+    /// The shape k̂ of the generalised Pareto density fitted to the tail: above 0.7 no average over these weights is
+    /// reliable. It is +∞ if the tail is too short or too flat to be fitted, NaN without weights.
     pub k: f64,
-    /// log of the smoothed weights, which sum to 1, in the order given.
+    /// The logarithms of the smoothed weights, which sum to 1, in the order given.
     pub log_weights: Vec<f64>,
 }
 
-/// Smooths the largest min(S/5, 3√(S/r)) of S weights (Vehtari, Simpson, Gelman, Yao & Gabry 2024), r = ESS/S of the
-/// draws they belong to, 1 for independent ones.
+/// Smooths the largest min(S/5, 3√(S/r)) of S importance weights by Pareto-smoothed importance sampling (Vehtari,
+/// Simpson, Gelman, Yao & Gabry 2024). r = `efficiency` is ESS/S of the draws they belong to, 1 for independent draws.
 ///
-/// NaN among the weights gives NaN.
+/// A NaN among the weights gives NaN.
 pub fn psis(log_weights: &[f64], efficiency: f64) -> Smoothed {
     let n = log_weights.len();
     let largest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -39,7 +40,8 @@ fn value(x: &[f64], i: usize) -> f64 {
     x.get(i).copied().unwrap_or(f64::NAN)
 }
 
-/// Puts the quantiles of the fitted density in the place of the weights `tail`, which are in ascending order.
+/// Replaces the weights `tail`, which are in ascending order, by quantiles of the density fitted to them, and returns
+/// k̂.
 fn smooth(x: &mut [f64], tail: &[usize], cutoff: f64) -> f64 {
     if tail.len() <= 4 {
         return f64::INFINITY;
@@ -58,8 +60,8 @@ fn smooth(x: &mut [f64], tail: &[usize], cutoff: f64) -> f64 {
     k
 }
 
-/// Shape and scale of the generalised Pareto density by Zhang & Stephens (2009), k̂ drawn towards ½ by a prior worth
-/// ten draws.
+/// The shape k̂ and the scale σ of the generalised Pareto density by Zhang & Stephens (2009), with k̂ drawn towards ½
+/// by a prior worth ten draws.
 fn fit(sorted: &[f64]) -> (f64, f64) {
     const PRIOR_B: f64 = 3.0;
     const PRIOR_K: f64 = 10.0;
@@ -85,7 +87,7 @@ fn fit(sorted: &[f64]) -> (f64, f64) {
     ((n as f64 * k + PRIOR_K * 0.5) / (n as f64 + PRIOR_K), -k / posterior)
 }
 
-/// The p-quantile of the generalised Pareto density.
+/// The p-quantile of the generalised Pareto density with shape k and scale σ.
 fn quantile(p: f64, k: f64, sigma: f64) -> f64 {
     match (sigma <= 0.0, k.abs() < f64::EPSILON) {
         (true, _) => f64::NAN,

@@ -1,15 +1,15 @@
-//! R̂: whether chains that started apart agree.
+//! R̂, the potential scale reduction: whether chains that started apart agree.
 
 use super::{Draws, variance};
 use crate::math::stats;
 
 impl Draws {
-    /// The larger of the rank-normalised split R̂ of the draws (do the chains agree on where the mass is?) and of their
-    /// distances from the median (on how wide it is?). Vehtari et al. (2021), section 4: below 1.01 for chains that are
-    /// used.
+    /// The potential scale reduction R̂: the larger of the rank-normalised split R̂ of the draws, which sees chains
+    /// that disagree on where the mass is, and of their distances from the median, which sees chains that disagree on
+    /// how wide it is (Vehtari et al. 2021, section 4). It should be below 1.01 for chains that are used.
     ///
-    /// NaN for fewer than two chains or four draws, or with a NaN among them, or if nothing ever moved; +∞ for chains
-    /// that stand still at different places.
+    /// It is NaN for fewer than two chains or four draws, with a NaN among them, or if nothing ever moved; +∞ for
+    /// chains that stand still at different places.
     pub fn rhat(&self) -> f64 {
         if self.chains().len() < 2 || self.is_unfit() {
             return f64::NAN;
@@ -22,7 +22,8 @@ impl Draws {
     }
 }
 
-/// √((B/W + n - 1)/n): n draws a chain, B/n the variance of the means, W the mean of the variances (eq. 1 to 4).
+/// The plain R̂ = √((B/W + n - 1)/n), with n the draws of a chain, B/n the variance of the chains' means and W the mean
+/// of their variances (Vehtari et al. 2021, eq. 1 to 4).
 fn plain(draws: &Draws) -> f64 {
     let n = draws.len() as f64;
     let means: Vec<f64> = draws.chains().iter().map(|c| stats::mean(c)).collect();
