@@ -1,4 +1,4 @@
-//! What surrounds every plot: names of the axes, round numbers, faint lines.
+//! The surroundings of every plot: names of the axes, round numbers, faint lines.
 
 use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::prelude::*;
@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use super::{FONT, plot_error};
 use crate::Result;
 
-/// Draws axes with these names (x, y), in letters of these sizes (of the names, of the numbers).
+/// Draws axes with the names (x, y), in letters of the sizes (`names`, `numbers`) in pixels.
 pub(super) fn mesh<B, X, Y>(
     chart: &mut ChartContext<'_, B, Cartesian2d<X, Y>>,
     (x, y): (&str, &str),
@@ -33,7 +33,7 @@ where
         .map_err(plot_error)
 }
 
-/// `20000` as `20k`, `1e-5` as such, the rest with as many digits as it needs.
+/// The text of a tick: `20000` as `20k`, `1e-5` as such, other numbers with as many digits as they need.
 fn tick(v: f64) -> String {
     match v.abs() {
         s if s < 1e-12 => "0".into(),

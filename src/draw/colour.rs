@@ -1,7 +1,7 @@
 //! Colours: a map for quantities and a palette for categories.
 
-/// Viridis (van der Walt and Smith, 2015) at ten even places: equal steps look equal, also in grey and to the
-/// colour-blind.
+/// The colour map viridis (van der Walt & Smith 2015) at ten even places: equal steps look equal, also in grey and to
+/// the colour-blind.
 const VIRIDIS: [[u8; 3]; 10] = [
     [0x44, 0x01, 0x54],
     [0x48, 0x28, 0x78],
@@ -15,7 +15,7 @@ const VIRIDIS: [[u8; 3]; 10] = [
     [0xfd, 0xe7, 0x25],
 ];
 
-/// The palette of Okabe and Ito (2008), without the yellow that fades on white.
+/// The palette of Okabe & Ito (2008) for categories, without the yellow that fades on white.
 pub const PALETTE: [[u8; 3]; 7] = [
     [0x00, 0x72, 0xb2],
     [0xd5, 0x5e, 0x00],
@@ -26,7 +26,7 @@ pub const PALETTE: [[u8; 3]; 7] = [
     [0x00, 0x00, 0x00],
 ];
 
-/// The colour of `t` in [0, 1]; what lies outside takes the nearer end, NaN the lower one.
+/// The colour of t in [0, 1] on the map viridis; t outside takes the colour of the nearer end, NaN that of 0.
 pub fn viridis(t: f64) -> [u8; 3] {
     let t = if t.is_nan() { 0.0 } else { t.clamp(0.0, 1.0) } * (VIRIDIS.len() - 1) as f64;
     let below = (t.floor() as usize).min(VIRIDIS.len() - 2);

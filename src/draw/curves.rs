@@ -1,4 +1,4 @@
-//! Curves with axes, as PNG or SVG.
+//! The plot of curves with axes, as PNG or SVG.
 
 use image::RgbImage;
 use plotters::coord::Shift;
@@ -8,30 +8,30 @@ use super::axes::mesh;
 use super::{Drawing, FONT, PALETTE, pixels, plot_error, range, ready_font, svg_text};
 use crate::Result;
 
-/// One curve.
+/// One curve of a plot.
 #[derive(Clone, Debug, Default)]
 pub struct Series {
-    /// What the legend says.
+    /// The name in the legend.
     pub name: String,
-    /// (x, y) in order of x; one that is not finite (or beyond 1e300) breaks the line.
+    /// The points (x, y) in order of x; one that is not finite (or beyond 1e300) breaks the line.
     pub points: Vec<(f64, f64)>,
 }
 
 /// A picture of one or more curves over a common axis.
 #[derive(Clone, Debug, Default)]
 pub struct Curves {
-    /// Above the picture.
+    /// The title, above the picture.
     pub title: String,
-    /// Below the x axis.
+    /// The name below the x axis.
     pub x_label: String,
-    /// Beside the y axis, with the unit.
+    /// The name beside the y axis, with the unit.
     pub y_label: String,
     /// The curves; more than seven repeat colours.
     pub series: Vec<Series>,
 }
 
 impl Curves {
-    /// As pixels.
+    /// The picture as pixels, `size` = (width, height).
     ///
     /// # Errors
     /// The size is too small to draw in.
@@ -39,7 +39,7 @@ impl Curves {
         pixels(self, size)
     }
 
-    /// As the text of an SVG file.
+    /// The picture as the text of an SVG file, `size` = (width, height).
     ///
     /// # Errors
     /// The size is too small to draw in.
@@ -80,7 +80,7 @@ impl Drawing for Curves {
     }
 }
 
-/// Finite, and far enough from the largest number that differences are finite too.
+/// Whether a point is finite, and far enough from the largest number that differences are finite too.
 fn drawable((x, y): &(f64, f64)) -> bool {
     x.abs() < 1e300 && y.abs() < 1e300
 }

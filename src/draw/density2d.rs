@@ -1,4 +1,4 @@
-//! A model of points in the plane: data | density | samples.
+//! The picture of a model of points in the plane: data, density and samples side by side.
 
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
@@ -8,16 +8,16 @@ use plotters::prelude::*;
 use super::{FONT, PALETTE, plot_error, ready_font, viridis};
 use crate::{Error, Result};
 
-/// A function on a rectangle, by its values on a grid of equal cells.
+/// A function on a rectangle, given by its values on a grid of equal cells.
 #[derive(Clone, Debug)]
 pub struct Heat {
-    /// Left and right end.
+    /// The left and right end of the rectangle.
     pub x: [f64; 2],
-    /// Lower and upper end.
+    /// The lower and upper end of the rectangle.
     pub y: [f64; 2],
-    /// Cells in a row.
+    /// The number of cells in a row.
     pub columns: usize,
-    /// Values at the centres of the cells, row by row from the lowest y, each from the lowest x.
+    /// The values at the centres of the cells, row by row from the lowest y, each from the lowest x.
     pub values: Vec<f64>,
 }
 
@@ -32,7 +32,7 @@ impl Heat {
         full && wide(self.x) && wide(self.y)
     }
 
-    /// The cell that holds a point; none outside the rectangle.
+    /// The value of the cell that holds a point; `None` outside the rectangle.
     fn at(&self, x: f64, y: f64) -> Option<f64> {
         let cell = |v: f64, [a, b]: [f64; 2], n: usize| {
             let i = ((v - a) / (b - a) * n as f64).floor();
@@ -43,14 +43,14 @@ impl Heat {
     }
 }
 
-/// Three panels on the rectangle of `density`: the points `data`, the density (0 dark, its largest value bright), and
-/// the points `samples`. Points outside are left out and their share is written under the title.
+/// A picture of three panels on the rectangle of `density`: the points `data`, the density (0 dark, its largest value
+/// bright), and the points `samples`. Points outside are left out, and their share is written under the title.
 ///
 /// # Shapes
 /// `data`, `samples`: `[N, 2]`.
 ///
 /// # Errors
-/// Another shape; a grid that is empty, ragged or of no extent.
+/// `data` or `samples` has another shape, or the grid is empty, ragged or without extent.
 pub fn panels(data: &Tensor, density: &Heat, samples: &Tensor) -> Result<RgbImage> {
     if !density.is_sound() {
         return Err(Error::Other(format!(
@@ -72,10 +72,10 @@ pub fn panels(data: &Tensor, density: &Heat, samples: &Tensor) -> Result<RgbImag
     })
 }
 
-/// One panel of points on a window `[[x_lo, x_hi], [y_lo, y_hi]]`. Shape of x: `[N, 2]`.
+/// A picture of one panel of points on a window `[[x_lo, x_hi], [y_lo, y_hi]]`. Shape of x: `[N, 2]`.
 ///
 /// # Errors
-/// Another shape; a window of no extent.
+/// x has another shape, or the window has no extent.
 pub fn plane(x: &Tensor, window: [[f64; 2]; 2]) -> Result<RgbImage> {
     let [across, up] = window;
     let blank = Heat { x: across, y: up, columns: 1, values: vec![0.0] };
@@ -86,7 +86,7 @@ pub fn plane(x: &Tensor, window: [[f64; 2]; 2]) -> Result<RgbImage> {
     paint((SIDE, SIDE + 16), |area| scatter(area, "samples", &blank, &points, PALETTE[1]))
 }
 
-/// A white picture of the given size that `draw` has drawn on.
+/// The picture of the given size, white, on which `draw` has drawn.
 fn paint((width, height): (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<RgbImage> {
     ready_font()?;
     let mut pixels = vec![0; (3 * width * height) as usize];
@@ -99,7 +99,7 @@ fn paint((width, height): (u32, u32), draw: impl FnOnce(&Area<'_>) -> Result<()>
     RgbImage::from_raw(width, height, pixels).ok_or_else(|| Error::Other("cannot draw: no pixels".into()))
 }
 
-/// Pixels of a panel, with its frame.
+/// The side of a panel with its frame, in pixels.
 const SIDE: u32 = 360;
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
@@ -119,7 +119,7 @@ fn frame<'a, 'b>(area: &'a Area<'b>, title: &str, heat: &Heat) -> Result<Chart<'
         .map_err(plot_error)
 }
 
-/// Axes last, so that they lie above the colours.
+/// Draws the axes, which come last so that they lie above the colours.
 fn axes(chart: &mut Chart<'_, '_>) -> Result<()> {
     chart.configure_mesh().disable_mesh().x_labels(5).y_labels(5).label_style((FONT, 12)).draw().map_err(plot_error)
 }
@@ -136,7 +136,8 @@ fn scatter(area: &Area<'_>, title: &str, heat: &Heat, points: &[(f64, f64)], [r,
     axes(&mut chart)
 }
 
-/// Every pixel of the panel takes the colour of its cell: no seams between cells, whatever their size.
+/// Draws the heat map: every pixel of the panel takes the colour of its cell, so there are no seams between cells of
+/// any size.
 fn heat_map(area: &Area<'_>, heat: &Heat) -> Result<()> {
     let mut chart = frame(area, "density", heat)?;
     let top = heat.values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f64::max);

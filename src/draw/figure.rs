@@ -1,4 +1,4 @@
-//! A figure of a paper: points with error bars, joined or not, in panels side by side, as PNG or SVG.
+//! The figure of a paper: points with error bars, joined or not, in panels side by side, as PNG or SVG.
 
 use image::RgbImage;
 use plotters::coord::Shift;
@@ -11,35 +11,35 @@ use super::scale::Scale;
 use super::{Drawing, FONT, pixels, plot_error, ready_font, svg_text};
 use crate::Result;
 
-/// Panels side by side under one legend.
+/// A figure of panels side by side under one legend.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figure {
-    /// Above the picture.
+    /// The title, above the picture.
     pub title: String,
-    /// Below every panel.
+    /// The name below the x axis of every panel.
     pub x_label: String,
-    /// Beside the first panel.
+    /// The name beside the y axis of the first panel.
     pub y_label: String,
-    /// Logarithmic x axis; what is not positive is left out.
+    /// Whether the x axis is logarithmic; points that are not positive are then left out.
     pub log_x: bool,
-    /// Logarithmic y axis.
+    /// Whether the y axis is logarithmic; points that are not positive are then left out.
     pub log_y: bool,
-    /// Every panel has axes of its own; otherwise all have the same, so that heights can be compared.
+    /// Whether every panel has axes of its own; otherwise all have the same, so that heights can be compared.
     pub free: bool,
-    /// From left to right.
+    /// The panels from left to right.
     pub panels: Vec<Panel>,
 }
 
 type Area<B> = DrawingArea<B, Shift>;
 
 impl Figure {
-    /// A size in which text can be read: wider for more panels.
+    /// A size (width, height) in pixels at which text can be read: wider for more panels.
     pub fn size(&self) -> (u32, u32) {
         let panels = self.panels.len().clamp(1, 8) as u32;
         (if panels == 1 { 900 } else { 160 + 440 * panels }, 600)
     }
 
-    /// As pixels.
+    /// The figure as pixels, `size` = (width, height).
     ///
     /// # Errors
     /// The size is too small to draw in.
@@ -47,7 +47,7 @@ impl Figure {
         pixels(self, size)
     }
 
-    /// As the text of an SVG file.
+    /// The figure as the text of an SVG file, `size` = (width, height).
     ///
     /// # Errors
     /// The size is too small to draw in.
@@ -55,7 +55,7 @@ impl Figure {
         svg_text(self, size)
     }
 
-    /// The legend: every name once.
+    /// The entries of the legend, every name once.
     fn entries(&self) -> Vec<(&str, Look)> {
         let mut entries: Vec<(&str, Look)> = Vec::new();
         for line in self.panels.iter().flat_map(|p| &p.lines) {
@@ -66,7 +66,7 @@ impl Figure {
         entries
     }
 
-    /// The two axes that hold every point and error bar.
+    /// The two axes, x and y, that hold every point and error bar of `panels`.
     fn scales(&self, panels: &[&Panel]) -> (Scale, Scale) {
         let marks = || panels.iter().flat_map(|p| &p.lines).flat_map(|l| &l.marks);
         let x = Scale::holding(marks().map(|m| m.x), self.log_x);
@@ -115,7 +115,7 @@ impl Drawing for Figure {
 
 type Chart<'a, B> = ChartContext<'a, B, Cartesian2d<Scale, Scale>>;
 
-/// The line below, error bars above it, markers on top.
+/// Draws the line, error bars above it, and markers on top.
 fn draw_line<B: DrawingBackend>(chart: &mut Chart<'_, B>, line: &Line, (x, y): (Scale, Scale)) -> Result<()> {
     let look = Look::of(line);
     let shown = |m: &Mark| x.shows(m.x) && y.shows(m.y);

@@ -1,4 +1,4 @@
-//! A film of pictures: how a chain moves.
+//! The film of a series of pictures, for how a chain moves.
 
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::{Delay, DynamicImage, Frame, RgbImage};

@@ -1,29 +1,29 @@
-//! Many small images as one.
+//! The grid of many small images as one picture.
 
 use candle_core::{DType, Device, Tensor};
 use image::{Rgb, RgbImage};
 
 use crate::{Error, Result};
 
-/// Pixels between two images, and around them.
+/// The pixels between two images, and around them.
 const PADDING: usize = 2;
 const BACKGROUND: Rgb<u8> = Rgb([64, 64, 64]);
-/// Values that are not finite: a colour that no image has by accident.
+/// The colour of values that are not finite: one that no image has by accident.
 const NOT_FINITE: Rgb<u8> = Rgb([255, 0, 255]);
 
-/// How often to enlarge images of this height so that they are at least 32 pixels high: 8 -> 4, 28 -> 2, 32 -> 1.
+/// The factor that enlarges images of this height to at least 32 pixels: 4 for a height of 8, 2 for 28, 1 for 32.
 pub fn scale_for(height: usize) -> usize {
     32usize.div_ceil(height.max(1))
 }
 
-/// Images side by side, row by row, `columns` in a row (0 for a square). Every pixel becomes `scale` × `scale`.
+/// A picture of images row by row, `columns` in a row (0 for a square). Every pixel becomes `scale` × `scale` pixels.
 ///
 /// # Shapes
 /// `images`: `[N, C, H, W]` with values in [0, 1] (others are clamped; NaN and infinities are drawn in magenta) and C =
 /// 1 (grey), 2 (red, green) or 3 (red, green, blue).
 ///
 /// # Errors
-/// Another shape, or no images.
+/// `images` has another shape, or there are none.
 pub fn grid(images: &Tensor, columns: usize, scale: usize) -> Result<RgbImage> {
     let (n, channels, height, width) = images.dims4()?;
     if n * height * width == 0 || !matches!(channels, 1..=3) {
@@ -49,7 +49,7 @@ pub fn grid(images: &Tensor, columns: usize, scale: usize) -> Result<RgbImage> {
     Ok(out)
 }
 
-/// `[N, C, H, W]` as the colours of N·H·W pixels.
+/// The colours of the N·H·W pixels of `images`, `[N, C, H, W]`; `area` is H·W.
 fn pixels(images: &Tensor, channels: usize, area: usize) -> Result<Vec<Rgb<u8>>> {
     let images = images.detach().to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
     let rows = images.reshape(((), channels, area))?.transpose(1, 2)?.contiguous()?.flatten_all()?.to_vec1::<f32>()?;

@@ -1,4 +1,4 @@
-//! What tells one line of a figure from another: colour, marker and dashes, and the legend that names them.
+//! The look of each line of a figure (colour, marker and dashes), and the legend that names it.
 
 use std::ops::Add;
 
@@ -10,9 +10,9 @@ use super::panel::Line;
 use super::{FONT, PALETTE, plot_error};
 use crate::Result;
 
-/// Length of dashes and of the gaps between them, in pixels; the first is a full line.
+/// The lengths of dashes and of the gaps between them, in pixels; the first is a full line.
 const DASHES: [(u32, u32); 4] = [(1, 0), (8, 5), (2, 4), (14, 4)];
-/// Markers that differ in outline: circle, square, triangle, diamond, triangle upside down.
+/// The corners of markers that differ in outline: circle, square, triangle, diamond, triangle upside down.
 const OUTLINES: [&[(i32, i32)]; 5] = [
     &[(-2, -5), (2, -5), (5, -2), (5, 2), (2, 5), (-2, 5), (-5, 2), (-5, -2)],
     &[(-4, -4), (4, -4), (4, 4), (-4, 4)],
@@ -21,7 +21,7 @@ const OUTLINES: [&[(i32, i32)]; 5] = [
     &[(0, 6), (5, -4), (-5, -4)],
 ];
 
-/// How one line is drawn.
+/// The look of one line: its colour, marker and dashes, and whether it joins the points.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Look {
     colour: RGBColor,
@@ -31,7 +31,8 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// Colours repeat after 7 and markers after 5, a pair after 35; so a look is also told without colour.
+    /// The look of `line`. Colours repeat after 7 and markers after 5, a pair after 35, so that lines differ also
+    /// without colour.
     pub(super) fn of(line: &Line) -> Self {
         let pick = |n: usize| line.look % n;
         let [r, g, b] = PALETTE.get(pick(PALETTE.len())).copied().unwrap_or_default();
@@ -44,37 +45,38 @@ impl Look {
         self.colour.stroke_width(2)
     }
 
-    /// The marker of a point.
+    /// The marker of a point at `at`.
     pub(super) fn marker<B: DrawingBackend, C>(&self, at: C) -> Anchored<C, B, Polygon<Pixel>> {
         EmptyElement::at(at) + Polygon::new(self.outline.to_vec(), self.colour.filled())
     }
 
-    /// The line through points, if it is a full one.
+    /// The line through points if it is a full one, else `None`.
     pub(super) fn full<C: Clone>(&self, points: &[C]) -> Option<PathElement<C>> {
         (self.dash.1 == 0).then(|| PathElement::new(points.to_vec(), self.style()))
     }
 
-    /// The line through points, if it is dashed.
+    /// The line through points if it is dashed, else `None`.
     pub(super) fn dashed<C: Clone>(&self, points: &[C]) -> Option<DashedPathElement<std::vec::IntoIter<C>, u32>> {
         let (dash, gap) = self.dash;
         (gap > 0).then(|| DashedPathElement::new(points.to_vec(), dash, gap, self.style()))
     }
 }
 
-/// Something drawn in pixels around a point of the chart.
+/// A shape drawn in pixels around a point of the chart.
 pub(super) type Anchored<C, B, E> = <EmptyElement<C, B> as Add<E>>::Output;
 type Pixel = (i32, i32);
 
-/// An end of an error bar.
+/// The cap at an end of an error bar.
 pub(super) fn cap<B: DrawingBackend, C>(at: C, style: ShapeStyle) -> Anchored<C, B, PathElement<Pixel>> {
     EmptyElement::at(at) + PathElement::new([(-4, 0), (5, 0)], style)
 }
 
-/// Pixels between the lines of the legend, and of the piece of line in front of a name.
+/// The pixels from one line of the legend to the next, and the length of the line in front of a name.
 const ROW: i32 = 24;
 const SAMPLE: i32 = 34;
 
-/// Names in rows from the left, each behind its marker and line; gives the height that they take.
+/// Draws the legend, names in rows from the left, each behind its marker and line, and returns the height that it
+/// takes.
 pub(super) fn legend<B: DrawingBackend>(area: &DrawingArea<B, Shift>, entries: &[(&str, Look)]) -> Result<i32> {
     let font = (FONT, 15).into_text_style(area);
     let width = area.dim_in_pixel().0 as i32;

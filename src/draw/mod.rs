@@ -1,4 +1,4 @@
-//! Pictures: tensors and series in, the bytes of a PNG, GIF or SVG out. Writing them is the caller's.
+//! Pictures made of tensors and series, as the bytes of a PNG, GIF or SVG file, which the caller writes.
 
 mod axes;
 mod colour;
@@ -45,41 +45,41 @@ pub fn png(picture: &RgbImage) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The font of every text; it is part of the program, so pictures are the same on every machine.
+/// The font of every text. It is part of the program, so pictures are the same on every machine.
 const FONT: &str = "sans-serif";
 
-/// Makes [`FONT`] known to plotters.
+/// Registers [`FONT`] with plotters.
 fn ready_font() -> Result<()> {
     static READY: OnceLock<bool> = OnceLock::new();
     let register = || register_font(FONT, FontStyle::Normal, dejavu::sans::regular()).is_ok();
     if *READY.get_or_init(register) { Ok(()) } else { Err(Error::Other("the built-in font cannot be read".into())) }
 }
 
-/// What plotters draws, on any of its backends.
+/// A drawing by plotters, on any of its backends.
 trait Drawing {
     fn draw<B: DrawingBackend>(&self, area: DrawingArea<B, Shift>) -> Result<()>;
 }
 
-/// A drawing as pixels.
+/// The drawing as pixels.
 fn pixels(drawing: &impl Drawing, (width, height): (u32, u32)) -> Result<RgbImage> {
     let mut pixels = vec![0; width as usize * height as usize * 3];
     drawing.draw(BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area())?;
     RgbImage::from_raw(width, height, pixels).ok_or_else(|| Error::Other("cannot draw: no pixels".into()))
 }
 
-/// A drawing as the text of an SVG file.
+/// The drawing as the text of an SVG file.
 fn svg_text(drawing: &impl Drawing, size: (u32, u32)) -> Result<String> {
     let mut text = String::new();
     drawing.draw(SVGBackend::with_string(&mut text, size).into_drawing_area())?;
     Ok(text)
 }
 
-/// plotters has an error type for each backend; a sentence is enough here.
+/// The error of a plot, from the text of a plotters error, whose type differs between backends.
 fn plot_error(error: impl std::fmt::Display) -> Error {
     Error::Other(format!("cannot draw: {error}"))
 }
 
-/// The smallest interval that holds all values, which are finite, with a margin of 5 %, never empty.
+/// The smallest interval that holds all `values`, which are finite, with a margin of 5 %; it is never empty.
 fn range(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     if low > high {

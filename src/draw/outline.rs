@@ -1,9 +1,9 @@
-//! Histograms as curves, so that several can be laid over each other.
+//! The outlines of histograms as curves, so that several can be laid over each other.
 
 use super::Series;
 
-/// The outline of a histogram: the share of the values in each of `bins` equal bins on [low, high]. What lies beyond an
-/// end counts in the bin there.
+/// The outline of a histogram, called `name`: the share of the values in each of `bins` equal bins on [low, high].
+/// Values beyond an end count in the bin there.
 pub fn outline(name: &str, values: &[f64], [low, high]: [f64; 2], bins: usize) -> Series {
     let width = (high - low) / bins.max(1) as f64;
     let mut counts = vec![0usize; bins.max(1)];

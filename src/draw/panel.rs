@@ -1,36 +1,36 @@
-//! What a figure shows: points with error bars, lines of points, and panels of lines.
+//! The contents of a figure: points with error bars, lines of points, and panels of lines.
 
 /// A point with its error bar.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mark {
-    /// Place on the x axis.
+    /// The x coordinate.
     pub x: f64,
-    /// Place on the y axis.
+    /// The y coordinate.
     pub y: f64,
-    /// Lower and upper end of the error bar; NaN for none.
+    /// The lower and upper end of the error bar on the y axis; NaN for none.
     pub bar: (f64, f64),
 }
 
-/// Points that belong together.
+/// A line of points that belong together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// What the legend says; lines of one name share an entry.
+    /// The name in the legend; lines of one name share an entry.
     pub name: String,
     /// The points, in the order in which they are joined.
     pub marks: Vec<Mark>,
-    /// Which colour and marker: the same number is the same look in every panel.
+    /// The number of the colour and marker: the same number is the same look in every panel.
     pub look: usize,
-    /// Which dashes: 0 a full line.
+    /// The number of the dashes; 0 is a full line.
     pub dash: usize,
     /// Whether a line joins the points.
     pub joined: bool,
 }
 
-/// One set of axes.
+/// One panel: a set of axes with lines.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Panel {
-    /// Above it.
+    /// The title, above the panel.
     pub title: String,
-    /// What it shows.
+    /// The lines.
     pub lines: Vec<Line>,
 }

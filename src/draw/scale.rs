@@ -1,10 +1,10 @@
-//! An axis, linear or logarithmic, with round ticks.
+//! The axes, linear or logarithmic, with round ticks.
 
 use std::ops::Range;
 
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 
-/// From a value to a pixel; the same type for both kinds of axis, so that a chart need not be generic over them.
+/// The scale of an axis, from values to pixels; one type for both kinds, so that a chart need not be generic over them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Scale {
     low: f64,
@@ -13,25 +13,26 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// The axis that holds all `values` with a margin; what a logarithmic axis cannot show is passed over.
+    /// The scale that holds all `values` with a margin; values that a logarithmic axis cannot show are left out.
     pub(super) fn holding(values: impl Iterator<Item = f64>, log: bool) -> Self {
         let shown = values.filter(|v| v.abs() < 1e300 && (!log || *v > 0.0));
         let range = super::range(shown.map(|v| if log { v.log10() } else { v }));
         Scale { low: range.start, high: range.end, log }
     }
 
-    /// Whether the axis has a place for `v`.
+    /// Whether the axis can show the value `v`.
     pub(super) fn shows(&self, v: f64) -> bool {
         v.abs() < 1e300 && (!self.log || v > 0.0)
     }
 
-    /// `v`, moved to the nearer end where it lies outside.
+    /// The value `v`, moved to the nearer end of the axis where it lies outside.
     pub(super) fn clamp(&self, v: f64) -> f64 {
         let Range { start, end } = self.range();
         v.clamp(start, end)
     }
 
-    /// Round values: 1, 2 or 5 times a power of ten apart, or powers of ten (times 2 and 5 if few decades are shown).
+    /// The round values along the axis: 1, 2 or 5 times a power of ten apart, or powers of ten (times 2 and 5 if few
+    /// decades are shown), `most` at the most.
     fn ticks(&self, most: usize) -> Vec<f64> {
         if self.log && self.high - self.low >= 1.0 { self.powers(most) } else { self.steps(most) }
     }

@@ -1,8 +1,8 @@
-//! Several pictures as one.
+//! The arrangement of several pictures in one.
 
 use image::{Rgb, RgbImage, imageops};
 
-/// Pictures side by side, row by row, `columns` in a row, on white; cells have the size of the largest.
+/// The picture of `pictures` row by row, `columns` in a row, on white; every cell has the size of the largest.
 pub fn tile(pictures: &[RgbImage], columns: usize) -> RgbImage {
     let columns = columns.clamp(1, pictures.len().max(1));
     let largest = |side: fn(&RgbImage) -> u32| pictures.iter().map(side).max().unwrap_or(1);

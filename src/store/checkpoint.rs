@@ -24,17 +24,17 @@ pub use keep::Keep;
 /// The newest layout of the header that this program writes and reads.
 pub const FORMAT: u64 = 1;
 
-/// All state of a run at one step. The tensors of a live run are handles: they are copied when the file is written.
+/// The state of a run at one step. The tensors of a live run are handles: they are copied when the file is written.
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoint {
-    /// Steps done.
+    /// The number of steps done.
     pub step: u64,
     /// The resolved configuration, as TOML.
     pub config: String,
-    /// Whatever is not a tensor, as JSON: the best step so far, the stamp of the data. Floats as text read back
-    /// exactly.
+    /// Values that are not tensors, as JSON, by name: the best step so far, the stamp of the data. Floats as text read
+    /// back exactly.
     pub meta: BTreeMap<String, String>,
-    /// Weights, averages, moments, buffers, by name; f32, f64, u32, i64 or u8.
+    /// Weights, averages, moments and buffers by name, of type f32, f64, u32, i64 or u8.
     pub tensors: State,
 }
 
@@ -48,7 +48,10 @@ impl Checkpoint {
         self.save_watched(path, &Unwatched)
     }
 
-    /// [`Checkpoint::save`] under the eyes of a witness.
+    /// Saves as [`Checkpoint::save`] does, and shows every operation to `witness`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::save`], and where the witness fails.
     pub fn save_watched(&self, path: &Path, witness: &dyn Witness) -> Result<String> {
         let bytes = format::encode(self).map_err(|what| cannot_save(path, what))?;
         write_atomic_watched(path, &bytes, witness)?;
@@ -74,17 +77,17 @@ impl Checkpoint {
         format::decode(&bytes, device).map_err(|wrong| wrong.at(path))
     }
 
-    /// A value of `meta`, read back from its JSON.
+    /// The value of `meta` called `key`, read from its JSON; `path` is named in errors.
     ///
     /// # Errors
-    /// It is missing or is something else.
+    /// The value is missing or has another type.
     pub fn meta<T: serde::de::DeserializeOwned>(&self, key: &str, path: &Path) -> Result<T> {
         let text = self.meta.get(key).map_or("null", String::as_str);
         serde_json::from_str(text)
             .map_err(|e| Error::checkpoint(path, format!("metadata `{key}`: {e}"), "use another checkpoint of the run"))
     }
 
-    /// Refuses NaN and infinities, naming the first tensor that has one.
+    /// Refuses a state with a NaN or an infinity, naming the first tensor that has one.
     ///
     /// # Errors
     /// A value is not finite.
@@ -113,7 +116,7 @@ impl Checkpoint {
     }
 }
 
-/// Index and value of the first NaN or infinity of a tensor of floats.
+/// The index and value of the first NaN or infinity of a tensor of floats, if there is one.
 ///
 /// # Errors
 /// The tensor cannot be read.

@@ -1,4 +1,4 @@
-//! Files that are either the old one or the new one, whatever happens in between.
+//! File operations that leave either the old file or the new one, whatever happens in between.
 //!
 //! A file is written to a temporary name in the same folder, synced, renamed over the target, and the folder is synced.
 //! A crash leaves at most a stale temporary file, which [`sweep_temporary`] removes at start-up.
@@ -13,23 +13,27 @@ use crate::{Error, Result};
 /// One operation on the file system, as [`Witness`] sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op<'a> {
-    /// A new, empty file.
+    /// The creation of a new, empty file.
     Create(&'a Path),
-    /// Bytes appended to it; not durable before `Sync`.
+    /// The appending of bytes to the file; they are not durable before `Sync`.
     Write(&'a Path, &'a [u8]),
-    /// The bytes of the file made durable.
+    /// The sync of the file, which makes its bytes durable.
     Sync(&'a Path),
-    /// A second name for the file.
+    /// The creation of a second name, the second path, for the file at the first.
     Link(&'a Path, &'a Path),
-    /// The file takes another name, replacing what had it; not durable before `SyncDir`.
+    /// The renaming of the file from the first path to the second, where it replaces another; not durable before
+    /// `SyncDir`.
     Rename(&'a Path, &'a Path),
-    /// The names in the folder made durable.
+    /// The sync of the folder, which makes its names durable.
     SyncDir(&'a Path),
 }
 
-/// Told of every operation before it happens, and able to make it fail: how tests fill the disk at the k-th operation.
+/// An observer of every operation before it happens, which can make it fail: tests fill the disk at the k-th operation.
 pub trait Witness {
-    /// An error here takes the place of the operation.
+    /// Sees an operation before it happens.
+    ///
+    /// # Errors
+    /// The operation does not happen, and fails with this error.
     fn before(&self, op: &Op<'_>) -> io::Result<()>;
 }
 
@@ -42,16 +46,19 @@ impl Witness for Unwatched {
     }
 }
 
-/// Replaces the content of `path`, all or nothing.
+/// Replaces the content of `path` by `bytes`, all or nothing.
 ///
 /// # Errors
-/// Any failed operation, naming `path`; what was there before is untouched. A full disk says how many bytes were
-/// needed.
+/// An operation fails; the error names `path`, and the file that was there before is untouched. A full disk says how
+/// many bytes were needed.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomic_watched(path, bytes, &Unwatched)
 }
 
-/// [`write_atomic`] under the eyes of a witness.
+/// Writes as [`write_atomic`] does, and shows every operation to `witness`.
+///
+/// # Errors
+/// As [`write_atomic`], and where the witness fails.
 pub fn write_atomic_watched(path: &Path, bytes: &[u8], witness: &dyn Witness) -> Result<()> {
     let temporary = temporary_name(path);
     write_new(&temporary, bytes, witness)
@@ -67,7 +74,10 @@ pub fn link_atomic(target: &Path, link: &Path) -> Result<()> {
     link_atomic_watched(target, link, &Unwatched)
 }
 
-/// [`link_atomic`] under the eyes of a witness.
+/// Links as [`link_atomic`] does, and shows every operation to `witness`.
+///
+/// # Errors
+/// As [`link_atomic`], and where the witness fails.
 pub fn link_atomic_watched(target: &Path, link: &Path, witness: &dyn Witness) -> Result<()> {
     let temporary = temporary_name(link);
     let linked = witness.before(&Op::Link(target, &temporary)).and_then(|()| fs::hard_link(target, &temporary));
@@ -83,15 +93,16 @@ pub fn link_atomic_watched(target: &Path, link: &Path, witness: &dyn Witness) ->
 /// Gives a complete, synced file its final name, which lasts through a power cut.
 ///
 /// # Errors
-/// As the system says, naming `path`.
+/// An operation fails; the error names `path`.
 pub fn put_in_place(complete: &Path, path: &Path) -> Result<()> {
     rename_watched(complete, path, &Unwatched).map_err(Error::io(path))
 }
 
-/// Removes what interrupted writes left in `dir` and returns the names. Call it with the folder's lock held.
+/// Removes the temporary files that interrupted writes left in `dir` and returns their paths. The caller must hold the
+/// folder's lock.
 ///
 /// # Errors
-/// The folder cannot be listed or a file not removed.
+/// The folder cannot be listed, or a file cannot be removed.
 pub fn sweep_temporary(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut swept = Vec::new();
     for entry in fs::read_dir(dir).map_err(Error::io(dir))? {
@@ -107,12 +118,12 @@ pub fn sweep_temporary(dir: &Path) -> Result<Vec<PathBuf>> {
 /// Makes a folder and its parents.
 ///
 /// # Errors
-/// As the system says, naming the folder.
+/// The folder cannot be made; the error names it.
 pub fn create_dir(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).map_err(Error::io(dir))
 }
 
-/// Writes are cut so that a witness can fail in the middle of a file, as a full disk does.
+/// The largest number of bytes of one write: a witness can so fail in the middle of a file, as a full disk does.
 const PIECE: usize = 1 << 20;
 
 fn write_new(path: &Path, bytes: &[u8], witness: &dyn Witness) -> io::Result<()> {
@@ -134,7 +145,7 @@ fn rename_watched(temporary: &Path, path: &Path, witness: &dyn Witness) -> io::R
     File::open(dir)?.sync_all()
 }
 
-/// Cleans up and says what was wrong; a full disk becomes a resource error with the bytes needed.
+/// Removes the temporary file and makes the error; a full disk becomes a resource error with the bytes needed.
 fn failed(path: &Path, bytes: usize, source: io::Error, temporary: &Path) -> Error {
     let _ = fs::remove_file(temporary);
     if !matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
@@ -152,7 +163,8 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// `dir/.name.PID-COUNT.tmp`: in the same folder, since a rename does not cross file systems.
+/// The name of a temporary file, `dir/.name.PID-COUNT.tmp`, in the same folder, since a rename does not cross file
+/// systems.
 fn temporary_name(path: &Path) -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -160,7 +172,7 @@ fn temporary_name(path: &Path) -> PathBuf {
     folder_of(path).join(format!(".{name}.{}-{count}.tmp", std::process::id()))
 }
 
-/// Whether this is what an interrupted write leaves behind, by its name.
+/// Whether `path` has the name of a file that an interrupted write leaves behind.
 pub fn is_temporary(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let middle = name.strip_prefix('.').and_then(|n| n.strip_suffix(".tmp"));

@@ -1,4 +1,4 @@
-//! What survives a kill -9: files written all or nothing, and checkpoints with a checksum over all of them.
+//! The storage of state: files that are written all or nothing, and checkpoints with a checksum over all of them.
 
 pub mod checkpoint;
 pub mod fs;

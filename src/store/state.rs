@@ -1,4 +1,4 @@
-//! State by name: put together, taken apart, compared, written back.
+//! State by name: its parts put together and taken apart, compared, and written back.
 //!
 //! The tensors of a [`State`] are handles: they share storage with what they were taken from and follow it when it is
 //! updated in place. Bytes are copied when a checkpoint is encoded, and when a variable is overwritten.
@@ -10,7 +10,7 @@ use candle_core::{Tensor, Var};
 
 use crate::{Error, Result};
 
-/// Everything that must be kept to go on as if never stopped: weights, moments, buffers, chains; by name.
+/// The tensors that a run needs to go on as if never stopped (weights, moments, buffers, chains), by name.
 pub type State = BTreeMap<String, Tensor>;
 
 /// Adds `part`'s entries to `state` under `prefix.`.
@@ -24,7 +24,7 @@ pub fn take(state: &State, prefix: &str) -> State {
     state.iter().filter_map(|(name, tensor)| Some((below(name)?, tensor.clone()))).collect()
 }
 
-/// The bytes that the values of a tensor take, by its shape.
+/// The number of bytes that the values of a tensor take.
 pub fn size(tensor: &Tensor) -> usize {
     tensor.elem_count() * tensor.dtype().size_in_bytes()
 }
@@ -53,7 +53,7 @@ impl Mismatch {
         mismatch
     }
 
-    /// The same without the tensors that nobody wants, where those are somebody else's.
+    /// The same differences without the given tensors that are not wanted, where these belong to another part.
     pub fn of_wanted(self) -> Self {
         Mismatch { unknown: Vec::new(), ..self }
     }
@@ -63,7 +63,7 @@ impl Mismatch {
         self.missing.is_empty() && self.unknown.is_empty() && self.misshapen.is_empty()
     }
 
-    /// Nothing if everything fits, else an error that says what does not fit `whose` tensors.
+    /// Refuses a difference; `whose` names the owner of the wanted tensors in the error.
     ///
     /// # Errors
     /// There is a difference.
@@ -72,7 +72,7 @@ impl Mismatch {
     }
 }
 
-/// `1 missing: critic.bias; 2 unknown: image, mask`; of each kind the first eight.
+/// Writes a line such as `1 missing: critic.bias; 2 unknown: image, mask`, with the first eight names of each kind.
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds = [("missing", &self.missing), ("unknown", &self.unknown), ("of another shape", &self.misshapen)];
@@ -85,11 +85,11 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Overwrites each variable by the tensor of its name. All are found, of the right shape and converted to the
+/// Overwrites each variable by the tensor of its name. All are found, checked for their shape and converted to the
 /// variable's type and device before the first one changes.
 ///
 /// # Errors
-/// A tensor is missing or has another shape; nothing has changed then. The device's own.
+/// A tensor is missing or has another shape, and nothing has changed then; or the device fails.
 pub fn overwrite<'a>(whose: &str, vars: impl IntoIterator<Item = (&'a str, &'a Var)>, given: &State) -> Result<()> {
     let vars: Vec<(&str, &Var)> = vars.into_iter().collect();
     Mismatch::between(vars.iter().map(|(name, var)| (*name, var.dims())), given).of_wanted().refuse(whose)?;

@@ -1,4 +1,4 @@
-//! The checkpoints of a run in their folder: names, saving, and the newest one that is whole.
+//! The checkpoints of a run in their folder: their names, saving, and the newest one that is whole.
 
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
@@ -10,20 +10,20 @@ use super::format::{self, Claim};
 use super::{Checkpoint, FORMAT, Keep};
 use crate::{Error, Result};
 
-/// How the names of checkpoints end.
+/// The ending of the names of checkpoints.
 const ENDING: &str = ".safetensors";
 
-/// `checkpoints/step-00001000.safetensors`.
+/// The path of the checkpoint of a step, such as `checkpoints/step-00001000.safetensors`.
 pub fn path_of(dir: &Path, step: u64) -> PathBuf {
     dir.join(format!("step-{step:08}{ENDING}"))
 }
 
-/// `checkpoints/last.safetensors`, what users and scripts name.
+/// The path of the newest checkpoint, `checkpoints/last.safetensors`, which users and scripts name.
 pub fn last_of(dir: &Path) -> PathBuf {
     dir.join("last.safetensors")
 }
 
-/// `checkpoints/best.safetensors`, the checkpoint that is best by the run's own measure.
+/// The path of the checkpoint that is best by the run's own measure, `checkpoints/best.safetensors`.
 pub fn best_of(dir: &Path) -> PathBuf {
     dir.join("best.safetensors")
 }
@@ -54,7 +54,10 @@ pub fn save_in(dir: &Path, checkpoint: &Checkpoint, keep: &Keep, best: Option<u6
     save_in_watched(dir, checkpoint, keep, best, &Unwatched)
 }
 
-/// [`save_in`] under the eyes of a witness.
+/// Saves as [`save_in`] does, and shows every operation to `witness`.
+///
+/// # Errors
+/// As [`save_in`], and where the witness fails.
 pub fn save_in_watched(
     dir: &Path,
     checkpoint: &Checkpoint,
@@ -68,8 +71,8 @@ pub fn save_in_watched(
     Ok((path, sum))
 }
 
-/// What follows the file of the newest step: `last` points to it and `best` to that of the best step, those that `keep`
-/// gives up go. A kill in between is made up for by doing this again.
+/// Completes the saving of the newest step, whose file is there: `last` points to it and `best` to the file of the best
+/// step, and those that `keep` gives up are removed. After a kill in between, doing this again completes it.
 ///
 /// # Errors
 /// The device is full or fails.
@@ -106,8 +109,8 @@ pub fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The checkpoint of the most steps in `dir` that is whole, whatever its file is called: the step is the one that the
-/// file itself says. A corrupt file is warned of and passed over.
+/// The checkpoint of the most steps in `dir` that is whole, and its path. The step is the one that the file itself
+/// says, whatever its name. A corrupt file is reported by a warning and passed over.
 ///
 /// # Errors
 /// There is none, or none is whole. A file that may be good but cannot be read here (no permission, or of a newer
@@ -141,7 +144,7 @@ pub fn latest_good(dir: &Path, device: &Device) -> Result<(PathBuf, Checkpoint)>
 /// A file that may be the newest checkpoint.
 struct Candidate {
     path: PathBuf,
-    /// What its header says, if that can be read.
+    /// The step and format that its header claims, if the header can be read.
     claim: Option<Claim>,
 }
 
@@ -150,16 +153,16 @@ impl Candidate {
         Candidate { claim: format::claim(&path), path }
     }
 
-    /// The larger, the earlier it is tried: by its step; of equal steps the file that is named after the step, then
-    /// `last`. A file whose header cannot be read is taken for what its name says, so that its loss is told.
+    /// The order in which files are tried, the largest first: by step; of equal steps the file that is named after the
+    /// step, then `last`. A file whose header cannot be read has the step of its name, so that its loss is reported.
     fn rank(&self, dir: &Path) -> (u64, bool, bool) {
         let step = self.claim.map(|claim| claim.step).or(step_of(&self.path)).unwrap_or(u64::MAX);
         (step, self.path == path_of(dir, step), self.path == last_of(dir))
     }
 }
 
-/// Gives a checkpoint that a run goes on from the name of its step, if it has another one: what follows (pointing
-/// `last` and `best` to files of steps, removing old ones) then finds it.
+/// Names a checkpoint that a run goes on from after its step, if it has another name. The steps that follow (pointing
+/// `last` and `best` to files of steps, removing old ones) then find it.
 ///
 /// # Errors
 /// The device is full or fails.

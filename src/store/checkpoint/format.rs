@@ -1,4 +1,4 @@
-//! The bytes of a checkpoint.
+//! The encoding of a checkpoint in bytes.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -15,17 +15,17 @@ use super::super::size;
 use super::{Checkpoint, FORMAT, hex};
 use crate::Error;
 
-/// Headers above this are refused unread: none that this program writes comes near it.
+/// The largest header that is read, far above any that this program writes.
 const HEADER_LIMIT: u64 = 16 << 20;
-/// The length of the header, 8 bytes, comes first in a safetensors file.
+/// The bytes at the start of a safetensors file that hold the length of its header.
 const LEN: usize = 8;
-/// How every header of ours begins; the 64 digits follow.
+/// The first bytes of every header of a checkpoint; the 64 digits of the checksum follow.
 const OPENING: &[u8] = br#"{"__metadata__":{"checksum":""#;
 const DIGITS: usize = 64;
-/// Keys of [`Checkpoint::meta`] in the header, so that they cannot collide with ours.
+/// The prefix of the keys of [`Checkpoint::meta`] in the header, so that they cannot collide with the other keys.
 const META: &str = "meta.";
 
-/// Why a file is no good, before its path is known.
+/// The reason why a file is refused and its remedy, before the path is known.
 pub(super) struct Wrong {
     what: String,
     remedy: &'static str,
@@ -44,7 +44,7 @@ impl Wrong {
 const EARLIER: &str = "use an earlier checkpoint of the run; `ebm resume` falls back to one by itself";
 const FOREIGN: &str = "name a file that `ebm train` wrote, such as runs/<run>/checkpoints/last.safetensors";
 
-/// The whole file: its length is known and its header checked before memory is taken.
+/// The bytes of the whole file: its length is known and its header checked before memory is taken.
 pub(super) fn read(path: &Path) -> crate::Result<Vec<u8>> {
     let mut file = File::open(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => Error::checkpoint(path, "there is no such file", FOREIGN),
@@ -62,14 +62,14 @@ pub(super) fn read(path: &Path) -> crate::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What the header of a file says of it, unverified: good enough for the order in which files are tried.
+/// The claims of a file's header, unverified: good enough for the order in which files are tried.
 #[derive(Clone, Copy)]
 pub(super) struct Claim {
     pub(super) format: u64,
     pub(super) step: u64,
 }
 
-/// Reads the header alone; `None` if it cannot be read.
+/// The claims of a file, from its header alone; `None` if that cannot be read.
 pub(super) fn claim(path: &Path) -> Option<Claim> {
     let mut file = File::open(path).ok()?;
     let mut bytes = Vec::new();
@@ -82,7 +82,7 @@ pub(super) fn claim(path: &Path) -> Option<Claim> {
     Some(Claim { format: number("format")?, step: number("step")? })
 }
 
-/// Where the header ends, from the first 8 bytes and the length of the file.
+/// The place where the header ends, from the first 8 bytes and the length of the file.
 fn header_len(bytes: &[u8], file_len: u64) -> Result<u64, Wrong> {
     let Some(head) = bytes.get(..LEN).and_then(|b| <[u8; LEN]>::try_from(b).ok()) else {
         return Err(Wrong::new(format!("truncated: {file_len} bytes, too short for any checkpoint"), EARLIER));
@@ -99,7 +99,7 @@ fn header_len(bytes: &[u8], file_len: u64) -> Result<u64, Wrong> {
     }
 }
 
-/// Parses and verifies. The order matters: nothing in the file is believed before its checksum fits.
+/// The checkpoint in `bytes`, parsed and verified. Nothing in the file is used before its checksum fits.
 pub(super) fn decode(bytes: &[u8], device: &Device) -> Result<Checkpoint, Wrong> {
     let end = LEN + header_len(bytes, bytes.len() as u64)? as usize;
     let (header, data) = (bytes.get(LEN..end).unwrap_or_default(), bytes.get(end..).unwrap_or_default());
@@ -120,7 +120,7 @@ pub(super) fn decode(bytes: &[u8], device: &Device) -> Result<Checkpoint, Wrong>
     assemble(&parsed, data, device)
 }
 
-/// Whether the checksum fits the bytes.
+/// Checks that the checksum fits the bytes.
 fn verify(bytes: &[u8]) -> Result<(), Wrong> {
     let at = LEN + OPENING.len();
     let told = bytes.get(at..at + DIGITS).unwrap_or_default();
@@ -130,7 +130,7 @@ fn verify(bytes: &[u8]) -> Result<(), Wrong> {
     Err(Wrong::new("corrupt: the checksum does not fit the content", EARLIER))
 }
 
-/// The sha256 of the file with zeros in the place of the digits.
+/// The sha256 of the file with zeros in the place of the checksum's digits.
 fn checksum(bytes: &[u8]) -> String {
     let (before, rest) = bytes.split_at((LEN + OPENING.len()).min(bytes.len()));
     let after = rest.get(DIGITS..).unwrap_or_default();
@@ -181,8 +181,8 @@ fn known(dtype: Dtype) -> Option<DType> {
     }
 }
 
-/// The bytes of the file; the error says which tensor cannot be stored. The header follows from names and shapes, so
-/// the values are copied once, to their place.
+/// The bytes of the file, or an error that says which tensor cannot be stored. The header follows from names and
+/// shapes, so the values are copied once, to their place.
 pub(super) fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>, String> {
     let mut rows: Vec<(&str, &Tensor)> = checkpoint.tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
     // Wide types first, as safetensors does: every tensor is then aligned.
@@ -200,7 +200,7 @@ pub(super) fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// The header, with zeros for the checksum, and the length of the values that follow it.
+/// The header, with zeros for the checksum, and the length in bytes of the values that follow it.
 fn header(checkpoint: &Checkpoint, rows: &[(&str, &Tensor)]) -> Result<(Vec<u8>, usize), String> {
     let mut header = Map::from_iter([("__metadata__".to_owned(), metadata(checkpoint))]);
     let mut from = 0;
@@ -243,7 +243,7 @@ fn kind(dtype: DType) -> Result<&'static str, String> {
     }
 }
 
-/// Appends the values, little-endian.
+/// Appends the values of a tensor, little-endian.
 fn append(bytes: &mut Vec<u8>, tensor: &Tensor) -> Result<(), String> {
     let message = |e: candle_core::Error| Error::from(e).to_string();
     let flat = tensor.flatten_all().map_err(message)?;

@@ -1,11 +1,11 @@
-//! Which checkpoints stay: a pure function, as burn's policies are.
+//! The choice of the checkpoints that stay, as a pure function.
 
-/// The newest `last` and every one whose step is a multiple of `every`.
+/// The rule for checkpoints that stay: the newest `last`, and every one whose step is a multiple of `every`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
-    /// How many of the newest stay; at least one always does.
+    /// The number of the newest that stay; at least one always does.
     pub last: usize,
-    /// Steps that stay for good: multiples of this number; 0 for none.
+    /// The divisor of the steps that stay for good; 0 for none.
     pub every: u64,
 }
 
@@ -17,7 +17,7 @@ impl Default for Keep {
 }
 
 impl Keep {
-    /// Of the steps that have a checkpoint, those to remove; `best` is the step of the best one so far, which stays.
+    /// The steps to remove, of those that have a checkpoint; `best`, the step of the best one so far, stays.
     pub fn to_delete(&self, steps: &[u64], best: Option<u64>) -> Vec<u64> {
         let mut steps = steps.to_vec();
         steps.sort_unstable();
