@@ -1,4 +1,5 @@
-//! An energy in other coordinates: whitened ones make a broad Gaussian of a base and one step size fit all directions.
+//! An energy in affine coordinates: whitened ones make a broad Gaussian of a base, and one step size fits all
+//! directions.
 
 use candle_core::{DType, Tensor};
 use nalgebra::{DMatrix, SymmetricEigen};
@@ -7,32 +8,32 @@ use super::{Energy, laplacian_along_axes};
 use crate::math::linalg;
 use crate::{Error, Result};
 
-/// x = μ + Lu, with the items' shape and the way back.
+/// The affine coordinates u of items x = μ + Lu, with the items' shape and the inverse map.
 ///
 /// # Shapes
 /// u `[B, D]`, x `[B, ..]` of D numbers each.
 pub struct Coordinates {
     mean: Tensor,
-    /// Lᵀ `[D, D]`, or the diagonal `[D]`.
+    /// The matrix Lᵀ `[D, D]`, or the diagonal of L `[D]`.
     root: Tensor,
-    /// L⁻ᵀ, or 1/diagonal.
+    /// The matrix L⁻ᵀ `[D, D]`, or the inverse diagonal `[D]`.
     inverse: Tensor,
     log_det: f64,
     shape: Vec<usize>,
 }
 
-/// Directions in which data hardly vary keep this share of the largest variance.
+/// The smallest share of the largest variance that a direction is given where the data hardly vary along it.
 const LEAST: f64 = 1e-8;
 
 impl Coordinates {
-    /// Coordinates in which x has mean 0 and the covariance I/widen²: L = widen · V Λ^½ of the covariance V Λ Vᵀ of the
-    /// items, or of its diagonal.
+    /// The coordinates in which x has mean 0 and the covariance I/widen²: L = widen · V Λ^½, with V Λ Vᵀ the covariance
+    /// of the items if `full`, else its diagonal.
     ///
     /// # Shapes
-    /// x: `[N, ..]`
+    /// x: `[N, ..]`.
     ///
     /// # Errors
-    /// Fewer than two items; items that are not finite.
+    /// There are fewer than two items, or items that are not finite.
     pub fn of_items(x: &Tensor, full: bool, widen: f64) -> Result<Self> {
         let rows = linalg::to_host(&x.flatten_from(1)?)?;
         let (n, d) = rows.shape();
@@ -71,28 +72,28 @@ impl Coordinates {
         Ok(Coordinates { mean, root, inverse, log_det, shape: x.dims().iter().skip(1).copied().collect() })
     }
 
-    /// D.
+    /// The number D of coordinates.
     pub fn dim(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// log|det L|.
+    /// The logarithm log|det L|.
     pub fn log_det(&self) -> f64 {
         self.log_det
     }
 
-    /// x = μ + Lu.
+    /// The items x = μ + Lu: `[B, D]` -> `[B, ..]`.
     pub fn to_items(&self, u: &Tensor) -> Result<Tensor> {
         let flat = times(u, &self.root)?.broadcast_add(&self.mean)?;
         Ok(flat.reshape([&[u.dim(0)?], self.shape.as_slice()].concat())?)
     }
 
-    /// u = L⁻¹(x - μ).
+    /// The coordinates u = L⁻¹(x - μ): `[B, ..]` -> `[B, D]`.
     pub fn of(&self, x: &Tensor) -> Result<Tensor> {
         times(&x.flatten_from(1)?.broadcast_sub(&self.mean)?, &self.inverse)
     }
 
-    /// Lᵀg of a gradient by x.
+    /// The gradient Lᵀg by u, `[B, D]`, of the gradient g by x, `[B, ..]`.
     fn pull(&self, g: &Tensor) -> Result<Tensor> {
         let g = g.flatten_from(1)?;
         match self.root.rank() {
@@ -102,24 +103,25 @@ impl Coordinates {
     }
 }
 
-/// Rows times a matrix, or times a diagonal.
+/// The rows `[B, D]` times a matrix `[D, D]`, or times a diagonal `[D]`.
 fn times(rows: &Tensor, matrix: &Tensor) -> Result<Tensor> {
     Ok(if matrix.rank() == 1 { rows.broadcast_mul(matrix)? } else { rows.contiguous()?.matmul(matrix)? })
 }
 
-/// The energy of u where x = μ + Lu has the energy E: E(μ + Lu) - log|det L|, so that the normaliser is the same.
+/// The energy E(μ + Lu) - log|det L| of the coordinates u, where x = μ + Lu has the energy E(x); the normaliser is the
+/// same.
 ///
 /// # Shapes
-/// u `[B, D]`
+/// u `[B, D]`.
 pub struct Affine<'a> {
-    /// E.
+    /// The energy E of the items.
     pub energy: &'a dyn Energy,
-    /// μ and L.
+    /// The coordinates, with μ and L.
     pub coordinates: &'a Coordinates,
 }
 
 impl Affine<'_> {
-    /// Lv, as items like x.
+    /// The direction Lv, as items like x.
     fn along(&self, v: &Tensor, x: &Tensor) -> Result<Tensor> {
         Ok(times(v, &self.coordinates.root)?.reshape(x.shape())?)
     }
@@ -183,7 +185,7 @@ mod tests {
         }
     }
 
-    /// Correlated items.
+    /// A set of correlated items.
     fn items() -> Tensor {
         let noise = Key::new(1).normal((500, 4), DType::F64, &CPU).unwrap();
         let mix = Key::new(2).normal((4, 4), DType::F64, &CPU).unwrap();

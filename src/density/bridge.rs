@@ -1,26 +1,26 @@
-//! Between two energies: the densities that annealing passes through.
+//! The densities between two energies, which annealing passes through.
 
 use candle_core::Tensor;
 
 use super::Energy;
 use crate::Result;
 
-/// E_β(x) = (1 - β) E_0(x) + β E_1(x), the geometric path exp(-E_β) = exp(-E_0)^{1-β} exp(-E_1)^β from `from` to `to`
-/// (Neal 2001, eq. 3).
+/// The energy E_β(x) = (1 - β) E_0(x) + β E_1(x) of the geometric path exp(-E_β) = exp(-E_0)^{1-β} exp(-E_1)^β from the
+/// energy `from` to the energy `to` (Neal 2001, eq. 3).
 ///
-/// Both ends are evaluated at every β, so both must be finite wherever a chain goes. Where E_1 = E_0 + R, this is E_0 +
+/// Both ends are evaluated at every β, so both must be finite wherever a chain goes. Where E_1 = E_0 + R, E_β is E_0 +
 /// βR.
 pub struct Bridge<'a> {
-    /// E_0.
+    /// The energy E_0.
     pub from: &'a dyn Energy,
-    /// E_1.
+    /// The energy E_1.
     pub to: &'a dyn Energy,
-    /// β, from 0 to 1.
+    /// The place β on the path, from 0 to 1.
     pub beta: f64,
 }
 
 impl Bridge<'_> {
-    /// (1 - β) a + β b.
+    /// The mixture (1 - β) a + β b.
     pub fn mix(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         Ok(((a * (1.0 - self.beta))? + (b * self.beta)?)?)
     }

@@ -1,4 +1,4 @@
-//! An energy with some coordinates held at known values: p(free | known) for any kernel.
+//! An energy with some coordinates held at known values: the conditional density p(free | known), for any kernel.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -10,17 +10,17 @@ use crate::{Error, Result};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hole {
-    /// The lower half.
+    /// The lower half of the image.
     #[default]
     Lower,
-    /// The left half.
+    /// The left half of the image.
     Left,
-    /// The middle half of the height by the middle half of the width.
+    /// The centre: the middle half of the height by the middle half of the width.
     Centre,
 }
 
 impl Hole {
-    /// Whether a pixel is to be filled in.
+    /// Whether the pixel at [row, column] is to be filled in.
     fn holds(self, [row, column]: [usize; 2], [height, width]: [usize; 2]) -> bool {
         let middle = |at: usize, of: usize| (of / 4..of - of / 4).contains(&at);
         match self {
@@ -30,27 +30,27 @@ impl Hole {
         }
     }
 
-    /// Whether each number of an image `[C, H, W]` is to be filled in, channel after channel.
+    /// The mask of an image `[C, H, W]`, channel after channel: whether each number is to be filled in.
     pub fn mask(self, [channels, height, width]: [usize; 3]) -> Vec<bool> {
         let at = |i: usize| self.holds([i / width % height, i % width], [height, width]);
         (0..channels * height * width).map(at).collect()
     }
 }
 
-/// Which coordinates of an item are free, the rest being known.
+/// The division of an item's coordinates into free and known ones.
 pub struct Freedom {
-    /// Places of the free coordinates, `[F]`, u32.
+    /// The indices of the F free coordinates, `[F]`, u32.
     free: Tensor,
-    /// Where coordinate j of an item lies in (known item, free values), `[D]`, u32.
+    /// The index of coordinate j in the concatenation of known item and free values, `[D]`, u32.
     home: Tensor,
     shape: Vec<usize>,
 }
 
 impl Freedom {
-    /// Coordinates of items of this shape, free where `mask`, of D entries, is true.
+    /// The division of items of this shape, with D coordinates, which are free where `mask` is true.
     ///
     /// # Errors
-    /// A mask of another length, or one that frees nothing.
+    /// The mask has another length than D, or frees nothing.
     pub fn new(shape: &[usize], mask: &[bool], device: &candle_core::Device) -> Result<Self> {
         let (dim, free) = (shape.iter().product::<usize>(), mask.iter().filter(|f| **f).count());
         if mask.len() != dim || free == 0 {
@@ -74,7 +74,7 @@ impl Freedom {
         Ok(x.flatten_from(1)?.contiguous()?.index_select(&self.free, 1)?)
     }
 
-    /// D, the coordinates of an item.
+    /// The number D of coordinates of an item.
     pub fn size(&self) -> usize {
         self.shape.iter().product()
     }
@@ -91,17 +91,17 @@ impl Freedom {
     }
 }
 
-/// u ↦ E(x) with x made of the free coordinates u and of known ones: exp(-E) is p(free | known) but for its normaliser,
-/// so that an exact kernel on it is an exact conditional sampler, and the known coordinates never move.
+/// The energy u ↦ E(x), with x made of the free coordinates u and of known ones. exp(-E) is p(free | known) up to its
+/// normaliser, so an exact kernel on u is an exact conditional sampler, and the known coordinates never move.
 ///
 /// # Shapes
-/// u `[B, F]`, of exactly as many chains as there are known items.
+/// u `[B, F]`, as many chains as there are known items.
 pub struct Clamped<'a> {
-    /// E.
+    /// The energy E of whole items.
     pub energy: &'a dyn Energy,
-    /// What is free.
+    /// The division into free and known coordinates.
     pub freedom: &'a Freedom,
-    /// Items that give the known coordinates, `[B, ..]`; their free ones do not matter.
+    /// The items that give the known coordinates, `[B, ..]`; their free coordinates are not used.
     pub known: &'a Tensor,
 }
 
@@ -125,7 +125,7 @@ impl Energy for Clamped<'_> {
         self.energy.curvature(&self.freedom.embed(u, self.known)?, &self.freedom.embed(v, &still)?)
     }
 
-    /// One axis a pass, since there are as many known items as chains.
+    /// The Laplacian by one axis a pass, since there are as many known items as chains.
     fn laplacian(&self, u: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
         laplacian_axis_by_axis(self, u)
     }

@@ -43,18 +43,19 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
     },
 };
 
-/// `E(x) = -log Σ_y exp f(x)[y]`, and `log p(y|x) = f(x)[y] + E(x)`.
+/// The energy of a classifier with logits f(x), `E(x) = -log Σ_y exp f(x)[y]`, with `log p(y|x) = f(x)[y] + E(x)`
+/// (Grathwohl et al. 2020, "Your classifier is secretly an energy based model").
 pub struct Classifier {
     net: Arc<Network>,
     pass: Pass,
 }
 
-/// The energy of logits `[B, K]`, `[B]`.
+/// The energy -log Σ exp of logits: `[B, K]` -> `[B]`.
 pub fn energy_of(logits: &Tensor) -> Result<Tensor> {
     Ok(logits.log_sum_exp(D::Minus1)?.neg()?)
 }
 
-/// p(y|x), `[B, K]`.
+/// The probabilities p(y|x) of logits, `[B, K]`.
 fn softmax(logits: &Tensor) -> Result<Tensor> {
     Ok(candle_nn::ops::softmax(logits, D::Minus1)?)
 }
@@ -76,7 +77,7 @@ impl Energy for Classifier {
         Ok((energy_of(&logits)?, slope))
     }
 
-    /// With p the softmax of z(t) = f(x + tv): -(log Σ exp z)″ = -(p·z″ + p·z′² - (p·z′)²).
+    /// The curvature along v: with z(t) = f(x + tv) and p its softmax, -(log Σ exp z)″ = -(p·z″ + p·z′² - (p·z′)²).
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let [logits, first, second] = self.net.curve(x, v, self.pass)?;
         let p = softmax(&logits)?;
@@ -116,7 +117,7 @@ impl Capabilities for Classifier {
     }
 }
 
-/// E(x|y) = -f(x)[y]: p(x|y) ∝ exp(f(x)[y]), one label an item.
+/// The energy of x within a class, E(x|y) = -f(x)[y], so that p(x|y) ∝ exp(f(x)[y]), with one label an item.
 struct OfClass {
     net: Arc<Network>,
     y: Tensor,
@@ -124,7 +125,7 @@ struct OfClass {
 }
 
 impl OfClass {
-    /// -v[y] of logits-shaped values `[B, K]`.
+    /// The entries -v[y] of values `[B, K]` at the labels, `[B]`.
     fn pick(&self, v: &Tensor) -> Result<Tensor> {
         Ok(v.gather(&self.y.unsqueeze(1)?, 1)?.squeeze(1)?.neg()?)
     }
@@ -152,7 +153,7 @@ impl Energy for OfClass {
         Ok([self.pick(&logits)?, self.pick(&first)?, self.pick(&second)?])
     }
 
-    /// One axis a pass, since the labels belong to the rows.
+    /// The Laplacian by one axis a pass, since the labels belong to the rows.
     fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
         laplacian_axis_by_axis(self, x)
     }

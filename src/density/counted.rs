@@ -1,4 +1,4 @@
-//! The meter: how many evaluations of an energy a run has taken.
+//! The meter of a run: the number of evaluations of its energy.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use super::Energy;
 use crate::Result;
 use crate::metrics::Spent;
 
-/// Two counters, item by item, that all views of one model share: energies alone, and gradients.
+/// The two counters that all views of one model share, energies alone and gradients, both in items.
 #[derive(Clone, Debug, Default)]
 pub struct Meter(Arc<[AtomicU64; 2]>);
 
@@ -20,19 +20,19 @@ impl Meter {
         }
     }
 
-    /// Counts so far.
+    /// The counts so far.
     pub fn read(&self) -> Spent {
         let [values, gradients] = &*self.0;
         Spent { values: values.load(Ordering::Relaxed), gradients: gradients.load(Ordering::Relaxed) }
     }
 
-    /// Counts so far; the meter begins at zero again.
+    /// The counts so far, after which the meter begins at zero again.
     pub fn take(&self) -> Spent {
         let [values, gradients] = &*self.0;
         Spent { values: values.swap(0, Ordering::Relaxed), gradients: gradients.swap(0, Ordering::Relaxed) }
     }
 
-    /// Counts an evaluation of the energies of `items`, differentiated by the weights afterwards if `live`.
+    /// Counts an evaluation of the energies of `items`, which is differentiated by the weights afterwards if `live`.
     pub(super) fn value(&self, items: &Tensor, live: bool) -> Result<()> {
         let n = items.dim(0)? as u64;
         if live {
@@ -43,19 +43,19 @@ impl Meter {
         Ok(())
     }
 
-    /// Counts `derivatives` in x of the energies of `items`, and one more for the weights if `live`.
+    /// Counts `derivatives` in x of the energies of `items`, and one more by the weights if `live`.
     pub(super) fn derivatives(&self, items: &Tensor, derivatives: usize, live: bool) -> Result<()> {
         self.add(0, (items.dim(0)? * (derivatives + usize::from(live))) as u64);
         Ok(())
     }
 }
 
-/// An energy whose evaluations a [`Meter`] counts, item by item.
+/// An energy whose evaluations a [`Meter`] counts, in items.
 ///
-/// The energy alone is one value. A gradient, or a slope or curvature along one direction, is one gradient, and the
-/// value that comes with it is not counted; a Laplacian in D dimensions is 1 + D. A *live* energy is evaluated for a
-/// loss that will be differentiated by its weights: that is one gradient more, and its value alone, which comes with
-/// that, is none.
+/// The energy alone counts as one value. A gradient, or a slope or curvature along one direction, counts as one
+/// gradient, and the value that comes with it does not count; a Laplacian in D dimensions counts as 1 + D gradients. A
+/// *live* energy is evaluated for a loss that will be differentiated by its weights: that counts as one gradient more,
+/// and its value alone, which comes with that gradient, does not count.
 pub struct Counted<E> {
     energy: E,
     meter: Meter,
@@ -63,17 +63,17 @@ pub struct Counted<E> {
 }
 
 impl<E: Energy> Counted<E> {
-    /// Counts evaluations of `energy`, which is not live, from zero.
+    /// The energy `energy`, not live, counted from zero.
     pub fn new(energy: E) -> Self {
         Counted { energy, meter: Meter::default(), live: false }
     }
 
-    /// Counts on a meter that others share.
+    /// The energy `energy`, counted on a meter that others share.
     pub(super) fn on(energy: E, meter: &Meter, live: bool) -> Self {
         Counted { energy, meter: meter.clone(), live }
     }
 
-    /// Counts so far.
+    /// The counts so far.
     pub fn spent(&self) -> Spent {
         self.meter.read()
     }

@@ -1,72 +1,75 @@
-//! The trait of every energy, in five functions, and what most of them compute two of them by.
+//! The traits of energies and of densities, and the derivatives that any energy can be given by others.
 
 use candle_core::Tensor;
 
 use crate::{Result, rng::Key};
 
-/// An unnormalised density p(x) ∝ exp(-E(x)). Energies are in nats; low is likely.
+/// The energy E(x) of an unnormalised density p(x) ∝ exp(-E(x)), in nats; a low energy is a likely item.
 ///
-/// The five functions are all that an energy is. What some models can do besides (class logits, a base density, Gibbs
-/// sweeps) is asked of [`Model`](super::Model), so that an energy that wraps another one has nothing to pass on but
-/// these.
+/// These five functions are the whole of an energy. The other capabilities of some models (class logits, a base
+/// density, Gibbs sweeps) are asked of [`Model`](super::Model), so that an energy that wraps another one has only these
+/// to pass on.
 ///
 /// # Shapes
-/// x and v: `[B, ..]`, energies, slopes, curvatures and Laplacians: `[B]`, gradients: as x.
+/// x and v `[B, ..]`; energies, slopes, curvatures and Laplacians `[B]`; gradients as x.
+///
+/// # Errors
+/// Every function fails where a tensor operation does, as for an x of another shape.
 pub trait Energy: Send + Sync {
-    /// E(x), differentiable in the parameters (and in x).
+    /// The energy E(x), differentiable in the parameters and in x.
     fn energy(&self, x: &Tensor) -> Result<Tensor>;
 
-    /// (E(x), ∇x E(x)), both differentiable in the parameters.
+    /// The energy and its gradient, (E(x), ∇x E(x)), both differentiable in the parameters.
     fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)>;
 
-    /// (E(x), v·∇x E(x)), differentiable in the parameters: one tangent pass where an energy has one. With v held
-    /// constant, its gradient in the parameters is all that LSD's model step and ½‖∇x E‖² need. [`slope_of_grad`]
-    /// serves any energy.
+    /// The energy and its slope along v, (E(x), v·∇x E(x)), differentiable in the parameters: one tangent pass where an
+    /// energy has one, else [`slope_of_grad`], which serves any energy. With v held constant, the gradient of the slope
+    /// in the parameters is all that LSD's model step and ½‖∇x E‖² need.
     fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)>;
 
-    /// (E(x), v·∇x E(x), vᵀ ∇²x E(x) v): the energy and its first two derivatives along v, differentiable in the
-    /// parameters. What score matching and its relatives train on.
+    /// The energy and its first two derivatives along v, (E(x), v·∇x E(x), vᵀ ∇²x E(x) v), differentiable in the
+    /// parameters. Score matching and its relatives train on them.
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]>;
 
-    /// (E(x), ∇x E(x), ΔE(x) = tr ∇²x E(x)), exactly; differentiable in the parameters. [`laplacian_along_axes`] serves
-    /// any energy; one with a closed form has its own.
+    /// The energy, its gradient and its Laplacian, (E(x), ∇x E(x), ΔE(x) = tr ∇²x E(x)), exact and differentiable in
+    /// the parameters. [`laplacian_along_axes`] serves any energy; one with a closed form has its own.
     fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)>;
 }
 
-/// A density with a known normaliser.
+/// A density p(x) with a known normaliser.
 pub trait Density: Energy {
-    /// log p(x) in nats, `[B]`.
+    /// The log-density log p(x) in nats, `[B]`.
     fn log_prob(&self, x: &Tensor) -> Result<Tensor>;
 
-    /// n independent draws, `[n, ..]`.
+    /// Independent draws, `[n, ..]`.
     fn sample(&self, key: Key, n: usize) -> Result<Tensor>;
 }
 
-/// [`Energy::directional`] by the whole gradient.
+/// The function [`Energy::directional`], computed from the whole gradient.
 ///
 /// # Errors
-/// The gradient's own.
+/// The gradient fails.
 pub fn slope_of_grad<E: Energy + ?Sized>(energy: &E, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
     let (value, grad) = energy.grad(x)?;
     Ok((value, (grad * v)?.flatten_from(1)?.sum(1)?))
 }
 
-/// Rows of one pass: enough to keep the processor busy, few enough to bound the memory of an evaluation.
+/// The rows of one pass: enough to keep the processor busy, few enough to bound the memory of an evaluation.
 const ROWS: usize = 1024;
 
-/// [`Energy::laplacian`] by the curvatures along the D unit vectors, in `⌈D / ⌊ROWS/B⌋⌉` second-order passes: the
-/// slopes along them are the gradient, the curvatures sum to the trace.
+/// The function [`Energy::laplacian`], computed from the curvatures along the D unit vectors in `⌈D / ⌊ROWS/B⌋⌉`
+/// second-order passes, `ROWS` = 1024: the slopes along them are the gradient, and the curvatures sum to the trace.
 ///
 /// # Errors
-/// The curvature's own.
+/// The curvature fails.
 pub fn laplacian_along_axes<E: Energy + ?Sized>(energy: &E, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
     along_axes(energy, x, ROWS / x.dim(0)?.max(1))
 }
 
-/// [`laplacian_along_axes`] one axis a pass, for energies that must see as many rows as x has.
+/// The function [`laplacian_along_axes`] by one axis a pass, for energies that must see as many rows as x has.
 ///
 /// # Errors
-/// The curvature's own.
+/// The curvature fails.
 pub fn laplacian_axis_by_axis<E: Energy + ?Sized>(energy: &E, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
     along_axes(energy, x, 1)
 }
@@ -89,7 +92,8 @@ fn along_axes<E: Energy + ?Sized>(energy: &E, x: &Tensor, at_once: usize) -> Res
     Ok((Tensor::cat(&values, 0)?.narrow(0, 0, batch)?, grad, Tensor::cat(&bends, 0)?.sum(0)?))
 }
 
-/// The functions of a reference are those of what it refers to, so that wrappers can borrow or own what they wrap.
+/// Implements the functions for references and boxes by those of their target, so that wrappers can borrow or own an
+/// energy.
 macro_rules! forwards {
     ($($kind:ty),*) => {$(
         impl<E: Energy + ?Sized> Energy for $kind {

@@ -1,4 +1,4 @@
-//! The normal density with diagonal covariance: a base to tilt, and a model whose answers are known.
+//! The normal density with diagonal covariance, as a base to tilt and as a model with known answers.
 
 use candle_core::{DType, Device, Tensor};
 
@@ -34,10 +34,11 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
     },
 };
 
-/// E(x) = ½ Σ ((x - μ)/σ)² + Σ log σ + (D/2) log 2π, so that exp(-E) integrates to 1.
+/// The normal density N(μ, diag σ²) with learned μ and σ: E(x) = ½ Σ ((x - μ)/σ)² + Σ log σ + (D/2) log 2π, so that
+/// exp(-E) integrates to 1.
 ///
 /// # Shapes
-/// μ and log σ: that of one item, or `[1]` for one number shared by all coordinates.
+/// μ and log σ: the shape of one item, or `[1]` for one number shared by all coordinates.
 pub struct Gaussian {
     mean: Tensor,
     log_std: Tensor,
@@ -45,27 +46,28 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
-    /// N(mean, std²) in every coordinate.
+    /// The density that starts at N(mean, std²) in every coordinate.
     pub fn new(shape: &[usize], mean: f64, std: f64, builder: &Builder) -> Result<Self> {
         let mean = builder.weight("mean", shape, Init::Constant(mean))?;
         let log_std = builder.weight("log_std", shape, Init::Constant(std.ln()))?;
         Ok(Gaussian { mean, log_std, shape: shape.to_vec() })
     }
 
-    /// N(0, I) in `dim` dimensions, on constants.
+    /// The density N(0, I) in `dim` dimensions, on constants.
     ///
     /// # Errors
-    /// The device's own.
+    /// The device fails.
     pub fn standard(dim: usize, dtype: DType, device: &Device) -> Result<Self> {
         let zeros = Tensor::zeros(dim, dtype, device)?;
         let tensors = [("mean".to_owned(), zeros.clone()), ("log_std".to_owned(), zeros)].into();
         Self::new(&[dim], 0.0, 1.0, &Builder::bound(tensors, dtype, device))
     }
 
-    /// Starts at the data's moments, coordinate by coordinate; `widen` is added to the standard deviation.
+    /// The density that starts at the data's moments, coordinate by coordinate; `widen` is added to the standard
+    /// deviation.
     ///
     /// # Errors
-    /// New parameters without moments in the context.
+    /// The parameters are new, and the context has no moments.
     pub fn of_data(context: &Context, widen: f64, builder: &Builder) -> Result<Self> {
         let (mean, std) = match Self::start(context, builder)? {
             Some(m) => (m.mean, (m.std + widen)?),
@@ -74,7 +76,8 @@ impl Gaussian {
         Self::at(&mean, &std, &context.shape, builder)
     }
 
-    /// One mean and one standard deviation for all coordinates, as the released LSD code has for images.
+    /// The density with one mean and one standard deviation for all coordinates, as the released LSD code has it for
+    /// images; it starts at the data's moments.
     ///
     /// # Errors
     /// As [`Gaussian::of_data`].
@@ -89,7 +92,7 @@ impl Gaussian {
         Self::at(&mean, &std, &context.shape, builder)
     }
 
-    /// The moments that new parameters start at; nothing for parameters that exist already.
+    /// The moments that new parameters start at; `None` for parameters that exist already.
     fn start(context: &Context, builder: &Builder) -> Result<Option<Moments>> {
         match (context.moments, builder.is_new()) {
             (_, false) => Ok(None),
@@ -108,12 +111,12 @@ impl Gaussian {
         self.shape.iter().product()
     }
 
-    /// (x - μ)/σ, `[B, ..]`.
+    /// The standardised numbers (x - μ)/σ, `[B, ..]`.
     fn standardise(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.broadcast_sub(&self.mean)?.broadcast_mul(&self.log_std.neg()?.exp()?)?)
     }
 
-    /// Σ log σ + (D/2) log 2π, a scalar.
+    /// The log-normaliser Σ log σ + (D/2) log 2π, a scalar.
     fn log_normaliser(&self) -> Result<Tensor> {
         let copies = self.dim() as f64 / self.log_std.elem_count() as f64;
         let log_2pi = (2.0 * std::f64::consts::PI).ln();
@@ -121,10 +124,10 @@ impl Gaussian {
     }
 }
 
-/// A constant coordinate still gets a width.
+/// The smallest standard deviation at the start, for coordinates that are constant in the data.
 const MIN_STD: f64 = 1e-3;
 
-/// Placeholders whose shape is compared with bound parameters.
+/// Placeholders for μ and log σ, whose shape is compared with bound parameters.
 fn blank(shape: &[usize], builder: &Builder) -> Result<(Tensor, Tensor)> {
     let ones = Tensor::ones(shape, builder.dtype(), builder.device())?;
     Ok((ones.clone(), ones))
@@ -147,7 +150,7 @@ impl Energy for Gaussian {
         slope_of_grad(self, x, v)
     }
 
-    /// vᵀ diag(σ⁻²) v does not depend on x.
+    /// The curvature along v: vᵀ diag(σ⁻²) v, which does not depend on x.
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let rate = self.log_std.neg()?.exp()?;
         let (z, w) = (self.standardise(x)?, v.broadcast_mul(&rate)?);
@@ -156,7 +159,7 @@ impl Energy for Gaussian {
         Ok([energy, sum((z * &w)?)?, sum(w.sqr()?)?])
     }
 
-    /// ΔE = Σ σ⁻².
+    /// The Laplacian ΔE = Σ σ⁻².
     fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
         let (energy, grad) = self.grad(x)?;
         let copies = self.dim() as f64 / self.log_std.elem_count() as f64;

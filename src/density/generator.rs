@@ -1,4 +1,4 @@
-//! The implicit density of a generator: x = g(z) + σ ε with z, ε standard normal (Grathwohl 2021, §3).
+//! The implicit density of a generator: x = g(z) + σ ε with z, ε standard normal (Grathwohl et al. 2021, §3).
 
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
@@ -9,16 +9,16 @@ use crate::nets::{Builder, Curve, Init, Io, Layer as _, Network, Nonlinear, Pass
 use crate::ops::Activation;
 use crate::{Error, Result, rng::Key};
 
-/// What the last layer of a generator is passed through.
+/// The function behind the last layer of a generator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Squash {
-    /// Nothing: points, logits of pixels.
+    /// No function, for points or logits of pixels.
     #[default]
     None,
-    /// tanh: pixels on [-1, 1] (`dataset.transform = "scaled"`).
+    /// The function tanh, for pixels on [-1, 1] (`dataset.transform = "scaled"`).
     Tanh,
-    /// The logistic function: pixels on [0, 1] (`dataset.transform = "unit"`).
+    /// The logistic function, for pixels on [0, 1] (`dataset.transform = "unit"`).
     Sigmoid,
 }
 
@@ -51,7 +51,8 @@ pub(super) fn ordered(v: &[f64; 2]) -> rule::Complaint {
     (!fine).then(|| format!("must be two numbers above 0, the smaller one first, got {v:?}"))
 }
 
-/// x = g(z) + σ ε. log σ is a parameter called `log_sigma`.
+/// The generator x = g(z) + σ ε with z, ε standard normal (Grathwohl et al. 2021, §3). log σ is a parameter called
+/// `log_sigma`.
 pub struct Generator {
     config: GeneratorConfig,
     net: Network,
@@ -65,10 +66,10 @@ impl Generator {
     /// The name of log σ among the parameters.
     pub const LOG_SIGMA: &str = "log_sigma";
 
-    /// A generator of items of the shape `item`; new or on existing parameters, as the builder is.
+    /// A generator of items of the shape `item`, on new or on existing parameters, as the builder is.
     ///
     /// # Errors
-    /// A network that does not make such items from L numbers.
+    /// The network does not make such items from L numbers.
     pub fn new(config: &GeneratorConfig, net: &Spec, item: &[usize], builder: &Builder) -> Result<Self> {
         let io = Io { input: vec![config.latent], output: item.to_vec() };
         let [low, high] = config.sigma_range;
@@ -89,12 +90,12 @@ impl Generator {
         })
     }
 
-    /// L.
+    /// The number L of latent coordinates.
     pub fn latent(&self) -> usize {
         self.config.latent
     }
 
-    /// σ as it stands.
+    /// The current value of σ.
     pub fn sigma(&self) -> Result<f64> {
         Ok(self.log_sigma.to_dtype(DType::F64)?.exp()?.squeeze(0)?.to_scalar()?)
     }
@@ -104,18 +105,18 @@ impl Generator {
         self.config.sigma_range.map(f64::ln)
     }
 
-    /// z `[n, L]`, standard normal.
+    /// Draws of z from the prior, `[n, L]`, standard normal.
     pub fn prior(&self, key: Key, n: usize) -> Result<Tensor> {
         key.normal((n, self.config.latent), self.dtype, &self.device)
     }
 
-    /// g(z): `[n, L]` -> `[n, item..]`, differentiable in the parameters and in z.
+    /// The mean g(z): `[n, L]` -> `[n, item..]`, differentiable in the parameters and in z.
     pub fn mean(&self, z: &Tensor) -> Result<Tensor> {
         let y = self.net.forward(z, Pass::EVAL)?;
         self.squash.as_ref().map_or(Ok(y.clone()), |f| f.forward(&y, Pass::EVAL))
     }
 
-    /// g(z), and x̄ ↦ x̄·∂g/∂z evaluated at the x̄ that `cotangent` makes of g(z).
+    /// The mean g(z), and the pull-back x̄·∂g/∂z of the x̄ that `cotangent` returns for g(z).
     ///
     /// # Shapes
     /// z `[n, L]`; g and x̄ `[n, item..]`; the second result `[n, L]`.
@@ -127,7 +128,7 @@ impl Generator {
         Ok((x, g))
     }
 
-    /// (g, g', g″) along z + tv at t = 0, each `[n, item..]`.
+    /// The mean along the line z + tv and its derivatives by t at t = 0, (g, g', g″), each `[n, item..]`.
     pub fn curve(&self, z: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let mut y = self.net.layer().curve(&Curve::line(z, v)?, Pass::EVAL)?;
         if let Some(f) = &self.squash {
@@ -136,7 +137,7 @@ impl Generator {
         Ok([y.value()?, y.first()?, y.second()?])
     }
 
-    /// x = g(z) + σ ε, differentiable in the parameters (σ's too).
+    /// The items x = g(z) + σ ε with ε = `noise`, differentiable in all parameters, σ included.
     ///
     /// # Shapes
     /// z `[n, L]`, noise `[n, item..]` standard normal, x as noise.

@@ -32,14 +32,16 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
     },
 };
 
-/// E(x) = Σ ψ(u_i) - log|det B| with u = Bx and ψ = -log p_s, so that exp(-E) integrates to 1.
+/// The energy E(x) = Σ ψ(u_i) - log|det B| of linear independent component analysis, with u = Bx, p_s the density of a
+/// source and ψ = -log p_s, so that exp(-E) integrates to 1 (Grathwohl et al. 2020, LSD, section 5.2).
 ///
-/// Logistic sources: ψ(u) = 2 log(1 + eᵘ) - u, ψ' = tanh(u/2), ψ'' = 2σ(u)σ(-u), each in a form that is finite for
-/// every u and so are the derivatives behind it. The released code has u - 2 log1p(eᵘ) unguarded, whose derivatives are
-/// not numbers from |u| = 45 on in f32. Laplace sources: ψ(u) = |u| + log 2, ψ' = sign u, ψ'' = 0.
+/// Logistic sources have ψ(u) = 2 log(1 + eᵘ) - u, ψ' = tanh(u/2) and ψ'' = 2σ(u)σ(-u) with σ the logistic function,
+/// each in a form that is finite for every u, and so are the derivatives behind it. The released code has u - 2
+/// log1p(eᵘ) unguarded, whose derivatives are NaN from |u| = 45 on in f32. Laplace sources have ψ(u) = |u| + log 2,
+/// ψ' = sign u and ψ'' = 0.
 ///
 /// # Shapes
-/// B: `[D, D]`, D the numbers of one item; x: `[N, ..]`, flattened to `[N, D]`.
+/// B: `[D, D]`, with D the numbers of one item; x: `[N, ..]`, flattened to `[N, D]`.
 ///
 /// log|det B| and B⁻¹ are taken in f64 on the host: a determinant in f32 overflows from D ≈ 58 on.
 pub struct Ica {
@@ -49,10 +51,11 @@ pub struct Ica {
 }
 
 impl Ica {
-    /// B starts at random N(0, 1) entries with a condition number of at most D ([`linalg::well_conditioned`]).
+    /// A model in which B starts at random N(0, 1) entries with a condition number of at most D
+    /// ([`linalg::well_conditioned`]).
     ///
     /// # Errors
-    /// Bound builders: B is missing or has another shape.
+    /// With a bound builder, B is missing or has another shape; with a new one, no draw of B met the bound.
     pub fn new(shape: &[usize], sources: Sources, builder: &Builder) -> Result<Self> {
         let dim = shape.iter().product();
         let start = match builder.is_new() {
@@ -63,18 +66,18 @@ impl Ica {
         Ok(Ica { unmixing: builder.weight_at(NAME, &start)?, sources, shape: shape.to_vec() })
     }
 
-    /// u = Bx, `[N, ..]` -> `[N, D]`.
+    /// The sources u = Bx, `[N, ..]` -> `[N, D]`.
     fn unmix(&self, x: &Tensor) -> Result<Tensor> {
         ops::linear(&x.flatten_from(1)?, &self.unmixing, None)
     }
 
-    /// (u, a) = (Bx, Bv) by one product.
+    /// The pair (u, a) = (Bx, Bv), by one product.
     fn unmix_jet(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
         let jet = Jet::new(x, v)?.linear(|both| self.unmix(both))?;
         Ok((jet.value()?, jet.tangent()?))
     }
 
-    /// Σ ψ(u_i) - log|det B|, `[N]`.
+    /// The energy Σ ψ(u_i) - log|det B| of sources u, `[N]`.
     fn energy_of(&self, u: &Tensor) -> Result<Tensor> {
         Ok(self.sources.minus_log(u)?.sum(1)?.broadcast_sub(&self.log_det()?)?)
     }
@@ -88,7 +91,7 @@ impl Ica {
     }
 }
 
-/// What B is called in checkpoints.
+/// The name of B in checkpoints.
 const NAME: &str = "unmixing";
 
 fn singular() -> Error {
@@ -99,7 +102,7 @@ fn singular() -> Error {
 }
 
 impl Sources {
-    /// ψ(u) = -log p_s(u), entry by entry.
+    /// The energy ψ(u) = -log p_s(u) of a source, entry by entry.
     fn minus_log(self, u: &Tensor) -> Result<Tensor> {
         match self {
             Sources::Laplace => Ok(u.abs()?.affine(1.0, std::f64::consts::LN_2)?),
@@ -107,7 +110,7 @@ impl Sources {
         }
     }
 
-    /// ψ'(u).
+    /// The derivative ψ'(u), entry by entry.
     fn slope(self, u: &Tensor) -> Result<Tensor> {
         match self {
             Sources::Laplace => Ok(u.sign()?),
@@ -115,7 +118,7 @@ impl Sources {
         }
     }
 
-    /// ψ''(u)·w; zero for Laplace, almost everywhere.
+    /// The product ψ''(u)·w, entry by entry; 0 for Laplace, almost everywhere.
     fn bend(self, u: &Tensor, w: &Tensor) -> Result<Tensor> {
         match self {
             Sources::Laplace => Ok(u.zeros_like()?),
@@ -129,20 +132,20 @@ impl Energy for Ica {
         self.energy_of(&self.unmix(x)?)
     }
 
-    /// ∇x E = Bᵀψ'(Bx).
+    /// The gradient ∇x E = Bᵀψ'(Bx).
     fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         let u = self.unmix(x)?;
         let grad = ops::linear_pullback(&self.sources.slope(&u)?, &self.unmixing)?;
         Ok((self.energy_of(&u)?, grad.reshape(x.shape())?))
     }
 
-    /// v·∇x E = Σ ψ'(u_i)(Bv)_i.
+    /// The slope v·∇x E = Σ ψ'(u_i)(Bv)_i.
     fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
         let (u, a) = self.unmix_jet(x, v)?;
         Ok((self.energy_of(&u)?, (self.sources.slope(&u)? * a)?.sum(1)?))
     }
 
-    /// vᵀ∇²E v = Σ ψ''(u_i)(Bv)_i².
+    /// The curvature vᵀ∇²E v = Σ ψ''(u_i)(Bv)_i².
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let (u, a) = self.unmix_jet(x, v)?;
         let slope = (self.sources.slope(&u)? * &a)?.sum(1)?;
@@ -173,7 +176,7 @@ impl Density for Ica {
         Ok(self.energy(x)?.neg()?)
     }
 
-    /// x = B⁻¹z.
+    /// Exact draws x = B⁻¹z of sources z.
     fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
         let mixing = linalg::to_host(&self.unmixing)?.try_inverse().ok_or_else(singular)?;
         let mut rng = key.rng();

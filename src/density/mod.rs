@@ -1,4 +1,4 @@
-//! What a model is: an [`Energy`] gives p(x) ∝ exp(-E(x)); a [`Density`] also knows its normaliser.
+//! The models: an [`Energy`] gives p(x) ∝ exp(-E(x)), and a [`Density`] also has a known normaliser.
 
 mod affine;
 mod bridge;
@@ -47,7 +47,7 @@ use crate::config::{Entry, Schema, Spec, find};
 use crate::nets::Builder;
 use crate::{Error, Result};
 
-/// Every model that `[model] name = "…"` can name.
+/// The models that `[model] name = "…"` can name.
 pub const MODELS: &[Entry<BuildModel>] = &[
     neural::ENTRY,
     classifier::ENTRY,

@@ -11,11 +11,11 @@ use crate::config::Spec;
 use crate::nets::{Builder, Params};
 use crate::{Result, rng::Key};
 
-/// An energy with the parameters that it is made of, what it can do besides, and a meter of its evaluations that all
-/// its views share.
+/// The model of a run: an energy, the parameters that it is made of, its other capabilities, and a meter of its
+/// evaluations that all its views share.
 ///
 /// A model that was built anew is *live*: its evaluations go into losses that are differentiated by its weights, and
-/// are counted so ([`Counted`]). [`Model::frozen`] and [`Model::held`] are not.
+/// they are counted so ([`Counted`]). [`Model::frozen`] and [`Model::held`] give models that are not live.
 #[derive(Clone)]
 pub struct Model {
     spec: Spec,
@@ -24,7 +24,7 @@ pub struct Model {
     dtype: DType,
     device: Device,
     params: Params,
-    /// Whether there are none, so that the energy is the same on any.
+    /// Whether the model has no parameters, so that it is the same on any tensors.
     fixed: bool,
     energy: Arc<dyn Capabilities>,
     meter: Meter,
@@ -32,10 +32,10 @@ pub struct Model {
 }
 
 impl Model {
-    /// A new model with parameters initialised from `key`.
+    /// A new model with parameters drawn from `key`.
     ///
     /// # Errors
-    /// A specification that does not fit the data's shape.
+    /// The specification does not fit the data's shape.
     pub fn new(spec: &Spec, context: &Context, key: Key, dtype: DType, device: &Device) -> Result<Self> {
         let builder = Builder::new(key, dtype, device);
         let energy = build(spec, context, &builder)?;
@@ -48,7 +48,7 @@ impl Model {
     /// A model on existing tensors, such as those of a checkpoint.
     ///
     /// # Errors
-    /// A tensor that is missing or has another shape.
+    /// A tensor is missing or has another shape.
     pub fn bound(
         spec: &Spec,
         context: &Context,
@@ -75,13 +75,17 @@ impl Model {
         Ok(Model { meter: self.meter.clone(), ..bound })
     }
 
-    /// The same model on detached weights: passes build no graph. Storage is shared, so it follows training.
+    /// The same model on detached weights: passes build no graph. It shares storage with this one, so it follows
+    /// training.
+    ///
+    /// # Errors
+    /// As [`Model::bound`].
     pub fn frozen(&self) -> Result<Self> {
         self.on(self.params.tensors())
     }
 
-    /// The same model with dropout, masks drawn from `key`; the model itself where it has none. Every pass sees the
-    /// same masks.
+    /// The same model with dropout, whose masks are drawn from `key`, or the model itself where it has no dropout.
+    /// Every pass sees the same masks.
     pub fn in_training(&self, key: Key) -> Self {
         match self.energy.in_training(key) {
             Some(view) => Model { energy: Arc::from(view), ..self.clone() },
@@ -89,7 +93,7 @@ impl Model {
         }
     }
 
-    /// The same model on the same weights, for evaluations that a loss holds constant: they count as not live.
+    /// The same model on the same weights, for evaluations that a loss holds constant; they count as not live.
     pub fn held(&self) -> Self {
         Model { live: false, ..self.clone() }
     }
@@ -104,12 +108,12 @@ impl Model {
         &self.params
     }
 
-    /// Shape of one item.
+    /// The shape of one item.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// As the trait object that samplers and probes take.
+    /// The model as the trait object that samplers and probes take.
     pub fn as_energy(&self) -> &dyn Energy {
         self
     }
@@ -141,13 +145,12 @@ impl Energy for Model {
     }
 }
 
-/// What the model can do besides, each documented where models say it ([`Capabilities`]). What evaluates the energy is
-/// counted.
+/// The capabilities of the model, each documented at [`Capabilities`]. Evaluations of the energy are counted.
 impl Model {
-    /// [`Capabilities::logits`]; counts as the energy does.
+    /// The class logits, [`Capabilities::logits`], which count as the energy does.
     ///
     /// # Errors
-    /// A tensor operation that failed.
+    /// A tensor operation fails.
     pub fn logits(&self, x: &Tensor) -> Result<Option<Tensor>> {
         let logits = self.energy.logits(x)?;
         if logits.is_some() {
@@ -156,90 +159,90 @@ impl Model {
         Ok(logits)
     }
 
-    /// [`Capabilities::given`].
+    /// The energy within a class, [`Capabilities::given`].
     pub fn given(&self, y: &Tensor) -> Option<Counted<Box<dyn Energy>>> {
         Some(self.counted(self.energy.given(y)?))
     }
 
-    /// [`Capabilities::features`].
+    /// The features of a classifier, [`Capabilities::features`].
     ///
     /// # Errors
-    /// A tensor operation that failed.
+    /// A tensor operation fails.
     pub fn features(&self, x: &Tensor) -> Result<Option<Tensor>> {
         self.energy.features(x)
     }
 
-    /// [`Capabilities::gibbs`].
+    /// The block Gibbs sampler, [`Capabilities::gibbs`].
     pub fn gibbs(&self) -> Option<&dyn BlockGibbs> {
         self.energy.gibbs()
     }
 
-    /// [`Capabilities::after_update`].
+    /// Does the work that follows every change of the weights, [`Capabilities::after_update`].
     ///
     /// # Errors
-    /// A tensor operation that failed.
+    /// A tensor operation fails.
     pub fn after_update(&self) -> Result<()> {
         self.energy.after_update()
     }
 
-    /// [`Capabilities::calibrate`].
+    /// Sets the scales under weight norm, [`Capabilities::calibrate`].
     ///
     /// # Errors
-    /// A tensor operation that failed.
+    /// A tensor operation fails.
     pub fn calibrate(&self, items: &dyn Fn() -> Result<Tensor>) -> Result<()> {
         self.energy.calibrate(items)
     }
 
-    /// [`Capabilities::base`].
+    /// The base density, [`Capabilities::base`].
     pub fn base(&self) -> Option<&dyn Density> {
         self.energy.base()
     }
 
-    /// [`Capabilities::base_sample`].
+    /// Draws from the base density, [`Capabilities::base_sample`].
     ///
     /// # Errors
-    /// A tensor operation that failed.
+    /// A tensor operation fails.
     pub fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
         self.energy.base_sample(key, n)
     }
 
-    /// [`Capabilities::tilt`].
+    /// The energy beside the base density, [`Capabilities::tilt`].
     pub fn tilt(&self) -> Option<Counted<Box<dyn Energy + '_>>> {
         Some(self.counted(self.energy.tilt()?))
     }
 
-    /// The learned part of E without its base density; E itself where there is no base. `[B]`.
+    /// The learned part of E without its base density, or E itself where there is no base, `[B]`.
     ///
     /// # Errors
-    /// A tensor operation that failed.
+    /// A tensor operation fails.
     pub fn residual(&self, x: &Tensor) -> Result<Tensor> {
         self.tilt().map_or_else(|| self.energy(x), |tilt| tilt.energy(x))
     }
 
-    /// [`Capabilities::noise_space`].
+    /// The space of the base density's noise, [`Capabilities::noise_space`].
     pub fn noise_space(&self, space: Space) -> Option<Box<dyn NoiseSpace + '_>> {
         self.energy.noise_space(space)
     }
 
-    /// [`Capabilities::vae`].
+    /// The variational autoencoder, [`Capabilities::vae`].
     pub fn vae(&self) -> Option<&Vae> {
         self.energy.vae()
     }
 
-    /// [`Capabilities::unmixing`].
+    /// The unmixing matrix, [`Capabilities::unmixing`].
     pub fn unmixing(&self) -> Option<&Tensor> {
         self.energy.unmixing()
     }
 
-    /// [`Capabilities::density`]; what is asked of it is not counted.
+    /// The normalised density, [`Capabilities::density`]; its evaluations are not counted.
     pub fn density(&self) -> Option<&dyn Density> {
         self.energy.density()
     }
 
-    /// log p(x) in nats, `[B]`, if the normaliser is known; counts as the energy does.
+    /// The log-density log p(x) in nats, `[B]`, if the normaliser is known; it counts as the energy does.
     ///
     /// # Errors
-    /// A tensor operation that failed.
+    /// A tensor operation fails.
     pub fn log_prob(&self, x: &Tensor) -> Result<Option<Tensor>> {
         let Some(density) = self.density() else { return Ok(None) };
         self.meter.value(x, self.live)?;

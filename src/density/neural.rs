@@ -1,4 +1,4 @@
-//! A neural energy, alone or tilting a learned Gaussian: what LSD trains (Grathwohl 2020, §5 and appendix B).
+//! The neural energy, alone or tilting a learned Gaussian, which LSD trains (Grathwohl et al. 2020, §5 and appendix B).
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use crate::{Result, rng::Key};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Base {
-    /// N(μ, diag σ²), learned, started at the data's moments.
+    /// The normal density N(μ, diag σ²), learned, which starts at the data's moments.
     #[default]
     Diagonal,
-    /// N(μ, σ² I) with one μ and one σ for all coordinates, learned (released LSD code, images).
+    /// The normal density N(μ, σ² I) with one μ and one σ for all coordinates, learned (released LSD code, images).
     Scalar,
-    /// None: the network alone must make exp(-E) integrable.
+    /// No density: the network alone must make exp(-E) integrable.
     None,
 }
 
@@ -60,8 +60,9 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
     },
 };
 
-/// E(x) = g(x) - log p₀(x), or g(x) alone. The sign is that of an energy: the released LSD code's network is -g.
-/// Parameters of g are under `net.`, those of p₀ under `base.`.
+/// The energy E(x) = g(x) - log p₀(x) of a network g that tilts a density p₀, or g(x) alone (Grathwohl et al. 2020,
+/// LSD, §5). The sign is that of an energy: the released LSD code's network is -g. The parameters of g are below
+/// `net.`, those of p₀ below `base.`.
 pub struct Neural {
     net: Arc<Network>,
     base: Option<Arc<dyn Capabilities>>,
@@ -69,7 +70,7 @@ pub struct Neural {
 }
 
 impl Neural {
-    /// A network that tilts a density.
+    /// The energy of a network that tilts the density `base`.
     pub fn tilting(net: Network, base: Box<dyn Capabilities>) -> Self {
         Neural { net: Arc::new(net), base: Some(base.into()), pass: Pass::EVAL }
     }

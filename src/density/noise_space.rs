@@ -1,5 +1,5 @@
-//! The space that a density's draws are made in: chains that move there instead of on the items themselves (Xiao et al.
-//! 2021, "VAEBM", §3.2; Hoffman et al. 2019, "NeuTra-lizing bad geometry").
+//! The space of the noise that a density's draws are made of, in which chains can move instead of on the items (Xiao et
+//! al. 2021, "VAEBM", §3.2; Hoffman et al. 2019, "NeuTra-lizing bad geometry").
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -7,25 +7,26 @@ use serde::{Deserialize, Serialize};
 use super::{Density, Energy, Gaussian, slope_of_grad};
 use crate::{Error, Result, rng::Key};
 
-/// Which coordinates chains move in.
+/// The coordinates that chains move in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Space {
     /// The items x.
     #[default]
     Data,
-    /// The noise ε that the base density's draws T(ε) are made of.
+    /// The noise ε, of which the base density's draws T(ε) are made.
     Noise,
-    /// A latent variable and the item, (z, x).
+    /// The pair (z, x) of a latent variable and the item.
     Joint,
 }
 
-/// Points, flat, that are carried to items.
+/// A space of points ε and a map T that carries them to items, x = T(ε). Every function fails where a tensor operation
+/// does.
 ///
 /// # Shapes
-/// points `[B, P]`, items `[B, item..]`.
+/// points `[B, P]`, items `[B, item..]`; P is the number of coordinates of a point.
 pub trait NoiseSpace: Send + Sync {
-    /// n points drawn from the base density.
+    /// Draws of points of the base density, `[n, P]`.
     fn start(&self, key: Key, n: usize) -> Result<Tensor>;
 
     /// The items T(ε).
@@ -36,24 +37,25 @@ pub trait NoiseSpace: Send + Sync {
         self.push(at)
     }
 
-    /// T(ε), and x̄ ↦ x̄·∂T/∂ε evaluated at the x̄ that `on_x` makes of T(ε).
+    /// The items T(ε), and the pull-back x̄·∂T/∂ε, `[B, P]`, of the x̄ that `on_x` returns for T(ε).
     fn pulled(&self, at: &Tensor, on_x: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<(Tensor, Tensor)>;
 
     /// The density of the points that [`NoiseSpace::start`] draws, where it is the standard normal one.
     ///
     /// # Errors
-    /// The device's own.
+    /// The device fails.
     fn normal(&self) -> Result<Option<Gaussian>> {
         Ok(None)
     }
 
-    /// Minus the log-density of what [`NoiseSpace::start`] draws, `[B]`, and its gradient `[B, P]`: ε where points are
-    /// noise.
+    /// The potential of the points, minus the log-density of the draws of [`NoiseSpace::start`], `[B]`, and its
+    /// gradient `[B, P]`, which is ε where points are standard normal noise.
     fn base(&self, at: &Tensor) -> Result<(Tensor, Tensor)>;
 }
 
-/// V(ε) = f(T(ε)) + the base's potential: what tilts the base, as an energy over the points. Its normaliser is that of
-/// the tilted density, E[exp(-f)] under the base. Under f = 0 the points keep the base's distribution.
+/// The energy V(ε) = f(T(ε)) + the base's potential over the points of a noise space, with f the tilt of the base. Its
+/// normaliser is that of the tilted density, E[exp(-f)] under the base. With f = 0 the points keep the base's
+/// distribution.
 pub struct Potential<'a> {
     space: Box<dyn NoiseSpace + 'a>,
     tilt: Option<Box<dyn Energy + 'a>>,
@@ -61,15 +63,15 @@ pub struct Potential<'a> {
 }
 
 impl<'a> Potential<'a> {
-    /// Of a tilt f; `None` is f = 0.
+    /// The potential of a tilt f; `None` is f = 0.
     ///
     /// # Errors
-    /// The device's own.
+    /// The device fails.
     pub fn new(space: Box<dyn NoiseSpace + 'a>, tilt: Option<Box<dyn Energy + 'a>>) -> Result<Self> {
         Ok(Potential { normal: space.normal()?, space, tilt })
     }
 
-    /// Where the points live.
+    /// The space in which the points live.
     pub fn space(&self) -> &dyn NoiseSpace {
         &*self.space
     }
@@ -109,12 +111,12 @@ impl Energy for Potential<'_> {
         slope_of_grad(self, at, v)
     }
 
-    /// Second derivatives of the transport are not computed, so that this fails always; kernels need none.
+    /// Fails always: second derivatives of the map T are not computed, and kernels need none.
     fn curvature(&self, _: &Tensor, _: &Tensor) -> Result<[Tensor; 3]> {
         Err(no_second_derivatives())
     }
 
-    /// As [`Energy::curvature`] of the potential.
+    /// Fails always, as the curvature of the potential does.
     fn laplacian(&self, _: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
         Err(no_second_derivatives())
     }

@@ -1,4 +1,4 @@
-//! The φ⁴ field on a line as an energy without parameters: a target for samplers, everything about it known.
+//! The φ⁴ field on a line as an energy without parameters: a target for samplers about which everything is known.
 
 use candle_core::{DType, Device, Tensor};
 
@@ -16,10 +16,11 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
     build: |table, context, builder| Ok(Box::new(Phi4Field::new(&decode(table)?, context, builder))),
 };
 
-/// E(x) = U(x) + log Z, U as in [`Phi4`].
+/// The energy E(x) = U(x) + log Z of the φ⁴ field, with U as in [`Phi4`] and Z its normaliser (Gabrié, Rotskoff &
+/// Vanden-Eijnden 2022, eq. 14).
 ///
 /// # Shapes
-/// Items of any shape with D numbers, the sites in order.
+/// Items of any shape with D numbers, which are the sites in order.
 pub struct Phi4Field {
     truth: Phi4,
     shape: Vec<usize>,
@@ -28,13 +29,13 @@ pub struct Phi4Field {
 }
 
 impl Phi4Field {
-    /// On the sites of an item.
+    /// The energy on the sites of an item.
     pub fn new(config: &Phi4Config, context: &Context, builder: &Builder) -> Self {
         let (shape, dtype, device) = (context.shape.clone(), builder.dtype(), builder.device().clone());
         Phi4Field { truth: Phi4::new(shape.iter().product(), config), shape, dtype, device }
     }
 
-    /// x_{i+1} - x_i for i from 0 to D, the ends held at `ends`: `[B, D]` -> `[B, D + 1]`.
+    /// The differences x_{i+1} - x_i for i from 0 to D, with the ends held at `ends`: `[B, D]` -> `[B, D + 1]`.
     fn bonds(x: &Tensor) -> Result<Tensor> {
         let zero = x.narrow(1, 0, 1)?.zeros_like()?;
         Ok((Tensor::cat(&[x, &zero], 1)? - Tensor::cat(&[&zero, x], 1)?)?)

@@ -1,4 +1,5 @@
-//! Gaussian-Bernoulli restricted Boltzmann machines (Grathwohl 2020, Fig. 5, 6 and 14), everything in closed form.
+//! Gaussian-Bernoulli restricted Boltzmann machines (Grathwohl et al. 2020, Fig. 5, 6 and 14), everything in closed
+//! form.
 
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -11,14 +12,14 @@ use crate::nets::{Builder, Init, Jet};
 use crate::ops::{Activation, activate, activate_jet, linear, linear_jet, linear_pullback};
 use crate::{Error, Result, rng::Key};
 
-/// Where the parameters start.
+/// The choice of the initial parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RbmInit {
-    /// For training: B ~ N(0, 1)/H, c ~ N(0, 1), b the data's mean (released LSD code).
+    /// Random parameters, for training: B ~ N(0, 1)/H, c ~ N(0, 1), b the data's mean (released LSD code).
     #[default]
     Random,
-    /// The truth of the data set `rbm`, perturbed: B entries ±1, b and c ~ N(0, 1).
+    /// The true parameters of the data set `rbm`, perturbed: B entries ±1, b and c ~ N(0, 1).
     Paper,
 }
 
@@ -48,8 +49,9 @@ pub(super) const ENTRY: Entry<BuildModel> = Entry {
     build: |table, context, builder| Ok(Box::new(Rbm::new(&decode(table)?, context, builder)?)),
 };
 
-/// p(x, h) ∝ exp(½ xᵀBh + bᵀx + cᵀh - ½|x|²) over x ∈ ℝᴰ and h ∈ {-1, +1}ᴴ, so that
-/// E(x) = ½|x|² - bᵀx - Σⱼ log 2cosh(aⱼ), a = ½ Bᵀx + c.
+/// The restricted Boltzmann machine p(x, h) ∝ exp(½ xᵀBh + bᵀx + cᵀh - ½|x|²) over x ∈ ℝᴰ and h ∈ {-1, +1}ᴴ, so that
+/// E(x) = ½|x|² - bᵀx - Σⱼ log 2cosh(aⱼ), with the field a = ½ Bᵀx + c (Grathwohl et al. 2020, section 5.1; Liu, Lee &
+/// Jordan 2016).
 ///
 /// # Shapes
 /// B `[D, H]`, b `[D]`, c `[H]`; items of any shape with D numbers.
@@ -60,20 +62,20 @@ pub struct Rbm {
     shape: Vec<usize>,
 }
 
-/// Hidden units up to which the RBM counts as a density with a known normaliser.
+/// The most hidden units with which the RBM counts as a density with a known normaliser.
 const DENSITY_HIDDEN: usize = 16;
 
-/// Hidden units up to which [`Rbm::log_z_exact`] sums over all states.
+/// The most hidden units with which [`Rbm::log_z_exact`] sums over all states.
 const EXACT_HIDDEN: usize = 20;
 
-/// States of h summed at a time: bounds the memory.
+/// The states of h that are summed at a time, which bounds the memory.
 const STATES: usize = 1 << 14;
 
 impl Rbm {
     /// An RBM over items of the context's shape.
     ///
     /// # Errors
-    /// New parameters with `init = "random"` and no moments in the context.
+    /// The parameters are new, `init = "random"`, and the context has no moments.
     pub fn new(config: &RbmConfig, context: &Context, builder: &Builder) -> Result<Self> {
         let (visible, hidden) = (context.shape.iter().product(), config.hidden);
         let [weights, visible_bias, hidden_bias] = match (config.init, builder.is_new()) {
@@ -87,7 +89,7 @@ impl Rbm {
         Ok(Rbm { weights, visible_bias, hidden_bias, shape: context.shape.clone() })
     }
 
-    /// B + perturb · N(0, 1), b and c.
+    /// The parameters B + perturb · N(0, 1), b and c, with B, b and c those of the data set `rbm`.
     fn of_truth(config: &RbmConfig, visible: usize, builder: &Builder) -> Result<[Tensor; 3]> {
         let (hidden, device) = (config.hidden, builder.device());
         let RbmTruth { weights, visible_bias, hidden_bias } = RbmTruth::new(visible, hidden, config.matrix_seed);
@@ -105,48 +107,48 @@ impl Rbm {
         self.hidden_bias.elem_count()
     }
 
-    /// Bᵀ, `[H, D]`, as linear maps take it.
+    /// The transpose Bᵀ, `[H, D]`, as linear maps take it.
     fn transposed(&self) -> Result<Tensor> {
         Ok(self.weights.t()?)
     }
 
-    /// a = ½ Bᵀx + c, `[N, H]`, of x `[N, D]`.
+    /// The field a = ½ Bᵀx + c, `[N, H]`, of x `[N, D]`.
     fn field(&self, x: &Tensor) -> Result<Tensor> {
         linear(&(x * 0.5)?, &self.transposed()?, Some(&self.hidden_bias))
     }
 
-    /// b + ½ Bh, `[N, D]`: the mean of x given h `[N, H]`.
+    /// The mean b + ½ Bh of x given h `[N, H]`, `[N, D]`.
     fn mean_given(&self, h: &Tensor) -> Result<Tensor> {
         Ok(linear_pullback(&(h * 0.5)?, &self.transposed()?)?.broadcast_add(&self.visible_bias)?)
     }
 
-    /// ½|x|² - bᵀx, `[N]`.
+    /// The energy ½|x|² - bᵀx of x alone, `[N]`.
     fn visible_energy(&self, x: &Tensor) -> Result<Tensor> {
         Ok((x * (x * 0.5)?.broadcast_sub(&self.visible_bias)?)?.sum(1)?)
     }
 
-    /// E, `[N]`, of x and its field; log 2cosh(a) = softplus(2a) - a is stable on both sides.
+    /// The energy E, `[N]`, of x and its field a; log 2cosh(a) = softplus(2a) - a is stable on both sides.
     fn energy_at(&self, x: &Tensor, a: &Tensor) -> Result<Tensor> {
         let log_2cosh = (activate(Activation::Softplus, &(a * 2.0)?)? - a)?;
         Ok((self.visible_energy(x)? - log_2cosh.sum(1)?)?)
     }
 
-    /// vᵀ(x - b), `[N]`: the slope of [`Rbm::visible_energy`] along v.
+    /// The slope vᵀ(x - b) of [`Rbm::visible_energy`] along v, `[N]`.
     fn visible_slope(&self, x: &Tensor, v: &Tensor) -> Result<Tensor> {
         Ok((v * x.broadcast_sub(&self.visible_bias)?)?.sum(1)?)
     }
 
-    /// [a; ½ Bᵀv], `[2N, H]`: the field and its slope along v.
+    /// The field and its slope along v, [a; ½ Bᵀv], `[2N, H]`.
     fn field_jet(&self, x: &Tensor, v: &Tensor) -> Result<Tensor> {
         let both = Jet::new(x, v)?;
         linear_jet(&(both.stacked() * 0.5)?, &self.transposed()?, Some(&self.hidden_bias))
     }
 
-    /// log ∫ exp(-E), a scalar in f64, differentiable: the Gaussian integral over x given h, summed over all 2ᴴ states,
-    /// log Z = (D/2) log 2π + ½|b|² + log Σ_h exp(hᵀ(c + ½ Bᵀb) + ⅛|Bh|²).
+    /// The log-normaliser log Z = log ∫ exp(-E), a differentiable scalar in f64: the Gaussian integral over x given h,
+    /// summed over all 2ᴴ states, log Z = (D/2) log 2π + ½|b|² + log Σ_h exp(hᵀ(c + ½ Bᵀb) + ⅛|Bh|²).
     ///
     /// # Errors
-    /// More than 20 hidden units.
+    /// There are more than 20 hidden units.
     pub fn log_z_exact(&self) -> Result<Tensor> {
         let parts: Vec<Tensor> = self.log_weights()?.iter().map(differentiable_logsumexp).collect::<Result<_>>()?;
         let sum = differentiable_logsumexp(&Tensor::stack(&parts, 0)?)?;
@@ -155,7 +157,7 @@ impl Rbm {
         Ok((sum + b.sqr()?.sum_all()?.affine(0.5, gaussian)?)?)
     }
 
-    /// hᵀ(c + ½ Bᵀb) + ⅛|Bh|² of all states in their order, in pieces of at most [`STATES`], f64.
+    /// The exponents hᵀ(c + ½ Bᵀb) + ⅛|Bh|² of all states in their order, in f64, in pieces of at most [`STATES`].
     fn log_weights(&self) -> Result<Vec<Tensor>> {
         let hidden = self.hidden();
         if hidden > EXACT_HIDDEN {
@@ -181,18 +183,19 @@ impl Rbm {
     }
 }
 
-/// State number `state` of h: bit j is 1 where hⱼ = +1.
+/// The entries hⱼ = ±1 of the state with this number, whose bit j is 1 where hⱼ = +1.
 fn signs(state: usize, hidden: usize) -> impl Iterator<Item = f64> {
     (0..hidden).map(move |j| if state >> j & 1 == 1 { 1.0 } else { -1.0 })
 }
 
-/// log Σ exp of a vector; the largest term is taken out as a constant, so that gradients flow through the sum alone.
+/// The sum log Σ exp of a vector; the largest term is taken out as a constant, so that gradients flow through the sum
+/// alone.
 fn differentiable_logsumexp(x: &Tensor) -> Result<Tensor> {
     let top = x.detach().max(0)?;
     Ok((x.broadcast_sub(&top)?.exp()?.sum_all()?.log()? + top)?)
 }
 
-/// The data's mean, `[D]`; only its shape matters for parameters that exist already.
+/// The data's mean, `[D]`, for new parameters; a placeholder of that shape for those that exist already.
 fn mean(context: &Context, visible: usize, builder: &Builder) -> Result<Tensor> {
     match (context.moments, builder.is_new()) {
         (Some(moments), true) => Ok(moments()?.mean.flatten_all()?),
@@ -201,7 +204,7 @@ fn mean(context: &Context, visible: usize, builder: &Builder) -> Result<Tensor> 
     }
 }
 
-/// Items as rows, `[N, D]`.
+/// The items as rows, `[N, D]`.
 fn rows(x: &Tensor) -> Result<Tensor> {
     Ok(x.flatten_from(1)?)
 }
@@ -212,7 +215,7 @@ impl Energy for Rbm {
         self.energy_at(&x, &self.field(&x)?)
     }
 
-    /// ∇E = x - b - ½ B tanh(a).
+    /// The gradient ∇E = x - b - ½ B tanh(a).
     fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         let flat = rows(x)?;
         let a = self.field(&flat)?;
@@ -220,7 +223,7 @@ impl Energy for Rbm {
         Ok((self.energy_at(&flat, &a)?, (flat - mean)?.reshape(x.shape())?))
     }
 
-    /// v·∇E = vᵀ(x - b) - Σⱼ tanh(aⱼ) ȧⱼ with ȧ = ½ Bᵀv.
+    /// The slope v·∇E = vᵀ(x - b) - Σⱼ tanh(aⱼ) ȧⱼ with ȧ = ½ Bᵀv.
     fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
         let (x, v) = (rows(x)?, rows(v)?);
         let a = self.field_jet(&x, &v)?;
@@ -229,7 +232,7 @@ impl Energy for Rbm {
         Ok((energy, (self.visible_slope(&x, &v)? - log_2cosh.tangent()?)?))
     }
 
-    /// vᵀ∇²E v = |v|² - Σⱼ (1 - tanh²(aⱼ)) ȧⱼ².
+    /// The curvature vᵀ∇²E v = |v|² - Σⱼ (1 - tanh²(aⱼ)) ȧⱼ² with ȧ = ½ Bᵀv.
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let (energy, slope) = self.directional(x, v)?;
         let (x, v) = (rows(x)?, rows(v)?);
@@ -254,7 +257,7 @@ impl Capabilities for Rbm {
 }
 
 impl BlockGibbs for Rbm {
-    /// P(hⱼ = +1 | x) = sigmoid(2aⱼ), then x | h ~ N(b + ½ Bh, I).
+    /// One sweep: h with P(hⱼ = +1 | x) = sigmoid(2aⱼ), then x | h ~ N(b + ½ Bh, I).
     fn sweep(&self, key: Key, x: &Tensor) -> Result<Tensor> {
         let a = self.field(&rows(x)?)?;
         let on = activate(Activation::Sigmoid, &(&a * 2.0)?)?;

@@ -1,4 +1,4 @@
-//! A model out of a checkpoint, for what uses one model inside another run: features, a first stage, a frozen flow.
+//! The model of a checkpoint, for its use inside another run: for features, as a first stage, as a frozen flow.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,23 +25,23 @@ pub enum WeightsOf {
 pub struct Stored {
     /// Steps trained.
     pub step: u64,
-    /// On the weights of the checkpoint that [`WeightsOf`] chose.
+    /// The model on the weights of the checkpoint that [`WeightsOf`] chose.
     pub model: Model,
-    /// The weights that the model stands on.
+    /// The weights on which the model stands, by name.
     pub weights: State,
-    /// Shape and transform of the data it was trained on, without the items: no file is read.
+    /// The data that it was trained on, with their shape and transform but without the items: no file is read.
     pub data: Arc<Data>,
     /// The whole configuration of its run.
     pub config: toml::Table,
-    /// All state of its method, by name.
+    /// The state of its method, by name.
     pub state: State,
 }
 
 impl Stored {
-    /// Loads `path`, on averaged weights where there are some.
+    /// The model of the checkpoint at `path`, on averaged weights where there are some.
     ///
     /// # Errors
-    /// A file that is no good checkpoint, or whose configuration this version does not know.
+    /// The file is no good checkpoint, or this version does not know its configuration.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
         let checkpoint = Checkpoint::load(path, device)?;
         let config = checkpoint.config.parse();
@@ -49,7 +49,7 @@ impl Stored {
         Self::of(path, checkpoint, config, WeightsOf::Average, device)
     }
 
-    /// The model of a checkpoint that was read from `path`, by a configuration in the place of its own.
+    /// The model of a checkpoint that was read from `path`, with the configuration `config` in the place of its own.
     ///
     /// # Errors
     /// The checkpoint does not say what its data were, or its tensors do not fit the configuration.
@@ -77,11 +77,11 @@ impl Stored {
         Ok(Stored { step: checkpoint.step, model, weights: chosen, data: Arc::new(data), config, state })
     }
 
-    /// Overwrites `params` with the weights of the same names below the first of `sources`, each of which ends in a dot
-    /// or is empty, that the checkpoint has anything below.
+    /// Overwrites `params` with the weights of the same names below a prefix: the first of `sources`, each of which
+    /// ends in a dot or is empty, below which the checkpoint has any weight.
     ///
     /// # Errors
-    /// A weight that is missing or has another shape; `remedy` says what to do about it.
+    /// A weight is missing or has another shape; the error gives `remedy` as advice.
     pub fn overwrite(&self, params: &Params, sources: &[&str], path: &Path, remedy: &str) -> Result<()> {
         let has = |source: &&&str| self.weights.keys().any(|name| name.starts_with(**source));
         let source = sources.iter().find(has).copied().unwrap_or_default();

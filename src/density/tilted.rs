@@ -1,5 +1,5 @@
-//! A network that tilts a density which is drawn from exactly: p(x) ∝ p₀(x) exp(-f(x)). With a VAE as p₀ this is VAEBM
-//! (Xiao et al. 2021), with a flow NT-EBM's tilted flow (Nijkamp et al. 2022).
+//! A network f that tilts a density p₀ with exact draws: p(x) ∝ p₀(x) exp(-f(x)). With a VAE as p₀ this is VAEBM (Xiao
+//! et al. 2021), with a flow NT-EBM's tilted flow (Nijkamp et al. 2022).
 
 use super::{BuildModel, Neural, flow, gaussian, vae};
 use crate::Error;
@@ -17,7 +17,7 @@ crate::config! {
     }
 }
 
-/// The models that can be tilted: those that give exact draws.
+/// The models that can be tilted: those with exact draws.
 const BASES: &[Entry<BuildModel>] =
     &[vae::ENTRY, gaussian::ENTRY, flow::NICE, flow::REAL_NVP, flow::SPLINE, flow::GLOW];
 

@@ -6,23 +6,25 @@ use super::{Bijection, BijectionPullback, InversePullback};
 use crate::nets::{Builder, Curve, Init, Jet};
 use crate::{Result, ops};
 
-/// z = eˢ∘x + b, l = copies·Σ s. On vectors it is the diagonal scaling that ends NICE (Dinh et al. 2015, section 3.3),
-/// with a shift.
+/// The map z = eˢ∘x + b with l = copies·Σ s, where copies is the number of positions of a channel (Kingma & Dhariwal
+/// 2018, section 3.1). On vectors it is the diagonal scaling that ends NICE (Dinh et al. 2015, section 3.3), with a
+/// shift.
 ///
 /// # Shapes
-/// x `[B, C, ..]`; s and b `[C]`, each for all positions of its channel.
+/// x `[B, C, ..]`; s and b `[C]`, each for all positions of its channel; l `[B]`.
 pub struct ActNorm {
     log_scale: Tensor,
     shift: Tensor,
-    /// Shape of an item.
+    /// The shape of an item.
     item: Vec<usize>,
 }
 
 impl ActNorm {
-    /// Starts at z = (x - mean)/std, or at the identity without moments `[C]`.
+    /// A map that starts at z = (x - mean)/std with the moments (mean, std), `[C]` each, or at the identity without
+    /// moments.
     ///
     /// # Errors
-    /// Parameters of a bound builder that are missing or have another shape.
+    /// With a bound builder, a parameter is missing or has another shape.
     pub fn new(builder: &Builder, item: &[usize], moments: Option<(&Tensor, &Tensor)>) -> Result<Self> {
         let channels = item.first().copied().unwrap_or(1);
         let (log_scale, shift) = match moments {
@@ -42,15 +44,15 @@ impl ActNorm {
         self.item.iter().product()
     }
 
-    /// A vector of the channels in every row where `rows` `[N, 1]` is 1: `[N, D]`. A product, so that its gradient is
-    /// one too, and not a slow sum over what was broadcast.
+    /// The vector p of the channels spread over the D numbers of an item, in every row where `rows` `[N, 1]` is 1:
+    /// `[N, D]`. It is a product, so that its gradient is one too, and not a slow sum over a broadcast.
     fn spread(&self, p: &Tensor, rows: &Tensor) -> Result<Tensor> {
         let channels = p.elem_count();
         let row = p.unsqueeze(1)?.broadcast_as((channels, self.size() / channels.max(1)))?;
         ops::linear(rows, &row.reshape((self.size(), 1))?, None)
     }
 
-    /// x∘e^(sign·s), `[N, D]`.
+    /// The numbers x∘e^(sign·s), `[N, D]`.
     fn scaled(&self, x: &Tensor, sign: f64) -> Result<Tensor> {
         let x = x.reshape((x.dim(0)?, self.size()))?;
         let scale = self.spread(&self.log_scale.affine(sign, 0.0)?.exp()?, &ones(&x)?)?;
@@ -62,7 +64,8 @@ impl ActNorm {
         Ok(z.reshape(x.dims())?)
     }
 
-    /// (z, l) of values and derivatives stacked in `blocks`: shift and log-determinant belong to the values only.
+    /// The pair (z, l) of values and derivatives stacked in `blocks` blocks; shift and log-determinant are added to the
+    /// values only.
     fn stacked(&self, x: &Tensor, blocks: usize) -> Result<(Tensor, Tensor)> {
         let all = ones(x)?;
         let values = all.narrow(0, 0, x.dim(0)? / blocks)?;
@@ -71,7 +74,7 @@ impl ActNorm {
         Ok((z.reshape(x.dims())?, self.log_det(&rows)?))
     }
 
-    /// `[N]` of the same number in every row where `rows` is 1.
+    /// The log-determinant, `[N]`: the same number in every row where `rows` is 1.
     fn log_det(&self, rows: &Tensor) -> Result<Tensor> {
         let copies = self.size() / self.log_scale.elem_count().max(1);
         let sum = self.log_scale.sum_all()?.affine(copies as f64, 0.0)?;
@@ -79,7 +82,7 @@ impl ActNorm {
     }
 }
 
-/// `[N, 1]`.
+/// The column of ones, `[N, 1]`, for N items.
 fn ones(x: &Tensor) -> Result<Tensor> {
     Ok(Tensor::ones((x.dim(0)?, 1), x.dtype(), x.device())?)
 }

@@ -1,4 +1,4 @@
-//! Putting a flow together: shapes, parameter names, and where actnorm starts.
+//! The assembly of a flow: shapes, parameter names, and the start of actnorm.
 
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
@@ -9,39 +9,40 @@ use crate::nets::{Builder, Conv2d, Linear, Nonlinear, NonlinearName, Scaling, Se
 use crate::ops::Conv;
 use crate::{Error, Result};
 
-/// Which coordinates of a vector or an image are coupled to which.
+/// The division of a vector's or an image's coordinates into the two parts of a coupling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mask {
-    /// The first half and the second.
+    /// The first half and the second half.
     Half,
-    /// Those of even and of odd position: every other coordinate of a vector, a checkerboard on images.
+    /// The coordinates of even and of odd position: every other coordinate of a vector, a checkerboard on images.
     #[default]
     Checkerboard,
 }
 
-/// A flow in the making.
+/// A flow that is being put together.
 ///
-/// Actnorm starts where the data have mean 0 and standard deviation 1 in every channel, as Kingma & Dhariwal start it
-/// from a first batch. No batch is passed through here: couplings start at the identity, so until training begins a
-/// flow is affine in each coordinate, and the first two moments of the data, which [`Context`] has, tell those at every
-/// depth exactly. They are carried along while the flow is put together.
+/// Actnorm starts where the data have mean 0 and standard deviation 1 in every channel, as Kingma & Dhariwal (2018)
+/// start it from a first batch. No batch is passed through here: couplings start at the identity, so until training
+/// begins a flow is affine in each coordinate, and the first two moments of the data, which [`Context`] has, give the
+/// moments at every depth exactly. They are carried along while the flow is put together.
 pub struct Assembly {
     builder: Builder,
     chain: Composition,
     shape: Vec<usize>,
-    /// Mean and standard deviation of each coordinate here, f64; `None` for parameters that exist already.
+    /// The mean and standard deviation of each coordinate at this point, in f64; `None` for parameters that exist
+    /// already.
     moments: Option<[Tensor; 2]>,
 }
 
-/// Coordinates (nearly) constant in the data are scaled as if they had this share of the overall standard deviation.
+/// The smallest share of the overall standard deviation that is used to scale coordinates that are (nearly) constant.
 const LEAST_STD: f64 = 1e-3;
 
 impl Assembly {
-    /// Begins at the data. A new model without moments starts as if they were standardised.
+    /// An empty flow, which begins at the data. A new model without moments starts as if the data were standardised.
     ///
     /// # Errors
-    /// None but the device's own.
+    /// The device fails, or the moments cannot be computed.
     pub fn new(context: &Context, builder: &Builder) -> Result<Self> {
         let moments = match context.moments {
             Some(moments) if builder.is_new() => {
@@ -54,17 +55,17 @@ impl Assembly {
         Ok(Assembly { builder: builder.clone(), chain: Composition::default(), shape: context.shape.clone(), moments })
     }
 
-    /// Shape of an item at this point.
+    /// The shape of an item at this point.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// Coordinates of a vector, channels of an image.
+    /// The number of coordinates of a vector or of channels of an image.
     pub fn channels(&self) -> usize {
         self.shape.first().copied().unwrap_or(1)
     }
 
-    /// Appends a rearrangement.
+    /// Appends a rearrangement to items of the given shape.
     fn reorder(&mut self, reorder: Reorder, shape: Vec<usize>) -> Result<()> {
         if let Some([mean, std]) = &mut self.moments {
             (*mean, *std) = (reorder.item(mean)?, reorder.item(std)?);
@@ -74,7 +75,7 @@ impl Assembly {
         Ok(())
     }
 
-    /// To a vector.
+    /// Appends the flattening of items to vectors.
     pub fn flatten(&mut self) -> Result<()> {
         if self.shape.len() == 1 {
             return Ok(());
@@ -84,7 +85,7 @@ impl Assembly {
         self.reorder(Reorder::Flatten { item }, vec![size])
     }
 
-    /// To a vector whose first part holds the coordinates that `mask` couples first.
+    /// Appends the flattening to a vector whose first part holds the coordinates that `mask` couples first.
     pub fn masked(&mut self, mask: Mask) -> Result<()> {
         let item = self.shape.clone();
         self.flatten()?;
@@ -97,7 +98,7 @@ impl Assembly {
         self.reorder(reorder, self.shape.clone())
     }
 
-    /// 2×2 pixels to channels, where height and width are even; says whether they are.
+    /// Appends the squeezing of 2×2 pixels to channels, if height and width are even; returns whether they are.
     pub fn squeeze(&mut self) -> Result<bool> {
         match *self.shape.as_slice() {
             [c, h, w] if h > 1 && h.is_multiple_of(2) && w > 1 && w.is_multiple_of(2) => {
@@ -108,13 +109,13 @@ impl Assembly {
         }
     }
 
-    /// The last channel first.
+    /// Appends the reversal of the channels.
     pub fn reverse(&mut self) -> Result<()> {
         let reverse = Reorder::reverse(self.channels(), &self.builder)?;
         self.reorder(reverse, self.shape.clone())
     }
 
-    /// Appends actnorm, its parameters called `name.…`; `std` is the standard deviation that coordinates get.
+    /// Appends actnorm with parameters called `name.…`; `std` is the standard deviation that coordinates get.
     pub fn act_norm(&mut self, name: &str, std: f64) -> Result<()> {
         let start = self.channel_moments()?.map(|[m, s]| Ok::<_, Error>([m, (s / std)?])).transpose()?;
         let moments = start.as_ref().map(|[mean, std]| (mean, std));
@@ -129,7 +130,7 @@ impl Assembly {
         Ok(())
     }
 
-    /// Mean and standard deviation of each channel, over items and positions: `[C]`.
+    /// The mean and standard deviation of each channel, over items and positions, `[C]` each.
     fn channel_moments(&self) -> Result<Option<[Tensor; 2]>> {
         let Some([mean, std]) = &self.moments else { return Ok(None) };
         let over = |t: &Tensor| Ok::<_, Error>(t.reshape((self.channels(), ()))?.mean(1)?);
@@ -139,10 +140,11 @@ impl Assembly {
         Ok(Some([centre, variance.sqrt()?]))
     }
 
-    /// Appends a coupling behind the first half of the channels; its network ends in a layer of zeros.
+    /// Appends a coupling of the channels, of which the first half or the others stay; its network ends in a layer of
+    /// zeros.
     ///
     /// # Errors
-    /// Fewer than two channels: there is nothing to couple.
+    /// There are fewer than two channels, so there is nothing to couple.
     pub fn coupling(&mut self, name: &str, keep_first: bool, kind: Kind, net: &Conditioner) -> Result<()> {
         let first = self.channels() / 2;
         if first == 0 {
@@ -163,10 +165,11 @@ impl Assembly {
         Ok(())
     }
 
-    /// Ends in a split: the first half of the channels goes through what `rest` appends, the others are finished.
+    /// The flow, ended by a split: the first half of the channels goes through the maps that `rest` appends, the others
+    /// are finished.
     ///
     /// # Errors
-    /// Those of `rest`.
+    /// `rest` fails.
     pub fn split(mut self, rest: impl FnOnce(Assembly) -> Result<Composition>) -> Result<Composition> {
         let keep = self.channels() / 2;
         let item = std::mem::take(&mut self.shape);
@@ -182,14 +185,15 @@ impl Assembly {
         Ok(self.chain)
     }
 
-    /// What was put together, ending in vectors.
+    /// The flow that was put together, ended by flattening to vectors.
     pub fn finish(mut self) -> Result<Composition> {
         self.flatten()?;
         Ok(self.chain)
     }
 }
 
-/// Whether a position counts as white on the checkerboard: (row + column) of an image, the index of a vector.
+/// Whether the position `at` of an item is even on the checkerboard: by (row + column) of an image, by the index of a
+/// vector.
 fn is_even(item: &[usize], at: usize) -> bool {
     match *item {
         [_, h, w] if h * w > 0 => (at % (h * w) / w + at % w).is_multiple_of(2),
@@ -199,21 +203,21 @@ fn is_even(item: &[usize], at: usize) -> bool {
 
 /// The network of a coupling.
 pub enum Conditioner {
-    /// Linear layers on vectors.
+    /// An MLP: linear layers on vectors.
     Mlp {
-        /// Units of the hidden layers.
+        /// The units of the hidden layers.
         hidden: Vec<usize>,
-        /// Between them.
+        /// The non-linearity between the layers.
         activation: NonlinearName,
     },
-    /// 3×3, 1×1 and 3×3 convolutions on images (Kingma & Dhariwal 2018, section 5).
+    /// Three convolutions on images, 3×3, 1×1 and 3×3 (Kingma & Dhariwal 2018, section 5).
     Conv {
-        /// Of both hidden layers.
+        /// The channels of both hidden layers.
         channels: usize,
-        /// Between them.
+        /// The non-linearity between the layers.
         activation: NonlinearName,
     },
-    /// One 3×3 convolution: the prior of what a multi-scale flow factors out.
+    /// One 3×3 convolution, for the prior of the channels that a multi-scale flow factors out.
     Prior,
 }
 
@@ -248,14 +252,14 @@ impl Conditioner {
 }
 
 impl Flow {
-    /// The density that a chain on the context's items makes with a prior.
+    /// The density that a map of the context's items and a prior make.
     pub(super) fn on(context: &Context, chain: Composition, prior: Prior, builder: &Builder) -> Result<Self> {
         let dim = context.shape.iter().product();
         Flow::new(chain, prior, dim, builder)
     }
 }
 
-/// Layers of a flow: at least one, and few enough that building them ends.
+/// The rule for the layers of a flow: at least one, and few enough that building them ends.
 pub(super) fn layers(v: &usize) -> crate::config::rule::Complaint {
     (!(1..=1000).contains(v)).then(|| format!("must be from 1 to 1000, got {v}"))
 }

@@ -1,4 +1,4 @@
-//! Composition of bijections.
+//! The composition of bijections.
 
 use candle_core::Tensor;
 
@@ -6,23 +6,23 @@ use super::{Bijection, BijectionPullback, InversePullback};
 use crate::Result;
 use crate::nets::{Curve, Jet};
 
-/// f = f_n ∘ … ∘ f_1; the log-determinants add up.
+/// The composition f = f_n ∘ … ∘ f_1; the log-determinants add up.
 #[derive(Default)]
 pub struct Composition(Vec<Box<dyn Bijection>>);
 
 impl Composition {
-    /// Applies `next` after what is there.
+    /// Appends `next`, to be applied after the maps that are there.
     pub fn push(&mut self, next: impl Bijection + 'static) {
         self.0.push(Box::new(next));
     }
 
-    /// The maps in the order that x goes through them.
+    /// The maps in the order in which x goes through them.
     pub fn parts(&self) -> impl Iterator<Item = &dyn Bijection> {
         self.0.iter().map(|part| part.as_ref())
     }
 }
 
-/// The log-determinants of maps that keep volume.
+/// The log-determinants of maps that keep volume: zeros, one for each item of x.
 pub(super) fn no_change(x: &Tensor) -> Result<Tensor> {
     Ok(Tensor::zeros(x.dim(0)?, x.dtype(), x.device())?)
 }

@@ -1,4 +1,4 @@
-//! Coupling layers: one part of an item stays, and says how the other moves.
+//! Coupling layers: one part of an item stays, and a network of it gives the parameters of the other part's map.
 
 use candle_core::Tensor;
 
@@ -9,21 +9,21 @@ use crate::Result;
 use crate::nets::{Curve, Jet, Layer, Pass};
 use crate::ops::{Activation, activate, activate_curve, activate_jet, activate_pullback};
 
-/// What the moving part x₂ undergoes, given h = net(x₁).
+/// The map of the moving part x₂ to z₂, given h = net(x₁) of the part x₁ that stays, with l = log|det ∂z₂/∂x₂|.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
-    /// z₂ = x₂ + h, l = 0 (Dinh et al. 2015, eq. 13).
+    /// The additive map z₂ = x₂ + h, l = 0 (Dinh et al. 2015, eq. 13).
     Additive,
-    /// z₂ = x₂∘eˢ + t, l = Σ s, with h = [a, t] and s = cap·tanh(a/cap): |s| < cap, so that no step of an optimiser can
-    /// make the inverse explode (Dinh et al. 2017, eq. 8, whose s is tanh times a learned scale).
+    /// The affine map z₂ = x₂∘eˢ + t, l = Σ s, with h = [a, t] and s = cap·tanh(a/cap). So |s| < cap, and no step of an
+    /// optimiser can make the inverse explode (Dinh et al. 2017, eq. 8, whose s is tanh times a learned scale).
     Affine {
-        /// Bound of |s|.
+        /// The bound of |s|.
         cap: f64,
     },
-    /// Each number of x₂ goes through a monotone spline of rational quadratics on [-bound, bound] and stays as it is
-    /// outside (Durkan et al. 2019, eq. 4); h says where its knots are and how steep it is there.
+    /// The spline map: each number of x₂ goes through a monotone spline of rational quadratics on [-bound, bound] and
+    /// stays as it is outside (Durkan et al. 2019, eq. 4); h gives the knots and the slopes there.
     Spline {
-        /// Bins of each spline, at least 2.
+        /// The number of bins of each spline, at least 2.
         bins: usize,
         /// Half the width of the box.
         bound: f64,
@@ -31,7 +31,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Outputs of the network for each moving number.
+    /// The number of the network's outputs for each moving number.
     pub fn outputs(self) -> usize {
         match self {
             Kind::Additive => 1,
@@ -41,22 +41,23 @@ impl Kind {
     }
 }
 
-/// z = [x₁, moved x₂].
+/// The coupling z = [x₁, z₂], where z₂ is the image of x₂ under a map of the given [`Kind`] with parameters h =
+/// net(x₁).
 ///
 /// # Shapes
-/// x `[B, C, ..]`: `first` channels (or coordinates) and the rest; net: x₁ ↦ h, `[B, outputs·C₂, ..]`.
+/// x `[B, C, ..]`: `first` channels (or coordinates) and the C₂ others; net: x₁ ↦ h, `[B, outputs·C₂, ..]`.
 pub struct Coupling {
-    /// Size of the first part.
+    /// The size of the first part, in channels.
     first: usize,
-    /// Whether x₁ is the first part (or the second).
+    /// Whether x₁ is the first part, rather than the second.
     keep_first: bool,
     kind: Kind,
     net: Box<dyn Layer>,
 }
 
-/// s and what follows from it.
+/// The numbers of an affine coupling: s, and the numbers that follow from it.
 pub(super) struct Affine {
-    /// a/cap.
+    /// The argument a/cap of the tanh.
     pub bend: Tensor,
     pub log_scale: Tensor,
     scale: Tensor,
@@ -64,12 +65,12 @@ pub(super) struct Affine {
 }
 
 impl Coupling {
-    /// The part that stays has the first `first` channels, or all but these.
+    /// A coupling in which the first `first` channels stay if `keep_first`, else all others.
     pub fn new(first: usize, keep_first: bool, kind: Kind, net: impl Layer + 'static) -> Self {
         Coupling { first, keep_first, kind, net: Box::new(net) }
     }
 
-    /// (x₁, x₂).
+    /// The parts (x₁, x₂).
     fn parts(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         let a = x.narrow(1, 0, self.first)?.contiguous()?;
         let b = x.narrow(1, self.first, x.dim(1)? - self.first)?.contiguous()?;
@@ -99,7 +100,7 @@ impl Affine {
         sum(&self.log_scale)
     }
 
-    /// (h̄, x̄₂): s̄ = x̄₂∘x₂ + l̄ with x̄₂ = z̄₂∘eˢ, and ā = s̄·tanh'(a/cap).
+    /// The pull-back to (h̄, x̄₂): s̄ = x̄₂∘x₂ + l̄ with x̄₂ = z̄₂∘eˢ, and ā = s̄·tanh'(a/cap).
     fn pull(&self, x: &Tensor, g: &Tensor, l: &Tensor) -> Result<(Tensor, Tensor)> {
         let to_x = (g * &self.scale)?;
         let l = l.reshape([&[l.dim(0)?], vec![1; x.rank() - 1].as_slice()].concat())?;
@@ -114,12 +115,12 @@ fn halves(h: &Tensor) -> Result<(Tensor, Tensor)> {
     Ok((h.narrow(1, 0, half)?.contiguous()?, h.narrow(1, half, half)?.contiguous()?))
 }
 
-/// Over all but the batch.
+/// The sum over all dimensions but the batch, `[B]`.
 fn sum(x: &Tensor) -> Result<Tensor> {
     Ok(x.flatten_from(1)?.sum(1)?)
 }
 
-/// (z₂, l) with their tangents: ż₂ = (ẋ₂ + x₂∘ṡ)∘eˢ + ṫ.
+/// The pair (z₂, l) of an affine coupling with its tangents: ż₂ = (ẋ₂ + x₂∘ṡ)∘eˢ + ṫ.
 fn affine_jet(x: &Jet, h: &Jet, cap: f64) -> Result<(Jet, Jet)> {
     let (a, shift) = halves(h.stacked())?;
     let log_scale = Jet::from_stacked(activate_jet(Activation::Tanh, &a.affine(1.0 / cap, 0.0)?)?.affine(cap, 0.0)?);
@@ -129,7 +130,7 @@ fn affine_jet(x: &Jet, h: &Jet, cap: f64) -> Result<(Jet, Jet)> {
     Ok((Jet::new(&z, &along)?, log_scale.linear(sum)?))
 }
 
-/// (z₂, l) along curves; (eˢ)' = eˢs' and (eˢ)'' = eˢ(s'² + s'').
+/// The pair (z₂, l) of an affine coupling along curves: (eˢ)' = eˢs' and (eˢ)'' = eˢ(s'² + s'').
 fn affine_curve(x: &Curve, h: &Curve, cap: f64) -> Result<(Curve, Curve)> {
     let bend = h.linear(|h| Ok(halves(h)?.0.affine(1.0 / cap, 0.0)?))?;
     let shift = h.linear(|h| Ok(halves(h)?.1))?;

@@ -10,13 +10,13 @@ use crate::density::{Capabilities, Context, Density, Energy, Proposal, laplacian
 use crate::nets::{Builder, Curve, Jet};
 use crate::{Result, ops, rng::Key};
 
-/// Makes a flow from its resolved section.
+/// The function that makes a flow from its resolved section.
 pub type BuildFlow = fn(&toml::Table, &Context, &Builder) -> Result<Flow>;
 
-/// p(x) = π(f(x))·|det ∂f/∂x|.
+/// The density p(x) = π(f(x))·|det ∂f/∂x| of an invertible map f and a prior π.
 ///
-/// Log-determinants are summed in the precision of the parameters: in f32 their error is about 1e-6 a layer. Means over
-/// items that decide something are the caller's, in f64.
+/// Log-determinants are summed in the precision of the parameters: in f32 their error is about 1e-6 a layer. A caller
+/// that compares means over items takes them in f64.
 pub struct Flow {
     body: Composition,
     prior: Prior,
@@ -25,21 +25,21 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// A density on items that `body` maps to vectors `[B, dim]`.
+    /// The density of items that f = `body` maps to vectors `[B, dim]`, with π = `prior`.
     ///
     /// # Errors
-    /// None but the device's own.
+    /// The device fails.
     pub fn new(body: Composition, prior: Prior, dim: usize, builder: &Builder) -> Result<Self> {
         let like = Tensor::zeros(1, builder.dtype(), builder.device())?;
         Ok(Flow { body, prior, dim, like })
     }
 
-    /// f.
+    /// The map f.
     pub fn body(&self) -> &dyn Bijection {
         &self.body
     }
 
-    /// π.
+    /// The prior π.
     pub fn prior(&self) -> Prior {
         self.prior
     }
@@ -51,7 +51,7 @@ impl Energy for Flow {
         Ok((self.prior.energy(&z)? - log_det)?)
     }
 
-    /// ∇x E = (∇π-energy(z))·∂z/∂x - ∂l/∂x.
+    /// The gradient: with e(z) = -log π(z), ∇x E = ∇e(z)·∂z/∂x - ∂l/∂x.
     fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         let (z, log_det, pull) = self.body.vjp(x)?;
         let energy = (self.prior.energy(&z)? - &log_det)?;
@@ -66,7 +66,7 @@ impl Energy for Flow {
         Ok(((self.prior.energy(&value)? - log_det.value()?)?, (slope - log_det.tangent()?)?))
     }
 
-    /// E'' = z'ᵀ∇²e(z)z' + ∇e(z)·z'' - l'', e the prior's energy.
+    /// The curvature along v: with e(z) = -log π(z), E'' = z'ᵀ∇²e(z)z' + ∇e(z)·z'' - l''.
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let (z, log_det) = self.body.curve(&Curve::line(x, v)?)?;
         let (value, first) = (z.value()?, z.first()?);
@@ -90,7 +90,7 @@ impl Capabilities for Flow {
         self.body.after_update()
     }
 
-    /// Exact draws: a chain that starts at them starts where it should end.
+    /// Exact draws from the flow: a chain that starts at them starts in equilibrium.
     fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
         self.sample(key, n).map(Some)
     }
@@ -125,8 +125,8 @@ impl Density for Flow {
     }
 }
 
-/// The latent space of a flow, in which chains may move (Nijkamp et al. 2022, NT-EBM): the points are z, the items T(z)
-/// = f⁻¹(z).
+/// The latent space of a flow f, in which chains may move (Nijkamp et al. 2022, NT-EBM): the points are z, the items
+/// T(z) = f⁻¹(z).
 pub struct Latent<'a>(pub &'a Flow);
 
 impl NoiseSpace for Latent<'_> {
@@ -144,7 +144,7 @@ impl NoiseSpace for Latent<'_> {
         Ok((x, pull(&slope)?))
     }
 
-    /// -log π(z), its constant included.
+    /// The potential -log π(z), its constant included, and its gradient.
     fn base(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
         Ok((self.0.prior.energy(at)?, self.0.prior.slope(at)?))
     }

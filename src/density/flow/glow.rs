@@ -1,4 +1,4 @@
-//! Glow as Grathwohl et al. 2020 (Fig. 7) trained it: additive couplings, reverse shuffle, actnorm, several scales.
+//! Glow as Grathwohl et al. (2020, Fig. 7) trained it: additive couplings, reverse shuffle, actnorm, several scales.
 
 use super::assembly::{Assembly, Conditioner, layers};
 use super::{Composition, Flow, Kind, Prior};
@@ -38,7 +38,7 @@ pub(in crate::density) const ENTRY: Entry<BuildModel> = Entry {
 /// Builds a `glow` from a resolved section.
 ///
 /// # Errors
-/// Items that are no images, or that leave nothing to couple.
+/// The items are no images, or a stage has nothing to couple.
 pub(super) fn flow(table: &toml::Table, context: &Context, builder: &Builder) -> Result<Flow> {
     let config: GlowConfig = decode(table)?;
     if context.shape.len() != 3 {
@@ -52,11 +52,11 @@ pub(super) fn flow(table: &toml::Table, context: &Context, builder: &Builder) ->
     Flow::on(context, chain, Prior::Gaussian, builder)
 }
 
-/// Stage number `at` and those behind it.
+/// Builds stage number `at` and those behind it.
 ///
-/// The paper does not say how 28×28 pixels halve three times. Padded to 32×32, the model would be a density on 1024
-/// numbers of which 240 never vary: none on images. So a stage whose height or width is odd does not squeeze: 28×28
-/// goes 28 → 14 → 7 → 7.
+/// The paper does not say how 28×28 pixels are halved three times. Padded to 32×32, the items would have 240 of 1024
+/// numbers that never vary, and no density. So a stage whose height or width is odd does not squeeze: 28×28 goes 28 →
+/// 14 → 7 → 7.
 fn stage(config: &GlowConfig, at: usize, mut flow: Assembly) -> Result<Composition> {
     flow.squeeze()?;
     let net = Conditioner::Conv { channels: config.channels, activation: config.activation };

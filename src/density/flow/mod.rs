@@ -1,7 +1,7 @@
-//! Normalising flows: an invertible map x ↦ z with a known log-determinant, and a factorised prior on z. Then
-//! log p(x) = log π(f(x)) + log|det ∂f/∂x| exactly, and x = f⁻¹(z), z ~ π, is an exact draw.
+//! Normalising flows: an invertible map f: x ↦ z with a known log-determinant, and a factorised prior π on z. Then log
+//! p(x) = log π(f(x)) + log|det ∂f/∂x| exactly, and x = f⁻¹(z) with z ~ π is an exact draw.
 //!
-//! A new kind of map is one [`Bijection`]; a new architecture puts them together with an [`Assembly`].
+//! A new kind of map is one [`Bijection`]; a new architecture puts maps together with an [`Assembly`].
 
 mod act_norm;
 mod assembly;
@@ -42,7 +42,7 @@ use crate::config::{Schema, Spec};
 use crate::nets::Builder;
 use crate::{Error, Result};
 
-/// The rows of [`MODELS`](super::MODELS) that are flows: all that `tests/it/flows.rs` asks of flows, it asks of these.
+/// The flows among the rows of [`MODELS`](super::MODELS), by name; `tests/it/flows.rs` tests every one of them.
 pub const FLOWS: &[(&str, BuildFlow)] =
     &[(NICE.name, nice::flow), (REAL_NVP.name, real_nvp::flow), (SPLINE.name, spline::flow), (GLOW.name, glow::flow)];
 
@@ -51,10 +51,10 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
     [NICE, REAL_NVP, SPLINE, GLOW].iter().map(|row| (row.name, row.schema)).collect()
 }
 
-/// Builds such a part.
+/// Builds the flow that a part such as `[method.flow]` names.
 ///
 /// # Errors
-/// A flow that does not fit the items.
+/// The flow does not fit the items.
 pub fn build(spec: &Spec, context: &Context, builder: &Builder) -> Result<Flow> {
     let row = FLOWS.iter().find(|(name, _)| *name == spec.name());
     let (_, build) = row.ok_or_else(|| Error::Other(format!("unknown flow `{}`", spec.name())))?;

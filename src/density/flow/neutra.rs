@@ -6,17 +6,18 @@ use super::density::{Flow, Latent};
 use crate::Result;
 use crate::density::{Energy, Potential};
 
-/// Any energy in the coordinates of a flow: V(z) = E(T(z)) - log|det ∂T/∂z|, so that T of a chain on exp(-V) is one on
-/// exp(-E). A flow that resembles exp(-E) makes V nearly the prior's energy. It does not join modes that the flow keeps
-/// apart.
+/// The energy `energy`, E(x), in the latent coordinates z of a flow with x = T(z): V(z) = E(T(z)) - log|det ∂T/∂z|
+/// (Hoffman et al. 2019, "NeuTra-lizing bad geometry"). A chain on exp(-V), mapped by T, is a chain on exp(-E). A flow
+/// that resembles exp(-E) makes V nearly the prior's energy. It does not join modes that the flow keeps apart.
 ///
 /// # Errors
-/// The device's own.
+/// The device fails.
 pub fn neutra<'a>(energy: &'a dyn Energy, flow: &'a Flow) -> Result<Potential<'a>> {
     Potential::new(Box::new(Latent(flow)), Some(Box::new(Ratio { energy, flow })))
 }
 
-/// E + log q: what tilts the prior in the flow's coordinates, since log|det ∂T/∂z| = log π(z) - log q(T(z)).
+/// The energy E + log q of items, with q the flow's density. It tilts the prior in the flow's coordinates, since
+/// log|det ∂T/∂z| = log π(z) - log q(T(z)).
 struct Ratio<'a> {
     energy: &'a dyn Energy,
     flow: &'a Flow,

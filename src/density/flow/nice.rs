@@ -31,10 +31,11 @@ pub(in crate::density) const ENTRY: Entry<BuildModel> = Entry {
     build: |table, context, builder| Ok(Box::new(flow(table, context, builder)?)),
 };
 
-/// The scaling has a shift too, so that with it the flow starts at the data's mean and standard deviation.
+/// Builds a `nice` from a resolved section. The scaling has a shift too, so that the flow starts at the data's mean and
+/// standard deviation.
 ///
 /// # Errors
-/// Items of one number.
+/// The items have one number only.
 pub(super) fn flow(table: &toml::Table, context: &Context, builder: &Builder) -> Result<Flow> {
     let config: NiceConfig = decode(table)?;
     let net = Conditioner::Mlp { hidden: config.hidden, activation: config.activation };

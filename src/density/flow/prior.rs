@@ -1,4 +1,4 @@
-//! Factorised priors on the latent vector.
+//! The factorised priors of a flow's latent vector.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::ops::{self, Activation, activate};
 use crate::{Result, rng::Key};
 
-/// π(z) = Π π(z_d), with mean 0. Functions take z `[B, D]`.
+/// A prior π(z) = Π_d π(z_d) of mean 0 on vectors z `[B, D]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Prior {
-    /// N(0, 1).
+    /// The standard normal N(0, 1).
     #[default]
     Gaussian,
     /// The standard logistic, of heavier tails and variance π²/3.
@@ -18,7 +18,7 @@ pub enum Prior {
 }
 
 impl Prior {
-    /// -log π(z) in nats, `[B]`: ½Σz² + (D/2) log 2π, or Σ log(1 + eᶻ) + log(1 + e⁻ᶻ).
+    /// The energy -log π(z) in nats, `[B]`: ½Σz² + (D/2) log 2π, or Σ log(1 + eᶻ) + log(1 + e⁻ᶻ).
     pub fn energy(self, z: &Tensor) -> Result<Tensor> {
         match self {
             Prior::Gaussian => {
@@ -56,7 +56,7 @@ impl Prior {
         }
     }
 
-    /// Independent draws of the given shape, of the type and on the device of `like`.
+    /// Independent draws of the given shape (n, D), of the type and on the device of `like`.
     pub fn sample(self, key: Key, shape: (usize, usize), like: &Tensor) -> Result<Tensor> {
         match self {
             Prior::Gaussian => key.normal(shape, like.dtype(), like.device()),

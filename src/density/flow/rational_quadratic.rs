@@ -6,27 +6,27 @@ use candle_core::{D, Tensor};
 use super::series::{Series, sigmoid};
 use crate::Result;
 
-/// The least width and height of a bin, as a share of the box, and the least slope at a knot.
+/// The smallest width and height of a bin, as a share of the box, and the smallest slope at a knot.
 const LEAST: f64 = 1e-3;
 
-/// Splines of `bins` bins on [-bound, bound].
+/// The splines of `bins` bins on [-bound, bound], one for each number of an item (Durkan et al. 2019).
 ///
 /// # Shapes
-/// x `[B, ..]` of M numbers an item; parameters h `[B, P, ..]` with P = 3·bins - 1 for each number: logits of widths,
-/// logits of heights, slopes at the inner knots before softplus. All 0 is the identity.
+/// x `[B, ..]` of M numbers an item; parameters h `[B, P, ..]` with P = 3·bins - 1 for each number: logits of the
+/// widths, logits of the heights, and slopes at the inner knots before softplus. h = 0 is the identity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spline {
     pub bins: usize,
     pub bound: f64,
 }
 
-/// The bin of each number: 1 at its place, and 1 at all bins below it. `[B, M, K]`, constants.
+/// The bin of each number as masks `[B, M, K]` over K bins, constants: 1 at its place, and 1 at all bins below it.
 struct Bin {
     here: Tensor,
     below: Tensor,
 }
 
-/// Widths (or heights) of all bins and slopes at the inner knots, `[B, M, K]` and `[B, M, K-1]`.
+/// The widths and heights of all bins, `[B, M, K]`, and the slopes at the inner knots, `[B, M, K-1]`.
 struct Knots {
     widths: Series,
     heights: Series,
@@ -34,12 +34,12 @@ struct Knots {
 }
 
 impl Spline {
-    /// Parameters for each number.
+    /// The number P of parameters for each number.
     pub fn parameters(self) -> usize {
         3 * self.bins - 1
     }
 
-    /// (z, Σ log z') with as many derivatives as x and h have.
+    /// The image and the log-determinant (z, Σ log z'), with as many derivatives as x and h have.
     pub fn forward(self, x: &Series, h: &Series) -> Result<(Series, Series)> {
         let shape = x.value()?.dims().to_vec();
         let x = x.linear(flat)?;
@@ -53,7 +53,7 @@ impl Spline {
         Ok((Series(terms.collect::<Result<_>>()?), log_det))
     }
 
-    /// (h̄, x̄) of z̄ (as x) and l̄ `[B]`.
+    /// The pull-back (h̄, x̄) of z̄ = `g`, shaped as x, and l̄ = `l`, `[B]`.
     pub fn pull(self, x: &Tensor, h: &Tensor, g: &Tensor, l: &Tensor) -> Result<(Tensor, Tensor)> {
         let (flat_x, flat_g) = (flat(x)?, flat(g)?);
         let inside = self.inside(&flat_x)?;
@@ -77,7 +77,7 @@ impl Spline {
         Ok((to_h, to_x))
     }
 
-    /// The x of z; the root of the quadratic that does not cancel.
+    /// The inverse, x of z: the root of the quadratic that does not cancel.
     pub fn inverse(self, z: &Tensor, h: &Tensor) -> Result<Tensor> {
         let y = flat(z)?;
         let inside = self.inside(&y)?;
@@ -105,12 +105,12 @@ impl Spline {
         Ok(x.abs()?.le(self.bound)?)
     }
 
-    /// h as `[B, M, P]`.
+    /// The parameters h as `[B, M, P]`.
     fn rows(self, h: &Tensor) -> Result<Tensor> {
         Ok(h.reshape((h.dim(0)?, self.parameters(), ()))?.transpose(1, 2)?.contiguous()?)
     }
 
-    /// Raw slopes moved so that 0 is a slope of 1.
+    /// The slopes before softplus, `[B, M, K-1]`, shifted so that h = 0 gives a slope of 1.
     fn slopes_before(self, raw: &Tensor) -> Result<Tensor> {
         let one = ((1.0 - LEAST).exp() - 1.0).ln();
         Ok(raw.narrow(2, 2 * self.bins, self.bins - 1)?.contiguous()?.affine(1.0, one)?)
@@ -127,7 +127,7 @@ impl Spline {
         Ok(Knots { widths: sizes(0)?, heights: sizes(1)?, slopes })
     }
 
-    /// Where x `[B, M]` lies among bins of these sizes.
+    /// The bins in which x `[B, M]` lies, among bins of the widths (or heights) `sizes` `[B, M, K]`.
     fn bin(self, x: &Tensor, sizes: &Tensor) -> Result<Bin> {
         let right = sizes.detach().cumsum(2)?.affine(1.0, -self.bound)?;
         let x = x.detach().unsqueeze(2)?;
@@ -140,7 +140,7 @@ impl Spline {
         Ok(Bin { here: (before - &below)?, below })
     }
 
-    /// x, then left edge, width, lower edge, height, and slopes at both ends of its bin, each `[B, M]`.
+    /// The number x and its bin's left edge, width, lower edge, height and slopes at both ends, each `[B, M]`.
     fn inputs(self, x: &Series, knots: &Knots, bin: &Bin) -> Result<[Series; 7]> {
         let sum = |s: &Series, mask: &Tensor| s.linear(|t| Ok((t * mask)?.sum(D::Minus1)?));
         let edge = |s: &Series| sum(s, &bin.below)?.shift(-self.bound);
@@ -161,7 +161,8 @@ impl Spline {
         Ok([x.clone(), left, sum(widths, &bin.here)?, low, sum(heights, &bin.here)?, d0, d1])
     }
 
-    /// From sizes of bins to their logits: p∘(s̄ - p·s̄) times what a share is of the box.
+    /// The gradient by the logits, p∘(s̄ - p·s̄) times the bins' share of the box, from the gradient s̄ by the sizes,
+    /// with p their softmax; `i` is 0 for widths and 1 for heights.
     fn to_logits(self, raw: &Tensor, i: usize, sizes: &Tensor) -> Result<Tensor> {
         let logits = raw.narrow(2, i * self.bins, self.bins)?.contiguous()?;
         let p = Series(vec![logits]).softmax()?;
@@ -173,13 +174,13 @@ impl Spline {
 }
 
 impl Bin {
-    /// From the size of the bin and the place of its edge to the sizes of all bins.
+    /// The gradient by the sizes of all bins, from those by the size of the number's bin and by the place of its edge.
     fn spread(&self, size: &Tensor, edge: &Tensor) -> Result<Tensor> {
         let own = self.here.broadcast_mul(&size.unsqueeze(2)?)?;
         Ok((own + self.below.broadcast_mul(&edge.unsqueeze(2)?)?)?)
     }
 
-    /// From the slopes at both ends to those at the inner knots.
+    /// The gradient by the slopes at the inner knots, from those by the slopes at both ends of the bin.
     fn to_slopes(&self, d0: &Tensor, d1: &Tensor) -> Result<Tensor> {
         let inner = self.here.dim(2)? - 1;
         let (left, right) = (self.here.narrow(2, 1, inner)?, self.here.narrow(2, 0, inner)?);
@@ -187,8 +188,9 @@ impl Bin {
     }
 }
 
-/// y = y_k + h (sξ² + d₀ξ(1-ξ))/β and log y' (Durkan et al. 2019, eq. 4 and 5), ξ = (x - x_k)/w, s = h/w,
-/// β = s + (d₁ + d₀ - 2s)ξ(1-ξ).
+/// The rational quadratic y = y_k + h (sξ² + d₀ξ(1-ξ))/β and log y' (Durkan et al. 2019, eq. 4 and 5), with (x_k, y_k)
+/// the lower corner of the bin, w and h its width and height, d₀ and d₁ its slopes, ξ = (x - x_k)/w, s = h/w and β =
+/// s + (d₁ + d₀ - 2s)ξ(1-ξ).
 fn rational([x, left, width, low, height, d0, d1]: &[Series; 7]) -> Result<(Series, Series)> {
     let per_width = width.recip()?;
     let (at, s) = (x.minus(left)?.times(&per_width)?, height.times(&per_width)?);
@@ -202,7 +204,8 @@ fn rational([x, left, width, low, height, d0, d1]: &[Series; 7]) -> Result<(Seri
     Ok((low.plus(&height.times(&rise)?)?, log_slope))
 }
 
-/// Values with derivatives along each of the seven, `[7, B, M]`: what comes out has all partial derivatives.
+/// The seven inputs with derivatives along each of the seven, `[7, B, M]`, so that the result has all partial
+/// derivatives.
 fn directions(inputs: &[Series; 7]) -> Result<[Series; 7]> {
     let mut all = inputs.clone();
     for (i, series) in all.iter_mut().enumerate() {
@@ -219,8 +222,8 @@ fn flat(x: &Tensor) -> Result<Tensor> {
     Ok(x.flatten_from(1)?.contiguous()?)
 }
 
-/// 0 where a number lies outside the box: nothing there may meet the spline's formulas, not even to be dropped
-/// afterwards, since gradients of what is dropped may be NaN.
+/// The tensor t with 0 where a number lies outside the box. No such number may enter the spline's formulas, not even if
+/// the result is dropped, since gradients of what is dropped may be NaN.
 fn zero_outside(inside: &Tensor, t: &Tensor) -> Result<Tensor> {
     Ok(inside.where_cond(t, &t.zeros_like()?)?)
 }

@@ -33,10 +33,11 @@ pub(in crate::density) const ENTRY: Entry<BuildModel> = Entry {
     build: |table, context, builder| Ok(Box::new(flow(table, context, builder)?)),
 };
 
-/// Actnorm stands where the paper has batch normalisation, whose density of one item would depend on the others.
+/// Builds a `real_nvp` from a resolved section. Actnorm stands where the paper has batch normalisation, under which the
+/// density of one item would depend on the others.
 ///
 /// # Errors
-/// Items of one number.
+/// The items have one number only.
 pub(super) fn flow(table: &toml::Table, context: &Context, builder: &Builder) -> Result<Flow> {
     let config: RealNvpConfig = decode(table)?;
     let net = Conditioner::Mlp { hidden: config.hidden, activation: config.activation };

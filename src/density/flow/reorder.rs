@@ -1,4 +1,5 @@
-//! Maps that only move numbers: permutations, squeezing, flattening. Orthogonal, so that pull-back and inverse are one.
+//! The maps that only move numbers: permutations, squeezing, flattening. They are orthogonal, so pull-back and inverse
+//! are one.
 
 use candle_core::Tensor;
 
@@ -6,24 +7,25 @@ use super::{Bijection, BijectionPullback, InversePullback, chain::no_change};
 use crate::Result;
 use crate::nets::{Builder, Curve, Jet};
 
-/// A rearrangement of an item's numbers; l = 0.
+/// A rearrangement of an item's numbers, with l = 0.
 pub enum Reorder {
-    /// Entry i of the first dimension (coordinates of vectors, channels of images) is what was entry `there[i]`.
+    /// The permutation in which entry i of the first dimension (coordinates of vectors, channels of images) was entry
+    /// `there[i]`.
     Permute {
-        /// `[C]`, u32.
+        /// The permutation, `[C]`, u32.
         there: Tensor,
-        /// Its inverse.
+        /// The inverse of the permutation, `[C]`, u32.
         back: Tensor,
     },
-    /// Each 2×2 block of pixels becomes one pixel of four times the channels (Dinh et al. 2017, section 3.6):
-    /// `[C, H, W]` -> `[4C, H/2, W/2]`.
+    /// The squeezing of each 2×2 block of pixels to one pixel of four times the channels (Dinh et al. 2017, section
+    /// 3.6): `[C, H, W]` -> `[4C, H/2, W/2]`.
     Squeeze {
-        /// (C, H, W).
+        /// The shape (C, H, W) of an item.
         item: [usize; 3],
     },
-    /// To a vector.
+    /// The flattening of an item to a vector.
     Flatten {
-        /// Shape of an item.
+        /// The shape of an item.
         item: Vec<usize>,
     },
 }
@@ -48,7 +50,7 @@ impl Reorder {
         Ok(Reorder::Permute { there: tensor(there)?, back: tensor(back)? })
     }
 
-    /// The last entry first (the "reverse shuffle" of Kingma & Dhariwal 2018, section 3.2).
+    /// The reversal of `size` entries (the "reverse shuffle" of Kingma & Dhariwal 2018, section 3.2).
     pub fn reverse(size: usize, builder: &Builder) -> Result<Self> {
         Self::permute(&(0..size).rev().collect::<Vec<_>>(), builder)
     }
@@ -77,7 +79,7 @@ impl Reorder {
         }
     }
 
-    /// The same on one item, such as the moments of the data.
+    /// The rearrangement of one item without a batch dimension, such as the moments of the data.
     pub(super) fn item(&self, x: &Tensor) -> Result<Tensor> {
         Ok(self.there(&x.unsqueeze(0)?)?.squeeze(0)?)
     }

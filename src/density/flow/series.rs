@@ -1,13 +1,13 @@
-//! Values with derivatives along a line or a curve: arithmetic on which a formula written once has all its forward
-//! passes.
+//! Arithmetic on values with their derivatives along a line or a curve, by which a formula that is written once has all
+//! its forward passes.
 
 use candle_core::{D, Tensor};
 
 use crate::Result;
 use crate::ops::{Activation, activate};
 
-/// f, f' and f'' as far as they are asked for: one, two or three tensors. Operands of one operation have equally many;
-/// sizes broadcast, so that a first derivative may have several directions in a dimension in front.
+/// A function's value and derivatives f, f' and f'': one, two or three tensors. The operands of one operation have
+/// equally many. Sizes broadcast, so that a first derivative may have several directions in a dimension in front.
 #[derive(Clone)]
 pub(super) struct Series(pub Vec<Tensor>);
 
@@ -20,7 +20,7 @@ impl Series {
         self.0.get(i).ok_or_else(|| crate::Error::Other(format!("a series of {} terms has no term {i}", self.0.len())))
     }
 
-    /// The same linear map on every term.
+    /// The image of every term under the same linear map.
     pub fn linear(&self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
         Ok(Series(self.0.iter().map(f).collect::<Result<_>>()?))
     }
@@ -29,7 +29,7 @@ impl Series {
         self.linear(|t| Ok(t.affine(by, 0.0)?))
     }
 
-    /// f + c.
+    /// The sum f + c with a constant c.
     pub fn shift(&self, c: f64) -> Result<Self> {
         let mut terms = self.0.clone();
         if let Some(value) = terms.first_mut() {
@@ -46,7 +46,7 @@ impl Series {
         self.plus(&other.scale(-1.0)?)
     }
 
-    /// Leibniz.
+    /// The product, with the derivatives by Leibniz.
     pub fn times(&self, other: &Series) -> Result<Self> {
         let product = |i: usize, j: usize| -> Result<Tensor> { Ok(self.at(i)?.broadcast_mul(other.at(j)?)?) };
         let mut terms = vec![product(0, 0)?];
@@ -60,7 +60,7 @@ impl Series {
         Ok(Series(terms))
     }
 
-    /// g(f), by g, g' and g'' at f: g'f' and g'f'' + g''f'².
+    /// The composition g(f), given g, g' and g'' at f: g'f' and g'f'' + g''f'² are its derivatives.
     fn through(&self, g: [Tensor; 3]) -> Result<Self> {
         let [value, slope, bend] = g;
         let mut terms = vec![value];
@@ -91,7 +91,7 @@ impl Series {
         self.through([activate(Activation::Softplus, v)?, slope, bend])
     }
 
-    /// Over the last dimension.
+    /// The softmax over the last dimension.
     pub fn softmax(&self) -> Result<Self> {
         let top = self.value()?.detach().max_keepdim(D::Minus1)?;
         let e = self.value()?.broadcast_sub(&top)?.exp()?;
@@ -100,7 +100,7 @@ impl Series {
     }
 }
 
-/// 1/(1 + e⁻ᵛ), which neither overflows nor underflows as a half of 1 + tanh(v/2).
+/// The sigmoid 1/(1 + e⁻ᵛ) as ½(1 + tanh(v/2)), which neither overflows nor underflows.
 pub(super) fn sigmoid(v: &Tensor) -> Result<Tensor> {
     Ok(activate(Activation::Tanh, &v.affine(0.5, 0.0)?)?.affine(0.5, 0.5)?)
 }

@@ -27,7 +27,7 @@ crate::config! {
     }
 }
 
-/// Every bin has a thousandth of the box at least.
+/// The rule for `bins`: few enough that every bin has at least a thousandth of the box.
 fn some_bins(v: &usize) -> rule::Complaint {
     (!(2..=200).contains(v)).then(|| format!("must be from 2 to 200, got {v}"))
 }
@@ -40,11 +40,11 @@ pub(in crate::density) const ENTRY: Entry<BuildModel> = Entry {
     build: |table, context, builder| Ok(Box::new(flow(table, context, builder)?)),
 };
 
-/// Actnorm stands between the couplings, so that coordinates stay where the splines bend; the paper has linear maps
-/// there.
+/// Builds a `spline` from a resolved section. Actnorm stands between the couplings, so that coordinates stay where the
+/// splines bend; the paper has linear maps there.
 ///
 /// # Errors
-/// Items of one number.
+/// The items have one number only.
 pub(super) fn flow(table: &toml::Table, context: &Context, builder: &Builder) -> Result<Flow> {
     let config: SplineConfig = decode(table)?;
     let net = Conditioner::Mlp { hidden: config.hidden, activation: config.activation };

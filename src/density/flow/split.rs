@@ -6,39 +6,39 @@ use super::{Bijection, BijectionPullback, Composition, InversePullback};
 use crate::Result;
 use crate::nets::{Curve, Jet};
 
-/// z = [rest(x₁), x₂] as a vector, l = that of the rest. The part x₂ that is factored out meets the prior as it is; a
-/// prior N(μ(x₁), σ(x₁)²) on it is an affine coupling of x₂ given x₁ put before this.
+/// The map z = [rest(x₁), x₂] to a vector, with the log-determinant l of the rest. The part x₂ that is factored out
+/// meets the prior as it is; a prior N(μ(x₁), σ(x₁)²) on it is an affine coupling of x₂ given x₁ put before this.
 ///
 /// # Shapes
 /// x `[B, C, H, W]`, x₁ the first `keep` channels, z `[B, C·H·W]`.
 pub struct SplitOff {
     keep: usize,
-    /// Shape of x₂.
+    /// The shape of x₂.
     out: Vec<usize>,
     rest: Composition,
 }
 
 impl SplitOff {
-    /// Splits items of shape `item` behind the first `keep` channels, which `rest` maps to vectors.
+    /// A split of items of shape `item` behind the first `keep` channels, which `rest` maps to vectors.
     pub fn new(item: &[usize], keep: usize, rest: Composition) -> Self {
         let mut out = item.to_vec();
         out.iter_mut().take(1).for_each(|channels| *channels = channels.saturating_sub(keep));
         SplitOff { keep, out, rest }
     }
 
-    /// (x₁, x₂ as a vector).
+    /// The parts x₁ and x₂, the latter as a vector.
     fn parts(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         let out = x.narrow(1, self.keep, x.dim(1)? - self.keep)?;
         Ok((x.narrow(1, 0, self.keep)?.contiguous()?, out.flatten_from(1)?))
     }
 
-    /// Where x₂ begins in z, and its length.
+    /// The index in z at which x₂ begins, and its length.
     fn tail(&self, z: &Tensor) -> Result<(usize, usize)> {
         let size = self.out.iter().product::<usize>();
         Ok((z.dim(1)?.saturating_sub(size), size))
     }
 
-    /// (the part of z that is the rest's, x₂ as an image).
+    /// The part of z that comes from the rest, and x₂ as an image.
     fn unjoin(&self, z: &Tensor) -> Result<(Tensor, Tensor)> {
         let (start, size) = self.tail(z)?;
         let out = z.narrow(1, start, size)?.reshape([&[z.dim(0)?], self.out.as_slice()].concat())?;

@@ -1,4 +1,4 @@
-//! What a coupling did to its moving part, undone: x₂ of z₂ given h, with its reverse pass.
+//! The inverse of a coupling on its moving part: x₂ from z₂ given h, with its reverse pass.
 
 use candle_core::Tensor;
 
@@ -9,12 +9,12 @@ use super::rational_quadratic::Spline;
 use crate::Result;
 use crate::ops::{Activation, activate_pullback};
 
-/// x̄₂ ↦ (h̄, z̄₂).
+/// The pull-back x̄₂ ↦ (h̄, z̄₂) of the inverse.
 pub(super) type Undo = Box<dyn Fn(&Tensor) -> Result<(Tensor, Tensor)>>;
 
 impl Kind {
-    /// x₂ and its reverse pass. From z₂ = m(x₂; h) follows dx₂ = (dz₂ - ∂m/∂h dh)/m', so that z̄₂ = x̄₂/m' and h̄ =
-    /// -z̄₂·∂m/∂h.
+    /// The inverse x₂ of `moved` = z₂ given h, and its pull-back. From z₂ = m(x₂; h) follows dx₂ = (dz₂ - ∂m/∂h dh)/m',
+    /// so that z̄₂ = x̄₂/m' and h̄ = -z̄₂·∂m/∂h.
     pub(super) fn undo(self, moved: &Tensor, h: &Tensor) -> Result<(Tensor, Undo)> {
         match self {
             Kind::Additive => Ok(((moved - h)?, Box::new(|g| Ok((g.neg()?, g.clone()))))),
@@ -24,7 +24,7 @@ impl Kind {
     }
 }
 
-/// x₂ = (z₂ - t)∘e⁻ˢ: t̄ = -z̄₂ and s̄ = -x̄₂∘x₂.
+/// The inverse of an affine coupling, x₂ = (z₂ - t)∘e⁻ˢ, with t̄ = -z̄₂ and s̄ = -x̄₂∘x₂.
 fn undo_affine(moved: &Tensor, affine: Affine) -> Result<(Tensor, Undo)> {
     let shrink = affine.log_scale.neg()?.exp()?;
     let x = ((moved - &affine.shift)? * &shrink)?;

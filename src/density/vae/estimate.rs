@@ -1,4 +1,4 @@
-//! log p(x) of a VAE: by quadrature where that is exact, else by importance weights.
+//! The log-density of a VAE: by quadrature where that is exact, else by importance weights.
 
 use candle_core::{D, DType, Tensor};
 
@@ -7,10 +7,10 @@ use super::marginal::{self, Mixture};
 use crate::{Result, rng::Key};
 
 impl Vae {
-    /// log (1/K) Σ_k p(x, z_k)/q(z_k|x), `[B]` f64: a lower bound of log p(x) in expectation that rises with K (Burda,
-    /// Grosse, Salakhutdinov 2016, eq. 8).
+    /// The importance-weighted estimate log (1/K) Σ_k p(x, z_k)/q(z_k|x) with z_k ~ q(z|x) for K = `particles`, `[B]`
+    /// in f64: in expectation a lower bound of log p(x) that rises with K (Burda, Grosse & Salakhutdinov 2016, eq. 8).
     pub fn importance_weighted(&self, key: Key, x: &Tensor, particles: usize) -> Result<Tensor> {
-        /// Particles decoded at a time.
+        /// The particles decoded at a time.
         const CHUNK: usize = 50;
         let logs = (0..particles)
             .step_by(CHUNK)
@@ -20,7 +20,7 @@ impl Vae {
         Ok((logs.log_sum_exp(D::Minus1)? - (particles as f64).ln())?)
     }
 
-    /// log p(x, z_k) - log q(z_k|x) of `k` particles, `[B, k]` f64.
+    /// The log-weights log p(x, z_k) - log q(z_k|x) of k particles, `[B, k]` in f64.
     fn log_ratios(&self, key: Key, x: &Tensor, k: usize) -> Result<Tensor> {
         let (batch, many) = (x.dim(0)?, repeat(x, k)?);
         let noise = key.normal((batch * k, self.latent()), x.dtype(), x.device())?;
@@ -34,7 +34,8 @@ impl Vae {
         self.latent() <= 2 && self.ladder.groups() == 1 && self.decoder.gaussian().is_some()
     }
 
-    /// The components whose mixture is p(x) around the items x.
+    /// The mixture whose density is p(x) at the items x: its components are decoded from the quadrature's nodes or from
+    /// draws of q(z|x).
     pub(super) fn mixture(&self, x: &Tensor) -> Result<Mixture> {
         let decoder = self.smooth()?;
         if self.exact() {
@@ -48,18 +49,18 @@ impl Vae {
         Mixture::of_each(decoder, &draw.z, &log_w)
     }
 
-    /// Particles are the same ones at every call, so that an energy is a function.
+    /// The key of the particles, the same at every call, so that an energy is a function.
     pub(super) fn key(&self) -> Key {
         Key::new(0).with("particles")
     }
 
-    /// Applies f to chunks of x that bound the memory of a mixture.
+    /// The results of f on chunks of x, joined; the chunks bound the memory of a mixture.
     pub(super) fn by_chunks(
         &self,
         x: &Tensor,
         f: impl Fn(&Mixture, &Tensor) -> Result<Vec<Tensor>>,
     ) -> Result<Vec<Tensor>> {
-        /// Numbers in the largest tensor.
+        /// The most numbers in the largest tensor.
         const NUMBERS: usize = 1 << 22;
         let components = if self.exact() { self.config.nodes.pow(self.latent() as u32) } else { self.config.particles };
         let dim: usize = self.item.iter().product();
@@ -84,7 +85,7 @@ impl Vae {
     }
 }
 
-/// Each row k times, `[B, ..]` -> `[B·k, ..]`.
+/// The rows of x, each k times: `[B, ..]` -> `[B·k, ..]`.
 fn repeat(x: &Tensor, k: usize) -> Result<Tensor> {
     let dims = x.dims();
     let (batch, rest) = (dims.first().copied().unwrap_or(0), dims.get(1..).unwrap_or_default());

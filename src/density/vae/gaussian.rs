@@ -1,4 +1,4 @@
-//! The Gaussian likelihood of a VAE: N(x; g(z), σ²), σ one number or a function of z.
+//! The Gaussian likelihood of a VAE, N(x; g(z), σ²), with σ one number or a function of z.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -9,16 +9,16 @@ use crate::nets::{Builder, Init, Io, Layer as _, Network, Nonlinear, Pass};
 use crate::ops;
 use crate::{Error, Result};
 
-/// What σ depends on.
+/// The dependence of σ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Noise {
-    /// On nothing: it stays.
+    /// A fixed number.
     Fixed,
-    /// On nothing: one learned number for all coordinates.
+    /// One learned number for all coordinates.
     #[default]
     Shared,
-    /// On z: the decoder gives it for every coordinate.
+    /// A function of z, which the decoder gives for every coordinate.
     Network,
 }
 
@@ -36,8 +36,8 @@ crate::config! {
     }
 }
 
-/// x = g(z) + σ(z) ε. log σ = low + (high - low)·sigmoid(s), so that it keeps to its range; s is a parameter `sigma` or
-/// an output of the network.
+/// The decoder x = g(z) + σ(z) ε with ε standard normal. log σ = low + (high - low)·sigmoid(s), so that it keeps to its
+/// range [low, high]; s is a parameter called `sigma` or an output of the network.
 pub struct Decoder {
     net: Network,
     squash: Option<Nonlinear>,
@@ -49,10 +49,10 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder whose network g, as `net` says it, makes items of the shape `item` from z of `latent` numbers.
+    /// A decoder whose network g, as `net` specifies it, makes items of the shape `item` from z of `latent` numbers.
     ///
     /// # Errors
-    /// σ outside its range; a network that does not fit.
+    /// σ lies outside its range, or the network does not fit.
     pub fn new(config: &GaussianKeys, net: &Spec, latent: usize, item: &[usize], builder: &Builder) -> Result<Self> {
         let [low, high] = config.sigma_range;
         let inside = low < config.sigma && config.sigma < high;
@@ -86,26 +86,26 @@ impl Decoder {
         })
     }
 
-    /// g(z): `[B, L]` -> `[B, item..]`.
+    /// The mean g(z): `[B, L]` -> `[B, item..]`.
     pub fn mean(&self, z: &Tensor) -> Result<Tensor> {
         let (mean, _) = self.halves(&self.net.forward(z, Pass::EVAL)?)?;
         self.squash.as_ref().map_or(Ok(mean.clone()), |f| f.forward(&mean, Pass::EVAL))
     }
 
-    /// g(z) and log σ, both `[B, item..]`.
+    /// The mean g(z) and log σ, both `[B, item..]`.
     pub fn both(&self, z: &Tensor) -> Result<(Tensor, Tensor)> {
         let (mean, raw) = self.halves(&self.net.forward(z, Pass::EVAL)?)?;
         let log_sigma = self.log_sigma(&raw, &mean)?;
         Ok((self.squash.as_ref().map_or(Ok(mean.clone()), |f| f.forward(&mean, Pass::EVAL))?, log_sigma))
     }
 
-    /// g(z) + σ(z)·noise.
+    /// The items g(z) + σ(z)·noise, `[B, item..]`.
     pub fn render(&self, z: &Tensor, noise: &Tensor) -> Result<Tensor> {
         let (mean, log_sigma) = self.both(z)?;
         Ok((mean + (noise * log_sigma.exp()?)?)?)
     }
 
-    /// log N(x; g(z), σ²), `[B]`.
+    /// The log-likelihood log N(x; g(z), σ²), `[B]`.
     pub fn log_likelihood(&self, x: &Tensor, z: &Tensor) -> Result<Tensor> {
         let (mean, log_sigma) = self.both(z)?;
         let square = ((x - mean)?.sqr()? * log_sigma.affine(-2.0, 0.0)?.exp()?)?;
@@ -113,7 +113,7 @@ impl Decoder {
         Ok(terms.flatten_from(1)?.sum(1)?.affine(-1.0, -half_log_two_pi(&self.item))?)
     }
 
-    /// (-log p(x|z) `[B]`, its gradient in z, its gradient in x).
+    /// Minus the log-likelihood, -log p(x|z) `[B]`, its gradient in z and its gradient in x.
     pub fn minus_log_likelihood(&self, x: &Tensor, z: &Tensor) -> Result<[Tensor; 3]> {
         let out = self.net.vjp(z, Pass::EVAL)?;
         let parts = self.parts(&out.0)?;
@@ -127,7 +127,7 @@ impl Decoder {
         Ok([value.affine(1.0, half_log_two_pi(&self.item))?, on_z, on_x])
     }
 
-    /// x = render(z, noise), and of the x̄ that `on_x` makes of it: x̄·∂x/∂z and x̄·∂x/∂noise.
+    /// The items x = render(z, noise), and x̄·∂x/∂z and x̄·∂x/∂noise for the x̄ that `on_x` returns for x.
     pub fn pulled(
         &self,
         z: &Tensor,
@@ -143,7 +143,7 @@ impl Decoder {
         Ok((x, on_z, (g * parts.log_sigma.exp()?)?))
     }
 
-    /// The network's output as mean and raw width; both empty-handed where the network gives no width.
+    /// The mean and the raw width in the network's output; `None` for the width where the network gives none.
     fn halves(&self, out: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
         if self.noise != Noise::Network {
             return Ok((out.clone(), None));
@@ -185,7 +185,7 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// What the network's output gets for gradients of mean and log σ.
+    /// The gradient by the network's output, from those by the mean and by log σ.
     fn back(&self, decoder: &Decoder, on_mean: &Tensor, on_log_sigma: &Tensor) -> Result<Tensor> {
         let on_mean = match &self.back {
             Some(pull) => pull(on_mean)?,
@@ -206,7 +206,7 @@ fn logit(p: f64) -> f64 {
     (p / (1.0 - p)).ln()
 }
 
-/// (D/2) log 2π.
+/// The number (D/2) log 2π for the D numbers of an item.
 fn half_log_two_pi(item: &[usize]) -> f64 {
     0.5 * item.iter().product::<usize>() as f64 * (2.0 * std::f64::consts::PI).ln()
 }

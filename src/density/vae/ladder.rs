@@ -1,5 +1,5 @@
 //! The latent side of a VAE: groups of coordinates, each drawn given those before it, and their posteriors, which are
-//! told as a difference to the prior (Vahdat & Kautz 2020, "NVAE", §3.2).
+//! parametrised as a difference to the prior (Vahdat & Kautz 2020, "NVAE", §3.2).
 
 use std::f64::consts::PI;
 
@@ -28,39 +28,41 @@ crate::config! {
 }
 
 impl LadderConfig {
-    /// Coordinates of all groups together.
+    /// The number L of coordinates of all groups together.
     pub fn size(&self) -> usize {
         self.latent.saturating_mul(self.groups)
     }
 
-    /// How many numbers the encoder gives.
+    /// The number of the encoder's outputs.
     pub fn encoder_width(&self) -> usize {
         if self.groups == 1 { self.latent.saturating_mul(2) } else { self.features }
     }
 }
 
-/// p(z) = Π_l N(z_l; μ_l(z_<l), σ_l²(z_<l)) with μ_1 = 0, σ_1 = 1, and q(z|x) = Π_l N(z_l; μ_l + Δμ_l, (σ_l Δσ_l)²).
-/// Means and log-widths are kept within ±5 by 5 tanh(·/5), as NVAE's are.
+/// The prior p(z) = Π_l N(z_l; μ_l(z_<l), σ_l²(z_<l)) with μ_1 = 0, σ_1 = 1, and the posterior q(z|x) = Π_l N(z_l;
+/// μ_l + Δμ_l, (σ_l Δσ_l)²), where z_l is group l and z_<l the groups before it (Vahdat & Kautz 2020, §3.2). Means and
+/// log-widths are kept within ±5 by 5 tanh(·/5), as in NVAE.
 pub struct Ladder {
     latent: usize,
-    /// Of the groups after the first.
+    /// The networks of the priors of the groups after the first.
     priors: Vec<Network>,
-    /// Of all groups where there are several; the encoder itself where there is one.
+    /// The networks of the posteriors of all groups, if there are several; with one group the encoder gives the
+    /// posterior.
     posteriors: Vec<Network>,
 }
 
-/// A draw of q(z|x).
+/// A draw of q(z|x), with its divergence from the prior.
 pub struct Draw {
-    /// `[B, L]`.
+    /// The draw z, `[B, L]`.
     pub z: Tensor,
-    /// KL of every group at the draw of the groups before it, `[B]` each.
+    /// The KL divergence of every group, given the draw of the groups before it, `[B]` each.
     pub kl: Vec<Tensor>,
-    /// log p(z) - log q(z|x), `[B]`.
+    /// The difference log p(z) - log q(z|x), `[B]`.
     pub log_ratio: Tensor,
 }
 
 impl Ladder {
-    /// New or on existing parameters, as the builder is.
+    /// A ladder on new or on existing parameters, as the builder is.
     pub fn new(config: &LadderConfig, builder: &Builder) -> Result<Self> {
         let (latent, several) = (config.latent, config.groups > 1);
         let net = |name: String, spec: &Spec, input: usize| {
@@ -73,17 +75,17 @@ impl Ladder {
         Ok(Ladder { latent, priors, posteriors: groups.map(posterior).collect::<Result<_>>()? })
     }
 
-    /// How many groups there are.
+    /// The number of groups.
     pub fn groups(&self) -> usize {
         self.priors.len() + 1
     }
 
-    /// L.
+    /// The number L of coordinates of all groups together.
     pub fn size(&self) -> usize {
         self.groups() * self.latent
     }
 
-    /// z of the noise ε `[B, L]`.
+    /// The draw z of the prior made of the noise ε, `[B, L]` -> `[B, L]`.
     pub fn prior(&self, noise: &Tensor) -> Result<Tensor> {
         let mut z = self.group(noise, 0)?;
         for (l, net) in self.priors.iter().enumerate() {
@@ -94,7 +96,7 @@ impl Ladder {
         Ok(z)
     }
 
-    /// z of the noise ε, and z̄ ↦ z̄·∂z/∂ε.
+    /// The draw z of the prior made of the noise ε, and the pull-back z̄ ↦ z̄·∂z/∂ε.
     pub fn prior_vjp(&self, noise: &Tensor) -> Result<(Tensor, Pullback<'_>)> {
         let mut z = self.group(noise, 0)?;
         let mut steps = Vec::with_capacity(self.priors.len());
@@ -122,7 +124,7 @@ impl Ladder {
         Ok((z, Box::new(back)))
     }
 
-    /// (-log p(z) `[B]`, its gradient in z `[B, L]`).
+    /// The prior's energy -log p(z), `[B]`, and its gradient in z, `[B, L]`.
     pub fn minus_log_prior(&self, z: &Tensor) -> Result<(Tensor, Tensor)> {
         let top = self.group(z, 0)?;
         let (mut value, mut grad) = (half_square(&top)?, pad(&top, self.size())?);
@@ -186,27 +188,27 @@ impl Ladder {
         Ok(all.narrow(1, l * self.latent, self.latent)?.contiguous()?)
     }
 
-    /// Mean and log-width out of a network's output `[B, 2d]`.
+    /// The mean and log-width, `[B, d]` each, of a network's output `[B, 2d]`, kept within ±5.
     fn clamped(&self, raw: &Tensor) -> Result<(Tensor, Tensor)> {
         let soft = (raw.affine(1.0 / BOUND, 0.0)?.tanh()? * BOUND)?;
         Ok((soft.narrow(1, 0, self.latent)?, soft.narrow(1, self.latent, self.latent)?))
     }
 
-    /// What the network's output gets for gradients of the clamped values.
+    /// The gradient by the network's output, from those by the mean and the log-width.
     fn unclamp(&self, values: [&Tensor; 2], grads: [&Tensor; 2]) -> Result<Tensor> {
         let of = |v: &Tensor, g: &Tensor| -> Result<Tensor> { Ok((g * v.sqr()?.affine(-BOUND.powi(-2), 1.0)?)?) };
         Ok(Tensor::cat(&[of(values[0], grads[0])?, of(values[1], grads[1])?], 1)?)
     }
 }
 
-/// Means and log-widths stay below this.
+/// The bound of the absolute means and log-widths.
 const BOUND: f64 = 5.0;
 
 fn half_square(t: &Tensor) -> Result<Tensor> {
     Ok(ops::dot(t, t)?.affine(0.5, 0.0)?)
 }
 
-/// Zeros on the right up to `width` columns.
+/// The tensor t with zeros on the right, up to `width` columns.
 fn pad(t: &Tensor, width: usize) -> Result<Tensor> {
     Ok(t.pad_with_zeros(1, 0, width - t.dim(1)?)?)
 }

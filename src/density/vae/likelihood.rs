@@ -8,14 +8,14 @@ use super::logistic::{LogisticDecoder, LogisticKeys};
 use crate::Result;
 use crate::nets::Builder;
 
-/// What x is given z.
+/// The family of the likelihood p(x|z).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
-    /// N(g(z), σ²).
+    /// The normal density N(g(z), σ²).
     #[default]
     Gaussian,
-    /// A mixture of logistics over grey levels.
+    /// A mixture of logistics over grey levels (Salimans et al. 2017).
     DiscretisedLogistic,
 }
 
@@ -32,14 +32,14 @@ crate::config! {
     }
 }
 
-/// All keys of a VAE's likelihood: the choice, and what each of the two needs.
+/// The keys of a VAE's likelihood: the choice, and those that each of the two families needs.
 pub type LikelihoodKeys = (LikelihoodConfig, LogisticKeys, GaussianKeys);
 
-/// p(x|z), as the key `likelihood` chooses it.
+/// The likelihood p(x|z) of the family that the key `likelihood` chooses.
 pub enum Likelihood {
-    /// By mean and σ.
+    /// A Gaussian, given by mean and σ.
     Gaussian(Decoder),
-    /// By a mixture of logistics over grey levels.
+    /// A mixture of logistics over grey levels.
     Logistic(LogisticDecoder),
 }
 
@@ -47,7 +47,7 @@ impl Likelihood {
     /// The likelihood of items of the shape `item` given z of `latent` numbers.
     ///
     /// # Errors
-    /// As those of the decoders.
+    /// The decoder's own: the network does not fit, or σ lies outside its range.
     pub fn new(keys: &LikelihoodKeys, latent: usize, item: &[usize], builder: &Builder) -> Result<Self> {
         let (LikelihoodConfig { likelihood, decoder }, logistic, gaussian) = keys;
         Ok(match likelihood {
@@ -58,7 +58,7 @@ impl Likelihood {
         })
     }
 
-    /// The mean of x, `[B, L]` -> `[B, item..]`.
+    /// The mean of x given z, `[B, L]` -> `[B, item..]`.
     pub fn mean(&self, z: &Tensor) -> Result<Tensor> {
         match self {
             Likelihood::Gaussian(decoder) => decoder.mean(z),
@@ -66,7 +66,7 @@ impl Likelihood {
         }
     }
 
-    /// log p(x|z), `[B]`.
+    /// The log-likelihood log p(x|z), `[B]`.
     pub fn log_likelihood(&self, x: &Tensor, z: &Tensor) -> Result<Tensor> {
         match self {
             Likelihood::Gaussian(decoder) => decoder.log_likelihood(x, z),
@@ -74,7 +74,7 @@ impl Likelihood {
         }
     }
 
-    /// The one that has a slope in x.
+    /// The Gaussian decoder, the only one with a slope in x; `None` for the other family.
     pub fn gaussian(&self) -> Option<&Decoder> {
         match self {
             Likelihood::Gaussian(decoder) => Some(decoder),

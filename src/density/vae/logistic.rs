@@ -24,12 +24,13 @@ fn ascending(v: &[f64; 2]) -> rule::Complaint {
     (!fine).then(|| format!("must be two numbers, the smaller one first, got {v:?}"))
 }
 
-/// P(level) = Σ_k π_k (F((c + w/2 - μ_k)/s_k) - F((c - w/2 - μ_k)/s_k)), F the logistic function, c and w centre and
-/// width of the level; the first and the last level take the tails. The network gives logits of π, μ and log s for
-/// every coordinate.
+/// A discretised mixture of logistics for every coordinate (Salimans et al. 2017, "PixelCNN++", §2.1): P(level) = Σ_k
+/// π_k (F((c + w/2 - μ_k)/s_k) - F((c - w/2 - μ_k)/s_k)), with F the logistic function and c and w the centre and width
+/// of the level; the first and the last level take the tails. The network gives the logits of π, μ and log s for every
+/// coordinate.
 ///
-/// As a density it is constant over each level, P/w, so that it has no slope to follow in x, and integrates to one over
-/// the range of pixels.
+/// As a density it is constant over each level, P/w, so that it has no slope in x, and it integrates to one over the
+/// range of pixels.
 pub struct LogisticDecoder {
     net: Network,
     components: usize,
@@ -37,22 +38,22 @@ pub struct LogisticDecoder {
     range: [f64; 2],
 }
 
-/// Parameters of the mixture, `[B, K, item..]` each.
+/// The parameters of the mixture, `[B, K, item..]` each.
 struct Mixture {
     log_share: Tensor,
     mean: Tensor,
     log_scale: Tensor,
 }
 
-/// Log-scales below this are those of a point.
+/// The smallest log-scale; a scale below it is as good as a point.
 const LOG_SCALE_FLOOR: f64 = -7.0;
 
 impl LogisticDecoder {
-    /// A decoder whose network, as `net` says it, makes mixtures for items of the shape `item` from z of `latent`
+    /// A decoder whose network, as `net` specifies it, makes mixtures for items of the shape `item` from z of `latent`
     /// numbers.
     ///
     /// # Errors
-    /// A network that does not fit.
+    /// The network does not fit.
     pub fn new(config: &LogisticKeys, net: &Spec, latent: usize, item: &[usize], builder: &Builder) -> Result<Self> {
         let mut output = item.to_vec();
         output.iter_mut().take(1).for_each(|channels| *channels *= 3 * config.components);
@@ -64,7 +65,7 @@ impl LogisticDecoder {
         })
     }
 
-    /// w.
+    /// The width w of a level.
     fn width(&self) -> f64 {
         let [low, high] = self.range;
         (high - low) / self.levels as f64
@@ -85,15 +86,15 @@ impl LogisticDecoder {
         Ok(Mixture { log_share, mean, log_scale })
     }
 
-    /// The mixture's mean within the range, `[B, L]` -> `[B, item..]`.
+    /// The mean of the mixture within the range of pixels, `[B, L]` -> `[B, item..]`.
     pub fn mean(&self, z: &Tensor) -> Result<Tensor> {
         let [low, high] = self.range;
         let mixture = self.mixture(z)?;
         Ok((mixture.log_share.exp()? * mixture.mean)?.sum(1)?.clamp(low, high)?)
     }
 
-    /// log (P/w) of the level that each coordinate lies in, summed over coordinates, `[B]`; -∞ is never reached: what
-    /// lies beyond the range counts as its first or last level.
+    /// The log-likelihood: log (P/w) of the level that each coordinate lies in, summed over coordinates, `[B]`. It is
+    /// never -∞: a number beyond the range counts as its first or last level.
     pub fn log_likelihood(&self, x: &Tensor, z: &Tensor) -> Result<Tensor> {
         let ([low, _], width) = (self.range, self.width());
         let level = x.affine(1.0 / width, -low / width)?.floor()?.clamp(0.0, self.levels as f64 - 1.0)?.detach();
@@ -114,7 +115,8 @@ impl LogisticDecoder {
         Ok((log_p - size as f64 * width.ln())?)
     }
 
-    /// x ~ p(x|z), `[B, item..]`: a component, a draw of it cut to the range, and an even draw within its level.
+    /// Draws of x ~ p(x|z), `[B, item..]`: a component, a draw of it cut to the range, and a uniform draw within its
+    /// level.
     pub fn draw(&self, key: Key, z: &Tensor) -> Result<Tensor> {
         let Mixture { log_share, mean, log_scale } = self.mixture(z)?;
         let uniform = |name: &str, like: &Tensor| -> Result<Tensor> {
@@ -135,7 +137,7 @@ impl LogisticDecoder {
     }
 }
 
-/// log F(t) = min(t, 0) - log(1 + e^-|t|).
+/// The logarithm of the logistic function, log F(t) = min(t, 0) - log(1 + e^-|t|).
 fn log_logistic(t: &Tensor) -> Result<Tensor> {
     Ok((t.minimum(0.0)? - (t.abs()?.neg()?.exp()? + 1.0)?.log()?)?)
 }

@@ -1,5 +1,5 @@
-//! log p(x) of a VAE as that of a mixture of Gaussians: the components are the decoder's at the nodes of a quadrature
-//! over z, or at draws of q(z|x).
+//! The log-density of a VAE as that of a mixture of Gaussians, whose components are decoded from the nodes of a
+//! quadrature over z, or from draws of q(z|x).
 
 use std::f64::consts::PI;
 
@@ -8,7 +8,8 @@ use candle_core::{D, DType, Tensor};
 use super::Decoder;
 use crate::Result;
 
-/// Nodes of a regular grid over [-5, 5]^L, `[J, L]`, and their log-weights under N(0, I), `[J]`, which sum to one.
+/// The J nodes of a regular grid over [-5, 5]^L, `[J, L]`, and their log-weights under N(0, I), `[J]`; the weights sum
+/// to one.
 pub fn nodes(latent: usize, side: usize, like: &Tensor) -> Result<(Tensor, Tensor)> {
     const REACH: f64 = 5.0;
     let axis: Vec<f64> = (0..side).map(|i| REACH * ((2 * i + 1) as f64 / side as f64 - 1.0)).collect();
@@ -21,24 +22,24 @@ pub fn nodes(latent: usize, side: usize, like: &Tensor) -> Result<(Tensor, Tenso
     Ok((z.to_dtype(like.dtype())?, log_w))
 }
 
-/// Σ_j w_j N(x; μ_j, σ_j²), all in f64. G is 1 for components that all items share, and the number of items for
-/// components that each has of its own.
+/// The mixture Σ_j w_j N(x; μ_j, σ_j²), all in f64. G is 1 for components that all items share, and the number of items
+/// for components of each item's own.
 pub struct Mixture {
-    /// log w_j - Σ log σ - (D/2) log 2π - ½ Σ (μ/σ)², `[G, 1, J]`.
+    /// The constants log w_j - Σ log σ - (D/2) log 2π - ½ Σ (μ/σ)², `[G, 1, J]`.
     constant: Tensor,
-    /// μ/σ², `[G, D, J]`.
+    /// The coefficients μ/σ², `[G, D, J]`.
     linear: Tensor,
-    /// σ⁻², `[G, D, J]`.
+    /// The precisions σ⁻², `[G, D, J]`.
     rate: Tensor,
 }
 
 impl Mixture {
-    /// Components at z `[J, L]`, the same for all items.
+    /// The mixture of components decoded from z `[J, L]`, the same for all items, with log-weights `[J]`.
     pub fn shared(decoder: &Decoder, z: &Tensor, log_w: &Tensor) -> Result<Self> {
         Self::of_each(decoder, z, &log_w.unsqueeze(0)?)
     }
 
-    /// Components at z `[G·J, L]`, with log-weights `[G, J]`.
+    /// The mixture of components decoded from z `[G·J, L]`, with log-weights `[G, J]`.
     pub fn of_each(decoder: &Decoder, z: &Tensor, log_w: &Tensor) -> Result<Self> {
         let (mean, log_sigma) = decoder.both(z)?;
         let (groups, count) = log_w.dims2()?;
@@ -55,7 +56,7 @@ impl Mixture {
         Ok(Mixture { constant, linear, rate })
     }
 
-    /// Items `[B, ..]` as `[G, B/G, D]` in f64.
+    /// The items `[B, ..]` as `[G, B/G, D]` in f64.
     fn rows(&self, x: &Tensor) -> Result<Tensor> {
         let groups = self.rate.dim(0)?;
         let flat = x.flatten_from(1)?.to_dtype(DType::F64)?;
@@ -63,18 +64,18 @@ impl Mixture {
         Ok(flat.contiguous()?.reshape((groups, batch / groups, dim))?)
     }
 
-    /// log w_j N(x; μ_j, σ_j²), `[G, R, J]`, as two products.
+    /// The terms log w_j N(x; μ_j, σ_j²), `[G, R, J]` for rows x `[G, R, D]`, by two products.
     fn log_joint(&self, x: &Tensor) -> Result<Tensor> {
         let square = x.sqr()?.affine(-0.5, 0.0)?.matmul(&self.rate)?;
         Ok((square + x.matmul(&self.linear)?)?.broadcast_add(&self.constant)?)
     }
 
-    /// -log p(x), `[B]`.
+    /// The energy -log p(x), `[B]`.
     pub fn energy(&self, x: &Tensor) -> Result<Tensor> {
         Ok(self.log_joint(&self.rows(x)?)?.log_sum_exp(D::Minus1)?.flatten_all()?.neg()?)
     }
 
-    /// (-log p(x) `[B]`, Σ_j r_j (x - μ_j)/σ_j² `[B, D]`), r the responsibilities.
+    /// The energy -log p(x) `[B]` and its gradient Σ_j r_j (x - μ_j)/σ_j² `[B, D]`, with r the responsibilities.
     pub fn grad(&self, x: &Tensor) -> Result<[Tensor; 2]> {
         let x = self.rows(x)?;
         let (log_p, share) = shares(&self.log_joint(&x)?)?;
@@ -83,7 +84,8 @@ impl Mixture {
         Ok([log_p.flatten_all()?.neg()?, grad.flatten(0, 1)?])
     }
 
-    /// (-log p, its slope and its bend along v): with f_j = log w_j N_j, (log Σ e^f)″ = Σ r (f″ + f′²) - (Σ r f′)².
+    /// The energy -log p, its slope and its curvature along v, `[B]` each: with f_j = log w_j N_j and r the
+    /// responsibilities, (log Σ e^f)″ = Σ r (f″ + f′²) - (Σ r f′)².
     pub fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let (x, v) = (self.rows(x)?, self.rows(v)?);
         let (log_p, share) = shares(&self.log_joint(&x)?)?;
@@ -96,7 +98,7 @@ impl Mixture {
     }
 }
 
-/// log Σ exp and the softmax, of `[.., J]`.
+/// The sum log Σ exp and the softmax over the last dimension of `[.., J]`.
 fn shares(log: &Tensor) -> Result<(Tensor, Tensor)> {
     let total = log.log_sum_exp(D::Minus1)?;
     let share = log.broadcast_sub(&total.unsqueeze(D::Minus1)?)?.exp()?;

@@ -59,11 +59,12 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
     vec![(ENTRY.name, ENTRY.schema)]
 }
 
-/// Encoder, prior and decoder.
+/// The variational autoencoder: an encoder q(z|x), a prior p(z) and a decoder p(x|z) (Kingma & Welling 2014).
 ///
 /// # Shapes
-/// z `[B, L]`, all groups side by side; the noise behind a draw is ε = (ε_z, ε_x), `[B, L + D]`. A conditional one sees
-/// c `[B, C]` in encoder and decoder, p(x|c) = ∫ N(x; g(z, c), σ²) p(z) dz; it is no energy.
+/// z `[B, L]`, all groups side by side; the noise behind a draw is ε = (ε_z, ε_x), `[B, L + D]`, for items of D
+/// numbers. A conditional VAE sees c `[B, C]` in encoder and decoder, p(x|c) = ∫ N(x; g(z, c), σ²) p(z) dz; it is no
+/// energy.
 pub struct Vae {
     config: VaeConfig,
     encoder: Network,
@@ -75,18 +76,18 @@ pub struct Vae {
 
 /// The parts of a variational bound, each differentiable in the parameters.
 pub struct Bound {
-    /// log p(x|z) at a draw z of q(z|x), `[B]`.
+    /// The log-likelihood log p(x|z) at a draw z of q(z|x), `[B]`.
     pub log_likelihood: Tensor,
-    /// KL(q(z_l | x, z_<l) ‖ p(z_l | z_<l)) of every group, `[B]` each.
+    /// The divergence KL(q(z_l | x, z_<l) ‖ p(z_l | z_<l)) of every group l, `[B]` each.
     pub kl: Vec<Tensor>,
 }
 
 impl Vae {
-    /// A VAE of items of the shape `item`, given `condition` numbers or none; new or on existing parameters, as the
+    /// A VAE of items of the shape `item`, given `condition` numbers or none, on new or on existing parameters, as the
     /// builder is.
     ///
     /// # Errors
-    /// Networks that do not fit. A conditional encoder reads a vector.
+    /// The networks do not fit, such as a conditional encoder that does not read a vector.
     pub fn new(spec: &Spec, item: &[usize], condition: usize, builder: &Builder) -> Result<Self> {
         spec.within(Self::of_table(&spec.table, item, condition, builder))
     }
@@ -107,20 +108,21 @@ impl Vae {
         })
     }
 
-    /// L, latent coordinates in all groups together.
+    /// The number L of latent coordinates in all groups together.
     pub fn latent(&self) -> usize {
         self.ladder.size()
     }
 
-    /// What carries z to x.
+    /// The decoder, which carries z to x.
     pub fn decoder(&self) -> &Likelihood {
         &self.decoder
     }
 
-    /// log p(x|z) - KL, in parts, with z drawn from q(z|x) by `key` (Kingma & Welling 2014, eq. 8).
+    /// The variational bound log p(x|z) - KL in parts, with z drawn from q(z|x) by `key` (Kingma & Welling 2014, eq.
+    /// 8).
     ///
     /// # Shapes
-    /// x `[B, item..]`.
+    /// x `[B, item..]`, c `[B, C]`.
     pub fn bound(&self, key: Key, x: &Tensor, c: Option<&Tensor>) -> Result<Bound> {
         let noise = key.normal((x.dim(0)?, self.latent()), x.dtype(), x.device())?;
         let draw = self.ladder.posterior(&self.encode(x, c)?, &noise)?;
@@ -132,12 +134,12 @@ impl Vae {
         self.decoder.mean(&given(z, c)?)
     }
 
-    /// log p(x|z, c), `[B]`.
+    /// The log-likelihood log p(x|z, c), `[B]`.
     pub fn log_likelihood(&self, x: &Tensor, z: &Tensor, c: Option<&Tensor>) -> Result<Tensor> {
         self.decoder.log_likelihood(x, &given(z, c)?)
     }
 
-    /// n draws of z from the prior.
+    /// Draws of z from the prior, `[n, L]`.
     pub fn prior(&self, key: Key, n: usize) -> Result<Tensor> {
         self.ladder.prior(&key.normal((n, self.latent()), self.like.dtype(), self.like.device())?)
     }
@@ -149,7 +151,7 @@ impl Vae {
         }
     }
 
-    /// The decoder that items can be moved through.
+    /// The Gaussian decoder, through which items can be moved; an error for the other family.
     fn smooth(&self) -> Result<&Decoder> {
         self.decoder.gaussian().ok_or_else(|| {
             Error::config("a VAE with `likelihood = \"discretised_logistic\"` has no slope in x, which this asks for")
@@ -159,7 +161,7 @@ impl Vae {
     }
 }
 
-/// z, and c beside it.
+/// The latent z, with c beside it where there is one.
 fn given(z: &Tensor, c: Option<&Tensor>) -> Result<Tensor> {
     match c {
         Some(c) => Ok(Tensor::cat(&[z, c], 1)?),
@@ -167,8 +169,9 @@ fn given(z: &Tensor, c: Option<&Tensor>) -> Result<Tensor> {
     }
 }
 
-/// E(x) = -log p(x): by quadrature for one group of one or two latent coordinates; else by the importance-weighted
-/// estimate with fixed particles, whose gradient is Fisher's identity, Σ w̄_k ∇x log p(x|z_k).
+/// The energy E(x) = -log p(x): by quadrature for one group of one or two latent coordinates; else by the
+/// importance-weighted estimate with fixed particles z_k of normalised weights w̄_k, whose gradient follows from
+/// Fisher's identity, ∇x E = -Σ w̄_k ∇x log p(x|z_k).
 impl Energy for Vae {
     fn energy(&self, x: &Tensor) -> Result<Tensor> {
         if self.decoder.gaussian().is_none() {
@@ -237,7 +240,7 @@ impl Density for Vae {
     }
 }
 
-/// Draws without the decoder's noise: what chains start from in cooperative training.
+/// The draws without the decoder's noise, from which chains start in cooperative training.
 impl Proposal for Vae {
     fn draw(&self, key: Key, n: usize) -> Result<Tensor> {
         Ok(self.decoder.mean(&self.prior(key, n)?)?.detach())
@@ -256,9 +259,9 @@ fn no_items() -> Error {
     Error::Other("an energy of no items".into())
 }
 
-/// The VAE's draws as a function of what they are made of. In noise space T(ε) = x and the potential is -log N(ε; 0,
-/// I); in joint space the coordinates are (z, x) themselves and the potential is -log p(z, x), the ablation of Xiao et
-/// al. 2021, B.1.
+/// The VAE's draws as a function of the noise that they are made of. In noise space T(ε) = x and the potential is -log
+/// N(ε; 0, I); in joint space the coordinates are (z, x) themselves and the potential is -log p(z, x), the ablation of
+/// Xiao et al. 2021, B.1.
 pub struct VaeSpace<'a> {
     vae: &'a Vae,
     decoder: &'a Decoder,
@@ -266,7 +269,7 @@ pub struct VaeSpace<'a> {
 }
 
 impl VaeSpace<'_> {
-    /// P.
+    /// The number P of coordinates of a point.
     fn size(&self) -> usize {
         self.vae.latent() + self.vae.item.iter().product::<usize>()
     }
