@@ -6,34 +6,35 @@ use super::accept::rows;
 use crate::density::Proposal;
 use crate::{Error, Result, rng::Key};
 
-/// Where N chains stand, `[N, ..]`; part of the checkpoint.
+/// A buffer of N persistent chains (Tieleman 2008; Du & Mordatch 2019): their positions, `[N, ..]`, which are part of
+/// the checkpoint.
 pub struct Buffer {
     x: Tensor,
 }
 
 /// Chains taken from a buffer, to be put back.
 pub struct Taken {
-    /// Their places in the buffer; no two are the same.
+    /// The indices of the chains in the buffer, all different.
     places: Vec<usize>,
-    /// Where they stand, `[n, ..]`.
+    /// The positions of the chains, `[n, ..]`.
     pub x: Tensor,
 }
 
 impl Buffer {
-    /// Chains that stand at x, in storage of their own.
+    /// A buffer of chains with the positions x, `[N, ..]`, in storage of their own.
     pub fn new(x: &Tensor) -> Result<Self> {
         Ok(Buffer { x: x.detach().copy()?.contiguous()? })
     }
 
-    /// Where the chains stand.
+    /// The positions of the chains, `[N, ..]`.
     pub fn tensor(&self) -> &Tensor {
         &self.x
     }
 
-    /// n different chains. Each begins anew, at its row of `fresh` `[n, ..]`, with probability `reinit`.
+    /// Takes n different chains. Each begins anew, at its row of `fresh` `[n, ..]`, with probability `reinit`.
     ///
     /// # Errors
-    /// Fewer than n chains.
+    /// The buffer has fewer than n chains.
     pub fn take(&self, key: Key, n: usize, reinit: f64, fresh: &Tensor) -> Result<Taken> {
         let places = self.places(key.with("places"), n)?;
         let old = self.rows(&places)?;
@@ -41,7 +42,7 @@ impl Buffer {
         Ok(Taken { places, x: rows(&anew, fresh, &old)? })
     }
 
-    /// Chains that were taken stand at x `[n, ..]` now.
+    /// Puts chains that were taken back, with the positions x, `[n, ..]`.
     pub fn put(&self, taken: &Taken, x: &Tensor) -> Result<()> {
         let x = x.detach().contiguous()?;
         for (i, &place) in taken.places.iter().enumerate() {
@@ -50,10 +51,10 @@ impl Buffer {
         Ok(())
     }
 
-    /// Takes all positions from `x`.
+    /// Overwrites all positions by those of `x`, `[N, ..]`.
     ///
     /// # Errors
-    /// Another shape.
+    /// x has another shape.
     pub fn load(&mut self, x: &Tensor) -> Result<()> {
         if x.dims() != self.x.dims() {
             let (have, want) = (x.dims(), self.x.dims());
@@ -79,7 +80,7 @@ impl Buffer {
 }
 
 impl Proposal for Buffer {
-    /// Chains of the buffer, each at most once until all have been drawn.
+    /// Positions of chains of the buffer, `[n, ..]`, each at most once until all have been drawn.
     fn draw(&self, key: Key, n: usize) -> Result<Tensor> {
         let all = self.x.dim(0)?.max(1);
         let order = rand::seq::index::sample(&mut key.rng(), all, all).into_vec();

@@ -1,4 +1,4 @@
-//! Independent draws from models that can be drawn from: flows, mixtures, linear ICA, variational autoencoders.
+//! Independent draws from models with exact draws: flows, mixtures, linear ICA, variational autoencoders.
 
 use candle_core::Tensor;
 
@@ -28,7 +28,7 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     build: |_| Ok(Box::new(Exact)),
 };
 
-/// x ~ p, whatever x was before.
+/// The kernel x ~ p, with a new draw x from the model's density p that does not depend on the previous x.
 pub struct Exact;
 
 impl Kernel for Exact {
@@ -37,7 +37,7 @@ impl Kernel for Exact {
     }
 
     /// # Errors
-    /// A model that cannot be drawn from; found here, before a long run.
+    /// The model has no exact draws; this is found here, before a long run.
     fn init(&self, on: &Target, x: &Tensor) -> Result<Chain> {
         on.exact().ok_or_else(unknown)?;
         Ok(Chain::at(x))

@@ -1,4 +1,4 @@
-//! A global move to fresh draws, then local moves around them: chains that jump between modes and explore each.
+//! A global move to fresh draws, followed by local moves: chains that jump between modes and explore each.
 
 use super::accept::ACCEPTANCE;
 use super::imh::Imh;
@@ -11,14 +11,14 @@ use crate::config::{Schema, decode, rule};
 use crate::metrics::{Number, Spent, Unit};
 use crate::{Result, rng::Key};
 
-/// How a chain goes to places that are not near.
+/// The global move of a chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Global {
-    /// One draw, accepted or not: [`Imh`].
+    /// One draw of the proposal, accepted or rejected: [`Imh`].
     #[default]
     Imh,
-    /// One of many: [`Isir`].
+    /// A choice among many draws: [`Isir`].
     Isir,
 }
 
@@ -50,7 +50,7 @@ crate::config! {
     }
 }
 
-/// What kernels with a global and a local move report.
+/// The numbers that kernels with a global and a local move report.
 const MOVES: &[Number] = &[
     ACCEPTANCE,
     Number::new("global", Unit::Share, "acceptance of the jumps to fresh draws"),
@@ -88,21 +88,22 @@ pub(super) const EX2: SamplerRow = SamplerRow {
     },
 };
 
-/// One global move, then `local_steps` local ones. Every move leaves energy and gradient of the place it leaves the
-/// chain at, and a global move weighs both of its ends anew, so that neither sees a number of the other's past.
+/// One global move, then `local_steps` local ones (Gabrié, Rotskoff & Vanden-Eijnden 2022; with i-SIR Samsonov et al.
+/// 2022). Every move leaves the chain with the energy and gradient at its new place, and a global move weighs both of
+/// its ends anew, so that weights do not go out of date.
 pub struct FlowMcmc {
-    /// The move to fresh draws.
+    /// The global move to fresh draws.
     pub global: Global,
-    /// N of i-SIR.
+    /// The number N of candidates of i-SIR.
     pub candidates: usize,
-    /// Local moves after each global one.
+    /// The number of local moves after each global one.
     pub local_steps: usize,
-    /// Moves around a draw.
+    /// The kernel of the local moves.
     pub local: Box<dyn Kernel>,
 }
 
 impl FlowMcmc {
-    /// The global move; it evaluates gradients only where a local one reads them next.
+    /// The kernel of the global move, which evaluates gradients only if a local move reads them next.
     fn jump(&self) -> Box<dyn Kernel> {
         let local = if self.local_steps > 0 { self.local.needs() } else { Need::Value };
         let fill = local.max(Need::Value);
@@ -119,7 +120,7 @@ impl Kernel for FlowMcmc {
     }
 
     /// # Errors
-    /// A target without a proposal density; found here, before a long run.
+    /// The target has no proposal density; this is found here, before a long run.
     fn init(&self, on: &Target, x: &candle_core::Tensor) -> Result<Chain> {
         self.jump().init(on, x)
     }

@@ -1,4 +1,5 @@
-//! Block Gibbs: hidden units given the visible ones, then the visible ones given them. No rejection, no step size.
+//! Block Gibbs sampling: hidden units given the visible ones, then visible units given the hidden ones, without
+//! rejection or step size.
 
 use candle_core::Tensor;
 
@@ -26,7 +27,8 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     build: |_| Ok(Box::new(Gibbs)),
 };
 
-/// h ~ p(h | x), x ~ p(x | h) by [`BlockGibbs::sweep`](crate::density::BlockGibbs::sweep): leaves exp(-E) invariant.
+/// The kernel h ~ p(h | x), x ~ p(x | h) by [`BlockGibbs::sweep`](crate::density::BlockGibbs::sweep), which leaves
+/// exp(-E) invariant (Geman & Geman 1984).
 pub struct Gibbs;
 
 impl Gibbs {
@@ -45,7 +47,7 @@ impl Kernel for Gibbs {
     }
 
     /// # Errors
-    /// A model without hidden units; found here, before a long run.
+    /// The model has no hidden units; this is found here, before a long run.
     fn init(&self, on: &Target, x: &Tensor) -> Result<Chain> {
         Gibbs::sweep(Key::new(0), on, x)?;
         Ok(Chain::at(x))

@@ -39,16 +39,17 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     },
 };
 
-/// With momentum p ~ N(0, I): `leapfrog` steps of p ← p - (ε/2)s∇E, x ← x + εsp, p ← p - (ε/2)s∇E, accepted with
-/// probability min(1, exp(E + ½|p|² - E' - ½|p'|²)).
+/// Hamiltonian Monte Carlo (Duane et al. 1987; Neal 2011): with the momentum p ~ N(0, I), `leapfrog` steps of p ← p -
+/// (ε/2)s∇E, x ← x + εsp, p ← p - (ε/2)s∇E, accepted with probability min(1, exp(E + ½|p|² - E' - ½|p'|²)), where the
+/// primes mark the end of the trajectory.
 pub struct Hmc {
-    /// ε.
+    /// The step size ε.
     pub step_size: f64,
-    /// Gradients a proposal.
+    /// The number of leapfrog steps of one proposal, each of which takes a gradient.
     pub leapfrog: usize,
-    /// Relative half-width of ε's distribution.
+    /// The relative half-width of ε's distribution: each proposal's ε is drawn from ε(1 ± jitter).
     pub jitter: f64,
-    /// s, what ε is multiplied by in each coordinate, the shape of one item: s⁻² is a diagonal mass. `None` for 1.
+    /// The scale s of ε in each coordinate, of the shape of one item: s⁻² is a diagonal mass. `None` is 1.
     pub scale: Option<Tensor>,
 }
 
@@ -99,7 +100,7 @@ impl Kernel for Hmc {
     }
 }
 
-/// ½|p|² of each chain.
+/// The kinetic energy ½|p|² of each chain.
 fn kinetic(p: &Tensor) -> Result<Vec<f64>> {
     Ok(p.to_dtype(DType::F64)?.sqr()?.flatten_from(1)?.sum(1)?.affine(0.5, 0.0)?.to_vec1()?)
 }

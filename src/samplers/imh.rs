@@ -1,4 +1,4 @@
-//! Independent Metropolis–Hastings: jumps to fresh draws of a density that is like the target.
+//! Independent Metropolis–Hastings: jumps to fresh draws of a density that resembles the target.
 
 use super::accept::{ACCEPTANCE, accept};
 use super::independent::log_weights;
@@ -26,11 +26,11 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     build: |_| Ok(Box::new(Imh { fill: Need::Value })),
 };
 
-/// Proposes x' ~ q, the target's proposal, and accepts with probability min(1, w(x')/w(x)), w = exp(-E)/q (Tierney
-/// 1994).
+/// Independent Metropolis–Hastings: proposes x' ~ q, with q the target's proposal density, and accepts with probability
+/// min(1, w(x')/w(x)), where w = exp(-E)/q (Hastings 1970; Tierney 1994).
 pub struct Imh {
-    /// What is evaluated at proposals: the value is enough for this move, a gradient spares the move that follows
-    /// another pass.
+    /// The evaluation at proposals. The value is enough for this move; a gradient spares the move that follows another
+    /// pass.
     pub fill: Need,
 }
 
@@ -40,7 +40,7 @@ impl Kernel for Imh {
     }
 
     /// # Errors
-    /// A target without a proposal density; found here, before a long run.
+    /// The target has no proposal density; this is found here, before a long run.
     fn init(&self, on: &Target, x: &candle_core::Tensor) -> Result<Chain> {
         on.proposal()?;
         Ok(Chain::at(x))

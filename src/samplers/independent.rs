@@ -1,4 +1,4 @@
-//! What proposals that do not look at x have in common: where they are drawn from, and their importance weights.
+//! The importance weights of proposals that do not depend on x.
 
 use candle_core::{DType, Tensor};
 
@@ -6,9 +6,10 @@ use crate::Result;
 use crate::density::Density;
 use crate::math::LogWeights;
 
-/// log w(x) = -E(x) - log q(x) in f64, up to a constant; -∞ where E or q is no number, which is never chosen.
+/// The log-weights log w(x) = -E(x) - log q(x) in f64, up to a constant; -∞, which is never chosen, where E or log q is
+/// NaN or E is +∞.
 ///
-/// Computed anew at every move, not kept with the chain: both E and q may have changed since.
+/// They are computed anew at every move and not kept with the chain, since both E and q may have changed.
 pub(super) fn log_weights(energy: &Tensor, q: &dyn Density, x: &Tensor) -> Result<Vec<f64>> {
     let host = |t: &Tensor| -> Result<Vec<f64>> { Ok(t.detach().to_dtype(DType::F64)?.to_vec1()?) };
     Ok(LogWeights::of(&host(energy)?, &host(&q.log_prob(x)?)?).0)

@@ -1,5 +1,4 @@
-//! Iterated sampling importance resampling: the best of many independent draws, and of the place where the chain
-//! stands.
+//! Iterated sampling importance resampling: a choice by weight among many independent draws and the chain's own place.
 
 use candle_core::{DType, Tensor};
 
@@ -32,11 +31,13 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     build: |table| Ok(Box::new(Isir { candidates: decode::<IsirConfig>(table)?.candidates, fill: Need::Value })),
 };
 
-/// Goes to one of x, y₂ … y_N, y ~ q, with probabilities as their weights w = exp(-E)/q.
+/// Iterated sampling importance resampling (i-SIR; Tjelmeland 2004; Andrieu, Lee & Vihola 2018): moves to one of x, y₂
+/// … y_N with probabilities proportional to their weights w = exp(-E)/q, with y₂ … y_N drawn from the proposal density
+/// q.
 pub struct Isir {
-    /// N.
+    /// The number N of candidates, the chain's own place included.
     pub candidates: usize,
-    /// What is evaluated at the place that was chosen, as for [`Imh`](super::Imh).
+    /// The evaluation at the place that was chosen, as for [`Imh`](super::Imh).
     pub fill: Need,
 }
 
@@ -46,7 +47,7 @@ impl Kernel for Isir {
     }
 
     /// # Errors
-    /// A target without a proposal density; found here, before a long run.
+    /// The target has no proposal density; this is found here, before a long run.
     fn init(&self, on: &Target, x: &Tensor) -> Result<Chain> {
         on.proposal()?;
         Ok(Chain::at(x))
@@ -77,7 +78,8 @@ impl Kernel for Isir {
     }
 }
 
-/// Which of the others the point u of [0, 1) falls to when it is shared out by weight; `None` for the own place.
+/// The index of the candidate in which the point u of [0, 1) falls when that interval is divided by weight; `None` for
+/// the chain's own place.
 fn pick(own: f64, others: &[f64], u: f64) -> Option<usize> {
     let most = others.iter().copied().fold(own, f64::max);
     if most == f64::NEG_INFINITY {

@@ -1,4 +1,5 @@
-//! Unadjusted Langevin walkers that carry weights, exact at any step size, while their energy changes.
+//! Unadjusted Langevin walkers with weights, which are exact at any step size while their energy changes (Carbone, Hua,
+//! Coste & Vanden-Eijnden 2023).
 
 use candle_core::{DType, Tensor};
 
@@ -8,38 +9,39 @@ use crate::math::LogWeights;
 use crate::{Result, ops, rng::Key};
 
 /// Walkers with weights e^A: after any steps, Σ e^A f(x)/Σ e^A estimates the mean of f under the present energy, and
-/// the mean of e^A its normaliser, if it was that of the first energy in the beginning (Carbone, Hua, Coste &
+/// the mean of e^A estimates its normaliser, if it was that of the first energy at the beginning (Carbone, Hua, Coste &
 /// Vanden-Eijnden 2023).
 #[derive(Clone, Debug)]
 pub struct Weighted {
-    /// Where the walkers stand, `[B, ..]`, with the present energy there.
+    /// The walkers' positions, `[B, ..]`, with the present energy there.
     pub chain: Chain,
-    /// A of each, in nats.
+    /// The log-weight A of each walker, in nats.
     pub log_weights: LogWeights,
 }
 
 impl Weighted {
-    /// Walkers at draws x of a density q, weighted by exp(-E)/q, so that the mean weight estimates the normaliser of
-    /// `energy`.
+    /// The walkers at draws x of a density q, weighted by exp(-E)/q, so that the mean weight estimates the normaliser
+    /// of `energy`.
     ///
     /// # Shapes
     /// x `[B, ..]`, log q at x `[B]`.
     ///
     /// # Errors
-    /// A tensor operation that failed.
+    /// A tensor operation fails.
     pub fn new(x: &Tensor, log_q: &Tensor, energy: &dyn Energy) -> Result<Self> {
         let chain = Chain::at(x).filled(Need::Gradient, energy)?;
         let log_weights = LogWeights::of(&host(chain.value()?)?, &host(&log_q.detach())?);
         Ok(Weighted { chain, log_weights })
     }
 
-    /// y = x - (ε²/2)∇U(x) + ε ξ on the energy U that was, and A ← A + α(U, x, y) - α(U', y, x) for the energy U' that
-    /// will be, with α(U, x, y) = U(x) + ½(y - x)·∇U(x) + ε²/8 ‖∇U(x)‖². The same energy again is a step in place.
+    /// Moves the walkers on the present energy U by y = x - (ε²/2)∇U(x) + ε ξ, ξ ~ N(0, I), ε = `step_size`, and
+    /// changes their weights for the next energy U' = `will` by A ← A + α(U, x, y) - α(U', y, x), with α(U, x, y) =
+    /// U(x) + ½(y - x)·∇U(x) + ε²/8 ‖∇U(x)‖². U' becomes the present energy; it may be U again.
     ///
-    /// A walker that reaches what has no finite energy gets the weight 0.
+    /// A walker that reaches a place without a finite energy gets the weight 0.
     ///
     /// # Errors
-    /// A tensor operation that failed.
+    /// A tensor operation fails.
     pub fn step(&mut self, key: Key, step_size: f64, will: &dyn Energy) -> Result<()> {
         let from = &self.chain;
         let (noise, drift) =
@@ -57,16 +59,17 @@ impl Weighted {
         Ok(())
     }
 
-    /// Walkers without any weight: those that reached what has no finite energy since they were last drawn anew.
+    /// The number of walkers without weight: those that reached a place without a finite energy since the last
+    /// resampling.
     pub fn lost(&self) -> usize {
         self.log_weights.0.iter().filter(|a| **a == f64::NEG_INFINITY).count()
     }
 
-    /// Draws the walkers anew by their weights ([`LogWeights::draw`]). All have the mean weight then, so that the
-    /// estimate of the normaliser stays. Walkers without any weight are left as they are.
+    /// Resamples the walkers by their weights ([`LogWeights::draw`]). All then have the mean weight, so that the
+    /// estimate of the normaliser stays. If no walker has any weight, they are left as they are.
     ///
     /// # Errors
-    /// A tensor operation that failed.
+    /// A tensor operation fails.
     pub fn resample(&mut self, key: Key) -> Result<()> {
         let log_mean = self.log_weights.log_mean();
         if !log_mean.is_finite() {
@@ -84,7 +87,7 @@ fn host(t: &Tensor) -> Result<Vec<f64>> {
     Ok(t.to_dtype(DType::F64)?.to_vec1()?)
 }
 
-/// α of each walker at `at`, which goes to y; `drift` is ε²/2.
+/// The number α of each walker at `at`, which moves to y; `drift` is ε²/2.
 fn alpha(at: &Chain, y: &Tensor, drift: f64) -> Result<Vec<f64>> {
     let wide = |t: &Tensor| -> Result<Tensor> { Ok(t.to_dtype(DType::F64)?.flatten_from(1)?) };
     let (x, y, grad) = (wide(&at.x)?, wide(y)?, wide(at.slope()?)?);
@@ -107,7 +110,7 @@ mod tests {
         Gaussian::new(&[1], 1.5 * t, 1.0 - 0.4 * t, &builder).unwrap()
     }
 
-    /// Walkers carried from N(0, 1) to N(1.5, 0.6²) in 30 steps, drawn anew where the effective share falls below
+    /// Walkers carried from N(0, 1) to N(1.5, 0.6²) in 30 steps and resampled where the effective share falls below
     /// `least`.
     fn carried(n: usize, least: f64) -> (Weighted, usize) {
         let (steps, first) = (30, normal(0.0));

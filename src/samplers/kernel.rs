@@ -1,11 +1,11 @@
-//! What a Markov kernel is, in BlackJAX's shape: `init` makes a state, `step` moves it and tells what happened.
+//! The trait of Markov kernels, in the form of BlackJAX: `init` makes a state, `step` moves it and reports on the step.
 
 use candle_core::Tensor;
 
 use crate::density::{BlockGibbs, Density, Energy, Model, Proposal};
 use crate::{Error, Result, rng::Key};
 
-/// The target of a kernel: the energy that chains move on, and what some kernels use besides.
+/// The target of a kernel: the energy that chains move on, and the densities and Gibbs sweeps that some kernels use.
 #[derive(Clone, Copy)]
 pub struct Target<'a> {
     energy: &'a dyn Energy,
@@ -16,13 +16,13 @@ pub struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// An energy and nothing besides.
+    /// The target of an energy alone.
     pub fn new(energy: &'a dyn Energy) -> Self {
         Target { energy, proposal: None, exact: None, gibbs: None, model: None }
     }
 
-    /// A model: its energy, its base density (or itself, where it is normalised) as the proposal of global moves, its
-    /// exact draws and its Gibbs sweeps.
+    /// The target of a model: its energy, its base density (or the model itself, where it is normalised) as the
+    /// proposal of global moves, its exact draws and its Gibbs sweeps.
     pub fn of(model: &'a Model) -> Self {
         let density = model.density();
         // A VAE that nothing tilts is drawn from exactly, though its log p(x) may be an estimate only.
@@ -41,7 +41,7 @@ impl<'a> Target<'a> {
         Target { proposal: Some(proposal), ..self }
     }
 
-    /// The same target with the density that it is, for `exact`.
+    /// The same target with its normalised density, for `exact`.
     pub fn drawn(self, exact: &'a dyn Density) -> Self {
         Target { exact: Some(exact), ..self }
     }
@@ -51,13 +51,13 @@ impl<'a> Target<'a> {
         Target { gibbs: Some(gibbs), ..self }
     }
 
-    /// The same target with what a method draws from at once as the proposal, if that is a density: a flow that
-    /// followed the energy through training.
+    /// The same target with the density of a method's proposal as the proposal of global moves, if it has one, such as
+    /// a flow that followed the energy through training.
     pub fn proposing(self, proposal: Option<&'a dyn Proposal>) -> Self {
         Target { proposal: proposal.and_then(Proposal::density).or(self.proposal), ..self }
     }
 
-    /// The same capabilities under another energy, such as a counted one.
+    /// The same target on another energy, such as a counted one.
     pub(super) fn under<'b>(self, energy: &'b dyn Energy) -> Target<'b>
     where
         'a: 'b,
@@ -65,7 +65,7 @@ impl<'a> Target<'a> {
         Target { energy, ..self }
     }
 
-    /// The energy.
+    /// The energy that chains move on.
     pub fn energy(&self) -> &'a dyn Energy {
         self.energy
     }
@@ -75,20 +75,20 @@ impl<'a> Target<'a> {
         self.model
     }
 
-    /// The density that the target is, where it can be drawn from.
+    /// The density that the target is, where exact draws of it are known.
     pub fn exact(&self) -> Option<&'a dyn Density> {
         self.exact
     }
 
-    /// Gibbs sweeps, where the target has them.
+    /// The Gibbs sweeps, where the target has them.
     pub fn gibbs(&self) -> Option<&'a dyn BlockGibbs> {
         self.gibbs
     }
 
-    /// The density that moves independent of the chain propose from.
+    /// The density from which global moves draw their proposals.
     ///
     /// # Errors
-    /// A target without one.
+    /// The target has none.
     pub fn proposal(&self) -> Result<&'a dyn Density> {
         self.proposal.ok_or_else(|| {
             Error::config("the sampler proposes from a density that can be drawn from, and `model` has no base density")
@@ -100,55 +100,55 @@ impl<'a> Target<'a> {
     }
 }
 
-/// What a kernel reads of a chain before it moves it.
+/// The evaluations at a chain's position that a kernel reads before it moves the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
-    /// The position.
+    /// No evaluation.
     Position,
-    /// The energy too.
+    /// The energy.
     Value,
-    /// The energy and its gradient too.
+    /// The energy and its gradient.
     Gradient,
 }
 
-/// The chains at the temperatures above 1.
+/// The copies of chains at the K - 1 temperatures above 1.
 #[derive(Clone, Debug)]
 pub struct Hot {
-    /// `[(K-1)·B, ..]`, temperature after temperature.
+    /// The chains `[(K-1)·B, ..]`, temperature after temperature.
     pub(super) chains: Box<Chain>,
-    /// Steps so far: even and odd pairs take turns.
+    /// The number of steps so far: even and odd pairs of temperatures swap in turn.
     pub(super) round: u64,
 }
 
-/// A batch of chains: positions, and what was evaluated there already.
+/// A batch of chains: their positions, and the evaluations there that are known.
 ///
 /// Energies and gradients are evaluated when a kernel or a caller first asks, and kept: a kernel that reads no gradient
 /// pays for none, and none is taken where a chain ends.
 #[derive(Clone, Debug)]
 pub struct Chain {
-    /// Positions, `[B, ..]`.
+    /// The positions, `[B, ..]`.
     pub x: Tensor,
     energy: Option<Tensor>,
     grad: Option<Tensor>,
-    /// The same chains at higher temperatures, for the kernel that keeps such.
+    /// The same chains at higher temperatures, for the kernel that keeps those.
     pub(super) hot: Option<Hot>,
 }
 
 impl Chain {
-    /// Chains at x `[B, ..]`, where nothing has been evaluated.
+    /// The chains at x `[B, ..]`, without any evaluation.
     pub fn at(x: &Tensor) -> Self {
         Chain { x: x.detach(), energy: None, grad: None, hot: None }
     }
 
-    /// Chains at x `[B, ..]` with known energies `[B]` and, if given, gradients like x.
+    /// The chains at x `[B, ..]` with known energies `[B]` and, if given, gradients of x's shape.
     pub fn known(x: Tensor, energy: Tensor, grad: Option<Tensor>) -> Self {
         Chain { x, energy: Some(energy), grad, hot: None }
     }
 
-    /// The same chains with all that `need` names, evaluated where it is not known.
+    /// The same chains with all evaluations that `need` names; those that are not known are made.
     ///
     /// # Errors
-    /// The energy's own.
+    /// The energy fails.
     pub fn filled(&self, need: Need, e: &dyn Energy) -> Result<Self> {
         let (energy, grad) = match need {
             Need::Gradient if self.energy.is_none() || self.grad.is_none() => {
@@ -161,49 +161,49 @@ impl Chain {
         Ok(Chain { x: self.x.clone(), energy, grad, hot: self.hot.clone() })
     }
 
-    /// E(x), `[B]`, evaluated if it is not known.
+    /// The energies E(x), `[B]`, evaluated if they are not known.
     ///
     /// # Errors
-    /// The energy's own.
+    /// The energy fails.
     pub fn energy(&self, e: &dyn Energy) -> Result<Tensor> {
         Ok(self.filled(Need::Value, e)?.value()?.clone())
     }
 
-    /// E(x), `[B]`, of chains that were filled.
+    /// The known energies E(x), `[B]`.
     ///
     /// # Errors
-    /// Chains that were not.
+    /// The energies are not known: see [`Chain::filled`].
     pub fn value(&self) -> Result<&Tensor> {
         self.energy.as_ref().ok_or_else(|| Error::Other("the energy of a chain was not evaluated".into()))
     }
 
-    /// ∇x E(x), like x, of chains that were filled.
+    /// The known gradients ∇x E(x), of x's shape.
     ///
     /// # Errors
-    /// Chains that were not.
+    /// The gradients are not known: see [`Chain::filled`].
     pub fn slope(&self) -> Result<&Tensor> {
         self.grad.as_ref().ok_or_else(|| Error::Other("the gradient of a chain was not evaluated".into()))
     }
 
-    /// The same chains with hot ones beside them.
+    /// The same chains with hot copies beside them.
     pub(super) fn beside(self, hot: Hot) -> Self {
         Chain { hot: Some(hot), ..self }
     }
 
-    /// The chains that `f` makes of positions, energies and gradients alike, of what is known.
+    /// The chains whose positions, energies and gradients are f of those of this one, as far as they are known.
     ///
     /// # Errors
-    /// `f`'s own.
+    /// `f` fails.
     pub(super) fn map(&self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
         let part = |t: &Option<Tensor>| t.as_ref().map(&f).transpose();
         Ok(Chain { x: f(&self.x)?, energy: part(&self.energy)?, grad: part(&self.grad)?, hot: None })
     }
 
-    /// The chains that `f` makes of pairs of positions, energies and gradients; what one of both does not know is
-    /// unknown.
+    /// The chains whose positions, energies and gradients are f of those of both; an evaluation that one of the two
+    /// lacks is unknown.
     ///
     /// # Errors
-    /// `f`'s own.
+    /// `f` fails.
     pub(super) fn zip(&self, other: &Chain, f: impl Fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result<Self> {
         let part =
             |a: &Option<Tensor>, b: &Option<Tensor>| a.as_ref().zip(b.as_ref()).map(|(a, b)| f(a, b)).transpose();
@@ -212,60 +212,61 @@ impl Chain {
     }
 }
 
-/// What one step did.
+/// The report on one step.
 #[derive(Clone, Debug, Default)]
 pub struct Info {
-    /// Share of the chains whose proposal was accepted; `None` for kernels that accept everything.
+    /// The share of the chains whose proposal was accepted; `None` for kernels that accept everything.
     pub accept: Option<f64>,
-    /// The mean probability of acceptance, which tuning listens to: less noise than in the share.
+    /// The mean probability of acceptance, which tuning uses: it has less noise than the share.
     pub chance: Option<f64>,
-    /// Proposals without a finite energy, chain by chain; they are never accepted. Empty for kernels that accept
-    /// everything.
+    /// The number of proposals without a finite energy, chain by chain; they are never accepted. Empty for kernels that
+    /// accept everything.
     pub nonfinite: Vec<usize>,
-    /// E + ½|p|² at the end of the step, chain by chain, where there are momenta: what E-BFMI is about.
+    /// The Hamiltonian E + ½|p|² at the end of the step, chain by chain, for kernels with momenta p; E-BFMI is computed
+    /// from it.
     pub hamiltonian: Option<Vec<f64>>,
-    /// Acceptance of each kind of move, by name, for kernels that have several.
+    /// The acceptance of each kind of move, by name, for kernels that have several.
     pub moves: Vec<(&'static str, f64)>,
 }
 
 impl Info {
-    /// Of the choice and the count of every chain.
+    /// The report on the choices and counts of all chains.
     pub(super) fn of(accepted: &[u8], nonfinite: Vec<usize>) -> Self {
         let share = accepted.iter().map(|&a| f64::from(a)).sum::<f64>() / accepted.len().max(1) as f64;
         Info { accept: Some(share), nonfinite, ..Info::default() }
     }
 }
 
-/// How far a kernel moves.
+/// The step size and scale of a kernel's moves.
 #[derive(Clone, Debug)]
 pub struct Tuning {
-    /// ε.
+    /// The step size ε.
     pub step_size: f64,
-    /// What ε is multiplied by in each coordinate, the shape of one item; `None` for 1 everywhere. Its square is the
-    /// inverse of the diagonal mass.
+    /// The scale of ε in each coordinate, of the shape of one item; `None` for 1 everywhere. Its square is the inverse
+    /// of the diagonal mass.
     pub scale: Option<Tensor>,
 }
 
 /// A Markov kernel on batches of independent chains.
 pub trait Kernel: Send + Sync {
-    /// What it reads of a chain before it moves it.
+    /// The evaluations that the kernel reads before it moves a chain.
     fn needs(&self) -> Need;
 
-    /// The state of chains that start at x `[B, ..]`, after a look at whether the kernel can move on the target.
+    /// The state of chains that start at x `[B, ..]`, after a check that the kernel can move on the target.
     ///
     /// # Errors
-    /// A target that lacks what the kernel uses.
+    /// The target lacks something that the kernel uses.
     fn init(&self, _on: &Target, x: &Tensor) -> Result<Chain> {
         Ok(Chain::at(x))
     }
 
-    /// One step of every chain, with randomness from `key`.
+    /// Moves every chain by one step, with randomness from `key`, and reports on it.
     ///
     /// # Errors
-    /// The energy's own; a target that lacks what the kernel uses.
+    /// The energy fails, or the target lacks something that the kernel uses.
     fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)>;
 
-    /// The step size and scale it moves with; `None` for a kernel without a step size that a warm-up could tune.
+    /// The step size and scale of the moves; `None` for a kernel without a step size that a warm-up could tune.
     fn tuning(&self) -> Option<Tuning> {
         None
     }
@@ -275,14 +276,14 @@ pub trait Kernel: Send + Sync {
         None
     }
 
-    /// One sentence on what the settings mean, such as the temperature that a tempered sampler runs at.
+    /// One sentence on the meaning of the settings, such as the temperature of a tempered sampler.
     fn describe(&self) -> String;
 }
 
-/// x `[B, ..]` times s, the shape of one item, in each coordinate; x itself where there is no s.
+/// The product of x `[B, ..]` and s, of the shape of one item, in each coordinate; x itself where s is `None`.
 ///
 /// # Errors
-/// Shapes that do not fit.
+/// The shapes do not fit.
 pub fn scaled(x: &Tensor, s: Option<&Tensor>) -> Result<Tensor> {
     s.map_or_else(|| Ok(x.clone()), |s| Ok(x.broadcast_mul(s)?))
 }

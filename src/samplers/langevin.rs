@@ -1,4 +1,4 @@
-//! Unadjusted Langevin: drift and noise matched, biased by O(ε²), no rejection.
+//! The unadjusted Langevin algorithm: drift and noise matched, without rejection, biased by O(ε²).
 
 use super::kernel::{Chain, Info, Kernel, Need, Target};
 use super::row::SamplerRow;
@@ -27,9 +27,10 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     build: |table| Ok(Box::new(Langevin { step_size: decode::<LangevinConfig>(table)?.step_size })),
 };
 
-/// x ← x - (ε²/2)∇E(x) + ε ξ, ξ ~ N(0, I). Its stationary density differs from exp(-E) by O(ε²).
+/// The unadjusted Langevin algorithm x ← x - (ε²/2)∇E(x) + ε ξ, ξ ~ N(0, I) (Roberts & Tweedie 1996). Its stationary
+/// density differs from exp(-E) by O(ε²).
 pub struct Langevin {
-    /// ε.
+    /// The step size ε.
     pub step_size: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Metropolis-adjusted Langevin: the honest one. Leaves exp(-E) invariant at any step size.
+//! The Metropolis-adjusted Langevin algorithm, which leaves exp(-E) invariant at any step size.
 
 use candle_core::{DType, Tensor};
 
@@ -32,22 +32,23 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     build: |table| Ok(Box::new(Mala { step_size: decode::<MalaConfig>(table)?.step_size, scale: None })),
 };
 
-/// Proposes x' = x - (ε²/2)s²∇E(x) + ε s ξ and accepts with probability min(1, exp(E(x) - E(x')) q(x|x')/q(x'|x)).
-/// A proposal whose energy is not finite is rejected and counted; it never touches the other chains.
+/// The Metropolis-adjusted Langevin algorithm (Roberts & Tweedie 1996): proposes x' = x - (ε²/2)s²∇E(x) + ε s ξ, ξ ~
+/// N(0, I), with the density q(x'|x), and accepts with probability min(1, exp(E(x) - E(x')) q(x|x')/q(x'|x)). A
+/// proposal whose energy is not finite is rejected and counted; it has no effect on the other chains.
 pub struct Mala {
-    /// ε.
+    /// The step size ε.
     pub step_size: f64,
-    /// s, what ε is multiplied by in each coordinate, the shape of one item; `None` for 1.
+    /// The scale s of ε in each coordinate, of the shape of one item; `None` for 1.
     pub scale: Option<Tensor>,
 }
 
 impl Mala {
-    /// s²∇E, or ∇E.
+    /// The scaled gradient s²∇E, or ∇E without a scale.
     fn pull(&self, chain: &Chain) -> Result<Tensor> {
         scaled(&scaled(chain.slope()?, self.scale.as_ref())?, self.scale.as_ref())
     }
 
-    /// log q(to | from) up to a constant, `[B]`, f64.
+    /// The log-density log q(to | from) of the proposal up to a constant, `[B]`, f64.
     fn log_proposal(&self, to: &Chain, from: &Chain) -> Result<Vec<f64>> {
         let eps2 = self.step_size * self.step_size;
         let mut off = (&to.x - (&from.x - (self.pull(from)? * (0.5 * eps2))?)?)?;

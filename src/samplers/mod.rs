@@ -1,7 +1,7 @@
-//! Markov kernels on an energy: the registry.
+//! Markov kernels that move chains on an energy, and their registry.
 //!
 //! One kernel serves training, `ebm sample`, AIS and the diagnostics alike. A kernel moves a batch of independent
-//! chains; what tunes its step size is [`WarmUp`], before the chains count.
+//! chains; [`WarmUp`] tunes its step size before the chains count.
 
 mod accept;
 mod buffer;
@@ -47,7 +47,7 @@ pub use warm_up::{DualAveraging, WarmUp};
 use crate::config::{self, Schema, Spec, find};
 use crate::{Error, Result};
 
-/// Every kernel that `[sampler] name = "…"` can name.
+/// The kernels that `[sampler] name = "…"` can name.
 pub const SAMPLERS: &[SamplerRow] = &[
     langevin::ENTRY,
     sgld::ENTRY,
@@ -68,13 +68,13 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
     config::schemas(SAMPLERS)
 }
 
-/// The keys of the kernels that may be the local move of a run of chains: those of the sampler `flow_mcmc` leave
-/// exp(-E) invariant.
+/// The schemas of the kernels that may be the local move of the sampler `flow_mcmc`: all of them leave exp(-E)
+/// invariant.
 pub fn exact_moves() -> Vec<(&'static str, Schema)> {
     locals(|row| row.exact)
 }
 
-/// The keys of the kernels that training may choose from as local moves: those of [`exact_moves`], and `langevin`.
+/// The schemas of the kernels that training may choose as local moves: those of [`exact_moves`], and `langevin`.
 pub fn moves() -> Vec<(&'static str, Schema)> {
     locals(|_| true)
 }
@@ -83,10 +83,10 @@ fn locals(fits: impl Fn(&SamplerRow) -> bool) -> Vec<(&'static str, Schema)> {
     SAMPLERS.iter().filter(|row| fits(row)).filter_map(|row| Some((row.name, row.local?))).collect()
 }
 
-/// Builds the local move of a section that [`moves`] allows.
+/// The local move of a section that [`moves`] allows.
 ///
 /// # Errors
-/// A name that is none of these.
+/// The name is none of these.
 pub fn build_local(spec: &Spec) -> Result<Box<dyn Kernel>> {
     let row = find(SAMPLERS, spec.name()).filter(|row| row.local.is_some());
     let row = row.ok_or_else(|| Error::Other(format!("unknown local kernel `{}`", spec.name())))?;

@@ -1,4 +1,4 @@
-//! Parallel tempering: hot copies of a chain cross barriers, and neighbours in temperature trade places.
+//! Parallel tempering: hot copies of a chain cross barriers, and chains at neighbouring temperatures swap places.
 
 use candle_core::Tensor;
 
@@ -45,8 +45,9 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     },
 };
 
-/// A MALA step of every chain on exp(-E/T), x' = x - (ε²/2)∇E + ε√T ξ, then swaps of neighbours i, j in temperature
-/// with probability min(1, exp((1/Tᵢ - 1/Tⱼ)(Eᵢ - Eⱼ))), even pairs and odd pairs in turn.
+/// Parallel tempering (Swendsen & Wang 1986; Geyer 1991): a MALA step of every chain on exp(-E/T), with the proposal
+/// x' = x - (ε²/2)∇E + ε√T ξ, then swaps of neighbours i, j in temperature with probability min(1, exp((1/Tᵢ -
+/// 1/Tⱼ)(Eᵢ - Eⱼ))), even pairs and odd pairs in turn (Okabe et al. 2001).
 pub struct ParallelTempering {
     temperatures: Vec<f64>,
     step_size: f64,
@@ -59,18 +60,18 @@ impl ParallelTempering {
         ParallelTempering { temperatures: (0..rungs.max(1)).map(temperature).collect(), step_size }
     }
 
-    /// The hot chains of a ladder that begins: as many copies as there are temperatures above 1.
+    /// The hot chains at the start: a copy of each chain for every temperature above 1.
     fn copies(&self, cold: &Chain) -> Result<Chain> {
         let copies = self.temperatures.len().saturating_sub(1).max(1);
         cold.map(|t| Ok(Tensor::cat(&vec![t; copies], 0)?))
     }
 
-    /// T of a row of all chains.
+    /// The temperature T of a row of all chains.
     fn temperature(&self, row: usize, chains: usize) -> f64 {
         self.temperatures.get(row / chains.max(1)).copied().unwrap_or(1.0)
     }
 
-    /// log q(to | from) of every row, up to a constant.
+    /// The log-density log q(to | from) of the proposal of every row, up to a constant.
     fn log_proposal(&self, to: &Chain, from: &Chain, chains: usize) -> Result<Vec<f64>> {
         let eps2 = self.step_size * self.step_size;
         let off = (&to.x - (&from.x - (from.slope()? * (0.5 * eps2))?)?)?;
@@ -79,7 +80,8 @@ impl ParallelTempering {
         Ok(square.into_iter().enumerate().map(scaled).collect())
     }
 
-    /// The Langevin move of all chains; 1 for each that moved.
+    /// The chains after the Langevin move, a 1 for each that moved, and a 1 for each whose proposal had no finite
+    /// energy.
     fn explore(&self, key: Key, on: &Target, all: &Chain, chains: usize) -> Result<(Chain, Vec<u8>, Vec<usize>)> {
         let rows = all.x.dim(0)?;
         let widths: Vec<f64> = (0..rows).map(|row| self.temperature(row, chains).sqrt()).collect();
@@ -100,7 +102,7 @@ impl ParallelTempering {
         Ok((choose(&accepted, &there, all)?, accepted, nonfinite(&then)))
     }
 
-    /// Which row each row is after the swaps of this round, and the share of swaps done.
+    /// The former row of each row after the swaps of this round, and the share of swaps done.
     fn swaps(&self, key: Key, all: &Chain, chains: usize, round: u64) -> Result<(Vec<u32>, f64)> {
         let energy = energies(all)?;
         let mut place: Vec<u32> = (0..energy.len() as u32).collect();
@@ -120,7 +122,7 @@ impl ParallelTempering {
 }
 
 impl Kernel for ParallelTempering {
-    /// Hot copies begin where their chains do.
+    /// The evaluations that are read: hot copies start with those of their chains.
     fn needs(&self) -> Need {
         Need::Gradient
     }
@@ -151,12 +153,12 @@ impl Kernel for ParallelTempering {
     }
 }
 
-/// The chains at temperature 1, then the others.
+/// The chains at temperature 1, followed by the others.
 fn joined(cold: &Chain, hot: &Chain) -> Result<Chain> {
     cold.zip(hot, |cold, hot| Ok(Tensor::cat(&[cold, hot], 0)?))
 }
 
-/// The inverse of [`joined`], each row coming from its new place.
+/// The inverse of [`joined`], where each row comes from its new place.
 fn parted(all: &Chain, place: Vec<u32>, chains: usize) -> Result<(Chain, Chain)> {
     let rows = place.len();
     let place = Tensor::new(place, all.x.device())?;

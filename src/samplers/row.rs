@@ -1,33 +1,33 @@
-//! What the house knows about a kernel.
+//! The row of a kernel in the registry.
 
 use super::kernel::Kernel;
 use crate::Result;
 use crate::config::{Head, Row, Schema};
 use crate::metrics::{Number, Spent};
 
-/// Makes a kernel from its resolved section.
+/// The function that makes a kernel from its resolved section.
 pub type BuildKernel = fn(&toml::Table) -> Result<Box<dyn Kernel>>;
 
-/// A row of [`SAMPLERS`](super::SAMPLERS): all that the house knows about a kernel.
+/// A row of [`SAMPLERS`](super::SAMPLERS): everything that the program knows about a kernel.
 #[derive(Clone, Copy)]
 pub struct SamplerRow {
-    /// What the configuration says: `name = "mala"`.
+    /// The name in the configuration, as in `name = "mala"`.
     pub name: &'static str,
-    /// One line for listings.
+    /// The description for listings, in one line.
     pub about: &'static str,
-    /// Where it comes from: authors, year, equation or algorithm; empty where it is folklore.
+    /// The source: authors, year, equation or algorithm; empty for common knowledge.
     pub cite: &'static str,
-    /// The keys of its section.
+    /// The keys of the kernel's section.
     pub schema: Schema,
-    /// The numbers that it reports step by step.
+    /// The numbers that the kernel reports step by step.
     pub numbers: &'static [Number],
-    /// Whether it leaves exp(-E) invariant at any step size.
+    /// Whether the kernel leaves exp(-E) invariant at any step size.
     pub exact: bool,
-    /// Its keys as the local move of `flow_mcmc`, if it may be one.
+    /// The keys of the kernel as the local move of `flow_mcmc`, if it may be one.
     pub local: Option<Schema>,
-    /// What a step of one chain costs at the default keys, once the chain has begun.
+    /// The cost of a step of one chain at the default keys, once the chain has begun.
     pub cost: Spent,
-    /// Makes it from its resolved section.
+    /// The function that makes the kernel from its resolved section.
     pub build: BuildKernel,
 }
 

@@ -1,4 +1,4 @@
-//! Random-walk Metropolis: the oldest kernel, which needs no gradient.
+//! Random-walk Metropolis, the oldest kernel, which needs no gradient.
 
 use super::accept::{ACCEPTANCE, accept, energies};
 use super::kernel::Tuning;
@@ -30,11 +30,12 @@ pub(super) const ENTRY: SamplerRow = SamplerRow {
     build: |table| Ok(Box::new(Rwm { step_size: decode::<RwmConfig>(table)?.step_size, scale: None })),
 };
 
-/// Proposes x' = x + σ s ξ and accepts with probability min(1, exp(E(x) - E(x'))).
+/// Random-walk Metropolis (Metropolis et al. 1953): proposes x' = x + σ s ξ, ξ ~ N(0, I), and accepts with probability
+/// min(1, exp(E(x) - E(x'))).
 pub struct Rwm {
-    /// σ.
+    /// The step size σ.
     pub step_size: f64,
-    /// s, what σ is multiplied by in each coordinate, the shape of one item.
+    /// The scale s of σ in each coordinate, of the shape of one item; `None` for 1.
     pub scale: Option<candle_core::Tensor>,
 }
 

@@ -1,4 +1,4 @@
-//! Running a kernel for a while: the settings that every sampler shares, and what a run of chains leaves.
+//! The runs of a kernel: the settings that every sampler shares, and the results of a run of chains.
 
 use candle_core::Tensor;
 
@@ -12,36 +12,36 @@ use crate::density::{Counted, Energy, Model, Potential, Proposal, Space};
 use crate::metrics::Spent;
 use crate::{Error, Result, rng::Key};
 
-/// What a run of chains leaves.
+/// The results of a run of chains.
 pub struct Trace {
     /// The items at the end, `[B, ..]`.
     pub x: Tensor,
-    /// Where the chains stand at the end, in the space they move in.
+    /// The chains at the end, in the space they move in.
     pub chain: Chain,
-    /// Mean acceptance over steps and chains, for kernels that reject.
+    /// The mean acceptance over steps and chains, for kernels that reject.
     pub accept: Option<f64>,
-    /// Proposals without a finite energy, over all steps and chains.
+    /// The number of proposals without a finite energy, over all steps and chains.
     pub nonfinite: usize,
-    /// What the chains asked of the energy, warm-up included, item by item.
+    /// The evaluations of the energy, warm-up included, in items.
     pub spent: Spent,
-    /// What the warm-up, if there was one, tuned the kernel to.
+    /// The step size and scale that the warm-up, if there was one, tuned the kernel to.
     pub tuning: Option<Tuning>,
 }
 
 /// A kernel with its settings: `[sampler]` of a run.
 pub struct Sampler {
-    /// Moves the chains.
+    /// The kernel, which moves the chains.
     pub kernel: Box<dyn Kernel>,
-    /// How long, from where.
+    /// The length of the run and the start of the chains.
     pub config: ChainConfig,
-    /// What comes before the steps that count.
+    /// The warm-up before the steps that count.
     pub warm_up: WarmUp,
 }
 
-/// What a section such as `[sampler]` holds: the kernel that it names, and the keys that all samplers have.
+/// The parts of a section such as `[sampler]`: the kernel that it names, and the keys that all samplers have.
 ///
 /// # Errors
-/// A specification that is not resolved.
+/// The specification is not resolved.
 pub fn parts(spec: &Spec) -> Result<(Box<dyn Kernel>, ChainConfig, WarmUp)> {
     let row = find(SAMPLERS, spec.name()).ok_or_else(|| Error::Other(format!("unknown sampler `{}`", spec.name())))?;
     let kernel = spec.within((row.build)(&spec.table))?;
@@ -50,19 +50,19 @@ pub fn parts(spec: &Spec) -> Result<(Box<dyn Kernel>, ChainConfig, WarmUp)> {
 }
 
 impl Sampler {
-    /// Builds `[sampler]`.
+    /// The sampler of a section such as `[sampler]`.
     ///
     /// # Errors
-    /// A specification that is not resolved; `means` or `temperature` of chains that do not move in noise.
+    /// The specification is not resolved, or it asks for `means` or `temperature` for chains that do not move in noise.
     pub fn new(spec: &Spec) -> Result<Self> {
         let (kernel, config, warm_up) = parts(spec)?;
         spec.within(Self::with(kernel, config, warm_up))
     }
 
-    /// The sampler that moves chains by `kernel`, as long and from where `config` says, after `warm_up`.
+    /// The sampler that moves chains by `kernel`, with the length and start of `config`, after `warm_up`.
     ///
     /// # Errors
-    /// `means` or `temperature` of chains that do not move in noise.
+    /// `means` or `temperature` is asked for with chains that do not move in noise.
     pub fn with(kernel: Box<dyn Kernel>, config: ChainConfig, warm_up: WarmUp) -> Result<Self> {
         if config.space != Space::Noise && (config.means || config.temperature != 1.0) {
             return Err(Error::config("`sampler.means` and `sampler.temperature` are for chains that move in noise")
@@ -72,11 +72,11 @@ impl Sampler {
         Ok(Sampler { kernel, config, warm_up })
     }
 
-    /// Starts one chain at the origin: whether the kernel can move on this model, or by the method's proposal, found
-    /// before a long run.
+    /// Starts one chain at the origin, to find out before a long run whether the kernel can move on this model, or by
+    /// the method's proposal.
     ///
     /// # Errors
-    /// A kernel that needs more than these give.
+    /// The kernel needs something that neither gives.
     pub fn check(&self, model: &Model, proposal: Option<&dyn Proposal>, device: &candle_core::Device) -> Result<()> {
         let on = Target::of(model).proposing(proposal);
         if let Some(potential) = self.potential(&on)? {
@@ -88,10 +88,10 @@ impl Sampler {
         self.kernel.init(&on, &origin).map(drop)
     }
 
-    /// The energy that chains move on where they do not move on the items.
+    /// The energy that chains move on, where they do not move on the items; `None` where they do.
     ///
     /// # Errors
-    /// A model without such a space.
+    /// The model has no such space.
     fn potential<'a>(&self, on: &Target<'a>) -> Result<Option<Potential<'a>>> {
         if self.config.space == Space::Data {
             return Ok(None);
@@ -102,10 +102,11 @@ impl Sampler {
         Potential::new(space, tilt).map(Some)
     }
 
-    /// The items that points of chains stand for: the points themselves, or what the noise is carried to.
+    /// The items that the points `at` of chains stand for: the points themselves, or the items T(ε) of points ε in
+    /// noise.
     ///
     /// # Errors
-    /// A model without the space that chains move in.
+    /// The model has no space of the kind that the chains move in.
     pub fn items(&self, model: &Model, at: &Tensor) -> Result<Tensor> {
         self.carried(self.potential(&Target::of(model))?.as_ref(), at)
     }
@@ -116,7 +117,7 @@ impl Sampler {
         Ok(if self.config.means { space.quiet(at)? } else { space.push(at)? }.detach())
     }
 
-    /// The energies `[B]` of chains that a run left, in the space that they move in.
+    /// The energies `[B]` of chains that a run returned, in the space that they move in.
     ///
     /// # Errors
     /// As [`Sampler::run`].
@@ -130,7 +131,8 @@ impl Sampler {
     /// n starting points, `[n, ..]`, in the space that chains move in.
     ///
     /// # Errors
-    /// `init = "proposal"` without a proposal; a model without the space.
+    /// `init = "proposal"` is asked for without a proposal, or the model has no space of the kind that the chains move
+    /// in.
     pub fn start(
         &self,
         key: Key,
@@ -145,11 +147,11 @@ impl Sampler {
         self.config.init.points(key, model, proposal, data, n)
     }
 
-    /// Runs the chains from x, which [`Sampler::start`] gave; `watch(step, chain)` sees every state, in the space that
-    /// chains move in, and may stop the run by an error.
+    /// Runs the chains from x, which [`Sampler::start`] returned. `watch(step, chain)` sees every state, in the space
+    /// that chains move in, and may stop the run by an error.
     ///
     /// # Errors
-    /// The energy's own, or the watcher's; a target without the space that chains move in.
+    /// The energy or `watch` fails, or the target has no space of the kind that the chains move in.
     pub fn run(
         &self,
         key: Key,
@@ -160,8 +162,8 @@ impl Sampler {
         self.run_observed(key, on, x, |step, chain, _, _| watch(step, chain))
     }
 
-    /// As [`Sampler::run`], with what every step did and the energy that the chains move on. The steps of the warm-up
-    /// are not seen; after it the kernel stays as it is.
+    /// Runs the chains as [`Sampler::run`] does, with a `watch` that also sees the report on every step and the energy
+    /// that the chains move on. It does not see the steps of the warm-up, after which the kernel stays as it is.
     ///
     /// # Errors
     /// As [`Sampler::run`].

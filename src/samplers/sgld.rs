@@ -1,4 +1,5 @@
-//! Tempered Langevin as EBM papers run it: drift and noise chosen apart (Grathwohl 2020, eq. 19).
+//! Tempered Langevin, as papers on energy-based models run it: drift and noise are chosen apart (Grathwohl et al. 2020,
+//! eq. 19).
 
 use super::kernel::{Chain, Info, Kernel, Need, Target};
 use super::row::SamplerRow;
@@ -44,21 +45,23 @@ fn interval(v: &Vec<f64>) -> rule::Complaint {
     (!fine).then(|| format!("must be empty or two numbers, the smaller one first, got {v:?}"))
 }
 
-/// x ← x - drift ∇E(x) + noise ξ, ξ ~ N(0, I).
+/// The tempered Langevin move x ← x - drift ∇E(x) + noise ξ, ξ ~ N(0, I) (Grathwohl et al. 2020, eq. 19; Welling & Teh
+/// 2011).
 #[derive(Default)]
 pub struct Sgld {
-    /// Multiplies the gradient.
+    /// The factor of the gradient.
     pub drift: f64,
-    /// Standard deviation of the noise.
+    /// The standard deviation of the noise.
     pub noise: f64,
-    /// Bound on each entry of the gradient; 0 for none.
+    /// The bound on each entry of the gradient; 0 for none.
     pub clip_grad: f64,
-    /// The box that chains are kept in.
+    /// The box in which chains are kept, [low, high] in every coordinate.
     pub clamp: Option<[f64; 2]>,
 }
 
 impl Sgld {
-    /// T of the density exp(-E/T) that matched Langevin with this drift and noise would have.
+    /// The temperature T = noise²/(2 drift) of the density exp(-E/T) that Langevin dynamics with this drift and noise
+    /// samples, up to discretisation.
     pub fn temperature(&self) -> f64 {
         self.noise * self.noise / (2.0 * self.drift)
     }

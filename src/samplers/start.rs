@@ -1,4 +1,4 @@
-//! Where chains start, and the settings that every sampler shares.
+//! The starts of chains, and the settings that every sampler shares.
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
@@ -8,26 +8,26 @@ use crate::data::{Data, Split};
 use crate::density::{Model, Proposal, Space};
 use crate::{Error, Result, rng::Key};
 
-/// Where chains start.
+/// The place where chains start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
-    /// Uniform: over pixel values, carried to model space, for images; over the data's box for vectors.
+    /// Uniform draws: over pixel values, carried to model space, for images; over the data's box for vectors.
     Uniform,
     /// Draws from the model's base density; standard normal draws where it has none.
     #[default]
     Normal,
     /// Training items.
     Data,
-    /// Draws from what the method keeps beside its energy: VERA's generator, the replay buffer of PCD.
+    /// Draws from the method's proposal: VERA's generator, the replay buffer of PCD.
     Proposal,
 }
 
 impl Start {
-    /// n starting points among the items, `[n, ..]`.
+    /// The starting points among the items, `[n, ..]`.
     ///
     /// # Errors
-    /// `proposal` without one.
+    /// `proposal` is asked for without one.
     pub fn points(
         self,
         key: Key,

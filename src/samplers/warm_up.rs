@@ -1,4 +1,5 @@
-//! Tuning before the chains count: step size by dual averaging, diagonal mass from the spread of the chains.
+//! The tuning of a kernel before its chains count: step size by dual averaging, diagonal mass from the spread of the
+//! chains.
 
 use candle_core::{DType, Tensor};
 
@@ -35,13 +36,13 @@ pub struct DualAveraging {
 }
 
 impl DualAveraging {
-    /// Begins at ε; the search is drawn towards 10 ε, since larger steps are cheaper to try.
+    /// A search that begins at ε. It is drawn towards 10 ε, since larger steps are cheaper to try.
     pub fn new(step_size: f64, target: f64) -> Self {
         let log_step = step_size.ln();
         DualAveraging { target, centre: log_step + 10f64.ln(), error: 0.0, log_step, log_mean: log_step, count: 0.0 }
     }
 
-    /// Takes in the acceptance at the present step size. One that is no number counts as 0.
+    /// Updates the search with the acceptance at the present step size; NaN counts as 0.
     pub fn update(&mut self, accept: f64) {
         const GAMMA: f64 = 0.05;
         const T0: f64 = 10.0;
@@ -55,18 +56,18 @@ impl DualAveraging {
         self.log_mean = weight * self.log_step + (1.0 - weight) * self.log_mean;
     }
 
-    /// ε to try next.
+    /// The ε to try next.
     pub fn step_size(&self) -> f64 {
         self.log_step.exp()
     }
 
-    /// ε to keep: the average of those tried, later ones counting more.
+    /// The ε to keep: the average of those tried, in which later ones count more.
     pub fn settled(&self) -> f64 {
         self.log_mean.exp()
     }
 }
 
-/// Sums over chains and draws of each coordinate, f64.
+/// The sums over chains and draws of each coordinate, in f64, from which its variance follows.
 #[derive(Default)]
 struct Spread {
     count: f64,
@@ -75,7 +76,7 @@ struct Spread {
 }
 
 impl Spread {
-    /// Welford's update with every chain's position; positions that are not finite are passed over.
+    /// Adds every chain's position by Welford's update; positions that are not finite are left out.
     fn add(&mut self, x: &Tensor) -> Result<()> {
         for row in x.flatten_from(1)?.to_dtype(DType::F64)?.to_vec2::<f64>()? {
             if row.iter().any(|v| !v.is_finite()) {
@@ -93,8 +94,8 @@ impl Spread {
         Ok(())
     }
 
-    /// Standard deviations, their squares drawn to 10⁻³ as Stan does, in the shape of an item of `like`; `None` of
-    /// fewer than two positions.
+    /// The standard deviations, in the shape of an item of `like`, with squares that are drawn to 10⁻³ as in Stan;
+    /// `None` for fewer than two positions.
     fn scale(&self, like: &Tensor) -> Result<Option<Tensor>> {
         let n = self.count;
         if n < 2.0 {
@@ -108,9 +109,9 @@ impl Spread {
 }
 
 impl WarmUp {
-    /// Steps after which the mass is taken anew: windows of 25, 50, 100 … between the first 15 % and the last 25 % of
-    /// the steps; the last one takes what is left. Stan ends with 10 %, too few for targets below 0.8: dual averaging
-    /// oscillates there for some 200 steps.
+    /// The number of steps before the first window, and the steps after which the mass is estimated anew. Windows of
+    /// 25, 50, 100 … lie between the first 15 % and the last 25 % of the steps, and the last one takes the rest. Stan
+    /// ends with 10 %, too few for targets below 0.8: dual averaging oscillates there for some 200 steps.
     fn windows(&self) -> (usize, Vec<usize>) {
         let (first, last) = (self.warm_up * 15 / 100, self.warm_up - self.warm_up / 4);
         let (mut ends, mut end, mut width) = (Vec::new(), first, 25);
@@ -122,12 +123,12 @@ impl WarmUp {
         (first, ends)
     }
 
-    /// The chains at the end of the warm-up, and the kernel as it was tuned: `None` if there is nothing to tune.
+    /// The kernel as it was tuned, `None` if there is nothing to tune, and the chains at the end of the warm-up.
     ///
-    /// A function of its arguments alone, so that a resumed run tunes to the same bytes.
+    /// They are a function of the arguments alone, so that a resumed run tunes to the same bytes.
     ///
     /// # Errors
-    /// What the kernel finds wrong.
+    /// The kernel fails.
     pub fn run(
         &self,
         key: Key,
