@@ -1,4 +1,4 @@
-//! A plain classifier: the baseline of JEM, and where features come from.
+//! A plain classifier: the baseline of JEM, and a source of features.
 
 use super::learning::readings::GRAD_NORM;
 use super::learning::supervised::{self, Supervised, SupervisedConfig};
@@ -34,7 +34,7 @@ name = "classifier"
     build: |table, setup| Ok(Box::new(Plain::new(decode(table)?, setup)?)),
 };
 
-/// Minimises α E[-log p(y|x)], dropout on.
+/// The method `classifier`: minimises the cross-entropy α E[-log p(y|x)] of the labels y, with dropout.
 struct Plain {
     supervised: Supervised,
     trained: Trainable<Model>,

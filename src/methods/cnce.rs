@@ -60,13 +60,14 @@ adapt = true
     build: |table, setup| Ok(Box::new(Cnce::new(decode(table)?, setup)?)),
 };
 
-/// Minimises mean softplus(-G) with G = log[p(x) p_c(y|x) / p(y) p_c(x|y)] = E(y) - E(x), as N(y; x, ε² I) is
-/// symmetric: the normaliser cancels, and so does the noise density. The paper's loss is twice this; log 2 here is
-/// chance.
+/// The method `cnce` (Ceylan & Gutmann 2018, eq. 10): for data x and noisy copies y with the conditional density
+/// p_c(y|x) = N(y; x, ε² I), minimises mean softplus(-G) with G = log[p(x) p_c(y|x) / p(y) p_c(x|y)] = E(y) - E(x). p_c
+/// is symmetric, so it cancels, and so does the normaliser. The paper's loss is twice this one; that of chance is log 2
+/// here.
 struct Cnce {
     config: CnceConfig,
     trained: Trainable<Model>,
-    /// ε, which `adapt` changes, as a scalar in f64.
+    /// The standard deviation ε, which `adapt` changes, as a scalar in f64.
     epsilon: Named<Var>,
 }
 
@@ -78,14 +79,14 @@ impl Cnce {
     }
 }
 
-/// x repeated κ times with noise: `[B, ..]` -> `[κB, ..]`, all items once, then all again.
+/// The items x repeated κ times, with noise: `[B, ..]` -> `[κB, ..]`, all items once, then all again.
 fn noisy_copies(cx: &StepContext, x: &Tensor, kappa: usize, epsilon: f64) -> Result<Tensor> {
     let copies = Tensor::cat(&vec![x; kappa], 0)?;
     let noise = cx.key.with("noise").normal(copies.dims(), x.dtype(), x.device())?;
     Ok((copies + (noise * epsilon)?)?)
 }
 
-/// mean softplus(E(x) - E(y)), and the share of pairs in which data have the lower energy.
+/// The loss mean softplus(E(x) - E(y)), and the share of pairs in which the data item has the lower energy.
 ///
 /// # Shapes
 /// x `[B, ..]`, y `[κB, ..]` in the order of [`noisy_copies`].
@@ -99,7 +100,7 @@ fn logistic_loss(energy: &dyn Energy, x: &Tensor, y: &Tensor) -> Result<(Tensor,
     Ok((ops::activate(Activation::Softplus, &minus_g)?.mean_all()?, told))
 }
 
-/// The next ε of a step that had this loss.
+/// The next ε after a step with this loss.
 fn adapted(epsilon: f64, loss: f64) -> f64 {
     match loss / LN_2 {
         share if (share - 1.0).abs() < 0.1 => 1.2 * epsilon,

@@ -1,7 +1,7 @@
 //! Maximum likelihood by Markov chains: contrastive divergence, persistent chains, short runs, and JEM on top of them.
 //!
-//! All descend mean E(x⁺) - mean E(x⁻), the gradient of the negative log-likelihood if x⁻ are draws of the model. They
-//! differ in where the chains that give x⁻ begin: at the data, where they stood last, or at noise.
+//! All descend mean E(x⁺) - mean E(x⁻) with data x⁺ and ends of chains x⁻, the gradient of the negative log-likelihood
+//! if x⁻ are draws of the model. They differ in the start of the chains: the data, their last positions, or noise.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ pub(super) fn probability(v: &f64) -> rule::Complaint {
 /// The numbers of methods whose negative phase is a Markov chain.
 const NUMBERS: &[Number] = numbers![likelihood_gap::NUMBERS, [GRAD_NORM, ACCEPTANCE]];
 
-/// Contrastive divergence.
+/// Contrastive divergence (Hinton 2002).
 pub(super) const CD: MethodRow = MethodRow {
     name: "cd",
     about: "contrastive divergence: k steps of a chain that begins at the data",
@@ -72,7 +72,7 @@ sampler.steps = 3
     build: |table, setup| Contrastive::boxed(table, setup, false, |_, _| Ok(Chains::Data)),
 };
 
-/// Short-run chains from noise.
+/// Short-run chains from noise (Nijkamp, Hill, Zhu & Wu 2019).
 pub(super) const SHORT_RUN: MethodRow = MethodRow {
     name: "short_run",
     about: "chains that begin at noise in every step: the learned object is the short run itself",
@@ -95,7 +95,7 @@ sampler.steps = 3
     build: |table, setup| Contrastive::boxed(table, setup, false, |_, _| Ok(Chains::Fresh)),
 };
 
-/// Persistent contrastive divergence.
+/// Persistent contrastive divergence (Tieleman 2008; Du & Mordatch 2019).
 pub(super) const PCD: MethodRow = MethodRow {
     name: "pcd",
     about: "persistent contrastive divergence: chains go on where they stood, out of a replay buffer",
@@ -119,7 +119,7 @@ sampler.steps = 3
     build: |table, setup| Contrastive::boxed(table, setup, false, Chains::kept),
 };
 
-/// Joint energy model.
+/// The joint energy model, JEM (Grathwohl et al. 2020, "Your classifier is secretly an energy based model").
 pub(super) const JEM: MethodRow = MethodRow {
     name: "jem",
     about: "joint energy model: cross-entropy for p(y|x), persistent chains for p(x) of the same classifier",
@@ -145,13 +145,13 @@ sampler.steps = 3
     build: |table, setup| Contrastive::boxed(table, setup, true, Chains::kept),
 };
 
-/// Where chains of the negative phase begin.
+/// The start of the chains of the negative phase.
 enum Chains {
-    /// At the batch.
+    /// The items of the batch.
     Data,
-    /// At fresh starts of the sampler.
+    /// The starting points of the sampler.
     Fresh,
-    /// Where they stood.
+    /// The chains' own last positions, but with probability `reinit` the sampler's starting points.
     Kept { buffer: Named<Buffer>, reinit: f64 },
 }
 
@@ -179,7 +179,7 @@ impl Part for Chains {
     }
 }
 
-/// The negative phase: a kernel and where its chains begin.
+/// The negative phase: a sampler, and the start of its chains.
 struct Negative {
     sampler: Sampler,
     chains: Chains,
@@ -187,7 +187,7 @@ struct Negative {
 }
 
 impl Negative {
-    /// Where chains for a batch x⁺ end, as many.
+    /// The ends of chains for a batch x⁺, as many as it has items.
     fn draw(&self, key: Key, model: &Model, x: &Tensor) -> Result<Trace> {
         let n = x.dim(0)?;
         let fresh = || self.sampler.start(key.with("start"), model, None, &self.data, n);
@@ -207,7 +207,8 @@ impl Negative {
     }
 }
 
-/// Minimises mean E(x⁺) - mean E(x⁻) + l2 (mean E(x⁺)² + mean E(x⁻)²), for a classifier also α CE + β entropy.
+/// The methods of this file: minimise mean E(x⁺) - mean E(x⁻) + l2 (mean E(x⁺)² + mean E(x⁻)²), for a classifier also α
+/// times the cross-entropy of the labels + β times the mean entropy of p(y|x).
 struct Contrastive {
     energy_l2: f64,
     negative: Negative,
@@ -230,7 +231,7 @@ impl Contrastive {
         Ok(Box::new(Contrastive { energy_l2: config.energy_l2, negative, supervised, trained }))
     }
 
-    /// The loss on n data items and n samples, one after the other in `both`.
+    /// The loss on n data items and as many samples, one after the other in `both`, with the numbers to report.
     fn loss(&self, step: u64, energy: &Model, both: &Tensor, batch: &Batch) -> Result<(Tensor, Readings)> {
         let n = batch.x.dim(0)?;
         let logits = self.supervised.as_ref().map(|_| supervised::logits(energy, both)).transpose()?;
@@ -268,7 +269,8 @@ impl Method for Contrastive {
         &self.trained.live
     }
 
-    /// What helped others (issues of the JEM and IGEBM code): longer chains, a penalty on the energy's level, noise.
+    /// The remedies that helped others (issues of the JEM and IGEBM code): longer chains, a penalty on the energy's
+    /// level, noise.
     fn advice(&self) -> Vec<String> {
         let steps = 2 * self.negative.sampler.config.steps.max(1);
         vec![
@@ -283,7 +285,7 @@ impl Method for Contrastive {
 /// The name of the replay buffer in the state.
 pub(super) const BUFFER: &str = "buffer";
 
-/// The replay buffer of a run, to draw from.
+/// The replay buffer of a run, as a proposal.
 fn proposal(_: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     Ok(Box::new(Buffer::new(tensor(standing.state, BUFFER)?)?))
 }

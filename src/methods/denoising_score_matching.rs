@@ -16,7 +16,8 @@ crate::config! {
 
 const ADVICE: &[&str] = &["a stronger blur, since the gradient's noise grows as 1/σ (--set method.sigma=…)"];
 
-/// Minimises mean ½|∇E(x + σε) - ε/σ|², without the part that does not depend on the model.
+/// The method `denoising_score_matching`: minimises mean ½|∇E(x + σε) - ε/σ|², ε ~ N(0, I), without the part that does
+/// not depend on the model (Vincent 2011).
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "denoising_score_matching",
     about: "the model's score points from noisy items to clean ones: score matching of the blurred data, first order \

@@ -1,6 +1,6 @@
-//! Maximum likelihood by weighted walkers: unadjusted Langevin chains that carry what Jarzynski's equality says they
-//! lag behind the energy that learns (Carbone, Hua, Coste & Vanden-Eijnden 2023). Modes get their weights without a
-//! jump between them.
+//! Maximum likelihood by weighted walkers: unadjusted Langevin chains whose weights correct, by Jarzynski's equality,
+//! for their lag behind the energy that learns (Carbone, Hua, Coste & Vanden-Eijnden 2023). Modes get their weights
+//! without a jump between them.
 
 use std::sync::Arc;
 
@@ -86,8 +86,9 @@ test_items = 20
     build: |table, setup| Ok(Box::new(Jarzynski::new(decode(table)?, setup)?)),
 };
 
-/// One step: the energy descends mean E(x⁺) - Σ w E(x⁻)/Σ w; then the walkers x⁻ take Langevin steps from the energy
-/// that was towards the one that is, and their weights w follow.
+/// The method `jarzynski` (Carbone, Hua, Coste & Vanden-Eijnden 2023, Algorithm 1). In one step, the energy descends
+/// mean E(x⁺) - Σ w E(x⁻)/Σ w with data x⁺ and walkers x⁻ of weights w; then the walkers take Langevin steps from the
+/// former energy towards the updated one, and their weights follow.
 struct Jarzynski {
     config: JarzynskiConfig,
     trained: Trainable<Model>,
@@ -95,7 +96,7 @@ struct Jarzynski {
     data: Arc<Data>,
 }
 
-/// What the walkers are called in the state: where they stand, the energy there, its gradient, and the weights.
+/// The names in the state of the walkers' positions, their energies, gradients and log-weights.
 const X: &str = "walkers.x";
 const ENERGY: &str = "walkers.energy";
 const GRAD: &str = "walkers.grad";
@@ -125,7 +126,7 @@ impl Jarzynski {
         Ok(metrics.with("grad_norm", self.trained.descend(&loss, cx.lr_scale)?))
     }
 
-    /// The walkers follow the energy, which was updated.
+    /// Moves the walkers to the updated energy, resamples them where that is due, and returns the numbers to report.
     fn walk(&mut self, key: Key) -> Result<Readings> {
         let energy = &self.trained.still;
         let before = self.walkers.chain.x.clone();
@@ -195,7 +196,7 @@ impl Method for Jarzynski {
     }
 }
 
-/// The walkers of a run, each as often as its weight says.
+/// The walkers of a run, each drawn as often as its weight says.
 struct Drawn {
     x: Tensor,
     log_weights: LogWeights,
@@ -208,7 +209,7 @@ impl Proposal for Drawn {
     }
 }
 
-/// The walkers of a run, to draw from.
+/// The walkers of a run, as a proposal.
 fn proposal(_: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     let log_weights = LogWeights(tensor(standing.state, LOG_WEIGHTS)?.to_dtype(DType::F64)?.to_vec1()?);
     Ok(Box::new(Drawn { x: tensor(standing.state, X)?.clone(), log_weights }))

@@ -1,4 +1,5 @@
-//! Learned Stein discrepancy (Grathwohl et al. 2020, Algorithm 3): train an energy without sampling from it.
+//! The learned Stein discrepancy, LSD (Grathwohl et al. 2020, Algorithm 3): an energy is trained without samples from
+//! it.
 
 use candle_core::Tensor;
 
@@ -65,8 +66,9 @@ critic = { name = "mlp", hidden = [8, 8], dropout = 0.2, spectral_norm = true }
     build: |table, setup| Ok(Box::new(Lsd::new(decode(table)?, setup)?)),
 };
 
-/// One step is C critic updates, each maximising mean[s·f + εᵀ(∂f/∂x)ε] - λ mean|f|², then one model update
-/// minimising mean[s·f] with s = -∇E; the trace does not depend on the model.
+/// The method `lsd` (Grathwohl et al. 2020, Algorithm 3). One step is C critic updates and one model update, with the
+/// critic f, the score s = -∇E and Hutchinson's probe ε. A critic update maximises mean[s·f + εᵀ(∂f/∂x)ε] - λ mean|f|²;
+/// the model update minimises mean[s·f], as the trace does not depend on the model.
 ///
 /// The released code counts critic and model updates in one loop, so its "10,000 iterations" are 1,667 steps here; the
 /// paper's are 10,000.
@@ -77,30 +79,30 @@ pub struct Lsd {
 }
 
 impl Lsd {
-    /// A critic for the model, and optimisers for both.
+    /// The method with a new critic for the model, and optimisers for both.
     ///
     /// # Errors
-    /// A critic that does not fit the data's shape.
+    /// The critic does not fit the data's shape.
     pub fn new(config: LsdConfig, setup: Setup) -> Result<Self> {
         let key = setup.key.with("critic");
         let critic = Critic::new(&config.critic, &config.critic_optim, config.lambda, config.probe, setup.data, key)?;
         Ok(Lsd { config, trained: Trainable::model(setup.model, setup.optim)?, critic })
     }
 
-    /// The `i`-th update of the critic in a step, at the model's present score.
+    /// Updates the critic for the `i`-th time in a step, at the model's present score.
     ///
     /// # Errors
-    /// Items of another shape than the model's.
+    /// The items have another shape than the model's.
     pub fn update_critic(&mut self, cx: &StepContext, i: u64, x: &Tensor) -> Result<SteinSample> {
         let score = self.trained.still.grad(x)?.1.detach().neg()?;
         self.critic.step(cx.key.with("critic").at(i), x, &score, cx.lr_scale)
     }
 
-    /// One descent step on mean[s·f] as a function of the model's parameters: minus the slope of E along the critic, f
-    /// held constant.
+    /// Takes one descent step on mean[s·f] as a function of the model's parameters: minus the slope of E along the
+    /// critic f, which is held constant.
     ///
     /// # Errors
-    /// Items of another shape than the model's.
+    /// The items have another shape than the model's.
     pub fn update_model(&mut self, cx: &StepContext, x: &Tensor) -> Result<Metrics> {
         let f = self.critic.value(x)?;
         let (energy, slope) = self.trained.live.directional(x, &f)?;

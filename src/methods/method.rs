@@ -1,4 +1,4 @@
-//! What a method of training is: the trait, what it is built from, and its row in the registry.
+//! The trait of training methods, the arguments they are built from, and their row in the registry.
 
 use std::sync::Arc;
 
@@ -12,80 +12,84 @@ use crate::metrics::{Metrics, Number, Spent};
 use crate::store::State;
 use crate::{Error, Result, rng::Key};
 
-/// What a step may depend on besides the batch and the method's own state.
+/// The quantities that a step may depend on besides the batch and the method's own state.
 #[derive(Clone, Copy, Debug)]
 pub struct StepContext {
-    /// Number of this step, from 0.
+    /// The number of this step, from 0.
     pub step: u64,
-    /// All randomness of this step.
+    /// The key of all randomness of this step.
     pub key: Key,
-    /// Learning rates are multiplied by this (schedule, warm-up).
+    /// The factor of the learning rates (schedule, warm-up).
     pub lr_scale: f64,
 }
 
-/// A training method with the model it trains. As a [`Part`] it is ALL state of the run, by name; the model's weights
-/// are under `model.`.
+/// A training method with the model it trains. As a [`Part`] it is the whole state of the run, by name; the model's
+/// weights are below `model.`.
 pub trait Method: Part {
-    /// How many fresh batches one step takes.
+    /// The number of fresh batches that one step takes.
     fn batches_per_step(&self) -> usize {
         1
     }
 
-    /// One update of the model, and of all that is trained beside it. `batches` has
+    /// Updates the model, and all that is trained beside it, once, and returns the numbers to report. `batches` has
     /// [`Method::batches_per_step`] entries.
+    ///
+    /// # Errors
+    /// A tensor operation fails, or a batch lacks something that the method needs, such as labels.
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics>;
 
-    /// The model being trained.
+    /// The model that is trained.
     fn model(&self) -> &Model;
 
-    /// What to try when a run diverges, best first, before the general advice.
+    /// The advice for a run that diverges, best first, which comes before the general advice.
     fn advice(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// The batch of a step that takes one.
+/// The batch of a step that takes a single one.
 ///
 /// # Errors
-/// A step without a batch.
+/// There is no batch.
 pub(super) fn only(batches: &[Batch]) -> Result<&Batch> {
     batches.first().ok_or_else(|| Error::Other("a step needs a batch".into()))
 }
 
-/// What a method is built from.
+/// The arguments that a method is built from.
 pub struct Setup<'a> {
     /// The model to train, with fresh parameters.
     pub model: Model,
-    /// `[optim]`: the model's optimiser.
+    /// The section `[optim]`: the model's optimiser.
     pub optim: &'a Spec,
-    /// The data that batches will come from.
+    /// The data from which batches will come.
     pub data: &'a Arc<Data>,
-    /// Randomness of initialisation.
+    /// The key of the initialisation's randomness.
     pub key: Key,
 }
 
-/// Makes a method from its resolved section.
+/// The function that makes a method from its resolved section.
 pub type BuildMethod = fn(&toml::Table, Setup) -> Result<Box<dyn Method>>;
 
-/// A row of [`METHODS`](super::METHODS): all that the house knows about a method.
+/// A row of [`METHODS`](super::METHODS): everything that the program knows about a method.
 pub struct MethodRow {
-    /// What the configuration says: `name = "lsd"`.
+    /// The name in the configuration, as in `name = "lsd"`.
     pub name: &'static str,
-    /// One line for listings.
+    /// The description for listings, in one line.
     pub about: &'static str,
-    /// Where it comes from: authors, year, equation or algorithm; empty where it is folklore.
+    /// The source: authors, year, equation or algorithm; empty for common knowledge.
     pub cite: &'static str,
-    /// The keys of its section.
+    /// The keys of the method's section.
     pub schema: Schema,
-    /// The numbers that it reports at every step.
+    /// The numbers that the method reports at every step.
     pub numbers: &'static [Number],
-    /// What the first eight steps of its `example` on batches of 16 items ask of the energy.
+    /// The evaluations of the energy in the first eight steps of its `example` on batches of 16 items.
     pub cost: Spent,
-    /// What it draws from at once when a run is at rest, if it keeps such a thing.
+    /// The function that rebuilds its proposal when a run is at rest, if it keeps one.
     pub proposal: Option<BuildProposal>,
-    /// A small experiment that it trains, as TOML: `[dataset]`, `[model]` and `[method]`. The contract tests run it.
+    /// A small experiment that the method trains, as TOML: `[dataset]`, `[model]` and `[method]`. The contract tests
+    /// run it.
     pub example: &'static str,
-    /// Makes it from its resolved section.
+    /// The function that makes the method from its resolved section.
     pub build: BuildMethod,
 }
 
@@ -95,17 +99,17 @@ impl Row for MethodRow {
     }
 }
 
-/// A method at rest: what its proposal is rebuilt from.
+/// The state of a method at rest, from which its proposal is rebuilt.
 pub struct Standing<'a> {
-    /// Shape of one item.
+    /// The shape of one item.
     pub shape: &'a [usize],
-    /// K, where the data have labels 0..K.
+    /// The number K of classes, where the data have labels from 0 to K - 1.
     pub classes: Option<usize>,
-    /// [`Part::state`] of the method, live or from a checkpoint.
+    /// The state of the method, [`Part::state`], live or from a checkpoint.
     pub state: &'a State,
-    /// Where tensors live.
+    /// The device of the tensors.
     pub device: &'a Device,
 }
 
-/// Rebuilds what a method draws from at once.
+/// The function that rebuilds the proposal of a method, frozen.
 pub type BuildProposal = fn(&Spec, &Standing) -> Result<Box<dyn Proposal>>;

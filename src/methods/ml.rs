@@ -1,4 +1,4 @@
-//! Exact maximum likelihood for models whose normaliser is known: flows, linear ICA, Gaussians.
+//! Exact maximum likelihood for models with a known normaliser: flows, linear ICA, Gaussians.
 
 use super::learning::readings::{GRAD_NORM, Readings, scalar};
 use super::learning::trainable::Trainable;
@@ -36,7 +36,7 @@ name = "ml"
     build: |_, setup| Ok(Box::new(MaximumLikelihood::new(setup)?)),
 };
 
-/// Minimises mean[-log p(x)].
+/// The method `ml`: minimises mean[-log p(x)].
 struct MaximumLikelihood {
     trained: Trainable<Model>,
 }

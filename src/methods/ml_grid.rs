@@ -1,4 +1,5 @@
-//! Exact maximum likelihood in 2-D, the normaliser by quadrature: the ceiling that every other method is measured by.
+//! Exact maximum likelihood in 2-D with the normaliser by quadrature, the ceiling by which every other method is
+//! measured.
 
 use candle_core::{D, DType};
 
@@ -51,7 +52,8 @@ points = 16
     build: |table, setup| Ok(Box::new(MlGrid::new(decode(table)?, setup)?)),
 };
 
-/// Minimises mean E(x) + log ∫ exp(-E) by its exact gradient: mean ∇E(data) - Σ w ∇E(grid), w = softmax(-E(grid)).
+/// The method `ml_grid`: minimises mean E(x) + log ∫ exp(-E) by its exact gradient mean ∇E(data) - Σ w ∇E(grid), where
+/// ∇ is by the parameters and w = softmax(-E(grid)).
 struct MlGrid {
     grid: Grid,
     trained: Trainable<Model>,

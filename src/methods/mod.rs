@@ -1,4 +1,5 @@
-//! How an energy is trained: one file a method, with its state and its step; `learning` holds what several share.
+//! The methods that train an energy: one file a method, with its state and its step; `learning` holds what several
+//! share.
 
 mod classifier;
 mod cnce;
@@ -37,7 +38,7 @@ use crate::density::Proposal;
 pub use crate::store::{State, put, take};
 use crate::{Error, Result};
 
-/// Every method that `[method] name = "…"` can name.
+/// The methods that `[method] name = "…"` can name.
 pub const METHODS: &[MethodRow] = &[
     lsd::ENTRY,
     ml::ENTRY,
@@ -69,24 +70,24 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
     config::schemas(METHODS)
 }
 
-/// Builds `[method]`.
+/// Builds the method of the section `[method]`.
 ///
 /// # Errors
-/// A specification that does not fit the model or the data.
+/// The specification does not fit the model or the data.
 pub fn build(spec: &Spec, setup: Setup) -> Result<Box<dyn Method>> {
     let row = find(METHODS, spec.name()).ok_or_else(|| Error::Other(format!("unknown method `{}`", spec.name())))?;
     spec.within((row.build)(&spec.table, setup))
 }
 
-/// Whether the method of `spec` keeps something to draw from: whether [`proposal`] needs its state at all.
+/// Whether the method of `spec` keeps a proposal, so that [`proposal`] needs its state.
 pub fn has_proposal(spec: &Spec) -> bool {
     find(METHODS, spec.name()).is_some_and(|row| row.proposal.is_some())
 }
 
-/// What the method of `spec` draws from at once, frozen; `None` for methods without.
+/// The proposal of the method of `spec`, frozen; `None` for methods without.
 ///
 /// # Errors
-/// A tensor that is missing from the state or has another shape.
+/// A tensor is missing from the state or has another shape.
 pub fn proposal(spec: &Spec, standing: &Standing) -> Result<Option<Box<dyn Proposal>>> {
     let build = find(METHODS, spec.name()).and_then(|row| row.proposal);
     build.map(|build| build(spec, standing)).transpose()

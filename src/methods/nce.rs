@@ -16,16 +16,17 @@ use crate::density::{Energy, Model};
 use crate::metrics::{Metrics, Number, Spent, Unit};
 use crate::ops::{self, Activation};
 
-/// What data are contrasted with.
+/// The density with which data are contrasted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoiseChoice {
-    /// N(μ, diag σ²) with the data's moments (released LSD code).
+    /// The normal density N(μ, diag σ²) with the data's moments (released LSD code).
     #[default]
     Diagonal,
-    /// N(μ, Σ) with the data's covariance (Gutmann & Hyvärinen): much closer to correlated data.
+    /// The normal density N(μ, Σ) with the data's mean and covariance (Gutmann & Hyvärinen): much closer to correlated
+    /// data.
     Full,
-    /// The model of `noise_model`, as it is built.
+    /// The density of the model `noise_model`, as it is built.
     Model,
 }
 
@@ -70,15 +71,16 @@ noise = "full"
     build: |table, setup| Ok(Box::new(Nce::new(&decode(table)?, setup)?)),
 };
 
-/// Minimises E_data[softplus(-G)] + ν E_noise[softplus(G)], G(x) = -E(x) - c - log p_n(x) - log ν, in the model's
-/// parameters and c. At the optimum c = log Z.
+/// The method `nce` (Gutmann & Hyvärinen 2010; with the ratio ν: 2012, eq. 8): minimises E_data[softplus(-G)] + ν
+/// E_noise[softplus(G)] with G(x) = -E(x) - c - log p_n(x) - log ν, in the model's parameters and c. p_n is the density
+/// of the noise and ν the number of noise draws for each data item. At the optimum c = log Z.
 ///
 /// c starts at 0 and is learned for normalised models too, as in the released LSD code; log Z is 0 there.
 struct Nce {
     ratio: usize,
     noise: NoiseDensity,
     trained: Trainable<Model>,
-    /// c, a scalar.
+    /// The estimate c of log Z, a scalar.
     log_z: Named<Var>,
 }
 
@@ -94,7 +96,7 @@ impl Nce {
     }
 }
 
-/// What c is called in the state; no model has a tensor of this name.
+/// The name of c in the state; no model has a tensor of this name.
 const LOG_Z: &str = "nce:log_z";
 
 fn noise(config: &NceConfig, setup: &Setup) -> Result<NoiseDensity> {
@@ -105,7 +107,7 @@ fn noise(config: &NceConfig, setup: &Setup) -> Result<NoiseDensity> {
     }
 }
 
-/// The logistic loss, and the share of data and noise that G tells apart (each weighing half).
+/// The logistic loss, and the share of data and noise that G tells apart, where each of the two weighs half.
 ///
 /// # Shapes
 /// x `[B, ..]` data, y `[νB, ..]` noise, log_pn `[B + νB]` of both, data first; log_z a scalar.

@@ -1,4 +1,4 @@
-//! No training: a model as it is built, for experiments that only measure.
+//! The absence of training: a model as it is built, for experiments that only measure.
 
 use super::part::{Named, parts};
 use super::{Method, MethodRow, Setup, StepContext};
@@ -34,7 +34,7 @@ name = "none"
     build: |_, setup| Ok(Box::new(Untrained::new(setup))),
 };
 
-/// Keeps the model as it is; one step is enough for the probes to run.
+/// The method `none`: keeps the model as it is; one step is enough for the probes to run.
 struct Untrained {
     model: Model,
     params: Named<Params>,

@@ -1,5 +1,5 @@
-//! NT-EBM: a flow by maximum likelihood, then a network that tilts it, trained with chains in the flow's latent space,
-//! where they mix (Nijkamp et al. 2022). The two stages are those of `vaebm`, with a flow in the VAE's place.
+//! NT-EBM (Nijkamp et al. 2022): a flow is trained by maximum likelihood, then a network that tilts it, with chains in
+//! the flow's latent space, where they mix. The two stages are those of `vaebm`, with a flow in the VAE's place.
 
 use super::vaebm::{BASE_NLL, SECOND_STAGE, Vaebm, VaebmConfig};
 use super::{MethodRow, Setup};
@@ -59,7 +59,8 @@ sampler.steps = 2
     build: |table, setup| Ok(Box::new(nt_ebm(decode(table)?, setup)?)),
 };
 
-/// V(z) = f(T(z)) - log π(z): the flow's Jacobian cancels.
+/// Builds the method `nt_ebm`. Its chains move on V(z) = f(T(z)) - log π(z), with f the tilt, T the flow's map to items
+/// and π its prior; the flow's Jacobian cancels.
 fn nt_ebm(config: NtEbmConfig, setup: Setup) -> Result<Vaebm> {
     if setup.model.base().is_none() || setup.model.noise_space(Space::Noise).is_none() {
         return Err(Error::config("method `nt_ebm` needs a model that tilts a flow")

@@ -1,4 +1,4 @@
-//! Parts of a method that are saved and loaded under a name.
+//! The parts of a method, which are saved and loaded under a name.
 
 use std::collections::BTreeMap;
 
@@ -10,25 +10,25 @@ use crate::samplers::Buffer;
 use crate::store::{State, put, take};
 use crate::{Error, Result};
 
-/// State that a checkpoint keeps: weights, moments of an optimiser, chains.
+/// A part of a method with state that a checkpoint keeps: weights, moments of an optimiser, chains.
 pub trait Part {
-    /// Adds all tensors by name. They share the storage of the part, which changes in place: what is to outlive the
-    /// next step is the caller's to copy.
+    /// Adds all tensors by name to `state`. They share the storage of the part, which changes in place, so the caller
+    /// must copy those that are to outlive the next step.
     ///
     /// # Errors
-    /// The device's own.
+    /// The device fails.
     fn save(&self, state: &mut State) -> Result<()>;
 
-    /// Takes the values of what [`Part::save`] added.
+    /// Takes the values of the tensors that [`Part::save`] added.
     ///
     /// # Errors
-    /// A tensor that is missing or has another shape, by name.
+    /// A tensor is missing or has another shape; the error names it.
     fn load(&mut self, state: &State) -> Result<()>;
 
-    /// Whether [`Part::load`] takes the values of `state`, whose names and shapes fit; nothing changes.
+    /// Checks whether [`Part::load`] takes the values of `state`, whose names and shapes fit; nothing changes.
     ///
     /// # Errors
-    /// A value that cannot be, such as a negative number of steps.
+    /// A value is impossible, such as a negative number of steps.
     fn check(&self, _state: &State) -> Result<()> {
         Ok(())
     }
@@ -36,7 +36,7 @@ pub trait Part {
     /// All tensors by name, as [`Part::save`] adds them.
     ///
     /// # Errors
-    /// The device's own.
+    /// The device fails.
     fn state(&self) -> Result<State> {
         let mut state = State::new();
         self.save(&mut state)?;
@@ -44,7 +44,7 @@ pub trait Part {
     }
 }
 
-/// `parts!(Lsd: trained, critic);` makes a struct the [`Part`] that is made of the parts in these fields.
+/// Makes a struct a [`Part`] made of the parts in its fields: `parts!(Lsd: trained, critic);`.
 macro_rules! parts {
     ($whole:ty: $($($field:ident).+),+) => {
         impl $crate::methods::Part for $whole {
@@ -104,7 +104,7 @@ pub(super) struct Named<T> {
 }
 
 impl<T> Named<T> {
-    /// Names a value.
+    /// The value under this name.
     pub fn new(name: impl Into<String>, value: T) -> Self {
         Named { name: name.into(), value }
     }
@@ -187,7 +187,7 @@ impl Part for Named<Buffer> {
 /// The tensor `name` of `state`.
 ///
 /// # Errors
-/// None of this name.
+/// There is no tensor of this name.
 pub(super) fn tensor<'a>(state: &'a State, name: &str) -> Result<&'a Tensor> {
     state.get(name).ok_or_else(|| Error::Other(format!("tensor `{name}` is missing")))
 }
@@ -195,7 +195,7 @@ pub(super) fn tensor<'a>(state: &'a State, name: &str) -> Result<&'a Tensor> {
 /// The tensor `name` of `state` in storage of its own, of the type and on the device of `like`.
 ///
 /// # Errors
-/// None of this name, or one of another shape than `like`.
+/// There is no tensor of this name, or it has another shape than `like`.
 pub(super) fn fitting(state: &State, name: &str, like: &Tensor) -> Result<Tensor> {
     let tensor = tensor(state, name)?;
     if tensor.dims() != like.dims() {

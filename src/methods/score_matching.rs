@@ -10,9 +10,9 @@ crate::config! {
     pub struct ScoreMatchingConfig {}
 }
 
-/// Minimises mean[½|∇E|² - ΔE]. A step costs D second-order passes for models without a closed form of ΔE: take
-/// `sliced_score_matching` beyond a few dimensions. Energies that do not bend (rectifiers) give it nothing to learn
-/// from.
+/// The method `score_matching`: minimises mean[½|∇E|² - ΔE] (Hyvärinen 2005, theorem 1). A step costs D second-order
+/// passes for models of D coordinates without a closed form of ΔE: take `sliced_score_matching` beyond a few
+/// dimensions. Energies with zero curvature (rectifiers) give it nothing to learn from.
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "score_matching",
     about: "score matching with the exact trace of the Hessian: few dimensions, or models in closed form",

@@ -20,7 +20,8 @@ crate::config! {
 const ADVICE: &[&str] =
     &["less noise in the trace (--set method.projections=10, --set method.probe=rademacher)", SHARP];
 
-/// Minimises mean[½|∇E|² - vᵀ∇²E v] over items and directions.
+/// The method `sliced_score_matching`: minimises mean[½|∇E|² - vᵀ∇²E v] over items and random directions v (Song et al.
+/// 2019, SSM-VR), or with ½(v·∇E)² in the first term's place (SSM).
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "sliced_score_matching",
     about: "score matching along random directions: second derivatives at the price of a few passes in any dimension",

@@ -39,7 +39,7 @@ name = "vae"
     },
 };
 
-/// Descends the negative bound.
+/// The method `vae`: descends the negative variational bound (Kingma & Welling 2014, eq. 10).
 struct Autoencoder {
     config: ElboConfig,
     trained: Trainable<Model>,

@@ -1,5 +1,5 @@
-//! VAEBM: a VAE by its bound, then a network that tilts it, trained by maximum likelihood with chains in the VAE's
-//! noise space (Xiao et al. 2021). With a flow in the VAE's place the first stage is exact maximum likelihood.
+//! VAEBM (Xiao et al. 2021): a VAE is trained by its bound, then a network that tilts it by maximum likelihood, with
+//! chains in the VAE's noise space. With a flow in the VAE's place the first stage is exact maximum likelihood.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,14 +25,14 @@ use crate::optim::{self, Optimiser, Weights};
 use crate::samplers::{self, Buffer, ChainConfig, Sampler, Taken, Target};
 use crate::{Error, Result, rng::Key};
 
-/// How the energy's mean under the model is estimated.
+/// The estimator of the energy's mean under the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Negative {
-    /// By Markov chains.
+    /// The mean over ends of Markov chains.
     #[default]
     Chain,
-    /// By draws of the base, weighted by exp(-f).
+    /// The weighted mean over draws of the base, with the weights exp(-f).
     Importance,
 }
 
@@ -105,7 +105,7 @@ sampler.steps = 3
     build: |table, setup| Ok(Box::new(Vaebm::new(decode(table)?, decode(table)?, setup)?)),
 };
 
-/// The numbers of both stages; of the first those of the bound, or of a base density whose normaliser is known.
+/// The numbers of both stages; those of the first are the bound's, or that of a base density with a known normaliser.
 const NUMBERS: &[Number] = numbers![
     elbo::NUMBERS,
     [BASE_NLL.when("a base density with a known normaliser")],
@@ -126,14 +126,15 @@ pub(super) const SECOND_STAGE: &[Number] = numbers![likelihood_gap::NUMBERS, [GR
 pub(super) const BASE_NLL: Number =
     Number::new("base_nll", Unit::Nats, "mean -log p of the batch under the base density, first stage").lower().lead();
 
-/// First stage: the base density's weights descend its bound. Second stage: the network descends mean f(x⁺) - mean
-/// f(x⁻), x⁻ under the model, while the base stands still.
+/// The method `vaebm` (Xiao et al. 2021, section 3). In the first stage, the base density's weights descend its bound.
+/// In the second stage, the tilting network f descends mean f(x⁺) - mean f(x⁻), with data x⁺ and draws x⁻ of the model,
+/// while the base does not change.
 pub(super) struct Vaebm {
     config: VaebmConfig,
     elbo: ElboConfig,
-    /// The model; its optimiser changes the tilting network alone.
+    /// The model; its optimiser changes only the tilting network.
     trained: Trainable<Model>,
-    /// The tilting network's weights.
+    /// The weights of the tilting network.
     tilt: Weights,
     /// The optimiser of the base density.
     base: Named<Box<dyn Optimiser>>,
@@ -184,12 +185,12 @@ impl Vaebm {
         })
     }
 
-    /// Steps of the first stage.
+    /// The number of steps of the first stage.
     fn first_stage(&self) -> u64 {
         if self.config.vae_ckpt.is_empty() { self.config.vae_steps } else { 0 }
     }
 
-    /// One step of the base density: a VAE's bound, or the likelihood of one whose normaliser is known.
+    /// Takes one step of the base density: on a VAE's bound, or on the likelihood of a base with a known normaliser.
     fn base_step(&mut self, cx: &StepContext, x: &Tensor) -> Result<Readings> {
         let (loss, mut metrics) = match (self.trained.live.vae(), self.trained.live.base()) {
             (Some(vae), _) => self.elbo.loss(vae, cx.key.with("posterior"), cx.step, x, None)?,
@@ -206,7 +207,7 @@ impl Vaebm {
         Ok(metrics)
     }
 
-    /// One step of the tilting network.
+    /// Takes one step of the tilting network.
     fn tilt_step(&mut self, cx: &StepContext, batch: &Batch) -> Result<Readings> {
         let since = cx.step - self.first_stage();
         let negative = match self.config.negative {
@@ -227,7 +228,7 @@ impl Vaebm {
         Ok(metrics)
     }
 
-    /// Draws of the base with weights softmax(-f): self-normalised importance sampling.
+    /// The draws of the base with weights softmax(-f): self-normalised importance sampling.
     fn draws(&self, key: Key) -> Result<Sample> {
         let n = self.config.draws;
         let x = self
@@ -243,7 +244,7 @@ impl Vaebm {
         Ok(Sample { weights: Some(w.to_dtype(x.dtype())?), x, found })
     }
 
-    /// Ends of n chains.
+    /// The ends of n chains; `since` is the number of steps of this stage so far.
     fn chain(&self, key: Key, since: u64, n: usize) -> Result<Sample> {
         let still = &self.trained.still;
         let fresh = self.sampler.start(key.with("start"), still, None, &self.data, n)?;
@@ -266,7 +267,7 @@ impl Vaebm {
         Ok(Sample { x: trace.x, weights: None, found })
     }
 
-    /// The latent noise of `kept` with the observation noise of `fresh`: what a VAE's buffer keeps is ε_z alone.
+    /// The latent noise of `kept` with the observation noise of `fresh`, since a VAE's buffer keeps ε_z alone.
     fn refreshed(&self, kept: &Tensor, fresh: &Tensor) -> Result<Tensor> {
         match (self.config.space, self.trained.live.vae()) {
             (Space::Noise, Some(vae)) => {
@@ -278,7 +279,7 @@ impl Vaebm {
     }
 }
 
-/// x⁻, maybe with weights that sum to one.
+/// The negative items x⁻, perhaps with weights that sum to one.
 struct Sample {
     x: Tensor,
     weights: Option<Tensor>,

@@ -1,4 +1,4 @@
-//! What the draws of cooperative training are given: nothing, a class, or the known pixels of an image.
+//! The conditions of the draws of cooperative training: nothing, a class, or the known pixels of an image.
 
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -8,25 +8,25 @@ use crate::data::Batch;
 use crate::density::{Counted, Energy, Freedom, Model, Proposal, Vae};
 use crate::{Error, Result, rng::Key};
 
-/// What draws are given.
+/// The condition of the draws.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
-    /// Nothing.
+    /// No condition.
     #[default]
     None,
-    /// The class: p(x|y) ∝ exp(f(x)[y]) of a model `classifier`.
+    /// The class: p(x|y) ∝ exp(f(x)[y]) of a model `classifier` with logits f.
     Class,
     /// The pixels outside `hole`: p(free | known) of any energy on images, the known pixels held at every step.
     Inpaint,
 }
 
-/// What the generator's draws are given.
+/// The condition of the generator's draws, on the data at hand.
 pub(super) enum Given {
     Nothing,
-    /// One of so many classes.
+    /// The class, one of K.
     Class(usize),
-    /// The coordinates that are not free.
+    /// The known coordinates, those that are not free.
     Known(Freedom),
 }
 
@@ -49,7 +49,7 @@ impl Given {
         }
     }
 
-    /// C, the numbers that a VAE is given.
+    /// The number C of numbers that condition a VAE.
     pub fn width(&self) -> usize {
         match self {
             Given::Nothing => 0,
@@ -58,7 +58,8 @@ impl Given {
         }
     }
 
-    /// c `[B, C]`: the class as an indicator; the item with zeros in the place of what is free.
+    /// The condition c `[B, C]` of the items of a batch: the class as an indicator, or the item with zeros in the place
+    /// of its free coordinates; `None` without condition.
     pub fn of(&self, batch: &Batch) -> Result<Option<Tensor>> {
         match self {
             Given::Nothing => Ok(None),
@@ -70,7 +71,7 @@ impl Given {
         }
     }
 
-    /// The energy within the classes of the batch, where draws are given classes.
+    /// The energy within the classes of the batch, if the condition is the class.
     pub fn class(&self, model: &Model, batch: &Batch) -> Option<Counted<Box<dyn Energy>>> {
         match (self, &batch.y) {
             (Given::Class(_), Some(y)) => model.given(y),
@@ -79,7 +80,7 @@ impl Given {
     }
 }
 
-/// Labels `[B]` as rows with a one, `[B, K]` f32.
+/// The labels `[B]` as indicator rows, `[B, K]` in f32.
 fn indicators(y: &Tensor, classes: usize) -> Result<Tensor> {
     let all = Tensor::arange(0u32, classes as u32, y.device())?.unsqueeze(0)?;
     Ok(y.unsqueeze(1)?.broadcast_eq(&all)?.to_dtype(DType::F32)?)
@@ -100,7 +101,7 @@ impl Proposal for Conditional {
         })
     }
 
-    /// Class i mod K in row i.
+    /// The draws, with class i mod K in row i.
     fn draw_labelled(&self, key: Key, n: usize) -> Result<Option<(Tensor, Tensor)>> {
         let Given::Class(classes) = self.given else { return Ok(None) };
         let z = self.generator.prior(key, n)?;

@@ -1,4 +1,4 @@
-//! CoopFlow: a flow starts the energy's chains and learns from where they end (Xie, Zhu, Li & Li 2022).
+//! CoopFlow: a flow starts the energy's chains and learns from their ends (Xie, Zhu, Li & Li 2022).
 
 use candle_core::Tensor;
 
@@ -36,7 +36,7 @@ crate::config! {
     }
 }
 
-/// CoopFlow.
+/// CoopFlow (Xie, Zhu, Li & Li 2022, Algorithm 1).
 pub(in crate::methods) const COOPFLOW: MethodRow = MethodRow {
     name: "coopflow",
     about: "a flow starts short chains of the energy and learns, by its likelihood, from where they end; not exact for \
@@ -70,7 +70,7 @@ fn coopflow(config: CoopFlowConfig, setup: Setup) -> Result<Cooperative> {
     Cooperative::new(terms, &sampler, Box::new(Taught { flow, pretrain }), setup)
 }
 
-/// A flow that descends -mean log q(x̃).
+/// A flow with the density q that descends -mean log q(x̃) on revised draws x̃.
 struct Taught {
     flow: Trainable<Flow>,
     pretrain: u64,
@@ -93,7 +93,7 @@ impl TaughtGenerator for Taught {
     }
 }
 
-/// The flow of a run.
+/// The flow of a run, as a proposal.
 fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     flow::proposal(&decode::<CoopFlowConfig>(&spec.table)?.flow, standing)
 }

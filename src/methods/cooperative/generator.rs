@@ -1,4 +1,4 @@
-//! Generators that start an energy's chains and learn from where these end.
+//! The generators that start an energy's chains and learn from their ends.
 
 use std::path::Path;
 
@@ -15,31 +15,32 @@ use crate::density::{Stored, Vae};
 use crate::nets::Builder;
 use crate::{Error, Result, rng::Key};
 
-/// A generator that learns from its own draws once a short chain of the energy has revised them (cooperative learning,
-/// Xie et al. 2018).
+/// A generator that learns from its own draws after a short chain of the energy has revised them (cooperative learning,
+/// Xie, Lu, Gao & Wu 2018).
 pub(super) trait TaughtGenerator: Part {
-    /// A step on data before the lessons begin; `None` once they have.
+    /// One step on data before cooperative learning begins, with its numbers; `None` once it has begun.
     fn prepare(&mut self, _cx: &StepContext, _x: &Tensor) -> Result<Option<Readings>> {
         Ok(None)
     }
 
-    /// n draws x̂, with the ẑ that they are made of where the lesson asks for it; given classes, `[n, K]`, if any.
+    /// The draws x̂, `[n, ..]`, and the ẑ that they are made of if the lesson needs it, given the conditions c
+    /// `[n, C]`, if any.
     fn draw(&self, key: Key, n: usize, c: Option<&Tensor>) -> Result<(Tensor, Option<Tensor>)>;
 
-    /// One step on revised draws.
+    /// One step on revised draws, with its numbers.
     fn learn(&mut self, cx: &StepContext, draft: &Draft) -> Result<Readings>;
 }
 
-/// What the generator descends on revised draws x̃.
+/// The loss of the generator on revised draws x̃.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lesson {
-    /// The variational bound of x̃: the encoder infers z anew.
+    /// The variational bound of x̃, where the encoder infers z anew.
     Bound,
-    /// -log p(x̃|ẑ) at the ẑ that the draw was made of.
+    /// The regression -log p(x̃|ẑ) on the ẑ that the draw was made of.
     Regression,
 }
 
-/// A VAE, or its decoder alone.
+/// The generator that is a VAE, or its decoder alone.
 pub(super) struct Decoder {
     lesson: Lesson,
     elbo: ElboConfig,
@@ -52,7 +53,7 @@ parts!(Decoder: vae);
 pub(super) const GENERATOR: &str = "generator";
 
 impl Decoder {
-    /// A new generator, or one that goes on from `vae_ckpt`.
+    /// A new generator, or one that starts from the checkpoint `vae_ckpt`.
     pub fn new(
         config: &CooperativeConfig,
         elbo: ElboConfig,

@@ -68,7 +68,7 @@ const NUMBERS: &[Number] = numbers![
 const GENERATOR_GRAD_NORM: Number =
     Number::norm("generator_grad_norm", "norm of the generator's gradient, before clipping").when("learn");
 
-/// The VAE as amortised sampler.
+/// The VAE as amortised sampler (Xie, Zheng & Li 2021, Algorithm 1).
 pub(super) const VAE_SAMPLER: MethodRow = MethodRow {
     name: "vae_sampler",
     about: "variational MCMC teaching: a VAE starts the energy's chains and learns from where they end",
@@ -96,7 +96,7 @@ decoder = { name = "mlp", hidden = [6] }
     build: |table, setup| Ok(Box::new(of_decoder(table, setup, Lesson::Bound)?)),
 };
 
-/// CoopNets.
+/// CoopNets (Xie, Lu, Gao & Wu 2018).
 pub(super) const COOPNETS: MethodRow = MethodRow {
     name: "coopnets",
     about: "cooperative networks: a generator without encoder regresses on its own draws, revised by a chain",
@@ -125,7 +125,7 @@ decoder = { name = "mlp", hidden = [6] }
     build: |table, setup| Ok(Box::new(of_decoder(table, setup, Lesson::Regression)?)),
 };
 
-/// A VAE as the generator.
+/// The method whose generator is a VAE that learns by `lesson`.
 fn of_decoder(table: &toml::Table, setup: Setup, lesson: Lesson) -> Result<Cooperative> {
     let config: CooperativeConfig = decode(table)?;
     let spec = setup.data.spec();
@@ -136,17 +136,17 @@ fn of_decoder(table: &toml::Table, setup: Setup, lesson: Lesson) -> Result<Coope
     Cooperative::new(terms, &config.sampler, Box::new(generator), setup)
 }
 
-/// What the lessons have in common, whoever is taught.
+/// The settings that all lessons share.
 struct Terms {
     chains: usize,
     learn: bool,
     energy_l2: f64,
-    /// What draws are given.
+    /// The condition of the draws.
     given: Given,
 }
 
 impl Terms {
-    /// How many draws are revised for a batch of `items`.
+    /// The number of draws that are revised for a batch of `items` items.
     fn draws(&self, items: usize) -> usize {
         match (&self.given, self.chains) {
             (Given::Nothing, chains) if chains > 0 => chains,
@@ -155,8 +155,9 @@ impl Terms {
     }
 }
 
-/// One step: x̂ = g(ẑ), x̃ by T steps of a chain from there; the energy descends mean E(x⁺) - mean E(x̃), the generator
-/// its lesson. x̃ is made with the energy before its update.
+/// Cooperative training. In one step, draws x̂ = g(ẑ) of the generator are revised to x̃ by T steps of a chain on the
+/// energy before its update; then the energy descends mean E(x⁺) - mean E(x̃) with data x⁺, and the generator learns
+/// from x̃ by its lesson.
 pub(super) struct Cooperative {
     terms: Terms,
     trained: Trainable<Model>,
@@ -179,7 +180,7 @@ impl Cooperative {
         Ok(cooperative)
     }
 
-    /// Finds before a long run that a class-conditional energy is asked of a model without classes.
+    /// Refuses, before a long run, a class-conditional energy of a model without classes.
     fn check_classes(&self, device: &candle_core::Device) -> Result<()> {
         match self.terms.given {
             Given::Class(_) => {
@@ -189,7 +190,7 @@ impl Cooperative {
         }
     }
 
-    /// x̂ with what it was made of, and x̃.
+    /// The draws x̂, the numbers that they were made of, and the revised draws x̃.
     fn draw(&self, key: Key, batch: &Batch) -> Result<(Draft, Readings)> {
         let n = self.terms.draws(batch.x.dim(0)?);
         let c = self.terms.given.of(batch)?;
@@ -204,7 +205,7 @@ impl Cooperative {
         Ok((Draft { z, c, revised }, found))
     }
 
-    /// Chains that begin at draws x̂ of the generator, or at what a condition leaves of them.
+    /// The chains from draws x̂ of the generator, or from the free part of these where a condition holds the rest.
     fn revise(&self, key: Key, first: Tensor, batch: &Batch) -> Result<Revised> {
         if let Given::Known(freedom) = &self.terms.given {
             let clamped = Clamped { energy: self.trained.still.as_energy(), freedom, known: &batch.x };
@@ -236,22 +237,22 @@ impl Cooperative {
     }
 }
 
-/// What one step has drawn.
+/// The draws of one step.
 struct Draft {
-    /// ẑ, where x̂ is made of one that the lesson asks for.
+    /// The noise ẑ that x̂ is made of, if the lesson needs it.
     z: Option<Tensor>,
     c: Option<Tensor>,
-    /// x̃.
+    /// The revised draws x̃.
     revised: Tensor,
 }
 
-/// A run of chains, between items.
+/// A run of chains, with the items at its start and end.
 struct Revised {
     start: Tensor,
     end: Tensor,
-    /// Energy at the start.
+    /// The energies at the start, `[n]`.
     before: Tensor,
-    /// Energy at the end.
+    /// The energies at the end, `[n]`.
     after: Tensor,
     trace: Trace,
 }
@@ -292,7 +293,7 @@ impl Method for Cooperative {
     }
 }
 
-/// The generator of a run, to draw from.
+/// The generator of a run, as a proposal.
 fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     let config: CooperativeConfig = decode(&spec.table)?;
     let given = Given::new(&config, standing.shape, standing.classes, standing.device)?;

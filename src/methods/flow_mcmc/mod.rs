@@ -26,14 +26,14 @@ use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
 use crate::samplers::{FlowMcmc, Global, Kernel, Start, Target, build_local};
 use crate::{Error, Result, rng::Key};
 
-/// How the energy's mean under the model is estimated.
+/// The estimator of the energy's mean under the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Negative {
-    /// By the walkers.
+    /// The mean over the walkers.
     #[default]
     Walkers,
-    /// By draws of the flow, weighted by exp(-E)/q.
+    /// The weighted mean over draws of the flow q, with the weights exp(-E)/q.
     Importance,
 }
 
@@ -131,9 +131,10 @@ flow = { name = "real_nvp", hidden = [6], couplings = 3 }
     build: |table, setup| Ok(Box::new(FlowTrained::new(decode(table)?, setup)?)),
 };
 
-/// One step: each walker takes a global move by the flow q and some local ones, both exact for exp(-E) (the local one
-/// if it is); the energy descends mean E(x⁺) - mean E(x⁻); q descends -mean log q over the walkers, KL(p‖q) up to a
-/// constant.
+/// The method `flow_mcmc` (Grenioux, Durmus, Moulines & Gabrié 2023). In one step, each walker takes a global move by
+/// the flow q and some local moves, all of which leave exp(-E) invariant if the local kernel does; the energy descends
+/// mean E(x⁺) - mean E(x⁻) with data x⁺ and walkers x⁻; q descends -mean log q over the walkers, which is KL(p‖q) up to
+/// a constant, for the model's density p.
 struct FlowTrained {
     config: FlowMcmcConfig,
     trained: Trainable<Model>,
@@ -143,7 +144,7 @@ struct FlowTrained {
     data: Arc<Data>,
 }
 
-/// What the walkers are called in the state.
+/// The name of the walkers in the state.
 const WALKERS: &str = "walkers";
 
 impl FlowTrained {
@@ -176,7 +177,7 @@ impl FlowTrained {
         Ok(FlowTrained { trained, flow, kernel, walkers, data: data.clone(), config })
     }
 
-    /// The end of the flow's pre-training: walkers that begin at its draws, and the base density that it becomes.
+    /// Ends the pre-training of the flow: walkers begin at its draws, and it becomes the base density, as the keys say.
     fn begin(&mut self, key: Key) -> Result<()> {
         if self.config.init == Start::Proposal {
             self.walkers.value = self.flow.still.draw(key, self.config.walkers)?;
@@ -187,12 +188,12 @@ impl FlowTrained {
         Ok(())
     }
 
-    /// Whether the target is known, a model without parameters, so that the flow alone adapts.
+    /// Whether the target is known (a model without parameters), so that the flow alone learns.
     fn samples_only(&self) -> bool {
         self.trained.live.params().weights.is_empty()
     }
 
-    /// A global and some local moves of every walker.
+    /// Moves every walker by a global and some local moves, and returns the numbers to report.
     fn walk(&mut self, key: Key) -> Result<Readings> {
         let on = Target::of(&self.trained.still).with(&self.flow.still);
         let (chain, info) = self.kernel.step(key, &on, &self.kernel.init(&on, &self.walkers.value)?)?;
@@ -211,7 +212,8 @@ impl FlowTrained {
         Ok(found)
     }
 
-    /// The weighted draws, with log Z and the mean log-likelihood of test items under it, before the update.
+    /// The weighted draws, and the numbers about them: log Z, and with it the mean log-likelihood of test items, before
+    /// the update.
     fn pool(&self, key: Key) -> Result<(Pool, Readings)> {
         let energy = &self.trained.still;
         let pool = Pool::draw(key, self.config.draws, energy, &self.flow.still)?;
@@ -239,7 +241,7 @@ impl FlowTrained {
     }
 }
 
-/// Finds before a long run whether the flow can become the model's base density.
+/// Refuses, before a long run, a flow that cannot become the model's base density.
 fn check_tilt(model: &Model, flow: &Trainable<Flow>) -> Result<()> {
     let (base, flow) = (model.params().below(BASE).tensors(), flow.params().tensors());
     let fits = base.iter().map(|(name, t)| (name, t.dims())).eq(flow.iter().map(|(name, t)| (name, t.dims())));
@@ -289,7 +291,7 @@ impl Method for FlowTrained {
     }
 }
 
-/// The flow of a run.
+/// The flow of a run, as a proposal.
 fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     flow::proposal(&decode::<FlowMcmcConfig>(&spec.table)?.flow, standing)
 }

@@ -29,14 +29,15 @@ pub(in crate::methods) const NUMBERS: [Number; 3] = [
     RECONSTRUCTION,
 ];
 
-/// The first term of the bound.
+/// The number of the bound's first term.
 pub(in crate::methods) const RECONSTRUCTION: Number =
     Number::new("reconstruction", Unit::Nats, "mean -log p(x|z) of the decoder").lower();
 
 impl ElboConfig {
-    /// -log p(x|z) + β Σ_l max(KL_l, λ), mean over the items x `[B, ..]`, at step `step` of the VAE; a scalar, and
-    /// `elbo`, `kl` and `reconstruction` (-log p(x|z)) in nats an item, as they are without weights.
-    /// A conditional VAE is given c `[B, C]`.
+    /// The loss -log p(x|z) + β Σ_l max(KL_l, λ), mean over the items x `[B, ..]`, at step `step` of the VAE, as a
+    /// scalar: KL_l is the divergence of latent group l, β its weight at this step and λ the free bits. The numbers are
+    /// `elbo`, `kl` and `reconstruction` (-log p(x|z)) in nats an item, without weights. A conditional VAE is given c
+    /// `[B, C]`.
     pub fn loss(&self, vae: &Vae, key: Key, step: u64, x: &Tensor, c: Option<&Tensor>) -> Result<(Tensor, Readings)> {
         let bound = vae.bound(key, x, c)?;
         let reconstruction = bound.log_likelihood.mean_all()?.neg()?;
@@ -59,7 +60,7 @@ impl ElboConfig {
 /// The VAE that a method trains.
 ///
 /// # Errors
-/// A model that has none, by the name of the method.
+/// The model has none; the error names the method.
 pub(in crate::methods) fn vae_of<'a>(found: Option<&'a Vae>, method: &str) -> Result<&'a Vae> {
     found.ok_or_else(|| {
         Error::config(format!("method `{method}` needs a model with a variational autoencoder"))

@@ -1,4 +1,4 @@
-//! Flows beside an energy: what proposes to its chains, trained by maximum likelihood.
+//! Flows beside an energy: they propose to its chains and are trained by maximum likelihood.
 
 use candle_core::Tensor;
 
@@ -12,7 +12,7 @@ use crate::methods::Standing;
 use crate::metrics::{Number, Unit};
 use crate::{Result, rng::Key};
 
-/// Training items whose moments a flow starts at.
+/// The number of training items whose moments a flow starts at.
 const MOMENT_ITEMS: usize = 10_000;
 
 /// The name of the flow in the state.
@@ -25,18 +25,18 @@ pub(in crate::methods) const NUMBERS: [Number; 2] = [
 ];
 
 impl Trainable<Flow> {
-    /// A new flow by the sections `spec` and `optim`, started at the data's moments.
+    /// A new flow by the sections `spec` and `optim`, which starts at the data's moments.
     ///
     /// # Errors
-    /// A flow that does not fit the items.
+    /// The flow does not fit the items.
     pub fn flow(spec: &Spec, optim: &Spec, data: &Data, key: Key) -> Result<Self> {
         let moments = || data.mean_std(MOMENT_ITEMS);
         let context = Context { shape: data.spec().shape.clone(), classes: None, moments: Some(&moments) };
         Trainable::new(FLOW, optim, key, data.device(), |builder| flow::build(spec, &context, builder))
     }
 
-    /// One step down -mean log q(x): maximum likelihood, which is the divergence KL(p‖q) where x are draws of p.
-    /// `flow_nll` is that before the step.
+    /// Takes one step down -mean log q(x) for the flow's density q: maximum likelihood, which is the divergence KL(p‖q)
+    /// up to a constant if x are draws of p. The number `flow_nll` is the loss before the step.
     pub fn learn(&mut self, x: &Tensor, lr_scale: f64) -> Result<Readings> {
         let loss = self.live.log_prob(x)?.mean_all()?.neg()?;
         let nll = scalar(&loss)?;
@@ -45,10 +45,10 @@ impl Trainable<Flow> {
     }
 }
 
-/// The flow of a run, by its section, to draw from.
+/// The flow of a run, as a proposal, from the flow's section and the method's state.
 ///
 /// # Errors
-/// A tensor that is missing or has another shape.
+/// A tensor is missing or has another shape.
 pub(in crate::methods) fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     let context = Context { shape: standing.shape.to_vec(), classes: None, moments: None };
     Ok(Box::new(at_rest(FLOW, standing, |builder| flow::build(spec, &context, builder))?))

@@ -1,4 +1,4 @@
-//! The loss whose gradient is that of -log p where the negative items are draws of the model.
+//! The loss whose gradient is that of -log p if the negative items are draws of the model.
 
 use candle_core::Tensor;
 
@@ -13,11 +13,12 @@ pub(in crate::methods) const NUMBERS: [Number; 3] = [
     Number::gap("energy_gap", "sample_energy less energy: 0 on average where the model is right").lead(),
 ];
 
-/// mean E(x⁺) - mean E(x⁻) + l2 (mean E(x⁺)² + mean E(x⁻)²), a scalar, with `energy`, `sample_energy` and `energy_gap`
-/// in nats. Where x⁻ are weighted, `shares` `[n]` sum to one and stand in for the second mean, not for the fourth.
+/// The loss mean E(x⁺) - mean E(x⁻) + l2 (mean E(x⁺)² + mean E(x⁻)²), a scalar, from the energies `up` of the data x⁺
+/// and `down` of the negative items x⁻; the numbers are `energy`, `sample_energy` and `energy_gap` in nats. Where x⁻
+/// are weighted, `shares` `[n]`, which sum to one, weight the second mean, not the fourth.
 ///
 /// # Shapes
-/// Energies `[B]` and `[n]`.
+/// Energies `up` `[B]` and `down` `[n]`.
 pub(in crate::methods) fn likelihood_gap(
     up: &Tensor,
     down: &Tensor,

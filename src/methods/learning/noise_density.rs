@@ -1,4 +1,4 @@
-//! Densities that noise-contrastive estimation tells data from: log p is known, and draws are at hand.
+//! The densities that noise-contrastive estimation tells data from: log p is known, and exact draws are too.
 
 use candle_core::{DType, Device, Tensor};
 use nalgebra::{DMatrix, DVector};
@@ -9,18 +9,18 @@ use crate::density::{Context, GaussianConfig, Model};
 use crate::math::linalg;
 use crate::{Error, Result, ops, rng::Key};
 
-/// Data items that the noise takes its moments from, always the same ones.
+/// The number of data items from which the noise takes its moments; they are always the same ones.
 const ITEMS: usize = 10_000;
 
-/// Added to the standard deviation along every direction in squares, so that constant pixels do no harm.
+/// The standard deviation whose square is added to the variance along every direction, so that constant pixels do no
+/// harm.
 const MIN_STD: f64 = 1e-3;
 
-/// A fixed density on items of the data's shape. It is a function of the data and the key, so it is no part of any
-/// state.
+/// A fixed density on items of the data's shape. It is a function of the data and the key, so it is no part of a state.
 pub(in crate::methods) enum NoiseDensity {
-    /// N(μ, diag σ²), or any model.
+    /// The normal density N(μ, diag σ²), or any model.
     Built(Box<Model>),
-    /// N(μ, LLᵀ).
+    /// The normal density N(μ, Σ) with a full covariance Σ.
     Full(FullGaussian),
 }
 
@@ -36,10 +36,10 @@ impl NoiseDensity {
         Ok(NoiseDensity::Full(FullGaussian::of(data)?))
     }
 
-    /// A model with a known normaliser, as it is built.
+    /// A model with a known normaliser, as it is built, without training.
     ///
     /// # Errors
-    /// A model without one.
+    /// The model's normaliser is unknown.
     pub(in crate::methods) fn model(spec: &Spec, data: &Data, key: Key) -> Result<Self> {
         let context = Context {
             shape: data.spec().shape.clone(),
@@ -53,7 +53,7 @@ impl NoiseDensity {
         }
     }
 
-    /// log p(x), `[N, ..]` -> `[N]`, as a constant.
+    /// The log-density log p(x), `[N, ..]` -> `[N]`, as a constant.
     pub(in crate::methods) fn log_prob(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             NoiseDensity::Full(normal) => normal.log_prob(x),
@@ -63,7 +63,7 @@ impl NoiseDensity {
         }
     }
 
-    /// n draws, `[n, ..]`.
+    /// The draws, `[n, ..]`.
     pub(in crate::methods) fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
         match self {
             NoiseDensity::Full(normal) => normal.sample(key, n),
@@ -80,16 +80,16 @@ fn unnormalised(name: &str) -> Error {
         .hint("choose `gaussian`, `ica` or a flow, or set `method.noise = \"full\"`")
 }
 
-/// N(μ, Σ) through the Cholesky factor of its covariance. It is no [`crate::density::Density`]: that asks for
-/// derivatives in x as well, and noise-contrastive estimation takes values and draws alone.
+/// The normal density N(μ, Σ), by the Cholesky factor L of Σ = LLᵀ. It is no [`crate::density::Density`]: that asks for
+/// derivatives in x as well, and noise-contrastive estimation needs values and draws alone.
 pub(in crate::methods) struct FullGaussian {
-    /// μ, `[1, D]`.
+    /// The mean μ, `[1, D]`.
     mean: Tensor,
-    /// L⁻¹, `[D, D]`: z = L⁻¹(x - μ) is standard normal.
+    /// The inverse L⁻¹, `[D, D]`: z = L⁻¹(x - μ) is standard normal.
     whiten: Tensor,
-    /// L, `[D, D]`.
+    /// The factor L, `[D, D]`.
     factor: Tensor,
-    /// log det L + (D/2) log 2π.
+    /// The log-normaliser log det L + (D/2) log 2π.
     log_normaliser: f64,
     shape: Vec<usize>,
 }

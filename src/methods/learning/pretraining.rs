@@ -1,9 +1,9 @@
-//! First stages: a density that is trained before the energy that is tilted by it or learns from it.
+//! First stages of training: a density is trained before the energy that it is the base of or that learns from it.
 
 use crate::density::Model;
 use crate::optim::Weights;
 
-/// What the names of a base density's parameters begin with among those of a tilted model.
+/// The prefix of a base density's parameters among those of a tilted model.
 pub(in crate::methods) const BASE: &str = "base.";
 
 /// The weights of a model's base density, and all others.

@@ -10,7 +10,7 @@ pub(in crate::methods) const GRAD_NORM: Number =
     Number::norm("grad_norm", "Euclidean norm of the loss's gradient in all weights that learn, before clipping")
         .lead();
 
-/// What chains accept.
+/// The acceptance of the chains.
 pub(in crate::methods) const ACCEPTANCE: Number =
     Number::new("acceptance", Unit::Share, "share of the chains' proposals that were accepted")
         .chain()
@@ -21,9 +21,9 @@ pub(in crate::methods) const ENERGY: Number = Number::new("energy", Unit::Nats, 
 
 /// A number of a step: on the host, or a scalar that is still on the device.
 pub(in crate::methods) enum Reading {
-    /// On the host.
+    /// A number on the host.
     Host(f64),
-    /// A scalar in f64.
+    /// A scalar on the device, in f64.
     Device(Tensor),
 }
 
@@ -39,12 +39,12 @@ impl From<Tensor> for Reading {
     }
 }
 
-/// The named numbers of a step in the order in which they were set, as [`Metrics`] are, before the host has seen them.
+/// The named numbers of a step in the order in which they were set: [`Metrics`] that the host has not read yet.
 #[derive(Default)]
 pub(in crate::methods) struct Readings(Vec<(String, Reading)>);
 
 impl Readings {
-    /// No numbers yet.
+    /// An empty list of numbers.
     pub fn new() -> Self {
         Self::default()
     }
@@ -54,7 +54,7 @@ impl Readings {
         self.0.push((name.into(), value.into()));
     }
 
-    /// Sets `name` and gives itself back, to be chained.
+    /// Sets `name` and returns the list, to be chained.
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Reading>) -> Self {
         self.set(name, value);
         self
@@ -63,7 +63,7 @@ impl Readings {
     /// Reads all scalars in one transfer.
     ///
     /// # Errors
-    /// The device's own; a tensor that is no scalar in f64.
+    /// The device fails, or a tensor is no scalar in f64.
     pub fn read(self) -> Result<Metrics> {
         let on_device = |(_, reading): &(String, Reading)| match reading {
             Reading::Host(_) => None,
@@ -98,7 +98,7 @@ impl IntoIterator for Readings {
     }
 }
 
-/// A scalar as it is now, in f64 and without a graph, for [`Readings`].
+/// The present value of a scalar, in f64 and without a graph, for [`Readings`].
 pub(in crate::methods) fn scalar(t: &Tensor) -> Result<Tensor> {
     Ok(t.detach().to_dtype(DType::F64)?)
 }

@@ -1,7 +1,8 @@
-//! Score matching (Hyvärinen 2005): what its three estimators share.
+//! Score matching (Hyvärinen 2005): the objective that its three estimators share.
 //!
-//! With s = ∇ log q = -∇E, E_p ½|s - ∇ log p|² = J(q) + const with J = E_p[½|s|² + tr ∇s] = E_p[½|∇E|² - ΔE] (theorem
-//! 1): no normaliser and no samples, but second derivatives. The methods differ in how they come by ½|∇E|² and ΔE.
+//! With the data's density p, the model's density q and s = ∇ log q = -∇E, E_p ½|s - ∇ log p|² = J(q) + const with J =
+//! E_p[½|s|² + tr ∇s] = E_p[½|∇E|² - ΔE] (theorem 1). J needs no normaliser and no samples, but second derivatives. The
+//! methods differ in how they estimate ½|∇E|² and ΔE.
 
 use candle_core::Tensor;
 
@@ -15,51 +16,52 @@ use crate::methods::{Method, Noise, Setup, StepContext};
 use crate::metrics::{Metrics, Number, Unit, numbers};
 use crate::{Result, ops, rng::Key};
 
-/// The terms of J at each item, `[B]`, differentiable in the parameters.
+/// The terms of the objective J = mean[½|∇E|² - ΔE] at each item, `[B]`, differentiable in the parameters.
 pub struct Terms {
-    /// E.
+    /// The energy E.
     pub energy: Tensor,
-    /// ½|∇E|², or an estimate.
+    /// The half squared norm ½|∇E|², or an estimate.
     pub half_norm: Tensor,
-    /// ΔE = tr ∇²E, or an estimate.
+    /// The Laplacian ΔE = tr ∇²E, or an estimate.
     pub curvature: Tensor,
 }
 
 impl Terms {
-    /// ½|∇E|² - ΔE, `[B]`.
+    /// The objective ½|∇E|² - ΔE of each item, `[B]`.
     pub fn objective(&self) -> Result<Tensor> {
         Ok((&self.half_norm - &self.curvature)?)
     }
 }
 
-/// Random directions for the trace.
+/// The random directions v by which the trace is estimated.
 #[derive(Clone, Copy, Debug)]
 pub struct Slices {
-    /// Their distribution; E vvᵀ = I.
+    /// The distribution of v, with E vvᵀ = I.
     pub noise: Noise,
-    /// How many an item.
+    /// The number of directions for each item.
     pub count: usize,
-    /// Take ½|∇E|² itself instead of its estimate ½(v·∇E)².
+    /// Whether ½|∇E|² itself is taken instead of its estimate ½(v·∇E)².
     pub variance_reduced: bool,
 }
 
-/// J with the exact Laplacian (Hyvärinen 2005, theorem 1): D directions an item.
+/// The terms of J with the exact Laplacian (Hyvärinen 2005, theorem 1): D directions an item.
 ///
 /// # Errors
-/// Items of another shape than the model's.
+/// The items have another shape than the model's.
 pub fn exact(energy: &dyn Energy, x: &Tensor) -> Result<Terms> {
     let (value, grad, curvature) = energy.laplacian(x)?;
     Ok(Terms { energy: value, half_norm: half_square(&grad)?, curvature })
 }
 
-/// J along random directions (Song et al. 2019): the mean over v of ½(v·∇E)² - vᵀ∇²E v (SSM), or of ½|∇E|² - vᵀ∇²E v
-/// (SSM-VR, the variance-reduced form). All directions go through the network in one pass.
+/// The terms of J along random directions v (Song et al. 2019): the mean over v of ½(v·∇E)² - vᵀ∇²E v (SSM), or of
+/// ½|∇E|² - vᵀ∇²E v (SSM-VR, the variance-reduced form). All directions go through the network in one pass.
 ///
-/// ∇E is taken by the pull-back, differentiable in the parameters: with its backward pass 6 products with the weights.
-/// The directional derivative along a ∇E held constant has the same gradient, and costs 2 for ∇E and 6 for itself.
+/// ∇E is taken by the pull-back, differentiable in the parameters, which with its backward pass costs 6 products with
+/// the weights. The directional derivative along a ∇E held constant has the same gradient, and costs 2 for ∇E and 6 for
+/// itself.
 ///
 /// # Errors
-/// Items of another shape than the model's.
+/// The items have another shape than the model's.
 pub fn sliced(energy: &dyn Energy, key: Key, x: &Tensor, slices: Slices) -> Result<Terms> {
     let (batch, count) = (x.dim(0)?, slices.count);
     let copies = if count == 1 { x.clone() } else { Tensor::cat(&vec![x; count], 0)? };
@@ -73,15 +75,15 @@ pub fn sliced(energy: &dyn Energy, key: Key, x: &Tensor, slices: Slices) -> Resu
     Ok(Terms { energy: value.narrow(0, 0, batch)?, half_norm, curvature: mean(bend)? })
 }
 
-/// J of the data blurred by N(0, σ²I), from first derivatives alone (Vincent 2011, J_DSM).
+/// The terms of J for the data blurred by N(0, σ²I), from first derivatives alone (Vincent 2011, J_DSM).
 ///
-/// Vincent's ½|s(x̃) - ∇ log p(x̃|x)|² with x̃ = x + σε and ∇ log p(x̃|x) = -ε/σ is ½|∇E(x̃) - ε/σ|² =
-/// ½|∇E|² - ε·∇E/σ + |ε|²/2σ². The last term does not depend on the model and is left out: it would bury the others in
-/// noise for small σ. What is left estimates the blurred J, since E[ε·∇E(x̃)/σ] = E ΔE(x̃) (Stein's identity), so its
-/// values compare with those of the other two.
+/// With x̃ = x + σε and ∇ log p(x̃|x) = -ε/σ, Vincent's ½|s(x̃) - ∇ log p(x̃|x)|² is ½|∇E(x̃) - ε/σ|² = ½|∇E|² -
+/// ε·∇E/σ + |ε|²/2σ². The last term does not depend on the model and is left out: for small σ its noise would hide the
+/// other two. These estimate the blurred J, since E[ε·∇E(x̃)/σ] = E ΔE(x̃) (Stein's identity), so their values compare
+/// with those of the other estimators.
 ///
 /// # Errors
-/// Items of another shape than the model's.
+/// The items have another shape than the model's.
 pub fn denoising(energy: &dyn Energy, key: Key, x: &Tensor, sigma: f64) -> Result<Terms> {
     let noise = key.normal(x.shape(), x.dtype(), x.device())?;
     let blurred = (x + (&noise * sigma)?)?;
@@ -105,10 +107,10 @@ pub(in crate::methods) const NUMBERS: &[Number] = numbers![
     [ENERGY, GRAD_NORM]
 ];
 
-/// How one of the methods estimates J on a batch.
+/// The estimator of J on a batch, from energy, key and items.
 pub(in crate::methods) type Estimate = Box<dyn Fn(&dyn Energy, Key, &Tensor) -> Result<Terms>>;
 
-/// Descends the mean of an estimate of J.
+/// The methods that descend the mean of an estimate of J.
 pub(in crate::methods) struct ScoreDescent {
     estimate: Estimate,
     advice: &'static [&'static str],
@@ -121,7 +123,8 @@ impl ScoreDescent {
     }
 }
 
-/// J has no lower bound where a model can put ever sharper wells onto data that fill no volume: there ΔE → ∞.
+/// The advice against a J that falls without bound. J has no lower bound where a model can put ever sharper wells onto
+/// data that fill no volume: there ΔE → ∞.
 pub(in crate::methods) const SHARP: &str = "data that fill a volume: score matching is unbounded below on discrete or \
                                 noiseless data (--set dataset.noise=…, or --set method.name=denoising_score_matching)";
 

@@ -1,4 +1,5 @@
-//! α Σ_l σ_max(W_l): keeps an energy from growing steep (Vahdat & Kautz 2020, §3.3; VAEBM's second stage).
+//! The penalty α Σ_l σ_max(W_l) on the weights W_l of an energy, which keeps it from growing steep (Vahdat & Kautz
+//! 2020, §3.3; VAEBM's second stage).
 
 use std::collections::BTreeMap;
 
@@ -7,18 +8,18 @@ use candle_core::{Tensor, Var};
 use crate::methods::part::{Named, parts};
 use crate::{Error, Result, rng::Key};
 
-/// Estimates u of each weight's leading left singular vector, `[O]`, moved by power iterations once a step; part of the
-/// state.
+/// The penalty Σ_l σ_max(W_l), with its estimates u of each weight's leading left singular vector, `[O]`. They are
+/// moved by power iterations once a step and are part of the state.
 pub(in crate::methods) struct SpectralPenalty {
     u: Named<BTreeMap<String, Tensor>>,
 }
 
-/// Power iterations of a step, and before the first one.
+/// The numbers of power iterations in a step, and before the first one.
 const EVERY_STEP: usize = 4;
 const BEFORE: usize = 40;
 
 impl SpectralPenalty {
-    /// Of all weights that are matrices or convolutions, as matrices `[O, I·K·K]`.
+    /// The penalty on all weights that are matrices or convolutions, as matrices `[O, I·K·K]`.
     pub fn new(key: Key, weights: &BTreeMap<String, Var>) -> Result<Self> {
         let mut u = BTreeMap::new();
         for (name, w) in weights.iter().filter(|(_, w)| w.rank() > 1) {
@@ -28,7 +29,7 @@ impl SpectralPenalty {
         Ok(SpectralPenalty { u: Named::new("spectral", u) })
     }
 
-    /// Σ_l σ_max(W_l), a scalar; u and v are constants in its gradient.
+    /// The sum Σ_l σ_max(W_l), a scalar; the singular vectors u and v are constants in its gradient.
     pub fn value(&mut self, weights: &BTreeMap<String, Var>) -> Result<Tensor> {
         let mut sum: Option<Tensor> = None;
         for (name, u) in &mut self.u.value {
@@ -48,7 +49,7 @@ impl SpectralPenalty {
 
 parts!(SpectralPenalty: u);
 
-/// u and v, both columns, after so many power iterations on W.
+/// The singular vectors u and v, both columns, after `times` power iterations on w.
 fn iterate(w: &Tensor, u: &Tensor, times: usize) -> Result<(Tensor, Tensor)> {
     let unit = |x: Tensor| -> Result<Tensor> { Ok(x.broadcast_div(&x.sqr()?.sum_all()?.sqrt()?.maximum(1e-12)?)?) };
     let (mut u, transposed) = (u.clone(), w.t()?.contiguous()?);

@@ -1,4 +1,5 @@
-//! The part of a loss that needs labels: p(y|x) of a classifier that is an energy too (Grathwohl et al. 2020, eq. 9).
+//! The part of a loss that needs labels: p(y|x) of a classifier that is also an energy (Grathwohl et al. 2020, "Your
+//! classifier is secretly an energy based model", eq. 9).
 
 use candle_core::{D, DType, Tensor};
 
@@ -25,7 +26,7 @@ crate::config! {
 /// The numbers of [`Supervised::loss`].
 pub(in crate::methods) const NUMBERS: [Number; 2] = [CROSS_ENTROPY, ACCURACY];
 
-/// The numbers of [`Supervised::loss`] for a method that can do without labels.
+/// The numbers of [`Supervised::loss`] for a method that works without labels too.
 pub(in crate::methods) const NUMBERS_WITH_LABELS: [Number; 2] =
     [CROSS_ENTROPY.when("classify or label_entropy > 0"), ACCURACY.when("classify or label_entropy > 0")];
 
@@ -37,18 +38,18 @@ const ACCURACY: Number =
         .higher()
         .lead();
 
-/// The weights of [`SupervisedConfig`] on a labelled data set.
+/// The supervised part of a loss: the weights of [`SupervisedConfig`] on a labelled data set.
 pub(in crate::methods) struct Supervised {
     config: SupervisedConfig,
-    /// The few items with labels, where not all have them.
+    /// The few labelled items, if not all are to be used.
     few: Option<LabelledItems>,
 }
 
 impl Supervised {
-    /// Checks that there is something to learn from, if anything is to be learned.
+    /// The supervised part of a loss on `data`.
     ///
     /// # Errors
-    /// A positive weight on data without labels.
+    /// A weight is positive, and the data have no labels.
     pub fn new(config: SupervisedConfig, data: &Data) -> Result<Self> {
         let wanted = config.classify > 0.0 || config.label_entropy > 0.0;
         if wanted && data.spec().classes.is_none_or(|k| k < 2) {
@@ -63,12 +64,13 @@ impl Supervised {
         Ok(Supervised { config, few })
     }
 
-    /// α CE on labelled items + β mean entropy over the batch, given the batch's logits `[B, K]`; a scalar, and the
-    /// share of labelled items whose largest logit is the label's. The labelled items are the batch itself, or, where
-    /// only a few labels are used, a batch of those, as large.
+    /// The loss α CE + β H, a scalar, given the batch's logits `[B, K]`: CE is the cross-entropy of the labelled items
+    /// and H the mean entropy of p(y|x) over the batch. The numbers include the share of labelled items whose largest
+    /// logit is the label's. The labelled items are the batch itself or, where only a few labels are used, a batch of
+    /// those of equal size.
     ///
     /// # Errors
-    /// A batch without labels; a model that is no classifier.
+    /// The batch has no labels, or the model is no classifier.
     pub fn loss(&self, step: u64, model: &Model, logits: &Tensor, batch: &Batch) -> Result<(Tensor, Readings)> {
         let few = self.few.as_ref().map(|few| few.batch(step, batch.x.dim(0)?)).transpose()?;
         let of_few = few.as_ref().map(|few| self::logits(model, &few.x)).transpose()?;
@@ -87,10 +89,10 @@ impl Supervised {
     }
 }
 
-/// The logits of a model, for a method that cannot do without.
+/// The class logits of a model, for a method that needs them.
 ///
 /// # Errors
-/// A model that is no classifier.
+/// The model is no classifier.
 pub(in crate::methods) fn logits(model: &Model, x: &Tensor) -> Result<Tensor> {
     model.logits(x)?.ok_or_else(|| {
         Error::config("the method trains p(y|x), and the model has no classes").hint("--set model.name=classifier")

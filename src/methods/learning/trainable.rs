@@ -1,4 +1,4 @@
-//! Trained parts: networks and models with all that their training needs.
+//! Trained parts: networks and models with everything that their training needs.
 
 use candle_core::{DType, Device, Tensor};
 
@@ -12,14 +12,14 @@ use crate::optim::{self, Optimiser, Weights};
 use crate::store::take;
 use crate::{Result, rng::Key};
 
-/// A network, or a model made of some, that an optimiser trains.
+/// A network, or a model made of networks, that an optimiser trains.
 ///
-/// A checkpoint keeps its parameters under `name.…` and the optimiser's state under `name_optim.…`; the model of a run
-/// under `model.…` and `optim.…`.
+/// A checkpoint keeps its parameters below `name.…` and the optimiser's state below `name_optim.…`; those of the run's
+/// model are below `model.…` and `optim.…`.
 pub(in crate::methods) struct Trainable<T> {
-    /// The network that losses are made of: its passes build a graph.
+    /// The live network, from which losses are computed: its passes build a graph.
     pub live: T,
-    /// The same on the same storage, without a graph: it follows every update.
+    /// The still twin: the same network on the same storage, without a graph. It follows every update.
     pub still: T,
     params: Named<Params>,
     optim: Named<Box<dyn Optimiser>>,
@@ -31,9 +31,9 @@ parts!(Trainable<Flow>: params, optim);
 parts!(Trainable<Vae>: params, optim);
 parts!(Trainable<Generator>: params, optim);
 
-/// What can be trained. Some networks move estimates of their own after every update, as spectral norm does.
+/// A network that can be trained. Some networks update estimates of their own after every step, as spectral norm does.
 pub(in crate::methods) trait Learns {
-    /// Called once after every update.
+    /// Does the work that follows every update.
     fn after_update(&self) -> Result<()> {
         Ok(())
     }
@@ -62,11 +62,11 @@ impl Learns for Model {
 }
 
 impl<T> Trainable<T> {
-    /// A new part. `build` is called twice, for the live one and for its still twin; `optim` is the section of the
-    /// optimiser.
+    /// A new part called `name`. `build` is called twice, for the live network and for its still twin; `optim` is the
+    /// section of the optimiser.
     ///
     /// # Errors
-    /// Those of `build`.
+    /// `build` fails.
     pub fn new(
         name: &str,
         optim: &Spec,
@@ -82,24 +82,25 @@ impl<T> Trainable<T> {
         Ok(Trainable { live, still, params: Named::new(name, params), optim })
     }
 
-    /// The same, kept under other names in a checkpoint.
+    /// The same part, kept under other names in a checkpoint.
     pub fn kept_as(mut self, params: &str, optim: &str) -> Self {
         self.params.name = params.into();
         self.optim.name = optim.into();
         self
     }
 
-    /// Weights and buffers.
+    /// The weights and buffers.
     pub fn params(&self) -> &Params {
         &self.params.value
     }
 }
 
 impl<T: Learns> Trainable<T> {
-    /// One step down the gradient of the loss, with the learning rate times `lr_scale`; the gradient's global norm.
+    /// Takes one step down the gradient of the loss, with the learning rate times `lr_scale`, and returns the
+    /// gradient's global norm.
     ///
     /// # Errors
-    /// The device's own.
+    /// The device fails.
     pub fn descend(&mut self, loss: &Tensor, lr_scale: f64) -> Result<f64> {
         let norm = descend(&mut self.optim, loss, lr_scale)?;
         self.live.after_update()?;
@@ -107,39 +108,39 @@ impl<T: Learns> Trainable<T> {
     }
 }
 
-/// One step of an optimiser alone: [`Trainable::descend`] without what its network does afterwards.
+/// Takes one step of an optimiser alone: [`Trainable::descend`] without the work of the network that follows.
 pub(in crate::methods) fn descend(optim: &mut Named<Box<dyn Optimiser>>, loss: &Tensor, lr_scale: f64) -> Result<f64> {
     Ok(optim.value.step(&loss.backward()?, lr_scale)?.norm)
 }
 
 impl Trainable<Model> {
-    /// The model of a run; `optim` is the section `[optim]`.
+    /// The model of a run as a part; `optim` is the section `[optim]`.
     pub fn model(model: Model, optim: &Spec) -> Result<Self> {
         let weights = model.params().weights.clone();
         Self::model_on(model, optim, &weights)
     }
 
-    /// The model of a run whose optimiser changes `weights`: some of the model's, or others beside them, whose values
-    /// are the caller's to keep.
+    /// The model of a run as a part whose optimiser changes `weights`: some of the model's, or others beside them,
+    /// whose values the caller saves.
     pub fn model_on(model: Model, optim: &Spec, weights: &Weights) -> Result<Self> {
         let (still, params) = (model.frozen()?, model.params().clone());
         let optim = Named::new("optim", optim::build(optim, weights)?);
         Ok(Trainable { live: model, still, params: Named::new("model", params), optim })
     }
 
-    /// Evaluates a loss on the model with this step's dropout.
+    /// Evaluates a loss on the model with the dropout of this step.
     ///
     /// # Errors
-    /// Those of `loss`.
+    /// `loss` fails.
     pub fn in_training<R>(&self, cx: &StepContext, loss: impl FnOnce(&Model) -> Result<R>) -> Result<R> {
         loss(&self.live.in_training(cx.key.with("dropout")))
     }
 }
 
-/// The part `name` of a method at rest, without a graph.
+/// The part `name` of a method at rest, without a graph, on the tensors of its state.
 ///
 /// # Errors
-/// Those of `build`: a tensor that is missing from the state or has another shape.
+/// `build` fails, as where a tensor is missing from the state or has another shape.
 pub(in crate::methods) fn at_rest<T>(
     name: &str,
     standing: &Standing,

@@ -1,6 +1,6 @@
-//! Which modes of a known mixture the walkers are at: a diagnostic of the chains. What the MODEL weighs is another
-//! thing, which the probe `mode_weights` measures: walkers that never cross keep the weights they were started with,
-//! whatever the energy.
+//! The modes of a known mixture at which the walkers are: a diagnostic of the chains. The weights of the modes under
+//! the model are another thing, which the probe `mode_weights` measures: walkers that never cross keep the weights they
+//! were started with, whatever the energy.
 
 use candle_core::{DType, Tensor};
 
@@ -19,9 +19,9 @@ pub(in crate::methods) const NUMBERS: [Number; 2] = [
         .when("data from a known mixture"),
 ];
 
-/// `jumps`, the share of walkers that went from the core of one mode to that of another, and `walker_tv`, the total
-/// variation of their shares by nearest mode to the true weights. `weights` are those of the walkers and sum to one;
-/// `None` where all are equal.
+/// The numbers `jumps`, the share of walkers that went from the core of one mode to that of another, and `walker_tv`,
+/// the total variation distance of their shares by nearest mode from the true weights. `before` and `after` are the
+/// positions, `[n, ..]`; `weights` are those of the walkers and sum to one, `None` where all are equal.
 pub(in crate::methods) fn found(
     modes: &Modes,
     before: &Tensor,

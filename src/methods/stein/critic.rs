@@ -1,7 +1,8 @@
-//! The Stein critic f: R^D -> R^D and its objective (Grathwohl 2020, eq. 8 and 11).
+//! The Stein critic f: R^D -> R^D and its objective (Grathwohl et al. 2020, LSD, eq. 8 and 11).
 //!
-//! With s = ∇ log q = -∇E, the learned Stein discrepancy is max over f of E_p[s·f + tr ∂f/∂x], and the penalised
-//! objective subtracts λ E_p|f|². Its maximiser is f* = (∇ log q - ∇ log p) / 2λ (eq. 9).
+//! With the data's density p, the model's density q and s = ∇ log q = -∇E, the learned Stein discrepancy is the maximum
+//! over f of E_p[s·f + tr ∂f/∂x], and the penalised objective subtracts λ E_p|f|². Its maximiser is f* = (∇ log q - ∇
+//! log p) / 2λ (eq. 9).
 
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
@@ -13,14 +14,14 @@ use crate::methods::part::parts;
 use crate::nets::{Builder, Io, Jet, Network, Pass};
 use crate::{Result, math::stats, ops, rng::Key};
 
-/// Distribution of Hutchinson's probe ε in tr J ≈ εᵀJε.
+/// The distribution of Hutchinson's probe ε, by which tr J ≈ εᵀJε for a Jacobian J.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Noise {
-    /// Standard normal, as in the paper.
+    /// The standard normal distribution, as in the paper.
     #[default]
     Gaussian,
-    /// Random signs: the least variance of all independent probes.
+    /// Random signs, which have the least variance of all independent probes.
     Rademacher,
 }
 
@@ -34,19 +35,19 @@ impl Noise {
     }
 }
 
-/// What an update raises, beside the penalty -λ mean|f|²; vᵢ = s·f + εᵀ(∂f/∂x)ε of item i.
+/// The objective that a critic update raises, beside the penalty -λ mean|f|², with vᵢ = s·f + εᵀ(∂f/∂x)ε of item i.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Objective {
-    /// mean v: the discrepancy itself (eq. 8).
+    /// The discrepancy itself, mean v (Grathwohl et al. 2020, eq. 8).
     #[default]
     Discrepancy,
-    /// mean v / (std v + 10⁻⁶), std unbiased: the power of the test that rejects for a large mean (eq. 12).
+    /// The power of the test that rejects for a large mean, mean v / (std v + 10⁻⁶) with the unbiased std (eq. 12).
     Power,
 }
 
 impl Objective {
-    /// Its value for terms v, without the penalty.
+    /// The value of the objective for terms v, without the penalty.
     pub fn value(self, v: &[f64]) -> f64 {
         match self {
             Objective::Discrepancy => stats::mean(v),
@@ -54,8 +55,8 @@ impl Objective {
         }
     }
 
-    /// Its derivative in each vᵢ. With m, σ the mean and std of B terms, that of m/(σ + c) is
-    /// 1/(B(σ + c)) - m (vᵢ - m) / ((B - 1) σ (σ + c)²).
+    /// The derivatives of the objective by each vᵢ. With m, σ the mean and std of B terms and c = 10⁻⁶, that of m/(σ +
+    /// c) is 1/(B(σ + c)) - m (vᵢ - m) / ((B - 1) σ (σ + c)²).
     pub fn slopes(self, v: &[f64]) -> Vec<f64> {
         let n = v.len() as f64;
         let (m, std) = match self {
@@ -69,17 +70,17 @@ impl Objective {
     }
 }
 
-/// Keeps the power finite where all terms agree; as released.
+/// The number that keeps the power finite where all terms agree, as in the released code.
 const FLOOR: f64 = 1e-6;
 
-/// Means over a batch, in nats.
+/// The numbers of a critic update: means over a batch, in nats.
 #[derive(Clone, Copy, Debug)]
 pub struct SteinSample {
-    /// Mean of s·f + εᵀ(∂f/∂x)ε: the discrepancy as this critic sees it.
+    /// The mean of s·f + εᵀ(∂f/∂x)ε: the discrepancy with this critic.
     pub discrepancy: f64,
-    /// λ mean |f|².
+    /// The penalty λ mean |f|².
     pub penalty: f64,
-    /// Global norm of the critic's gradient.
+    /// The global norm of the critic's gradient.
     pub grad_norm: f64,
 }
 
@@ -91,16 +92,16 @@ pub struct Critic {
 }
 
 impl Critic {
-    /// A new critic on items of the data's shape.
+    /// A new critic on items of the data's shape, with the penalty λ = `lambda`.
     ///
     /// # Errors
-    /// A network that does not fit the shape.
+    /// The network does not fit the shape.
     pub fn new(net: &Spec, optim: &Spec, lambda: f64, noise: Noise, data: &Data, key: Key) -> Result<Self> {
         let shape = data.spec().shape.clone();
         Self::on_shape(net, optim, lambda, noise, &shape, key, data.device())
     }
 
-    /// A new critic on items of the given shape.
+    /// A new critic on items of the shape `shape`.
     ///
     /// # Errors
     /// As [`Critic::new`].
@@ -118,18 +119,18 @@ impl Critic {
         Ok(Critic { net, lambda, noise })
     }
 
-    /// One ascent step on mean[s·f + εᵀ(∂f/∂x)ε] - λ mean|f|², dropout on. The score s is held constant.
+    /// Takes one ascent step on mean[s·f + εᵀ(∂f/∂x)ε] - λ mean|f|², with dropout. The score s is held constant.
     ///
     /// # Shapes
-    /// x and score: `[B, ..]`.
+    /// x and score `[B, ..]`.
     pub fn step(&mut self, key: Key, x: &Tensor, score: &Tensor, lr_scale: f64) -> Result<SteinSample> {
         self.step_on(Objective::Discrepancy, key, x, score, lr_scale)
     }
 
-    /// [`Critic::step`] on another objective, less the same penalty.
+    /// Takes one ascent step on another objective, less the same penalty, as [`Critic::step`] does.
     ///
     /// # Shapes
-    /// x and score: `[B, ..]`.
+    /// x and score `[B, ..]`.
     pub fn step_on(
         &mut self,
         objective: Objective,
@@ -160,18 +161,18 @@ impl Critic {
         Ok(SteinSample { discrepancy, penalty, grad_norm })
     }
 
-    /// f(x) without dropout, as a constant.
+    /// The critic f(x), of x's shape, without dropout, as a constant.
     pub fn value(&self, x: &Tensor) -> Result<Tensor> {
         Ok(self.net.still.forward(x, Pass::EVAL)?.detach())
     }
 
-    /// s·f + tr ∂f/∂x for each item, `[B]`, with the exact trace, dropout off.
+    /// The terms s·f + tr ∂f/∂x of each item, `[B]`, with the exact trace, without dropout.
     pub fn stein_exact(&self, x: &Tensor, score: &Tensor) -> Result<Vec<f64>> {
         let dot = (self.value(x)? * score)?.flatten_from(1)?.sum(1)?;
         Ok((dot + self.net.still.exact_trace(x)?)?.to_dtype(DType::F64)?.to_vec1()?)
     }
 
-    /// s·f + εᵀ(∂f/∂x)ε for each item, `[B]`, with one probe, dropout off.
+    /// The terms s·f + εᵀ(∂f/∂x)ε of each item, `[B]`, with one probe ε, without dropout.
     pub fn stein_probed(&self, key: Key, x: &Tensor, score: &Tensor) -> Result<Vec<f64>> {
         let probe = self.noise.draw(key, x)?;
         let jet = self.net.still.jvp(&Jet::new(x, &probe)?, Pass::EVAL)?;
@@ -186,14 +187,14 @@ impl Critic {
 
 parts!(Critic: net);
 
-/// s·f + ε·Jε of each item, from the products entry by entry, stacked: `[2B, ..]` -> B numbers.
+/// The terms s·f + ε·Jε of each item, from the stacked entry-wise products, `[2B, ..]` -> B numbers.
 fn per_item(products: &Tensor) -> Result<Vec<f64>> {
     let terms = products.flatten_from(1)?.sum(1)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
     let (dot, trace) = terms.split_at(terms.len() / 2);
     Ok(dot.iter().zip(trace).map(|(d, t)| d + t).collect())
 }
 
-/// Rows i and B + i of a stacked tensor `[2B, ..]` times weight i.
+/// The stacked tensor `[2B, ..]` with rows i and B + i times weight i.
 fn weighted(stacked: &Tensor, weights: &[f64]) -> Result<Tensor> {
     let mut shape = vec![1; stacked.rank()];
     shape[0] = stacked.dim(0)?;

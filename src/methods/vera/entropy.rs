@@ -1,4 +1,4 @@
-//! The gradient of a generator's entropy, for want of its density (Grathwohl 2021, §3.1 and appendix).
+//! The gradient of a generator's entropy, whose density is unknown (Grathwohl et al. 2021, §3.1 and appendix).
 //!
 //! With x = g(z) + σε, ∇ₓ log q(x) = E[(g(z) - x)/σ² | x] under the posterior q(z|x). An estimate c of -∇ₓ log q(x),
 //! held constant, gives the gradient of the entropy as that of mean c·x. The value of mean c·x is not an entropy.
@@ -18,17 +18,18 @@ use crate::samplers::{Hmc, Kernel as _, Target};
 use crate::store::State;
 use crate::{Result, math::stats, rng::Key};
 
-/// How q(z|x) is averaged over.
+/// The estimator of the average over q(z|x).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Estimator {
     /// Self-normalised importance sampling around the z₀ that made x (the paper's).
     #[default]
     Importance,
-    /// Hamiltonian Monte Carlo from z₀: no bias but that of the chains' length, which starting at z₀, itself a draw of
-    /// q(z|x), makes small.
+    /// Hamiltonian Monte Carlo from z₀. Its only bias is that of the chains' finite length, which is small, since z₀ is
+    /// itself a draw of q(z|x).
     Hmc,
-    /// The same with a force that leaves out the likelihood, as in the released code: valid, but it hardly moves.
+    /// Hamiltonian Monte Carlo with a force that leaves out the likelihood, as in the released code: valid, but it
+    /// hardly moves.
     HmcReleased,
 }
 
@@ -68,14 +69,14 @@ pub(in crate::methods) const NUMBERS: [Number; 3] = [
         .when("entropy_weight > 0 and an estimator by HMC"),
 ];
 
-/// Leapfrog steps and the acceptance that the step size is steered to (released code).
+/// The number of leapfrog steps, and the acceptance that the step size is steered to (released code).
 const LEAPFROG: usize = 5;
 const TARGET_ACCEPTANCE: f64 = 0.67;
 
-/// An estimator with what it learns.
+/// An estimator of the entropy's gradient, with the scale that it learns.
 pub struct Entropy {
     config: EntropyConfig,
-    /// log η `[L]` of importance sampling, or the log of HMC's step size `[1]`.
+    /// The scale: log η `[L]` of importance sampling, or the log of HMC's step size `[1]`.
     log_scale: Named<Var>,
     optim: Named<Box<dyn Optimiser>>,
 }
@@ -84,7 +85,7 @@ impl Entropy {
     /// An estimator for generators with `latent` coordinates.
     ///
     /// # Errors
-    /// The device's own.
+    /// The device fails.
     pub fn new(config: EntropyConfig, latent: usize, device: &candle_core::Device) -> Result<Self> {
         let width = if config.estimator == Estimator::Importance { latent } else { 1 };
         let start = Tensor::full(config.posterior_std.ln() as f32, width, device)?;
@@ -93,7 +94,8 @@ impl Entropy {
         Ok(Entropy { config, log_scale: Named::new(SCALE, log_scale), optim: Named::new(ENTROPY, adam) })
     }
 
-    /// c ≈ -∇ₓ log q(x), as x, for x made of z₀; and one step of what the estimator learns. The generator is constant.
+    /// The estimate c ≈ -∇ₓ log q(x), of x's shape, for x made of z₀, and the numbers to report. It also takes one step
+    /// of the scale that the estimator learns. The generator is constant.
     ///
     /// # Shapes
     /// x `[B, ..]`, z₀ `[B, L]`.
@@ -116,8 +118,8 @@ impl Entropy {
         }
     }
 
-    /// c = Σ w_s (x - g(z_s))/σ², z_s = z₀ + ηξ_s, log w_s = log N(x; g(z_s), σ²) + log N(z_s) - log N(z_s; z₀, η²),
-    /// normalised over s.
+    /// The estimate c = Σ w_s (x - g(z_s))/σ² with z_s = z₀ + ηξ_s, ξ_s ~ N(0, I), and log w_s = log N(x; g(z_s), σ²) +
+    /// log N(z_s) - log N(z_s; z₀, η²), normalised over s.
     fn importance(&self, key: Key, generator: &Generator, x: &Tensor, z0: &Tensor) -> Result<(Tensor, Metrics)> {
         let (b, latent) = z0.dims2()?;
         let s = self.config.samples;
@@ -137,7 +139,7 @@ impl Entropy {
         Ok((c, Metrics::new().with("posterior_ess", ess)))
     }
 
-    /// One step up mean[log N(x; g(z), σ²) + log N(z)] + Σ log η in η, z = z₀ + ηξ.
+    /// Takes one step in η up mean[log N(x; g(z), σ²) + log N(z)] + Σ log η, with z = z₀ + ηξ.
     fn fit(&mut self, key: Key, generator: &Generator, x: &Tensor, z0: &Tensor, lr_scale: f64) -> Result<()> {
         let noise = key.normal(z0.shape(), z0.dtype(), z0.device())?;
         let z = (z0 + noise.broadcast_mul(&self.eta()?)?)?;
@@ -149,7 +151,7 @@ impl Entropy {
         Ok(())
     }
 
-    /// The mean of (x - g(z))/σ² over the second half of `samples` HMC states that begin at z₀; the step size is moved
+    /// The mean of (x - g(z))/σ² over the second half of `samples` HMC states that begin at z₀. The step size is moved
     /// towards the target acceptance.
     fn hmc(
         &mut self,
@@ -181,7 +183,7 @@ impl Entropy {
         Ok((c, metrics))
     }
 
-    /// η, `[L]`.
+    /// The standard deviations η, `[L]`.
     pub fn eta(&self) -> Result<Tensor> {
         Ok(self.log_scale.value.as_detached_tensor().exp()?)
     }
@@ -206,13 +208,13 @@ impl Part for Entropy {
     }
 }
 
-/// Each row s times, one after the other: `[B, ..]` -> `[sB, ..]`.
+/// The rows of x, s times, one after the other: `[B, ..]` -> `[sB, ..]`.
 fn repeated(x: &Tensor, s: usize) -> Result<Tensor> {
     let (wide, long) = ([&[x.dim(0)?, s], &x.dims()[1..]].concat(), [&[x.dim(0)? * s], &x.dims()[1..]].concat());
     Ok(x.unsqueeze(1)?.broadcast_as(wide)?.reshape(long)?)
 }
 
-/// How fast log ε follows the acceptance.
+/// The rate at which the log of HMC's step size follows the acceptance.
 const ADAPTATION: f64 = 0.1;
 
 /// The name of the learned scale in the state.

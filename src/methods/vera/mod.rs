@@ -1,4 +1,4 @@
-//! VERA: a generator with an entropy bonus stands in for the chains (Grathwohl et al. 2021, "No MCMC for me").
+//! VERA: a generator with an entropy bonus takes the place of the chains (Grathwohl et al. 2021, "No MCMC for me").
 
 pub mod entropy;
 pub mod posterior;
@@ -57,7 +57,7 @@ crate::config! {
     }
 }
 
-/// All keys of the method `vera`.
+/// The keys of the method `vera`.
 type Keys = (VeraConfig, GeneratorConfig, EntropyConfig);
 
 pub(super) const ENTRY: MethodRow = MethodRow {
@@ -98,8 +98,9 @@ generator = { name = "mlp", hidden = [8], dropout = 0.2 }
     build: |table, setup| Ok(Box::new(Vera::new(table, setup)?)),
 };
 
-/// One step: x⁻ from the generator; the energy descends mean E(x⁺) - mean E(x⁻) + γ mean ½|∇E(x⁺)|² (+ α CE); then the
-/// generator descends mean E(x⁻) - λ H, E already updated.
+/// The method `vera` (Grathwohl et al. 2021, Algorithm 1). In one step, x⁻ are draws of the generator; the energy
+/// descends mean E(x⁺) - mean E(x⁻) + γ mean ½|∇E(x⁺)|² with data x⁺, for a classifier also α times the cross-entropy;
+/// then the generator descends mean E(x⁻) - λ H on the updated E, with H its entropy.
 struct Vera {
     config: VeraConfig,
     supervised: Option<Supervised>,
@@ -137,7 +138,7 @@ impl Vera {
         })
     }
 
-    /// The energy's update on data and samples x⁻.
+    /// Updates the energy on data and samples x⁻.
     fn update_energy(&mut self, cx: &StepContext, batch: &Batch, negative: &Tensor) -> Result<Readings> {
         let (loss, mut metrics) =
             self.trained.in_training(cx, |energy| self.energy_loss(cx.step, energy, batch, negative))?;
@@ -169,8 +170,8 @@ impl Vera {
         Ok((loss, metrics))
     }
 
-    /// E(x) `[B]`, and with γ > 0 a scalar whose gradient in the weights is that of mean ½|∇ₓE|²: with v = ∇ₓE held
-    /// constant, that of mean v·∇ₓE; its value is half of that.
+    /// The energies E(x) `[B]`, and with γ > 0 a scalar whose value is mean ½|∇ₓE|² and whose gradient in the weights
+    /// is that of it: that of mean v·∇ₓE, with v = ∇ₓE held constant.
     fn on_data(&self, energy: &Model, x: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
         if self.config.gradient_penalty == 0.0 {
             return Ok((energy.energy(x)?, None));
@@ -182,7 +183,7 @@ impl Vera {
         Ok((up, Some(((&slope - slope.detach())? + value)?)))
     }
 
-    /// The generator's update: x⁻ with its graph moves along λc - ∇E(x⁻).
+    /// Updates the generator: x⁻, with its graph, moves along λc - ∇E(x⁻), where c is the estimate of -∇ₓ log q(x⁻).
     fn update_generator(&mut self, cx: &StepContext, x: &Tensor, z: &Tensor) -> Result<Readings> {
         let at = x.detach();
         let mut field = self.trained.still.grad(&at)?.1.detach();
@@ -237,7 +238,7 @@ impl Method for Vera {
 /// The name of the generator in the state.
 const GENERATOR: &str = "generator";
 
-/// The generator of a run, to draw from.
+/// The generator of a run, as a proposal.
 fn proposal(spec: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
     let (config, shape, _): Keys = decode(&spec.table)?;
     let build = |builder: &Builder| Generator::new(&shape, &config.generator, standing.shape, builder);

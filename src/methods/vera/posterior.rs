@@ -5,17 +5,18 @@ use candle_core::Tensor;
 use crate::Result;
 use crate::density::{Energy, Generator, laplacian_axis_by_axis};
 
-/// What the gradient of the energy is made of.
+/// The terms whose gradient the kernel sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Force {
     /// Likelihood and prior: the gradient of the energy.
     Joint,
-    /// The prior alone, as the released code has it: still a reversible volume-preserving map, so accept-reject keeps
-    /// the chain right, but the proposals do not know x.
+    /// The prior alone, as in the released code. The leapfrog is still a reversible volume-preserving map, so
+    /// accept-reject keeps the chain right, but the proposals do not depend on x.
     Prior,
 }
 
-/// U(z) = |x - g(z)|²/2σ² + |z|²/2 for each pair of a row of x and a row of z: -log q(z|x) up to a constant.
+/// The energy U(z) = |x - g(z)|²/2σ² + |z|²/2 of each pair of a row of x and a row of z, which is -log q(z|x) up to a
+/// constant.
 pub struct Posterior<'a> {
     generator: &'a Generator,
     x: &'a Tensor,
@@ -24,12 +25,12 @@ pub struct Posterior<'a> {
 }
 
 impl<'a> Posterior<'a> {
-    /// Of x `[B, ..]` under a frozen generator.
+    /// The posterior given x `[B, ..]` under a frozen generator.
     pub fn new(generator: &'a Generator, x: &'a Tensor, force: Force) -> Result<Self> {
         Ok(Posterior { generator, x, precision: generator.sigma()?.powi(-2), force })
     }
 
-    /// (x - g(z), -∂U/∂z of likelihood and prior).
+    /// The residual x - g(z), and the force of likelihood and prior, -∂U/∂z.
     pub fn force(&self, z: &Tensor) -> Result<(Tensor, Tensor)> {
         let weighted = |mean: &Tensor| -> Result<Tensor> { Ok(((self.x - mean)? * self.precision)?) };
         let (mean, pulled) = self.generator.pulled(z, weighted)?;
