@@ -46,7 +46,10 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
-    /// The density that starts at N(mean, std²) in every coordinate.
+    /// The density on items of the shape `shape` that starts at N(mean, std²) in every coordinate.
+    ///
+    /// # Errors
+    /// With a bound builder, μ or log σ is missing or has another shape.
     pub fn new(shape: &[usize], mean: f64, std: f64, builder: &Builder) -> Result<Self> {
         let mean = builder.weight("mean", shape, Init::Constant(mean))?;
         let log_std = builder.weight("log_std", shape, Init::Constant(std.ln()))?;

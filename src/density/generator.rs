@@ -23,6 +23,7 @@ pub enum Squash {
 }
 
 impl Squash {
+    /// The function as a layer; `None` for none.
     pub(super) fn layer(self) -> Option<Nonlinear> {
         match self {
             Squash::None => None,
@@ -46,6 +47,7 @@ crate::config! {
     }
 }
 
+/// The rule for a range of σ: two finite numbers above 0 in ascending order.
 pub(super) fn ordered(v: &[f64; 2]) -> rule::Complaint {
     let fine = v[0] > 0.0 && v[0] <= v[1] && v[1].is_finite();
     (!fine).then(|| format!("must be two numbers above 0, the smaller one first, got {v:?}"))

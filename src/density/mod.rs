@@ -1,4 +1,7 @@
 //! The models: an [`Energy`] gives p(x) ∝ exp(-E(x)), and a [`Density`] also has a known normaliser.
+//!
+//! Every `Result` in this module also fails where a tensor operation does: on shapes that do not fit, or on a device
+//! without memory. The `# Errors` of an item name what else can fail.
 
 mod affine;
 mod bridge;

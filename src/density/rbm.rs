@@ -285,7 +285,7 @@ impl Density for Rbm {
 }
 
 impl Rbm {
-    /// n exact draws of h from its marginal, `[n, H]`.
+    /// Exact draws of h from its marginal, `[n, H]`.
     fn sample_hidden(&self, key: Key, n: usize) -> Result<Tensor> {
         let log_weights: Vec<f64> = Tensor::cat(&self.log_weights()?, 0)?.to_vec1()?;
         let total = logsumexp(&log_weights);

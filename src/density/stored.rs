@@ -23,7 +23,7 @@ pub enum WeightsOf {
 
 /// The model of a checkpoint, frozen, as it was trained.
 pub struct Stored {
-    /// Steps trained.
+    /// The number of steps it was trained for.
     pub step: u64,
     /// The model on the weights of the checkpoint that [`WeightsOf`] chose.
     pub model: Model,

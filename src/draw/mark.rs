@@ -41,6 +41,7 @@ impl Look {
         Look { colour: RGBColor(r, g, b), outline, dash, joined: line.joined }
     }
 
+    /// The stroke of lines and error bars.
     pub(super) fn style(&self) -> ShapeStyle {
         self.colour.stroke_width(2)
     }

@@ -181,7 +181,7 @@ fn eigen(matrix: DMatrix<f64>) -> Result<SymmetricEigen<f64, nalgebra::Dyn>> {
         .ok_or_else(|| Error::Other("the eigenvalues of a covariance were not found".into()))
 }
 
-/// Checks that two sets can be compared.
+/// Checks that two sets can be compared; if not, fails as [`frechet`] does.
 pub(super) fn check(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Result<()> {
     if a.ncols() != b.ncols() || a.nrows().min(b.nrows()) < 2 {
         let (a, b) = (a.shape(), b.shape());

@@ -43,6 +43,7 @@ crate::config! {
     }
 }
 
+/// The rule for a probability.
 pub(super) fn probability(v: &f64) -> rule::Complaint {
     (!(0.0..=1.0).contains(v)).then(|| format!("must be in [0, 1], got {v}"))
 }

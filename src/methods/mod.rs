@@ -1,5 +1,8 @@
 //! The methods that train an energy: one file a method, with its state and its step; `learning` holds what several
 //! share.
+//!
+//! Every `Result` in this module also fails where a tensor operation does. The `# Errors` of an item name what else can
+//! fail.
 
 mod classifier;
 mod cnce;

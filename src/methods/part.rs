@@ -97,9 +97,9 @@ impl<P: Part + ?Sized> Part for Box<P> {
 
 /// A value with the name under which a checkpoint keeps it: a single tensor as `name`, many as `name.…`.
 pub(super) struct Named<T> {
-    /// The name.
+    /// The name in the checkpoint.
     pub name: String,
-    /// The value.
+    /// The value that is kept.
     pub value: T,
 }
 

@@ -145,6 +145,10 @@ pub(super) struct Vaebm {
 }
 
 impl Vaebm {
+    /// The method for a model that tilts a density, with the settings `elbo` for the bound of a VAE.
+    ///
+    /// # Errors
+    /// The model tilts no density with a noise space, the sampler does not fit it, or `vae_ckpt` does not.
     pub fn new(config: VaebmConfig, elbo: ElboConfig, setup: Setup) -> Result<Self> {
         let Setup { model, optim, data, key } = setup;
         if model.noise_space(Space::Noise).is_none() || model.tilt().is_none() {

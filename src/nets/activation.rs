@@ -11,19 +11,19 @@ use crate::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NonlinearName {
-    /// u·sigmoid(u), also called SiLU.
+    /// Swish, u·sigmoid(u), also called SiLU.
     Swish,
-    /// log(1 + eᵘ).
+    /// Softplus, log(1 + eᵘ).
     Softplus,
-    /// max(u, 0.2 u): the slope that the image EBMs of the literature use.
+    /// The leaky rectifier, max(u, 0.2 u), with the slope that the image EBMs of the literature use.
     LeakyRelu,
-    /// tanh u.
+    /// The hyperbolic tangent, tanh u.
     Tanh,
-    /// max(u, 0).
+    /// The rectifier, max(u, 0).
     Relu,
-    /// u for u > 0, else eᵘ - 1.
+    /// The exponential linear unit: u for u > 0, else eᵘ - 1.
     Elu,
-    /// 1 / (1 + e⁻ᵘ).
+    /// The sigmoid, 1 / (1 + e⁻ᵘ).
     Sigmoid,
 }
 
@@ -47,9 +47,9 @@ impl NonlinearName {
 pub enum Nonlinear {
     /// A fixed function σ.
     Fixed(Activation),
-    /// y = h·sigmoid(βh) for h `[B, D]`, with a learned β `[D]` of any sign, as in the released code of LSD. With z =
-    /// βh and s = swish, ∂y/∂h = sigmoid(z) + z·sigmoid'(z) = s'(z): every derivative is one of swish, and nothing is
-    /// divided by β.
+    /// Swish with a learned β `[D]` of any sign: y = h·sigmoid(βh) for h `[B, D]`, as in the released code of LSD.
+    /// With z = βh and s = swish, ∂y/∂h = sigmoid(z) + z·sigmoid'(z) = s'(z): every derivative is one of swish, and
+    /// nothing is divided by β.
     LearnedSwish {
         /// The learned β, `[D]`.
         beta: Tensor,
@@ -115,7 +115,7 @@ impl Layer for Nonlinear {
     }
 }
 
-/// z = βh, `[B, D]`.
+/// The argument z = βh of the sigmoid, `[B, D]`.
 fn scaled(h: &Tensor, beta: &Tensor) -> Result<Tensor> {
     Ok((h * repeated(beta, h.dim(0)?)?)?)
 }

@@ -85,11 +85,14 @@ impl ConvConfig {
     }
 }
 
-/// The window of a convolution: the channels that it makes, the size K of its K×K kernels, and its stride.
+/// The window of a convolution.
 #[derive(Clone, Copy)]
 pub(super) struct Window {
+    /// The channels that the convolution makes.
     pub channels: usize,
+    /// The side K of its K×K kernels.
     pub kernel: usize,
+    /// The pixels from one window to the next.
     pub stride: usize,
 }
 

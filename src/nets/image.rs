@@ -9,7 +9,9 @@ use crate::{Error, Result};
 /// The channels C and the size (H, W) of images on their way through a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Image {
+    /// The number C of channels.
     pub channels: usize,
+    /// The height and width (H, W).
     pub size: (usize, usize),
 }
 
@@ -29,7 +31,7 @@ impl Image {
         }
     }
 
-    /// The shape of one item, [C, H, W].
+    /// The shape of one item, `[C, H, W]`.
     pub fn item(&self) -> [usize; 3] {
         [self.channels, self.size.0, self.size.1]
     }

@@ -1,6 +1,7 @@
 //! The operations of this room composed of candle's own, for devices and types that the kernels do not serve.
 //!
-//! Everything stays differentiable, derivative passes included. The tests run both sides against each other.
+//! Everything stays differentiable, derivative passes included. The tests run both sides against each other. Every
+//! `Result` fails where a tensor operation does, as on shapes that do not fit.
 
 use candle_core::{Result, Tensor};
 

@@ -30,7 +30,7 @@ impl<'a, T> Matrix<'a, T> {
         Ok(Matrix { data, rows, columns, strides })
     }
 
-    /// The view of a row-major matrix that begins where `data` begins.
+    /// The view of a row-major matrix that begins where `data` begins; an error if `data` is too short.
     pub fn rows(data: &'a [T], rows: usize, columns: usize) -> Result<Self> {
         Matrix::new(data, [rows, columns], [columns, 1])
     }

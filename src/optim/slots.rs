@@ -12,9 +12,11 @@ use crate::{Error, Result};
 /// One parameter with its optimiser's memory of it.
 pub(super) struct Slot<const K: usize> {
     name: String,
+    /// The parameter.
     pub var: Var,
     /// The moments or the velocity, of the parameter's shape.
     pub memory: [Var; K],
+    /// The number of steps that have changed it.
     pub steps: u64,
 }
 
@@ -32,6 +34,7 @@ pub(super) struct Slots<const K: usize> {
 }
 
 impl<const K: usize> Slots<K> {
+    /// The slots of `weights`, with memory of zeros and no step taken.
     pub(super) fn new(weights: &Weights, labels: [&'static str; K]) -> Result<Self> {
         let slot = |(name, var): (&String, &Var)| {
             let mut memory = Vec::with_capacity(K);
@@ -66,6 +69,7 @@ impl<const K: usize> Slots<K> {
         Ok(GradStats { norm: squares.sqrt() })
     }
 
+    /// The memory and the step counts by name. The memory shares storage with the slots.
     pub(super) fn state(&self) -> Result<State> {
         let mut state: State = self.memory().map(|(name, var)| (name, var.as_detached_tensor())).collect();
         for slot in &self.slots {
@@ -100,6 +104,10 @@ impl<const K: usize> Slots<K> {
         counts.map(count).collect()
     }
 
+    /// Copies a state that [`Slots::state`] gave into the slots.
+    ///
+    /// # Errors
+    /// As [`Slots::check`]; nothing has changed then.
     pub(super) fn load(&mut self, state: &State) -> Result<()> {
         let counts = self.check(state)?;
         let memory: Vec<(String, &Var)> = self.memory().collect();

@@ -36,6 +36,8 @@ impl Kernel for Exact {
         Need::Position
     }
 
+    /// The chains at x, after a check that the target has exact draws.
+    ///
     /// # Errors
     /// The model has no exact draws; this is found here, before a long run.
     fn init(&self, on: &Target, x: &Tensor) -> Result<Chain> {

@@ -46,6 +46,8 @@ impl Kernel for Gibbs {
         Need::Position
     }
 
+    /// The chains at x, after a check that a sweep works.
+    ///
     /// # Errors
     /// The model has no hidden units; this is found here, before a long run.
     fn init(&self, on: &Target, x: &Tensor) -> Result<Chain> {

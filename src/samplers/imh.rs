@@ -39,6 +39,8 @@ impl Kernel for Imh {
         Need::Value
     }
 
+    /// The chains at x, after a check that the target has a proposal density.
+    ///
     /// # Errors
     /// The target has no proposal density; this is found here, before a long run.
     fn init(&self, on: &Target, x: &candle_core::Tensor) -> Result<Chain> {

@@ -2,6 +2,9 @@
 //!
 //! One kernel serves training, `ebm sample`, AIS and the diagnostics alike. A kernel moves a batch of independent
 //! chains; [`WarmUp`] tunes its step size before the chains count.
+//!
+//! Every `Result` in this module also fails where the energy or a tensor operation does. The `# Errors` of an item name
+//! what else can fail.
 
 mod accept;
 mod buffer;

@@ -128,7 +128,7 @@ impl Sampler {
         }
     }
 
-    /// n starting points, `[n, ..]`, in the space that chains move in.
+    /// The starting points of n chains, `[n, ..]`, in the space that chains move in.
     ///
     /// # Errors
     /// `init = "proposal"` is asked for without a proposal, or the model has no space of the kind that the chains move

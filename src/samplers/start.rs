@@ -17,7 +17,7 @@ pub enum Start {
     /// Draws from the model's base density; standard normal draws where it has none.
     #[default]
     Normal,
-    /// Training items.
+    /// Items of the training data.
     Data,
     /// Draws from the method's proposal: VERA's generator, the replay buffer of PCD.
     Proposal,

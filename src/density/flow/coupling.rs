@@ -59,8 +59,10 @@ pub struct Coupling {
 pub(super) struct Affine {
     /// The argument a/cap of the tanh.
     pub bend: Tensor,
+    /// The log-scale s.
     pub log_scale: Tensor,
     scale: Tensor,
+    /// The shift t.
     pub shift: Tensor,
 }
 
@@ -84,6 +86,7 @@ impl Coupling {
 }
 
 impl Affine {
+    /// The numbers that h = [a, t] and the bound `cap` of |s| give.
     pub fn of(h: &Tensor, cap: f64) -> Result<Self> {
         let (a, shift) = halves(h)?;
         let bend = a.affine(1.0 / cap, 0.0)?;

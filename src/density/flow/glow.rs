@@ -35,7 +35,7 @@ pub(in crate::density) const ENTRY: Entry<BuildModel> = Entry {
     build: |table, context, builder| Ok(Box::new(flow(table, context, builder)?)),
 };
 
-/// Builds a `glow` from a resolved section.
+/// Builds a `glow` (Kingma & Dhariwal 2018) from a resolved section.
 ///
 /// # Errors
 /// The items are no images, or a stage has nothing to couple.

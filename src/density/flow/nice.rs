@@ -31,8 +31,8 @@ pub(in crate::density) const ENTRY: Entry<BuildModel> = Entry {
     build: |table, context, builder| Ok(Box::new(flow(table, context, builder)?)),
 };
 
-/// Builds a `nice` from a resolved section. The scaling has a shift too, so that the flow starts at the data's mean and
-/// standard deviation.
+/// Builds a `nice` (Dinh et al. 2015) from a resolved section. The scaling has a shift too, so that the flow starts at
+/// the data's mean and standard deviation.
 ///
 /// # Errors
 /// The items have one number only.

@@ -16,7 +16,9 @@ const LEAST: f64 = 1e-3;
 /// widths, logits of the heights, and slopes at the inner knots before softplus. h = 0 is the identity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spline {
+    /// The number K of bins.
     pub bins: usize,
+    /// Half the width of the box.
     pub bound: f64,
 }
 

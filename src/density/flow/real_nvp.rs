@@ -33,8 +33,8 @@ pub(in crate::density) const ENTRY: Entry<BuildModel> = Entry {
     build: |table, context, builder| Ok(Box::new(flow(table, context, builder)?)),
 };
 
-/// Builds a `real_nvp` from a resolved section. Actnorm stands where the paper has batch normalisation, under which the
-/// density of one item would depend on the others.
+/// Builds a `real_nvp` (Dinh et al. 2017) from a resolved section. Actnorm stands where the paper has batch
+/// normalisation, under which the density of one item would depend on the others.
 ///
 /// # Errors
 /// The items have one number only.

@@ -12,10 +12,12 @@ use crate::ops::{Activation, activate};
 pub(super) struct Series(pub Vec<Tensor>);
 
 impl Series {
+    /// The value f.
     pub fn value(&self) -> Result<&Tensor> {
         self.at(0)
     }
 
+    /// The i-th derivative, f itself for 0; an error if the series does not have it.
     pub fn at(&self, i: usize) -> Result<&Tensor> {
         self.0.get(i).ok_or_else(|| crate::Error::Other(format!("a series of {} terms has no term {i}", self.0.len())))
     }
@@ -25,6 +27,7 @@ impl Series {
         Ok(Series(self.0.iter().map(f).collect::<Result<_>>()?))
     }
 
+    /// The product with a constant.
     pub fn scale(&self, by: f64) -> Result<Self> {
         self.linear(|t| Ok(t.affine(by, 0.0)?))
     }
@@ -38,10 +41,12 @@ impl Series {
         Ok(Series(terms))
     }
 
+    /// The sum of two series.
     pub fn plus(&self, other: &Series) -> Result<Self> {
         Ok(Series(self.0.iter().zip(&other.0).map(|(a, b)| a.broadcast_add(b)).collect::<std::result::Result<_, _>>()?))
     }
 
+    /// The difference of two series.
     pub fn minus(&self, other: &Series) -> Result<Self> {
         self.plus(&other.scale(-1.0)?)
     }
@@ -73,17 +78,20 @@ impl Series {
         Ok(Series(terms))
     }
 
+    /// The reciprocal 1/f.
     pub fn recip(&self) -> Result<Self> {
         let r = self.value()?.recip()?;
         let square = r.sqr()?;
         self.through([r.clone(), square.neg()?, (square * r)?.affine(2.0, 0.0)?])
     }
 
+    /// The logarithm log f.
     pub fn ln(&self) -> Result<Self> {
         let r = self.value()?.recip()?;
         self.through([self.value()?.log()?, r.clone(), r.sqr()?.neg()?])
     }
 
+    /// The softplus log(1 + exp f).
     pub fn softplus(&self) -> Result<Self> {
         let v = self.value()?;
         let slope = sigmoid(v)?;

@@ -40,8 +40,8 @@ pub(in crate::density) const ENTRY: Entry<BuildModel> = Entry {
     build: |table, context, builder| Ok(Box::new(flow(table, context, builder)?)),
 };
 
-/// Builds a `spline` from a resolved section. Actnorm stands between the couplings, so that coordinates stay where the
-/// splines bend; the paper has linear maps there.
+/// Builds a `spline` (Durkan et al. 2019) from a resolved section. Actnorm stands between the couplings, so that
+/// coordinates stay where the splines bend; the paper has linear maps there.
 ///
 /// # Errors
 /// The items have one number only.

@@ -40,8 +40,8 @@ impl LadderConfig {
 }
 
 /// The prior p(z) = Π_l N(z_l; μ_l(z_<l), σ_l²(z_<l)) with μ_1 = 0, σ_1 = 1, and the posterior q(z|x) = Π_l N(z_l;
-/// μ_l + Δμ_l, (σ_l Δσ_l)²), where z_l is group l and z_<l the groups before it (Vahdat & Kautz 2020, §3.2). Means and
-/// log-widths are kept within ±5 by 5 tanh(·/5), as in NVAE.
+/// μ_l + Δμ_l, (σ_l Δσ_l)²), where `z_l` is group l and `z_<l` are the groups before it (Vahdat & Kautz 2020, §3.2).
+/// Means and log-widths are kept within ±5 by 5 tanh(·/5), as in NVAE.
 pub struct Ladder {
     latent: usize,
     /// The networks of the priors of the groups after the first.

@@ -31,6 +31,10 @@ pub(super) enum Given {
 }
 
 impl Given {
+    /// The condition that the configuration chooses, on items of the shape `item` of so many classes.
+    ///
+    /// # Errors
+    /// The condition is a class and the data have no labels, or it is a part of an image and the items are no images.
     pub fn new(config: &CooperativeConfig, item: &[usize], classes: Option<usize>, device: &Device) -> Result<Self> {
         match (config.condition, classes, item) {
             (Condition::None, ..) => Ok(Given::Nothing),
@@ -88,7 +92,9 @@ fn indicators(y: &Tensor, classes: usize) -> Result<Tensor> {
 
 /// A generator that draws for classes, all equally likely, or for known pixels.
 pub(super) struct Conditional {
+    /// The conditional VAE.
     pub generator: Vae,
+    /// The condition of its draws.
     pub given: Given,
 }
 

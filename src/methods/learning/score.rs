@@ -118,6 +118,7 @@ pub(in crate::methods) struct ScoreDescent {
 }
 
 impl ScoreDescent {
+    /// The method of the estimator `estimate`, with its advice for a run that diverges.
     pub(in crate::methods) fn new(estimate: Estimate, advice: &'static [&'static str], setup: Setup) -> Result<Self> {
         Ok(ScoreDescent { estimate, advice, trained: Trainable::model(setup.model, setup.optim)? })
     }

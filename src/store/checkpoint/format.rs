@@ -36,6 +36,7 @@ impl Wrong {
         Wrong { what: what.into(), remedy }
     }
 
+    /// The error about the file at `path`.
     pub(super) fn at(self, path: &Path) -> Error {
         Error::checkpoint(path, self.what, self.remedy)
     }
@@ -65,7 +66,9 @@ pub(super) fn read(path: &Path) -> crate::Result<Vec<u8>> {
 /// The claims of a file's header, unverified: good enough for the order in which files are tried.
 #[derive(Clone, Copy)]
 pub(super) struct Claim {
+    /// The layout of the header.
     pub(super) format: u64,
+    /// The number of steps done.
     pub(super) step: u64,
 }
 
