@@ -58,7 +58,7 @@ fn main() -> ebm::Result<()> {
         x = chain.x;
 
         let batch = data.batch(Split::Train, step, BATCH)?.x;
-        let loss = (model.as_energy().energy(&batch)?.mean_all()? - model.as_energy().energy(&x)?.mean_all()?)?;
+        let loss = (model.energy(&batch)?.mean_all()? - model.energy(&x)?.mean_all()?)?;
         optimiser.step(&loss.backward()?, 1.0 - step as f64 / STEPS as f64)?;
         if step % 100 == 0 {
             println!("step {step:4}  E(data) - E(chains) {:8.4}  accepted {accepted:.2}", loss.to_scalar::<f32>()?);

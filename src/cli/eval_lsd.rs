@@ -90,7 +90,7 @@ fn evaluate(
     let key = Key::new(stored.experiment.top.seed).with("eval-lsd");
     tracing::info!("critic for {}", path.display());
     let mut progress = Progress::new(config.epochs as u64, 0, global.quiet);
-    let outcome = lsd::evaluate(config, stored.model.as_energy(), &items, key, |epoch| {
+    let outcome = lsd::evaluate(config, &stored.model, &items, key, |epoch| {
         progress.step(epoch.epoch as u64, &Metrics::new().with("lsd", epoch.validation));
         signal::stop_requested().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
     })?;

@@ -53,7 +53,7 @@ pub fn run(args: &GofArgs, global: &GlobalArgs) -> Result<()> {
     let tests = tests(args)?;
     let stored = stored(args, global)?;
     let (source, x) = items(args, &stored, &tests)?;
-    let sample = Scored::new(stored.model.as_energy(), x)?;
+    let sample = Scored::new(&stored.model, x)?;
     let key = Key::new(stored.experiment.top.seed).with("gof");
     let mut verdicts = Vec::with_capacity(tests.len());
     for test in &tests {

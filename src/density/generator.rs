@@ -97,6 +97,14 @@ impl Generator {
         self.config.latent
     }
 
+    /// One power iteration of every spectral norm of g, in place: to be called after an update.
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn power_iterate(&self) -> Result<()> {
+        self.net.power_iterate()
+    }
+
     /// The current value of σ.
     pub fn sigma(&self) -> Result<f64> {
         Ok(self.log_sigma.to_dtype(DType::F64)?.exp()?.squeeze(0)?.to_scalar()?)

@@ -113,11 +113,6 @@ impl Model {
         &self.shape
     }
 
-    /// The model as the trait object that samplers and probes take.
-    pub fn as_energy(&self) -> &dyn Energy {
-        self
-    }
-
     fn counted<E: Energy>(&self, energy: E) -> Counted<E> {
         Counted::on(energy, &self.meter, self.live)
     }

@@ -116,7 +116,7 @@ impl Method for Cnce {
         let x = &only(batches)?.x;
         let epsilon: f64 = self.epsilon.value.to_scalar()?;
         let y = noisy_copies(cx, x, self.config.kappa, epsilon)?;
-        let (loss, told) = logistic_loss(self.trained.live.as_energy(), x, &y)?;
+        let (loss, told) = logistic_loss(&self.trained.live, x, &y)?;
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let loss = scalar(&loss)?;
         if self.config.adapt {

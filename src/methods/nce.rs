@@ -136,7 +136,7 @@ impl Method for Nce {
         let x = &only(batches)?.x;
         let y = self.noise.sample(cx.key.with("noise"), x.dim(0)? * self.ratio)?;
         let log_pn = self.noise.log_prob(&Tensor::cat(&[x, &y], 0)?)?;
-        let (loss, told) = logistic_loss(self.trained.live.as_energy(), self.log_z.value.as_tensor(), x, &y, &log_pn)?;
+        let (loss, told) = logistic_loss(&self.trained.live, self.log_z.value.as_tensor(), x, &y, &log_pn)?;
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         Readings::new()
             .with("loss", scalar(&loss)?)

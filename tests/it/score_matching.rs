@@ -112,12 +112,11 @@ fn list(t: &Tensor) -> Vec<f64> {
 fn slices_average_to_the_exact_objective() {
     let model = network();
     let x = normal(1, &[1, 3]);
-    let want = list(&score::exact(model.as_energy(), &x).unwrap().objective().unwrap())[0];
+    let want = list(&score::exact(&model, &x).unwrap().objective().unwrap())[0];
     let many = x.broadcast_as((20_000, 3)).unwrap().contiguous().unwrap();
     for noise in [Noise::Gaussian, Noise::Rademacher] {
         for variance_reduced in [true, false] {
-            let terms =
-                score::sliced(model.as_energy(), Key::new(2), &many, slices(noise, 1, variance_reduced)).unwrap();
+            let terms = score::sliced(&model, Key::new(2), &many, slices(noise, 1, variance_reduced)).unwrap();
             let values = list(&terms.objective().unwrap());
             assert_mean(&format!("{noise:?}, {variance_reduced}"), &values, want);
             assert!(stats::std(&values) > 1e-3, "the slices are all the same");
@@ -130,14 +129,14 @@ fn slices_average_to_the_exact_objective() {
 fn slices_of_an_item_stay_with_the_item() {
     let model = network();
     let x = normal(1, &[5, 3]);
-    let exact = list(&score::exact(model.as_energy(), &x).unwrap().objective().unwrap());
+    let exact = list(&score::exact(&model, &x).unwrap().objective().unwrap());
     let s = slices(Noise::Rademacher, 4000, true);
-    let sliced = list(&score::sliced(model.as_energy(), Key::new(3), &x, s).unwrap().objective().unwrap());
+    let sliced = list(&score::sliced(&model, Key::new(3), &x, s).unwrap().objective().unwrap());
     let one = x.broadcast_as((1, 5, 3)).unwrap().reshape((5, 3)).unwrap();
     for (i, (have, want)) in sliced.iter().zip(&exact).enumerate() {
         let copies = one.narrow(0, i, 1).unwrap().broadcast_as((4000, 3)).unwrap().contiguous().unwrap();
         let s = slices(Noise::Rademacher, 1, true);
-        let single = list(&score::sliced(model.as_energy(), Key::new(4), &copies, s).unwrap().objective().unwrap());
+        let single = list(&score::sliced(&model, Key::new(4), &copies, s).unwrap().objective().unwrap());
         let error = stats::std_error(&single);
         assert!((have - want).abs() < 4.5 * error, "item {i}: {have} and {want}, ± {error}");
     }
@@ -148,10 +147,10 @@ fn denoising_is_score_matching_of_the_blurred_data() {
     let model = network();
     let (x, key) = (normal(1, &[40_000, 3]), Key::new(5));
     for sigma in [0.3, 1.0] {
-        let denoised = list(&score::denoising(model.as_energy(), key, &x, sigma).unwrap().objective().unwrap());
+        let denoised = list(&score::denoising(&model, key, &x, sigma).unwrap().objective().unwrap());
         let noise = key.normal(x.shape(), DType::F64, &CPU).unwrap();
         let blurred = (&x + (noise * sigma).unwrap()).unwrap();
-        let exact = list(&score::exact(model.as_energy(), &blurred).unwrap().objective().unwrap());
+        let exact = list(&score::exact(&model, &blurred).unwrap().objective().unwrap());
         let difference: Vec<f64> = denoised.iter().zip(&exact).map(|(a, b)| a - b).collect();
         assert_mean(&format!("σ = {sigma}"), &difference, 0.0);
         assert!(stats::std(&difference) > 1e-3, "they agree item by item: there is nothing to test");

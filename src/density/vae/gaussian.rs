@@ -86,6 +86,11 @@ impl Decoder {
         })
     }
 
+    /// One power iteration of every spectral norm of the network, in place.
+    pub fn power_iterate(&self) -> Result<()> {
+        self.net.power_iterate()
+    }
+
     /// The mean g(z): `[B, L]` -> `[B, item..]`.
     pub fn mean(&self, z: &Tensor) -> Result<Tensor> {
         let (mean, _) = self.halves(&self.net.forward(z, Pass::EVAL)?)?;

@@ -75,6 +75,11 @@ impl Ladder {
         Ok(Ladder { latent, priors, posteriors: groups.map(posterior).collect::<Result<_>>()? })
     }
 
+    /// One power iteration of every spectral norm, in place.
+    pub fn power_iterate(&self) -> Result<()> {
+        self.priors.iter().chain(&self.posteriors).try_for_each(Network::power_iterate)
+    }
+
     /// The number of groups.
     pub fn groups(&self) -> usize {
         self.priors.len() + 1

@@ -74,6 +74,14 @@ impl Likelihood {
         }
     }
 
+    /// One power iteration of every spectral norm of the decoder, in place.
+    pub fn power_iterate(&self) -> Result<()> {
+        match self {
+            Likelihood::Gaussian(decoder) => decoder.power_iterate(),
+            Likelihood::Logistic(decoder) => decoder.power_iterate(),
+        }
+    }
+
     /// The Gaussian decoder, the only one with a slope in x; `None` for the other family.
     pub fn gaussian(&self) -> Option<&Decoder> {
         match self {

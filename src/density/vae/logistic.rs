@@ -86,6 +86,11 @@ impl LogisticDecoder {
         Ok(Mixture { log_share, mean, log_scale })
     }
 
+    /// One power iteration of every spectral norm of the network, in place.
+    pub fn power_iterate(&self) -> Result<()> {
+        self.net.power_iterate()
+    }
+
     /// The mean of the mixture within the range of pixels, `[B, L]` -> `[B, item..]`.
     pub fn mean(&self, z: &Tensor) -> Result<Tensor> {
         let [low, high] = self.range;

@@ -206,6 +206,12 @@ impl Energy for Vae {
 }
 
 impl Capabilities for Vae {
+    fn after_update(&self) -> Result<()> {
+        self.encoder.power_iterate()?;
+        self.ladder.power_iterate()?;
+        self.decoder.power_iterate()
+    }
+
     fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
         self.sample(key, n).map(Some)
     }

@@ -208,7 +208,7 @@ impl Cooperative {
     /// The chains from draws x̂ of the generator, or from the free part of these where a condition holds the rest.
     fn revise(&self, key: Key, first: Tensor, batch: &Batch) -> Result<Revised> {
         if let Given::Known(freedom) = &self.terms.given {
-            let clamped = Clamped { energy: self.trained.still.as_energy(), freedom, known: &batch.x };
+            let clamped = Clamped { energy: &self.trained.still, freedom, known: &batch.x };
             let free = freedom.of(&first)?;
             let before = clamped.energy(&free)?;
             let on = Target::new(&clamped);

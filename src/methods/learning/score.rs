@@ -134,7 +134,7 @@ parts!(ScoreDescent: trained);
 impl Method for ScoreDescent {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let batch = only(batches)?;
-        let terms = (self.estimate)(self.trained.live.as_energy(), cx.key.with("score"), &batch.x)?;
+        let terms = (self.estimate)(&self.trained.live, cx.key.with("score"), &batch.x)?;
         let loss = terms.objective()?.mean_all()?;
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let (half_norm, curvature) = (mean(&terms.half_norm)?, mean(&terms.curvature)?);

@@ -31,17 +31,24 @@ parts!(Trainable<Flow>: params, optim);
 parts!(Trainable<Vae>: params, optim);
 parts!(Trainable<Generator>: params, optim);
 
-/// A network that can be trained. Some networks update estimates of their own after every step, as spectral norm does.
+/// A network that can be trained. Some networks update estimates of their own after every step, as spectral norm does;
+/// there is no default, so that a new kind of part says whether it has such.
 pub(in crate::methods) trait Learns {
     /// Does the work that follows every update.
+    fn after_update(&self) -> Result<()>;
+}
+
+impl Learns for Vae {
     fn after_update(&self) -> Result<()> {
-        Ok(())
+        Capabilities::after_update(self)
     }
 }
 
-impl Learns for Vae {}
-
-impl Learns for Generator {}
+impl Learns for Generator {
+    fn after_update(&self) -> Result<()> {
+        self.power_iterate()
+    }
+}
 
 impl Learns for Network {
     fn after_update(&self) -> Result<()> {

@@ -54,13 +54,14 @@ fn trains(method: &MethodRow) -> bool {
     !method.numbers.is_empty()
 }
 
+fn bits_of(t: &Tensor) -> Vec<u64> {
+    let values = t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    values.into_iter().map(f64::to_bits).collect()
+}
+
 /// All bits of a state, by name.
 fn bits(state: &State) -> Vec<(String, Vec<usize>, Vec<u64>)> {
-    let bits = |t: &Tensor| {
-        let values = t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
-        values.into_iter().map(f64::to_bits).collect()
-    };
-    state.iter().map(|(name, t)| (name.clone(), t.dims().to_vec(), bits(t))).collect()
+    state.iter().map(|(name, t)| (name.clone(), t.dims().to_vec(), bits_of(t))).collect()
 }
 
 /// In storage of its own: a method's tensors are updated in place.
@@ -127,6 +128,30 @@ fn a_method_keeps_its_model_under_its_name_and_refuses_what_does_not_fit() {
     }
 }
 
+#[test]
+fn spectral_norm_follows_the_weights_of_every_network_that_a_method_trains() {
+    for row in METHODS.iter().filter(|row| row.example.contains("\"mlp\"")) {
+        let example = row.example.replace("name = \"mlp\"", "name = \"mlp\", spectral_norm = true");
+        let experiment = Experiment::parse("spectral.toml", &example, &[]).unwrap();
+        let data = experiment.data().unwrap();
+        let mut method = experiment.method(&data).unwrap();
+        let before = copy(&method.state().unwrap());
+        (0..6).for_each(|step| drop(advance(&mut *method, &data, step)));
+        let after = method.state().unwrap();
+        let changed = |name: &str| bits_of(&before[name]) != bits_of(&after[name]);
+        let mut normed = 0;
+        for vector in before.keys().filter(|name| name.ends_with(".u")) {
+            let weight = format!("{}.weight", vector.trim_end_matches(".u"));
+            // A vector of one number is 1 for ever.
+            if before[vector].elem_count() > 1 && changed(&weight) {
+                assert!(changed(vector), "{}: {vector} stands still while {weight} moves", row.name);
+                normed += 1;
+            }
+        }
+        assert!(normed > 0, "{}: no spectral norm to watch in\n{example}", row.name);
+    }
+}
+
 /// A model that has all that kernels ask for: hidden units, exact draws, a density to propose from.
 fn machine(item: &[usize]) -> Model {
     let context = Context { shape: item.to_vec(), classes: None, moments: None };
@@ -146,7 +171,7 @@ pub fn check_sampler(row: &SamplerRow) {
     assert!(!kernel.describe().is_empty());
     for shape in [&[5, 2][..], &[3, 1, 4, 4]] {
         let model = machine(&shape[1..]);
-        let (energy, on) = (model.as_energy(), Target::of(&model));
+        let (energy, on) = (&model, Target::of(&model));
         let x = Key::new(1).normal(shape.to_vec(), DType::F32, &CPU).unwrap();
         let walk = |key: Key| {
             let mut chain = kernel.init(&on, &x).unwrap();
