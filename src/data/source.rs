@@ -21,6 +21,13 @@ pub enum Source {
 pub enum TestItems {
     /// Those of the set's own test files: this item and all that follow it.
     From(usize),
+    /// Those of the set's own parts: training items come first, then those for validation, then those for testing.
+    Parts {
+        /// The first item for validation.
+        validation_from: usize,
+        /// The first item for testing.
+        test_from: usize,
+    },
     /// Some that are drawn with the seed of the division: a share of all items below 1, a count from 1 on.
     Drawn(f64),
 }

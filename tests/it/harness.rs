@@ -47,6 +47,7 @@ impl Lab {
         for name in ["RUST_LOG", "RUST_BACKTRACE", "EBM_DATA"] {
             command.env_remove(name);
         }
+        command.env("EBM_CACHE", self.path("cache"));
         command
     }
 

@@ -31,9 +31,11 @@ pub(crate) fn divide(items: usize, test: TestItems, how: Division) -> Result<[Ve
     let (own, drawn) = match test {
         TestItems::From(own) => (own, 0.0),
         TestItems::Drawn(share) => (items, share),
+        TestItems::Parts { validation_from, test_from } => {
+            return parts(items, validation_from, test_from, how);
+        }
     };
-    let official = order::permutation(split_key(how.seed).with("test"), items.saturating_sub(own));
-    let official: Vec<u32> = official.iter().map(|r| r + own as u32).collect();
+    let official = shuffled(own..items, how.seed, "test");
     if own == 0 && items > 0 {
         return Ok([vec![], vec![], official]);
     }
@@ -54,6 +56,27 @@ pub(crate) fn divide(items: usize, test: TestItems, how: Division) -> Result<[Ve
     }
     let test = if matches!(test, TestItems::From(_)) { official } else { rows };
     Ok([train, validation, test])
+}
+
+/// The division of a set that says itself which items are for what.
+fn parts(items: usize, validation_from: usize, test_from: usize, how: Division) -> Result<[Vec<u32>; 3]> {
+    let mut train = order::permutation(split_key(how.seed), validation_from);
+    if train.is_empty() && test_from > 0 {
+        return Err(Error::config("no item is left to train on")
+            .at("validation")
+            .hint("lower `dataset.validation` and `dataset.test` (shares below 1, or counts)"));
+    }
+    if how.limit > 0 {
+        train.truncate(how.limit);
+    }
+    let validation = shuffled(validation_from..test_from, how.seed, "validation");
+    Ok([train, validation, shuffled(test_from..items, how.seed, "test")])
+}
+
+/// Rows in a random order that the seed fixes.
+fn shuffled(rows: std::ops::Range<usize>, seed: u64, part: &str) -> Vec<u32> {
+    let order = order::permutation(split_key(seed).with(part), rows.len());
+    order.iter().map(|r| r + rows.start as u32).collect()
 }
 
 /// Of each split the rows of `classes` alone (all where none are given), thinned to the proportions `weights` by
@@ -135,6 +158,21 @@ mod tests {
         let [train, validation, mut test] = divide(9, TestItems::From(0), how).unwrap();
         test.sort_unstable();
         assert!(train.is_empty() && validation.is_empty() && test == (0..9).collect::<Vec<u32>>());
+    }
+
+    #[test]
+    fn parts_that_a_set_has_are_kept() {
+        let (given, how) =
+            (TestItems::Parts { validation_from: 6, test_from: 8 }, Division { validation: 0.5, seed: 0, limit: 0 });
+        let sorted = |mut rows: Vec<u32>| {
+            rows.sort_unstable();
+            rows
+        };
+        let [train, validation, test] = divide(12, given, how).unwrap().map(sorted);
+        assert_eq!([train, validation, test], [(0..6).collect::<Vec<u32>>(), vec![6, 7], (8..12).collect()]);
+        assert_eq!(divide(12, given, Division { limit: 2, ..how }).unwrap().map(|part| part.len()), [2, 2, 4]);
+        let none = TestItems::Parts { validation_from: 0, test_from: 3 };
+        assert!(divide(4, none, how).unwrap_err().to_string().contains("no item is left"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod digits;
 pub mod gaussian;
 pub mod ica;
 pub mod image2d;
+pub mod images;
 pub mod mixture;
 pub mod mnist;
 pub mod phi4;

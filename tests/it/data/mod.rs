@@ -2,6 +2,7 @@
 
 mod fetch;
 mod files;
+mod images;
 pub mod rows;
 pub mod support;
 mod table;

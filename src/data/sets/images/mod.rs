@@ -1,0 +1,46 @@
+//! `images`: pictures of the user's own, from a folder.
+
+mod album;
+mod cache;
+mod folder;
+mod keys;
+mod labels;
+mod parts;
+mod picture;
+
+use std::path::Path;
+
+use crate::config::{Schema, decode};
+use crate::data::keys::Pixels;
+use crate::data::row::{DatasetRow, Origin};
+use crate::data::source::{Images, Source};
+use crate::{Error, Result};
+use keys::ImagesConfig;
+
+/// `images`.
+pub(crate) const IMAGES: DatasetRow = DatasetRow {
+    name: "images",
+    about: "your own pictures, from a folder of files, with sub-folders as classes or a table of labels",
+    cite: "",
+    schema: Schema::of::<(ImagesConfig, Pixels)>(),
+    origin: Origin::Yours,
+    example: "",
+    build: |table| {
+        let (keys, pixels): (ImagesConfig, Pixels) = decode(table)?;
+        Ok(Source::Images(load(&keys, &pixels)?))
+    },
+};
+
+fn load(keys: &ImagesConfig, pixels: &Pixels) -> Result<Images> {
+    let path = Path::new(&keys.path);
+    if keys.path.is_empty() {
+        return Err(Error::config("`dataset.path` is empty")
+            .at("path")
+            .hint("set it to the folder of the pictures, such as `path = \"pictures\"`"));
+    }
+    if path.is_dir() {
+        return album::load(path, keys, pixels);
+    }
+    let what = if path.exists() { "is no folder" } else { "is missing" };
+    Err(Error::data(path, what, "set `dataset.path` to the folder of the pictures"))
+}
