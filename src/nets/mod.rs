@@ -30,6 +30,8 @@ mod residual;
 mod resnet;
 mod resnet_generator;
 mod sequence;
+mod sequential;
+mod skip;
 mod upsample;
 mod weight;
 mod wide_resnet;
@@ -51,6 +53,8 @@ pub use registry::{BuildNet, NETS, schemas};
 pub use reshape::Reshape;
 pub use residual::Residual;
 pub use sequence::Sequence;
+pub use sequential::{LAYERS, LayerLine, outline};
+pub use skip::Skip;
 pub use upsample::Upsample;
 pub use weight::{Scaling, Weight};
 

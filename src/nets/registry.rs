@@ -1,6 +1,6 @@
 //! The networks that a configuration can name.
 
-use super::{Builder, Io, Layer, conv, mlp, resnet, resnet_generator, wide_resnet};
+use super::{Builder, Io, Layer, conv, mlp, resnet, resnet_generator, sequential, wide_resnet};
 use crate::config::{Entry, Schema, Spec, find};
 use crate::{Error, Result};
 
@@ -43,6 +43,13 @@ pub const NETS: &[Entry<BuildNet>] = &[
         cite: "Gulrajani et al. 2017, Improved training of Wasserstein GANs",
         schema: Schema::of::<resnet_generator::ResnetGeneratorConfig>(),
         build: resnet_generator::build,
+    },
+    Entry {
+        name: "sequential",
+        about: "layers of your own choice, one after another",
+        cite: "",
+        schema: Schema::of::<sequential::SequentialConfig>(),
+        build: sequential::build,
     },
 ];
 

@@ -20,6 +20,11 @@ impl Sequence {
         self.0.push(Box::new(layer));
     }
 
+    /// Appends a layer that is boxed already.
+    pub fn push_boxed(&mut self, layer: Box<dyn Layer>) {
+        self.0.push(layer);
+    }
+
     /// The composition with `layer` appended: [`Sequence::push`], chained.
     pub fn then(mut self, layer: impl Layer + 'static) -> Self {
         self.push(layer);

@@ -33,6 +33,7 @@ mod resume;
 mod samplers;
 mod score_matching;
 mod second_order;
+mod sequential;
 mod signal;
 mod skeletons;
 mod sweep;

@@ -1,0 +1,152 @@
+//! `sequential`: lists of layers, right in all derivatives, and refused at the layer that does not fit.
+
+use candle_core::{DType, Device};
+use ebm::config::Spec;
+use ebm::density::{Context, Model};
+use ebm::nets::{Builder, Io, outline};
+use ebm::rng::Key;
+use rand::Rng as _;
+use rand_chacha::ChaCha8Rng;
+
+use crate::contracts::check_energy;
+use crate::harness::Lab;
+
+const CPU: Device = Device::Cpu;
+
+/// The section of an energy whose network has these layers.
+fn energy(layers: &str) -> toml::Table {
+    format!("name = \"neural\"\nbase = \"none\"\nnet = {{ name = \"sequential\", layers = [{layers}] }}")
+        .parse()
+        .unwrap()
+}
+
+/// The completed section, as a configuration resolves it.
+fn resolved(layers: &str) -> ebm::Result<Spec> {
+    let text = format!(
+        "[dataset]\nname = \"moons\"\n[method]\nname = \"none\"\n[model]\n{}",
+        toml::to_string(&energy(layers)).unwrap()
+    );
+    let table = ebm::config::Document::from_str("c.toml", &text, &[])?.resolve(&ebm::run::sections())?.0;
+    Ok(Spec::new(table["model"].as_table().unwrap().clone()))
+}
+
+fn model(layers: &str, item: &[usize]) -> ebm::Result<Model> {
+    let context = Context { shape: item.to_vec(), classes: None, moments: None };
+    Model::new(&resolved(layers)?, &context, Key::new(4), DType::F64, &CPU)
+}
+
+/// Layers that keep the size of what they read: vectors where there is no image.
+fn keeping(rng: &mut ChaCha8Rng, image: bool, depth: usize) -> String {
+    let bend = ["swish", "softplus", "tanh", "sigmoid"][rng.random_range(0..4)];
+    let norm = ["", ", weight_norm = true", ", spectral_norm = true"][rng.random_range(0..3)];
+    let linear = match image {
+        true => format!("{{ name = \"conv\", channels = 4, kernel = {}{norm} }}", [1, 3][rng.random_range(0..2)]),
+        false => format!("{{ name = \"linear\", units = 4{norm} }}"),
+    };
+    let bend = format!("{{ name = \"activation\", function = \"{bend}\" }}");
+    match rng.random_range(0..if depth == 0 { 3 } else { 6 }) {
+        0 => format!("{linear}, {bend}"),
+        1 => format!("{linear}, {{ name = \"norm\", groups = {} }}, {bend}", [1, 2, 4][rng.random_range(0..3)]),
+        2 => format!("{linear}, {{ name = \"dropout\", rate = 0.5 }}, {bend}"),
+        3 => format!("{linear}, {{ name = \"residual\", layers = [{}] }}", keeping(rng, image, depth - 1)),
+        4 => {
+            let (body, beside) = (keeping(rng, image, depth - 1), keeping(rng, image, depth - 1));
+            format!("{{ name = \"residual\", layers = [{body}], shortcut = [{beside}] }}")
+        }
+        _ => format!("{{ name = \"skip\", layers = [{}] }}, {linear}", keeping(rng, image, depth - 1)),
+    }
+}
+
+/// A random list, and the shape of an item that it reads.
+fn random(rng: &mut ChaCha8Rng) -> (String, Vec<usize>) {
+    let image = rng.random_range(0..2) == 0;
+    let item = if image { vec![2, 4, 4] } else { vec![3] };
+    let mut layers: Vec<String> = (0..rng.random_range(1..3)).map(|_| keeping(rng, image, 2)).collect();
+    if image {
+        let size = ["{ name = \"pool\" }", "{ name = \"upsample\" }", "{ name = \"conv\", channels = 2, stride = 2 }"];
+        layers.push(size[rng.random_range(0..3)].into());
+        layers.push(["{ name = \"global_pool\" }", "{ name = \"flatten\" }"][rng.random_range(0..2)].into());
+    } else if rng.random_range(0..2) == 0 {
+        layers.insert(0, "{ name = \"fourier\", features = 3, std = 1.0 }".into());
+        layers.push("{ name = \"reshape\", shape = [2, 2, 1] }, { name = \"flatten\" }".into());
+    }
+    layers.push(keeping(rng, false, 1));
+    layers.push("{ name = \"linear\" }".into());
+    (layers.join(", "), item)
+}
+
+#[test]
+fn random_lists_have_the_derivatives_of_what_they_compute() {
+    let mut rng = Key::new(18).rng();
+    for i in 0..100 {
+        let (layers, item) = random(&mut rng);
+        let model = model(&layers, &item).unwrap_or_else(|e| panic!("{layers}: {e}"));
+        check_energy(&model, &[&[2], item.as_slice()].concat(), &format!("list {i}: {layers}"));
+    }
+}
+
+#[test]
+fn a_list_that_does_not_fit_is_refused_at_its_layer() {
+    for (layers, says) in [
+        ("{ name = \"conv\" }", ["model.net.layers.0", "images"]),
+        ("{ name = \"linear\", units = 5 }", ["model.net.layers", "one number an item"]),
+        ("{ name = \"reshape\", shape = [3] }, { name = \"linear\" }", ["model.net.layers.0.shape", "[3] has 3"]),
+        ("{ name = \"norm\" }, { name = \"linear\" }", ["model.net.layers.0", "groups"]),
+        (
+            "{ name = \"residual\", layers = [{ name = \"linear\", units = 7 }] }, { name = \"linear\" }",
+            ["model.net.layers.0.layers", "no sum"],
+        ),
+        (
+            "{ name = \"skip\", layers = [{ name = \"reshape\", shape = [2, 1, 1] }] }, { name = \"linear\" }",
+            ["model.net.layers.0.layers", "joined"],
+        ),
+    ] {
+        let spec = resolved(layers).unwrap();
+        let net: Spec = spec.table["net"].clone().try_into().unwrap();
+        let builder = Builder::new(Key::new(1), DType::F32, &CPU);
+        assert!(outline(&net, &Io::scalar(&[2]), &builder).is_err());
+        let lab = Lab::new();
+        let text = format!(
+            "[dataset]\nname = \"moons\"\n[method]\nname = \"pcd\"\n[model]\nname = \"neural\"\nbase = \"none\"\n\
+                            [model.net]\nname = \"sequential\"\nlayers = [\n  {layers}\n]\n"
+        );
+        lab.write("c.toml", &text);
+        lab.refused(2, &["check", "c.toml"], &says);
+    }
+}
+
+#[test]
+fn what_is_misspelt_in_a_list_is_shown_where_it_stands() {
+    for (layers, says) in [
+        ("{ name = \"linaer\" }", ["did you mean `linear`?", "c.toml:"]),
+        ("{ name = \"linear\", unit = 3 }", ["did you mean `units`?", "c.toml:"]),
+        ("{ units = 3 }", ["needs a `name`", "c.toml:"]),
+        ("{ name = \"dropout\", rate = 1.5 }", ["rate", "c.toml:"]),
+        ("{ name = \"residual\", layers = [{ name = \"conf\" }] }", ["did you mean `conv`?", "c.toml:"]),
+        ("3", ["layers", "c.toml:"]),
+    ] {
+        let error = resolved(layers).unwrap_err();
+        let text = error.to_string();
+        assert!(error.exit_code() == 2 && says.iter().all(|word| text.contains(word)), "{layers}: {text}");
+    }
+}
+
+#[test]
+fn the_table_counts_what_is_trained_and_multiplied() {
+    let layers = "{ name = \"conv\", channels = 4 }, { name = \"residual\", layers = [{ name = \"conv\", channels = 4, kernel = 1 }] }, \
+                  { name = \"pool\" }, { name = \"flatten\" }, { name = \"linear\" }";
+    let net: Spec = resolved(layers).unwrap().table["net"].clone().try_into().unwrap();
+    let builder = Builder::new(Key::new(1), DType::F32, &CPU);
+    let lines = outline(&net, &Io::scalar(&[2, 8, 6]), &builder).unwrap();
+    let rows: Vec<_> =
+        lines.iter().map(|l| (l.place.as_str(), l.item.as_slice(), l.parameters, l.multiplications)).collect();
+    let want: [(&str, &[usize], usize, usize); 6] = [
+        ("0", &[4, 8, 6], 2 * 4 * 9 + 4, 48 * 4 * 2 * 9),
+        ("1", &[4, 8, 6], 4 * 4 + 4, 48 * 4 * 4),
+        ("1.0", &[4, 8, 6], 4 * 4 + 4, 48 * 4 * 4),
+        ("2", &[4, 4, 3], 0, 0),
+        ("3", &[48], 0, 0),
+        ("4", &[1], 49, 48),
+    ];
+    assert_eq!(rows, want);
+}
