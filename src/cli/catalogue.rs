@@ -21,6 +21,7 @@ pub fn rows() -> Vec<Row> {
     extend(&mut rows, "method", methods::METHODS);
     extend(&mut rows, "model", density::MODELS);
     extend(&mut rows, "network", nets::NETS);
+    extend(&mut rows, "layer", nets::LAYERS);
     extend(&mut rows, "sampler", samplers::SAMPLERS);
     extend(&mut rows, "dataset", data::DATASETS);
     extend(&mut rows, "optimiser", optim::OPTIMISERS);

@@ -82,7 +82,7 @@ crate::config! {
     pub struct SequentialConfig {
         /// The layers, first to last, each a table with the name of a layer and its keys, such as
         /// { name = "conv", channels = 64 }: linear, conv, activation, norm, pool, global_pool, upsample, dropout,
-        /// fourier, reshape, flatten, residual and skip. `ebm explain net.layers` describes them.
+        /// fourier, reshape, flatten, residual and skip. `ebm explain conv` describes that one.
         layers: Vec<LayerSpec> = default_layers();
     }
 }
