@@ -9,7 +9,7 @@ use crate::Result;
 use crate::data::Data;
 use crate::density::{Model, Proposal, Stored, WeightsOf, unfit};
 use crate::run::Experiment;
-use crate::store::Checkpoint;
+use crate::store::checkpoint;
 
 /// Which weights of a checkpoint to use.
 #[derive(Args, Clone, Copy, Debug)]
@@ -52,12 +52,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Loads `path`; `sets` override keys of the stored configuration.
+    /// Loads `path`, a checkpoint or the folder of its run; `sets` override keys of the stored configuration.
     ///
     /// # Errors
     /// A file that is no good checkpoint, or one of another model.
     pub fn load(path: &Path, sets: &[String], weights: Weights) -> Result<Self> {
-        let checkpoint = Checkpoint::load(path, &candle_core::Device::Cpu)?;
+        let checkpoint = checkpoint::load_from(path, &candle_core::Device::Cpu)?;
         let name = format!("{} (stored configuration)", path.display());
         let experiment = Experiment::parse(&name, &checkpoint.config, sets)?;
         let config = experiment.resolved.0.clone();

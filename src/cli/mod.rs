@@ -5,6 +5,7 @@ mod check;
 mod compare;
 mod data;
 mod diagnose;
+mod energy;
 mod eval;
 mod eval_lsd;
 mod explain;
@@ -79,6 +80,8 @@ enum Command {
     Sweep(sweep::SweepArgs),
     /// Draws samples from a checkpoint
     Sample(sample::SampleArgs),
+    /// Evaluates a model on items, into a file: energies, scores, logits, log-densities, features
+    Energy(energy::EnergyArgs),
     /// Runs one probe on a checkpoint: log Z, sample quality, accuracy
     Eval(eval::EvalArgs),
     /// Runs chains and says what their draws are worth: R̂, ESS, jumps between modes
@@ -137,6 +140,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Command::Resume(args) => resume::run(args, global),
         Command::Sweep(args) => sweep::run(args, global),
         Command::Sample(args) => sample::run(args, global),
+        Command::Energy(args) => energy::run(args, global),
         Command::Eval(args) => eval::run(args, global),
         Command::Diagnose(args) => diagnose::run(args, global),
         Command::EvalLsd(args) => eval_lsd::run(args, global),

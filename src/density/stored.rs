@@ -9,7 +9,7 @@ use super::{Context, Model};
 use crate::config::Spec;
 use crate::data::{Data, Stamp};
 use crate::nets::Params;
-use crate::store::{Checkpoint, State, take};
+use crate::store::{Checkpoint, State, checkpoint, take};
 use crate::{Error, Result};
 
 /// The choice between the two sets of weights that a checkpoint may have.
@@ -43,7 +43,7 @@ impl Stored {
     /// # Errors
     /// The file is no good checkpoint, or this version does not know its configuration.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
-        let checkpoint = Checkpoint::load(path, device)?;
+        let checkpoint = checkpoint::load_from(path, device)?;
         let config = checkpoint.config.parse();
         let config = config.map_err(|e| unfit(path, &Error::Other(format!("its configuration: {e}"))))?;
         Self::of(path, checkpoint, config, WeightsOf::Average, device)

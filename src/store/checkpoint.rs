@@ -18,7 +18,9 @@ mod folder;
 mod format;
 mod keep;
 
-pub use folder::{adopt, best_of, files, last_of, latest_good, path_of, save_in, save_in_watched, settle, steps};
+pub use folder::{
+    adopt, best_of, files, last_of, latest_good, load_from, path_of, save_in, save_in_watched, settle, steps,
+};
 pub use keep::Keep;
 
 /// The newest layout of the header that this program writes and reads.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 pub use super::npy::{Array, array, npy_bytes};
+pub use super::npz::npz_bytes;
 pub use super::vectors::Vectors;
 use super::{npy, text};
 use crate::{Error, Result};

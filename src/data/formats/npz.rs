@@ -1,8 +1,8 @@
 //! The members of NumPy's `.npz` files, which are zip archives.
 
-use std::io::{Cursor, Read as _};
+use std::io::{Cursor, Read as _, Write as _};
 
-use zip::ZipArchive;
+use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 /// No member is larger than this once uncompressed.
 const MOST: u64 = 1 << 30;
@@ -20,6 +20,21 @@ pub(crate) struct Member {
 pub(crate) fn members(archive: &[u8]) -> Result<Vec<Member>, String> {
     let mut archive = ZipArchive::new(Cursor::new(archive)).map_err(|e| e.to_string())?;
     (0..archive.len()).map(|i| member(&mut archive, i)).collect()
+}
+
+/// The bytes of an archive with these members, each the bytes of a `.npy` file, under their names without the ending.
+///
+/// # Errors
+/// Members too large for an archive.
+pub fn npz_bytes(members: &[(&str, Vec<u8>)]) -> crate::Result<Vec<u8>> {
+    let failed = |e: &dyn std::fmt::Display| crate::Error::Other(format!("cannot encode an .npz archive: {e}"));
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+    for (name, bytes) in members {
+        writer.start_file(format!("{name}.npy"), options).map_err(|e| failed(&e))?;
+        writer.write_all(bytes).map_err(|e| failed(&e))?;
+    }
+    Ok(writer.finish().map_err(|e| failed(&e))?.into_inner())
 }
 
 fn member(archive: &mut ZipArchive<Cursor<&[u8]>>, i: usize) -> Result<Member, String> {

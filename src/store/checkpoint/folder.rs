@@ -109,6 +109,18 @@ pub fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// The checkpoint in a file; of a run folder, or of its folder of checkpoints, the newest that is whole.
+///
+/// # Errors
+/// As [`Checkpoint::load`] and [`latest_good`].
+pub fn load_from(path: &Path, device: &Device) -> Result<Checkpoint> {
+    if !path.is_dir() {
+        return Checkpoint::load(path, device);
+    }
+    let inner = path.join("checkpoints");
+    latest_good(if inner.is_dir() { &inner } else { path }, device).map(|(_, checkpoint)| checkpoint)
+}
+
 /// The checkpoint of the most steps in `dir` that is whole, and its path. The step is the one that the file itself
 /// says, whatever its name. A corrupt file is reported by a warning and passed over.
 ///

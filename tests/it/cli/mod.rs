@@ -1,6 +1,7 @@
 //! The command line as a user and a script see it: exit codes, JSON, messages, files.
 
 mod checkpoints;
+mod energy;
 mod failures;
 
 use std::collections::BTreeSet;
