@@ -34,7 +34,7 @@ pub use sets::{
 pub use source::{Bounds, Images, Modes, PointGenerator, Records, Source, TestItems};
 
 use sets::{
-    celeba, cifar, digits, gaussian, ica, image2d, images, mixture, mnist, phi4, rbm, stacked, svhn, table, toy2d,
+    celeba, cifar, digits, gaussian, ica, image2d, mixture, mnist, phi4, pictures, rbm, stacked, svhn, table, toy2d,
 };
 
 use crate::config::{self, Schema};
@@ -69,7 +69,7 @@ pub const DATASETS: &[DatasetRow] = &[
     svhn::SVHN,
     celeba::CELEBA,
     table::TABLE,
-    images::IMAGES,
+    pictures::IMAGES,
 ];
 
 /// The rows of [`DATASETS`] for the configuration's `[dataset]` section.

@@ -112,7 +112,7 @@ impl Jarzynski {
             .hint("--set model.base=diagonal"));
         };
         let x = q.sample(key.with("walkers"), config.walkers)?.detach();
-        let walkers = Weighted::new(&x, &q.log_prob(&x)?, model)?;
+        let walkers = Weighted::new(&x, &q.log_prob(&x)?, &model)?;
         Ok(Jarzynski { trained: Trainable::model(model, optim)?, walkers, data: data.clone(), config })
     }
 

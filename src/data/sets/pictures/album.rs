@@ -57,13 +57,16 @@ fn describe(pictures: &[Picture], keys: &ImagesConfig, pixels: &Pixels) -> Strin
     lines.join("\n")
 }
 
+/// What could be done with a file, or what is wrong with it in words.
+type Tried<T> = std::result::Result<T, String>;
+
 /// Files that cannot be read, and why.
 #[derive(Default)]
 struct Complaints(Vec<(String, String)>);
 
 impl Complaints {
     /// Takes the sound ones out of what was tried, and notes the others.
-    fn sift<T>(&mut self, tried: Vec<(&Picture, Result<T, String>)>) -> Vec<(Picture, T)> {
+    fn sift<T>(&mut self, tried: Vec<(&Picture, Tried<T>)>) -> Vec<(Picture, T)> {
         let sound = tried.into_iter().filter_map(|(picture, outcome)| match outcome {
             Ok(value) => Some((picture.clone(), value)),
             Err(what) => {
@@ -116,7 +119,7 @@ fn decoded(folder: &Path, pictures: Vec<Picture>, keys: &ImagesConfig, pixels: &
     Ok(Images { shape: shaping.shape(), levels: 256, classes, pixels, labels, test, sha256 })
 }
 
-fn header(path: &Path) -> Result<Header, String> {
+fn header(path: &Path) -> Tried<Header> {
     let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
     picture::header(BufReader::new(file))
 }
@@ -171,7 +174,7 @@ fn pixels_of(pictures: &[Picture], shaping: Shaping, complaints: &mut Complaints
     (kept, pixels, sha256(hashes.concat().as_bytes()))
 }
 
-fn planes(path: &Path, shaping: Shaping) -> Result<(String, Vec<u8>), String> {
+fn planes(path: &Path, shaping: Shaping) -> Tried<(String, Vec<u8>)> {
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
     Ok((sha256(&bytes), shaping.planes(picture::decode(&bytes)?)?))
 }
