@@ -61,6 +61,7 @@ fn chains_that_are_kept_find_mean_and_standard_deviation() {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn long_chains_from_anywhere_find_mean_and_standard_deviation() {
     for name in ["cd", "short_run"] {
         assert_recovers(
@@ -73,6 +74,7 @@ fn long_chains_from_anywhere_find_mean_and_standard_deviation() {
 
 /// By walkers, and by the flow's weighted draws, whose bias is O(1/n).
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn walkers_that_jump_by_a_flow_find_mean_and_standard_deviation() {
     for negative in ["walkers", "importance"] {
         assert_recovers(
@@ -90,6 +92,7 @@ fn walkers_that_jump_by_a_flow_find_mean_and_standard_deviation() {
 /// A linear generator holds the Gaussian exactly; with an unbiased entropy gradient so does the energy it trains. Six
 /// HMC states still remember where they began: they cost 1 % of the standard deviation.
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn a_generator_in_the_place_of_chains_finds_mean_and_standard_deviation() {
     assert_recovers(
         "name = \"vera\"\nlatent = 2\nsigma = 0.3\nsigma_range = [0.3, 0.3]\nestimator = \"hmc\"\nsamples = 6\n\

@@ -92,6 +92,7 @@ fn assert_recovered(what: &str, repeats: &[f64], truth: f64) {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn training_recovers_mean_and_standard_deviation() {
     for method in METHODS.into_iter().chain([WEIGHTED]) {
         let runs: Vec<State> = (0..8).map(|seed| trained(method, "name = \"gaussian\"", seed, 400)).collect();
@@ -118,6 +119,7 @@ fn exact_log_z(state: &State) -> f64 {
 const LINEAR: &str = "name = \"neural\"\nnet = { name = \"mlp\", hidden = [] }\nbase_widen = 0.5";
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn noise_contrast_learns_the_normaliser_of_an_energy_without_one() {
     for method in &METHODS[..2] {
         let (mut errors, mut sizes) = (Vec::new(), Vec::new());
@@ -135,6 +137,7 @@ fn noise_contrast_learns_the_normaliser_of_an_energy_without_one() {
 /// Walkers whose fluctuations the energy learned from are weighed by that energy next, so that log Z comes out low by
 /// O(1/walkers).
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn weighted_walkers_follow_the_normaliser_of_an_energy_that_learns() {
     let error = |walkers: usize, seeds: u64| {
         let method = format!("name = \"jarzynski\"\nwalkers = {walkers}\nstep_size = 0.4");

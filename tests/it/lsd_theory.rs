@@ -46,6 +46,7 @@ fn check(dim: usize, shift: f64, lambda: f64, items: usize, epochs: usize) {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn ten_dimensions_match_the_closed_form() {
     check(10, 0.5, 0.5, 10_000, 6);
 }
@@ -60,6 +61,7 @@ fn ten_and_a_hundred_dimensions_match_the_closed_form_at_two_penalties() {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn a_perfect_model_scores_zero_within_its_error() {
     let config = LsdConfig { epochs: 3, ..LsdConfig::default() };
     let score = outcome(10, 0.0, 5_000, &config).score;

@@ -267,6 +267,7 @@ fn what_is_filled_in_is_judged_against_the_truth() {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn annealing_agrees_with_the_grid_from_either_base() {
     let text = "[dataset]\nname = \"8gaussians\"\n[model]\nnet = { name = \"mlp\", hidden = [16, 16] }\n\
                 [method]\nname = \"none\"\n[sampler]\nname = \"mala\"\nsteps = 200\nstep_size = 1.0\n[train]\n\
@@ -290,6 +291,7 @@ fn annealing_agrees_with_the_grid_from_either_base() {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn annealing_knows_what_the_model_knows() {
     let text = "[dataset]\nname = \"rbm\"\nvisible = 5\nhidden = 3\n[model]\nname = \"rbm\"\nhidden = 3\n\
                 init = \"paper\"\n\

@@ -58,6 +58,7 @@ fn a_checkpoint_is_sampled_without_data_from_anywhere() {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn eval_lsd_ranks_a_trained_model_before_an_untrained_one() {
     let config = bare("ml_grid", 150).replace("[8, 8]", "[16, 16]").replace("points = 16", "points = 32");
     let lab = lab_with_run(&(config + "[optim]\nlr = 0.01\n"));
@@ -113,6 +114,7 @@ fn weights_below(lab: &Lab, run: &str, below: &str) -> std::collections::BTreeMa
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn a_run_can_begin_at_the_vae_of_another() {
     let lab = Lab::new();
     for method in ["vae", "vaebm", "vera"] {

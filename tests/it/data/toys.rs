@@ -125,6 +125,7 @@ fn grid() -> (Tensor, f64) {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn known_densities_integrate_to_one_and_are_those_of_the_draws() {
     let (grid, area) = grid();
     let cases = [

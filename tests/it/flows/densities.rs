@@ -16,6 +16,7 @@ fn on_grid(flow: &Flow) -> Vec<(f64, f64)> {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn the_density_integrates_to_one() {
     assert!(planar().count() >= 3);
     for case in planar() {
@@ -26,6 +27,7 @@ fn the_density_integrates_to_one() {
 
 /// log p of samples has the distribution that quadrature gives it: Kolmogorov-Smirnov, at p = 0.001.
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn samples_follow_the_density() {
     let n = 4000;
     for case in planar() {

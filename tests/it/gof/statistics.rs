@@ -63,6 +63,7 @@ fn kernel_tests() -> Vec<(&'static str, Box<dyn Test>)> {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn a_true_model_is_rejected_no_oftener_than_alpha() {
     for (what, test) in kernel_tests() {
         honest(what, &p_values(&*test, (200, 5), 0.0, 60));
@@ -102,6 +103,7 @@ fn p_values_of_lsd_are_uniform_under_the_null() {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn a_shifted_gaussian_is_rejected() {
     for (what, test) in kernel_tests() {
         let power = share(&p_values(&*test, (400, 5), 0.3, 10), 0.05);

@@ -232,6 +232,7 @@ fn the_test_of_invariance_sees_kernels_that_are_wrong() {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn jumping_kernels_forget_the_mode_they_started_in() {
     let target = Mixture::new();
     let x = Tensor::new(&CENTRES[0], &CPU).unwrap().unsqueeze(0).unwrap().repeat((1_500, 1)).unwrap();
@@ -319,6 +320,7 @@ fn what_has_no_energy_is_never_entered_is_counted_and_disturbs_no_neighbour() {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn the_bias_of_unadjusted_langevin_is_of_first_order_in_the_step_size() {
     // On N(0, 1), with η = ε²/2 in x ← x - η∇E + √(2η) ξ; a million coordinates to each η.
     let target = Gaussian::new(&[50], 0.0, 1.0, &Builder::new(Key::new(0), DType::F64, &CPU)).unwrap();
