@@ -8,6 +8,7 @@
 //! exp(-E)/Z. They go on where they stood while the energy changes under them (Tieleman 2008).
 
 use ebm::data::Split;
+use ebm::density::Energy;
 use ebm::optim;
 use ebm::probes::Subject;
 use ebm::rng::Key;

@@ -31,7 +31,7 @@ impl Place<'_> {
     ///
     /// # Errors
     /// Items are no images.
-    pub fn image(&self) -> Result<Image> {
+    pub(in crate::nets) fn image(&self) -> Result<Image> {
         match *self.item.as_slice() {
             [channels, height, width] => Ok(Image { channels, size: (height, width) }),
             _ => Err(Error::config(format!("this layer reads images, but the layers before make {:?}", self.item))

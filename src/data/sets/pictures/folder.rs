@@ -167,12 +167,14 @@ mod tests {
         dir
     }
 
-    fn listed(names: &[&str], classes: bool) -> Result<Vec<(String, Option<Split>, Option<String>)>> {
+    type Named = (String, Option<Split>, Option<String>);
+
+    fn listed(names: &[&str], classes: bool) -> Result<Vec<Named>> {
         let dir = made(names);
         Ok(pictures(dir.path(), classes)?.into_iter().map(|p| (p.name, p.part, p.class)).collect())
     }
 
-    fn named(name: &str, part: Option<Split>, class: Option<&str>) -> (String, Option<Split>, Option<String>) {
+    fn named(name: &str, part: Option<Split>, class: Option<&str>) -> Named {
         (name.into(), part, class.map(str::to_owned))
     }
 
