@@ -36,8 +36,8 @@ fn energies_and_scores_are_those_of_the_model() {
     assert_eq!(shape, [7]);
     energies.iter().zip(&want).for_each(|(a, b)| close(*a, *b));
     asked(&["run", "--what", "score,energy", "--out", "both.npz"]);
-    let mut archive = zip::ZipArchive::new(Cursor::new(read(&lab.path("both.npz")))).unwrap();
-    let names: Vec<_> = (0..archive.len()).map(|i| archive.by_index(i).unwrap().name().to_owned()).collect();
+    let archive = zip::ZipArchive::new(Cursor::new(read(&lab.path("both.npz")))).unwrap();
+    let names: Vec<_> = (0..archive.len()).map(|i| archive.name_for_index(i).unwrap().unwrap().into_owned()).collect();
     assert_eq!(names, ["score.npy", "energy.npy"]);
 }
 
