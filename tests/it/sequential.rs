@@ -13,20 +13,17 @@ use crate::harness::Lab;
 
 const CPU: Device = Device::Cpu;
 
-/// The section of an energy whose network has these layers.
-fn energy(layers: &str) -> toml::Table {
-    format!("name = \"neural\"\nbase = \"none\"\nnet = {{ name = \"sequential\", layers = [{layers}] }}")
-        .parse()
-        .unwrap()
+/// A configuration whose energy's network has these layers.
+fn text(layers: &str) -> String {
+    format!(
+        "[dataset]\nname = \"moons\"\n[method]\nname = \"pcd\"\n[model]\nname = \"neural\"\nbase = \"none\"\n\
+         [model.net]\nname = \"sequential\"\nlayers = [\n  {layers}\n]\n"
+    )
 }
 
-/// The completed section, as a configuration resolves it.
+/// The section of the model, as a configuration resolves it.
 fn resolved(layers: &str) -> ebm::Result<Spec> {
-    let text = format!(
-        "[dataset]\nname = \"moons\"\n[method]\nname = \"none\"\n[model]\n{}",
-        toml::to_string(&energy(layers)).unwrap()
-    );
-    let table = ebm::config::Document::from_str("c.toml", &text, &[])?.resolve(&ebm::run::sections())?.0;
+    let table = ebm::config::Document::from_str("c.toml", &text(layers), &[])?.resolve(&ebm::run::sections())?.0;
     Ok(Spec::new(table["model"].as_table().unwrap().clone()))
 }
 
@@ -106,11 +103,7 @@ fn a_list_that_does_not_fit_is_refused_at_its_layer() {
         let builder = Builder::new(Key::new(1), DType::F32, &CPU);
         assert!(outline(&net, &Io::scalar(&[2]), &builder).is_err());
         let lab = Lab::new();
-        let text = format!(
-            "[dataset]\nname = \"moons\"\n[method]\nname = \"pcd\"\n[model]\nname = \"neural\"\nbase = \"none\"\n\
-                            [model.net]\nname = \"sequential\"\nlayers = [\n  {layers}\n]\n"
-        );
-        lab.write("c.toml", &text);
+        lab.write("c.toml", &text(layers));
         lab.refused(2, &["check", "c.toml"], &says);
     }
 }
@@ -133,7 +126,8 @@ fn what_is_misspelt_in_a_list_is_shown_where_it_stands() {
 
 #[test]
 fn the_table_counts_what_is_trained_and_multiplied() {
-    let layers = "{ name = \"conv\", channels = 4 }, { name = \"residual\", layers = [{ name = \"conv\", channels = 4, kernel = 1 }] }, \
+    let layers = "{ name = \"conv\", channels = 4 }, \
+                  { name = \"residual\", layers = [{ name = \"conv\", channels = 4, kernel = 1 }] }, \
                   { name = \"pool\" }, { name = \"flatten\" }, { name = \"linear\" }";
     let net: Spec = resolved(layers).unwrap().table["net"].clone().try_into().unwrap();
     let builder = Builder::new(Key::new(1), DType::F32, &CPU);

@@ -139,8 +139,9 @@ fn a_folder_is_trained_on_and_decoded_once() {
     let lab = Lab::new();
     let dir = animals();
     let keys = format!("name = \"images\"\npath = {:?}", dir.path());
-    lab.write("c.toml", &format!("[dataset]\n{keys}\nsize = 8\n[model]\nname = \"neural\"\nbase = \"none\"\n\
-        net = {{ name = \"mlp\", hidden = [4] }}\n[method]\nname = \"pcd\"\n[sampler]\nsteps = 1\n[train]\nsteps = 2\nbatch = 2\n"));
+    let rest = "[model]\nname = \"neural\"\nbase = \"none\"\nnet = { name = \"mlp\", hidden = [4] }\n\
+                [method]\nname = \"pcd\"\n[sampler]\nsteps = 1\n[train]\nsteps = 2\nbatch_size = 2\n";
+    lab.write("c.toml", &format!("[dataset]\n{keys}\nsize = 8\n{rest}"));
     let kept = lab.path("cache");
     let train = |run: &str| {
         lab.ok(&["train", "c.toml", "--run-dir", run]);

@@ -26,8 +26,8 @@ pub struct Picture {
 }
 
 /// The pictures below a folder in the order of their names. At the top, folders called `train`, `validation` (or `val`,
-/// `valid`, `dev`) and `test` are the parts of the set; the folders below, or at the top without such, are classes where
-/// `classes` says so. Hidden files and what systems leave behind (`._x.jpg`, `__MACOSX`) are no pictures.
+/// `valid`, `dev`) and `test` are the parts of the set; the folders below, or at the top without such, are classes
+/// where `classes` says so. Hidden files and what systems leave behind (`._x.jpg`, `__MACOSX`) are no pictures.
 ///
 /// # Errors
 /// A folder that cannot be read or holds no picture; pictures beside the folders of classes.

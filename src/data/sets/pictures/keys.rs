@@ -43,8 +43,8 @@ pub enum Wrong {
 crate::config! {
     /// Keys of `images`.
     pub struct ImagesConfig {
-        /// The folder of the pictures: PNG, JPEG, WebP, BMP, GIF or TIFF files. Folders `train`, `validation` and `test`
-        /// at its top are the parts of the set.
+        /// The folder of the pictures: PNG, JPEG, WebP, BMP, GIF or TIFF files. Folders `train`, `validation` and
+        /// `test` at its top are the parts of the set.
         path: String = String::new();
         /// Where labels come from. Empty: sub-folders are classes. Otherwise a table with the names of the pictures in
         /// one column and labels in another, or "none".
@@ -68,8 +68,9 @@ crate::config! {
         background: f64 = 0.0, |v: &f64| (!(0.0..=1.0).contains(v)).then(|| format!("must be from 0 to 1, got {v}"));
         /// A set with files that cannot be read as pictures: refuse, or skip them with a warning.
         wrong: Wrong = Wrong::Refuse;
-        /// Pictures held out for testing where the set has no folder for them: a share below 1, a count from 1 on. A hash
-        /// of a picture's name decides, here and for `validation`, so that pictures that are added later move no other.
+        /// Pictures held out for testing where the set has no folder for them: a share below 1, a count from 1 on. A
+        /// hash of a picture's name decides, here and for `validation`, so that pictures that are added later move no
+        /// other.
         test: f64 = 0.1, rule::non_negative;
         /// Keep the decoded pictures of a folder under `$EBM_CACHE` (or the system's folder for caches) for the next
         /// start; they are decoded anew when a file of the folder or a key has changed.

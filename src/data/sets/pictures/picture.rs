@@ -1,4 +1,4 @@
-//! One picture of the user's own, of any kind that can be decoded, brought to the channels and the size that are asked for.
+//! One picture of the user's own, of any kind that can be decoded, brought to the channels and the size of all.
 
 use std::io::{BufRead, Cursor, Seek};
 
@@ -256,7 +256,7 @@ mod tests {
         let rgba = png(DynamicImage::ImageRgba8(rgba));
         assert_eq!(planes(Shaping { size: [1, 2], ..SMALL }, &rgba), [255, 0, 0, 100, 0, 200]);
         // The luminance of ITU-R BT.709: .2126 R + .7152 G + .0722 B.
-        assert_eq!(planes(grey, &rgba), [54, 85]);
+        assert_eq!(planes(grey, &rgba), [54, 86]);
         assert_eq!(header(Cursor::new(&luma)).unwrap(), Header { size: [1, 2], colour: Colour::Grey });
         assert_eq!(header(Cursor::new(&rgba)).unwrap().colour, Colour::Rgb);
     }
