@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use crate::Result;
+use super::usage;
 use crate::data::Data;
 use crate::density::{Model, Proposal, Stored, WeightsOf, unfit};
 use crate::run::Experiment;
 use crate::store::Checkpoint;
+use crate::{Result, shell};
 
 /// Which weights of a checkpoint to use.
 #[derive(Args, Clone, Copy, Debug)]
@@ -76,5 +77,22 @@ impl Loaded {
         let data = experiment.data()?;
         let model = experiment.model(&data)?.frozen()?;
         Ok(Loaded { step: 0, experiment, model, data, proposal: None })
+    }
+    /// Checks that the model sees items of the shape that `data` has.
+    ///
+    /// # Errors
+    /// Another shape.
+    pub fn fits(&self, data: &Data) -> Result<()> {
+        let (have, want) = (&data.spec().shape, self.model.shape());
+        if have == want {
+            return Ok(());
+        }
+        let size = |shape: &[usize]| shape.iter().product::<usize>();
+        let can_be_flat = self.experiment.resolved.section("dataset").contains_key("flatten");
+        let remedy = match can_be_flat && size(have) == size(want) {
+            true => format!("--set dataset.flatten={}", want.len() == 1),
+            false => format!("choose a data set of the model's shape: `{}`", shell::ebm("data list")),
+        };
+        Err(usage(format!("items of `{}` have shape {have:?}, the model's {want:?}", data.spec().name), remedy))
     }
 }

@@ -38,7 +38,8 @@ pub trait Method: Part {
     /// The model being trained.
     fn model(&self) -> &Model;
 
-    /// What to try when a run diverges, best first, before the general advice.
+    /// What to try when a run diverges, best first, before the general advice. A line that sets a key which the
+    /// experiment does not have (of another kernel, of another model) is left out when it is given.
     fn advice(&self) -> Vec<String> {
         Vec::new()
     }
