@@ -45,7 +45,8 @@ pub fn beside(head: &str, indent: usize, text: &str, most: Option<usize>) -> Str
     let most = most.unwrap_or(usize::MAX);
     let (indent, first) = match head.is_empty() || most.saturating_sub(indent) >= LEAST {
         true => (indent, padded(head, indent)),
-        false => (BELOW, format!("{}\n{}", head.trim_end(), " ".repeat(BELOW))),
+        false if head.trim_end().width() <= most => (BELOW, format!("{}\n{}", head.trim_end(), " ".repeat(BELOW))),
+        false => (BELOW, format!("{}\n{}", wrapped(head, most).join("\n"), " ".repeat(BELOW))),
     };
     let lines = wrapped(text, most.saturating_sub(indent));
     format!("{first}{}", lines.join(&format!("\n{}", " ".repeat(indent)))).trim_end().to_owned() + "\n"
@@ -81,6 +82,10 @@ mod tests {
         assert_eq!(beside("  lsd", 8, text, None), format!("  lsd   {text}\n"));
         assert_eq!(beside("  lsd", 8, text, Some(32)), "  lsd   one two three four five\n        six\n");
         assert_eq!(beside("  lsd", 8, text, Some(20)), "  lsd\n    one two three\n    four five six\n");
+        assert_eq!(
+            beside("mnist     to fetch", 20, text, Some(16)),
+            "mnist to fetch\n    one two\n    three four\n    five six\n"
+        );
         assert_eq!(beside("  lsd", 8, "", Some(5)), "  lsd\n");
         assert_eq!(beside("", 2, "an unbreakable", Some(6)), "  an\n  unbreakable\n");
     }

@@ -176,9 +176,13 @@ fn a_hint_names_a_key_that_mends_it() {
         lab.ok(&["-q", "train", "c.toml", "--run-dir", &run]);
         let ckpt = format!("{run}/checkpoints/last.safetensors");
         let wrong = ["gof", "--ckpt", &ckpt, "--tests", "lksd", "--set", &format!("dataset.flatten={}", !flat)];
-        lab.refused(2, &wrong, &["have shape", &format!("--set dataset.flatten={flat}")]);
-        let other = ["eval", "--ckpt", &ckpt, "--probe", "nll", "--set", "dataset.name=moons"];
-        lab.refused(2, &other, &["have shape [2]", "data list"]);
+        lab.refused(4, &wrong, &["has shape", &format!("--set dataset.flatten={flat}")]);
+        let (code, says) = if flat { (4, "leave out what --set says") } else { (2, "data list") };
+        lab.refused(
+            code,
+            &["eval", "--ckpt", &ckpt, "--probe", "nll", "--set", "dataset.name=moons"],
+            &["shape", says],
+        );
     }
     lab.refused(2, &["eval", "--ckpt", "run-true/checkpoints/last.safetensors", "--probe", "nl"], &["`nll`"]);
     lab.refused(2, &["gof", "--config", "c.toml", "--tests", "kds"], &["did you mean `ksd`?"]);
