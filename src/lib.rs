@@ -33,5 +33,6 @@ pub mod device; // cpu, cuda:0, auto
 pub mod error; // every way to fail, and its exit code
 pub mod metrics; // named numbers of one step
 pub mod rng; // counter-based randomness: a draw is a function of (seed, purpose, step)
+pub mod shell; // commands of this program as a user can paste them
 
 pub use error::{Error, Result};

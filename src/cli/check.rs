@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{GlobalArgs, output};
 use crate::Result;
+use crate::metrics::Unit;
 use crate::run::{Declared, Experiment, Trainer, show};
 
 /// Checks a configuration: decodes it, opens and verifies the data, builds everything, runs one step.
@@ -36,13 +37,18 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
         }));
     }
     let (spec, declared) = (trainer.data().spec(), Declared::of(&trainer.experiment().resolved)?);
-    let mut text = format!("{}: ok\n", args.config.display());
-    text += &format!("  data        {} {:?}\n", spec.name, spec.shape);
-    text += &format!("  parameters  {parameters}\n");
-    text += &format!("  steps       {}, the first took {seconds:.2} s\n", trainer.total());
-    text += &format!("  checkpoint  {:.1} MB\n", bytes as f64 / 1e6);
-    for (name, value) in metrics.iter() {
-        text += &format!("  {name:<11} {}\n", show::value(declared.unit(name), value, 5));
-    }
-    output::print(&text)
+    let facts = [
+        ("data", format!("{} {:?}", spec.name, spec.shape)),
+        ("parameters", show::value(Unit::Count, parameters as f64, 0)),
+        ("steps", format!("{}, the first took {seconds:.2} s", show::value(Unit::Count, trainer.total() as f64, 0))),
+        ("checkpoint", size(bytes as f64)),
+    ];
+    let metrics = metrics.iter().map(|(name, value)| (name, show::value(declared.unit(name), value, 5)));
+    let rows: Vec<_> = facts.into_iter().chain(metrics).map(|(name, said)| vec![format!("  {name}"), said]).collect();
+    output::print(&format!("{}: ok\n{}", args.config.display(), output::table(&rows)))
+}
+
+/// A number of bytes, in the unit that leaves something in front of the point.
+fn size(bytes: f64) -> String {
+    if bytes < 1e6 { format!("{:.1} kB", bytes / 1e3) } else { format!("{:.1} MB", bytes / 1e6) }
 }

@@ -6,8 +6,9 @@ use clap::{Args, ValueEnum};
 
 use super::{GlobalArgs, output, usage};
 use crate::report::{self, At, Comparison, Drawing, ErrorKind, Format, Goal, Request, Tables};
+use crate::run::show;
 use crate::store::fs;
-use crate::{Result, draw};
+use crate::{Result, draw, shell};
 
 /// Compares groups of runs: means over repeats with their error, as tables and figures.
 #[derive(Args)]
@@ -127,7 +128,7 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
         let names = args.runs.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
         return Err(usage(
             format!("no runs in {names}"),
-            "a run is a folder with a manifest.json; `ebm ls` lists them",
+            format!("a run is a folder with a manifest.json; `{}` lists them", shell::ebm("ls")),
         ));
     }
     let mut request = args.request()?;
@@ -165,7 +166,8 @@ fn write(
     if format == Format::Text {
         let line = |r: &report::Correlation| {
             let of = if r.series.is_empty() { String::new() } else { format!(" ({})", r.series) };
-            format!("{} and {}{of}: Spearman {:.3}, Pearson {:.3}, n = {}\n", r.x, r.y, r.spearman, r.pearson, r.n)
+            let [spearman, pearson] = [r.spearman, r.pearson].map(|correlation| show::fixed(correlation, 3));
+            format!("{} and {}{of}: Spearman {spearman}, Pearson {pearson}, n = {}\n", r.x, r.y, r.n)
         };
         output::print(&correlations.iter().map(line).collect::<String>())?;
     }

@@ -1,11 +1,12 @@
 //! `ebm data list | fetch | verify`: which data sets there are, getting them, checking them.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::output;
 use crate::{
     Error, Result,
     data::{
@@ -13,6 +14,7 @@ use crate::{
         manifest::Known,
         verify::{self, FileState, Report},
     },
+    run::layout,
 };
 
 /// `ebm data`: list, download and check data sets.
@@ -71,11 +73,12 @@ fn list(json: bool) -> Result<()> {
     });
     let rows: Vec<Value> = rows.collect();
     if json {
-        return print(&json!({ "datasets": rows }).to_string());
+        return output::print_json(&json!({ "datasets": rows }));
     }
     let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
-    let line = |row: &Value| format!("{:<15} {:<10} {}", text(row, "name"), text(row, "status"), text(row, "about"));
-    print(&rows.iter().map(line).collect::<Vec<_>>().join("\n"))
+    let heads: Vec<_> = rows.iter().map(|row| vec![text(row, "name"), text(row, "status")]).collect();
+    let (heads, abouts) = (output::table(&heads), rows.iter().map(|row| row["about"].as_str().unwrap_or_default()));
+    output::print(&output::list(heads.lines().zip(abouts), layout::widest(heads.lines())))
 }
 
 /// One word on where the items come from; of files it only looks whether they exist.
@@ -120,10 +123,10 @@ fn get(name: &str, mirrors: &[String], dir: Option<&Path>, json: bool) -> Result
     bar.finish_and_clear();
     let files = fetched?;
     if json {
-        return print(&json!({ "name": name, "folder": folder, "files": files }).to_string());
+        return output::print_json(&json!({ "name": name, "folder": folder, "files": files }));
     }
-    let line = |f: &fetch::Fetched| format!("{:<11} {}", format!("{:?}", f.outcome).to_lowercase(), f.path.display());
-    print(&files.iter().map(line).collect::<Vec<_>>().join("\n"))
+    let row = |f: &fetch::Fetched| vec![format!("{:?}", f.outcome).to_lowercase(), f.path.display().to_string()];
+    output::print(&output::table(&files.iter().map(row).collect::<Vec<_>>()))
 }
 
 fn default_root() -> PathBuf {
@@ -139,9 +142,9 @@ fn check(name: Option<&str>, json: bool) -> Result<()> {
     let reports: Vec<(&Known, Report)> = reports.filter(|(_, r)| name.is_some() || !r.absent()).collect();
     let plain: Vec<&Report> = reports.iter().map(|(_, r)| r).collect();
     if json {
-        print(&json!({ "sets": plain }).to_string())?;
+        output::print_json(&json!({ "sets": plain }))?;
     } else {
-        print(&plain.iter().flat_map(|r| table(r)).collect::<Vec<_>>().join("\n"))?;
+        output::print(&output::table(&plain.iter().flat_map(|r| rows(r)).collect::<Vec<_>>()))?;
     }
     match reports.iter().find(|(_, r)| r.bad() || (name.is_some() && !r.usable)) {
         None => Ok(()),
@@ -152,26 +155,19 @@ fn check(name: Option<&str>, json: bool) -> Result<()> {
     }
 }
 
-fn table(report: &Report) -> Vec<String> {
-    let line = |f: &verify::Finding| {
+/// A row for each file, and one below it that says what is wrong with it.
+fn rows(report: &Report) -> Vec<Vec<String>> {
+    let of_file = |f: &verify::Finding| {
         let state = match f.state {
             FileState::Good => "good",
             FileState::Missing => "missing",
             FileState::Bad => "BAD",
         };
         let place = f.path.as_ref().map_or_else(|| f.name.clone(), |p| p.display().to_string());
-        let problem = f.problem.as_ref().map(|p| format!("\n{:24}{p}", "")).unwrap_or_default();
-        format!("{:<15} {state:<7} {place}{problem}", report.name)
+        let problem = f.problem.iter().map(|problem| vec![String::new(), String::new(), problem.clone()]);
+        std::iter::once(vec![report.name.clone(), state.to_owned(), place]).chain(problem).collect::<Vec<_>>()
     };
-    report.files.iter().map(line).collect()
-}
-
-/// Prints on stdout; a reader that has gone away is no error.
-fn print(text: &str) -> Result<()> {
-    match writeln!(std::io::stdout().lock(), "{text}") {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io(Path::new("stdout"))(e)),
-        _ => Ok(()),
-    }
+    report.files.iter().flat_map(of_file).collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{GlobalArgs, output, usage};
 use crate::data::{Modes, file};
 use crate::metrics::{Metrics, Spent};
 use crate::probes::diagnose::{Importance, Recording, RecordingPlan, Report, ReportRow, importance, pictures};
-use crate::run::{Progress, signal};
+use crate::run::{Progress, show, signal};
 use crate::samplers::{Start, Target};
 use crate::store::fs;
 use crate::{Error, Result, draw, rng::Key};
@@ -99,7 +99,7 @@ fn chains(args: &DiagnoseArgs, global: &GlobalArgs, ckpt: &Path) -> Result<Subje
     let start = sampler.start(key.with("start"), model, proposal, data, args.chains)?;
     if start.dim(0)? < args.chains {
         return Err(usage(
-            format!("there are only {} items to start at", start.dim(0)?),
+            format!("{} chains cannot begin at {}", args.chains, show::counted(start.dim(0)? as u64, "item")),
             "--chains with a smaller number",
         ));
     }
@@ -198,25 +198,33 @@ fn arviz(recording: &Recording, report: &Report) -> Value {
 }
 
 fn text(recording: &Recording, report: &Report, out: Option<&Path>) -> String {
-    let mut text = format!("{} chains of {} draws in {} dimensions\n\n", report.chains, report.draws, report.dim);
+    let counted = |n: usize, one: &str| show::counted(n as u64, one);
+    let size = [(report.chains, "chain"), (report.draws, "draw"), (report.dim, "dimension")];
+    let [chains, draws, dimensions] = size.map(|(n, one)| counted(n, one));
+    let mut text = format!("{chains} of {draws} in {dimensions}\n\n");
     text += &as_table(report);
     let percent = |name: &str, a: f64| format!("{name} {:.1} %", 100.0 * a);
     let mut facts: Vec<String> = recording.acceptance.iter().map(|(name, a)| percent(name, a)).collect();
-    facts.extend(recording.tuning.as_ref().map(|t| format!("step size tuned to {:.4}", t.step_size)));
+    facts.extend(recording.tuning.as_ref().map(|t| format!("step size tuned to {}", show::number(t.step_size, 4))));
     facts.extend(report.bfmi.map(|b| format!("E-BFMI {b:.2}")));
     facts.extend((recording.spent != Spent::default()).then(|| output::cost(recording.spent)));
     let refused: usize = recording.nonfinite.iter().sum();
-    facts.extend((refused > 0).then(|| format!("{refused} proposals without a finite energy")));
+    facts.extend((refused > 0).then(|| format!("{} without a finite energy", counted(refused, "proposal"))));
     if let (Some(visits), Some(rate)) = (&report.visits, report.jump_rate) {
         let seen = visits.counts.iter().filter(|n| **n > 0).count();
         facts.push(format!(
-            "{seen} of {} modes, {} jumps ({rate:.1} in 1,000 steps)",
-            visits.counts.len(),
-            visits.jumps
+            "{seen} of {}, {} ({rate:.1} in 1,000 steps)",
+            counted(visits.counts.len(), "mode"),
+            counted(visits.jumps, "jump")
         ));
     }
     facts.extend(report.importance.map(|i| {
-        format!("base density as proposal: k̂ {:.2}, ESS {:.1} % of {} draws", i.k, 100.0 * i.ess_share, i.draws)
+        format!(
+            "base density as proposal: k̂ {}, ESS {:.1} % of {} draws",
+            show::fixed(i.k, 2),
+            100.0 * i.ess_share,
+            i.draws
+        )
     }));
     text += &facts.iter().map(|fact| format!("{fact}\n")).collect::<String>();
     text += &report.warnings().iter().map(|w| format!("warning: {w}\n")).collect::<String>();
@@ -225,7 +233,7 @@ fn text(recording: &Recording, report: &Report, out: Option<&Path>) -> String {
 
 fn as_table(report: &Report) -> String {
     let header = ["", "R̂", "bulk ESS", "tail ESS", "autocorrelation time"].map(str::to_owned).to_vec();
-    let number = |v: f64, digits: usize| if v.is_nan() { "-".to_owned() } else { format!("{v:.digits$}") };
+    let number = |v: f64, digits: usize| if v.is_nan() { "-".to_owned() } else { show::fixed(v, digits) };
     let name = |row: &ReportRow| match row.name.as_str() {
         "worst coordinate" if report.dim > 1 => format!("worst coordinate ({})", report.worst_coordinate),
         other => other.to_owned(),

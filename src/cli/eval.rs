@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::loaded::{Loaded, WeightsArg};
 use super::{GlobalArgs, output, usage};
-use crate::config::{Document, Section, SectionKind, find};
+use crate::config::{Document, Section, SectionKind, find, nearest};
 use crate::metrics::Unit;
 use crate::probes::{Finding, PROBES, ProbeRow, Subject};
 use crate::run::{Experiment, show};
@@ -38,7 +38,8 @@ pub struct EvalArgs {
 pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     let row = find(PROBES, &args.probe).ok_or_else(|| {
         let names: Vec<&str> = PROBES.iter().map(|row| row.name).collect();
-        usage(format!("there is no probe `{}`", args.probe), format!("choose from {}", names.join(", ")))
+        let near = nearest(&args.probe, &names).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+        usage(format!("there is no probe `{}`", args.probe), format!("{near}choose from {}", names.join(", ")))
     })?;
     let seed = args.seed.map(|seed| format!("seed={seed}"));
     let own = |set: &String| set.trim_start().split(['.', '=']).next().is_some_and(|word| word.trim() == row.name);
@@ -54,7 +55,7 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
         sampler: &sampler,
         key: Key::new(stored.experiment.top.seed).with("probe").with(row.name),
     };
-    fits(&stored, &subject)?;
+    stored.fits(&data)?;
     let finding = probe.run(&subject)?;
     let pictures = write(args, row.name, &finding)?;
     report(args, global, &stored, &finding, &pictures)
@@ -69,15 +70,6 @@ fn section(row: &ProbeRow, experiment: &Experiment, keys: &[String]) -> Result<t
     let document = Document::from_str("the probe of the stored configuration", &text, keys)?;
     let resolved = document.resolve(&[Section { key: row.name, kind: SectionKind::Plain(row.schema) }])?;
     Ok(resolved.section(row.name))
-}
-
-fn fits(stored: &Loaded, subject: &Subject) -> Result<()> {
-    let (have, want) = (&subject.data.spec().shape, stored.model.shape());
-    if have == want {
-        return Ok(());
-    }
-    let what = format!("items of `{}` have shape {have:?}, the model's {want:?}", subject.data.spec().name);
-    Err(usage(what, "choose a data set of the model's shape, or `--set dataset.flatten=true`"))
 }
 
 fn write(args: &EvalArgs, probe: &str, finding: &Finding) -> Result<Vec<PathBuf>> {

@@ -12,7 +12,7 @@ use crate::data::{Data, Split};
 use crate::metrics::Metrics;
 use crate::probes;
 use crate::probes::lsd::{self, Epoch, LsdConfig, Score};
-use crate::run::{Progress, signal};
+use crate::run::{Progress, show, signal};
 use crate::store::fs;
 use crate::{Error, Result, draw, rng::Key};
 
@@ -111,13 +111,12 @@ fn as_json(rank: usize, line: &Line) -> serde_json::Value {
 }
 
 fn as_table(lines: &[Line]) -> String {
-    let header = ["rank", "LSD", "± s.e.", "items", "epoch", "step", "data", "checkpoint"].map(str::to_owned).to_vec();
+    let header = ["rank", "LSD ± s.e.", "items", "epoch", "step", "data", "checkpoint"].map(str::to_owned).to_vec();
     let row = |(i, line): (usize, &Line)| {
         let Score { mean, std_error, items, epoch, .. } = line.score;
         vec![
             (i + 1).to_string(),
-            format!("{mean:.4}"),
-            format!("{std_error:.4}"),
+            show::with_error(mean, std_error, 5),
             items.to_string(),
             epoch.to_string(),
             line.step.to_string(),

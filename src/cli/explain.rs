@@ -5,10 +5,10 @@ use serde_json::json;
 
 use super::catalogue::{self, Row};
 use super::{GlobalArgs, output, usage};
-use crate::Result;
-use crate::config::{Head, Schema, explain_keys};
+use crate::config::{Head, KeyDoc, Schema, explain_keys, nearest};
 use crate::metrics::Number;
-use crate::run::show;
+use crate::run::{layout, show};
+use crate::{Result, shell};
 
 /// Explains what a name in a configuration stands for.
 #[derive(Args)]
@@ -22,10 +22,8 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
     let mut rows = catalogue::rows();
     rows.extend(catalogue::plain_sections());
     let known: Vec<&str> = rows.iter().map(|row| row.head.name).collect();
-    let hint = match crate::config::nearest(&args.name, &known) {
-        Some(near) => format!("did you mean `{near}`? `ebm methods` lists them all"),
-        None => "`ebm methods` lists them all".to_owned(),
-    };
+    let near = nearest(&args.name, &known).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+    let hint = format!("{near}`{}` lists them all", shell::ebm("methods"));
     rows.retain(|row| row.head.name == args.name);
     if rows.is_empty() {
         return Err(usage(format!("nothing is called `{}`", args.name), hint));
@@ -42,10 +40,8 @@ pub fn run(args: &ExplainArgs, global: &GlobalArgs) -> Result<()> {
 }
 
 fn text(row: &Row) -> String {
-    let mut text = format!("{} ({})\n  {}\n", row.head.name, row.kind, row.head.about);
-    if !row.head.cite.is_empty() {
-        text += &format!("  {}\n", row.head.cite);
-    }
+    let mut text = format!("{} ({})\n", row.head.name, row.kind);
+    text.extend([row.head.about, row.head.cite].iter().filter(|said| !said.is_empty()).map(|said| paragraph(2, said)));
     text + "\nkeys:\n" + &keys(&row.head.schema) + &numbers(row.head.numbers)
 }
 
@@ -54,13 +50,18 @@ fn numbers(numbers: &[Number]) -> String {
     let row = |number: &Number| {
         let when = if number.when.is_empty() { String::new() } else { format!(" (if {})", number.when) };
         let head = format!("  {} {} {}", number.name, show::arrow(Some(number)), show::unit(number.unit));
-        format!("{}\n      {}{when}\n", head.trim_end(), number.about)
+        format!("{}\n{}", head.trim_end(), paragraph(6, &format!("{}{when}", number.about)))
     };
     let rows: String = numbers.iter().map(row).collect();
     if rows.is_empty() { rows } else { format!("\nnumbers (↑ large, ↓ small values are better):\n{rows}") }
 }
 
 fn keys(schema: &Schema) -> String {
-    let row = |key: crate::config::KeyDoc| format!("  {} = {}\n      {}\n", key.name, key.default, key.doc);
+    let row = |key: KeyDoc| format!("  {} = {}\n{}", key.name, key.default, paragraph(6, &key.doc));
     explain_keys(schema).into_iter().map(row).collect()
+}
+
+/// Text that is moved in, in as many lines as the terminal makes of it.
+fn paragraph(indent: usize, text: &str) -> String {
+    layout::beside("", indent, text, output::columns())
 }

@@ -7,10 +7,11 @@ use serde_json::json;
 
 use super::loaded::{Loaded, WeightsArg};
 use super::{GlobalArgs, output, usage};
-use crate::config::{Document, Entry, Section, SectionKind};
-use crate::data::{Data, Split, file};
+use crate::config::{Document, Entry, Section, SectionKind, nearest};
+use crate::data::{Split, file};
 use crate::probes::gof::{BuildTest, TESTS, Test, Verdict};
 use crate::probes::{self, Scored};
+use crate::run::show;
 use crate::{Result, rng::Key};
 
 /// Tests whether data, or samples in a file, come from a model: goodness of fit by the model's score alone.
@@ -78,7 +79,8 @@ fn short(row: &Entry<BuildTest>) -> &'static str {
 fn tests(args: &GofArgs) -> Result<Vec<Box<dyn Test>>> {
     let names: Vec<&str> = TESTS.iter().map(short).collect();
     if let Some(unknown) = args.tests.iter().find(|t| !names.contains(&t.as_str())) {
-        return Err(usage(format!("there is no test `{unknown}`"), format!("choose from {}", names.join(", "))));
+        let near = nearest(unknown, &names).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+        return Err(usage(format!("there is no test `{unknown}`"), format!("{near}choose from {}", names.join(", "))));
     }
     let document = Document::from_str("--test-set", "", &overrides(args, &names))?;
     let section = |row: &Entry<BuildTest>| Section { key: short(row), kind: SectionKind::Plain(row.schema) };
@@ -125,30 +127,23 @@ fn items(args: &GofArgs, stored: &Loaded, tests: &[Box<dyn Test>]) -> Result<(St
         }
         None => &stored.data,
     };
-    fits(data, stored)?;
+    stored.fits(data)?;
     Ok((format!("{} ({})", data.spec().name, args.split), probes::items(data, args.split, most)?))
 }
 
-fn fits(data: &Data, stored: &Loaded) -> Result<()> {
-    let (have, want) = (&data.spec().shape, stored.model.shape());
-    if have == want {
-        return Ok(());
-    }
-    let what = format!("items of `{}` have shape {have:?}, the model's {want:?}", data.spec().name);
-    Err(usage(what, "choose a data set of the model's shape, or `--set dataset.flatten=true`"))
-}
+/// Significant digits of a number without an error.
+const DIGITS: usize = 4;
 
 fn as_table(verdicts: &[Verdict]) -> String {
-    let header = ["test", "statistic", "p", "decision", "discrepancy", "± s.e.", "items", "seconds"];
+    let header = ["test", "statistic", "p", "decision", "discrepancy ± s.e.", "items", "seconds"];
     let row = |v: &Verdict| {
         let decision = if v.reject { "rejected" } else { "not rejected" };
         vec![
             v.test.strip_prefix("gof_").unwrap_or(v.test).to_owned(),
-            format!("{:.4}", v.statistic),
-            format!("{:.4}", v.p_value),
+            show::number(v.statistic, DIGITS),
+            show::number(v.p_value, DIGITS),
             format!("{decision} at {}", v.alpha),
-            format!("{:.4}", v.discrepancy),
-            format!("{:.4}", v.std_error),
+            show::with_error(v.discrepancy, v.std_error, DIGITS),
             v.items.to_string(),
             format!("{:.2}", v.seconds),
         ]

@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::{GlobalArgs, catalogue, output, usage};
-use crate::Result;
 use crate::config::{nearest, template};
 use crate::run::sections;
+use crate::{Result, shell};
 
 /// Writes a commented configuration to stdout: ebm init --method lsd > my.toml
 #[derive(Args)]
@@ -37,7 +37,10 @@ pub fn run(args: &InitArgs, global: &GlobalArgs) -> Result<()> {
         let known: Vec<&str> = rows.iter().filter(|row| row.kind == kind).map(|row| row.head.name).collect();
         if !known.contains(&name) {
             let near = nearest(name, &known).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
-            return Err(usage(format!("there is no {kind} `{name}`"), near + "`ebm methods` lists what can be named"));
+            return Err(usage(
+                format!("there is no {kind} `{name}`"),
+                format!("{near}`{}` lists what can be named", shell::ebm("methods")),
+            ));
         }
     }
     // How long to train has no default; the first file that a user makes should run all the same.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use crate::Result;
+use super::usage;
 use crate::data::Data;
 use crate::density::{Model, Proposal, Stored, WeightsOf, unfit};
 use crate::run::Experiment;
 use crate::store::checkpoint;
+use crate::{Error, Result, shell};
 
 /// Which weights of a checkpoint to use.
 #[derive(Args, Clone, Copy, Debug)]
@@ -61,8 +62,11 @@ impl Loaded {
         let name = format!("{} (stored configuration)", path.display());
         let experiment = Experiment::parse(&name, &checkpoint.config, sets)?;
         let config = experiment.resolved.0.clone();
-        let Stored { step, model, data, state, .. } =
-            Stored::of(path, checkpoint, config, weights.into(), &experiment.device)?;
+        let written = checkpoint.config.parse().unwrap_or_default();
+        let stored = Stored::of(path, checkpoint, config, weights.into(), &experiment.device);
+        let stored =
+            stored.map_err(|error| if sets.is_empty() { error } else { overridden(error, &written, &experiment) });
+        let Stored { step, model, data, state, .. } = stored?;
         let proposal = experiment.proposal(&data, &state).map_err(|e| unfit(path, &e))?;
         Ok(Loaded { step, experiment, model, data, proposal })
     }
@@ -77,4 +81,31 @@ impl Loaded {
         let model = experiment.model(&data)?.frozen()?;
         Ok(Loaded { step: 0, experiment, model, data, proposal: None })
     }
+    /// Checks that the model sees items of the shape that `data` has.
+    ///
+    /// # Errors
+    /// Another shape.
+    pub fn fits(&self, data: &Data) -> Result<()> {
+        let (have, want) = (&data.spec().shape, self.model.shape());
+        if have == want {
+            return Ok(());
+        }
+        let remedy = format!("choose a data set of the model's shape: `{}`", shell::ebm("data list"));
+        Err(usage(format!("items of `{}` have shape {have:?}, the model's {want:?}", data.spec().name), remedy))
+    }
+}
+
+/// The error of weights that do not fit what `--set` made of the configuration, which was `written` in the checkpoint.
+fn overridden(error: Error, written: &toml::Table, experiment: &Experiment) -> Error {
+    let Error::Checkpoint { path, what, .. } = error else { return error };
+    let flat = |dataset: Option<&toml::Value>| dataset.and_then(toml::Value::as_bool);
+    let trained = flat(written.get("dataset").and_then(|dataset| dataset.get("flatten")));
+    let now = flat(experiment.resolved.section("dataset").get("flatten"));
+    let remedy = match (trained, now) {
+        (Some(trained), Some(now)) if trained != now => {
+            format!("the model was trained on items of another shape: --set dataset.flatten={trained}")
+        }
+        _ => "leave out what --set says of the model and of the shape of the data".to_owned(),
+    };
+    Error::Checkpoint { path, what, remedy }
 }

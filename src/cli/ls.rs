@@ -6,9 +6,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::{GlobalArgs, output, runs_root, usage};
-use crate::Result;
 use crate::config::nearest;
 use crate::run::{Declared, Manifest, list, show, standing};
+use crate::{Result, shell};
 
 /// Lists runs.
 #[derive(Args)]
@@ -18,6 +18,9 @@ pub struct LsArgs {
     /// Sorts by a metric of the last step, smallest first
     #[arg(long, value_name = "METRIC")]
     sort: Option<String>,
+    /// The other way round; runs without the metric stay last
+    #[arg(long, short)]
+    reverse: bool,
 }
 
 /// Reads every manifest and prints a table; one that cannot be read is warned of.
@@ -35,8 +38,14 @@ pub fn run(args: &LsArgs, global: &GlobalArgs) -> Result<()> {
     let declared = Declared::everything();
     if let Some(name) = &args.sort {
         known(name, &runs, &declared)?;
-        let key = |m: &Manifest| m.last_metrics.get(name).unwrap_or(f64::INFINITY);
-        runs.sort_by(|(_, a), (_, b)| key(a).total_cmp(&key(b)));
+        let key = |m: &Manifest| m.last_metrics.get(name).filter(|value| !value.is_nan());
+        runs.sort_by(|(_, a), (_, b)| match (key(a), key(b)) {
+            (Some(a), Some(b)) if args.reverse => b.total_cmp(&a),
+            (Some(a), Some(b)) => a.total_cmp(&b),
+            (a, b) => b.is_some().cmp(&a.is_some()),
+        });
+    } else if args.reverse {
+        runs.reverse();
     }
     if global.json {
         let row = |(path, manifest): &(PathBuf, Manifest)| json!({"run": path, "manifest": manifest});
@@ -52,14 +61,15 @@ pub fn run(args: &LsArgs, global: &GlobalArgs) -> Result<()> {
 
 /// Refuses a metric that no run has and nobody declares.
 fn known(name: &str, runs: &[(PathBuf, Manifest)], declared: &Declared) -> Result<()> {
-    if runs.iter().any(|(_, m)| m.last_metrics.get(name).is_some()) || declared.find(name).is_some() {
+    // A name with free parts, such as `{split}_accuracy`, is known where a run has it.
+    if runs.iter().any(|(_, m)| m.last_metrics.get(name).is_some()) || declared.names().any(|known| known == name) {
         return Ok(());
     }
     let names = runs.iter().flat_map(|(_, m)| m.last_metrics.iter().map(|(name, _)| name));
     let all: Vec<&str> = names.chain(declared.names()).collect();
     let hint = match nearest(name, &all) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => "`ebm explain NAME` lists the numbers of a method or a probe".into(),
+        None => format!("`{}` lists the numbers of a method or a probe", shell::ebm("explain NAME")),
     };
     Err(usage(format!("no run has the metric `{name}`"), hint))
 }

@@ -2,9 +2,11 @@
 
 use clap::Args;
 
-use super::{GlobalArgs, catalogue, output, usage};
-use crate::Result;
+use super::catalogue::{self, Row};
+use super::{GlobalArgs, output, usage};
 use crate::config::nearest;
+use crate::run::layout;
+use crate::{Result, shell};
 
 /// Lists methods, models, samplers, data sets, networks, optimisers and probes.
 #[derive(Args)]
@@ -27,14 +29,13 @@ pub fn run(args: &MethodsArgs, global: &GlobalArgs) -> Result<()> {
     if global.json {
         return output::print_json(&rows);
     }
-    let mut text = String::new();
-    let mut kind = "";
-    for row in &rows {
-        if row.kind != kind {
-            kind = row.kind;
-            text += &format!("{}{kind}\n", if text.is_empty() { "" } else { "\n" });
-        }
-        text += &format!("  {:<16} {}\n", row.head.name, row.head.about);
-    }
-    output::print(&(text + "\nebm explain NAME tells more.\n"))
+    let heads: Vec<String> = rows.iter().map(|row| format!("  {}", row.head.name)).collect();
+    let widest = layout::widest(heads.iter().map(String::as_str));
+    let all: Vec<(&Row, &String)> = rows.iter().zip(&heads).collect();
+    let of_kind = |rows: &[(&Row, &String)]| {
+        let kind = rows.first().map_or("", |(row, _)| row.kind);
+        format!("{kind}\n{}\n", output::list(rows.iter().map(|(row, head)| (head.as_str(), row.head.about)), widest))
+    };
+    let text: String = all.chunk_by(|a, b| a.0.kind == b.0.kind).map(of_kind).collect();
+    output::print(&format!("{text}{} tells more.\n", shell::ebm("explain NAME")))
 }

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{Error, Result};
+use crate::{Error, Result, shell};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 error · 2 configuration or usage · 3 diverged · 4 bad checkpoint or data · 5 out of memory or \
@@ -115,6 +115,7 @@ enum Command {
 
 /// Parses the command line and runs it; gives the exit code.
 pub fn main() -> i32 {
+    shell::called_as(std::env::args_os().next());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::metrics::{Better, Metrics};
-use crate::run::{Declared, Reporter, show};
+use crate::run::{Declared, Reporter, layout, show};
 
 /// Significant digits of a number.
 const DIGITS: usize = 5;
@@ -15,6 +15,7 @@ pub(super) fn outcome(metrics: &Metrics, declared: &Declared, log: &[(u64, Metri
     let of_another = |name: &str| name.strip_suffix("_se").is_some_and(|name| metrics.get(name).is_some());
     let shown = || metrics.iter().filter(|(name, _)| !of_another(name));
     let (first, rest): (Vec<_>, Vec<_>) = shown().partition(|(name, _)| leads.contains(name));
+    let widest = layout::widest(shown().map(|(name, _)| name));
     let row = |(name, value): (&str, f64)| {
         let found = declared.find(name).map(|declared| &declared.number);
         let unit = declared.unit(name);
@@ -22,7 +23,7 @@ pub(super) fn outcome(metrics: &Metrics, declared: &Declared, log: &[(u64, Metri
             Some(error) => show::with_error(value, error, DIGITS),
             None => show::value(unit, value, DIGITS),
         };
-        let text = format!("  {name:<20} {} {number} {}", show::arrow(found), show::unit(unit));
+        let text = format!("  {} {} {number} {}", layout::padded(name, widest), show::arrow(found), show::unit(unit));
         format!("{}{}\n", text.trim_end(), change(name, value, declared, log).unwrap_or_default())
     };
     first.into_iter().chain(rest).map(row).collect()

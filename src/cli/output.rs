@@ -9,11 +9,22 @@ use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 use super::GlobalArgs;
-use crate::metrics::Spent;
+use crate::metrics::{Spent, Unit};
+use crate::run::{bar, layout, show};
 use crate::{Error, Result};
 
-pub use crate::report::aligned as table;
+pub use crate::run::layout::aligned as table;
 pub use crate::run::print_out as print;
+
+/// The columns of the terminal that standard output is; none for a file or a pipe, where lines are as long as they are.
+pub fn columns() -> Option<usize> {
+    layout::columns_of(&std::io::stdout())
+}
+
+/// Heads with what there is to say about each beside it, in lines that fit the terminal. `widest` is the widest head.
+pub fn list<'a>(rows: impl IntoIterator<Item = (&'a str, &'a str)>, widest: usize) -> String {
+    rows.into_iter().map(|(head, about)| layout::beside(head, widest + 2, about, columns())).collect()
+}
 
 /// Writes one JSON document to stdout.
 pub fn print_json(value: &impl Serialize) -> Result<()> {
@@ -61,7 +72,7 @@ pub fn log_to(path: &Path) -> Result<()> {
 
 impl std::io::Write for Tee {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        std::io::stderr().write_all(bytes)?;
+        bar::aside(|| std::io::stderr().write_all(bytes))?;
         match LOG_FILE.get() {
             Some(mut file) => file.write(bytes),
             None => Ok(bytes.len()),
@@ -72,8 +83,10 @@ impl std::io::Write for Tee {
         std::io::stderr().flush()
     }
 }
+
 /// What chains or a run asked of the energy, as users read it.
 pub fn cost(spent: Spent) -> String {
-    let Spent { values, gradients } = spent;
-    format!("{gradients} gradients of the energy and {values} energies without one")
+    let energies = if spent.values == 1 { "energy" } else { "energies" };
+    let values = show::value(Unit::Count, spent.values as f64, 0);
+    format!("{} of the energy and {values} {energies} without one", show::counted(spent.gradients, "gradient"))
 }

@@ -6,9 +6,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::{GlobalArgs, output, usage};
-use crate::Result;
-use crate::run::{Experiment, Manifest, RunFolder, Status, Trainer, signal};
+use crate::run::{Experiment, Manifest, Paths, RunFolder, Status, Trainer, signal};
 use crate::store::checkpoint;
+use crate::{Result, shell};
 
 /// Goes on with an interrupted run.
 #[derive(Args)]
@@ -22,7 +22,7 @@ pub fn run(args: &ResumeArgs, global: &GlobalArgs) -> Result<()> {
     if !global.sets.is_empty() {
         return Err(usage(
             "a resumed run keeps its configuration, --set would make it another run",
-            "start a new one: ebm train RUN/config.toml --set …",
+            format!("start a new one: {} --set …", shell::ebm_on("train", &Paths::of(&args.dir).config())),
         ));
     }
     signal::install()?;

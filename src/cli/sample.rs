@@ -11,6 +11,7 @@ use super::{GlobalArgs, output, usage};
 use crate::data::file;
 use crate::metrics::Metrics;
 use crate::probes::Picture;
+use crate::run::show::{self, counted};
 use crate::run::{Progress, signal};
 use crate::samplers::{Sampler, Start, Target, Trace};
 use crate::store::fs;
@@ -136,16 +137,17 @@ fn report(
             "picture": out, "npy": args.save_npy, "gif": args.gif,
         }));
     }
-    let mut text = format!("{} samples, {} steps of {}\n", args.n, sampler.config.steps, sampler.kernel.describe());
-    text += &format!("mean energy {energy:.4} nats");
+    let (samples, steps) = (counted(args.n as u64, "sample"), counted(sampler.config.steps as u64, "step"));
+    let mut text = format!("{samples}, {steps} of {}\n", sampler.kernel.describe());
+    text += &format!("mean energy {} nats", show::number(energy, 5));
     if let Some(accept) = end.accept {
         text += &format!(", acceptance {:.1} %", 100.0 * accept);
     }
     if let Some(tuning) = &end.tuning {
-        text += &format!(", step size tuned to {:.4}", tuning.step_size);
+        text += &format!(", step size tuned to {}", show::number(tuning.step_size, 4));
     }
     if end.nonfinite > 0 {
-        text += &format!(", {} proposals without a finite energy", end.nonfinite);
+        text += &format!(", {} without a finite energy", counted(end.nonfinite as u64, "proposal"));
     }
     text += &format!("\n{}", output::cost(end.spent));
     output::print(&format!("{text}\n{}\n", out.display()))

@@ -7,9 +7,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{GlobalArgs, output, runs_root};
-use crate::run::signal;
+use crate::run::{show, signal};
 use crate::sweep::{Folder, Launch, Plan, Trial, TrialEnd, TrialState, threads};
-use crate::{Error, Result, device, sweep};
+use crate::{Error, Result, device, shell, sweep};
 
 /// Runs every trial of a plan that is not done yet.
 #[derive(Args)]
@@ -121,10 +121,16 @@ fn list(trials: &[Trial], folder: &Folder, global: &GlobalArgs) -> Result<()> {
     let mut rows = vec![["state", "trial", "experiment", "overrides"].map(str::to_owned).to_vec()];
     for (trial, state) in trials.iter().zip(&states) {
         let config = trial.config.display().to_string();
-        rows.push(vec![state.name().into(), trial.id.clone(), config, trial.sets.join(" ")]);
+        let sets: Vec<String> = trial.sets.iter().map(shell::word).collect();
+        rows.push(vec![state.name().into(), trial.id.clone(), config, sets.join(" ")]);
     }
     let total = counts(&states).into_iter().map(|(name, n)| format!("{n} {name}")).collect::<Vec<_>>().join(", ");
-    output::print(&format!("{}{} trials: {total}\n", output::table(&rows), trials.len()))
+    output::print(&format!("{}{}: {total}\n", output::table(&rows), many(trials)))
+}
+
+/// `1 trial`, `12 trials`.
+fn many(trials: &[Trial]) -> String {
+    show::counted(trials.len() as u64, "trial")
 }
 
 /// How many trials stand how, those that occur.
@@ -145,8 +151,8 @@ fn report(trials: &[Trial], outcomes: &[TrialEnd], folder: &Folder, global: &Glo
     } else {
         let words: Vec<String> = counted.iter().map(|(name, n)| format!("{n} {name}")).collect();
         let dir = folder.dir().display();
-        let text = format!("{dir}: {} trials, {ran} of them run now: {}\n", trials.len(), words.join(", "));
-        output::print(&format!("{text}table: ebm compare {dir}\n"))?;
+        let text = format!("{dir}: {}, {ran} of them run now: {}\n", many(trials), words.join(", "));
+        output::print(&format!("{text}table: {}\n", shell::ebm_on("compare", folder.dir())))?;
     }
     verdict(&counted, folder)
 }

@@ -9,9 +9,11 @@ use super::outcome::outcome;
 use super::{GlobalArgs, output, runs_root};
 use crate::metrics::Metrics;
 use crate::run::metrics as metrics_log;
-use crate::run::{Declared, Experiment, Manifest, Paths, Progress, RunFolder, Status, Trainer, default_dir, signal};
+use crate::run::{
+    Declared, Experiment, Manifest, Paths, Progress, RunFolder, Status, Trainer, default_dir, show, signal,
+};
 use crate::store::{checkpoint, fs};
-use crate::{Error, Result, config, methods};
+use crate::{Error, Result, config, methods, shell};
 
 /// Trains the experiment of a configuration file.
 #[derive(Args)]
@@ -63,7 +65,7 @@ pub(super) fn drive(trainer: &mut Trainer, folder: &RunFolder, global: &GlobalAr
     manifest.end(Status::of(&result));
     manifest.save(&folder.manifest())?;
     if matches!(result, Err(Error::Interrupted(_))) {
-        tracing::warn!("go on with: ebm resume {}", folder.dir().display());
+        tracing::warn!("go on with: {}", shell::ebm_on("resume", folder.dir()));
     }
     report(&result?, trainer, folder.dir(), global)
 }
@@ -90,9 +92,11 @@ fn banner(trainer: &Trainer, folder: &Path) {
     let spec = trainer.data().spec();
     let params = trainer.model().params().count();
     tracing::info!("run      {}", folder.display());
-    tracing::info!("method   {} ({cite})", method.name());
+    let cite = if cite.is_empty() { String::new() } else { format!(" ({cite})") };
+    tracing::info!("method   {}{cite}", method.name());
     tracing::info!("data     {} {:?}", spec.name, spec.shape);
-    tracing::info!("model    {params} parameters on {}", crate::device::name(&experiment.device));
+    let (params, device) = (show::counted(params as u64, "parameter"), crate::device::name(&experiment.device));
+    tracing::info!("model    {params} on {device}");
     tracing::info!("steps    {} to {}, seed {}", trainer.step(), trainer.total(), experiment.top.seed);
 }
 
@@ -107,11 +111,11 @@ fn report(metrics: &Metrics, trainer: &Trainer, folder: &Path, global: &GlobalAr
         return output::print_json(&run);
     }
     let journal = metrics_log::read(&Paths::of(folder).metrics())?;
-    let mut text = format!("{}: {} steps\n", folder.display(), trainer.step());
+    let mut text = format!("{}: {}\n", folder.display(), show::counted(trainer.step(), "step"));
     text += &outcome(metrics, &Declared::of(&trainer.experiment().resolved)?, &journal);
     if let Some((step, path)) = best {
         text += &format!("best:     step {step}, {}\n", path.display());
     }
     text += &format!("pictures: {}\n", folder.join("samples").display());
-    output::print(&format!("{text}sample:   ebm sample --ckpt {}\n", last.display()))
+    output::print(&format!("{text}sample:   {}\n", shell::ebm_on("sample --ckpt", &last)))
 }

@@ -71,7 +71,7 @@ impl<'a> Loader<'a> {
         match layers.next() {
             None => Some(own),
             Some(mut merged) => {
-                layers.chain([own]).for_each(|layer| merged.merge(layer));
+                layers.chain([own]).for_each(|layer| merged.merge(layer, usize::MAX));
                 Some(merged)
             }
         }

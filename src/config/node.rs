@@ -76,14 +76,15 @@ impl Node {
 
     /// Lays `over` on top: tables merge key by key, everything else is replaced.
     ///
-    /// Where the name of a table changes, the keys below it were written for another row: they become outdated.
-    pub fn merge(&mut self, over: Node) {
+    /// Where the name of a table changes, the keys below it that sources `..below` wrote were meant for another row: they
+    /// become outdated.
+    pub fn merge(&mut self, over: Node, below: usize) {
         match (&mut self.value, over.value) {
             (Value::Table(mine), Value::Table(theirs)) => {
-                rename(mine, theirs.get("name"), usize::MAX);
+                rename(mine, theirs.get("name"), below);
                 for (key, node) in theirs {
                     match mine.get_mut(&key) {
-                        Some(old) => old.merge(node),
+                        Some(old) => old.merge(node, below),
                         None => drop(mine.insert(key, node)),
                     }
                 }

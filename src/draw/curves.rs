@@ -5,7 +5,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::axes::mesh;
-use super::{Drawing, FONT, PALETTE, pixels, plot_error, range, ready_font, svg_text};
+use super::mark::{self, Look};
+use super::{Drawing, FONT, pixels, plot_error, range, ready_font, svg_text};
 use crate::Result;
 
 /// One curve of a plot.
@@ -52,9 +53,16 @@ impl Drawing for Curves {
     fn draw<B: DrawingBackend>(&self, area: DrawingArea<B, Shift>) -> Result<()> {
         ready_font()?;
         area.fill(&WHITE).map_err(plot_error)?;
+        let area = area.margin(6, 0, 0, 0);
+        let area =
+            if self.title.is_empty() { area } else { area.titled(&self.title, (FONT, 20)).map_err(plot_error)? };
+        let looks = || self.series.iter().enumerate().map(|(i, series)| (series, Look::curve(i)));
+        let entries: Vec<(&str, Look)> = looks().map(|(series, look)| (series.name.as_str(), look)).collect();
+        // Above the curves, which it would hide if it lay on them.
+        let below = if entries.len() > 1 { mark::legend(&area, &entries)? } else { 0 };
+        let (_, area) = area.split_vertically(below);
         let all = || self.series.iter().flat_map(|s| &s.points).filter(|p| drawable(p));
         let mut chart = ChartBuilder::on(&area)
-            .caption(&self.title, (FONT, 20))
             .margin(12)
             .margin_right(24)
             .x_label_area_size(44)
@@ -62,19 +70,10 @@ impl Drawing for Curves {
             .build_cartesian_2d(range(all().map(|p| p.0)), range(all().map(|p| p.1)))
             .map_err(plot_error)?;
         mesh(&mut chart, (&self.x_label, &self.y_label), (15, 13))?;
-        for (series, [r, g, b]) in self.series.iter().zip(PALETTE.iter().cycle()) {
-            let style = RGBColor(*r, *g, *b).stroke_width(2);
-            for (i, run) in runs(&series.points).enumerate() {
-                let drawn = chart.draw_series(LineSeries::new(run.iter().copied(), style)).map_err(plot_error)?;
-                if i == 0 {
-                    drawn.label(&series.name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
-                }
+        for (series, look) in looks() {
+            for run in runs(&series.points) {
+                chart.draw_series(LineSeries::new(run.iter().copied(), look.style())).map_err(plot_error)?;
             }
-        }
-        if self.series.len() > 1 {
-            let mut legend = chart.configure_series_labels();
-            legend.position(SeriesLabelPosition::UpperRight).label_font((FONT, 14)).margin(8);
-            legend.background_style(WHITE.mix(0.85)).border_style(BLACK.mix(0.25)).draw().map_err(plot_error)?;
         }
         area.present().map_err(plot_error)
     }
@@ -93,6 +92,7 @@ fn runs(points: &[(f64, f64)]) -> impl Iterator<Item = &[(f64, f64)]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::draw::PALETTE;
 
     fn curves(points: Vec<(f64, f64)>) -> Curves {
         let series = |name: &str, points: &[(f64, f64)]| Series { name: name.into(), points: points.to_vec() };
@@ -116,6 +116,27 @@ mod tests {
             let count = picture.pixels().filter(|p| p.0 == *colour).count();
             assert!(count > 500, "{count} pixels of {colour:?}");
         }
+    }
+
+    #[test]
+    fn the_legend_hides_no_point() {
+        // Curves that begin and end in every corner: what is drawn without a name is drawn with one too.
+        let corners: Vec<_> = [(0.0, 0.0), (1.0, 1.0), (0.0, 1.0), (1.0, 0.0)].to_vec();
+        let named = |names: [&str; 2]| {
+            let series = names.map(|name| Series { name: name.into(), points: corners.clone() });
+            Curves { series: series.to_vec(), ..Curves::default() }
+        };
+        let drawn = |curves: &Curves| {
+            let picture = curves.picture((720, 420)).unwrap();
+            let ours = picture.enumerate_pixels().filter(|(_, y, p)| *y > 60 && p.0 == PALETTE[1]);
+            ours.map(|(x, y, _)| (x, y)).collect::<Vec<_>>()
+        };
+        let short = drawn(&named(["a", "b"]));
+        assert!(short.len() > 500 && short == drawn(&named(["validation", "train, averaged weights"])));
+        // Names longer than the picture is wide, and more of them than it is high, leave room for the curves.
+        let series = (0..60).map(|i| Series { name: format!("{i} {}", "long ".repeat(60)), points: corners.clone() });
+        let picture = Curves { series: series.collect(), ..Curves::default() }.picture((720, 420)).unwrap();
+        assert!(picture.enumerate_pixels().filter(|(_, y, p)| *y > 200 && p.0 == PALETTE[59 % 7]).count() > 200);
     }
 
     #[test]

@@ -41,6 +41,12 @@ impl Look {
         Look { colour: RGBColor(r, g, b), outline, dash, joined: line.joined }
     }
 
+    /// A curve without markers, in colour number `n` of the palette.
+    pub(super) fn curve(n: usize) -> Self {
+        let [r, g, b] = PALETTE.get(n % PALETTE.len()).copied().unwrap_or_default();
+        Look { colour: RGBColor(r, g, b), outline: &[], dash: (1, 0), joined: true }
+    }
+
     /// The stroke of lines and error bars.
     pub(super) fn style(&self) -> ShapeStyle {
         self.colour.stroke_width(2)
@@ -75,28 +81,61 @@ pub(super) fn cap<B: DrawingBackend, C>(at: C, style: ShapeStyle) -> Anchored<C,
 /// The pixels from one line of the legend to the next, and the length of the line in front of a name.
 const ROW: i32 = 24;
 const SAMPLE: i32 = 34;
+/// Pixels on the left and on the right of the legend, between a sample and its name, and behind a name.
+const LEFT: i32 = 80;
+const RIGHT: i32 = 24;
+const GAP: i32 = 8;
+const APART: i32 = 26;
+/// The legend takes at most this part of the height; what does not fit into it is an ellipsis.
+const SHARE: i32 = 3;
 
 /// Draws the legend, names in rows from the left, each behind its marker and line, and returns the height that it
 /// takes.
 pub(super) fn legend<B: DrawingBackend>(area: &DrawingArea<B, Shift>, entries: &[(&str, Look)]) -> Result<i32> {
     let font = (FONT, 15).into_text_style(area);
-    let width = area.dim_in_pixel().0 as i32;
-    let (mut x, mut y) = (80, 12 + ROW / 2);
+    let (width, height) = area.dim_in_pixel();
+    let (right, lowest) = (width as i32 - RIGHT, height as i32 / SHARE);
+    let (mut x, mut y) = (LEFT, 12 + ROW / 2);
     for (name, look) in entries {
-        let (wide, high) = area.estimate_text_size(name, &font).map_err(plot_error)?;
-        let next = x + SAMPLE + wide as i32 + 34;
-        if next > width && x > 80 {
-            (x, y) = (80, y + ROW);
+        let (name, wide, high) = fitting(area, name, &font, right - LEFT - SAMPLE - GAP)?;
+        if x + SAMPLE + GAP + wide > right && x > LEFT {
+            if y + ROW + ROW / 2 > lowest {
+                let more = Text::new("…", (right, y - high / 2), font.clone());
+                area.draw(&more).map_err(plot_error)?;
+                break;
+            }
+            (x, y) = (LEFT, y + ROW);
         }
         if look.joined {
             let sample = [(x, y), (x + SAMPLE, y)];
             look.full(&sample).map_or(Ok(()), |line| area.draw(&line)).map_err(plot_error)?;
             look.dashed(&sample).map_or(Ok(()), |line| area.draw(&line)).map_err(plot_error)?;
         }
-        area.draw(&look.marker((x + SAMPLE / 2, y))).map_err(plot_error)?;
-        let at = (x + SAMPLE + 8, y - high as i32 / 2);
-        area.draw(&Text::new((*name).to_owned(), at, font.clone())).map_err(plot_error)?;
-        x += SAMPLE + wide as i32 + 34;
+        if !look.outline.is_empty() {
+            area.draw(&look.marker((x + SAMPLE / 2, y))).map_err(plot_error)?;
+        }
+        area.draw(&Text::new(name, (x + SAMPLE + GAP, y - high / 2), font.clone())).map_err(plot_error)?;
+        x += SAMPLE + GAP + wide + APART;
     }
     Ok(y + ROW / 2)
+}
+
+/// As much of `name` as fits into `room` pixels, with its width and height.
+fn fitting<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    name: &str,
+    font: &TextStyle<'_>,
+    room: i32,
+) -> Result<(String, i32, i32)> {
+    let size = |text: &str| area.estimate_text_size(text, font).map_err(plot_error);
+    let mut shown = name.to_owned();
+    let mut kept = name.chars().count();
+    loop {
+        let (wide, high) = size(&shown)?;
+        if wide as i32 <= room || kept == 0 {
+            return Ok((shown, wide as i32, high as i32));
+        }
+        kept -= 1;
+        shown = name.chars().take(kept).chain(['…']).collect();
+    }
 }

@@ -9,7 +9,7 @@ use crate::config::Schema;
 use crate::data::Batch;
 use crate::density::Model;
 use crate::metrics::{Metrics, Number, Spent, Unit};
-use crate::{Error, Result};
+use crate::{Error, Result, shell};
 
 crate::config! {
     /// The method `ml` has no keys of its own; `[optim]` is the model's optimiser.
@@ -44,10 +44,11 @@ struct MaximumLikelihood {
 impl MaximumLikelihood {
     fn new(setup: Setup) -> Result<Self> {
         if setup.model.density().is_none() {
-            return Err(Error::config("method `ml` needs a model with a known normaliser").hint(
+            return Err(Error::config("method `ml` needs a model with a known normaliser").hint(format!(
                 "choose a flow, `ica` or `gaussian` as model, `ml_grid` in 2-D, or a method for unnormalised models \
-                 (ebm methods)",
-            ));
+                 ({})",
+                shell::ebm("methods")
+            )));
         }
         Ok(MaximumLikelihood { trained: Trainable::model(setup.model, setup.optim)? })
     }

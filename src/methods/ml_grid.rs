@@ -13,7 +13,7 @@ use crate::data::Batch;
 use crate::density::{Energy as _, Model};
 use crate::math::Grid;
 use crate::metrics::{Metrics, Number, Spent, Unit};
-use crate::{Error, Result};
+use crate::{Error, Result, shell};
 
 crate::config! {
     /// Keys of the method `ml_grid`.
@@ -67,7 +67,11 @@ impl MlGrid {
                 "method `ml_grid` integrates over the plane, but items of `{}` have shape {shape:?}",
                 setup.data.spec().name
             ))
-            .hint("choose a 2-D data set (ebm data list), or another method (ebm methods)")
+            .hint(format!(
+                "choose a 2-D data set ({}), or another method ({})",
+                shell::ebm("data list"),
+                shell::ebm("methods")
+            ))
         })?;
         let trained = Trainable::model(setup.model, setup.optim)?;
         Ok(MlGrid { grid: Grid::new(window, config.points).widened(config.widen), trained })

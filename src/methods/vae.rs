@@ -62,7 +62,7 @@ impl Method for Autoencoder {
 
     fn advice(&self) -> Vec<String> {
         vec![
-            "a wider floor for the decoder's σ (--set model.sigma_range=[0.1,2.7])".to_owned(),
+            "a wider floor for the decoder's σ (--set 'model.sigma_range=[0.1,2.7]')".to_owned(),
             "a KL term that rises slowly (--set method.kl_warmup=1000)".to_owned(),
         ]
     }

@@ -310,6 +310,7 @@ impl Method for Vaebm {
             "an energy that learns more slowly (--set optim.lr=1e-4)".to_owned(),
             "a penalty on its steepness (--set method.spectral=0.2) or level (--set method.energy_l2=0.01)".to_owned(),
             "a smaller step (--set method.sampler.step_size=…)".to_owned(),
+            "a smaller step (--set method.sampler.drift=…)".to_owned(),
             "few modes: weights in the place of chains (--set method.negative=importance)".to_owned(),
         ]
     }

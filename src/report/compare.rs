@@ -193,7 +193,8 @@ fn doubts(group: &Group<'_, '_>, by: &[String], request: &Request) -> Vec<String
     let mut seen = BTreeSet::new();
     let twice = group.members.iter().filter(|o| o.counts && !seen.insert((repeat(o), o.step))).count();
     if twice > 0 {
-        doubts.push(format!("{}: {twice} runs repeat a {} that is there already", name(), request.over.join(", ")));
+        let repeats = if twice == 1 { "1 run repeats".to_owned() } else { format!("{twice} runs repeat") };
+        doubts.push(format!("{}: {repeats} a {} that is there already", name(), request.over.join(", ")));
     }
     for key in group.choice.iter().flat_map(|c| &c.at_edge) {
         doubts.push(format!("{}: the best {key} is the last that was tried; a better one may lie beyond", name()));

@@ -23,7 +23,7 @@ pub use goal::{Choice, Goal};
 pub use number::{ErrorKind, Flavour};
 pub use observe::{At, Observation, metric_names, observe};
 pub use plot::{Correlation, Drawing, correlations, plot};
-pub use render::{Format, aligned};
+pub use render::Format;
 pub use source::{Run, read};
 pub use summary::{Interval, Summary, Tally};
 pub use table::Tables;

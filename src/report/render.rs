@@ -7,6 +7,7 @@ use super::number::Flavour;
 use super::plot::Correlation;
 use super::refusal;
 use super::table::Tables;
+use crate::run::layout::aligned;
 use crate::{Error, Result};
 
 /// How a table is written down.
@@ -57,18 +58,6 @@ impl Format {
             Format::Json => json::document(tables, correlations),
         }
     }
-}
-
-/// Columns aligned, two spaces apart; the first row is the header.
-pub fn aligned(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, w)| format!("{cell:<w$}")).collect();
-        cells.join("  ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
 }
 
 fn markdown(rows: &[Vec<String>]) -> String {

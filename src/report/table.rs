@@ -4,6 +4,8 @@ use super::compare::{Comparison, GroupMetric, GroupRow};
 use super::number::{ErrorKind, Flavour, estimate};
 use super::order;
 use super::summary::{Interval, Summary};
+use crate::metrics::Unit;
+use crate::run::Declared;
 
 /// How a comparison is laid out.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +48,7 @@ impl Tables<'_> {
     pub fn wide(&self, flavour: Flavour) -> Vec<Vec<String>> {
         let (c, word) = (self.comparison, |text: &str| word(text, flavour));
         let rest: Vec<usize> = (0..c.by.len()).filter(|i| c.by.get(*i).map(String::as_str) != self.pivot).collect();
-        let blocks = self.blocks();
+        let (blocks, units) = (self.blocks(), self.units());
         let mut header: Vec<String> = rest.iter().filter_map(|i| c.by.get(*i)).map(|key| word(key)).collect();
         header.push("runs".into());
         header.extend(blocks.iter().flat_map(|b| self.headings(b)).map(|heading| word(&heading)));
@@ -64,7 +66,7 @@ impl Tables<'_> {
             for block in &blocks {
                 let row =
                     rows.iter().find(|row| block.value.is_none() || self.pivot_value(row) == block.value.as_deref());
-                line.extend(self.cells(row.copied(), flavour));
+                line.extend(self.cells(row.copied(), &units, flavour));
             }
             line.push(word(&self.uncounted(&rows)));
             lines.push(line);
@@ -98,28 +100,31 @@ impl Tables<'_> {
         };
         let mut headings: Vec<String> = c.choose.iter().map(|key| of(key)).collect();
         for (i, metric) in c.metrics.iter().enumerate() {
-            headings.push(match &block.value {
-                Some(value) if c.metrics.len() == 1 => format!("{}={value}", self.pivot.unwrap_or_default()),
-                _ => of(metric),
-            });
+            headings.push(of(metric));
             headings.extend(self.has_difference().then(|| "Δ".to_owned()));
             headings.extend(self.has_published(i).then(|| "published".to_owned()));
         }
         headings
     }
 
-    fn cells(&self, row: Option<&GroupRow>, flavour: Flavour) -> Vec<String> {
+    /// What each metric is counted in.
+    fn units(&self) -> Vec<Unit> {
+        let declared = Declared::everything();
+        self.comparison.metrics.iter().map(|metric| declared.unit(metric)).collect()
+    }
+
+    fn cells(&self, row: Option<&GroupRow>, units: &[Unit], flavour: Flavour) -> Vec<String> {
         let c = self.comparison;
         let chosen = |i: usize| row.and_then(|row| row.choice.as_ref()?.values.get(i));
         let dash = || word("–", flavour);
         let mut cells: Vec<String> =
             (0..c.choose.len()).map(|i| chosen(i).map_or_else(dash, |v| word(v, flavour))).collect();
-        for i in 0..c.metrics.len() {
+        for (i, unit) in units.iter().enumerate() {
             let finding = row.and_then(|row| Some((row, row.findings.get(i)?)));
-            cells.push(finding.map_or_else(dash, |(row, f)| self.cell(row, &f.summary, flavour)));
+            cells.push(finding.map_or_else(dash, |(row, f)| self.cell(row, &f.summary, *unit, flavour)));
             if self.has_difference() {
                 let difference = finding.and_then(|(_, f)| f.difference.as_ref()).filter(|d| d.n > 0);
-                cells.push(difference.map_or_else(dash, |d| estimate(d, self.error, flavour)));
+                cells.push(difference.map_or_else(dash, |d| estimate(d, self.error, *unit, flavour)));
             }
             if self.has_published(i) {
                 cells.push(finding.and_then(|(_, f)| f.published.as_ref()).map_or_else(dash, |v| word(v, flavour)));
@@ -128,11 +133,11 @@ impl Tables<'_> {
         cells
     }
 
-    fn cell(&self, row: &GroupRow, summary: &Summary, flavour: Flavour) -> String {
+    fn cell(&self, row: &GroupRow, summary: &Summary, unit: Unit, flavour: Flavour) -> String {
         if summary.n == 0 {
             return word("–", flavour);
         }
-        let text = estimate(summary, self.error, flavour);
+        let text = estimate(summary, self.error, unit, flavour);
         // The number of values is said where it is not the number of runs.
         if summary.n == row.runs { text } else { format!("{text} (n={})", summary.n) }
     }

@@ -2,11 +2,11 @@
 
 use super::best::Extreme;
 use super::train_config::BestIs;
-use crate::Result;
 use crate::config::{Document, Problems, Resolved, decode, find, nearest};
 use crate::methods::METHODS;
 use crate::metrics::{Better, Metrics, Number, Unit, fits};
 use crate::probes::{PROBES, Schedule};
+use crate::{Result, shell};
 
 /// The numbers that the trainer itself reports.
 const OF_TRAINER: &[Number] = &[
@@ -168,7 +168,10 @@ impl Declared {
         let names: Vec<String> = self.0.iter().filter(lead).map(|declared| format!("`{}`", declared.name)).collect();
         match names.is_empty() {
             true => "the run has no probe: add one, such as `[[probe]]` with `name = \"nll\"`".into(),
-            false => format!("its probes report {}, among others; `ebm explain PROBE` lists all", names.join(", ")),
+            false => {
+                let (names, explain) = (names.join(", "), shell::ebm("explain PROBE"));
+                format!("its probes report {names}, among others; `{explain}` lists all")
+            }
         }
     }
 }

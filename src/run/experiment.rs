@@ -107,15 +107,25 @@ impl Experiment {
         let resolved = document.check(&sections())?;
         let length = |key: &str| resolved.section("train").get(key).and_then(toml::Value::as_integer).unwrap_or(0);
         if (length("steps") == 0) == (length("epochs") == 0) {
-            let what = if length("steps") == 0 { "neither is set" } else { "both are set" };
+            let (what, hint) = match length("steps") {
+                0 => ("neither is set", "set one of them, such as --set train.steps=1000"),
+                _ => ("both are set", "set the other to 0: --set train.epochs=0, or --set train.steps=0"),
+            };
             let message = format!("`train.steps` or `train.epochs` says how long to train, but {what}");
-            let hint = "set one of them, such as --set train.steps=1000".to_owned();
-            return Err(document.problems_at("train", message, Some(hint)));
+            return Err(document.problems_at("train", message, Some(hint.to_owned())));
         }
         let read = |error: Error| document.problems_at("train", error.to_string(), None);
         let train: TrainConfig = decode(&resolved.section("train")).map_err(read)?;
         Declared::of(&resolved).map_err(read)?.check_best(document, &train.best, train.best_is)?;
         Ok(resolved)
+    }
+
+    /// Whether every key that `advice` would set is one of this experiment.
+    pub fn has_keys_of(&self, advice: &str) -> bool {
+        let leaves = self.resolved.leaves();
+        let has = |path: &str| leaves.iter().any(|(leaf, _)| leaf == path || leaf.starts_with(&format!("{path}.")));
+        let sets = advice.split("--set ").skip(1).filter_map(|rest| rest.trim_start_matches('\'').split_once('='));
+        sets.map(|(path, _)| path).all(has)
     }
 
     /// Opens and verifies the data.

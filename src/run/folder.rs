@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use crate::store::fs::{create_dir, is_temporary, sweep_temporary};
-use crate::{Error, Result};
+use crate::{Error, Result, shell};
 
 /// The files of a run, by name. Reading them needs no lock.
 #[derive(Clone, Debug)]
@@ -128,8 +128,9 @@ impl RunFolder {
     pub fn open(dir: &Path) -> Result<Self> {
         if !Paths::of(dir).config().is_file() {
             return Err(Error::Other(format!(
-                "{}: not a run folder (no config.toml)\n\nhint: `ebm ls` lists the runs under runs/",
-                dir.display()
+                "{}: not a run folder (no config.toml)\n\nhint: `{}` lists the runs under runs/",
+                dir.display(),
+                shell::ebm("ls")
             )));
         }
         Self::locked(dir)?.furnished()
@@ -199,10 +200,10 @@ fn absent_is_fine(result: std::io::Result<()>, path: &Path) -> Result<()> {
 }
 
 fn occupied(dir: &Path) -> Error {
-    let dir = dir.display();
+    let (name, resume) = (dir.display(), shell::ebm_on("resume", dir));
     Error::Other(format!(
-        "{dir}: this run folder is not empty, and nothing existing is overwritten\n\n\
-         hint: `ebm resume {dir}` continues it; --run-dir DIR starts elsewhere; --overwrite replaces it"
+        "{name}: this run folder is not empty, and nothing existing is overwritten\n\n\
+         hint: `{resume}` continues it; --run-dir DIR starts elsewhere; --overwrite replaces it"
     ))
 }
 

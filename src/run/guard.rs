@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use candle_core::Tensor;
 
+use super::show;
 use crate::config::rule;
 use crate::metrics::{Metrics, Number, Watch};
 use crate::store::checkpoint::first_not_finite;
@@ -100,7 +101,8 @@ impl Guard {
         };
         let fold = (value / old).abs();
         let grew = if fold.is_finite() && fold > 1.0 { format!("grew {fold:.0}-fold in") } else { "changed in".into() };
-        format!("; it was {old:.4} at step {then} ({grew} {} steps)", step.saturating_sub(then))
+        let steps = show::counted(step.saturating_sub(then), "step");
+        format!("; it was {} at step {then} ({grew} {steps})", show::number(old, 4))
     }
 
     fn diverged(&self, step: u64, what: String) -> Error {
@@ -139,7 +141,7 @@ mod tests {
         let error = guard.check(401, of(&[("loss", 1.0), ("gap", f64::NAN)])).unwrap_err();
         assert_eq!(error.exit_code(), 3);
         let text = error.to_string();
-        for says in ["step 401", "gap = NaN is not finite", "it was 1.0000 at step 200", "--set optim.lr", "checkpoint"]
+        for says in ["step 401", "gap = NaN is not finite", "it was 1.000 at step 200", "--set optim.lr", "checkpoint"]
         {
             assert!(text.contains(says), "{says}: {text}");
         }

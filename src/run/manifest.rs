@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::folder::Paths;
 use crate::metrics::Metrics;
 use crate::store::fs::write_atomic;
-use crate::{Error, Result};
+use crate::{Error, Result, shell};
 
 /// How a run stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,11 +122,9 @@ impl Manifest {
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read(path).map_err(Error::io(path))?;
         serde_json::from_slice(&text).map_err(|e| {
-            Error::data(
-                path,
-                format!("not a manifest: {e}"),
-                "`ebm resume` writes it anew; the checkpoints do not need it",
-            )
+            let resume = shell::ebm_on("resume", path.parent().unwrap_or(path));
+            let remedy = format!("`{resume}` writes it anew; the checkpoints do not need it");
+            Error::data(path, format!("not a manifest: {e}"), remedy)
         })
     }
 }

@@ -1,5 +1,6 @@
 //! A run and what is left of it: experiment, folder, metrics, signals.
 
+pub mod bar;
 mod best;
 mod curves;
 mod declared;
@@ -7,6 +8,7 @@ mod experiment;
 mod folder;
 mod guard;
 mod journal;
+pub mod layout;
 mod manifest;
 pub mod metrics;
 mod out;

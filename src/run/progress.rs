@@ -3,10 +3,10 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::declared::Declared;
-use super::show;
+use super::{bar, show};
 use crate::metrics::Metrics;
 
 /// Without a terminal, a line at most this often.
@@ -43,7 +43,7 @@ impl Progress {
     pub fn new(total: u64, done: u64, quiet: bool) -> Self {
         let kind = match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Kind::Quiet,
-            (_, true) => Kind::Bar(bar(total, done)),
+            (_, true) => Kind::Bar(bar::bar(total, done, "  {rate}")),
             (_, false) => Kind::Lines,
         };
         let (begin, declared) = (Instant::now(), Declared::default());
@@ -83,31 +83,12 @@ impl Progress {
         }
     }
 
-    /// Says something without tearing the bar.
-    pub fn note(&self, text: &str) {
-        match &self.kind {
-            Kind::Quiet => {}
-            Kind::Bar(bar) => bar.suspend(|| eprintln!("{text}")),
-            Kind::Lines => eprintln!("{text}"),
-        }
-    }
-
     /// Leaves the bar as it stands.
     pub fn finish(self) {
         if let Kind::Bar(bar) = self.kind {
-            bar.abandon();
+            bar::end(&bar);
         }
     }
-}
-
-fn bar(total: u64, done: u64) -> ProgressBar {
-    let template = "{bar:24} {pos}/{len}  {per_sec}  {eta} left  {wide_msg}";
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(5));
-    bar.set_style(style);
-    bar.set_position(done);
-    bar.reset_eta();
-    bar
 }
 
 /// The metrics that matter first, each with the direction that is better.

@@ -18,9 +18,19 @@ pub fn with_error(value: f64, error: f64, digits: usize) -> String {
         return number(value, digits);
     }
     match parts(value, error) {
-        (value, error, 0) => format!("{} ± {error}", unsigned_zero(value)),
-        (value, error, power) => format!("({} ± {error})e{power}", unsigned_zero(value)),
+        (value, error, 0) => format!("{value} ± {error}"),
+        (value, error, power) => format!("({value} ± {error})e{power}"),
     }
+}
+
+/// `value` with this many places behind the point.
+pub fn fixed(value: f64, places: usize) -> String {
+    unsigned_zero(format!("{value:.places$}"))
+}
+
+/// `1 step`, `1,200 steps`.
+pub fn counted(n: u64, one: &str) -> String {
+    format!("{} {one}{}", grouped(n as i64), if n == 1 { "" } else { "s" })
 }
 
 /// `↑` where large values are better, `↓` where small ones are, a blank where it says how things stand.
@@ -60,7 +70,7 @@ pub fn parts(value: f64, error: f64) -> (String, String, i32) {
     let power = scale(value, error);
     let (value, error) = (value / 10f64.powi(power), error / 10f64.powi(power));
     let places = decimals(value, error);
-    (format!("{value:.places$}"), format!("{error:.places$}"), power)
+    (fixed(value, places), fixed(error, places), power)
 }
 
 /// Digits behind the point so that `error` shows two significant ones; `value` has six where there is no error.
@@ -119,5 +129,13 @@ mod tests {
         assert_eq!(with_error(-1e-5, 0.02, 5), "0.000 ± 0.020");
         assert_eq!(with_error(1.234e-7, 1.2e-8, 5), "(1.23 ± 0.12)e-7");
         assert_eq!([0.0, f64::NAN].map(|error| with_error(3.0, error, 4)), ["3.000", "3.000"]);
+        assert_eq!(with_error(-1e-6, 2e-6, 5), "(-1.0 ± 2.0)e-6");
+        assert_eq!([-1e-9, -0.0, 0.04, f64::NAN].map(|v| fixed(v, 1)), ["0.0", "0.0", "0.0", "NaN"]);
+    }
+
+    #[test]
+    fn one_thing_is_not_several() {
+        let said = [0, 1, 2, 1200].map(|n| counted(n, "step"));
+        assert_eq!(said, ["0 steps", "1 step", "2 steps", "1,200 steps"]);
     }
 }

@@ -141,11 +141,12 @@ impl Trainer {
         Ok(self.state()?.values().map(size).sum())
     }
 
-    /// A guard with the method's advice.
+    /// A guard with those of the method's advice that name keys of the experiment.
     pub fn guard(&self) -> Guard {
         let row = find(METHODS, self.experiment.resolved.spec("method").name());
         let numbers = row.map_or(&[][..], |row| row.numbers);
-        Guard::new(self.experiment.guard.clone(), numbers).with_advice(self.method.advice())
+        let advice = self.method.advice().into_iter().filter(|advice| self.experiment.has_keys_of(advice));
+        Guard::new(self.experiment.guard.clone(), numbers).with_advice(advice)
     }
 
     /// One step of the method, guarded.

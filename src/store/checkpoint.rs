@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::fs::{Unwatched, Witness, write_atomic_watched};
 use super::{Mismatch, State};
-use crate::{Error, Result};
+use crate::{Error, Result, shell};
 
 mod folder;
 mod format;
@@ -113,7 +113,8 @@ impl Checkpoint {
         if mismatch.is_empty() {
             return Ok(());
         }
-        let remedy = "it was made by another model or another version; `ebm show FILE` prints its configuration";
+        let show = shell::ebm_on("show", path);
+        let remedy = format!("it was made by another model or another version; `{show}` prints its configuration");
         Err(Error::checkpoint(path, format!("tensors do not fit the model: {mismatch}"), remedy))
     }
 }

@@ -1,8 +1,9 @@
 //! From a plan to its trials: layers on top of each other, axes multiplied, every configuration checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use super::idle::idle;
 use super::plan::{Arm, Axis, Layer, MOST, Plan};
 use super::random::Draw;
 use super::trial::{Naming, Trial, seed_plus};
@@ -34,7 +35,8 @@ impl Plan {
     pub fn trials(&self, sets: &[String]) -> Result<Vec<Trial>> {
         let spaces = self.spaces()?;
         refuse_swept(&spaces, sets)?;
-        let mut found = Found { trials: BTreeMap::new(), order: Vec::new(), problems: self.no_problems() };
+        let (order, idle) = (Vec::new(), BTreeSet::new());
+        let mut found = Found { trials: BTreeMap::new(), order, idle, problems: self.no_problems() };
         for space in &spaces {
             let base = Document::load(&space.config, &[])?;
             for point in self.points(space)? {
@@ -45,6 +47,7 @@ impl Plan {
             }
         }
         found.problems.into_result()?;
+        found.idle.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(found.order.into_iter().filter_map(|id| found.trials.remove(&id)).collect())
     }
 
@@ -172,6 +175,8 @@ fn overlay(below: Vec<Axis>, above: &[Axis], only_instead: bool) -> Vec<Axis> {
 struct Found {
     trials: BTreeMap<String, Trial>,
     order: Vec<String>,
+    /// What is to be said of swept keys that train nothing.
+    idle: BTreeSet<String>,
     problems: Problems,
 }
 
@@ -187,6 +192,7 @@ impl Found {
                 return Ok(());
             }
         };
+        self.idle.extend(point.iter().filter_map(|setting| idle(&setting.path(), &resolved)));
         let own = resolved.0.get("seed").and_then(toml::Value::as_integer).and_then(|n| u64::try_from(n).ok());
         let naming = Naming::new(space.arm.as_deref(), point, &resolved, &space.with_seed);
         let seeds = space.seeds.clone().unwrap_or_else(|| vec![own.unwrap_or(0)]);

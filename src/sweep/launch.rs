@@ -219,7 +219,7 @@ impl Work<'_> {
         self.folder.record_failure(trial, bad.then_some(&failure))?;
         if state != TrialState::Finished {
             let why = self.folder.reason(trial).or_else(|| status.signal().map(|s| format!("signal {s}")));
-            self.progress.warn(&format!("{} {}: {}", trial.id, state.name(), why.unwrap_or_default()));
+            tracing::warn!("{} {}: {}", trial.id, state.name(), why.unwrap_or_default());
         }
         self.end(i, state, true);
         Ok(())

@@ -6,6 +6,7 @@
 
 mod expand;
 mod folder;
+mod idle;
 mod launch;
 mod plan;
 mod progress;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::random::{Distribution, Draw, is_distribution};
 use crate::Result;
 use crate::config::{Document, Problem, Problems, Setting, View};
+use crate::run::show;
 
 /// More seeds, draws or trials than this are a mistake.
 pub(super) const MOST: usize = 100_000;
@@ -265,7 +266,8 @@ impl Reader {
             if column.len() != count {
                 let first = settings.first().map(Setting::path).unwrap_or_default();
                 let (path, n) = (setting.path(), column.len());
-                let what = format!("`{path}` has {n} values, but `{first}` in the same [[zip]] has {count}");
+                let values = show::counted(n as u64, "value");
+                let what = format!("`{path}` has {values}, but `{first}` in the same [[zip]] has {count}");
                 self.refuse(setting.seen_in(view).wrong(what, None));
                 return None;
             }
@@ -281,8 +283,9 @@ impl Reader {
             match (setting.path().as_str(), count) {
                 ("trials", Some(n)) if (1..=MOST as u64).contains(&n) => layer.trials = Some(n),
                 ("seed", Some(n)) => layer.random_seed = Some(n),
-                ("trials" | "seed", _) => {
-                    let what = format!("must be a whole number, 1 or more, got {}", value.written());
+                (key @ ("trials" | "seed"), _) => {
+                    let least = if key == "trials" { 1 } else { 0 };
+                    let what = format!("must be a whole number, {least} or more, got {}", value.written());
                     self.refuse(value.wrong(what, None));
                 }
                 _ => match Distribution::read(value) {

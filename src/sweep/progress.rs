@@ -3,7 +3,9 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
+
+use crate::run::{bar, show};
 
 /// Without a terminal, a line at most this often.
 const EVERY: Duration = Duration::from_secs(10);
@@ -19,7 +21,7 @@ impl Progress {
     pub fn new(total: usize, done: usize, quiet: bool) -> Self {
         match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Progress::Quiet,
-            (_, true) => Progress::Bar(bar(total as u64, done as u64)),
+            (_, true) => Progress::Bar(bar::bar(total as u64, done as u64, " trials")),
             (_, false) => Progress::Lines { total, last: None },
         }
     }
@@ -34,34 +36,19 @@ impl Progress {
             }
             Progress::Lines { total, last } => {
                 if done == *total || last.is_none_or(|at| at.elapsed() >= EVERY) {
-                    tracing::info!("{done} of {total} trials done  {}", running.join("  "));
+                    let said =
+                        format!("{done} of {} done  {}", show::counted(*total as u64, "trial"), running.join("  "));
+                    tracing::info!("{}", said.trim_end());
                     *last = Some(Instant::now());
                 }
             }
         }
     }
 
-    /// Says something without tearing the bar.
-    pub fn warn(&self, text: &str) {
-        match self {
-            Progress::Bar(bar) => bar.suspend(|| tracing::warn!("{text}")),
-            _ => tracing::warn!("{text}"),
-        }
-    }
-
     /// Leaves the bar as it stands.
     pub fn finish(self) {
         if let Progress::Bar(bar) = self {
-            bar.abandon();
+            bar::end(&bar);
         }
     }
-}
-
-fn bar(total: u64, done: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} trials  {eta} left  {wide_msg}");
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(5));
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_position(done);
-    bar.reset_eta();
-    bar
 }

@@ -117,6 +117,40 @@ fn set_points_into_the_argument() {
     ));
 }
 
+/// A table is laid over the one that is there, however it is written.
+#[test]
+fn set_merges_a_table_as_a_file_does() {
+    let text = GOOD.to_owned()
+        + "critic = { name = \"mlp\", hidden = [7], activation = \"relu\" }\n[train]\nsteps = 5\n\
+        batch_size = 9\n[sampler]\nname = \"sgld\"\nnoise = 0.5\nsteps = 3\n[[probe]]\nname = \"nll\"\nevery = 3\n";
+    let same = |sets: &[&str], others: &[&str]| {
+        assert_eq!(good(&text, sets).to_toml(), good(&text, others).to_toml(), "{sets:?}");
+    };
+    same(&["train={steps=9}"], &["train.steps=9"]);
+    same(&["train={}"], &[]);
+    same(&["train={steps=9,target=0.5}"], &["train.target=0.5", "train.steps=9"]);
+    same(&["method={critic={hidden=[3]}}"], &["method.critic.hidden=[3]"]);
+    same(&["probe.0={every=7}"], &["probe.0.every=7"]);
+    same(&["train={steps=9}", "train={steps=8}"], &["train.steps=8"]);
+    // A table with another name leaves behind what files say of the old one, not what other arguments say.
+    let mala = good(&text, &["sampler.steps=4", "sampler={name=\"mala\"}"]).spec("sampler");
+    assert_eq!((mala.name(), mala.table["steps"].as_integer()), ("mala", Some(4)));
+    same(&["sampler={name=\"mala\"}", "sampler.steps=4"], &["sampler.steps=4", "sampler.name=mala"]);
+    // The same in a file that extends this one.
+    let extending = tempfile::tempdir().unwrap();
+    std::fs::write(extending.path().join("base.toml"), &text).unwrap();
+    let name = extending.path().join("x.toml").display().to_string();
+    let file = |over: &str| {
+        let text = format!("extends = \"base.toml\"\n{over}\n");
+        Document::from_str(&name, &text, &[]).unwrap().resolve(&sections()).unwrap().to_toml()
+    };
+    for over in ["train={steps=9}", "method={critic={hidden=[3]}}", "sampler={name=\"mala\"}"] {
+        assert_eq!(good(&text, &[over]).to_toml(), file(over), "{over}");
+    }
+    let text = refused(GOOD, &["train={steps=9,stepz=3}"]);
+    assert!(text.contains("--set:1:16") && text.contains("did you mean `steps`?"), "{text}");
+}
+
 #[test]
 fn set_reads_toml_or_a_bare_string() {
     let sets = ["dataset.name=rings", "method.lambda=3", "method.critic={name=\"mlp\",hidden=[10]}", "device=cuda:0"];

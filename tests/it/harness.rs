@@ -42,7 +42,11 @@ impl Lab {
 
     /// `ebm WORDS`, here, without what the environment might say.
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ebm"));
+        self.program(env!("CARGO_BIN_EXE_ebm"), words)
+    }
+
+    fn program(&self, program: &str, words: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(self.0.path()).args(words).stdin(Stdio::null());
         for name in ["RUST_LOG", "RUST_BACKTRACE", "EBM_DATA"] {
             command.env_remove(name);
@@ -78,6 +82,17 @@ impl Lab {
             assert!(stderr.contains(text), "ebm {words:?}: no `{text}` in\n{stderr}");
         }
         stderr
+    }
+
+    /// `ebm WORDS` on a terminal of so many columns, which is standard output and standard error: every byte that it
+    /// gets, with line ends as the program wrote them.
+    pub fn on_terminal(&self, columns: u16, words: &[&str]) -> String {
+        let ebm: Vec<String> = [env!("CARGO_BIN_EXE_ebm")].iter().chain(words).map(ebm::shell::word).collect();
+        let line = format!("stty cols {columns} rows 50; exec {}", ebm.join(" "));
+        let mut command = self.program("script", &["-qec", &line, "/dev/null"]);
+        let Outcome { code, stdout, .. } = outcome(command.env("TERM", "xterm").env("SHELL", "/bin/sh"));
+        assert_eq!(code, Some(0), "ebm {words:?}\n{stdout}");
+        stdout.replace("\r\n", "\n")
     }
 
     /// Starts a command that is left running, silently.

@@ -94,3 +94,23 @@ fn chains_begin_at_the_proposal_of_a_method_that_keeps_one() {
         }
     }
 }
+
+/// Advice that sets a key of another model, kernel or method is not given; every row gives some, and for its kernel.
+#[test]
+fn what_a_method_advises_can_be_set() {
+    for row in METHODS {
+        let experiment = example(row, "normal");
+        let all = experiment.method(&experiment.data().unwrap()).unwrap().advice();
+        let given: Vec<&String> = all.iter().filter(|advice| experiment.has_keys_of(advice)).collect();
+        assert_eq!(given.is_empty(), all.is_empty(), "{}: nothing of {all:?} can be set", row.name);
+        let of_chain = |advice: &String| advice.contains(" step") && advice.contains("method.sampler.");
+        assert_eq!(given.iter().any(|a| of_chain(a)), all.iter().any(of_chain), "{}: {all:?}", row.name);
+    }
+    let rbm =
+        "[dataset]\nname = \"moons\"\n[model]\nname = \"gaussian\"\n[method]\nname = \"cd\"\n[train]\nsteps = 1\n";
+    let experiment = Experiment::parse("c.toml", rbm, &[]).unwrap();
+    assert!(experiment.has_keys_of("longer chains (--set method.sampler.steps=9), or --set 'optim.lr=1'"));
+    assert!(experiment.has_keys_of("nothing to set"));
+    assert!(!experiment.has_keys_of("smooth (--set model.net.activation=swish)"));
+    assert!(!experiment.has_keys_of("two (--set optim.lr=1 --set model.nett=1)"));
+}

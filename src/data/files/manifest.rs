@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::config::nearest;
-use crate::{Error, Result};
+use crate::{Error, Result, shell};
 
 /// A data set that consists of files.
 #[derive(Clone, Debug, Deserialize)]
@@ -87,7 +87,10 @@ impl Known {
     pub fn remedy(&self) -> String {
         match &self.manual {
             Some(manual) => manual.clone(),
-            None => format!("run `ebm data fetch {}`, or set $EBM_DATA to the folder that has them", self.name),
+            None => {
+                let fetch = shell::ebm_on("data fetch", self.name.as_ref());
+                format!("run `{fetch}`, or set $EBM_DATA to the folder that has them")
+            }
         }
     }
 }

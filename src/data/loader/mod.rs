@@ -102,7 +102,7 @@ impl Data {
                 "a batch of {size} does not fit the {n} {split} items of {}",
                 self.spec.name
             ))
-            .hint(format!("set a batch size between 1 and {n}")));
+            .hint(format!("set `train.batch_size` between 1 and {n}")));
         }
         let order = self.items.order(self.key, split, index / per_epoch, n);
         let from = (index % per_epoch) as usize * size;

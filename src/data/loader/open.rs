@@ -15,7 +15,7 @@ use crate::data::pipeline::{
     transform::{PixelMap, Transform},
 };
 use crate::data::source::{Bounds, Images, PointGenerator, Records, Source, describe};
-use crate::{Error, Result, rng::Key};
+use crate::{Error, Result, rng::Key, shell};
 
 /// Row numbers of training, validation and test items.
 type Splits = [Vec<u32>; 3];
@@ -40,7 +40,7 @@ impl Data {
         let row = config::find(DATASETS, spec.name()).ok_or_else(|| {
             Error::config(format!("unknown data set `{}`", spec.name()))
                 .at("name")
-                .hint("`ebm data list` names them all")
+                .hint(format!("`{}` names them all", shell::ebm("data list")))
         })?;
         let source = spec.within((row.build)(&spec.table))?;
         spec.within(Data::of_source(spec, source, seed, device))

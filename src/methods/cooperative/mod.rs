@@ -289,6 +289,7 @@ impl Method for Cooperative {
             "an energy that learns more slowly (--set optim.lr=1e-4)".to_owned(),
             "a penalty on the level of the energy (--set method.energy_l2=0.01)".to_owned(),
             "smaller steps of the chain (--set method.sampler.step_size=…)".to_owned(),
+            "smaller steps of the chain (--set method.sampler.drift=…)".to_owned(),
         ]
     }
 }

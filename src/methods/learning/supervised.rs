@@ -53,9 +53,10 @@ impl Supervised {
     pub fn new(config: SupervisedConfig, data: &Data) -> Result<Self> {
         let wanted = config.classify > 0.0 || config.label_entropy > 0.0;
         if wanted && data.spec().classes.is_none_or(|k| k < 2) {
-            return Err(Error::config(format!("`method.classify` needs labels, and `{}` has none", data.spec().name))
-                .at("classify")
-                .hint("choose a labelled data set, or --set method.classify=0"));
+            let key = if config.classify > 0.0 { "classify" } else { "label_entropy" };
+            return Err(Error::config(format!("`method.{key}` needs labels, and `{}` has none", data.spec().name))
+                .at(key)
+                .hint(format!("choose a labelled data set, or --set method.{key}=0")));
         }
         let few = match config.labels_per_class {
             0 => None,

@@ -18,9 +18,15 @@ pub fn items(data: &Data, split: Split, count: usize) -> Result<Tensor> {
 
 /// The error of a probe whose split has no items.
 pub(in crate::probes) fn empty(probe: &str, subject: &Subject, split: Split) -> Error {
+    // Some data sets come with their test items, and none without its training items.
+    let hold_out = match split {
+        Split::Validation => "hold out items by `dataset.validation`, or ",
+        Split::Test => "hold out items by `dataset.test` where the data set has that key, or ",
+        Split::Train => "",
+    };
     Error::config(format!("probe `{probe}`: the {split} split of `{}` is empty", subject.data.spec().name))
         .at("split")
-        .hint("hold out items by `dataset.test` or `dataset.validation`, or choose another split")
+        .hint(format!("{hold_out}choose another split"))
 }
 
 /// The error for a model whose energies or logits are NaN or infinite.

@@ -8,7 +8,7 @@ use candle_core::Device;
 use super::super::fs::{Unwatched, Witness, link_atomic, link_atomic_watched};
 use super::format::{self, Claim};
 use super::{Checkpoint, FORMAT, Keep};
-use crate::{Error, Result};
+use crate::{Error, Result, shell};
 
 /// The ending of the names of checkpoints.
 const ENDING: &str = ".safetensors";
@@ -142,12 +142,14 @@ pub fn latest_good(dir: &Path, device: &Device) -> Result<(PathBuf, Checkpoint)>
         }
     }
     let count = broken.len();
+    let train = shell::ebm_on("train", &dir.with_file_name("config.toml"));
     Err(match broken.into_iter().max_by_key(|(step, _)| *step) {
-        None => Error::checkpoint(dir, "no checkpoint here", "start again: ebm train config.toml"),
+        None => Error::checkpoint(dir, "no checkpoint here", format!("start again: {train}")),
         Some((_, newest)) => {
             let what = format!("none of the checkpoints here is whole ({count} tried), the newest: {newest}");
-            let remedy = "nothing was changed; put back a copy of one, or start again in another folder: ebm train \
-                          RUN/config.toml --run-dir DIR";
+            let remedy = format!(
+                "nothing was changed; put back a copy of one, or start again in another folder: {train} --run-dir DIR"
+            );
             Error::checkpoint(dir, what, remedy)
         }
     })

@@ -3,6 +3,7 @@
 mod checkpoints;
 mod energy;
 mod failures;
+mod screen;
 
 use std::collections::BTreeSet;
 use std::io::Cursor;

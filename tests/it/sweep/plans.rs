@@ -28,7 +28,7 @@ fn mistakes_are_found_before_anything_runs_and_shown_in_the_plan() {
     refused(&with("[random]\n\"optim.lr\" = { uniform = [0.1, 1] }\n"), &["needs `trials`"]);
     refused(&with("[random]\ntrials = 2\n\"optim.lr\" = { unifrom = [0, 1] }\n"), &["did you mean `uniform`?"]);
     refused(&with("[random]\ntrials = 2\n\"optim.lr\" = { log_uniform = [0, 1] }\n"), &["two positive numbers"]);
-    refused(&with("[[zip]]\noptim.lr = [1, 2]\ntrain.steps = [1]\n"), &["1 values", "has 2", "p.toml:4:"]);
+    refused(&with("[[zip]]\noptim.lr = [1, 2]\ntrain.steps = [1]\n"), &["has 1 value, but", "has 2", "p.toml:4:"]);
     refused(&with("[[arm]]\nname = \"a\"\n[[arm]]\nname = \"a\"\n"), &["two arms called `a`"]);
     refused(&with("[[arm]]\nname = \"a/b\"\n"), &["must be a plain word"]);
     refused("seeds = 2\n", &["`config`, the experiment to run, is missing"]);
@@ -150,4 +150,25 @@ fn every_shipped_plan_is_right() {
             assert!(!trials.is_empty(), "{}", path.display());
         }
     }
+}
+
+#[test]
+fn a_sweep_over_a_key_that_trains_nothing_is_warned_of() {
+    let lab = lab(PLAN);
+    lab.write("pcd.toml", &bare("pcd", 5));
+    let warned = |keys: &str| {
+        lab.write("p.toml", &format!("config = \"pcd.toml\"\n{keys}\n"));
+        let found = lab.run(&["sweep", "p.toml", "--dry-run"]);
+        assert_eq!(found.code, Some(0), "{}", found.stderr);
+        found.stderr
+    };
+    let said = warned("[grid]\nsampler.step_size = [0.1, 0.2]\nsampler.steps = [1, 2]\noptim.lr = [0.1, 0.2]");
+    for says in ["`sampler.step_size`", "sweep `method.sampler.steps` instead", "all its values train the same model"] {
+        assert!(said.contains(says), "{says}: {said}");
+    }
+    assert_eq!(said.matches("WARN").count(), 2, "one line a key: {said}");
+    assert!(warned("[random]\ntrials = 2\ntrain.keep = { choice = [1, 2] }").contains("`train.keep`"));
+    let trains = "[grid]\nmethod.sampler.steps = [1, 2]\nmodel.net.hidden = [[4], [8]]\ntrain.steps = [1, 2]";
+    assert_eq!(warned(trains), "");
+    assert_eq!(warned("set = { sampler.steps = 4 }\nseeds = 2"), "");
 }

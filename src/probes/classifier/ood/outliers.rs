@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Data, Split};
 use crate::probes::support::judge::shape;
-use crate::{Error, Result, rng::Key};
+use crate::{Error, Result, rng::Key, shell};
 
 /// Where the other items come from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ pub(super) fn made(against: Against, data: &Data, inside: &Tensor, key: Key) -> 
 pub(super) fn of_other(data: &Data, other: &Data, key: Key, count: usize) -> Result<Tensor> {
     let (own, its) = (data.spec(), other.spec());
     let refuse = |what: String| {
-        let hint = "choose a data set of the same shape: `ebm data list`";
+        let hint = format!("choose a data set of the same shape: `{}`", shell::ebm("data list"));
         Err(Error::config(format!("probe `ood`: {what}")).hint(hint))
     };
     if shape(own) != shape(its) {
