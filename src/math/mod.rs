@@ -1,5 +1,6 @@
 //! Numbers without a model: sums of exponentials, statistics, special functions, small matrices, scores of predictions.
 
+mod bennett;
 mod bulk;
 mod calibration;
 pub mod convergence;
@@ -16,6 +17,7 @@ pub mod stats;
 mod student;
 pub mod two_samples;
 
+pub use bennett::Bennett;
 pub use bulk::{fill_logistic, fill_normal};
 pub use calibration::{Bin, Calibration, largest};
 pub use detection::Detection;
