@@ -163,6 +163,8 @@ fn write(
     let format = if global.json { Format::Json } else { args.format() };
     output::print(&format.write(&tables, &correlations)?)?;
     if format == Format::Text {
+        let alike = comparison.alike.iter().filter(|_| !global.quiet);
+        output::print(&alike.map(|line| format!("{line}\n")).collect::<String>())?;
         let line = |r: &report::Correlation| {
             let of = if r.series.is_empty() { String::new() } else { format!(" ({})", r.series) };
             format!("{} and {}{of}: Spearman {:.3}, Pearson {:.3}, n = {}\n", r.x, r.y, r.spearman, r.pearson, r.n)
