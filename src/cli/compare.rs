@@ -164,6 +164,8 @@ fn write(
     let format = if global.json { Format::Json } else { args.format() };
     output::print(&format.write(&tables, &correlations)?)?;
     if format == Format::Text {
+        let alike = comparison.alike.iter().filter(|_| !global.quiet);
+        output::print(&alike.map(|line| format!("{line}\n")).collect::<String>())?;
         let line = |r: &report::Correlation| {
             let of = if r.series.is_empty() { String::new() } else { format!(" ({})", r.series) };
             let [spearman, pearson] = [r.spearman, r.pearson].map(|correlation| show::fixed(correlation, 3));

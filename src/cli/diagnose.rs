@@ -160,12 +160,18 @@ fn statistics<'a>(
 }
 
 fn document(recording: &Recording, report: &Report, about: Value, out: Option<&Path>) -> Value {
-    let rows = report.rows.iter().map(|row| (row.name.replace(' ', "_"), json!(row.worth.metrics())));
+    let of = |row: &ReportRow| {
+        let mut numbers = json!(row.worth.metrics());
+        row.index.into_iter().for_each(|index| numbers["index"] = json!(index));
+        numbers
+    };
+    let rows = report.rows.iter().map(|row| (row.name.replace(' ', "_"), of(row)));
     let visits = report.visits.as_ref();
     let mut found = json!({
         "chains": report.chains, "draws": report.draws, "dim": report.dim,
         "quantities": rows.collect::<serde_json::Map<_, _>>(), "worst_coordinate": report.worst_coordinate,
-        "constant_coordinates": report.constant, "stuck_chains": report.stuck,
+        "constant_coordinates": report.constant, "stuck_chains": report.frozen.count,
+        "accepted_by_chain": recording.accepted,
         "nonfinite_draws": report.nonfinite_draws,
         "acceptance": recording.acceptance, "nonfinite_proposals": recording.nonfinite,
         "energy_values": recording.spent.values, "energy_gradients": recording.spent.gradients,
@@ -234,9 +240,9 @@ fn text(recording: &Recording, report: &Report, out: Option<&Path>) -> String {
 fn as_table(report: &Report) -> String {
     let header = ["", "R̂", "bulk ESS", "tail ESS", "autocorrelation time"].map(str::to_owned).to_vec();
     let number = |v: f64, digits: usize| if v.is_nan() { "-".to_owned() } else { show::fixed(v, digits) };
-    let name = |row: &ReportRow| match row.name.as_str() {
-        "worst coordinate" if report.dim > 1 => format!("worst coordinate ({})", report.worst_coordinate),
-        other => other.to_owned(),
+    let name = |row: &ReportRow| match row.index {
+        Some(index) if report.dim > 1 || row.name.ends_with("mode") => format!("{} ({index})", row.name),
+        _ => row.name.clone(),
     };
     let row = |row: &ReportRow| {
         let w = &row.worth;

@@ -9,6 +9,7 @@ use super::loaded::{Loaded, Weights, WeightsArg};
 use super::{GlobalArgs, output};
 use crate::config::{Document, Schema, Section, SectionKind, decode};
 use crate::data::{Data, Split};
+use crate::math::{normal_quantile, stats};
 use crate::metrics::Metrics;
 use crate::probes;
 use crate::probes::lsd::{self, Epoch, LsdConfig, Score};
@@ -43,8 +44,33 @@ struct Line {
     ckpt: PathBuf,
     step: u64,
     dataset: String,
+    /// Of the data and of the key that divides them: lines that share it were scored on the same items.
+    items: (String, u64),
     score: Score,
+    found: Vec<f64>,
     history: Vec<Epoch>,
+}
+
+/// By how much a line lies above the best one.
+#[derive(serde::Serialize)]
+struct Above {
+    mean: f64,
+    std_error: f64,
+    /// Whether 1.96 standard errors are more than the difference.
+    below_error: bool,
+}
+
+impl Above {
+    /// By the differences item by item where both have the same items, else by both errors together. What another
+    /// critic would find is in neither.
+    fn of(line: &Line, best: &Line) -> Self {
+        let mean = line.score.mean - best.score.mean;
+        let same = line.items == best.items && line.found.len() == best.found.len();
+        let gaps: Vec<f64> = line.found.iter().zip(&best.found).map(|(a, b)| a - b).collect();
+        let apart = line.score.std_error.hypot(best.score.std_error);
+        let std_error = if same { stats::std_error(&gaps) } else { apart };
+        Above { mean, std_error, below_error: mean <= normal_quantile(0.975) * std_error }
+    }
 }
 
 /// Evaluates every checkpoint, then prints the table.
@@ -65,8 +91,8 @@ pub fn run(args: &EvalLsdArgs, global: &GlobalArgs) -> Result<()> {
     match global.json {
         true => output::print_json(&json!({"split": args.split.to_string(), "lambda": config.lambda,
             "weights": match args.weights.weights { Weights::Ema => "ema", Weights::Raw => "raw" },
-            "results": lines.iter().enumerate().map(|(i, line)| as_json(i + 1, line)).collect::<Vec<_>>()})),
-        false => output::print(&as_table(&lines)),
+            "results": (0..lines.len()).filter_map(|i| as_json(i, &lines)).collect::<Vec<_>>()})),
+        false => output::print(&(as_table(&lines) + &alike(&lines))),
     }
 }
 
@@ -101,13 +127,31 @@ fn evaluate(
         fs::create_dir(folder)?;
         fs::write_atomic(&folder.join(name), &draw::png(&picture)?)?;
     }
-    let dataset = data.spec().name.clone();
-    Ok(Line { ckpt: path.into(), step: stored.step, dataset, score: outcome.score, history: outcome.history })
+    let (dataset, items) = (data.spec().name.clone(), (data.sha256().to_owned(), stored.experiment.top.seed));
+    let lsd::Outcome { score, found, history, .. } = outcome;
+    Ok(Line { ckpt: path.into(), step: stored.step, dataset, items, score, found, history })
 }
 
-fn as_json(rank: usize, line: &Line) -> serde_json::Value {
-    json!({"rank": rank, "checkpoint": line.ckpt, "step": line.step, "dataset": line.dataset,
-           "lsd": line.score.mean, "std_error": line.score.std_error, "score": line.score, "history": line.history})
+fn as_json(place: usize, lines: &[Line]) -> Option<serde_json::Value> {
+    let (line, best) = (lines.get(place)?, lines.first()?);
+    let above = (place > 0).then(|| Above::of(line, best));
+    Some(json!({"rank": place + 1, "checkpoint": line.ckpt, "step": line.step, "dataset": line.dataset,
+                "lsd": line.score.mean, "std_error": line.score.std_error, "above_best": above, "score": line.score,
+                "history": line.history}))
+}
+
+/// The lines whose difference to the best one is below its error, in words.
+fn alike(lines: &[Line]) -> String {
+    let Some(best) = lines.first() else { return String::new() };
+    let words = |(i, line): (usize, &Line)| {
+        let Above { mean, std_error, below_error } = Above::of(line, best);
+        let rank = i + 1;
+        let error = normal_quantile(0.975) * std_error;
+        below_error.then(|| {
+            format!("rank {rank}: the difference to rank 1 is below its error, {mean:.4} ± {error:.4} (1.96 s.e.)\n")
+        })
+    };
+    lines.iter().enumerate().skip(1).filter_map(words).collect()
 }
 
 fn as_table(lines: &[Line]) -> String {

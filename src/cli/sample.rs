@@ -132,6 +132,7 @@ fn report(
         return output::print_json(&json!({
             "checkpoint": args.ckpt, "step": stored.step, "sampler": sampler.kernel.describe(),
             "steps": sampler.config.steps, "n": args.n, "mean_energy": energy, "acceptance": end.accept,
+            "frozen_chains": end.frozen()?.count, "warnings": end.doubt()?.into_iter().collect::<Vec<_>>(),
             "nonfinite": end.nonfinite, "energy_values": end.spent.values,
             "energy_gradients": end.spent.gradients, "step_size": end.tuning.as_ref().map(|t| t.step_size),
             "picture": out, "npy": args.save_npy, "gif": args.gif,
@@ -150,5 +151,6 @@ fn report(
         text += &format!(", {} without a finite energy", counted(end.nonfinite as u64, "proposal"));
     }
     text += &format!("\n{}", output::cost(end.spent));
+    text += &end.doubt()?.map(|doubt| format!("\nwarning: {doubt}")).unwrap_or_default();
     output::print(&format!("{text}\n{}\n", out.display()))
 }

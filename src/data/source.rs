@@ -81,6 +81,8 @@ pub struct Records {
     pub dim: usize,
     /// Row after row.
     pub values: Vec<f32>,
+    /// Of the columns; empty if the file does not name them.
+    pub names: Vec<String>,
     /// One label a row, if there are any.
     pub labels: Option<Vec<u32>>,
     /// Labels are integers in 0..classes; 0 without labels.
@@ -94,7 +96,8 @@ pub struct Records {
 impl Records {
     /// No rows of so many numbers.
     pub fn empty(dim: usize, classes: usize) -> Self {
-        Records { dim, values: vec![], labels: None, classes, test: TestItems::Drawn(0.0), sha256: String::new() }
+        let test = TestItems::Drawn(0.0);
+        Records { dim, values: vec![], names: vec![], labels: None, classes, test, sha256: String::new() }
     }
 
     /// How many rows, test file included.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::learning::likelihood_gap::{self, likelihood_gap};
-use super::learning::readings::{ACCEPTANCE, GRAD_NORM, Readings};
+use super::learning::readings::{ACCEPTANCE, FROZEN, GRAD_NORM, Readings};
 use super::learning::supervised::{self, Supervised, SupervisedConfig};
 use super::learning::trainable::Trainable;
 use super::method::only;
@@ -49,7 +49,7 @@ pub(super) fn probability(v: &f64) -> rule::Complaint {
 }
 
 /// The numbers of methods whose negative phase is a Markov chain.
-const NUMBERS: &[Number] = numbers![likelihood_gap::NUMBERS, [GRAD_NORM, ACCEPTANCE]];
+const NUMBERS: &[Number] = numbers![likelihood_gap::NUMBERS, [GRAD_NORM, ACCEPTANCE, FROZEN]];
 
 /// Contrastive divergence (Hinton 2002).
 pub(super) const CD: MethodRow = MethodRow {
@@ -260,9 +260,7 @@ impl Method for Contrastive {
         let both = Tensor::cat(&[&batch.x, &trace.x], 0)?;
         let (loss, mut metrics) = self.trained.in_training(cx, |energy| self.loss(cx.step, energy, &both, batch))?;
         metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
-        if let Some(accept) = trace.accept {
-            metrics.set("acceptance", accept);
-        }
+        metrics.set_chains(&trace)?;
         metrics.read()
     }
 

@@ -82,6 +82,11 @@ pub fn build(spec: &Spec, setup: Setup) -> Result<Box<dyn Method>> {
     spec.within((row.build)(&spec.table, setup))
 }
 
+/// Whether the method of `spec` learns a density of the items: all but the classifier, which learns p(y|x) alone.
+pub fn learns_density(spec: &Spec) -> bool {
+    spec.name() != classifier::ENTRY.name
+}
+
 /// Whether the method of `spec` keeps a proposal, so that [`proposal`] needs its state.
 pub fn has_proposal(spec: &Spec) -> bool {
     find(METHODS, spec.name()).is_some_and(|row| row.proposal.is_some())

@@ -11,7 +11,7 @@ use super::contrastive_divergence::BUFFER;
 use super::learning::elbo::{self, ElboConfig};
 use super::learning::likelihood_gap::{self, likelihood_gap};
 use super::learning::pretraining::{BASE, base_and_rest, half_cosine};
-use super::learning::readings::{ACCEPTANCE, GRAD_NORM, Readings, scalar};
+use super::learning::readings::{ACCEPTANCE, FROZEN, GRAD_NORM, Readings, scalar};
 use super::learning::spectral_penalty::SpectralPenalty;
 use super::learning::trainable::{Trainable, descend};
 use super::method::only;
@@ -120,7 +120,7 @@ const NUMBERS: &[Number] = numbers![
 ];
 
 /// The numbers of the second stage.
-pub(super) const SECOND_STAGE: &[Number] = numbers![likelihood_gap::NUMBERS, [GRAD_NORM, ACCEPTANCE]];
+pub(super) const SECOND_STAGE: &[Number] = numbers![likelihood_gap::NUMBERS, [GRAD_NORM, ACCEPTANCE, FROZEN]];
 
 /// The number of a first stage by exact likelihood.
 pub(super) const BASE_NLL: Number =
@@ -265,9 +265,7 @@ impl Vaebm {
             buffer.put(&taken, &trace.chain.x)?;
         }
         let mut found = Readings::new();
-        if let Some(accept) = trace.accept {
-            found.set("acceptance", accept);
-        }
+        found.set_chains(&trace)?;
         Ok(Sample { x: trace.x, weights: None, found })
     }
 

@@ -32,10 +32,12 @@ impl Subject<'_> {
         Ok(self.trace(key, n)?.x)
     }
 
-    /// The chains of the run's sampler from their start to their end, n of them.
+    /// The chains of the run's sampler from their start to their end, n of them; a warning tells of frozen ones.
     pub fn trace(&self, key: Key, n: usize) -> Result<Trace> {
         let x = self.sampler.start(key.with("start"), self.model, self.proposal, self.data, n)?;
-        self.sampler.run(key.with("steps"), &self.target(), &x, |_, _| Ok(()))
+        let trace = self.sampler.run(key.with("steps"), &self.target(), &x, |_, _| Ok(()))?;
+        trace.doubt()?.into_iter().for_each(|doubt| tracing::warn!("samples: {doubt}"));
+        Ok(trace)
     }
 
     /// What the sampler's chains move on: the model, with the method's proposal for global moves if that is a density.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use super::alike::alike;
 use super::difference::paired;
 use super::goal::{Choice, Goal};
 use super::group::{Group, groups};
@@ -83,6 +84,8 @@ pub struct Comparison {
     pub rows: Vec<GroupRow>,
     /// What a reader must know: settings that were mixed, repeats that came twice, published values without runs.
     pub notes: Vec<String>,
+    /// Groups that a metric does not tell apart, a line a metric.
+    pub alike: Vec<String>,
 }
 
 impl Comparison {
@@ -112,9 +115,16 @@ pub fn compare(runs: &[Run], request: &Request) -> Result<Comparison> {
     let published = request.references.iter().map(|path| Published::load(path, &by)).collect::<Result<Vec<_>>>()?;
     let published = Beside { values: &published.concat(), by: &by, used: BTreeSet::new() };
     let rows = rows(&all, &by, &metrics, request, published, &mut notes)?;
+    let base = |group: &Group<'_, '_>| baseline_of(group, &all, &by, request);
+    // Along a run, neighbours are steps.
+    let alike = match (request.at, request.baseline.is_empty()) {
+        (At::Every, _) => Vec::new(),
+        (_, true) => alike(&all, &by, &request.over, &metrics, None),
+        (_, false) => alike(&all, &by, &request.over, &metrics, Some(&base)),
+    };
     let baseline = request.baseline.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",");
     let (over, choose) = (request.over.clone(), request.choose.clone());
-    Ok(Comparison { by, over, choose, metrics, baseline, rows, notes })
+    Ok(Comparison { by, over, choose, metrics, baseline, rows, notes, alike })
 }
 
 /// The keys to group by, each of which some run has.

@@ -22,7 +22,7 @@ pub(super) fn document(tables: &Tables<'_>, correlations: &[Correlation]) -> Res
         "by": c.by, "over": c.over, "metrics": c.metrics, "choose": c.choose, "baseline": c.baseline,
         "groups": c.rows.iter().map(|row| group(tables, row)).collect::<Vec<_>>(),
         "correlations": correlations.iter().map(correlation).collect::<Vec<_>>(),
-        "notes": c.notes,
+        "notes": c.notes, "alike": c.alike,
     });
     let text = serde_json::to_string_pretty(&value).map_err(|e| Error::Other(format!("cannot write JSON: {e}")))?;
     Ok(text + "\n")
@@ -48,7 +48,10 @@ fn group(tables: &Tables<'_>, row: &GroupRow) -> Value {
 fn finding(f: &GroupMetric) -> Value {
     let mut value = summary(&f.summary);
     if let Some(difference) = &f.difference {
+        let (low, high) = difference.interval;
         value["difference"] = summary(difference);
+        value["difference"]["below_error"] =
+            if difference.n < 2 { Value::Null } else { json!(low <= 0.0 && 0.0 <= high) };
     }
     if let Some(published) = &f.published {
         value["published"] =

@@ -4,6 +4,7 @@
 //! [`Tables`] writes the result down and [`plot`] draws it. Nothing is dropped silently: runs that diverged, failed or
 //! did not finish, and values that are not finite, are counted beside every mean.
 
+mod alike;
 mod compare;
 mod difference;
 mod goal;

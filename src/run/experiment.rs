@@ -161,9 +161,12 @@ impl Experiment {
     /// # Errors
     /// A method that does not fit the data.
     pub fn method(&self, data: &Arc<Data>) -> Result<Box<dyn Method>> {
-        let optim = self.resolved.spec("optim");
+        let (optim, method) = (self.resolved.spec("optim"), self.resolved.spec("method"));
+        if methods::learns_density(&method) {
+            data.check_density().map_err(|e| self.placed(e))?;
+        }
         let setup = Setup { model: self.model(data)?, optim: &optim, data, key: self.key().with("method") };
-        methods::build(&self.resolved.spec("method"), setup).map_err(|e| self.placed(e))
+        methods::build(&method, setup).map_err(|e| self.placed(e))
     }
 
     /// What the method draws from at once, if it keeps such a thing, on the tensors of its state.

@@ -134,6 +134,9 @@ impl Kernel for FlowMcmc {
             let (next, step) = self.local.step(key.with("local").at(i as u64), on, &chain)?;
             chain = next;
             local += step.accept.unwrap_or(1.0) / self.local_steps as f64;
+            // A local kernel that accepts everything moves every chain.
+            let own = step.accepted.iter().copied().chain(std::iter::repeat(u8::from(step.accept.is_none())));
+            info.accepted.iter_mut().zip(own).for_each(|(any, own)| *any |= own);
             info.nonfinite.iter_mut().zip(&step.nonfinite).for_each(|(sum, n)| *sum += n);
         }
         info.moves = vec![("global", info.accept.unwrap_or(f64::NAN))];

@@ -217,6 +217,8 @@ impl Chain {
 pub struct Info {
     /// The share of the chains whose proposal was accepted; `None` for kernels that accept everything.
     pub accept: Option<f64>,
+    /// 1 for each chain whose proposal was accepted; empty for kernels that accept everything.
+    pub accepted: Vec<u8>,
     /// The mean probability of acceptance, which tuning uses: it has less noise than the share.
     pub chance: Option<f64>,
     /// The number of proposals without a finite energy, chain by chain; they are never accepted. Empty for kernels that
@@ -233,7 +235,7 @@ impl Info {
     /// The report on the choices and counts of all chains.
     pub(super) fn of(accepted: &[u8], nonfinite: Vec<usize>) -> Self {
         let share = accepted.iter().map(|&a| f64::from(a)).sum::<f64>() / accepted.len().max(1) as f64;
-        Info { accept: Some(share), nonfinite, ..Info::default() }
+        Info { accept: Some(share), accepted: accepted.to_vec(), nonfinite, ..Info::default() }
     }
 }
 

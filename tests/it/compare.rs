@@ -330,3 +330,20 @@ fn well_formed(xml: &str) {
     }
     assert!(open.is_empty() && rest.trim().is_empty() && xml.contains("<svg"), "{open:?}");
 }
+
+#[test]
+fn a_difference_below_its_error_is_said() {
+    let lab = ica();
+    let words = ["compare", "sweep", "--by", "method,dataset.dim", "--metric", "test_ll"];
+    // ml and lsd, seed by seed: -.1, .1, .1 at 10 and .5, 0, 1 at 50; lsd and sm at 10 are 1.37 ± .94 apart.
+    let alike = lab.json(&words)["alike"].to_string();
+    assert!(alike.matches("method=lsd").count() == 2 && !alike.contains("method=sm"), "{alike}");
+    assert!(lab.ok(&words).contains("test_ll: the difference is below its error between"), "{alike}");
+    let found = lab.json(&[&words[..], &["--baseline", "method=ml"]].concat());
+    let below = |method: &str, dim: u32| {
+        let keys = json!({"method": method, "dataset.dim": dim});
+        group(&found, keys)["metrics"]["test_ll"]["difference"]["below_error"].clone()
+    };
+    // One pair has no error.
+    assert_eq!([below("lsd", 10), below("sm", 10), below("sm", 50)], [json!(true), json!(false), Value::Null]);
+}

@@ -137,3 +137,63 @@ fn what_cannot_be_diagnosed_is_refused_with_a_remedy() {
     lab.refused(4, &["diagnose", "--samples", "flat.npy"], &["[5]", "[chain, draw]"]);
     lab.refused(4, &["diagnose", "--ckpt", "x.npy"], &["x.npy"]);
 }
+
+#[test]
+fn the_numbers_of_a_row_are_of_one_coordinate() {
+    use candle_core::{DType, Device};
+    let lab = Lab::new();
+    let noise = ebm::rng::Key::new(2).normal((2, 4, 400), DType::F64, &Device::Cpu).unwrap().to_vec3::<f64>().unwrap();
+    // Coordinate 0: independent draws, one chain apart. Coordinate 1: chains that agree and hardly move.
+    let apart = |c: usize, t: usize| noise[0][c][t] + if c == 3 { 2.0 } else { 0.0 };
+    let walk: Vec<Vec<f64>> = (noise[1].iter())
+        .map(|chain| {
+            chain
+                .iter()
+                .scan(0.0, |x, z| {
+                    *x = 0.97 * *x + z;
+                    Some(*x)
+                })
+                .collect()
+        })
+        .collect();
+    let cells =
+        |of: &dyn Fn(usize, usize) -> Vec<f64>| (0..1600).flat_map(|i| of(i / 400, i % 400)).collect::<Vec<_>>();
+    save(&lab.path("both.npy"), &[4, 400, 2], &cells(&|c, t| vec![apart(c, t), walk[c][t]]));
+    save(&lab.path("apart.npy"), &[4, 400], &cells(&|c, t| vec![apart(c, t)]));
+    save(&lab.path("walk.npy"), &[4, 400], &cells(&|c, t| vec![walk[c][t]]));
+    let of = |file: &str| lab.json(&["diagnose", "--samples", file]);
+    let (both, apart, walk) = (of("both.npy"), of("apart.npy"), of("walk.npy"));
+    for (row, index, alone) in [("worst_coordinate", 0, &apart), ("least_ess_coordinate", 1, &walk)] {
+        let (row, alone) = (&both["quantities"][row], &alone["quantities"]["worst_coordinate"]);
+        assert_eq!(row["index"], index, "{both}");
+        for key in ["rhat", "ess_bulk", "ess_tail", "autocorrelation_time"] {
+            assert_eq!(row[key], alone[key], "{key}: {both}");
+        }
+    }
+    assert!(warns(&both, "R̂ of coordinate 0") && warns(&both, "ESS of coordinate 1"), "{both}");
+    assert_eq!(walk["quantities"]["least_ess_coordinate"], Value::Null, "one coordinate is the worst in all");
+}
+
+#[test]
+fn chains_that_never_moved_get_the_advice_that_fits_them() {
+    let lab = Lab::new();
+    let steps = |chain: usize| (0..60).map(move |t| if chain == 1 { 0.5 } else { f64::from(t * 7 % 13) });
+    save(&lab.path("x.npy"), &[3, 60], &(0..3).flat_map(steps).collect::<Vec<_>>());
+    let report = lab.json(&["diagnose", "--samples", "x.npy"]);
+    // Nobody knows what made the draws of a file.
+    assert!(report["stuck_chains"] == 1 && warns(&report, "1 of 3 chains never moved"), "{report}");
+    assert!(!warns(&report, "step_size") && !warns(&report, "larger steps"), "{report}");
+    lab.write("c.toml", CONFIG);
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    let ckpt = ["--ckpt", "run/checkpoints/last.safetensors", "-q"];
+    let diagnose = |step: &str| {
+        let set = format!("sampler.step_size={step}");
+        lab.json(&[&["diagnose"], &ckpt[..], &["--steps", "40", "--burn-in", "0", "--set", &set]].concat())
+    };
+    // Steps that f32 loses are all accepted; such as are far too long are all refused.
+    let (lost, wild) = (diagnose("1e-12"), diagnose("1e6"));
+    assert!(warns(&lost, "4 of 4 chains never moved, though") && warns(&lost, "larger"), "{lost}");
+    assert!(!warns(&lost, "smaller") && lost["accepted_by_chain"][0] == 40, "{lost}");
+    assert!(warns(&wild, "4 of 4 chains never moved, for all") && warns(&wild, "smaller"), "{wild}");
+    assert!(!warns(&wild, "larger") && wild["accepted_by_chain"] == serde_json::json!([0, 0, 0, 0]), "{wild}");
+}

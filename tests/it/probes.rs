@@ -304,7 +304,7 @@ fn annealing_knows_what_the_model_knows() {
         let z = (ais(side) - ais("log_z_exact")) / ais(&format!("{side}_se"));
         assert!(z.abs() < 3.0, "{side}: z = {z}");
     }
-    assert!(ais("log_z_low") < ais("log_z") && ais("log_z") < ais("log_z_high"));
+    assert!(ais("log_z_low") < ais("log_z") && ais("log_z") < ais("log_z_high") && ais("test_ll_low") < ais("test_ll"));
 }
 
 #[test]

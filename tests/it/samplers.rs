@@ -6,7 +6,7 @@ use ebm::density::{Affine, Clamped, Coordinates, Density, Energy, Freedom, Gauss
 use ebm::math::stats;
 use ebm::nets::Builder;
 use ebm::rng::Key;
-use ebm::samplers::{Chain, Hmc, Kernel, Langevin, Mala, Sgld, Target, Weighted};
+use ebm::samplers::{Chain, ChainConfig, Frozen, Hmc, Kernel, Langevin, Mala, Sampler, Sgld, Target, WarmUp, Weighted};
 
 const CPU: Device = Device::Cpu;
 const CHAINS: usize = 20_000;
@@ -222,4 +222,52 @@ fn clamped_chains_draw_from_the_exact_conditional() {
         let whole = freedom.embed(&chain.x, &known).unwrap().to_vec2::<f64>().unwrap();
         assert!(whole.iter().all(|x| (x[1], x[3]) == (0.7, -1.1)));
     }
+}
+
+/// E(x) = 20(x² - 1)²: two wells with steep walls.
+struct Wells;
+
+impl Energy for Wells {
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.grad(x)?.0)
+    }
+
+    fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let off = (x.sqr()? - 1.0)?;
+        Ok(((off.sqr()? * 20.0)?.squeeze(1)?, ((x * off)? * 80.0)?))
+    }
+
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        slope_of_grad(self, x, v)
+    }
+
+    fn curvature(&self, _: &Tensor, _: &Tensor) -> Result<[Tensor; 3]> {
+        unreachable!("no kernel asks for it")
+    }
+
+    fn laplacian(&self, _: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        unreachable!("no kernel asks for it")
+    }
+}
+
+#[test]
+fn frozen_chains_are_seen_one_by_one_however_well_the_pool_accepts() {
+    // A quarter of the chains begins where the walls are too steep for the step.
+    let x: Vec<f64> = (0..80).map(|i| if i % 4 == 0 { 6.0 } else { 1.0 }).collect();
+    let x = Tensor::from_vec(x, (80, 1), &CPU).unwrap();
+    let of = |step_size: f64, steps: usize| {
+        let kernel = Hmc { step_size, leapfrog: 5, jitter: 0.1, scale: None };
+        let chains = ChainConfig { steps, ..ChainConfig::default() };
+        let sampler = Sampler::with(Box::new(kernel), chains, WarmUp::default()).unwrap();
+        sampler.run(Key::new(4), &Target::new(&Wells), &x, |_, _| Ok(())).unwrap()
+    };
+    let trace = of(0.12, 40);
+    assert_eq!(trace.frozen().unwrap(), Frozen { count: 20, accepted: 0, chains: 80 });
+    assert!(trace.accept.unwrap() > 0.5, "{:?}", trace.accept);
+    let doubt = trace.doubt().unwrap().unwrap();
+    assert!(doubt.starts_with("20 of 80 chains never moved"), "{doubt}");
+    // With smaller steps all move; after one step, chains that stand are what rejection leaves.
+    let trace = of(0.002, 40);
+    assert!(trace.frozen().unwrap().count == 0 && trace.doubt().unwrap().is_none());
+    assert!(of(0.12, 1).doubt().unwrap().is_none());
 }

@@ -77,6 +77,26 @@ impl Data {
         }
     }
 
+    /// Refuses a table whose rows lie on a plane, by the names of its columns: a density that learns so grows there
+    /// without end. Noise spreads them.
+    ///
+    /// # Errors
+    /// A column that is constant, repeats another or follows from others ([`Error::Config`]).
+    pub fn check_density(&self) -> Result<()> {
+        /// Columns that are named.
+        const NAMED: usize = 5;
+        let flat = if self.lens.noise > 0.0 { Vec::new() } else { self.items.flat_columns() };
+        if flat.is_empty() {
+            return Ok(());
+        }
+        let more = flat.len().saturating_sub(NAMED);
+        let named = flat.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        Err(Error::config(format!("no density is defined on the rows of `{}`: {named}{more}", self.spec.name))
+            .at_path("dataset.path")
+            .hint("leave such columns out of the file, or spread them with noise (--set dataset.noise=0.05)"))
+    }
+
     /// How many training batches of this size an epoch has, the incomplete last one dropped; `None` without epochs.
     pub fn batches_per_epoch(&self, size: usize) -> Option<u64> {
         self.len(Split::Train).map(|n| (n / size.max(1)) as u64)

@@ -4,7 +4,8 @@ use candle_core::{DType, Device, Tensor};
 
 use super::Data;
 use crate::data::pipeline::{
-    lens::open_uniform,
+    lens::{Lens, open_uniform},
+    split::Split,
     transform::{PixelMap, Transform},
 };
 use crate::{Error, Result, rng::Key};
@@ -38,6 +39,45 @@ impl Data {
             (Some(map), Some([c, h, w])) => Ok(map.inverse(x)?.reshape((x.dim(0)?, c, h, w))?),
             _ => Ok(x.clone()),
         }
+    }
+
+    /// The first `max` items of a split as pixels in [0, 1], `[B, C, H, W]`, dequantised or not as asked, whatever the
+    /// keys say, without noise; of vectors, what [`Data::all`] gives.
+    ///
+    /// # Errors
+    /// As [`Data::all`].
+    pub fn unit_items(&self, split: Split, max: usize, dequantise: bool) -> Result<Tensor> {
+        let (Some(map), Some([c, h, w])) = (&self.lens.map, self.spec.image) else {
+            return Ok(self.all(split, max)?.x);
+        };
+        let count = self.items.len(split).unwrap_or(0).min(max);
+        let map = PixelMap { transform: Transform::Unit, scale: self.levels(dequantise), ..*map };
+        let lens = Lens { map: Some(map), dequantise, noise: 0.0, ..self.lens.clone() };
+        let key = self.key.with(split.name()).with("all");
+        Ok(lens.finish(self.items.rows(split, 0..count), key)?.x.reshape((count, c, h, w))?)
+    }
+
+    /// Pixels in [0, 1] as the data set has them: as they are if it dequantises, else each the nearest grey level.
+    ///
+    /// # Errors
+    /// A tensor operation that failed.
+    pub fn of_levels(&self, z: &Tensor) -> Result<Tensor> {
+        if self.lens.dequantise || self.lens.map.is_none() {
+            return Ok(z.clone());
+        }
+        let top = self.levels(false);
+        Ok(((z * top)?.round()? / top)?)
+    }
+
+    /// Whether uniform noise of one grey level is added.
+    pub fn dequantises(&self) -> bool {
+        self.lens.dequantise
+    }
+
+    /// What a raw pixel is divided by: L, or L - 1 without dequantisation.
+    fn levels(&self, dequantise: bool) -> f64 {
+        let levels = f64::from(self.items.stamp().levels);
+        if dequantise { levels } else { levels - 1.0 }
     }
 
     /// Model space from pixels in [0, 1], the way back of [`Data::to_unit`]; with a key, the `noise` of the data set is

@@ -31,7 +31,8 @@ impl Records {
         (0..self.dim).map(range).collect()
     }
 
-    fn column<'a>(&'a self, c: usize, rows: &'a [u32]) -> impl Iterator<Item = f64> + 'a {
+    /// The values of a column in the given rows.
+    pub(super) fn column<'a>(&'a self, c: usize, rows: &'a [u32]) -> impl Iterator<Item = f64> + 'a {
         rows.iter().filter_map(move |&r| self.values.get(r as usize * self.dim + c)).map(|&v| f64::from(v))
     }
 
@@ -48,7 +49,8 @@ impl Records {
         }
         let row = |row: &[f32]| kept.iter().filter_map(|&c| row.get(c)).copied().collect::<Vec<_>>();
         let values = self.values.chunks_exact(self.dim).flat_map(row).collect();
-        Ok(Records { dim: kept.len(), values, ..self })
+        let names = kept.iter().filter_map(|&c| self.names.get(c)).cloned().collect();
+        Ok(Records { dim: kept.len(), values, names, ..self })
     }
 
     /// (x - mean)/std of each column, the sums in f64; n in the denominator of the variance.

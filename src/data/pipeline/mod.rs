@@ -2,6 +2,7 @@
 
 pub mod augment;
 pub mod columns;
+pub mod dependence;
 pub mod division;
 pub mod lens;
 pub mod order;

@@ -124,6 +124,14 @@ impl Rows {
         }
     }
 
+    /// Why the training items of a table have no density, a line a column.
+    pub(crate) fn flat_columns(&self) -> Vec<String> {
+        match &self.store {
+            Store::Records { records, splits, .. } => records.flat_columns(&splits[Split::Train as usize]),
+            Store::Images { .. } | Store::Points { .. } => Vec::new(),
+        }
+    }
+
     /// Of points and tables; empty for images.
     pub(crate) fn bounds(&self) -> Bounds {
         match &self.store {

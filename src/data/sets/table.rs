@@ -114,6 +114,7 @@ fn load(keys: &TableConfig) -> Result<Records> {
     Ok(Records {
         dim: sheet.dim,
         values: sheet.values,
+        names: sheet.names,
         labels: (classes > 0).then_some(labels),
         classes,
         test: if test.is_some() { TestItems::From(own) } else { TestItems::Drawn(keys.test) },

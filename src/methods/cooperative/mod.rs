@@ -14,7 +14,7 @@ use self::condition::{Condition, Conditional, Given};
 use self::generator::{Decoder, GENERATOR, Lesson, TaughtGenerator};
 use super::learning::elbo::{self, ElboConfig};
 use super::learning::likelihood_gap::{self, likelihood_gap};
-use super::learning::readings::{ACCEPTANCE, GRAD_NORM, Readings, mean};
+use super::learning::readings::{ACCEPTANCE, FROZEN, GRAD_NORM, Readings, mean};
 use super::learning::trainable::{Trainable, at_rest};
 use super::method::only;
 use super::part::parts;
@@ -62,6 +62,7 @@ const NUMBERS: &[Number] = numbers![
         Number::new("displacement", Unit::Plain, "mean distance that the chains carry the generator's draws").chain(),
         Number::new("energy_drop", Unit::Nats, "mean fall of the energy along the chains").lead(),
         ACCEPTANCE,
+        FROZEN,
     ]
 ];
 
@@ -199,9 +200,7 @@ impl Cooperative {
         let moved = (&revised - &start)?.sqr()?.flatten_from(1)?.sum(1)?.sqrt()?;
         let fall = (before - after)?;
         let mut found = Readings::new().with("displacement", mean(&moved)?).with("energy_drop", mean(&fall)?);
-        if let Some(accept) = trace.accept {
-            found.set("acceptance", accept);
-        }
+        found.set_chains(&trace)?;
         Ok((Draft { z, c, revised }, found))
     }
 

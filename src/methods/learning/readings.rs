@@ -4,6 +4,7 @@ use candle_core::{DType, Tensor};
 
 use crate::Result;
 use crate::metrics::{Metrics, Number, Unit};
+use crate::samplers::Trace;
 
 /// The norm of the loss's gradient.
 pub(in crate::methods) const GRAD_NORM: Number =
@@ -13,6 +14,13 @@ pub(in crate::methods) const GRAD_NORM: Number =
 /// The acceptance of the chains.
 pub(in crate::methods) const ACCEPTANCE: Number =
     Number::new("acceptance", Unit::Share, "share of the chains' proposals that were accepted")
+        .chain()
+        .when("a kernel that accepts or rejects");
+
+/// The chains that a mean acceptance hides.
+pub(in crate::methods) const FROZEN: Number =
+    Number::new("frozen", Unit::Share, "share of the chains that did not move in the step's run")
+        .lower()
         .chain()
         .when("a kernel that accepts or rejects");
 
@@ -58,6 +66,18 @@ impl Readings {
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Reading>) -> Self {
         self.set(name, value);
         self
+    }
+
+    /// Sets [`ACCEPTANCE`] and [`FROZEN`] of chains that reject, for which the host has waited already.
+    ///
+    /// # Errors
+    /// The device's own.
+    pub fn set_chains(&mut self, trace: &Trace) -> Result<()> {
+        if let Some(accept) = trace.accept {
+            self.set(ACCEPTANCE.name, accept);
+            self.set(FROZEN.name, trace.frozen()?.share());
+        }
+        Ok(())
     }
 
     /// Reads all scalars in one transfer.

@@ -1,6 +1,7 @@
 //! Warnings in one line each: what is wrong, and what helps.
 
-use super::Report;
+use super::{Report, ReportRow};
+use crate::samplers::Frozen;
 
 /// Vehtari et al. (2021): above it, chains have not mixed.
 const RHAT: f64 = 1.01;
@@ -37,12 +38,8 @@ fn what_stands(report: &Report) -> Vec<String> {
     }
     if draws < 4 {
         found.push(format!("{draws} draws a chain are too few to be split and compared: --steps 1000"));
-    } else if report.stuck > 0 {
-        let stuck = report.stuck;
-        found.push(format!(
-            "{stuck} of {chains} chains never moved: take smaller steps (--set sampler.step_size=…), or \
-                            begin elsewhere (--set sampler.init=data)"
-        ));
+    } else if report.frozen.count > 0 {
+        found.push(frozen(report));
     } else if report.constant > 0 {
         found.push(format!(
             "{} of {dim} coordinates are one number in all draws: nothing can be said about them",
@@ -52,39 +49,59 @@ fn what_stands(report: &Report) -> Vec<String> {
     found
 }
 
+/// What is said of chains that never moved: nothing of steps where nobody here knows them.
+fn frozen(report: &Report) -> String {
+    let Frozen { count, chains, .. } = report.frozen;
+    match report.of_file {
+        true => format!("{count} of {chains} chains never moved: leave them out, or look at what made them"),
+        false => report.frozen.words(),
+    }
+}
+
+/// A row as a warning names it.
+fn named(row: &ReportRow) -> String {
+    match (row.index, row.name.ends_with("mode")) {
+        (Some(k), true) => format!("the share of mode {k}"),
+        (Some(j), false) => format!("coordinate {j}"),
+        _ => format!("the {}", row.name),
+    }
+}
+
+/// Every row that says how bad the draws are.
+fn judged(report: &Report) -> impl Iterator<Item = &ReportRow> {
+    report.rows.iter().filter(|row| row.name != "median coordinate")
+}
+
 fn disagreement(report: &Report) -> Vec<String> {
-    let name = |row: &str| match row {
-        "worst coordinate" => format!("coordinate {}", report.worst_coordinate),
-        "worst mode" => "the share of a mode".to_owned(),
-        other => format!("the {other}"),
+    let say = |row: &ReportRow| {
+        let remedy = match (row.name.as_str(), report.frozen.count) {
+            ("worst mode", _) => CROSS,
+            (_, 0) => "longer chains (--steps, --burn-in), or other steps",
+            _ => "chains that move first",
+        };
+        let name = named(row);
+        format!("R̂ of {name} is {:.3}, above {RHAT}: chains have not mixed; try {remedy}", row.worth.rhat)
     };
-    let bad = |row: &&super::ReportRow| row.name != "median coordinate" && row.worth.rhat > RHAT;
-    let say = |row: &super::ReportRow| {
-        let remedy =
-            if row.name == "worst mode" { CROSS } else { "longer chains (--steps, --burn-in), or other steps" };
-        format!("R̂ of {} is {:.3}, above {RHAT}: chains have not mixed; try {remedy}", name(&row.name), row.worth.rhat)
-    };
-    report.rows.iter().filter(bad).map(say).collect()
+    judged(report).filter(|row| row.worth.rhat > RHAT && !row.name.starts_with("least")).map(say).collect()
 }
 
 fn too_few(report: &Report) -> Vec<String> {
     let need = ESS_A_CHAIN * report.chains as f64;
-    let say = |row: &super::ReportRow| {
+    let larger = if report.frozen.count == 0 { ", or take larger steps" } else { "" };
+    let say = |row: &ReportRow| {
         let (least, kind) = match row.worth {
             w if w.ess_tail < w.ess_bulk => (w.ess_tail, "tail"),
             w => (w.ess_bulk, "bulk"),
         };
-        let times = need / least;
+        let (times, name) = (need / least, named(row));
         (least < need).then(|| {
             format!(
-                "{kind} ESS of the {} is {least:.0}, below {need:.0} (100 a chain): run about {times:.1} times as long \
-                 (--steps), or take larger steps",
-                row.name
+                "{kind} ESS of {name} is {least:.0}, below {need:.0} (100 a chain): run about {times:.1} times as long \
+                 (--steps){larger}"
             )
         })
     };
-    let rows = report.rows.iter().filter(|row| row.name != "median coordinate");
-    rows.filter_map(say).collect()
+    judged(report).filter_map(say).collect()
 }
 
 fn unseen_modes(report: &Report) -> Vec<String> {

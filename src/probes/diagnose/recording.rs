@@ -41,6 +41,8 @@ pub struct Recording {
     pub hamiltonian: Option<Draws>,
     /// Mean acceptance by kind of move; `acceptance` that of the whole step. Empty for kernels that accept everything.
     pub acceptance: Metrics,
+    /// Proposals that each chain accepted after the burn-in; empty for kernels that accept everything, and for files.
+    pub accepted: Vec<usize>,
     /// Proposals without a finite energy, chain by chain.
     pub nonfinite: Vec<usize>,
     /// What the warm-up tuned the kernel to.
@@ -55,6 +57,7 @@ pub struct Recording {
 #[derive(Default)]
 struct Sums {
     moves: Vec<(String, f64, usize)>,
+    accepted: Vec<usize>,
     nonfinite: Vec<usize>,
 }
 
@@ -68,6 +71,8 @@ impl Sums {
                 None => self.moves.push((name.to_owned(), a, 1)),
             }
         }
+        self.accepted.resize(info.accepted.len(), 0);
+        self.accepted.iter_mut().zip(&info.accepted).for_each(|(sum, n)| *sum += usize::from(*n));
         self.nonfinite.resize(self.nonfinite.len().max(info.nonfinite.len()), 0);
         self.nonfinite.iter_mut().zip(&info.nonfinite).for_each(|(sum, n)| *sum += n);
     }
@@ -108,6 +113,7 @@ impl Recording {
             energy: Some(by_chain(&energies, chains)),
             hamiltonian: (!hamiltonians.is_empty()).then(|| by_chain(&hamiltonians, chains)),
             acceptance: sums.moves.into_iter().map(|(name, sum, n)| (name, sum / n as f64)).collect(),
+            accepted: sums.accepted,
             nonfinite: sums.nonfinite,
             tuning: trace.tuning,
             spent: trace.spent,

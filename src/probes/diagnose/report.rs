@@ -8,6 +8,7 @@ use crate::data::Modes;
 use crate::density::{Density, Energy};
 use crate::math::convergence::{Draws, bfmi, psis};
 use crate::metrics::Metrics;
+use crate::samplers::Frozen;
 use crate::{Result, rng::Key};
 
 /// What the draws of one number are worth.
@@ -28,15 +29,21 @@ pub struct Worth {
 pub struct ReportRow {
     /// Such as `energy`.
     pub name: String,
+    /// Which of the coordinates or modes it is; all its numbers are of this one.
+    pub index: Option<usize>,
     /// Its numbers.
     pub worth: Worth,
 }
 
 impl Worth {
+    /// Of what has no numbers.
+    const NONE: Worth =
+        Worth { rhat: f64::NAN, ess_bulk: f64::NAN, ess_tail: f64::NAN, autocorrelation_time: f64::NAN };
+
     /// Of draws; all NaN of such as are all one number.
     pub fn of(draws: &Draws) -> Self {
         if draws.is_constant() {
-            return Worth { rhat: f64::NAN, ess_bulk: f64::NAN, ess_tail: f64::NAN, autocorrelation_time: f64::NAN };
+            return Worth::NONE;
         }
         Worth {
             rhat: draws.rhat(),
@@ -55,32 +62,14 @@ impl Worth {
             .with("autocorrelation_time", self.autocorrelation_time)
     }
 
-    /// Each number by itself: `pick` of the values that are defined, in ascending order from good to bad.
-    fn each(all: &[Worth], pick: fn(&[f64]) -> f64) -> Worth {
-        let of = |number: fn(&Worth) -> f64, bad_is_low: bool| {
-            let mut values: Vec<f64> = all.iter().map(number).filter(|v| !v.is_nan()).collect();
-            values.sort_by(f64::total_cmp);
-            if bad_is_low {
-                values.reverse();
-            }
-            pick(&values)
-        };
-        Worth {
-            rhat: of(|w| w.rhat, false),
-            ess_bulk: of(|w| w.ess_bulk, true),
-            ess_tail: of(|w| w.ess_tail, true),
-            autocorrelation_time: of(|w| w.autocorrelation_time, false),
-        }
+    /// How badly chains mix: R̂, or fewer effective draws where R̂ is not defined; NaN where nothing is.
+    fn badness(&self) -> f64 {
+        if self.rhat.is_nan() { -self.ess_bulk } else { self.rhat }
     }
 
-    /// The worst value of each number.
-    pub fn worst(all: &[Worth]) -> Worth {
-        Self::each(all, |v| v.last().copied().unwrap_or(f64::NAN))
-    }
-
-    /// The median of each number, the better one of two.
-    pub fn median(all: &[Worth]) -> Worth {
-        Self::each(all, |v| v.get(v.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN))
+    /// The smaller one of the two effective sample sizes that is defined.
+    fn least_ess(&self) -> f64 {
+        self.ess_bulk.min(self.ess_tail)
     }
 }
 
@@ -104,14 +93,17 @@ pub struct Report {
     pub draws: usize,
     /// Numbers of one draw.
     pub dim: usize,
-    /// The worst of the coordinates, the median one, the energy, the worst of the modes: as far as there are such.
+    /// The worst of the coordinates (and another one, if that has the least effective draws), the median one, the
+    /// energy, the worst of the modes: as far as there are such.
     pub rows: Vec<ReportRow>,
     /// The coordinate with the largest R̂, or the smallest bulk ESS where R̂ is not defined.
     pub worst_coordinate: usize,
     /// Coordinates that are one number in all draws.
     pub constant: usize,
     /// Chains that never moved.
-    pub stuck: usize,
+    pub frozen: Frozen,
+    /// Whether the draws are those of a file, whose sampler is another program's.
+    pub of_file: bool,
     /// Values that are no finite numbers.
     pub nonfinite_draws: usize,
     /// The smallest E-BFMI of the chains.
@@ -129,23 +121,27 @@ impl Report {
     pub fn of(recording: &Recording, modes: Option<&Modes>, importance: Option<Importance>) -> Self {
         let all: Vec<Draws> = (0..recording.dim()).into_par_iter().map(|j| recording.coordinate(j)).collect();
         let worth: Vec<Worth> = all.par_iter().map(Worth::of).collect();
-        let mut rows =
-            vec![row("worst coordinate", Worth::worst(&worth)), row("median coordinate", Worth::median(&worth))];
-        rows.extend(recording.energy.as_ref().map(|energy| row("energy", Worth::of(energy))));
+        let (mut rows, order) = (extremes("coordinate", &worth), by_badness(&worth));
+        // The better one of two in the middle.
+        let middle = order.get(order.len().saturating_sub(1) / 2).and_then(|j| Some((*j, *worth.get(*j)?)));
+        rows.extend(middle.map(|(j, worth)| row("median coordinate", Some(j), worth)));
+        rows.extend(recording.energy.as_ref().map(|energy| row("energy", None, Worth::of(energy))));
         let visits = modes.map(|modes| visits(recording, modes));
-        rows.extend(visits.as_ref().map(worst_mode));
+        rows.extend(visits.as_ref().map(of_modes).into_iter().flatten());
         let steps = (recording.chains() * recording.draws() * recording.thin) as f64;
         let jump_rate = visits.as_ref().map(|v| 1000.0 * v.jumps as f64 / steps);
         let constant = all.iter().filter(|draws| draws.is_constant()).count();
-        let stuck = (0..recording.chains()).filter(|c| all.iter().all(|draws| never_moved(draws, *c))).count();
+        let stands: Vec<bool> =
+            (0..recording.chains()).map(|c| all.iter().all(|draws| never_moved(draws, c))).collect();
         Report {
             chains: recording.chains(),
             draws: recording.draws(),
             dim: recording.dim(),
             rows,
-            worst_coordinate: worst(&worth),
+            worst_coordinate: order.last().copied().unwrap_or(0),
             constant,
-            stuck,
+            frozen: Frozen::of(&stands, &recording.accepted),
+            of_file: recording.energy.is_none(),
             nonfinite_draws: recording.x.iter().filter(|v| !v.is_finite()).count(),
             bfmi: recording.hamiltonian.as_ref().map(|h| least(h.chains().iter().map(|c| bfmi(c)))),
             visits,
@@ -155,14 +151,31 @@ impl Report {
     }
 }
 
-fn row(name: &str, worth: Worth) -> ReportRow {
-    ReportRow { name: name.into(), worth }
+fn row(name: &str, index: Option<usize>, worth: Worth) -> ReportRow {
+    ReportRow { name: name.into(), index, worth }
 }
 
-/// The worst indicator of a mode; modes that no draw is at, or all are at, have none.
-fn worst_mode(visits: &Visits) -> ReportRow {
-    let each: Vec<Worth> = (0..visits.counts.len()).map(|k| Worth::of(&visits.indicator(k))).collect();
-    row("worst mode", Worth::worst(&each))
+/// The numbers of those that have any, from good to bad.
+fn by_badness(all: &[Worth]) -> Vec<usize> {
+    let mut bad: Vec<(f64, usize)> = all.iter().map(Worth::badness).zip(0..).filter(|(bad, _)| !bad.is_nan()).collect();
+    // The first of several that are as bad is the worst.
+    bad.sort_by(|(a, i), (b, j)| a.total_cmp(b).then(j.cmp(i)));
+    bad.into_iter().map(|(_, j)| j).collect()
+}
+
+/// The one that mixes worst, with all its numbers, and the one with the least effective draws if that is another.
+fn extremes(kind: &str, all: &[Worth]) -> Vec<ReportRow> {
+    let worst = by_badness(all).last().copied();
+    let fewest = all.iter().map(Worth::least_ess).zip(0..).filter(|(ess, _)| !ess.is_nan());
+    let fewest = fewest.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, j)| j).filter(|j| Some(*j) != worst);
+    let of = |j: Option<usize>| j.and_then(|j| all.get(j)).copied().unwrap_or(Worth::NONE);
+    let first = row(&format!("worst {kind}"), worst, of(worst));
+    std::iter::once(first).chain(fewest.map(|j| row(&format!("least ESS {kind}"), Some(j), of(Some(j))))).collect()
+}
+
+/// The indicators of modes; such as no draw is at, or all are at, have no numbers.
+fn of_modes(visits: &Visits) -> Vec<ReportRow> {
+    extremes("mode", &(0..visits.counts.len()).map(|k| Worth::of(&visits.indicator(k))).collect::<Vec<_>>())
 }
 
 fn never_moved(draws: &Draws, chain: usize) -> bool {
@@ -172,15 +185,6 @@ fn never_moved(draws: &Draws, chain: usize) -> bool {
 /// The least value, NaN if one is.
 fn least(values: impl Iterator<Item = f64>) -> f64 {
     values.fold(f64::INFINITY, |least, v| if v >= least { least } else { v })
-}
-
-fn worst(worth: &[Worth]) -> usize {
-    let badness = |w: &Worth| if w.rhat.is_nan() { -w.ess_bulk } else { w.rhat };
-    let worse = |(at, most): (usize, f64), (j, w): (usize, &Worth)| {
-        let bad = badness(w);
-        if bad > most { (j, bad) } else { (at, most) }
-    };
-    worth.iter().enumerate().fold((0, f64::NEG_INFINITY), worse).0
 }
 
 /// The importance weights w = exp(-E)/q of n draws of a density q, such as the base density of a model; `None` without

@@ -27,6 +27,9 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
         Number::new("sample_energy", Unit::Nats, "mean energy of the samples").lead(),
         Number::new("acceptance", Unit::Share, "share of proposals that the chains accepted")
             .when("a kernel that accepts or rejects"),
+        Number::new("frozen", Unit::Share, "share of the chains that never moved")
+            .lower()
+            .when("a kernel that accepts or rejects"),
     ],
     example: example!(plane, "name = \"samples\"\nn = 4\n"),
     build: |table, _| Ok(Box::new(Samples(decode(table)?))),
@@ -42,6 +45,7 @@ impl Probe for Samples {
         let mut metrics = Metrics::new().with("sample_energy", energy);
         if let Some(accept) = end.accept {
             metrics.set("acceptance", accept);
+            metrics.set("frozen", end.frozen()?.share());
         }
         let picture = Picture::of(subject.data)?.draw(&end.x)?;
         Ok(Finding { metrics, pictures: vec![("samples".to_owned(), picture)] })

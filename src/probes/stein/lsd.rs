@@ -111,6 +111,8 @@ pub struct Epoch {
 pub struct Outcome {
     /// On the test part.
     pub score: Score,
+    /// What the selected critic finds at each item of the test part.
+    pub found: Vec<f64>,
     /// Every epoch.
     pub history: Vec<Epoch>,
     /// The selected critic.
@@ -140,7 +142,7 @@ pub fn evaluate(
     )?;
     let exact = x.elem_count() / x.dim(0)? <= config.exact_trace_dim;
     let mut history = Vec::with_capacity(config.epochs);
-    let mut best: Option<(Score, State)> = None;
+    let mut best: Option<(Score, Vec<f64>, State)> = None;
     for epoch in 1..=config.epochs {
         let key = key.with("epoch").at(epoch as u64);
         let on_train = train_epoch(config, &mut critic, &train, key)?;
@@ -153,19 +155,20 @@ pub fn evaluate(
         }
         watch(&row)?;
         history.push(row);
-        if best.as_ref().is_none_or(|(score, _)| mean - std > score.selection) {
+        if best.as_ref().is_none_or(|(score, ..)| mean - std > score.selection) {
             let std = stats::std(&on_test);
             let std_error = std / (on_test.len() as f64).sqrt();
             let items = on_test.len();
             best = Some((
                 Score { mean: row.test, std_error, std, items, epoch, selection: mean - row.validation_std },
+                on_test,
                 copy(&critic)?,
             ));
         }
     }
-    let (score, state) = best.ok_or_else(|| not_finite(0))?;
+    let (score, found, state) = best.ok_or_else(|| not_finite(0))?;
     critic.load(&state)?;
-    Ok(Outcome { score, history, critic })
+    Ok(Outcome { score, found, history, critic })
 }
 
 /// 80 : 10 : 10, in an order drawn from `key`; of the first part `limit` items, all for 0.

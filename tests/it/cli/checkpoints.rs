@@ -76,6 +76,12 @@ fn eval_lsd_ranks_a_trained_model_before_an_untrained_one() {
     assert!(number(0, "std_error") > 0.0 && number(1, "std_error") > 0.0);
     let z = (number(1, "lsd") - number(0, "lsd")) / number(0, "std_error").hypot(number(1, "std_error"));
     assert!(z > 2.0, "z = {z}: {} and {}", rows[0], rows[1]);
+    assert_eq!((&rows[0]["above_best"], &rows[1]["above_best"]["below_error"]), (&Value::Null, &false.into()));
+    // A checkpoint is no better than itself.
+    words[3] = LAST;
+    let same = &lab.json(&words)["results"][1]["above_best"];
+    assert!(same["below_error"] == true && same["mean"] == 0.0, "{same}");
+    assert!(lab.ok(&words).contains("rank 2: the difference to rank 1 is below its error"));
     lab.refused(2, &["eval-lsd", "--ckpt", LAST, "--eval", "epoch=3"], &["did you mean `epochs`?"]);
 }
 

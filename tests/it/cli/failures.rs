@@ -208,3 +208,23 @@ fn a_closed_pipe_is_no_error() {
         assert!(output.stderr.is_empty(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+#[test]
+fn columns_without_a_density_are_named_and_refused() {
+    let lab = Lab::new();
+    let row = |i: u32| {
+        let (a, b) = (i * 37 % 101, i * i % 89);
+        format!("{a},{b},7,{a},{},{}\n", 2 * a + 3 * b, if i % 3 == 0 { "x" } else { "y" })
+    };
+    lab.write("t.csv", &("a,b,fixed,again,sum,kind\n".to_owned() + &(0..80).map(row).collect::<String>()));
+    let table = "name = \"table\"\npath = \"t.csv\"\nlabel = \"kind\"";
+    lab.write("c.toml", &bare("lsd", 2).replace("name = \"moons\"", table));
+    lab.write("d.toml", &bare("classifier", 2).replace("name = \"digits\"", table));
+    let says = ["`fixed` is the same in all rows", "`again` repeats column `a`", "`sum` follows", "dataset.noise"];
+    for command in ["check", "train"] {
+        lab.refused(2, &[command, "c.toml"], &says);
+    }
+    // Noise spreads them, and a classifier does not mind.
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "noisy", "--set", "dataset.noise=0.1"]);
+    lab.ok(&["-q", "train", "d.toml", "--run-dir", "classes"]);
+}

@@ -34,6 +34,10 @@ impl Against {
 pub(super) fn made(against: Against, data: &Data, inside: &Tensor, key: Key) -> Result<Tensor> {
     let (n, image) = (inside.dim(0)?, data.spec().image.is_some());
     match against {
+        Against::Uniform if image && !data.dequantises() => {
+            let z = data.to_unit(&data.uniform_init(key.with("uniform"), n)?)?;
+            data.of_unit(&data.of_levels(&z)?, None)
+        }
         Against::Uniform => data.uniform_init(key.with("uniform"), n),
         Against::Constant | Against::Inverted if !image => Err(Error::config(format!(
             "probe `ood`: `against = \"{}\"` needs images, and `{}` has none",
@@ -44,19 +48,21 @@ pub(super) fn made(against: Against, data: &Data, inside: &Tensor, key: Key) -> 
         .hint("use uniform, interpolation or dataset")),
         Against::Constant => {
             let grey = key.with("constant").uniform((n, 1), DType::F32, data.device())?;
-            data.of_unit(&grey.broadcast_as((n, data.spec().dim()))?.contiguous()?, Some(key.with("noise")))
+            let z = data.of_levels(&grey)?.broadcast_as((n, data.spec().dim()))?.contiguous()?;
+            data.of_unit(&z, Some(key.with("noise")))
         }
         Against::Inverted => data.of_unit(&data.to_unit(inside)?.affine(-1.0, 1.0)?, Some(key.with("noise"))),
         Against::Interpolation | Against::Dataset => {
             let z = data.to_unit(inside)?;
             let next: Vec<u32> = (0..n as u32).map(|i| (i + 1) % n.max(1) as u32).collect();
             let mean = ((&z + z.index_select(&Tensor::new(next, z.device())?, 0)?)? * 0.5)?;
-            data.of_unit(&mean, Some(key.with("noise")))
+            data.of_unit(&data.of_levels(&mean)?, Some(key.with("noise")))
         }
     }
 }
 
-/// Test items of another set in the space of `data`: by way of pixels in [0, 1], so that transforms need not agree.
+/// Test items of another set in the space of `data`: by way of pixels in [0, 1], so that transforms need not agree, and
+/// dequantised if `data` is: noise of a grey level on one side alone would tell the sets apart.
 pub(super) fn of_other(data: &Data, other: &Data, key: Key, count: usize) -> Result<Tensor> {
     let (own, its) = (data.spec(), other.spec());
     let refuse = |what: String| {
@@ -67,11 +73,11 @@ pub(super) fn of_other(data: &Data, other: &Data, key: Key, count: usize) -> Res
         let (a, b) = (shape(its), shape(own));
         return refuse(format!("items of `{}` have the shape {a:?}, those of `{}` {b:?}", its.name, own.name));
     }
-    let x = other.all(Split::Test, count)?.x;
-    if x.dim(0)? == 0 {
+    let z = other.unit_items(Split::Test, count, data.dequantises())?;
+    if z.dim(0)? == 0 {
         return refuse(format!("`{}` has no test items", its.name));
     }
-    data.of_unit(&other.to_unit(&x)?, own.image.map(|_| key.with("noise")))
+    data.of_unit(&z, own.image.map(|_| key.with("noise")))
 }
 
 #[cfg(test)]
@@ -102,6 +108,13 @@ mod tests {
             let mean: Vec<f32> = z.iter().zip(&next).map(|(a, b)| (a + b) / 2.0).collect();
             assert!(close(&list(&of(Against::Interpolation)), &mean), "{transform}");
         }
+        // Without dequantisation they have grey levels as the data have, the mean of two and uniform noise too.
+        let data = of_text("name = \"digits\"\ndequantise = false");
+        let x = data.all(Split::Test, 6).unwrap().x;
+        for against in [Against::Uniform, Against::Constant, Against::Interpolation, Against::Inverted] {
+            let z = list(&data.to_unit(&made(against, &data, &x, Key::new(3)).unwrap()).unwrap());
+            assert!(z.iter().all(|z| (z * 16.0 - (z * 16.0).round()).abs() < 1e-4), "{against:?}");
+        }
         let points = of_text("name = \"rings\"");
         let x = points.all(Split::Test, 5).unwrap().x;
         assert_eq!(made(Against::Constant, &points, &x, Key::new(1)).unwrap_err().exit_code(), 2);
@@ -117,6 +130,13 @@ mod tests {
         let x = of_other(&data, &other, Key::new(1), 30).unwrap();
         assert_eq!(x.dims(), want.dims());
         assert!(list(&x).iter().zip(list(&want)).all(|(a, b)| (a - b).abs() < 1e-6));
+        // Nor whether it is dequantised: all pixels of a set that is not are grey levels, and those of one that is none.
+        let other = of_text("name = \"digits\"\ntransform = \"logit\"");
+        let x = of_other(&data, &other, Key::new(1), 30).unwrap();
+        assert!(list(&x).iter().zip(list(&want)).all(|(a, b)| (a - b).abs() < 1e-6));
+        let noisy = of_text("name = \"digits\"\ntransform = \"unit\"");
+        let x = of_other(&noisy, &of_text(plain), Key::new(1), 30).unwrap();
+        assert!(list(&x).iter().all(|z| (z * 17.0).fract() > 0.0 && *z < 1.0));
         let refused = of_other(&data, &of_text("name = \"rings\""), Key::new(1), 30).unwrap_err();
         assert!(refused.to_string().contains("[2], those of `digits` [1, 8, 8]"), "{refused}");
     }

@@ -72,6 +72,7 @@ pub struct Annealing<'a> {
 }
 
 /// What a walk of independent chains leaves.
+#[derive(Clone)]
 pub struct Walk {
     /// Where the chains stand, `[n, ..]`.
     pub x: Tensor,

@@ -5,7 +5,7 @@ use image::RgbImage;
 
 use super::anneal::{AnnealConfig, Annealing, Walk};
 use crate::draw::{Curves, Series, tile};
-use crate::math::{LogWeights, stats};
+use crate::math::{Bennett, LogWeights, stats};
 use crate::metrics::Metrics;
 use crate::{Result, rng::Key};
 
@@ -29,11 +29,11 @@ pub struct Bracket {
     exact: bool,
 }
 
-/// Resamples of a bootstrap.
-const RESAMPLES: usize = 1_000;
-
 /// Nats between the two sides beyond which neither is to be trusted.
 const WIDE: f64 = 1.0;
+
+/// The way out of most doubts.
+const MORE: &str = "raise `temperatures`, then `leapfrog`";
 
 impl Bracket {
     /// Walks up, down from `origin` if there is one, and draws from the base.
@@ -44,7 +44,14 @@ impl Bracket {
         let up = path.up(key, config.chains)?;
         let down = origin.map(|origin| path.down(key, &origin.x)).transpose()?;
         let at_once = (config.draws > 0).then(|| path.at_once(key.with("draws"), config.draws)).transpose()?;
-        Ok(Bracket { up, down, at_once, exact: origin.is_some_and(|origin| origin.exact) })
+        let exact = origin.is_some_and(|origin| origin.exact);
+        Ok(Bracket::of(up, down.map(|down| (down, exact)), at_once))
+    }
+
+    /// Of walks that were made: the way down with whether it began at exact draws.
+    pub fn of(up: Walk, down: Option<(Walk, bool)>, at_once: Option<LogWeights>) -> Self {
+        let exact = down.as_ref().is_some_and(|(_, exact)| *exact);
+        Bracket { up, down: down.map(|(walk, _)| walk), at_once, exact }
     }
 
     /// log Z by annealing up: below log Z in expectation.
@@ -57,14 +64,26 @@ impl Bracket {
         self.down.as_ref().map(|down| -down.log_weights.log_mean())
     }
 
-    /// `log_z` with its standard error `_se` and the ends `_low`, `_high` of its 95 % bootstrap interval; `ess`, the
+    /// A 95 % interval of the true log Z that holds [`Bracket::log_z`] too: of both ways together where the way down
+    /// begins at exact draws ([`Bennett`]), of the way up alone elsewhere ([`LogWeights::interval`]).
+    pub fn interval(&self, key: Key) -> (f64, f64) {
+        /// Of the bootstrap.
+        const RESAMPLES: usize = 1_000;
+        let (up, log_z) = (&self.up.log_weights, self.log_z());
+        let down = self.down.as_ref().filter(|_| self.exact);
+        let (low, high) =
+            down.map_or_else(|| up.interval(key, RESAMPLES), |down| Bennett::of(up, &down.log_weights).interval);
+        (low.min(log_z), high.max(log_z))
+    }
+
+    /// `log_z` with its standard error `_se` and the ends `_low`, `_high` of [`Bracket::interval`]; `ess`, the
     /// effective number of weights, and `ess_share` of all; `accept` and `accept_min` over the temperatures. Of the way
     /// down, `log_z_reverse` and `_se`, `reverse_exact` (1: a bound in expectation, 0: a guess) and `bracket`, the way
     /// down minus the way up in nats. Of importance sampling without a path, `sis_log_z`, `_se` and `sis_ess_share`.
     /// `trusted` is 0 where [`Bracket::doubts`] has something to say.
     pub fn metrics(&self, key: Key) -> Metrics {
         let weights = &self.up.log_weights;
-        let (low, high) = weights.interval(key.with("bootstrap"), RESAMPLES);
+        let (low, high) = self.interval(key.with("bootstrap"));
         let accept = &self.up.accept;
         let mut metrics = Metrics::new()
             .with("log_z", self.log_z())
@@ -92,28 +111,46 @@ impl Bracket {
 
     /// Why log Z should not be believed, each reason with a way out; nothing if there is no reason.
     pub fn doubts(&self) -> Vec<String> {
+        let accept = stats::mean(&self.up.accept);
+        let refused = (accept < 0.3).then(|| format!("{:.0} % of the proposals are accepted: {MORE}", 100.0 * accept));
+        [self.few(), self.apart(), refused].into_iter().flatten().collect()
+    }
+
+    /// Too few effective weights for the interval of the way up, as they are or as their spread makes one expect.
+    fn few(&self) -> Option<String> {
         /// Weights that must count, whatever their share is.
-        const FEW: f64 = 5.0;
-        let (weights, more) = (&self.up.log_weights, "raise `temperatures`, then `leapfrog`");
-        let mut doubts = Vec::new();
-        let ess = weights.effective();
-        if ess < FEW.max(0.01 * weights.0.len() as f64) {
-            doubts.push(format!("{ess:.1} of {} weights count: {more}", weights.0.len()));
+        const FEW: f64 = 20.0;
+        let (weights, n) = (&self.up.log_weights, self.up.log_weights.0.len());
+        let (ess, expected) = (weights.effective(), weights.effective_to_expect());
+        if n < FEW as usize {
+            return Some(format!("{n} chains are too few to know the spread of their weights: raise `chains`"));
         }
-        match self.log_z_reverse().map(|reverse| reverse - self.log_z()) {
-            Some(gap) if gap > WIDE => doubts.push(format!("up and down are {gap:.2} nats apart: {more}")),
-            Some(gap) if gap < -WIDE || gap.is_nan() => doubts.push(format!(
+        if ess < FEW.max(0.01 * n as f64) {
+            return Some(format!("{ess:.1} of {n} weights count: {MORE}, or `chains`"));
+        }
+        let luck = format!("{ess:.1} of {n} weights count, but so wide are they that {expected:.1} are to be expected");
+        (expected < FEW).then(|| format!("{luck}: {MORE}, or `chains`"))
+    }
+
+    /// Two ways that contradict each other, in nats or, where both are bounds, in standard errors.
+    fn apart(&self) -> Option<String> {
+        /// Standard errors.
+        const FAR: f64 = 4.0;
+        let (down, reverse) = (self.down.as_ref()?, self.log_z_reverse()?);
+        let gap = reverse - self.log_z();
+        let error = self.up.log_weights.std_error().hypot(down.log_weights.std_error());
+        if gap < -WIDE || gap.is_nan() {
+            return Some(format!(
                 "the way down ends {:.2} nats below the way up: its chains do not begin at the model; raise \
                  `sampler.steps`",
                 -gap
-            )),
-            _ => {}
+            ));
         }
-        let accept = stats::mean(&self.up.accept);
-        if accept < 0.3 {
-            doubts.push(format!("{:.0} % of the proposals are accepted: {more}", 100.0 * accept));
+        if gap > WIDE {
+            return Some(format!("up and down are {gap:.2} nats apart: {MORE}"));
         }
-        doubts
+        let far = self.exact && gap.abs() > FAR * error && gap.abs() > f64::from(f32::EPSILON) * reverse.abs();
+        far.then(|| format!("up and down are {gap:.4} nats apart, {:.1} standard errors: {MORE}", gap.abs() / error))
     }
 
     /// log Z_β by the mean weights up to β, both ways, beside the acceptance at each β.

@@ -80,8 +80,8 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
         Number::new("ais/log_z", Unit::Nats, "log of the normaliser by annealing up: below the truth in expectation")
             .lead(),
         Number::new("ais/log_z_se", Unit::Nats, "standard error of ais/log_z"),
-        Number::new("ais/log_z_low", Unit::Nats, "lower end of the 95 % bootstrap interval of ais/log_z"),
-        Number::new("ais/log_z_high", Unit::Nats, "upper end of that interval"),
+        Number::new("ais/log_z_low", Unit::Nats, "lower end of a 95 % interval of the true log Z"),
+        Number::new("ais/log_z_high", Unit::Nats, "upper end of that interval, which holds ais/log_z too"),
         Number::new("ais/ess", Unit::Plain, "effective number of annealing weights").higher(),
         Number::new("ais/ess_share", Unit::Share, "effective share of the annealing weights").higher(),
         Number::new("ais/accept", Unit::Share, "mean acceptance over the temperatures"),
@@ -109,7 +109,9 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
         Number::new("ais/sis_ess_share", Unit::Share, "effective share of its weights")
             .higher()
             .when("`draws` is above 0"),
-        Number::new("ais/trusted", Unit::Count, "1 where nothing speaks against ais/log_z").higher().lead(),
+        Number::new("ais/trusted", Unit::Count, "1 where nothing speaks against ais/log_z and its interval")
+            .higher()
+            .lead(),
         Number::new(
             "ais/test_ll",
             Unit::Nats,
@@ -118,9 +120,12 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
         .higher()
         .lead(),
         Number::new("ais/test_ll_se", Unit::Nats, "standard error of ais/test_ll, of the items and of ais/log_z"),
-        Number::new("ais/test_ll_low", Unit::Nats, "mean log-likelihood with ais/log_z_reverse")
-            .higher()
-            .when("`reverse` is above 0"),
+        Number::new(
+            "ais/test_ll_low",
+            Unit::Nats,
+            "mean log-likelihood with ais/log_z_high, or with ais/log_z_reverse where that is higher",
+        )
+        .higher(),
         Number::new("ais/raise_ll", Unit::Nats, "lower bound of the log-likelihood of some test items by RAISE")
             .higher()
             .when("`raise_items` is above 0"),
@@ -170,10 +175,11 @@ impl View<'_> {
 
 impl Probe for Ais {
     /// Finds what [`Bracket::metrics`] lists, each behind `ais/`; `test_ll`, mean log p of test items with the log Z of
-    /// the way up, which overstates it in expectation, `test_ll_se` of both errors, and `test_ll_low` with that of the
-    /// way down; `raise_ll` of `raise_items` of them, below the truth in expectation, and `raise_gap`, by how much it
-    /// lies below the log-likelihood of the same items with the log Z of the way up; `log_z_exact` where the model
-    /// knows it; `bits_per_dim` of dequantised images; and `energy_values` and `energy_gradients`, what all that took.
+    /// the way up, which overstates it in expectation, `test_ll_se` of both errors, and `test_ll_low` with the upper
+    /// end of its interval or, where that is higher, with the log Z of the way down; `raise_ll` of `raise_items` of
+    /// them, below the truth in expectation, and `raise_gap`, by how much it lies below the log-likelihood of the same
+    /// items with the log Z of the way up; `log_z_exact` where the model knows it; `bits_per_dim` of dequantised
+    /// images; and `energy_values` and `energy_gradients`, what all that took.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let items = Counted::new(subject.model);
         let mut of_noise = None;
@@ -259,9 +265,8 @@ impl Ais {
         let (mean, log_z) = (stats::mean(minus_e), get(metrics, "log_z"));
         metrics.set("test_ll", mean - log_z);
         metrics.set("test_ll_se", stats::std_error(minus_e).hypot(get(metrics, "log_z_se")));
-        if let Some(reverse) = metrics.get("log_z_reverse") {
-            metrics.set("test_ll_low", mean - reverse);
-        }
+        let highest = metrics.get("log_z_reverse").unwrap_or(f64::NAN).max(get(metrics, "log_z_high"));
+        metrics.set("test_ll_low", mean - highest);
         if subject.data.spec().image.is_some() {
             let log_p: Vec<f64> = minus_e.iter().map(|e| e - log_z).collect();
             let log_p = Tensor::new(log_p, x.device())?;

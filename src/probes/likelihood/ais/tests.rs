@@ -260,3 +260,89 @@ fn energies_are_counted() {
     spent(7 * (5 + 11 + 3) * (1 + 4), 3 + 100);
     assert_eq!(path.steps().len(), 7);
 }
+
+/// An RBM of the data set `rbm` in f64, with strong weights.
+fn paper(visible: usize, hidden: usize, seed: u64) -> Rbm {
+    let keys = RbmConfig { hidden, init: RbmInit::Paper, matrix_seed: seed, ..RbmConfig::default() };
+    let context = Context { shape: vec![visible], classes: None, moments: None };
+    Rbm::new(&keys, &context, &Builder::new(Key::new(seed), DType::F64, &CPU)).unwrap()
+}
+
+/// `sets` brackets of `chains` chains each way for one RBM: walks on one path, dealt out.
+fn brackets(rbm: &Rbm, visible: usize, keys: &str, [sets, chains]: [usize; 2], key: Key) -> Vec<Bracket> {
+    let base = normal(visible);
+    let draws = |name: &str, n: usize| rbm.sample(key.with(name), n).unwrap();
+    let coordinates = Coordinates::of_items(&draws("data", 2000), true, 1.1).unwrap();
+    let target = Affine { energy: rbm, coordinates: &coordinates };
+    let path = Annealing::new(&base, &target, &config(keys), key).unwrap();
+    let up = path.up(key, sets * chains).unwrap();
+    let down = path.down(key, &coordinates.of(&draws("origin", sets * chains)).unwrap()).unwrap();
+    let part = |walk: &Walk, i: usize| Walk {
+        x: walk.x.clone(),
+        log_weights: crate::math::LogWeights(walk.log_weights.0[i * chains..(i + 1) * chains].to_vec()),
+        accept: walk.accept.clone(),
+        course: walk.course.clone(),
+    };
+    (0..sets).map(|i| Bracket::of(part(&up, i), Some((part(&down, i), true)), None)).collect()
+}
+
+/// How many intervals hold the truth: of both ways, of the way up alone, and of the way up where it is trusted, with
+/// the number of those.
+fn covered(all: &[(Bracket, f64)]) -> [usize; 4] {
+    let holds = |(low, high): (f64, f64), truth: f64| low <= truth && truth <= high;
+    let alone = |b: &Bracket| Bracket::of(b.up.clone(), None, None);
+    let both = all.iter().filter(|(b, truth)| holds(b.interval(Key::new(1)), *truth)).count();
+    let up: Vec<(bool, bool)> = all
+        .iter()
+        .map(|(b, truth)| (holds(alone(b).interval(Key::new(1)), *truth), alone(b).doubts().is_empty()))
+        .collect();
+    let count = |keep: fn(&(bool, bool)) -> bool| up.iter().filter(|one| keep(one)).count();
+    [both, count(|one| one.0), count(|one| one.0 && one.1), count(|one| one.1)]
+}
+
+/// 95 % within what `n` trials can tell, at four standard errors, and 3 % for an error of the interval itself.
+fn holds_95(name: &str, hits: usize, n: usize) {
+    let (low, high) = stats::wilson(hits, n, 4.0);
+    assert!(high > 0.95 && low < 0.98, "{name}: {hits} of {n}");
+}
+
+#[test]
+fn the_interval_holds_log_z_of_rbms_as_often_as_it_says() {
+    // Few temperatures, so that most of these weights do not count.
+    let mut all = Vec::new();
+    for seed in 0..4 {
+        let rbm = paper(8, 4, seed);
+        let truth = rbm.log_z_exact().unwrap().to_scalar::<f64>().unwrap();
+        let found = brackets(&rbm, 8, "temperatures = 12\npilot = 8", [60, 50], Key::new(11).at(seed));
+        all.extend(found.into_iter().map(|bracket| (bracket, truth)));
+    }
+    let [both, up, believed, trusted] = covered(&all);
+    let count = |share: f64| all.iter().filter(|(b, _)| b.up.log_weights.effective() < share * 50.0).count();
+    assert!(count(0.5) > 24, "too easy to say anything: {} of {}", count(0.5), all.len());
+    holds_95("both ways", both, all.len());
+    holds_95("up", up, all.len());
+    holds_95("up, trusted", believed, trusted);
+}
+
+#[test]
+#[ignore = "minutes: 100 RBMs of each size"]
+fn the_interval_holds_log_z_of_a_hundred_rbms() {
+    for (visible, temperatures) in [(20, 20), (20, 200), (50, 200), (50, 1000)] {
+        let keys = format!("temperatures = {temperatures}");
+        let each = |seed: u64| {
+            let rbm = paper(visible, 8, seed);
+            let truth = rbm.log_z_exact().unwrap().to_scalar::<f64>().unwrap();
+            let found = brackets(&rbm, visible, &keys, [4, 50], Key::new(12).at(seed));
+            found.into_iter().map(move |bracket| (bracket, truth))
+        };
+        let all: Vec<(Bracket, f64)> = (0..100).flat_map(each).collect();
+        let [both, up, believed, trusted] = covered(&all);
+        println!(
+            "{visible} visible, K = {temperatures}: of {}: {both} both, {up} up; {believed} of {trusted}",
+            all.len()
+        );
+        holds_95("both ways", both, all.len());
+        holds_95("up", up, all.len());
+        holds_95("up, trusted", believed, trusted);
+    }
+}

@@ -25,11 +25,22 @@ impl Statistic {
     }
 }
 
-/// KSD² and its standard error off the null, 2 std(mean h(xᵢ, ·))/√n, from h `[n, n]`.
+/// KSD² and its jackknife standard error, √((n - 1)/n Σ (θ₋ᵢ - θ̄₋)²) over the estimates θ₋ᵢ that leave out one item
+/// (Arvesen 1969), from h `[n, n]`.
+///
+/// Of [`Statistic::U`], 2(n - 1)/(n - 2) std(aᵢ)/√n with aᵢ the mean of h(xᵢ, xⱼ) over j ≠ i: no h(xᵢ, xᵢ) enters,
+/// which one outlier makes as large as the square of its score. Under the null, where the aᵢ vanish, it is √2 times too
+/// large.
 pub(super) fn estimate(h: &[f64], n: usize, statistic: Statistic) -> (f64, f64) {
     let rows: Vec<f64> = h.chunks_exact(n.max(1)).map(|row| row.iter().sum()).collect();
     let (own, pairs) = statistic.pairs(h, n);
-    let value = (rows.iter().sum::<f64>() - own) / pairs;
-    let means: Vec<f64> = rows.iter().map(|sum| sum / n as f64).collect();
-    (value, 2.0 * stats::std_error(&means))
+    let total = rows.iter().sum::<f64>() - own;
+    let count = n as f64;
+    // What an item takes along: its row and its column, and h(xᵢ, xᵢ), which is in both, once.
+    let without = |(row, h): (f64, f64)| match statistic {
+        Statistic::U => (total - 2.0 * (row - h)) / ((count - 1.0) * (count - 2.0)),
+        Statistic::V => (total - 2.0 * row + h) / (count - 1.0).powi(2),
+    };
+    let left: Vec<f64> = rows.into_iter().zip(h.iter().step_by(n + 1).copied()).map(without).collect();
+    (total / pairs, (count - 1.0) * stats::std_error(&left))
 }

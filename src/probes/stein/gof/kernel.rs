@@ -6,7 +6,6 @@ use super::estimate::{Statistic, estimate};
 use super::points::{PointSet, distance, dot};
 use super::size;
 use crate::config::rule;
-use crate::math::stats;
 use crate::{Error, Result, rng::Key};
 
 /// The shape of a kernel k(x, y) = g(|x - y|²/σ²), g(0) = 1.
@@ -124,7 +123,7 @@ impl SteinKernel {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Criterion {
-    /// The largest estimate over its standard deviation: the power of the test.
+    /// The largest estimate over its standard error: the power of the test.
     Power,
     /// The largest estimate, as Grathwohl et al. 2020 rank models.
     Value,
@@ -142,7 +141,7 @@ crate::config! {
         bandwidth: Bandwidth = Bandwidth::Rule(Rule::Median), bandwidth;
         /// Share of the items that a learned bandwidth is chosen on.
         learn: f64 = 0.2, size;
-        /// What a learned bandwidth maximises: power (estimate over standard deviation) or value (the estimate).
+        /// What a learned bandwidth maximises: power (estimate over standard error) or value (the estimate).
         criterion: Criterion = Criterion::Power;
     }
 }
@@ -177,15 +176,10 @@ impl KernelConfig {
     }
 
     fn score(&self, kernel: &SteinKernel, learn: &PointSet) -> Result<f64> {
-        let n = learn.len();
-        let h = kernel.stein_matrix(learn)?;
-        let (value, _) = estimate(&h, n, Statistic::U);
+        let (value, std_error) = estimate(&kernel.stein_matrix(learn)?, learn.len(), Statistic::U);
         Ok(match self.criterion {
             Criterion::Value => value,
-            Criterion::Power => {
-                let rows: Vec<f64> = h.chunks_exact(n.max(1)).map(stats::mean).collect();
-                value / (stats::std(&rows) + 1e-6 * value.abs() + f64::MIN_POSITIVE)
-            }
+            Criterion::Power => value / (std_error + 1e-6 * value.abs() + f64::MIN_POSITIVE),
         })
     }
 }

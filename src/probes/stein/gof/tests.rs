@@ -166,3 +166,38 @@ fn slopes_of_the_criterion_are_its_derivatives() {
         }
     }
 }
+
+#[test]
+fn the_error_of_ksd_is_the_jackknifes_over_the_items() {
+    let all = sample(14, 3, 0.4, 1.5, 1);
+    for statistic in [Statistic::U, Statistic::V] {
+        let test =
+            Ksd { config: KsdConfig { statistic, ..Default::default() }, kernel: fixed(KERNELS[1].0, KERNELS[1].1) };
+        let left = |i: u32| {
+            let rows: Vec<u32> = (0..14).filter(|j| *j != i).collect();
+            test.weigh(&all.rows(&rows).unwrap(), Key::new(2)).unwrap().discrepancy
+        };
+        let left: Vec<f64> = (0..14).map(left).collect();
+        let want = 13.0 * crate::math::stats::std_error(&left);
+        let got = test.weigh(&all, Key::new(2)).unwrap().std_error;
+        assert!((got / want - 1.0).abs() < 1e-9, "{statistic:?}: {got}, by hand {want}");
+    }
+}
+
+#[test]
+fn the_error_of_ksd_is_its_spread_and_an_outlier_alone_does_not_make_it() {
+    let test = Ksd { config: KsdConfig { replicates: 1, ..Default::default() }, kernel: fixed(Radial::Rbf, 1.3) };
+    let found: Vec<Evidence> =
+        (0..200).map(|key| test.weigh(&sample(60, 2, 0.5, 1.0, key), Key::new(2)).unwrap()).collect();
+    let of = |pick: fn(&Evidence) -> f64| found.iter().map(pick).collect::<Vec<_>>();
+    let (spread, error) =
+        (crate::math::stats::std(&of(|e| e.discrepancy)), crate::math::stats::mean(&of(|e| e.std_error)));
+    // The spread of 200 is known to 5 %.
+    assert!((error / spread - 1.0).abs() < 0.2, "{error}, spread {spread}");
+    let plain = sample(200, 1, 0.0, 1.0, 5);
+    let model = Gaussian::new(&[1], 0.0, 1.0, &Builder::new(Key::new(0), DType::F64, &CPU)).unwrap();
+    let far = Tensor::cat(&[&plain.x, &Tensor::full(50.0, (1, 1), &CPU).unwrap()], 0).unwrap();
+    let far = Scored::new(&model, far).unwrap();
+    let [plain, far] = [plain, far].map(|sample| test.weigh(&sample, Key::new(2)).unwrap());
+    assert!((far.std_error / plain.std_error - 1.0).abs() < 0.05, "{plain:?} {far:?}");
+}
