@@ -38,7 +38,8 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
         return output::print_json(&json!({
             "config": args.config, "ok": true, "steps": trainer.total(), "parameters": parameters,
             "dataset": trainer.data().spec().name, "shape": trainer.data().spec().shape,
-            "checkpoint_bytes": bytes, "memory_bytes_at_least": memory, "first_step_seconds": seconds, "metrics": metrics,
+            "checkpoint_bytes": bytes, "memory_bytes_at_least": memory, "first_step_seconds": seconds,
+            "metrics": metrics,
         }));
     }
     let (spec, declared) = (trainer.data().spec(), Declared::of(&trainer.experiment().resolved)?);

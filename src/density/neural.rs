@@ -30,8 +30,8 @@ crate::config! {
         /// Density that the network tilts: diagonal, scalar or none. A swish network grows linearly at most, so without
         /// a base nothing makes exp(-E) integrable.
         base: Base = Base::Diagonal;
-        /// Added to the data's standard deviation where the base starts (released LSD code, images: 1). Chains that move
-        /// by a drift d are stable where the sum is above √(d/2); a coordinate that never changes has 0.001 without it.
+        /// Added to the data's standard deviation where the base starts (released LSD code, images: 1). Chains with a
+        /// drift d are stable where the sum is above √(d/2); a coordinate that never changes has 0.001 without it.
         base_widen: f64 = 0.0, rule::non_negative;
     }
     parts {

@@ -18,7 +18,7 @@ use crate::data::{Batch, Data, Split};
 use crate::density::{Energy as _, Model, Proposal};
 use crate::math::LogWeights;
 use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
-use crate::samplers::{Chain, Kernel as _, Langevin, Visits, Weighted};
+use crate::samplers::{Chain, Kernel as _, Langevin, Lifetime, Weighted};
 use crate::{Error, Result, rng::Key};
 
 crate::config! {
@@ -115,8 +115,8 @@ impl Jarzynski {
         let walkers = Weighted::new(&x, &q.log_prob(&x)?, model.as_energy())?;
         let trained = Trainable::model(model, optim)?;
         if let Some(drift) = (Langevin { step_size: config.step_size }).drift() {
-            let visits = Visits { steps: config.steps, updates: f64::INFINITY };
-            drift.check("method", &trained.still, &trained.still, &x.narrow(0, 0, 2)?, visits)?;
+            let lifetime = Lifetime { steps: config.steps, updates: f64::INFINITY };
+            drift.check("method", &trained.still, &trained.still, &x.narrow(0, 0, 2)?, lifetime)?;
         }
         Ok(Jarzynski { trained, walkers, data: data.clone(), config })
     }

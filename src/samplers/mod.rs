@@ -43,7 +43,7 @@ pub use rwm::Rwm;
 pub use sampler::{Sampler, Trace, parts};
 pub use sgld::Sgld;
 pub use start::{ChainConfig, Start};
-pub use stiffness::{Drift, Stiff, Visits};
+pub use stiffness::{Drift, Lifetime, Stiff};
 pub use warm_up::{DualAveraging, WarmUp};
 
 use crate::config::{self, Schema, Spec, find};

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use super::SAMPLERS;
 use super::kernel::{Chain, Info, Kernel, Target, Tuning};
 use super::start::ChainConfig;
-use super::stiffness::Visits;
+use super::stiffness::Lifetime;
 use super::warm_up::WarmUp;
 use crate::config::{Spec, decode, find};
 use crate::data::Data;
@@ -99,10 +99,10 @@ impl Sampler {
     /// [`Drift::check`]: super::Drift::check
     pub fn check_stable(&self, section: &str, model: &Model, x: &Tensor, updates: f64) -> Result<()> {
         let Some(drift) = self.kernel.drift() else { return Ok(()) };
-        let visits = Visits { steps: self.config.steps, updates };
+        let lifetime = Lifetime { steps: self.config.steps, updates };
         match self.potential(&Target::of(model))? {
-            Some(potential) => drift.check(section, model, &potential, x, visits),
-            None => drift.check(section, model, model.as_energy(), x, visits),
+            Some(potential) => drift.check(section, model, &potential, x, lifetime),
+            None => drift.check(section, model, model.as_energy(), x, lifetime),
         }
     }
 

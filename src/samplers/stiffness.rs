@@ -23,7 +23,7 @@ pub struct Drift {
 
 /// How long chains go on.
 #[derive(Clone, Copy, Debug)]
-pub struct Visits {
+pub struct Lifetime {
     /// Steps in one update.
     pub steps: usize,
     /// Updates, on average, before a chain begins anew; infinite for one that never does.
@@ -84,11 +84,11 @@ impl Drift {
     ///
     /// # Errors
     /// The refusal, at the kernel's key; the energy's own. `section` is the path of the kernel's section.
-    pub fn check(&self, section: &str, model: &Model, energy: &dyn Energy, x: &Tensor, visits: Visits) -> Result<()> {
+    pub fn check(&self, section: &str, model: &Model, energy: &dyn Energy, x: &Tensor, life: Lifetime) -> Result<()> {
         let Some(stiff) = self.stiffest(energy, x)? else { return Ok(()) };
         let growth = self.drift * stiff.curvature - 1.0;
         // No step of infinitely many updates is none.
-        let steps = (visits.steps as f64 * visits.updates).max(visits.steps as f64);
+        let steps = (life.steps as f64 * life.updates).max(life.steps as f64);
         let what = self.complaint(section, &stiff);
         if stiff.offset.ln() + steps * growth.ln() < FAR.ln() {
             tracing::warn!("{what}. Better: {}", self.remedy(section, model, &stiff));
@@ -223,7 +223,7 @@ mod tests {
         let model = Model::new(&Spec::new(text.parse().unwrap()), &context, Key::new(0), DType::F32, &CPU).unwrap();
         let model = model.frozen().unwrap();
         let x = Key::new(2).normal((3, 2), DType::F32, &CPU).unwrap();
-        let check = |d: f64, steps, updates| drift(d).check("a.b", &model, &model, &x, Visits { steps, updates });
+        let check = |d: f64, steps, updates| drift(d).check("a.b", &model, &model, &x, Lifetime { steps, updates });
         // Curvature 4: every step multiplies by 1 - 4d.
         check(0.49, 1000, f64::INFINITY).unwrap();
         check(1.0, 5, 1.0).unwrap();

@@ -101,7 +101,7 @@ fn chains_of_what_init_writes_stay_finite() {
 }
 
 /// A configuration of the user's own, whose base density is as narrow as pixels that never change.
-const STIFF: &str = "[dataset]\nname = \"digits\"\n[model]\nbase = \"diagonal\"\nnet = { name = \"mlp\", hidden = [8] }\n\
+const STIFF: &str = "[dataset]\nname = \"digits\"\n[model]\nbase = \"diagonal\"\nnet.hidden = [8]\n\
                      [method]\nname = \"pcd\"\nbuffer = 20\nsampler.steps = 5\n[train]\nsteps = 5\nbatch_size = 10\n";
 
 #[test]

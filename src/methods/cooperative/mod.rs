@@ -24,7 +24,7 @@ use crate::data::{Batch, Data, Split};
 use crate::density::{Clamped, Energy, Hole, Model, Proposal, Space, Vae};
 use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
 use crate::nets::Builder;
-use crate::samplers::{Sampler, Target, Trace, Visits};
+use crate::samplers::{Lifetime, Sampler, Target, Trace};
 use crate::{Error, Result, rng::Key};
 
 crate::config! {
@@ -198,8 +198,8 @@ impl Cooperative {
         match (&self.terms.given, self.sampler.kernel.drift()) {
             (Given::Known(freedom), Some(drift)) => {
                 let clamped = Clamped { energy: still.as_energy(), freedom, known: &x };
-                let visits = Visits { steps: self.sampler.config.steps, updates: 1.0 };
-                drift.check(section, still, &clamped, &freedom.of(&x)?, visits)
+                let lifetime = Lifetime { steps: self.sampler.config.steps, updates: 1.0 };
+                drift.check(section, still, &clamped, &freedom.of(&x)?, lifetime)
             }
             _ => self.sampler.check_stable(section, still, &x, 1.0),
         }

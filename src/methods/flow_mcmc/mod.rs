@@ -23,7 +23,7 @@ use crate::data::{Batch, Data, Split};
 use crate::density::flow::Flow;
 use crate::density::{Energy as _, Model, Proposal};
 use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
-use crate::samplers::{FlowMcmc, Global, Kernel, Start, Target, Visits, build_local};
+use crate::samplers::{FlowMcmc, Global, Kernel, Lifetime, Start, Target, build_local};
 use crate::{Error, Result, rng::Key};
 
 /// How the energy's mean under the model is estimated.
@@ -175,9 +175,9 @@ impl FlowTrained {
         let trained = Trainable::model_on(model, optim, &learns)?;
         if let Some(drift) = kernel.local.drift() {
             // A global move takes a walker that has gone astray back.
-            let visits = Visits { steps: config.local_steps, updates: 1.0 };
+            let lifetime = Lifetime { steps: config.local_steps, updates: 1.0 };
             let x = walkers.narrow(0, 0, 2)?;
-            config.local.within(drift.check("method.local", &trained.still, &trained.still, &x, visits))?;
+            config.local.within(drift.check("method.local", &trained.still, &trained.still, &x, lifetime))?;
         }
         let walkers = Named::new(WALKERS, walkers);
         Ok(FlowTrained { trained, flow, kernel, walkers, data: data.clone(), config })
