@@ -54,6 +54,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     // What a stopped run can be drawn from; `None` for a method that keeps no such thing.
     proposal: Some(proposal),
     // A small experiment; the contract tests train it.
+    init: &[],
     example: r#"[dataset]
 name = "8gaussians"
 

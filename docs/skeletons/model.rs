@@ -2,8 +2,8 @@
 //! `ebm::`, and add the row to `MODELS`; `docs/adding-a-model.md` tells the rest.
 
 use candle_core::{DType, Device, Tensor};
-use ebm::config::{Entry, Schema, decode, rule};
-use ebm::density::{BuildModel, Capabilities, Density, Energy, laplacian_along_axes, slope_of_grad};
+use ebm::config::{Schema, decode, rule};
+use ebm::density::{ANY_ITEMS, Capabilities, Density, Energy, ModelRow, laplacian_along_axes, slope_of_grad};
 use ebm::nets::{Builder, Init};
 use ebm::ops::{self, Activation};
 use ebm::{Result, rng::Key};
@@ -17,12 +17,17 @@ ebm::config! {
 }
 
 /// `logistic`.
-pub const ENTRY: Entry<BuildModel> = Entry {
+pub const ENTRY: ModelRow = ModelRow {
     name: "logistic",
     about: "independent logistic coordinates with learned places and scales; its normaliser is known",
     // Authors, year and equation; empty where it is folklore.
     cite: "",
     schema: Schema::of::<LogisticConfig>(),
+    // What `ebm init` writes that is not the default.
+    init: &[],
+    // Keys that make a large model small, and the items that it takes with them: the contract tests build it so.
+    example: "",
+    items: ANY_ITEMS,
     build: |table, context, builder| Ok(Box::new(Logistic::new(&decode(table)?, &context.shape, builder)?)),
 };
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{GlobalArgs, output};
 use crate::Result;
 use crate::metrics::Unit;
-use crate::run::{Declared, Experiment, Trainer, show};
+use crate::run::{Declared, Experiment, Stage, Trainer, show};
 
 /// Checks a configuration: decodes it, opens and verifies the data, builds everything, runs one step.
 #[derive(Args)]
@@ -21,11 +21,17 @@ pub struct CheckArgs {
 /// Runs one step in memory; writes nothing.
 pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     let experiment = Experiment::load(&args.config, &global.overrides())?;
+    let building = Stage::new("opening the data, building everything", global.quiet, String::new);
     let mut trainer = Trainer::new(experiment)?;
+    drop(building);
     let mut guard = trainer.guard();
-    let started = Instant::now();
+    let (started, meter) = (Instant::now(), trainer.model().meter().clone());
+    let stepping =
+        Stage::new("running one step", global.quiet, move || format!("{} so far", output::cost(meter.read())));
     let metrics = trainer.advance(&mut guard)?;
+    drop(stepping);
     let seconds = started.elapsed().as_secs_f64();
+    let memory = trainer.experiment().memory(trainer.data())?.least;
     let parameters = trainer.model().params().count();
     let bytes = trainer.checkpoint_bytes()?;
     if global.json {
@@ -33,7 +39,8 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
         return output::print_json(&json!({
             "config": args.config, "ok": true, "steps": trainer.total(), "parameters": parameters,
             "dataset": trainer.data().spec().name, "shape": trainer.data().spec().shape,
-            "checkpoint_bytes": bytes, "first_step_seconds": seconds, "metrics": metrics,
+            "checkpoint_bytes": bytes, "memory_bytes_at_least": memory, "first_step_seconds": seconds,
+            "metrics": metrics,
         }));
     }
     let (spec, declared) = (trainer.data().spec(), Declared::of(&trainer.experiment().resolved)?);
@@ -42,6 +49,7 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
         ("parameters", show::value(Unit::Count, parameters as f64, 0)),
         ("steps", format!("{}, the first took {seconds:.2} s", show::value(Unit::Count, trainer.total() as f64, 0))),
         ("checkpoint", size(bytes as f64)),
+        ("memory", format!("{} at least", size(memory as f64))),
     ];
     let metrics = metrics.iter().map(|(name, value)| (name, show::value(declared.unit(name), value, 5)));
     let rows: Vec<_> = facts.into_iter().chain(metrics).map(|(name, said)| vec![format!("  {name}"), said]).collect();

@@ -3,7 +3,9 @@
 use clap::Args;
 
 use super::{GlobalArgs, catalogue, output, usage};
-use crate::config::{nearest, template};
+use crate::config::{find, nearest, template};
+use crate::density::MODELS;
+use crate::methods::METHODS;
 use crate::run::sections;
 use crate::{Result, shell};
 
@@ -13,24 +15,39 @@ pub struct InitArgs {
     /// The training method
     #[arg(long, default_value = "lsd")]
     method: String,
-    /// The data set [default: moons, or digits where the method needs labels]
+    /// The data set [default: moons, or one with labels where the method needs them]
     #[arg(long)]
     dataset: Option<String>,
-    /// The model [default: neural, or what the method needs: real_nvp, classifier, vae, tilted]
+    /// The model [default: neural, or what the method needs]
     #[arg(long)]
     model: Option<String>,
 }
 
+/// What is chosen where neither the user nor the row of the method says.
+const DATASET: &str = "moons";
+const MODEL: &str = "neural";
+
 /// Prints the template.
 pub fn run(args: &InitArgs, global: &GlobalArgs) -> Result<()> {
-    let (model, dataset) = match args.method.as_str() {
-        "ml" => ("real_nvp", "moons"),
-        "jem" | "classifier" => ("classifier", "digits"),
-        "vae" => ("vae", "moons"),
-        "vaebm" | "nt_ebm" => ("tilted", "moons"),
-        _ => ("neural", "moons"),
-    };
-    let (model, dataset) = (args.model.as_deref().unwrap_or(model), args.dataset.as_deref().unwrap_or(dataset));
+    let chosen = chosen(args)?;
+    let chosen: Vec<(&str, &str)> = chosen.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let text = template(&sections(), &chosen);
+    match global.json {
+        true => output::print_json(&serde_json::json!({"toml": text})),
+        false => output::print(&text),
+    }
+}
+
+/// What the template has in the place of defaults: the rows named by the user, then what the rows of method and model
+/// ask for.
+///
+/// # Errors
+/// A name that is no row.
+fn chosen(args: &InitArgs) -> Result<Vec<(String, String)>> {
+    let of_method = find(METHODS, &args.method).map_or(&[][..], |row| row.init);
+    let named = |key: &str| of_method.iter().find(|(k, _)| *k == key).map(|(_, name)| *name);
+    let dataset = args.dataset.as_deref().or(named("dataset")).unwrap_or(DATASET);
+    let model = args.model.as_deref().or(named("model")).unwrap_or(MODEL);
     let choices = [("method", args.method.as_str()), ("dataset", dataset), ("model", model)];
     let rows = catalogue::rows();
     for (kind, name) in choices {
@@ -43,14 +60,14 @@ pub fn run(args: &InitArgs, global: &GlobalArgs) -> Result<()> {
             ));
         }
     }
+    let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    let mut chosen = choices.map(owned).to_vec();
     // How long to train has no default; the first file that a user makes should run all the same.
-    let mut chosen = [&choices[..], &[("train.steps", "1000")]].concat();
-    if args.method == "nt_ebm" {
-        chosen.push(("model.base", "real_nvp"));
-    }
-    let text = template(&sections(), &chosen);
-    match global.json {
-        true => output::print_json(&serde_json::json!({"toml": text})),
-        false => output::print(&text),
-    }
+    chosen.push(owned(("train.steps", "1000")));
+    // Keys of the model that the method asks for mean nothing to another one.
+    let fits = |key: &str| !key.starts_with("model.") || named("model").is_none_or(|own| own == model);
+    chosen.extend(of_method.iter().copied().filter(|(key, _)| fits(key)).map(owned));
+    let of_model = find(MODELS, model).map_or(&[][..], |row| row.init);
+    chosen.extend(of_model.iter().map(|(key, value)| (format!("model.{key}"), (*value).to_owned())));
+    Ok(chosen)
 }

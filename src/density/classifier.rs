@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use candle_core::{D, Tensor};
 
-use super::{BuildModel, Capabilities, Energy, laplacian_along_axes, laplacian_axis_by_axis};
-use crate::config::{Entry, Schema, decode};
+use super::{ANY_ITEMS, Capabilities, Energy, ModelRow, laplacian_along_axes, laplacian_axis_by_axis};
+use crate::config::{Schema, decode};
 use crate::nets::{Io, Jet, Network, Pass};
 use crate::{Error, Result, rng::Key};
 
@@ -21,12 +21,15 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildModel> = Entry {
+pub(super) const ENTRY: ModelRow = ModelRow {
     name: "classifier",
     about: "E(x) = -log Σ_y exp f(x)[y]: a classifier whose logits also give p(x); p(y|x) is their softmax",
     cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Norouzi, Swersky 2020, \"Your classifier is secretly an energy based \
            model and you should treat it like one\", ICLR, eq. 6-7; arXiv 1912.03263",
     schema: Schema::of::<ClassifierConfig>(),
+    init: &[],
+    example: "",
+    items: ANY_ITEMS,
     build: |table, context, builder| {
         let config: ClassifierConfig = decode(table)?;
         let classes = if config.classes > 0 { config.classes } else { context.classes.unwrap_or(0) };

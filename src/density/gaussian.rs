@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{BuildModel, Capabilities, Context, Density, Energy, slope_of_grad};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{ANY_ITEMS, Capabilities, Context, Density, Energy, ModelRow, slope_of_grad};
+use crate::config::{Schema, decode, rule};
 use crate::data::Moments;
 use crate::nets::{Builder, Init};
 use crate::{Error, Result, rng::Key};
@@ -20,11 +20,14 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildModel> = Entry {
+pub(super) const ENTRY: ModelRow = ModelRow {
     name: "gaussian",
     about: "N(μ, diag σ²) with learned μ and log σ; its normaliser is known",
     cite: "",
     schema: Schema::of::<GaussianConfig>(),
+    init: &[],
+    example: "",
+    items: ANY_ITEMS,
     build: |table, context, builder| {
         let config: GaussianConfig = decode(table)?;
         if config.from_data {

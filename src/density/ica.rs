@@ -3,8 +3,8 @@
 use candle_core::{DType, Tensor};
 use nalgebra::DMatrix;
 
-use super::{BuildModel, Capabilities, Density, Energy, laplacian_along_axes};
-use crate::config::{Entry, Schema, decode};
+use super::{ANY_ITEMS, Capabilities, Density, Energy, ModelRow, laplacian_along_axes};
+use crate::config::{Schema, decode};
 use crate::data::Sources;
 use crate::math::linalg;
 use crate::nets::{Builder, Jet};
@@ -21,11 +21,14 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildModel> = Entry {
+pub(super) const ENTRY: ModelRow = ModelRow {
     name: "ica",
     about: "log p(x) = Σ log p_s((Bx)_i) + log|det B| with a learned unmixing matrix B; its normaliser is known",
     cite: "Grathwohl et al. 2020, section 5.2; arXiv 2002.05616",
     schema: Schema::of::<IcaConfig>(),
+    init: &[],
+    example: "",
+    items: ANY_ITEMS,
     build: |table, context, builder| {
         let config: IcaConfig = decode(table)?;
         Ok(Box::new(Ica::new(&context.shape, config.sources, builder)?))

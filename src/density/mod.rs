@@ -21,6 +21,7 @@ pub mod noise_space;
 mod phi4;
 mod proposal;
 mod rbm;
+mod row;
 mod stored;
 mod tilted;
 pub mod vae;
@@ -41,17 +42,18 @@ pub use neural::Neural;
 pub use noise_space::{NoiseSpace, Potential, Space};
 pub use proposal::Proposal;
 pub use rbm::{Rbm, RbmConfig, RbmInit};
+pub use row::{ANY_ITEMS, ModelRow};
 pub use stored::{Stored, WeightsOf, unfit};
 pub use vae::{Likelihood, Vae};
 
 use std::sync::Arc;
 
-use crate::config::{Entry, Schema, Spec, find};
+use crate::config::{self, Schema, Spec, find};
 use crate::nets::Builder;
 use crate::{Error, Result};
 
 /// The models that `[model] name = "…"` can name.
-pub const MODELS: &[Entry<BuildModel>] = &[
+pub const MODELS: &[ModelRow] = &[
     neural::ENTRY,
     classifier::ENTRY,
     gaussian::ENTRY,
@@ -68,7 +70,7 @@ pub const MODELS: &[Entry<BuildModel>] = &[
 
 /// The rows of [`MODELS`] for the configuration.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
-    MODELS.iter().map(|row| (row.name, row.schema)).collect()
+    config::schemas(MODELS)
 }
 
 fn build(spec: &Spec, context: &Context, builder: &Builder) -> Result<Arc<dyn Capabilities>> {

@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use super::context::Context;
 use super::{BlockGibbs, Capabilities, Counted, Density, Energy, Meter, NoiseSpace, Space, Vae, build};
 use crate::config::Spec;
-use crate::nets::{Builder, Params};
+use crate::nets::{Builder, Params, Shapes};
 use crate::{Result, rng::Key};
 
 /// The model of a run: an energy, the parameters that it is made of, its other capabilities, and a meter of its
@@ -62,6 +62,16 @@ impl Model {
         Ok(Model { spec, shape, classes, dtype, device, params, fixed: false, energy, meter, live: false })
     }
 
+    /// The shapes of all parameters that [`Model::new`] would make, without making them.
+    ///
+    /// # Errors
+    /// A specification that does not fit the data's shape.
+    pub fn shapes(spec: &Spec, context: &Context, dtype: DType, device: &Device) -> Result<Shapes> {
+        let builder = Builder::measuring(dtype, device);
+        build(spec, context, &builder)?;
+        Ok(builder.shapes())
+    }
+
     /// The same model on other tensors, such as EMA weights.
     ///
     /// # Errors
@@ -96,6 +106,12 @@ impl Model {
     /// The same model on the same weights, for evaluations that a loss holds constant; they count as not live.
     pub fn held(&self) -> Self {
         Model { live: false, ..self.clone() }
+    }
+
+    /// The key of `[model]` that widens the base density where it starts, if the model has one.
+    pub fn widening(&self) -> Option<&'static str> {
+        let key = "base_widen";
+        (self.base().is_some() && self.spec.table.contains_key(key)).then_some(key)
     }
 
     /// The meter that this model and all its views count on.

@@ -6,8 +6,8 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::noise_space::{NoiseSpace, Space};
-use super::{BuildModel, Capabilities, Density, Energy, Gaussian, Vae, laplacian_along_axes};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{ANY_ITEMS, Capabilities, Density, Energy, Gaussian, ModelRow, Vae, laplacian_along_axes};
+use crate::config::{Schema, decode, rule};
 use crate::nets::{Io, Jet, Network, Pass};
 use crate::{Result, rng::Key};
 
@@ -30,7 +30,8 @@ crate::config! {
         /// Density that the network tilts: diagonal, scalar or none. A swish network grows linearly at most, so without
         /// a base nothing makes exp(-E) integrable.
         base: Base = Base::Diagonal;
-        /// Added to the data's standard deviation where the base starts (released LSD code, images: 1).
+        /// Added to the data's standard deviation where the base starts (released LSD code, images: 1). Chains with a
+        /// drift d are stable where the sum is above √(d/2); a coordinate that never changes has 0.001 without it.
         base_widen: f64 = 0.0, rule::non_negative;
     }
     parts {
@@ -39,11 +40,14 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildModel> = Entry {
+pub(super) const ENTRY: ModelRow = ModelRow {
     name: "neural",
     about: "E(x) = g(x) - log N(x; μ, σ²): a network tilting a learned Gaussian",
     cite: "Grathwohl et al. 2020, section 5; arXiv 2002.05616",
     schema: Schema::of::<NeuralConfig>(),
+    init: &[("base_widen", "1.0")],
+    example: "",
+    items: ANY_ITEMS,
     build: |table, context, builder| {
         let config: NeuralConfig = decode(table)?;
         let net = Network::new(&config.net, &Io::scalar(&context.shape), &builder.sub("net"))?;

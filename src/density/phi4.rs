@@ -2,17 +2,20 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{BuildModel, Capabilities, Context, Density, Energy, laplacian_along_axes, slope_of_grad};
-use crate::config::{Entry, Schema, decode};
+use super::{ANY_ITEMS, Capabilities, Context, Density, Energy, ModelRow, laplacian_along_axes, slope_of_grad};
+use crate::config::{Schema, decode};
 use crate::data::{Phi4, Phi4Config, PointGenerator as _};
 use crate::nets::Builder;
 use crate::{Result, rng::Key};
 
-pub(super) const ENTRY: Entry<BuildModel> = Entry {
+pub(super) const ENTRY: ModelRow = ModelRow {
     name: "phi4",
     about: "the φ⁴ field on a line, without parameters: two wells that a sampler must cross; normaliser known",
     cite: "Gabrié, Rotskoff & Vanden-Eijnden 2022, PNAS 119(10), eq. 14; arXiv 2105.12603",
     schema: Schema::of::<Phi4Config>(),
+    init: &[],
+    example: "",
+    items: ANY_ITEMS,
     build: |table, context, builder| Ok(Box::new(Phi4Field::new(&decode(table)?, context, builder))),
 };
 

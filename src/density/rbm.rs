@@ -4,8 +4,8 @@
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{BlockGibbs, BuildModel, Capabilities, Context, Density, Energy, laplacian_along_axes};
-use crate::config::{Entry, Schema, decode, rule};
+use super::{ANY_ITEMS, BlockGibbs, Capabilities, Context, Density, Energy, ModelRow, laplacian_along_axes};
+use crate::config::{Schema, decode, rule};
 use crate::data::RbmTruth;
 use crate::math::logsumexp;
 use crate::nets::{Builder, Init, Jet};
@@ -40,12 +40,15 @@ crate::config! {
     }
 }
 
-pub(super) const ENTRY: Entry<BuildModel> = Entry {
+pub(super) const ENTRY: ModelRow = ModelRow {
     name: "rbm",
     about: "Gaussian-Bernoulli RBM: score and curvature in closed form, block Gibbs; normaliser known up to 16 hidden \
             units",
     cite: "Grathwohl et al. 2020, section 5.1; Liu, Lee & Jordan 2016",
     schema: Schema::of::<RbmConfig>(),
+    init: &[],
+    example: "",
+    items: ANY_ITEMS,
     build: |table, context, builder| Ok(Box::new(Rbm::new(&decode(table)?, context, builder)?)),
 };
 

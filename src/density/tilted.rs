@@ -1,9 +1,9 @@
 //! A network f that tilts a density p₀ with exact draws: p(x) ∝ p₀(x) exp(-f(x)). With a VAE as p₀ this is VAEBM (Xiao
 //! et al. 2021), with a flow NT-EBM's tilted flow (Nijkamp et al. 2022).
 
-use super::{BuildModel, Neural, flow, gaussian, vae};
+use super::{ANY_ITEMS, ModelRow, Neural, flow, gaussian, vae};
 use crate::Error;
-use crate::config::{Entry, Schema, decode, find};
+use crate::config::{self, Schema, decode, find};
 use crate::nets::{Io, Network};
 
 crate::config! {
@@ -18,21 +18,24 @@ crate::config! {
 }
 
 /// The models that can be tilted: those with exact draws.
-const BASES: &[Entry<BuildModel>] =
-    &[vae::ENTRY, gaussian::ENTRY, flow::NICE, flow::REAL_NVP, flow::SPLINE, flow::GLOW];
+const BASES: &[ModelRow] = &[vae::ENTRY, gaussian::ENTRY, flow::NICE, flow::REAL_NVP, flow::SPLINE, flow::GLOW];
 
 /// The rows of [`BASES`] for the configuration.
 fn base_schemas() -> Vec<(&'static str, Schema)> {
-    BASES.iter().map(|row| (row.name, row.schema)).collect()
+    config::schemas(BASES)
 }
 
-pub(super) const ENTRY: Entry<BuildModel> = Entry {
+pub(super) const ENTRY: ModelRow = ModelRow {
     name: "tilted",
     about: "E(x) = f(x) - log p₀(x): a network tilting a density that is drawn from exactly, such as a VAE (VAEBM) or \
             a flow",
     cite: "Xiao, Kreis, Kautz, Vahdat 2021, \"VAEBM: a symbiosis between variational autoencoders and energy-based \
            models\", ICLR, eq. 5; arXiv 2010.00654",
     schema: Schema::of::<TiltedConfig>(),
+    init: &[],
+    example: "net = { name = \"mlp\", hidden = [5] }\nbase = { name = \"vae\", nodes = 5, \
+              encoder = { name = \"mlp\", hidden = [6] }, decoder = { name = \"mlp\", hidden = [6] } }",
+    items: ANY_ITEMS,
     build: |table, context, builder| {
         let config: TiltedConfig = decode(table)?;
         let row = find(BASES, config.base.name())

@@ -21,6 +21,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     numbers: numbers![supervised::NUMBERS, [GRAD_NORM]],
     cost: Spent { values: 0, gradients: 128 },
     proposal: None,
+    init: &[("dataset", "digits"), ("model", "classifier")],
     example: r#"[dataset]
 name = "digits"
 

@@ -46,6 +46,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     ],
     cost: Spent { values: 0, gradients: 384 },
     proposal: None,
+    init: &[],
     example: r#"[dataset]
 name = "moons"
 

@@ -15,7 +15,7 @@ use super::method::only;
 use super::part::{Named, parts, tensor};
 use super::{Method, MethodRow, Part, Setup, Standing, State, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
-use crate::data::{Batch, Data};
+use crate::data::{Batch, Data, Split};
 use crate::density::{Energy, Model, Proposal, energy_of};
 use crate::metrics::{Metrics, Number, Spent, numbers};
 use crate::samplers::{Buffer, Sampler, Taken, Target, Trace};
@@ -60,6 +60,7 @@ pub(super) const CD: MethodRow = MethodRow {
     numbers: NUMBERS,
     cost: Spent { values: 0, gradients: 640 },
     proposal: None,
+    init: &[],
     example: r#"[dataset]
 name = "moons"
 
@@ -83,6 +84,7 @@ pub(super) const SHORT_RUN: MethodRow = MethodRow {
     numbers: NUMBERS,
     cost: Spent { values: 0, gradients: 640 },
     proposal: None,
+    init: &[],
     example: r#"[dataset]
 name = "moons"
 
@@ -105,6 +107,7 @@ pub(super) const PCD: MethodRow = MethodRow {
     numbers: NUMBERS,
     cost: Spent { values: 0, gradients: 640 },
     proposal: Some(proposal),
+    init: &[],
     example: r#"[dataset]
 name = "moons"
 
@@ -130,6 +133,7 @@ pub(super) const JEM: MethodRow = MethodRow {
     numbers: numbers![*NUMBERS, supervised::NUMBERS],
     cost: Spent { values: 0, gradients: 640 },
     proposal: Some(proposal),
+    init: &[("dataset", "digits"), ("model", "classifier")],
     example: r#"[dataset]
 name = "digits"
 
@@ -206,6 +210,19 @@ impl Negative {
         }
         Ok(trace)
     }
+
+    /// Refuses chains that would overshoot without end on the model as it is.
+    fn check_stable(&self, key: Key, model: &Model) -> Result<()> {
+        let x = match &self.chains {
+            Chains::Data => self.data.all(Split::Train, 2)?.x,
+            Chains::Fresh | Chains::Kept { .. } => self.sampler.start(key, model, None, &self.data, 2)?,
+        };
+        let updates = match &self.chains {
+            Chains::Kept { reinit, .. } => reinit.recip(),
+            Chains::Data | Chains::Fresh => 1.0,
+        };
+        self.sampler.check_stable("method.sampler", model, &x, updates)
+    }
 }
 
 /// The methods of this file: minimise mean E(x⁺) - mean E(x⁻) + l2 (mean E(x⁺)² + mean E(x⁻)²), for a classifier also α
@@ -229,6 +246,7 @@ impl Contrastive {
         let supervised = joint.then(|| Supervised::new(decode(table)?, data)).transpose()?;
         let negative = Negative { sampler, chains, data: data.clone() };
         let trained = Trainable::model(model, setup.optim)?;
+        config.sampler.within(negative.check_stable(key.with("stiffness"), &trained.still))?;
         Ok(Box::new(Contrastive { energy_l2: config.energy_l2, negative, supervised, trained }))
     }
 

@@ -18,7 +18,7 @@ use crate::data::{Batch, Data, Split};
 use crate::density::{Energy as _, Model, Proposal};
 use crate::math::LogWeights;
 use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
-use crate::samplers::{Chain, Weighted};
+use crate::samplers::{Chain, Kernel as _, Langevin, Lifetime, Weighted};
 use crate::{Error, Result, rng::Key};
 
 crate::config! {
@@ -71,6 +71,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     ],
     cost: Spent { values: 160, gradients: 320 },
     proposal: Some(proposal),
+    init: &[],
     example: r#"[dataset]
 name = "8gaussians"
 
@@ -113,7 +114,12 @@ impl Jarzynski {
         };
         let x = q.sample(key.with("walkers"), config.walkers)?.detach();
         let walkers = Weighted::new(&x, &q.log_prob(&x)?, &model)?;
-        Ok(Jarzynski { trained: Trainable::model(model, optim)?, walkers, data: data.clone(), config })
+        let trained = Trainable::model(model, optim)?;
+        if let Some(drift) = (Langevin { step_size: config.step_size }).drift() {
+            let lifetime = Lifetime { steps: config.steps, updates: f64::INFINITY };
+            drift.check("method", &trained.still, &trained.still, &x.narrow(0, 0, 2)?, lifetime)?;
+        }
+        Ok(Jarzynski { trained, walkers, data: data.clone(), config })
     }
 
     fn update_energy(&mut self, cx: &StepContext, batch: &Batch) -> Result<Readings> {

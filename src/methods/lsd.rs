@@ -52,6 +52,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     ],
     cost: Spent { values: 0, gradients: 512 },
     proposal: None,
+    init: &[],
     example: r#"[dataset]
 name = "moons"
 

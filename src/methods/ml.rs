@@ -24,6 +24,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     numbers: &[Number::new("nll", Unit::Nats, "mean -log p(x) of the batch").lower().lead(), GRAD_NORM],
     cost: Spent { values: 0, gradients: 128 },
     proposal: None,
+    init: &[("model", "real_nvp")],
     example: r#"[dataset]
 name = "moons"
 

@@ -39,6 +39,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     ],
     cost: Spent { values: 0, gradients: 2176 },
     proposal: None,
+    init: &[],
     example: r#"[dataset]
 name = "moons"
 

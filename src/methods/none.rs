@@ -22,6 +22,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     numbers: &[],
     cost: Spent { values: 0, gradients: 0 },
     proposal: None,
+    init: &[],
     example: r#"[dataset]
 name = "moons"
 

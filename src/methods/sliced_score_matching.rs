@@ -31,6 +31,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     numbers: score::NUMBERS,
     cost: Spent { values: 0, gradients: 512 },
     proposal: None,
+    init: &[],
     example: r#"[dataset]
 name = "moons"
 

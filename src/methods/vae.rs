@@ -20,6 +20,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     numbers: numbers![elbo::NUMBERS, [GRAD_NORM]],
     cost: Spent { values: 0, gradients: 0 },
     proposal: None,
+    init: &[("model", "vae")],
     example: r#"[dataset]
 name = "moons"
 

@@ -82,6 +82,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     numbers: NUMBERS,
     cost: Spent { values: 0, gradients: 400 },
     proposal: None,
+    init: &[("model", "tilted")],
     example: r#"[dataset]
 name = "moons"
 
@@ -171,6 +172,9 @@ impl Vaebm {
                 Some(Named::new(BUFFER, Buffer::new(&start)?))
             }
         };
+        let x = sampler.start(key.with("stiffness"), &model, None, data, 2)?;
+        let updates = if buffer.is_some() { (1.0 - config.replay).recip() } else { 1.0 };
+        config.sampler.within(sampler.check_stable("method.sampler", &model.frozen()?, &x, updates))?;
         let (base, tilt) = base_and_rest(&model);
         let spectral = match config.spectral {
             weight if weight > 0.0 => Some(SpectralPenalty::new(key.with("spectral"), &tilt)?),

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::store::{State, overwrite};
-use crate::{Error, Result, rng::Key};
+use crate::{Error, Result, device, rng::Key};
 
 /// The named parameters of a model, in the order of their names, so that everything that loops over them is
 /// deterministic. Buffers are state that no gradient reaches, such as the power-iteration vectors of spectral norm.
@@ -54,6 +54,9 @@ impl Params {
 /// a failed allocation would abort the program.
 const LARGEST: usize = 1 << 30;
 
+/// Parameters of more bytes are compared with the memory that is left.
+const NOTICED: usize = 1 << 26;
+
 /// The initial values of a new parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
@@ -83,7 +86,11 @@ pub struct Builder {
 enum Source {
     New(Rc<RefCell<Params>>),
     Bound { tensors: Rc<BTreeMap<String, Tensor>> },
+    Measured(Rc<RefCell<Shapes>>),
 }
+
+/// Shapes of tensors by name.
+pub type Shapes = BTreeMap<String, Vec<usize>>;
 
 impl Builder {
     /// A builder that makes new parameters, with initial values drawn from `key`; [`Builder::finish`] collects them.
@@ -97,6 +104,20 @@ impl Builder {
     pub fn bound(tensors: BTreeMap<String, Tensor>, dtype: DType, device: &Device) -> Self {
         let source = Source::Bound { tensors: Rc::new(tensors) };
         Builder { path: String::new(), key: Key::new(0), dtype, device: device.clone(), source }
+    }
+
+    /// Makes nothing: what is built on it may not be evaluated, but [`Builder::shapes`] tells what it would be made of.
+    pub fn measuring(dtype: DType, device: &Device) -> Self {
+        let source = Source::Measured(Rc::default());
+        Builder { path: String::new(), key: Key::new(0), dtype, device: device.clone(), source }
+    }
+
+    /// What was asked for of a measuring builder.
+    pub fn shapes(&self) -> Shapes {
+        match &self.source {
+            Source::Measured(shapes) => shapes.borrow().clone(),
+            Source::New(_) | Source::Bound { .. } => Shapes::new(),
+        }
     }
 
     /// The builder for a named child: its parameters are called `name.…`.
@@ -166,7 +187,7 @@ impl Builder {
     pub fn finish(&self) -> Params {
         match &self.source {
             Source::New(params) => params.borrow().clone(),
-            Source::Bound { .. } => Params::default(),
+            Source::Bound { .. } | Source::Measured(_) => Params::default(),
         }
     }
 
@@ -185,6 +206,7 @@ impl Builder {
                 let mine = tensors.iter().filter(|(name, _)| self.holds(name));
                 mine.map(|(name, tensor)| (name.clone(), tensor.detach())).collect()
             }
+            Source::Measured(_) => BTreeMap::new(),
         }
     }
 
@@ -214,16 +236,20 @@ impl Builder {
                 Some(t) => Err(Error::Other(format!("tensor `{full}` has shape {:?}, not {shape:?}", t.dims()))),
                 None => Err(Error::Other(format!("tensor `{full}` is missing"))),
             },
+            Source::Measured(shapes) => {
+                countable(&full, shape)?;
+                shapes.borrow_mut().insert(full, shape.to_vec());
+                // One number, seen everywhere.
+                Ok(Tensor::zeros(1, self.dtype, &self.device)?.broadcast_as(shape)?)
+            }
         }
     }
 
     fn initial(&self, full: &str, shape: &[usize], init: Init) -> Result<Tensor> {
-        let size = shape.iter().try_fold(1, |n: usize, &d| n.checked_mul(d));
-        if size.is_none_or(|n| n > LARGEST) {
-            return Err(Error::Resource {
-                what: format!("parameter `{full}` of shape {shape:?} would not fit into memory"),
-                remedy: "make the layers of the network narrower".into(),
-            });
+        let bytes = countable(full, shape)? * self.dtype.size_in_bytes();
+        // Drawn, then scaled: two copies for a moment.
+        if bytes > NOTICED && device::memory_left(&self.device).is_some_and(|left| 2 * bytes as u64 > left) {
+            return Err(too_large(full, shape));
         }
         let key = self.key.with(full);
         Ok(match init {
@@ -235,5 +261,18 @@ impl Builder {
 
     fn full(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+}
+
+/// How many numbers a parameter has, if that many are possible.
+fn countable(full: &str, shape: &[usize]) -> Result<usize> {
+    let size = shape.iter().try_fold(1, |n: usize, &d| n.checked_mul(d));
+    size.filter(|n| *n <= LARGEST).ok_or_else(|| too_large(full, shape))
+}
+
+fn too_large(full: &str, shape: &[usize]) -> Error {
+    Error::Resource {
+        what: format!("parameter `{full}` of shape {shape:?} would not fit into memory"),
+        remedy: "make the layers of the network narrower".into(),
     }
 }

@@ -37,7 +37,7 @@ mod weight;
 mod wide_resnet;
 
 pub use activation::{Nonlinear, NonlinearName};
-pub use build::{Builder, Init, Params};
+pub use build::{Builder, Init, Params, Shapes};
 pub use conv2d::Conv2d;
 pub use curve::Curve;
 pub use dropout::Dropout;

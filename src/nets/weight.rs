@@ -75,7 +75,7 @@ impl Weight {
     /// As [`Builder::weight`].
     pub fn new(builder: &Builder, shape: &[usize], init: Init, scaling: Scaling) -> Result<Self> {
         let raw = builder.weight("weight", shape, init)?;
-        let (rows, columns) = raw.flatten_from(1)?.dims2()?;
+        let (rows, columns) = (shape.iter().take(1).product(), shape.iter().skip(1).product());
         let vector = |name: &str, n: usize| builder.buffer(name, &[n], Init::Normal(1.0));
         let scale = match scaling {
             Scaling::Free => Scale::Free,

@@ -7,6 +7,7 @@ use candle_core::{DType, Device};
 
 use super::declared::Declared;
 use super::guard::GuardConfig;
+use super::memory::Memory;
 use super::train_config::TrainConfig;
 use crate::config::{Document, Problems, Resolved, Schema, Section, SectionKind, decode};
 use crate::data::{self, Data, Split};
@@ -156,17 +157,32 @@ impl Experiment {
         Ok(model)
     }
 
+    /// A lower bound on the memory that a step takes, by the shapes of the model's parameters.
+    ///
+    /// # Errors
+    /// As [`Experiment::model`].
+    pub fn memory(&self, data: &Data) -> Result<Memory> {
+        let data::ItemSpec { shape, classes, .. } = data.spec().clone();
+        let context = Context { shape, classes, moments: None };
+        let shapes = Model::shapes(&self.resolved.spec("model"), &context, DType::F32, &self.device);
+        Ok(Memory::of(&shapes.map_err(|e| self.placed(e))?, self.train.batch_size))
+    }
+
     /// The method on a fresh model.
     ///
     /// # Errors
-    /// A method that does not fit the data.
+    /// A method that does not fit the data, or whose step does not fit into memory.
     pub fn method(&self, data: &Arc<Data>) -> Result<Box<dyn Method>> {
+        let left = device::memory_left(&self.device);
+        self.memory(data)?.check(left)?;
         let (optim, method) = (self.resolved.spec("optim"), self.resolved.spec("method"));
         if methods::learns_density(&method) {
             data.check_density().map_err(|e| self.placed(e))?;
         }
         let setup = Setup { model: self.model(data)?, optim: &optim, data, key: self.key().with("method") };
-        methods::build(&method, setup).map_err(|e| self.placed(e))
+        let method = methods::build(&method, setup).map_err(|e| self.placed(e))?;
+        Memory::of_state(&method.state()?, self.train.batch_size).check(left)?;
+        Ok(method)
     }
 
     /// What the method draws from at once, if it keeps such a thing, on the tensors of its state.

@@ -30,19 +30,25 @@ pub struct Guard {
     config: GuardConfig,
     numbers: &'static [Number],
     advice: Vec<String>,
+    saved: Option<u64>,
     history: VecDeque<(u64, Metrics)>,
 }
 
 impl Guard {
     /// A guard with an empty history. `numbers` says which metrics have a limit.
     pub fn new(config: GuardConfig, numbers: &'static [Number]) -> Self {
-        Guard { config, numbers, advice: Vec::new(), history: VecDeque::new() }
+        Guard { config, numbers, advice: Vec::new(), saved: None, history: VecDeque::new() }
     }
 
     /// What to try first, from those who know the method: `--set method.lambda=20` …
     pub fn with_advice(mut self, advice: impl IntoIterator<Item = String>) -> Self {
         self.advice.extend(advice);
         self
+    }
+
+    /// Notes that the run can go on from a checkpoint of this step; step 0 has none.
+    pub fn saved(&mut self, step: u64) {
+        self.saved = (step > 0).then_some(step);
     }
 
     /// Looks at the metrics of `step`, which it keeps and gives back.
@@ -112,10 +118,9 @@ impl Guard {
             "another seed from the start (--set seed=…)",
         ];
         let tries: Vec<&str> = self.advice.iter().map(String::as_str).chain(general).collect();
-        let remedy = format!(
-            "the last checkpoint is untouched. Try, in this order: {}. `--set guard.enabled=false` goes on regardless",
-            tries.join("; ")
-        );
+        let saved = self.saved.map_or_else(String::new, |step| format!("the checkpoint of step {step} is untouched. "));
+        let tries = tries.join("; ");
+        let remedy = format!("{saved}Try, in this order: {tries}. `--set guard.enabled=false` goes on regardless");
         Error::Diverged { step: Some(step), what, remedy }
     }
 }
@@ -141,10 +146,13 @@ mod tests {
         let error = guard.check(401, of(&[("loss", 1.0), ("gap", f64::NAN)])).unwrap_err();
         assert_eq!(error.exit_code(), 3);
         let text = error.to_string();
-        for says in ["step 401", "gap = NaN is not finite", "it was 1.000 at step 200", "--set optim.lr", "checkpoint"]
-        {
+        for says in ["step 401", "gap = NaN is not finite", "it was 1.000 at step 200", "--set optim.lr"] {
             assert!(text.contains(says), "{says}: {text}");
         }
+        assert!(!text.contains("checkpoint"), "none was written: {text}");
+        guard.saved(300);
+        let text = guard.check(401, of(&[("gap", f64::NAN)])).unwrap_err().to_string();
+        assert!(text.contains("the checkpoint of step 300 is untouched"), "{text}");
     }
 
     #[test]

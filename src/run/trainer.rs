@@ -202,6 +202,7 @@ impl Trainer {
     /// [`Error::Interrupted`] after a signal, [`Error::Diverged`], and whatever stops the run from being saved.
     pub fn run(&mut self, folder: &RunFolder, progress: &mut Progress) -> Result<Metrics> {
         let mut guard = self.guard();
+        guard.saved(self.step);
         let mut journal = Journal::open(folder, self.step, Declared::of(&self.experiment.resolved)?)?;
         let mut seen = journal.last()?;
         if self.step == self.total && checkpoint::path_of(&folder.checkpoints(), self.step).exists() {
@@ -227,6 +228,7 @@ impl Trainer {
                 let checkpoint = self.checkpoint()?;
                 self.check_weights(&guard, &checkpoint)?;
                 self.save(folder, &journal, &checkpoint)?;
+                guard.saved(self.step);
                 curves::write(folder).unwrap_or_else(|error| tracing::warn!("no curves.png: {error}"));
             }
         }

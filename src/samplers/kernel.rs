@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use super::stiffness::Drift;
 use crate::density::{BlockGibbs, Density, Energy, Model, Proposal};
 use crate::{Error, Result, rng::Key};
 
@@ -275,6 +276,11 @@ pub trait Kernel: Send + Sync {
 
     /// The same kernel with another step size and scale; `None` as for [`Kernel::tuning`].
     fn tuned(&self, _tuning: &Tuning) -> Option<Box<dyn Kernel>> {
+        None
+    }
+
+    /// How it moves, if it neither rejects nor bounds the gradient, so that chains on too stiff an energy overshoot.
+    fn drift(&self) -> Option<Drift> {
         None
     }
 

@@ -3,6 +3,7 @@
 use super::kernel::{Chain, Info, Kernel, Need, Target};
 use super::row::SamplerRow;
 use super::start::ChainConfig;
+use super::stiffness::Drift;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
 use crate::{Result, ops, rng::Key};
@@ -45,6 +46,11 @@ impl Kernel for Langevin {
         let drift = 0.5 * self.step_size * self.step_size;
         let x = ops::langevin_update(&chain.x, chain.slope()?, &noise, drift, self.step_size)?;
         Ok((Chain::at(&x), Info::default()))
+    }
+
+    fn drift(&self) -> Option<Drift> {
+        let (drift, noise) = (0.5 * self.step_size * self.step_size, self.step_size);
+        Some(Drift { drift, noise, key: "step_size", value: |drift| (2.0 * drift).sqrt() })
     }
 
     fn describe(&self) -> String {

@@ -26,6 +26,7 @@ mod rwm;
 mod sampler;
 mod sgld;
 mod start;
+mod stiffness;
 mod warm_up;
 
 pub use accept::{ACCEPTANCE, accept, energies};
@@ -47,6 +48,7 @@ pub use rwm::Rwm;
 pub use sampler::{Sampler, Trace, parts};
 pub use sgld::Sgld;
 pub use start::{ChainConfig, Start};
+pub use stiffness::{Drift, Lifetime, Stiff};
 pub use warm_up::{DualAveraging, WarmUp};
 
 use crate::config::{self, Schema, Spec, find};

@@ -6,6 +6,7 @@ use super::SAMPLERS;
 use super::frozen::Frozen;
 use super::kernel::{Chain, Info, Kernel, Target, Tuning};
 use super::start::ChainConfig;
+use super::stiffness::Lifetime;
 use super::warm_up::WarmUp;
 use crate::config::{Spec, decode, find};
 use crate::data::Data;
@@ -112,6 +113,23 @@ impl Sampler {
         let shape: Vec<usize> = std::iter::once(1).chain(model.shape().iter().copied()).collect();
         let origin = Tensor::zeros(shape, candle_core::DType::F32, device)?;
         self.kernel.init(&on, &origin).map(drop)
+    }
+
+    /// Refuses chains that would overshoot without end on the model as it is ([`Drift::check`]); `section` is the path
+    /// of the sampler's section, x some points that [`Sampler::start`] gave, and a chain begins anew after `updates`
+    /// of the model.
+    ///
+    /// # Errors
+    /// The refusal; a model without the space that chains move in.
+    ///
+    /// [`Drift::check`]: super::Drift::check
+    pub fn check_stable(&self, section: &str, model: &Model, x: &Tensor, updates: f64) -> Result<()> {
+        let Some(drift) = self.kernel.drift() else { return Ok(()) };
+        let lifetime = Lifetime { steps: self.config.steps, updates };
+        match self.potential(&Target::of(model))? {
+            Some(potential) => drift.check(section, model, &potential, x, lifetime),
+            None => drift.check(section, model, model.as_energy(), x, lifetime),
+        }
     }
 
     /// The energy that chains move on, where they do not move on the items; `None` where they do.

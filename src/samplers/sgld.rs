@@ -4,6 +4,7 @@
 use super::kernel::{Chain, Info, Kernel, Need, Target};
 use super::row::SamplerRow;
 use super::start::ChainConfig;
+use super::stiffness::Drift;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
 use crate::{Result, ops, rng::Key};
@@ -84,6 +85,13 @@ impl Kernel for Sgld {
             x = x.clamp(low, high)?;
         }
         Ok((Chain::at(&x), Info::default()))
+    }
+
+    /// With `clip_grad` or `clamp` nothing grows without bound.
+    fn drift(&self) -> Option<Drift> {
+        let bounded = self.clip_grad > 0.0 || self.clamp.is_some();
+        let (drift, noise) = (self.drift, self.noise);
+        (!bounded).then_some(Drift { drift, noise, key: "drift", value: |drift| drift })
     }
 
     fn describe(&self) -> String {

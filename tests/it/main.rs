@@ -21,6 +21,7 @@ mod energies;
 mod flows;
 mod fuzz_config;
 mod gof;
+mod init;
 mod lsd_theory;
 mod markov_kernels;
 mod method_rows;

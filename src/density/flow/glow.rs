@@ -2,8 +2,8 @@
 
 use super::assembly::{Assembly, Conditioner, layers};
 use super::{Composition, Flow, Kind, Prior};
-use crate::config::{Entry, Schema, decode, rule};
-use crate::density::{BuildModel, Context};
+use crate::config::{Schema, decode, rule};
+use crate::density::{Context, ModelRow};
 use crate::nets::{Builder, NonlinearName};
 use crate::{Error, Result};
 
@@ -27,11 +27,14 @@ crate::config! {
     }
 }
 
-pub(in crate::density) const ENTRY: Entry<BuildModel> = Entry {
+pub(in crate::density) const ENTRY: ModelRow = ModelRow {
     name: "glow",
     about: "multi-scale flow on images: squeeze, actnorm, reversed channels, additive convolutional couplings",
     cite: "Kingma & Dhariwal 2018, Glow; arXiv 1807.03039. Grathwohl et al. 2020, Fig. 7",
     schema: Schema::of::<GlowConfig>(),
+    init: &[],
+    example: "stages = 2\nblocks = 2\nchannels = 4",
+    items: &[&[1, 4, 4], &[4, 3, 3]],
     build: |table, context, builder| Ok(Box::new(flow(table, context, builder)?)),
 };
 

@@ -3,8 +3,8 @@
 use super::assembly::{Assembly, Conditioner, layers};
 use super::{Flow, Kind, Mask, Prior};
 use crate::Result;
-use crate::config::{Entry, Schema, decode, rule};
-use crate::density::{BuildModel, Context};
+use crate::config::{Schema, decode, rule};
+use crate::density::{ANY_ITEMS, Context, ModelRow};
 use crate::nets::{Builder, NonlinearName};
 
 crate::config! {
@@ -23,11 +23,14 @@ crate::config! {
     }
 }
 
-pub(in crate::density) const ENTRY: Entry<BuildModel> = Entry {
+pub(in crate::density) const ENTRY: ModelRow = ModelRow {
     name: "nice",
     about: "flow of additive couplings and a final diagonal scaling, on vectors or flattened images",
     cite: "Dinh, Krueger & Bengio 2015, NICE; arXiv 1410.8516",
     schema: Schema::of::<NiceConfig>(),
+    init: &[],
+    example: "hidden = [8]",
+    items: ANY_ITEMS,
     build: |table, context, builder| Ok(Box::new(flow(table, context, builder)?)),
 };
 

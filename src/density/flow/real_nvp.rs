@@ -3,8 +3,8 @@
 use super::assembly::{Assembly, Conditioner, layers};
 use super::{Flow, Kind, Mask, Prior};
 use crate::Result;
-use crate::config::{Entry, Schema, decode, rule};
-use crate::density::{BuildModel, Context};
+use crate::config::{Schema, decode, rule};
+use crate::density::{ANY_ITEMS, Context, ModelRow};
 use crate::nets::{Builder, NonlinearName};
 
 crate::config! {
@@ -25,11 +25,14 @@ crate::config! {
     }
 }
 
-pub(in crate::density) const ENTRY: Entry<BuildModel> = Entry {
+pub(in crate::density) const ENTRY: ModelRow = ModelRow {
     name: "real_nvp",
     about: "flow of affine couplings with perceptrons, on vectors (2-D too) or flattened images",
     cite: "Dinh, Sohl-Dickstein & Bengio 2017, Density estimation using Real NVP; arXiv 1605.08803",
     schema: Schema::of::<RealNvpConfig>(),
+    init: &[],
+    example: "hidden = [8]\ncouplings = 3",
+    items: ANY_ITEMS,
     build: |table, context, builder| Ok(Box::new(flow(table, context, builder)?)),
 };
 

@@ -3,8 +3,8 @@
 use super::assembly::{Assembly, Conditioner, layers};
 use super::{Flow, Kind, Mask, Prior};
 use crate::Result;
-use crate::config::{Entry, Schema, decode, rule};
-use crate::density::{BuildModel, Context};
+use crate::config::{Schema, decode, rule};
+use crate::density::{ANY_ITEMS, Context, ModelRow};
 use crate::nets::{Builder, NonlinearName};
 
 crate::config! {
@@ -32,11 +32,14 @@ fn some_bins(v: &usize) -> rule::Complaint {
     (!(2..=200).contains(v)).then(|| format!("must be from 2 to 200, got {v}"))
 }
 
-pub(in crate::density) const ENTRY: Entry<BuildModel> = Entry {
+pub(in crate::density) const ENTRY: ModelRow = ModelRow {
     name: "spline",
     about: "flow of rational-quadratic spline couplings with perceptrons, on vectors (2-D too) or flattened images",
     cite: "Durkan, Bekasov, Murray & Papamakarios 2019, Neural Spline Flows; arXiv 1906.04032",
     schema: Schema::of::<SplineConfig>(),
+    init: &[],
+    example: "hidden = [8]\ncouplings = 3\nactivation = \"softplus\"",
+    items: ANY_ITEMS,
     build: |table, context, builder| Ok(Box::new(flow(table, context, builder)?)),
 };
 

@@ -19,10 +19,10 @@ use logistic::LogisticKeys;
 use candle_core::Tensor;
 
 use super::{
-    BuildModel, Capabilities, Density, Energy, Gaussian, NoiseSpace, Proposal, laplacian_along_axes,
+    ANY_ITEMS, Capabilities, Density, Energy, Gaussian, ModelRow, NoiseSpace, Proposal, laplacian_along_axes,
     noise_space::Space, slope_of_grad,
 };
-use crate::config::{Entry, Schema, Spec, decode, rule};
+use crate::config::{Schema, Spec, decode, rule};
 use crate::nets::{Builder, Io, Network, Pass};
 use crate::ops;
 use crate::{Error, Result, rng::Key};
@@ -45,12 +45,16 @@ crate::config! {
 /// All keys of the model `vae`.
 type Keys = (VaeConfig, LikelihoodConfig, LogisticKeys, GaussianKeys, LadderConfig);
 
-pub(super) const ENTRY: Entry<BuildModel> = Entry {
+pub(super) const ENTRY: ModelRow = ModelRow {
     name: "vae",
     about: "p(x) = ∫ N(x; g(z), σ²) p(z) dz with an encoder; z in one group or several with residual posteriors",
     cite: "Kingma & Welling 2014, \"Auto-encoding variational Bayes\"; groups: Vahdat & Kautz 2020, \"NVAE\", arXiv \
            2007.03898",
     schema: Schema::of::<Keys>(),
+    init: &[],
+    example: "nodes = 7\nnoise = \"network\"\nsquash = \"tanh\"\nencoder = { name = \"mlp\", hidden = [6] }\n\
+              decoder = { name = \"mlp\", hidden = [6] }",
+    items: ANY_ITEMS,
     build: |table, context, builder| Ok(Box::new(Vae::of_table(table, &context.shape, 0, builder)?)),
 };
 

@@ -47,6 +47,7 @@ pub(in crate::methods) const COOPFLOW: MethodRow = MethodRow {
     numbers: numbers![*super::NUMBERS, flow::NUMBERS],
     cost: Spent { values: 120, gradients: 336 },
     proposal: Some(proposal),
+    init: &[],
     example: r#"[dataset]
 name = "moons"
 

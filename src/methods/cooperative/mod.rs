@@ -20,11 +20,11 @@ use super::method::only;
 use super::part::parts;
 use super::{Method, MethodRow, Setup, Standing, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
-use crate::data::Batch;
+use crate::data::{Batch, Data, Split};
 use crate::density::{Clamped, Energy, Hole, Model, Proposal, Space, Vae};
 use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
 use crate::nets::Builder;
-use crate::samplers::{Sampler, Target, Trace};
+use crate::samplers::{Lifetime, Sampler, Target, Trace};
 use crate::{Error, Result, rng::Key};
 
 crate::config! {
@@ -79,6 +79,7 @@ pub(super) const VAE_SAMPLER: MethodRow = MethodRow {
     numbers: numbers![*NUMBERS, elbo::NUMBERS, [GENERATOR_GRAD_NORM]],
     cost: Spent { values: 256, gradients: 640 },
     proposal: Some(proposal),
+    init: &[],
     example: r#"[dataset]
 name = "moons"
 
@@ -107,6 +108,7 @@ pub(super) const COOPNETS: MethodRow = MethodRow {
     numbers: numbers![*NUMBERS, [elbo::RECONSTRUCTION, GENERATOR_GRAD_NORM]],
     cost: Spent { values: 256, gradients: 640 },
     proposal: Some(proposal),
+    init: &[],
     example: r#"[dataset]
 name = "moons"
 
@@ -167,9 +169,9 @@ pub(super) struct Cooperative {
 }
 
 impl Cooperative {
-    fn new(terms: Terms, sampler: &Spec, generator: Box<dyn TaughtGenerator>, setup: Setup) -> Result<Self> {
+    fn new(terms: Terms, spec: &Spec, generator: Box<dyn TaughtGenerator>, setup: Setup) -> Result<Self> {
         let device = setup.data.device();
-        let sampler = Sampler::new(sampler)?;
+        let sampler = Sampler::new(spec)?;
         sampler.check(&setup.model, None, device)?;
         if sampler.config.space != Space::Data {
             return Err(Error::config("`method.sampler.space` must be \"data\": draws are revised themselves")
@@ -178,6 +180,7 @@ impl Cooperative {
         let trained = Trainable::model(setup.model, setup.optim)?;
         let cooperative = Cooperative { terms, trained, generator, sampler };
         cooperative.check_classes(device)?;
+        spec.within(cooperative.check_stable(setup.data))?;
         Ok(cooperative)
     }
 
@@ -188,6 +191,19 @@ impl Cooperative {
                 self.trained.live.given(&Tensor::zeros(1, DType::U32, device)?).map(drop).ok_or_else(no_classes)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses chains that would overshoot without end on the energy as it is, at data.
+    fn check_stable(&self, data: &Data) -> Result<()> {
+        let (x, still, section) = (data.all(Split::Train, 2)?.x, &self.trained.still, "method.sampler");
+        match (&self.terms.given, self.sampler.kernel.drift()) {
+            (Given::Known(freedom), Some(drift)) => {
+                let clamped = Clamped { energy: still.as_energy(), freedom, known: &x };
+                let lifetime = Lifetime { steps: self.sampler.config.steps, updates: 1.0 };
+                drift.check(section, still, &clamped, &freedom.of(&x)?, lifetime)
+            }
+            _ => self.sampler.check_stable(section, still, &x, 1.0),
         }
     }
 

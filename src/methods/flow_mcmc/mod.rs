@@ -23,7 +23,7 @@ use crate::data::{Batch, Data, Split};
 use crate::density::flow::Flow;
 use crate::density::{Energy as _, Model, Proposal};
 use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
-use crate::samplers::{FlowMcmc, Global, Kernel, Start, Target, build_local};
+use crate::samplers::{FlowMcmc, Global, Kernel, Lifetime, Start, Target, build_local};
 use crate::{Error, Result, rng::Key};
 
 /// The estimator of the energy's mean under the model.
@@ -109,6 +109,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     numbers: NUMBERS,
     cost: Spent { values: 384, gradients: 456 },
     proposal: Some(proposal),
+    init: &[],
     example: r#"[dataset]
 name = "8gaussians"
 
@@ -173,6 +174,12 @@ impl FlowTrained {
             learns.extend(base);
         }
         let trained = Trainable::model_on(model, optim, &learns)?;
+        if let Some(drift) = kernel.local.drift() {
+            // A global move takes a walker that has gone astray back.
+            let lifetime = Lifetime { steps: config.local_steps, updates: 1.0 };
+            let x = walkers.narrow(0, 0, 2)?;
+            config.local.within(drift.check("method.local", &trained.still, &trained.still, &x, lifetime))?;
+        }
         let walkers = Named::new(WALKERS, walkers);
         Ok(FlowTrained { trained, flow, kernel, walkers, data: data.clone(), config })
     }

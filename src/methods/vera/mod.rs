@@ -82,6 +82,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     ],
     cost: Spent { values: 0, gradients: 640 },
     proposal: Some(proposal),
+    init: &[],
     example: r#"[dataset]
 name = "moons"
 

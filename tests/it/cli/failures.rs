@@ -35,6 +35,30 @@ fn mistakes_are_exit_code_2_and_a_hint() {
     assert_eq!(lab.names(), ["bad.toml", "c.toml"], "a refused command leaves nothing behind");
 }
 
+/// More than any machine has, and refused at once: nothing of it is allocated.
+#[test]
+fn what_does_not_fit_into_memory_is_refused_before_it_is_taken() {
+    let lab = Lab::new();
+    lab.write("c.toml", &bare("lsd", 5));
+    let wide = ["--set", "model.net.hidden=[100000000]", "--set", "train.batch_size=100000000"];
+    for command in ["check", "train"] {
+        lab.refused(5, &[&[command, "c.toml"], &wide[..]].concat(), &["of memory at least", "`net.0.weight`"]);
+        lab.refused(5, &[command, "c.toml", "--set", "train.batch_size=1000000000000"], &["train.batch_size"]);
+        lab.refused(5, &[command, "c.toml", "--set", "model.net.hidden=[100000000, 100000000]"], &["`net.1.weight`"]);
+    }
+    assert_eq!(lab.names(), ["c.toml"]);
+}
+
+#[test]
+fn check_says_what_it_is_doing() {
+    let lab = Lab::new();
+    lab.write("c.toml", &bare("lsd", 5));
+    let said = lab.run(&["check", "c.toml"]);
+    assert!(said.stderr.contains("building") && said.stderr.contains("running one step"), "{}", said.stderr);
+    assert!(said.stdout.contains("at least"), "{}", said.stdout);
+    assert_eq!(lab.run(&["check", "c.toml", "-q"]).stderr, "");
+}
+
 #[test]
 fn divergence_is_exit_code_3_and_keeps_the_last_good_checkpoint() {
     let lab = Lab::new();

@@ -7,7 +7,7 @@ pub use models::check_energy;
 use candle_core::{DType, Device, Tensor};
 use ebm::config::{Schema, Spec};
 use ebm::data::{Data, Moments, Split};
-use ebm::density::{Context, Energy, MODELS, Model};
+use ebm::density::{Context, Energy, MODELS, Model, ModelRow};
 use ebm::methods::{METHODS, Method, MethodRow, State, StepContext};
 use ebm::rng::Key;
 use ebm::run::Experiment;
@@ -22,25 +22,16 @@ fn spec(name: &str, schema: &Schema) -> Spec {
     Spec::new(table)
 }
 
-const VAE: &str = "nodes = 7\nnoise = \"network\"\nsquash = \"tanh\"\nencoder = { name = \"mlp\", hidden = [6] }\n\
-                   decoder = { name = \"mlp\", hidden = [6] }\n";
-const TILTED: &str = "net = { name = \"mlp\", hidden = [5] }\nbase = { name = \"vae\", nodes = 5, \
-                      encoder = { name = \"mlp\", hidden = [6] }, decoder = { name = \"mlp\", hidden = [6] } }\n";
+/// The section of a model with the keys of its example.
+fn small_model(row: &ModelRow) -> Spec {
+    let mut table = row.schema.decode(&row.example.parse().unwrap()).unwrap();
+    table.insert("name".into(), row.name.into());
+    Spec::new(table)
+}
 
-/// The section of a model, small wherever the row has the keys, and a few shapes of batches that it takes.
-fn small_model(name: &str, schema: &Schema) -> (Spec, &'static [&'static [usize]]) {
-    let (keys, shapes): (_, &[&[usize]]) = match name {
-        "nice" => ("hidden = [8]", &[&[4, 2], &[2, 1, 3, 3]]),
-        "real_nvp" => ("hidden = [8]\ncouplings = 3", &[&[4, 2], &[2, 1, 3, 3]]),
-        "spline" => ("hidden = [8]\ncouplings = 3\nactivation = \"softplus\"", &[&[4, 2], &[2, 1, 3, 3]]),
-        "glow" => ("stages = 2\nblocks = 2\nchannels = 4", &[&[2, 1, 4, 4], &[2, 4, 3, 3]]),
-        "vae" => (VAE, &[&[4, 2], &[2, 1, 3, 3]]),
-        "tilted" => (TILTED, &[&[4, 2], &[2, 1, 3, 3]]),
-        _ => ("", &[&[4, 2], &[2, 1, 3, 3]]),
-    };
-    let mut table = schema.decode(&keys.parse().unwrap()).unwrap();
-    table.insert("name".into(), name.into());
-    (Spec::new(table), shapes)
+/// Batches that the example of a model takes: some points, or two pictures.
+fn batches(row: &ModelRow) -> Vec<Vec<usize>> {
+    row.items.iter().map(|item| [&[if item.len() == 1 { 4 } else { 2 }], *item].concat()).collect()
 }
 
 /// The example of a method's row.

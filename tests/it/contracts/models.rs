@@ -10,14 +10,14 @@ fn total(e: &dyn Energy, x: &[f64], shape: &[usize]) -> f64 {
 #[test]
 fn a_models_gradient_is_that_of_its_energy() {
     for row in MODELS {
-        let (spec, shapes) = small_model(row.name, &row.schema);
-        for &shape in shapes {
+        let spec = small_model(row);
+        for shape in batches(row) {
             let item = &shape[1..];
             let of = |value: f64| Tensor::full(value, item, &CPU).unwrap().to_dtype(DType::F32).unwrap();
             let moments = Moments { mean: of(0.3), std: of(1.5), overall_mean: 0.3, overall_std: 1.5 };
             let context = Context { shape: item.to_vec(), classes: Some(3), moments: Some(&|| Ok(moments.clone())) };
             let model = Model::new(&spec, &context, Key::new(4), DType::F64, &CPU).unwrap();
-            check_energy(&model, shape, row.name);
+            check_energy(&model, &shape, row.name);
         }
     }
 }
@@ -95,18 +95,20 @@ fn check_curvature(e: &dyn Energy, (x, v): (&Tensor, &Tensor), (energy, slope): 
 #[test]
 fn a_model_is_the_same_on_its_own_tensors() {
     for row in MODELS {
-        let (spec, shapes) = small_model(row.name, &row.schema);
-        let shape = shapes[0];
+        let (spec, shape) = (small_model(row), batches(row).swap_remove(0));
         let of = |key: u64| Key::new(key).uniform(&shape[1..], DType::F32, &CPU).unwrap();
         let moments = Moments { mean: of(1), std: (of(2) + 1.0).unwrap(), overall_mean: 0.5, overall_std: 1.6 };
         let context = Context { shape: shape[1..].to_vec(), classes: Some(3), moments: Some(&|| Ok(moments.clone())) };
-        let model = Model::new(&spec, &context, Key::new(4), DType::F32, &CPU).unwrap();
-        let x = Key::new(5).normal(shape.to_vec(), DType::F32, &CPU).unwrap();
+        let new = |key: u64| Model::new(&spec, &context, Key::new(key), DType::F32, &CPU).unwrap();
+        let model = new(4);
+        let x = Key::new(5).normal(shape.as_slice(), DType::F32, &CPU).unwrap();
         let energy = |m: &Model| m.energy(&x).unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(energy(&model), energy(&model.frozen().unwrap()), "{}", row.name);
         let mut short = model.params().tensors();
-        assert_eq!(short.is_empty(), row.name == "phi4", "{}", row.name);
-        let Some((name, _)) = short.pop_first() else { continue };
+        let Some((name, _)) = short.pop_first() else {
+            assert_eq!(energy(&model), energy(&new(6)), "{}: no tensors, and not the same from another key", row.name);
+            continue;
+        };
         let refused = model.on(short).err().unwrap_or_else(|| panic!("{} is built without {name}", row.name));
         assert!(refused.to_string().contains(&name), "{refused}");
     }

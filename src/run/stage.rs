@@ -1,0 +1,91 @@
+//! Work of unknown length, on standard error: what it is, how long it has taken and how far it is.
+
+use std::io::IsTerminal as _;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Without a terminal, a line at most this often.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// On a terminal, the line is written anew this often.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// One stage of some work; it is shown until it is dropped.
+pub struct Stage(Option<(Sender<()>, JoinHandle<()>)>);
+
+impl Stage {
+    /// Shows `what`, and behind it what `so_far` says from time to time; `quiet` shows nothing.
+    pub fn new(what: &str, quiet: bool, so_far: impl Fn() -> String + Send + 'static) -> Self {
+        if quiet {
+            return Stage(None);
+        }
+        let ((sender, receiver), what) = (channel(), what.to_owned());
+        let show = move || match std::io::stderr().is_terminal() {
+            true => spinner(&receiver, &what, so_far),
+            false => lines(&receiver, &what, so_far),
+        };
+        Stage(Some((sender, std::thread::spawn(show))))
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some((sender, thread)) = self.0.take() {
+            drop(sender);
+            // The thread writes and nothing else; what it could not write is lost anyway.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn spinner(stop: &Receiver<()>, what: &str, so_far: impl Fn() -> String) {
+    let style = ProgressStyle::with_template("{spinner} {elapsed}  {wide_msg}");
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    loop {
+        bar.set_message(format!("{what}  {}", so_far()));
+        bar.tick();
+        if !waits(stop, GLANCE) {
+            return bar.finish_and_clear();
+        }
+    }
+}
+
+fn lines(stop: &Receiver<()>, what: &str, so_far: impl Fn() -> String) {
+    let begin = Instant::now();
+    tracing::info!("{what}");
+    while waits(stop, EVERY) {
+        let line = format!("{what}  {} s  {}", begin.elapsed().as_secs(), so_far());
+        tracing::info!("{}", line.trim_end());
+    }
+}
+
+/// Waits for so long; whether the stage goes on.
+fn waits(stop: &Receiver<()>, time: Duration) -> bool {
+    matches!(stop.recv_timeout(time), Err(RecvTimeoutError::Timeout))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn a_stage_ends_when_it_is_dropped() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let (sender, receiver) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            spinner(&receiver, "work", || count.fetch_add(1, Ordering::Relaxed).to_string());
+        });
+        drop(sender);
+        thread.join().unwrap();
+        assert!(asked.load(Ordering::Relaxed) > 0);
+        drop(Stage::new("work", true, String::new));
+        drop(Stage::new("work", false, String::new));
+    }
+}

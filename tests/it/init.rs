@@ -1,0 +1,173 @@
+//! What `ebm init` writes runs: for every method, data set and model that fit, 50 steps stay finite, or what is wrong
+//! is said before the first one.
+
+use ebm::Error;
+use ebm::config::find;
+use ebm::data::{DATASETS, DatasetRow, Origin};
+use ebm::density::MODELS;
+use ebm::methods::METHODS;
+use ebm::run::{Experiment, Trainer};
+
+use super::harness::Lab;
+
+/// How the first steps of a run end.
+enum Outcome {
+    Finite,
+    /// Before the first step, with the message.
+    Refused(String),
+    Failed(String),
+}
+
+/// A table with a column that never changes.
+const TABLE: &str = "constant.csv";
+
+fn table() -> String {
+    let rows = (0..200).map(|i| format!("{},{},3\n", i % 7, (i * i) % 11));
+    format!("a,b,c\n{}", rows.collect::<String>())
+}
+
+/// `ebm init` for a method on a data set as its example makes it, at the method's model or another; with the table
+/// where the data set is one of the user's own.
+fn init_on(lab: &Lab, method: &str, dataset: &DatasetRow, model: Option<&str>) -> toml::Table {
+    let mut words = vec!["init", "--method", method, "--dataset", dataset.name];
+    words.extend(model.into_iter().flat_map(|model| ["--model", model]));
+    let mut written: toml::Table = lab.ok(&words).parse().unwrap();
+    let section = written["dataset"].as_table_mut().unwrap();
+    section.extend(dataset.example.parse::<toml::Table>().unwrap());
+    if matches!(dataset.origin, Origin::Yours) {
+        section.insert("path".into(), lab.path(TABLE).to_str().unwrap().into());
+    }
+    written
+}
+
+/// Makes everything small that only costs time: networks, batches, chains, walkers. Step sizes stay.
+fn shrink(table: &mut toml::Table, inside: &str) {
+    for (key, value) in table.iter_mut() {
+        match (inside, key.as_str(), &mut *value) {
+            (_, "hidden", toml::Value::Array(widths)) => widths.fill(8.into()),
+            (_, "channels", toml::Value::Array(widths)) => widths.fill(4.into()),
+            ("sampler", "steps", value) => *value = 20.into(),
+            (_, "batch_size" | "walkers" | "draws" | "buffer" | "test_items", value) => *value = 16.into(),
+            (_, "couplings" | "stages" | "blocks" | "critic_steps", value) => *value = 2.into(),
+            (_, "nodes" | "points" | "particles" | "slices", value) => *value = 8.into(),
+            (_, "vae_steps" | "flow_steps", value) => *value = 10.into(),
+            (_, _, toml::Value::Table(inner)) => shrink(inner, key),
+            _ => {}
+        }
+    }
+}
+
+fn first_steps(mut table: toml::Table, steps: usize) -> Outcome {
+    shrink(&mut table, "");
+    let built = Experiment::parse("init.toml", &table.to_string(), &[]).and_then(Trainer::new);
+    let mut trainer = match built {
+        Ok(trainer) => trainer,
+        Err(error) => return Outcome::Refused(error.to_string()),
+    };
+    let mut guard = trainer.guard();
+    for step in 0..steps {
+        match trainer.advance(&mut guard) {
+            Ok(_) => {}
+            Err(error @ Error::Config(_)) if step == 0 => return Outcome::Refused(error.to_string()),
+            Err(error) => return Outcome::Failed(error.to_string()),
+        }
+    }
+    let weights = trainer.model().params().tensors();
+    match guard.check_tensors(steps as u64, weights.iter().map(|(name, tensor)| (name.as_str(), tensor))) {
+        Ok(()) => Outcome::Finite,
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+/// Methods that move chains by a sampler of their own are those that a stiff energy breaks.
+#[test]
+fn chains_of_what_init_writes_stay_finite() {
+    let lab = Lab::new();
+    lab.write(TABLE, &table());
+    let with_chains = METHODS.iter().filter(|row| row.schema.parts().iter().any(|part| part.key == "sampler"));
+    let methods: Vec<&str> = with_chains.map(|row| row.name).collect();
+    assert!(methods.len() >= 9, "{methods:?}");
+    for method in methods {
+        // Pixels and a column that never change; the table has no labels, and a density may refuse the column.
+        for dataset in ["digits", "table"] {
+            let row = find(DATASETS, dataset).unwrap();
+            match (first_steps(init_on(&lab, method, row, None), 4), dataset) {
+                (Outcome::Finite, _) => {}
+                (Outcome::Refused(why), "table") if why.contains("needs two classes") || why.contains("column") => {}
+                (Outcome::Refused(why) | Outcome::Failed(why), _) => panic!("{method} on {dataset}: {why}"),
+            }
+        }
+    }
+}
+
+/// A configuration of the user's own, whose base density is as narrow as pixels that never change.
+const STIFF: &str = "[dataset]\nname = \"digits\"\n[model]\nbase = \"diagonal\"\nnet.hidden = [8]\n\
+                     [method]\nname = \"pcd\"\nbuffer = 20\nsampler.steps = 5\n[train]\nsteps = 5\nbatch_size = 10\n";
+
+#[test]
+fn a_step_that_is_too_large_for_the_energy_is_refused_with_the_coordinate_and_what_to_set() {
+    let lab = Lab::new();
+    lab.write("stiff.toml", STIFF);
+    for command in ["check", "train"] {
+        let says = ["in coordinate [0, ", "`method.sampler` overshoot", "--set model.base_widen=1,"];
+        let text = lab.refused(2, &[command, "stiff.toml"], &says);
+        let set = text.split("--set ").find(|set| set.starts_with("method.sampler.drift=")).unwrap().trim();
+        for set in [set, "model.base_widen=1"] {
+            lab.ok(&["check", "stiff.toml", "--set", set]);
+        }
+    }
+    lab.refused(2, &["check", "stiff.toml", "--set", "method.sampler.name=langevin"], &["method.sampler.step_size="]);
+    for bounded in ["method.sampler.clip_grad=0.01", "method.sampler.clamp=[-1.0, 1.0]", "method.sampler.name=mala"] {
+        lab.ok(&["check", "stiff.toml", "--set", bounded]);
+    }
+}
+
+#[test]
+fn a_run_that_diverges_before_its_first_checkpoint_is_told_of_none() {
+    let lab = Lab::new();
+    lab.write("steep.toml", &STIFF.replace("\"diagonal\"", "\"none\""));
+    let words = ["train", "steep.toml", "--run-dir", "run", "--set", "guard.max_grad_norm=1e-9"];
+    let text = lab.refused(3, &words, &["diverged at step 1"]);
+    assert!(!text.contains("checkpoint"), "{text}");
+    let sets = ["--overwrite", "--set", "train.checkpoint_every=1", "--set", "optim.lr=1e30"];
+    lab.refused(3, &[&words[..4], &sets].concat(), &["diverged at step 2", "the checkpoint of step 1 is untouched"]);
+}
+
+/// Whether the files of a data set are here.
+fn here(lab: &Lab, dataset: &DatasetRow) -> bool {
+    let text = init_on(lab, "none", dataset, None).to_string();
+    Experiment::parse("init.toml", &text, &[]).unwrap().data().is_ok()
+}
+
+/// The whole table, over the generated and the shipped sets, and those of files that are found in `EBM_DATA`:
+///
+/// ```text
+/// EBM_DATA=… cargo test --release --test it init::every -- --ignored --nocapture
+/// ```
+#[test]
+#[ignore = "takes long; the command is in the documentation of the test"]
+fn every_configuration_that_init_writes_stays_finite_or_is_refused() {
+    let lab = Lab::new();
+    lab.write(TABLE, &table());
+    let datasets: Vec<_> = DATASETS.iter().filter(|row| here(&lab, row)).collect();
+    println!("data sets: {:?}", datasets.iter().map(|row| row.name).collect::<Vec<_>>());
+    let (mut finite, mut stiff, mut unfit, mut failed) = (0, 0, 0, Vec::new());
+    for method in METHODS.iter().map(|row| row.name) {
+        for dataset in &datasets {
+            for model in MODELS.iter().map(|row| row.name) {
+                match first_steps(init_on(&lab, method, dataset, Some(model)), 50) {
+                    Outcome::Finite => finite += 1,
+                    Outcome::Refused(why) if why.contains("overshoot") => {
+                        assert!(why.contains("coordinate [") && why.contains("--set "), "{why}");
+                        stiff += 1;
+                    }
+                    Outcome::Refused(_) => unfit += 1,
+                    Outcome::Failed(why) => failed.push(format!("{method} on {}, {model}: {why}", dataset.name)),
+                }
+            }
+        }
+        let failures = failed.len();
+        println!("up to {method}: {finite} finite, {stiff} refused as stiff, {unfit} do not fit, {failures} failed");
+    }
+    assert!(finite > 0 && failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
+}
