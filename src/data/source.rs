@@ -72,8 +72,8 @@ impl Images {
 pub struct Records {
     /// Numbers in a row.
     pub dim: usize,
-    /// Row after row.
-    pub values: Vec<f32>,
+    /// Row after row, as exact as the file; a model sees them in f32 once they are transformed.
+    pub values: Vec<f64>,
     /// One label a row, if there are any.
     pub labels: Option<Vec<u32>>,
     /// Labels are integers in 0..classes; 0 without labels.

@@ -7,6 +7,7 @@ use super::number::Flavour;
 use super::plot::Correlation;
 use super::refusal;
 use super::table::Tables;
+use crate::error::printable;
 use crate::{Error, Result};
 
 /// How a table is written down.
@@ -59,8 +60,9 @@ impl Format {
     }
 }
 
-/// Columns aligned, two spaces apart; the first row is the header.
+/// Columns aligned, two spaces apart; the first row is the header. A cell takes one line, whatever is in it.
 pub fn aligned(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|s| s.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();

@@ -112,6 +112,10 @@ pub struct Report {
     pub constant: usize,
     /// Chains that never moved.
     pub stuck: usize,
+    /// Chains that repeat another one, draw by draw.
+    pub copies: usize,
+    /// Whether the array of a file seems to be `[draw, chain]`.
+    pub transposed: bool,
     /// Values that are no finite numbers.
     pub nonfinite_draws: usize,
     /// The smallest E-BFMI of the chains.
@@ -146,6 +150,8 @@ impl Report {
             worst_coordinate: worst(&worth),
             constant,
             stuck,
+            copies: recording.copies(),
+            transposed: recording.looks_transposed(),
             nonfinite_draws: recording.x.iter().filter(|v| !v.is_finite()).count(),
             bfmi: recording.hamiltonian.as_ref().map(|h| least(h.chains().iter().map(|c| bfmi(c)))),
             visits,

@@ -2,6 +2,7 @@
 
 mod fetch;
 mod files;
+mod readers;
 pub mod rows;
 pub mod support;
 mod table;
