@@ -158,8 +158,11 @@ impl<'a> Records<'a> {
             let own = raw.trim_end_matches(['\r', '\n']);
             let line = (self.line + newlines(own.as_bytes())).saturating_sub(inside);
             self.line += newlines(raw.as_bytes());
+            // One that is never closed has all line ends inside.
+            let open = inside > 0 && raw.matches('"').count() % 2 == 1;
             match read {
-                Ok(true) if inside > 0 && raw.matches('"').count() % 2 == 1 => {
+                Ok(true) if open => {
+                    let line = self.line.saturating_sub(inside);
                     return Err((line, "no quotation mark closes the one that opens here".into()));
                 }
                 Ok(true) if own.trim().is_empty() => {}
