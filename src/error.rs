@@ -63,7 +63,7 @@ pub enum Error {
     #[error("{0}")]
     Config(ConfigError),
     /// A data file is missing, truncated, corrupt or not what its name says.
-    #[error("{}: {what}\n\nhint: {remedy}", path.display())]
+    #[error("{}: {what}\n\nhint: {remedy}", printable(&path.to_string_lossy()))]
     Data {
         /// The file or folder.
         path: PathBuf,
@@ -73,7 +73,7 @@ pub enum Error {
         remedy: String,
     },
     /// A checkpoint cannot be used.
-    #[error("checkpoint {}: {what}\n\nhint: {remedy}", path.display())]
+    #[error("checkpoint {}: {what}\n\nhint: {remedy}", printable(&path.to_string_lossy()))]
     Checkpoint {
         /// The checkpoint file.
         path: PathBuf,
@@ -114,7 +114,7 @@ pub enum Error {
     #[error("stopped by signal {0}; everything up to here is saved")]
     Interrupted(i32),
     /// A file operation failed.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", printable(&path.to_string_lossy()))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -183,14 +183,14 @@ impl Error {
         self
     }
 
-    /// A data error: `path` is wrong in the way `what`, `remedy` mends it.
+    /// A data error: `path` is wrong in the way `what`, `remedy` mends it. `what` may repeat what the file says.
     pub fn data(path: &Path, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Error::Data { path: path.into(), what: what.into(), remedy: remedy.into() }
+        Error::Data { path: path.into(), what: printable(&what.into()), remedy: remedy.into() }
     }
 
     /// A checkpoint error: `path` is wrong in the way `what`, `remedy` mends it.
     pub fn checkpoint(path: &Path, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Error::Checkpoint { path: path.into(), what: what.into(), remedy: remedy.into() }
+        Error::Checkpoint { path: path.into(), what: printable(&what.into()), remedy: remedy.into() }
     }
 
     /// A divergence outside any step: `what` is not what it should be, `remedy` says what to try.
@@ -202,6 +202,34 @@ impl Error {
     pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Error::Io { path: path.into(), source }
     }
+}
+
+/// Whether a terminal would obey a character instead of showing it: control characters, and the marks that turn the
+/// direction of text.
+pub(crate) fn is_command(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// What a file or a command line says, on one line and as a terminal may show it: commands are written out, such as
+/// `\n` or `\u{1b}`.
+pub fn printable(text: &str) -> String {
+    shown(text, is_command)
+}
+
+/// A text of several lines as a terminal may show it; line ends and tabs stay.
+pub fn printable_lines(text: &str) -> String {
+    shown(text, |c| is_command(c) && !matches!(c, '\n' | '\t'))
+}
+
+fn shown(text: &str, escaped: impl Fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match escaped(c) {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+    }
+    out
 }
 
 fn at(step: Option<u64>) -> String {
@@ -221,4 +249,24 @@ pub(crate) fn first_line(error: &candle_core::Error) -> String {
         other => other.to_string(),
     };
     text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_out_of_a_file_moves_the_cursor() {
+        let hostile = "a\u{1b}[2J\nb\r\u{9b}\u{7f}\u{202e}é";
+        assert_eq!(printable(hostile), "a\\u{1b}[2J\\nb\\r\\u{9b}\\u{7f}\\u{202e}é");
+        assert_eq!(printable_lines("a\tb\n\u{7}"), "a\tb\n\\u{7}");
+        for error in [
+            Error::data(Path::new(hostile), hostile, "x"),
+            Error::checkpoint(Path::new(hostile), hostile, "x"),
+            Error::io(Path::new(hostile))(std::io::Error::other("x")),
+        ] {
+            let text = error.to_string();
+            assert!(!text.replace("\n\nhint: ", "").chars().any(is_command), "{text:?}");
+        }
+    }
 }

@@ -22,7 +22,7 @@ pub struct DiagnoseArgs {
     /// A checkpoint, whose sampler is run (another one: --set sampler.name=mala)
     #[arg(long, value_name = "FILE")]
     ckpt: Option<PathBuf>,
-    /// Draws in a .npy file instead: [chain, draw] or [chain, draw, number]
+    /// Draws in a .npy file instead: [chain, draw] or [chain, draw, number], as ArviZ has them
     #[arg(long, value_name = "FILE")]
     samples: Option<PathBuf>,
     /// How many chains
@@ -133,8 +133,7 @@ fn default_out(ckpt: &Path) -> PathBuf {
 fn write(out: &Path, recording: &Recording, report: &Report, document: &Value) -> Result<()> {
     fs::create_dir(out)?;
     let array = |name: &str, shape: &[usize], values: &[f64]| {
-        let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
-        fs::write_atomic(&out.join(name), &file::npy_bytes(shape, &values)?)
+        fs::write_atomic(&out.join(name), &file::npy_bytes(shape, values)?)
     };
     array("chains.npy", &recording.shape, &recording.x)?;
     let pair = [report.chains, report.draws];
@@ -171,7 +170,7 @@ fn document(recording: &Recording, report: &Report, about: Value, out: Option<&P
         "chains": report.chains, "draws": report.draws, "dim": report.dim,
         "quantities": rows.collect::<serde_json::Map<_, _>>(), "worst_coordinate": report.worst_coordinate,
         "constant_coordinates": report.constant, "stuck_chains": report.frozen.count,
-        "accepted_by_chain": recording.accepted,
+        "accepted_by_chain": recording.accepted, "copied_chains": report.copies,
         "nonfinite_draws": report.nonfinite_draws,
         "acceptance": recording.acceptance, "nonfinite_proposals": recording.nonfinite,
         "energy_values": recording.spent.values, "energy_gradients": recording.spent.gradients,

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 use super::GlobalArgs;
+use crate::error::printable_lines;
 use crate::metrics::{Spent, Unit};
 use crate::run::{bar, layout, show};
 use crate::{Error, Result};
@@ -34,7 +35,7 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
 
 /// The final word on stderr. Diagnostics come rendered, with their own `error:`.
 pub fn print_error(error: &Error) {
-    let text = error.to_string();
+    let text = printable_lines(&error.to_string());
     let prefix = if text.starts_with("error") { "" } else { "error: " };
     // Nobody is left to tell that stderr is closed.
     let _ = writeln!(std::io::stderr(), "{prefix}{text}");
@@ -71,12 +72,14 @@ pub fn log_to(path: &Path) -> Result<()> {
 }
 
 impl std::io::Write for Tee {
+    /// The subscriber writes a line in one piece.
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        bar::aside(|| std::io::stderr().write_all(bytes))?;
-        match LOG_FILE.get() {
-            Some(mut file) => file.write(bytes),
-            None => Ok(bytes.len()),
+        let text = printable_lines(&String::from_utf8_lossy(bytes));
+        bar::aside(|| std::io::stderr().write_all(text.as_bytes()))?;
+        if let Some(mut file) = LOG_FILE.get() {
+            file.write_all(text.as_bytes())?;
         }
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

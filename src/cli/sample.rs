@@ -113,7 +113,10 @@ fn write(args: &SampleArgs, out: &Path, picture: &Picture, end: &Trace, mut fram
         fs::write_atomic(path, &draw::gif(&frames, 80)?)?;
     }
     match &args.save_npy {
-        Some(path) => fs::write_atomic(path, &file::npy_bytes(end.x.dims(), &end.x.flatten_all()?.to_vec1()?)?),
+        Some(path) => {
+            let values: Vec<f64> = end.x.flatten_all()?.to_dtype(candle_core::DType::F64)?.to_vec1()?;
+            fs::write_atomic(path, &file::npy_bytes(end.x.dims(), &values)?)
+        }
         None => Ok(()),
     }
 }

@@ -2,6 +2,8 @@
 
 use unicode_width::UnicodeWidthChar as _;
 
+use crate::error::is_command;
+
 /// A tab is drawn as this many spaces.
 const TAB: usize = 4;
 /// Lines longer than this many columns are shown in part.
@@ -49,10 +51,7 @@ pub(super) fn shown(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\t' => out.push_str(&" ".repeat(TAB)),
-            // Control characters and the marks that reverse the direction of text.
-            c if c.is_control() || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}') => {
-                out.push('\u{FFFD}');
-            }
+            c if is_command(c) => out.push('\u{FFFD}'),
             c => out.push(c),
         }
     }

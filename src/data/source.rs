@@ -79,8 +79,8 @@ impl Images {
 pub struct Records {
     /// Numbers in a row.
     pub dim: usize,
-    /// Row after row.
-    pub values: Vec<f32>,
+    /// Row after row, as exact as the file; a model sees them in f32 once they are transformed.
+    pub values: Vec<f64>,
     /// Of the columns; empty if the file does not name them.
     pub names: Vec<String>,
     /// One label a row, if there are any.

@@ -31,18 +31,19 @@ pub use table::Tables;
 
 use crate::Error;
 use crate::config::nearest;
+use crate::math::Numeral;
 
 /// Whether two written values mean the same: `0.001` and `1e-3`, but not `ml` and `ML`.
 fn same(a: &str, b: &str) -> bool {
-    a == b || matches!((a.parse::<f64>(), b.parse::<f64>()), (Ok(x), Ok(y)) if x == y)
+    a == b || Numeral::parse(a).is_some_and(|number| Some(number) == Numeral::parse(b))
 }
 
 /// Numbers by size and before words, words by the alphabet.
 fn order(a: &str, b: &str) -> std::cmp::Ordering {
-    match (a.parse::<f64>(), b.parse::<f64>()) {
-        (Ok(x), Ok(y)) => x.total_cmp(&y),
-        (Ok(_), Err(_)) => std::cmp::Ordering::Less,
-        (Err(_), Ok(_)) => std::cmp::Ordering::Greater,
+    match (Numeral::parse(a), Numeral::parse(b)) {
+        (Some(x), Some(y)) => x.cmp(&y),
+        (Some(_), None) => std::cmp::Ordering::Less,
+        (None, Some(_)) => std::cmp::Ordering::Greater,
         _ => a.cmp(b),
     }
 }

@@ -27,8 +27,9 @@ pub fn widest<'a>(texts: impl IntoIterator<Item = &'a str>) -> usize {
     texts.into_iter().map(|text| text.width()).max().unwrap_or(0)
 }
 
-/// The cells of each column below each other, two spaces between columns.
+/// The cells of each column below each other, two spaces between columns; a cell takes one line, whatever is in it.
 pub fn aligned(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let column = |c: usize| widest(rows.iter().filter_map(|row| row.get(c)).map(String::as_str));
     let widths: Vec<usize> = (0..count).map(column).collect();

@@ -4,9 +4,11 @@
 //! not finite as `null`. After a crash [`MetricsLog::resume`] cuts the file back, to the byte, to the lines that the
 //! checkpoint knows of; so a resumed run's file equals that of a run that was never stopped.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -66,16 +68,34 @@ impl MetricsLog {
     }
 }
 
-/// Every line of a `metrics.jsonl`, up to a torn one.
+/// Logs whose damage has been told of: they are read several times.
+static TOLD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Every line of a `metrics.jsonl`. Lines that are none are passed over and warned of once, but for a last one that a
+/// kill or a running process left unfinished.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn read(path: &Path) -> Result<Vec<(u64, Metrics)>> {
     let bytes = fs::read(path).map_err(Error::io(path))?;
-    Ok(lines(&bytes).map(|(_, line)| (line.step, line.metrics)).collect())
+    let (mut rows, mut bad) = (Vec::new(), Vec::new());
+    for (i, (_, line)) in lines(&bytes).enumerate() {
+        match line {
+            Some(line) => rows.push((line.step, line.metrics)),
+            None => bad.push(i + 1),
+        }
+    }
+    if let Some(first) = bad.first()
+        && TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(path.into())
+    {
+        let (path, lines) = (path.display(), if bad.len() == 1 { "line" } else { "lines" });
+        tracing::warn!("{path}: {} damaged {lines} passed over, the first is line {first}", bad.len());
+    }
+    Ok(rows)
 }
 
-/// Cuts the file back to its leading lines that are whole and have a step of at most `step`; a missing file stays so.
+/// Cuts the file behind its last line with a step of at most `step` that comes before any with a larger one; damaged
+/// lines between good ones stay. A missing file stays so.
 ///
 /// # Errors
 /// The file cannot be read or cut.
@@ -84,7 +104,8 @@ pub fn truncate_after(path: &Path, step: u64) -> Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         other => other.map_err(Error::io(path))?,
     };
-    let keep = lines(&bytes).take_while(|(_, line)| line.step <= step).last().map_or(0, |(end, _)| end);
+    let good = lines(&bytes).filter_map(|(end, line)| Some((end, line?)));
+    let keep = good.take_while(|(_, line)| line.step <= step).last().map_or(0, |(end, _)| end);
     if keep == bytes.len() {
         return Ok(());
     }
@@ -92,13 +113,12 @@ pub fn truncate_after(path: &Path, step: u64) -> Result<()> {
     file.set_len(keep as u64).and_then(|()| file.sync_all()).map_err(Error::io(path))
 }
 
-/// The leading whole lines, each with the offset behind it.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, Line)> {
+/// The finished lines, each with the offset behind it; `None` for what is damaged.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, Option<Line>)> {
     let mut end = 0;
     bytes.split_inclusive(|&b| b == b'\n').map_while(move |line| {
         end += line.len();
-        let text = line.strip_suffix(b"\n")?;
-        Some((end, serde_json::from_slice(text).ok()?))
+        Some((end, serde_json::from_slice(line.strip_suffix(b"\n")?).ok()))
     })
 }
 
@@ -155,9 +175,9 @@ impl TimingLog {
 
 /// Seconds that the processes of a run trained, together, probes included; `None` where the log has no line.
 pub fn seconds(path: &Path) -> Option<f64> {
-    let text = fs::read_to_string(path).ok()?;
-    let clock = text.lines().filter_map(|line| serde_json::from_str::<Timing>(line).ok()).map(|line| line.seconds);
-    let clock: Vec<f64> = clock.collect();
+    let bytes = fs::read(path).ok()?;
+    let lines = bytes.split(|&b| b == b'\n').filter_map(|line| serde_json::from_slice::<Timing>(line).ok());
+    let clock: Vec<f64> = lines.map(|line| line.seconds).collect();
     // Each process begins its clock anew: its last reading comes before a smaller one.
     let ends = clock.iter().zip(clock.iter().skip(1).chain([&0.0])).filter(|(now, next)| next < now);
     (!clock.is_empty()).then(|| ends.map(|(now, _)| now).sum())
@@ -216,6 +236,23 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_line_hides_none_of_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.jsonl");
+        let good = log_of(&path, 1..=4);
+        let first = good.iter().position(|b| *b == b'\n').unwrap() + 1;
+        for garbage in [&b"garbage\n"[..], b"\xff\0\n", b"\n", b"{\"loss\":1}\n", b"[]\n{\"step\":\n"] {
+            let damaged = [&good[..first], garbage, &good[first..]].concat();
+            fs::write(&path, &damaged).unwrap();
+            assert_eq!(read(&path).unwrap().iter().map(|r| r.0).collect::<Vec<_>>(), [1, 2, 3, 4]);
+            truncate_after(&path, 4).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), damaged, "resuming takes no good line away");
+            truncate_after(&path, 1).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), &good[..first]);
+        }
+    }
+
+    #[test]
     fn what_is_written_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("m.jsonl");
@@ -242,7 +279,8 @@ mod tests {
         let path = dir.path().join("t.jsonl");
         assert_eq!(seconds(&path), None);
         let line = |seconds: f64| format!("{{\"step\":1,\"seconds\":{seconds},\"steps_per_s\":0.0}}\n");
-        fs::write(&path, [3.0, 5.0, 1.0, 2.5, 0.5].map(line).concat() + "{\"step").unwrap();
+        let log = [3.0, 5.0, 1.0, 2.5, 0.5].map(line).concat() + "{\"step";
+        fs::write(&path, [log.as_bytes(), b"\xff"].concat()).unwrap();
         assert_eq!(seconds(&path), Some(8.0));
     }
 }

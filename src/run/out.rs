@@ -3,9 +3,11 @@
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
+use crate::error::printable_lines;
 use crate::{Error, Result};
 
-/// Writes `text` to standard output and flushes; a closed pipe swallows it silently.
+/// Writes `text` to standard output, without what a terminal would obey, and flushes; a closed pipe swallows it
+/// silently.
 ///
 /// # Errors
 /// Standard output cannot be written for another reason, such as a full disk behind a redirection.
@@ -14,7 +16,7 @@ pub fn print_out(text: &str) -> Result<()> {
 }
 
 fn print_to(out: &mut impl Write, text: &str) -> Result<()> {
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(printable_lines(text).as_bytes()).and_then(|()| out.flush()) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::io(Path::new("standard output"))(e)),
         _ => Ok(()),
     }
@@ -39,7 +41,7 @@ mod tests {
         print_to(&mut Failing(ErrorKind::BrokenPipe), "x").unwrap();
         assert_eq!(print_to(&mut Failing(ErrorKind::StorageFull), "x").unwrap_err().exit_code(), 5);
         let mut text = Vec::new();
-        print_to(&mut text, "{}\n").unwrap();
-        assert_eq!(text, b"{}\n");
+        print_to(&mut text, "{}\t\u{1b}[2J\n").unwrap();
+        assert_eq!(text, b"{}\t\\u{1b}[2J\n");
     }
 }

@@ -128,7 +128,7 @@ impl Sampler {
         let lifetime = Lifetime { steps: self.config.steps, updates };
         match self.potential(&Target::of(model))? {
             Some(potential) => drift.check(section, model, &potential, x, lifetime),
-            None => drift.check(section, model, model.as_energy(), x, lifetime),
+            None => drift.check(section, model, model, x, lifetime),
         }
     }
 

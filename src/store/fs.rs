@@ -98,6 +98,13 @@ pub fn put_in_place(complete: &Path, path: &Path) -> Result<()> {
     rename_watched(complete, path, &Unwatched).map_err(Error::io(path))
 }
 
+/// Whether a file is none of the user's by its name: it begins with a dot, as what a Mac leaves beside each file on a
+/// foreign disk (`._x.jpg`), or lies in the folder for such in an archive.
+pub fn is_hidden(path: &Path) -> bool {
+    let dotted = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    dotted || path.components().any(|part| part.as_os_str() == "__MACOSX")
+}
+
 /// Removes the temporary files that interrupted writes left in `dir` and returns their paths. The caller must hold the
 /// folder's lock.
 ///

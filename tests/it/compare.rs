@@ -45,7 +45,7 @@ impl<'a> Written<'a> {
 }
 
 /// Three methods, two dimensions, three seeds; `sm` diverges at 50.
-fn ica() -> Lab {
+pub fn ica() -> Lab {
     let lab = Lab::new();
     std::fs::create_dir(lab.path("sweep")).unwrap();
     for (method, dim, values) in [

@@ -70,6 +70,38 @@ fn good_draws_of_several_numbers_get_no_warning_and_the_worst_is_named() {
     assert!(report["nonfinite_draws"] == 1 && warns(&report, "not finite"), "{report}");
 }
 
+#[test]
+fn arrays_the_wrong_way_round_and_chains_given_twice_are_warned_of() {
+    use candle_core::{DType, Device};
+    let lab = Lab::new();
+    let draws = ebm::rng::Key::new(1).normal((3, 200), DType::F64, &Device::Cpu).unwrap();
+    let x: Vec<Vec<f64>> = draws.to_vec2().unwrap();
+    let look = |shape: &[u64], x: &[f64]| {
+        save(&lab.path("x.npy"), shape, x);
+        lab.json(&["diagnose", "--samples", "x.npy"])
+    };
+    let good = look(&[3, 200], &x.concat());
+    assert!(good["copied_chains"] == 0 && !warns(&good, "transposed") && !warns(&good, "same draws"), "{good}");
+    let turned: Vec<f64> = (0..200).flat_map(|i| x.iter().map(move |chain| chain[i])).collect();
+    for shape in [&[200, 3][..], &[200, 3, 1]] {
+        let report = look(shape, &turned);
+        assert!(warns(&report, "200 chains of 3 draws look transposed") && warns(&report, "swapaxes"), "{report}");
+    }
+    let twice = look(&[4, 200], &[x.concat(), x[1].clone()].concat());
+    assert!(twice["copied_chains"] == 1 && warns(&twice, "1 of 4 chains are the same draws"), "{twice}");
+    let still = look(&[2, 200], &[0.5; 400]);
+    assert!(still["copied_chains"] == 0 && still["stuck_chains"] == 2, "{still}");
+}
+
+#[test]
+fn draws_beyond_f32_are_written_as_they_were_read() {
+    let lab = Lab::new();
+    let x: Vec<f64> = (0..200).map(|i| 1_700_000_000.0 + f64::from(i * 7919 % 200) / 8.0).collect();
+    save(&lab.path("x.npy"), &[2, 100], &x);
+    lab.ok(&["diagnose", "--samples", "x.npy", "--out", "d"]);
+    assert_eq!(file::array(&lab.path("d/chains.npy")).unwrap().values, x);
+}
+
 const CONFIG: &str = "seed = 1\n[dataset]\nname = \"8gaussians\"\n[model]\nname = \"neural\"\n\
                       net = { name = \"mlp\", hidden = [8] }\n\
                       [method]\nname = \"none\"\n[train]\nsteps = 1\n[sampler]\nname = \"hmc\"\nstep_size = 0.5\n\

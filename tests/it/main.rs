@@ -10,6 +10,7 @@ mod harness;
 mod amortised;
 mod cli;
 mod compare;
+mod compare_logs;
 mod config;
 mod contracts;
 mod contrastive;

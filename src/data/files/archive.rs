@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 
 use crate::{Error, Result};
 
@@ -16,7 +16,7 @@ use crate::{Error, Result};
 pub(crate) fn member(archive: &Path, name: &str) -> Result<Vec<u8>> {
     const REMEDY: &str = "move the archive away and fetch it again";
     let file = File::open(archive).map_err(Error::io(archive))?;
-    let found = search(GzDecoder::new(BufReader::new(file)), name)
+    let found = search(MultiGzDecoder::new(BufReader::new(file)), name)
         .map_err(|e| Error::data(archive, format!("cannot be unpacked: {e}"), REMEDY))?;
     found.ok_or_else(|| Error::data(archive, format!("has no file {name}"), REMEDY))
 }

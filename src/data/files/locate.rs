@@ -95,33 +95,66 @@ fn missing(set: &Known, file: &KnownFile, folders: &[PathBuf]) -> Error {
     Error::data(&at, what, set.remedy())
 }
 
-/// A file's bytes; of a gzip, recognised by its first bytes as names lie, what it holds.
+/// A file's bytes; of a gzip, recognised by its first bytes as names lie, what its members hold one after another.
 ///
 /// # Errors
 /// It cannot be read, the gzip is truncated or corrupt, bytes follow it, or it is absurdly large.
 pub fn uncompressed(path: &Path) -> Result<Vec<u8>> {
-    let raw = std::fs::read(path).map_err(Error::io(path))?;
-    if raw.starts_with(&[0x1f, 0x8b]) { gunzip(path, &raw) } else { Ok(raw) }
+    let raw = std::fs::read(path)
+        .map_err(|e| Error::data(path, format!("cannot be read: {e}"), "name a file that is there and may be read"))?;
+    if raw.starts_with(GZIP) { gunzip(path, &raw) } else { Ok(raw) }
 }
+
+/// The first bytes of every member of a gzip.
+const GZIP: &[u8] = &[0x1f, 0x8b];
 
 fn gunzip(path: &Path, raw: &[u8]) -> Result<Vec<u8>> {
     const REMEDY: &str = "the download is incomplete or damaged: move the file away and fetch it again";
-    let mut decoder = flate2::bufread::GzDecoder::new(raw);
-    let mut bytes = Vec::new();
-    let outcome = decoder.by_ref().take(MOST).read_to_end(&mut bytes);
-    let rest = decoder.into_inner().len();
-    match outcome {
-        Err(e) => {
-            let what =
-                format!("broken gzip at byte {} (after {} bytes of content): {e}", raw.len() - rest, bytes.len());
-            Err(Error::data(path, what, REMEDY))
+    let (mut rest, mut bytes) = (raw, Vec::new());
+    while !rest.is_empty() {
+        let at = raw.len() - rest.len();
+        if !rest.starts_with(GZIP) {
+            let what = format!("{} bytes follow the end of the gzip at byte {at}", rest.len());
+            return Err(Error::data(path, what, REMEDY));
         }
-        Ok(_) if bytes.len() as u64 >= MOST => Err(Error::data(path, "holds more than 1 GiB", REMEDY)),
-        Ok(_) if rest > 0 => Err(Error::data(
-            path,
-            format!("{rest} bytes follow the end of the gzip at byte {}", raw.len() - rest),
-            REMEDY,
-        )),
-        Ok(_) => Ok(bytes),
+        let mut decoder = flate2::bufread::GzDecoder::new(rest);
+        let outcome = decoder.by_ref().take(MOST - bytes.len() as u64).read_to_end(&mut bytes);
+        rest = decoder.into_inner();
+        if let Err(e) = outcome {
+            let at = raw.len() - rest.len();
+            let what = format!("broken gzip at byte {at} (after {} bytes of content): {e}", bytes.len());
+            return Err(Error::data(path, what, REMEDY));
+        }
+        if bytes.len() as u64 >= MOST {
+            return Err(Error::data(path, "holds more than 1 GiB", REMEDY));
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn member(content: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn all_members_of_a_gzip_are_read() {
+        let read = |raw: &[u8]| gunzip(Path::new("x.gz"), raw);
+        let two = [member(b"1,2\n"), member(b""), member(b"3,4\n")].concat();
+        assert_eq!(read(&two).unwrap(), b"1,2\n3,4\n");
+        assert_eq!(read(&member(b"")).unwrap(), b"");
+        for end in member(b"1,2\n").len() + 2..two.len() {
+            let whole = end == [member(b"1,2\n"), member(b"")].concat().len();
+            assert_eq!(read(&two[..end]).is_ok(), whole, "cut at {end}");
+        }
+        let error = read(&[&two[..], b"x"].concat()).unwrap_err();
+        assert!(error.exit_code() == 4 && error.to_string().contains("1 bytes follow the end"), "{error}");
     }
 }

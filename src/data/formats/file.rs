@@ -6,19 +6,20 @@ pub use super::npy::{Array, array, npy_bytes};
 pub use super::npz::npz_bytes;
 pub use super::vectors::Vectors;
 use super::{npy, text};
+use crate::data::files::locate::uncompressed;
 use crate::{Error, Result};
 
 /// Reads a file; its first bytes tell which kind it is.
 ///
-/// `.npy`: the first dimension counts the rows, in C or Fortran order; f32, f64, i32, i64 or u8. Text: numbers between
-/// commas, semicolons, tabs or blanks, with a line of names above them or none; lines that begin with # are skipped.
+/// `.npy`: the first dimension counts the rows, in C or Fortran order; any real numbers. Text: numbers between commas,
+/// semicolons, tabs or blanks, with a line of names above them or none; lines that begin with # are skipped. Either may
+/// be gzipped.
 ///
 /// # Errors
 /// [`Error::Data`] with the line or row: a file that cannot be read, is of another kind or truncated, rows of different
-/// lengths, what is no number or not finite in f32.
+/// lengths, what is no number or not finite.
 pub fn read(path: &Path) -> Result<Vectors> {
-    let bytes = std::fs::read(path)
-        .map_err(|e| Error::data(path, format!("cannot be read: {e}"), "give a .npy or .csv file of samples"))?;
+    let bytes = uncompressed(path)?;
     let vectors = match bytes.as_slice() {
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => npy::rows(path, &bytes)?,
         [b'P', b'K', 3, 4, ..] => {

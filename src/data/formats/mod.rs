@@ -2,6 +2,7 @@
 
 pub mod byte_records;
 pub mod file;
+pub mod frame;
 pub mod idx;
 pub mod mat5;
 pub mod npy;

@@ -1,8 +1,11 @@
 //! The members of NumPy's `.npz` files, which are zip archives.
 
 use std::io::{Cursor, Read as _, Write as _};
+use std::path::Path;
 
 use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
+
+use crate::store::fs::is_hidden;
 
 /// No member is larger than this once uncompressed.
 const MOST: u64 = 1 << 30;
@@ -13,13 +16,19 @@ pub(crate) struct Member {
     pub bytes: Vec<u8>,
 }
 
-/// Every member of an archive, checked against its size and checksum.
+/// Every member of an archive, checked against its size and checksum; folders, and what a Mac leaves beside its files,
+/// are none.
 ///
 /// # Errors
 /// What is wrong, in words, with the name of the member.
 pub(crate) fn members(archive: &[u8]) -> Result<Vec<Member>, String> {
     let mut archive = ZipArchive::new(Cursor::new(archive)).map_err(|e| e.to_string())?;
-    (0..archive.len()).map(|i| member(&mut archive, i)).collect()
+    if archive.offset() > 0 {
+        return Err(format!("{} bytes stand before the archive: two of them in one file?", archive.offset()));
+    }
+    let is_file = |m: &Member| !m.name.ends_with('/') && !is_hidden(Path::new(&m.name));
+    let members = (0..archive.len()).map(|i| member(&mut archive, i));
+    members.filter(|m| m.as_ref().map_or(true, is_file)).collect()
 }
 
 /// The bytes of an archive with these members, each the bytes of a `.npy` file, under their names without the ending.
@@ -92,6 +101,16 @@ mod tests {
             let pairs: Vec<(&str, &[u8])> = found.iter().map(|m| (m.name.as_str(), m.bytes.as_slice())).collect();
             assert_eq!(pairs, MEMBERS);
         }
+    }
+
+    #[test]
+    fn what_is_no_member_is_left_out() {
+        let mac = [MEMBERS[0], ("__MACOSX/._x.npy", b"Mac"), (".DS_Store", b"Mac"), ("folder/", b"")];
+        let found = members(&write::archive(&mac, true)).unwrap();
+        assert_eq!(found.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["x.npy"]);
+        let twice = [write::archive(&MEMBERS, true), write::archive(&MEMBERS, true)].concat();
+        let error = members(&twice).err().unwrap();
+        assert!(error.contains("stand before the archive"), "{error}");
     }
 
     #[test]

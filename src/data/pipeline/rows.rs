@@ -20,9 +20,21 @@ pub(crate) struct Drawn {
 }
 
 enum Store {
-    Images { images: Images, splits: [Vec<u32>; 3] },
-    Records { records: Records, splits: [Vec<u32>; 3], bounds: Bounds },
-    Points { generator: Box<dyn PointGenerator>, pool: Vec<f32> },
+    Images {
+        images: Images,
+        splits: [Vec<u32>; 3],
+    },
+    /// The values of the records are those of `values`, in f32.
+    Records {
+        records: Records,
+        values: Vec<f32>,
+        splits: [Vec<u32>; 3],
+        bounds: Bounds,
+    },
+    Points {
+        generator: Box<dyn PointGenerator>,
+        pool: Vec<f32>,
+    },
 }
 
 /// All rows of a data set, by split.
@@ -36,9 +48,10 @@ impl Rows {
         Rows { store: Store::Images { images, splits }, epochs: Epochs::default() }
     }
 
-    /// `bounds` is the box that holds the training items.
-    pub(crate) fn of_records(records: Records, splits: [Vec<u32>; 3], bounds: Bounds) -> Self {
-        Rows { store: Store::Records { records, splits, bounds }, epochs: Epochs::default() }
+    /// `bounds` is the box that holds the training items. Numbers are f32 from here on.
+    pub(crate) fn of_records(mut records: Records, splits: [Vec<u32>; 3], bounds: Bounds) -> Self {
+        let values = std::mem::take(&mut records.values).into_iter().map(|v| v as f32).collect();
+        Rows { store: Store::Records { records, values, splits, bounds }, epochs: Epochs::default() }
     }
 
     /// Training points come from a pool of `limit`, or without end if it is 0.
@@ -70,9 +83,9 @@ impl Rows {
                 let labels = rows.iter().filter_map(|&r| images.labels.get(r)).map(|&l| u32::from(l)).collect();
                 Drawn { values: Table::Pixels(pixels), labels: Some(labels) }
             }
-            Store::Records { records, splits, .. } => {
+            Store::Records { records, values, splits, .. } => {
                 let rows = at(splits, split, places);
-                let values = gather(&records.values, records.dim, rows.iter().copied());
+                let values = gather(values, records.dim, rows.iter().copied());
                 let of = |labels: &Vec<u32>| rows.iter().filter_map(|&r| labels.get(r)).copied().collect();
                 Drawn { values: Table::Points(values), labels: records.labels.as_ref().map(of) }
             }

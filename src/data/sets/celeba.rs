@@ -1,5 +1,6 @@
 //! CelebA: a folder of aligned pictures of faces, cropped at the centre and made smaller.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use crate::data::keys::Pixels;
 use crate::data::row::{DatasetRow, Origin};
 use crate::data::source::{Images, Source, TestItems};
 use crate::store::checkpoint::sha256;
+use crate::store::fs::is_hidden;
 use crate::{Error, Result};
 
 crate::config! {
@@ -102,13 +104,16 @@ fn listed(set: &Known, folders: &[PathBuf]) -> Result<Vec<Listed>> {
     let here = |folder: &PathBuf| pictures(folder).is_ok_and(|found| !found.is_empty());
     let folder = of("pictures").or_else(|| folders.iter().find(|f| here(f)).cloned());
     let Some(folder) = folder else {
+        if let Some(folder) = folders.iter().find(|folder| folder.is_dir()) {
+            return Err(no_pictures(folder, set));
+        }
         let places: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
         let at = folders.first().map(|f| f.join("img_align_celeba")).unwrap_or_default();
         return Err(Error::data(&at, format!("is missing; looked in {}", places.join(", ")), set.remedy()));
     };
     let found = pictures(&folder)?;
     if found.is_empty() {
-        return Err(Error::data(&folder, "holds no .jpg or .png pictures", set.remedy()));
+        return Err(no_pictures(&folder, set));
     }
     let partition = of("partition").map(|path| partition(&path)).transpose()?;
     let part = |path: PathBuf| match &partition {
@@ -126,15 +131,50 @@ fn listed(set: &Known, folders: &[PathBuf]) -> Result<Vec<Listed>> {
 
 /// The pictures in a folder, by name.
 fn pictures(folder: &Path) -> Result<Vec<PathBuf>> {
-    let is_picture = |path: &PathBuf| {
-        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-        extension.is_some_and(|e| matches!(e.as_str(), "jpg" | "jpeg" | "png"))
-    };
+    let is_picture = |path: &PathBuf| matches!(ending(path).as_str(), ".jpg" | ".jpeg" | ".png");
+    Ok(entries(folder)?.into_iter().filter(is_picture).collect())
+}
+
+/// What is in a folder and not hidden, by name.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
     let paths = entries.map(|entry| entry.map(|e| e.path()).map_err(Error::io(folder)));
-    let mut paths = paths.filter(|p| p.as_ref().map_or(true, is_picture)).collect::<Result<Vec<_>>>()?;
+    let mut paths = paths.filter(|p| p.as_ref().map_or(true, |p| !is_hidden(p))).collect::<Result<Vec<_>>>()?;
     paths.sort();
     Ok(paths)
+}
+
+/// `.jpg` of `A.JPG`; empty of a name without a dot.
+fn ending(path: &Path) -> String {
+    path.extension().map(|e| format!(".{}", e.to_string_lossy().to_lowercase())).unwrap_or_default()
+}
+
+/// The error for a folder that is there and has no pictures that are read: what it has instead.
+fn no_pictures(folder: &Path, set: &Known) -> Error {
+    const OTHERS: [&str; 10] = [".avif", ".bmp", ".gif", ".heic", ".jp2", ".ppm", ".tga", ".tif", ".tiff", ".webp"];
+    const WORDS: usize = 5;
+    let mut counts = BTreeMap::<String, usize>::new();
+    for path in entries(folder).unwrap_or_default() {
+        let kind = if path.is_dir() { "folders".to_owned() } else { ending(&path) };
+        *counts.entry(kind).or_default() += 1;
+    }
+    let remedy = match counts.keys().any(|kind| OTHERS.contains(&kind.as_str())) {
+        true => "convert the pictures to .jpg or .png",
+        false if counts.contains_key("folders") => {
+            "set `dataset.path` to the folder that holds the pictures themselves"
+        }
+        false => &set.remedy(),
+    };
+    let mut counts: Vec<(usize, String)> = counts.into_iter().map(|(kind, n)| (n, kind)).collect();
+    counts.sort_by_key(|(n, _)| Reverse(*n));
+    let name = |(n, kind): (usize, String)| match kind.as_str() {
+        "folders" => format!("{n} folders"),
+        "" => format!("{n} files without an ending"),
+        kind => format!("{n} {kind} files"),
+    };
+    let found: Vec<String> = counts.into_iter().take(WORDS).map(name).collect();
+    let found = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
+    Error::data(folder, format!("holds {found}, and none of the .jpg or .png pictures that are read"), remedy)
 }
 
 /// The file, and for each name whether it is for testing: lines such as `000001.jpg 0`, with 0 for training, 1 for
@@ -146,7 +186,7 @@ fn partition(path: &Path) -> Result<(PathBuf, BTreeMap<String, bool>)> {
 
 fn parts(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, bool>> {
     let text = String::from_utf8_lossy(bytes);
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let lines = text.trim_start_matches('\u{feff}').lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let part = |(i, line): (usize, &str)| match line.split_whitespace().collect::<Vec<_>>().as_slice() {
         [name, part @ ("0" | "1" | "2")] => Ok((name.to_string(), *part == "2")),
         _ => {
@@ -231,7 +271,7 @@ mod tests {
     #[test]
     fn parts_are_read_line_by_line() {
         let read = |text: &str| parts(Path::new("list.txt"), text.as_bytes());
-        let found = read("a.jpg 0\r\nb.jpg 1\n\nc.jpg 2\n").unwrap();
+        let found = read("\u{feff}a.jpg 0\r\nb.jpg 1\n\nc.jpg 2\n").unwrap();
         assert_eq!(
             found.into_iter().map(|(name, test)| format!("{name}:{test}")).collect::<Vec<_>>(),
             ["a.jpg:false", "b.jpg:false", "c.jpg:true"]

@@ -199,7 +199,7 @@ impl Cooperative {
         let (x, still, section) = (data.all(Split::Train, 2)?.x, &self.trained.still, "method.sampler");
         match (&self.terms.given, self.sampler.kernel.drift()) {
             (Given::Known(freedom), Some(drift)) => {
-                let clamped = Clamped { energy: still.as_energy(), freedom, known: &x };
+                let clamped = Clamped { energy: still, freedom, known: &x };
                 let lifetime = Lifetime { steps: self.sampler.config.steps, updates: 1.0 };
                 drift.check(section, still, &clamped, &freedom.of(&x)?, lifetime)
             }

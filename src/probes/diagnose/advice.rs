@@ -17,9 +17,27 @@ const CROSS: &str = "a kernel that crosses between modes (--set sampler.name=par
 impl Report {
     /// One line each: what is wrong, and what helps.
     pub fn warnings(&self) -> Vec<String> {
-        let checks = [what_stands, disagreement, too_few, unseen_modes, momenta, weights];
+        let checks = [layout, what_stands, disagreement, too_few, unseen_modes, momenta, weights];
         checks.iter().flat_map(|check| check(self)).collect()
     }
+}
+
+fn layout(report: &Report) -> Vec<String> {
+    let Report { chains, draws, copies, .. } = *report;
+    let mut found = Vec::new();
+    if report.transposed {
+        found.push(format!(
+            "{chains} chains of {draws} draws look transposed: an array is [chain, draw]; if this one is [draw, \
+             chain], save `x.swapaxes(0, 1)`"
+        ));
+    }
+    if copies > 0 {
+        found.push(format!(
+            "{copies} of {chains} chains are the same draws as another one, so that R̂ and ESS say too much: start \
+             each chain with a seed of its own, and give it once"
+        ));
+    }
+    found
 }
 
 fn what_stands(report: &Report) -> Vec<String> {

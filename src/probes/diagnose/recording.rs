@@ -1,5 +1,6 @@
 //! What chains leave when all their draws are kept.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use candle_core::{DType, Tensor};
@@ -147,6 +148,24 @@ impl Recording {
     /// Numbers of one draw.
     pub fn dim(&self) -> usize {
         self.shape.get(2..).unwrap_or_default().iter().product()
+    }
+
+    /// Chains that repeat another one, draw by draw. Such as never moved repeat none, nor those of so few draws that
+    /// chance may do it.
+    pub(super) fn copies(&self) -> usize {
+        const FEWEST: usize = 10;
+        let dim = self.dim().max(1);
+        let moves = |chain: &&[f64]| chain.chunks(dim).any(|draw| chain.get(..dim) != Some(draw));
+        let bits = |chain: &[f64]| chain.iter().map(|v| v.to_bits()).collect::<Vec<u64>>();
+        let chains = self.x.chunks((self.draws() * dim).max(1)).filter(moves).map(bits);
+        let chains: Vec<Vec<u64>> = if self.draws() < FEWEST { Vec::new() } else { chains.collect() };
+        chains.len() - chains.iter().collect::<BTreeSet<_>>().len()
+    }
+
+    /// Whether the array of a file seems to be `[draw, chain]`: it has more chains than draws, as ArviZ warns of too.
+    /// Chains that were run here are as many as were asked for.
+    pub(super) fn looks_transposed(&self) -> bool {
+        self.energy.is_none() && self.chains() > self.draws()
     }
 
     /// The draws of one coordinate.

@@ -104,6 +104,10 @@ pub struct Report {
     pub frozen: Frozen,
     /// Whether the draws are those of a file, whose sampler is another program's.
     pub of_file: bool,
+    /// Chains that repeat another one, draw by draw.
+    pub copies: usize,
+    /// Whether the array of a file seems to be `[draw, chain]`.
+    pub transposed: bool,
     /// Values that are no finite numbers.
     pub nonfinite_draws: usize,
     /// The smallest E-BFMI of the chains.
@@ -142,6 +146,8 @@ impl Report {
             constant,
             frozen: Frozen::of(&stands, &recording.accepted),
             of_file: recording.energy.is_none(),
+            copies: recording.copies(),
+            transposed: recording.looks_transposed(),
             nonfinite_draws: recording.x.iter().filter(|v| !v.is_finite()).count(),
             bfmi: recording.hamiltonian.as_ref().map(|h| least(h.chains().iter().map(|c| bfmi(c)))),
             visits,

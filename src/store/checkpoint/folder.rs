@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 
-use super::super::fs::{Unwatched, Witness, link_atomic, link_atomic_watched};
+use super::super::fs::{Unwatched, Witness, is_hidden, link_atomic, link_atomic_watched};
 use super::format::{self, Claim};
 use super::{Checkpoint, FORMAT, Keep};
 use crate::{Error, Result, shell};
@@ -95,7 +95,8 @@ fn settle_watched(dir: &Path, newest: u64, keep: &Keep, best: Option<u64>, witne
     Ok(())
 }
 
-/// All checkpoint files in `dir`, whatever they are called: what ends in `.safetensors`, in order of name.
+/// All checkpoint files in `dir`, whatever they are called: what ends in `.safetensors` and is not hidden, in order of
+/// name.
 ///
 /// # Errors
 /// The folder cannot be listed.
@@ -103,7 +104,7 @@ pub fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
         let path = entry.map_err(Error::io(dir))?.path();
-        files.extend(path.to_string_lossy().ends_with(ENDING).then_some(path));
+        files.extend((path.to_string_lossy().ends_with(ENDING) && !is_hidden(&path)).then_some(path));
     }
     files.sort();
     Ok(files)

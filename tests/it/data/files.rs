@@ -288,6 +288,32 @@ fn pictures_that_are_none_are_refused_by_name() {
 }
 
 #[test]
+fn a_folder_of_other_files_is_told_what_is_there_and_what_is_read() {
+    let dir = faces(4);
+    let inner = dir.path().join("img_align_celeba");
+    for hidden in ["._000001.jpg", ".hidden.png"] {
+        fs::write(inner.join(hidden), "what a Mac leaves").unwrap();
+    }
+    assert_eq!(celeba(&inner, "validation = 1\ntest = 1").unwrap().spec().sizes, Some([2, 1, 1]));
+    for (names, says, remedy) in [
+        (&["a.webp", "b.WEBP", "c.bmp", "._d.jpg"][..], "holds 2 .webp files, 1 .bmp files", "convert"),
+        (&["a.txt", "b"], "1 files without an ending, 1 .txt files", "img_align_celeba.zip"),
+        (&["faces/a.jpg"], "holds 1 folders", "`dataset.path`"),
+        (&[], "holds nothing", "img_align_celeba.zip"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        for name in names {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let error = celeba(dir.path(), "").err().unwrap();
+        let text = error.to_string();
+        assert!(error.exit_code() == 4 && text.contains(says) && text.contains(remedy), "{names:?}: {text}");
+    }
+}
+
+#[test]
 fn sets_that_are_missing_say_how_to_get_them() {
     let dir = tempfile::tempdir().unwrap();
     for (name, how) in [("cifar100", "ebm data fetch cifar100"), ("svhn", "ebm data fetch svhn"), ("celeba", "mmlab")] {

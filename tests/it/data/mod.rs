@@ -3,6 +3,7 @@
 mod fetch;
 mod files;
 mod images;
+mod readers;
 pub mod rows;
 pub mod support;
 mod table;

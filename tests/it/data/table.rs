@@ -92,6 +92,17 @@ fn training_rows_are_standardised_and_others_follow() {
 }
 
 #[test]
+fn a_clock_keeps_its_spread() {
+    let rows: String = (0..40).map(|i| format!("{},{i}\n", 1_700_000_000.0 + f64::from(i) / 4.0)).collect();
+    let bytes: Vec<f64> = (0..40).flat_map(|i| [1_700_000_000.0 + f64::from(i) / 4.0, f64::from(i)]).collect();
+    for (_dir, path) in [file("clock.csv", rows), file("clock.npy", npy("(40, 2)", &bytes))] {
+        let rows = everything(&open(&path, "validation = 4\ntest = 4"));
+        assert!(rows.iter().all(|(x, _)| (x[0] - x[1]).abs() < 1e-6), "{rows:?}");
+        assert!(rows[39].0[0] - rows[0].0[0] > 3.0);
+    }
+}
+
+#[test]
 fn columns_that_repeat_are_dropped_if_asked() {
     let rows: String = (0..50).map(|i| format!("{i},{},{}\n", i % 2, i * 3 + 1)).collect();
     let (_dir, path) = file("rows.csv", &rows);
