@@ -2,7 +2,7 @@
 
 experiment c.toml 'name = "moons"' '[[probe]]
 name = "nll"
-points = 8
+points = 16
 items = 20
 samples = 10'
 file p.toml <<< 'config = "c.toml"
@@ -20,7 +20,7 @@ commands=(
     "ebm sample --ckpt $last --n 4 --steps 2 --out s-\$\$.png"
     "ebm eval --ckpt $last --probe nll"
     "ebm diagnose --ckpt $last --steps 20 --burn-in 2 --weights-of 0 --out d-\$\$"
-    "ebm eval-lsd --ckpt $last --eval epochs=1"
+    "ebm eval-lsd --ckpt $last --eval epochs=1 --eval items=50 --eval critic.hidden=[8]"
     "ebm gof --ckpt $last --tests ksd --items 20"
     "ebm check $here/c.toml"
     "ebm show $here/c.toml --origin"

@@ -1,11 +1,12 @@
 //! `ebm data list | fetch | verify`: which data sets there are, getting them, checking them.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::output::print;
+use crate::run::is_watched;
 use crate::{
     Error, Result,
     data::{
@@ -71,11 +72,11 @@ fn list(json: bool) -> Result<()> {
     });
     let rows: Vec<Value> = rows.collect();
     if json {
-        return print(&json!({ "datasets": rows }).to_string());
+        return print_lines([json!({ "datasets": rows }).to_string()]);
     }
     let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
     let line = |row: &Value| format!("{:<15} {:<10} {}", text(row, "name"), text(row, "status"), text(row, "about"));
-    print(&rows.iter().map(line).collect::<Vec<_>>().join("\n"))
+    print_lines(rows.iter().map(line))
 }
 
 /// One word on where the items come from; of files it only looks whether they exist.
@@ -106,7 +107,7 @@ fn get(name: &str, mirrors: &[String], dir: Option<&Path>, json: bool) -> Result
     let folder = root.join(set.known.folder());
     let mirrors = [mirrors, &set.known.mirrors].concat();
     let bar = ProgressBar::new(0);
-    if !std::io::stderr().is_terminal() {
+    if !is_watched() {
         bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
     }
     let style = "{msg:<28} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
@@ -120,10 +121,10 @@ fn get(name: &str, mirrors: &[String], dir: Option<&Path>, json: bool) -> Result
     bar.finish_and_clear();
     let files = fetched?;
     if json {
-        return print(&json!({ "name": name, "folder": folder, "files": files }).to_string());
+        return print_lines([json!({ "name": name, "folder": folder, "files": files }).to_string()]);
     }
     let line = |f: &fetch::Fetched| format!("{:<11} {}", format!("{:?}", f.outcome).to_lowercase(), f.path.display());
-    print(&files.iter().map(line).collect::<Vec<_>>().join("\n"))
+    print_lines(files.iter().map(line))
 }
 
 fn default_root() -> PathBuf {
@@ -139,9 +140,9 @@ fn check(name: Option<&str>, json: bool) -> Result<()> {
     let reports: Vec<(&Known, Report)> = reports.filter(|(_, r)| name.is_some() || !r.absent()).collect();
     let plain: Vec<&Report> = reports.iter().map(|(_, r)| r).collect();
     if json {
-        print(&json!({ "sets": plain }).to_string())?;
+        print_lines([json!({ "sets": plain }).to_string()])?;
     } else {
-        print(&plain.iter().flat_map(|r| table(r)).collect::<Vec<_>>().join("\n"))?;
+        print_lines(plain.iter().flat_map(|r| table(r)))?;
     }
     match reports.iter().find(|(_, r)| r.bad() || (name.is_some() && !r.usable)) {
         None => Ok(()),
@@ -166,12 +167,9 @@ fn table(report: &Report) -> Vec<String> {
     report.files.iter().map(line).collect()
 }
 
-/// Prints on stdout; a reader that has gone away is no error.
-fn print(text: &str) -> Result<()> {
-    match writeln!(std::io::stdout().lock(), "{text}") {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io(Path::new("stdout"))(e)),
-        _ => Ok(()),
-    }
+/// Prints lines on stdout.
+fn print_lines(lines: impl IntoIterator<Item = String>) -> Result<()> {
+    print(&lines.into_iter().map(|line| line + "\n").collect::<String>())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What a user sees: data on stdout, everything else on stderr.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -13,7 +13,8 @@ use crate::metrics::Spent;
 use crate::{Error, Result};
 
 pub use crate::report::aligned as table;
-pub use crate::run::print_out as print;
+use crate::run::{Listener, say};
+pub use crate::run::{print_out as print, printed};
 
 /// Writes one JSON document to stdout.
 pub fn print_json(value: &impl Serialize) -> Result<()> {
@@ -25,8 +26,7 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
 pub fn print_error(error: &Error) {
     let text = error.to_string();
     let prefix = if text.starts_with("error") { "" } else { "error: " };
-    // Nobody is left to tell that stderr is closed.
-    let _ = writeln!(std::io::stderr(), "{prefix}{text}");
+    say(&format!("{prefix}{text}"));
 }
 
 /// Sets the log level from `-q`, `-v` and `RUST_LOG`; logs go to stderr.
@@ -59,19 +59,20 @@ pub fn log_to(path: &Path) -> Result<()> {
     Ok(())
 }
 
-impl std::io::Write for Tee {
+impl Write for Tee {
+    /// Never fails: a run is not stopped by what it cannot say. A full disk stops it at its metrics and checkpoints.
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        std::io::stderr().write_all(bytes)?;
-        match LOG_FILE.get() {
-            Some(mut file) => file.write(bytes),
-            None => Ok(bytes.len()),
+        if let Some(mut file) = LOG_FILE.get() {
+            let _ = file.write_all(bytes);
         }
+        Listener.write(bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
+        Ok(())
     }
 }
+
 /// What chains or a run asked of the energy, as users read it.
 pub fn cost(spent: Spent) -> String {
     let Spent { values, gradients } = spent;

@@ -16,6 +16,7 @@ pub mod signal;
 pub mod tensorboard;
 mod train_config;
 mod trainer;
+mod unchanged;
 
 pub use best::{Best, Extreme};
 pub use declared::{Declaration, Declared, Reporter};
@@ -24,7 +25,8 @@ pub use folder::{Paths, RunFolder, default_dir};
 pub use guard::{Guard, GuardConfig};
 pub use journal::Journal;
 pub use manifest::{Manifest, Status, folders, list, standing};
-pub use out::print_out;
+pub use out::{Listener, is_watched, print_out, printed, say};
 pub use progress::Progress;
 pub use train_config::{BestIs, Decay, TrainConfig};
 pub use trainer::Trainer;
+pub use unchanged::{changeable, edits};

@@ -1,6 +1,9 @@
-//! Standard output, whose reader may leave early: `ebm ls | head -1` is no error.
+//! Standard output and standard error, whose readers may leave early: `ebm ls | head -1` is no error, and a run does not
+//! end for want of a listener. The one place that writes to them (clippy.toml).
 
-use std::io::{ErrorKind, Write};
+#![allow(clippy::disallowed_methods)]
+
+use std::io::{ErrorKind, IsTerminal as _, Write};
 use std::path::Path;
 
 use crate::{Error, Result};
@@ -13,8 +16,41 @@ pub fn print_out(text: &str) -> Result<()> {
     print_to(&mut std::io::stdout().lock(), text)
 }
 
+/// Says a line on standard error, as far as anybody listens.
+pub fn say(line: &str) {
+    let _ = Listener.write_all(format!("{line}\n").as_bytes());
+}
+
+/// Whether somebody watches standard error on a terminal.
+pub fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// Standard error as a writer that never fails: what is said to a closed pipe, a full disk or a terminal that has gone
+/// is lost.
+pub struct Listener;
+
+impl Write for Listener {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = std::io::stderr().write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 fn print_to(out: &mut impl Write, text: &str) -> Result<()> {
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// The outcome of a write to standard output, which a closed pipe swallows silently.
+///
+/// # Errors
+/// As [`print_out`].
+pub fn printed(outcome: std::io::Result<()>) -> Result<()> {
+    match outcome {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::io(Path::new("standard output"))(e)),
         _ => Ok(()),
     }

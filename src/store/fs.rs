@@ -42,7 +42,8 @@ impl Witness for Unwatched {
     }
 }
 
-/// Replaces the content of `path`, all or nothing.
+/// Replaces the content of `path`, all or nothing; a pipe or a device is written to, since a rename would take its
+/// place.
 ///
 /// # Errors
 /// Any failed operation, naming `path`; what was there before is untouched. A full disk says how many bytes were
@@ -54,6 +55,9 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 /// [`write_atomic`] under the eyes of a witness.
 pub fn write_atomic_watched(path: &Path, bytes: &[u8], witness: &dyn Witness) -> Result<()> {
     let temporary = temporary_name(path);
+    if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        return fs::write(path, bytes).map_err(|source| failed(path, bytes.len(), source, &temporary));
+    }
     write_new(&temporary, bytes, witness)
         .and_then(|()| rename_watched(&temporary, path, witness))
         .map_err(|source| failed(path, bytes.len(), source, &temporary))
