@@ -14,8 +14,8 @@ use crate::{Error, Result, device, sweep};
 /// Runs every trial of a plan that is not done yet.
 #[derive(Args)]
 #[command(
-    after_help = "Exit codes: 0 every trial finished · 3 some diverged · 1 some failed or were killed · 128 + N stopped \
-                        by signal N (the same command goes on)"
+    after_help = "Exit codes: 0 every trial finished · 3 some diverged · 1 some failed or were killed · 128 + N \
+                        stopped by signal N (the same command goes on)"
 )]
 pub struct SweepArgs {
     /// The plan, such as configs/sweeps/toy2d.toml

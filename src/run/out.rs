@@ -1,5 +1,5 @@
-//! Standard output and standard error, whose readers may leave early: `ebm ls | head -1` is no error, and a run does not
-//! end for want of a listener. The one place that writes to them (clippy.toml).
+//! Standard output and standard error, whose readers may leave early: `ebm ls | head -1` is no error, and a run does
+//! not end for want of a listener. The one place that writes to them (clippy.toml).
 
 #![allow(clippy::disallowed_methods)]
 

@@ -3,6 +3,7 @@
 //! One module: `cargo test --test it markov_kernels`. All, slow ones too: `cargo test --release -- --include-ignored`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+#![allow(clippy::print_stdout, clippy::print_stderr)] // and says what it measured
 
 mod config_sections;
 mod harness;
