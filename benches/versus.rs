@@ -1,5 +1,7 @@
 //! The ebm side of `scripts/bench_vs_torch.sh`: reads `work milliseconds` lines, answers with the times of its steps.
 
+#![allow(clippy::print_stdout)] // A bench answers on standard output.
+
 mod works;
 
 use std::{io::BufRead, time::Instant};

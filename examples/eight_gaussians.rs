@@ -7,6 +7,8 @@
 //! The loss E(data) - E(chains) has the gradient of the negative log-likelihood if the chains are draws from
 //! exp(-E)/Z. They go on where they stood while the energy changes under them (Tieleman 2008).
 
+#![allow(clippy::print_stdout)] // An example prints what it found.
+
 use ebm::data::Split;
 use ebm::density::Energy;
 use ebm::optim;

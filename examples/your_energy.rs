@@ -7,6 +7,8 @@
 //! E(x) = ½ ((|x|² - R²)/s)² is a ring of radius R in the plane. Under exp(-E)/Z, |x|² is normal with mean R² and
 //! standard deviation s (cut off at 0, many s away), so what the chains find can be checked.
 
+#![allow(clippy::print_stdout)] // An example prints what it found.
+
 use candle_core::{DType, Device, Tensor};
 use ebm::Result;
 use ebm::density::{Energy, laplacian_along_axes, slope_of_grad};

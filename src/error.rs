@@ -110,7 +110,7 @@ pub enum Error {
         /// What to do about it.
         remedy: String,
     },
-    /// SIGINT or SIGTERM: work up to here is saved.
+    /// A signal asked to stop: work up to here is saved.
     #[error("stopped by signal {0}; everything up to here is saved")]
     Interrupted(i32),
     /// A file operation failed.

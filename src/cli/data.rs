@@ -1,12 +1,12 @@
 //! `ebm data list | fetch | verify`: which data sets there are, getting them, checking them.
 
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::output;
+use crate::run::is_watched;
 use crate::{
     Error, Result,
     data::{
@@ -109,7 +109,7 @@ fn get(name: &str, mirrors: &[String], dir: Option<&Path>, json: bool) -> Result
     let folder = root.join(set.known.folder());
     let mirrors = [mirrors, &set.known.mirrors].concat();
     let bar = ProgressBar::new(0);
-    if !std::io::stderr().is_terminal() {
+    if !is_watched() {
         bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
     }
     let style = "{msg:<28} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";

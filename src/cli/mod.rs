@@ -30,7 +30,7 @@ use crate::{Error, Result, shell};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 error · 2 configuration or usage · 3 diverged · 4 bad checkpoint or data · 5 out of memory or \
-disk · 130/143 stopped by SIGINT/SIGTERM (resume with `ebm resume`)";
+disk · 128 + N stopped by signal N, such as 130 by SIGINT (go on with `ebm resume`)";
 
 /// Train, sample and evaluate energy-based models p(x) = exp(-E(x)) / Z.
 #[derive(Parser)]
@@ -118,11 +118,7 @@ pub fn main() -> i32 {
     shell::called_as(std::env::args_os().next());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // A closed pipe behind --help is no error.
-            let _ = error.print();
-            return error.exit_code();
-        }
+        Err(said) => return answered(&said),
     };
     output::start_log(&cli.global);
     match dispatch(&cli) {
@@ -131,6 +127,18 @@ pub fn main() -> i32 {
             output::print_error(&error);
             error.exit_code()
         }
+    }
+}
+
+/// What clap has to say: help and version are printed, and a mistake is told; gives the exit code.
+fn answered(said: &clap::Error) -> i32 {
+    let printed = output::printed(said.print());
+    match printed {
+        Err(error) if !said.use_stderr() => {
+            output::print_error(&error);
+            error.exit_code()
+        }
+        _ => said.exit_code(),
     }
 }
 

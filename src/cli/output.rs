@@ -1,7 +1,7 @@
 //! What a user sees: data on stdout, everything else on stderr.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -15,12 +15,8 @@ use crate::run::{bar, layout, show};
 use crate::{Error, Result};
 
 pub use crate::run::layout::aligned as table;
-pub use crate::run::print_out as print;
-
-/// The columns of the terminal that standard output is; none for a file or a pipe, where lines are as long as they are.
-pub fn columns() -> Option<usize> {
-    layout::columns_of(&std::io::stdout())
-}
+use crate::run::{Listener, say};
+pub use crate::run::{columns_of_output as columns, print_out as print, printed};
 
 /// Heads with what there is to say about each beside it, in lines that fit the terminal. `widest` is the widest head.
 pub fn list<'a>(rows: impl IntoIterator<Item = (&'a str, &'a str)>, widest: usize) -> String {
@@ -37,8 +33,7 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
 pub fn print_error(error: &Error) {
     let text = printable_lines(&error.to_string());
     let prefix = if text.starts_with("error") { "" } else { "error: " };
-    // Nobody is left to tell that stderr is closed.
-    let _ = writeln!(std::io::stderr(), "{prefix}{text}");
+    say(&format!("{prefix}{text}"));
 }
 
 /// Sets the log level from `-q`, `-v` and `RUST_LOG`; logs go to stderr.
@@ -71,19 +66,20 @@ pub fn log_to(path: &Path) -> Result<()> {
     Ok(())
 }
 
-impl std::io::Write for Tee {
+impl Write for Tee {
+    /// Never fails: a run is not stopped by what it cannot say. A full disk stops it at its metrics and checkpoints.
     /// The subscriber writes a line in one piece.
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let text = printable_lines(&String::from_utf8_lossy(bytes));
-        bar::aside(|| std::io::stderr().write_all(text.as_bytes()))?;
         if let Some(mut file) = LOG_FILE.get() {
-            file.write_all(text.as_bytes())?;
+            let _ = file.write_all(text.as_bytes());
         }
+        bar::aside(|| Listener.write_all(text.as_bytes()))?;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
+        Ok(())
     }
 }
 

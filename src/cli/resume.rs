@@ -1,14 +1,14 @@
 //! `ebm resume`: goes on from the newest checkpoint that is whole; the result is that of a run never stopped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
 use super::{GlobalArgs, output, usage};
-use crate::run::{Experiment, Manifest, Paths, RunFolder, Status, Trainer, signal};
-use crate::store::checkpoint;
-use crate::{Result, shell};
+use crate::run::{self, Experiment, Manifest, Paths, RunFolder, Status, Trainer, signal};
+use crate::store::{Checkpoint, checkpoint};
+use crate::{Error, Result, shell};
 
 /// Goes on with an interrupted run.
 #[derive(Args)]
@@ -27,17 +27,17 @@ pub fn run(args: &ResumeArgs, global: &GlobalArgs) -> Result<()> {
     }
     signal::install()?;
     let folder = RunFolder::open(&args.dir)?;
-    let config = folder.config();
-    let experiment = Experiment::load(&config, &global.overrides())?;
-    let mut trainer = Trainer::new(experiment)?;
+    let experiment = Experiment::load(&folder.config(), &global.overrides())?;
     let checkpoints = folder.checkpoints();
-    if checkpoint::files(&checkpoints)?.is_empty() {
+    let mut trainer = if checkpoint::files(&checkpoints)?.is_empty() {
         tracing::warn!("{}: no checkpoint yet, starting at step 0", args.dir.display());
+        Trainer::new(experiment)?
     } else {
-        let (path, checkpoint) = checkpoint::latest_good(&checkpoints, &trainer.experiment().device)?;
-        trainer.restore(&path, &checkpoint)?;
+        let (path, checkpoint) = checkpoint::latest_good(&checkpoints, &experiment.device)?;
+        let trainer = taken_up(experiment, &folder.config(), &path, &checkpoint)?;
         checkpoint::adopt(&checkpoints, &path, checkpoint.step)?;
-    }
+        trainer
+    };
     // A kill between the last checkpoint and the manifest leaves a run that is done but does not say so; a lost file
     // leaves one that says so without its last checkpoint. Both are settled by driving on.
     let told = Manifest::load(&folder.manifest()).is_ok_and(|manifest| manifest.status == Status::Finished);
@@ -49,4 +49,34 @@ pub fn run(args: &ResumeArgs, global: &GlobalArgs) -> Result<()> {
         };
     }
     super::train::drive(&mut trainer, &folder, global)
+}
+
+/// The run as it stood when `checkpoint` was written, if its configuration is still the same in what training reads.
+fn taken_up(experiment: Experiment, config: &Path, path: &Path, checkpoint: &Checkpoint) -> Result<Trainer> {
+    let edits = run::edits(&experiment, path, checkpoint)?;
+    if edits.is_empty() {
+        let mut trainer = Trainer::new(experiment)?;
+        trainer.restore(path, checkpoint)?;
+        return Ok(trainer);
+    }
+    let edits = edits.iter().map(|edit| format!("  {edit}")).collect::<Vec<_>>().join("\n");
+    // Where the tensors do not fit either, it may as well be the checkpoint of another run.
+    if let Ok(mut trainer) = Trainer::new(experiment)
+        && let Err(Error::Checkpoint { path, what, remedy }) = trainer.restore(path, checkpoint)
+    {
+        let what = format!("{what}\n\nits configuration is another one:\n\n{edits}");
+        return Err(Error::Checkpoint { path, what, remedy });
+    }
+    let what = format!(
+        "{}: changed since {} was written, and a run goes on under the configuration that it began with\n\n{edits}",
+        config.display(),
+        path.display()
+    );
+    let remedy = format!(
+        "undo the change to go on; with the new values it is another run: ebm train {} --run-dir DIR. Free to change \
+         are {} and where the same data lie",
+        config.display(),
+        run::changeable().join(", ")
+    );
+    Err(Error::config(what).hint(remedy))
 }

@@ -14,8 +14,8 @@ use crate::{Error, Result, device, shell, sweep};
 /// Runs every trial of a plan that is not done yet.
 #[derive(Args)]
 #[command(
-    after_help = "Exit codes: 0 every trial finished · 3 some diverged · 1 some failed or were killed · 130/143 \
-                        stopped (the same command goes on)"
+    after_help = "Exit codes: 0 every trial finished · 3 some diverged · 1 some failed or were killed · 128 + N \
+                        stopped by signal N (the same command goes on)"
 )]
 pub struct SweepArgs {
     /// The plan, such as configs/sweeps/toy2d.toml
@@ -71,7 +71,7 @@ pub fn run(args: &SweepArgs, global: &GlobalArgs) -> Result<()> {
     if args.dry_run {
         return list(&trials, &folder, global);
     }
-    signal::install()?;
+    signal::install_to_pass_on()?;
     folder.begin(&plan, &all)?;
     let launch = launch(args, &trials, global)?;
     tracing::info!("sweep    {}", folder.dir().display());
@@ -144,17 +144,18 @@ fn report(trials: &[Trial], outcomes: &[TrialEnd], folder: &Folder, global: &Glo
     let states: Vec<TrialState> = outcomes.iter().map(|outcome| outcome.state).collect();
     let ran = outcomes.iter().filter(|outcome| outcome.ran).count();
     let counted = counts(&states);
-    if global.json {
+    let printed = if global.json {
         let rows: Vec<Value> = trials.iter().zip(&states).map(|(t, s)| describe(t, *s, folder)).collect();
         let counts: serde_json::Map<_, _> = counted.iter().map(|(name, n)| ((*name).to_owned(), json!(n))).collect();
-        output::print_json(&json!({"sweep": folder.dir(), "counts": counts, "ran": ran, "trials": rows}))?;
+        output::print_json(&json!({"sweep": folder.dir(), "counts": counts, "ran": ran, "trials": rows}))
     } else {
         let words: Vec<String> = counted.iter().map(|(name, n)| format!("{n} {name}")).collect();
         let dir = folder.dir().display();
         let text = format!("{dir}: {}, {ran} of them run now: {}\n", many(trials), words.join(", "));
-        output::print(&format!("{text}table: {}\n", shell::ebm_on("compare", folder.dir())))?;
-    }
-    verdict(&counted, folder)
+        output::print(&format!("{text}table: {}\n", shell::ebm_on("compare", folder.dir())))
+    };
+    // How the trials ended is the exit code, whether or not it could be printed.
+    verdict(&counted, folder).and(printed)
 }
 
 /// Nothing if every trial finished, or the error that says how many did not.

@@ -8,7 +8,8 @@ pub fn verdict<T>(value: &T, rule: impl Fn(&T) -> rule::Complaint) -> rule::Comp
     rule(value)
 }
 
-/// Declares a configuration struct: documentation, type, default and range of each key, once.
+/// Declares a configuration struct: documentation, type, default and range of each key, once. `[may_change]` before a
+/// key says that a run may go on with another value of it, since no training step depends on it.
 ///
 /// ```
 /// ebm::config! {
@@ -27,10 +28,11 @@ pub fn verdict<T>(value: &T, rule: impl Fn(&T) -> rule::Complaint) -> rule::Comp
 /// ```
 #[macro_export]
 macro_rules! config {
+    (@may_change $key:ident) => { stringify!($key) };
     (
         $(#[$meta:meta])*
         $vis:vis struct $Name:ident {
-            $( $(#[doc = $doc:expr])* $key:ident : $kind:ty = $default:expr $(, $rule:expr)? ; )*
+            $( $(#[doc = $doc:expr])* $([$mark:ident])? $key:ident : $kind:ty = $default:expr $(, $rule:expr)? ; )*
         }
         $(parts { $( $(#[doc = $pdoc:expr])* $pkey:ident : $pdefault:literal of $rows:path ; )* })?
     ) => {
@@ -56,6 +58,8 @@ macro_rules! config {
         impl $crate::config::Config for $Name {
             const KEYS: &'static [(&'static str, &'static str, &'static str)] =
                 &[ $( (stringify!($key), stringify!($kind), concat!($($doc),*)), )* ];
+
+            const MAY_CHANGE: &'static [&'static str] = &[ $( $( $crate::config!(@$mark $key), )? )* ];
 
             fn parts() -> Vec<$crate::config::SubSection> {
                 vec![ $($( $crate::config::SubSection {

@@ -1,5 +1,6 @@
 //! A resolved configuration as TOML: the same text for the same content, and itself runnable.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use toml::{Table, Value};
@@ -19,6 +20,34 @@ impl Resolved {
         let mut found = Vec::new();
         leaves(&mut found, "", &self.0);
         found
+    }
+
+    /// Every key that has another value in `now`, by path.
+    pub fn differences(&self, now: &Resolved) -> Vec<Difference> {
+        let mut keys: BTreeMap<String, [Option<String>; 2]> = BTreeMap::new();
+        for (i, resolved) in [self, now].into_iter().enumerate() {
+            for (key, value) in resolved.leaves() {
+                keys.entry(key).or_default()[i] = Some(value);
+            }
+        }
+        let differing = keys.into_iter().filter(|(_, [was, is])| was != is);
+        differing.map(|(key, [was, is])| Difference { key, was, is }).collect()
+    }
+}
+
+/// A key that has another value in one configuration than in another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// Its path, as `--set` takes it.
+    pub key: String,
+    was: Option<String>,
+    is: Option<String>,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+        write!(f, "{} was {}, is now {}", self.key, text(&self.was), text(&self.is))
     }
 }
 

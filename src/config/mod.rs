@@ -31,6 +31,7 @@ mod wording;
 pub use declare::verdict;
 pub use diagnostics::{Place, Problem, Problems};
 pub use document::Document;
+pub use dump::Difference;
 pub use explain::{explain_keys, template};
 pub use registry::{Entry, Head, Row, find, schemas};
 pub use schema::{Config, Decoded, Defaults, KeyDoc, Keys, Schema, Share, SubSection, decode};

@@ -36,6 +36,9 @@ pub trait Config: Default + Serialize + DeserializeOwned {
     /// (key, type, documentation) of every plain key, in order of declaration.
     const KEYS: &'static [(&'static str, &'static str, &'static str)];
 
+    /// The plain keys of which a run may go on with another value.
+    const MAY_CHANGE: &'static [&'static str];
+
     /// The sub-sections that select rows of other registries.
     fn parts() -> Vec<SubSection> {
         Vec::new()
@@ -67,6 +70,7 @@ pub type Decoded = std::result::Result<toml::Table, Vec<(String, String)>>;
 #[derive(Clone, Copy)]
 pub struct Share {
     names: &'static [(&'static str, &'static str, &'static str)],
+    may_change: &'static [&'static str],
     keys: fn() -> Vec<KeyDoc>,
     parts: fn() -> Vec<SubSection>,
     defaults: fn() -> toml::Table,
@@ -77,6 +81,7 @@ impl Share {
     const fn of<C: Config>() -> Self {
         Share {
             names: C::KEYS,
+            may_change: C::MAY_CHANGE,
             keys: C::docs,
             parts: C::parts,
             defaults: || to_table(&C::default()),
@@ -187,6 +192,11 @@ impl Schema {
     /// The plain keys, documented.
     pub fn keys(&self) -> Vec<KeyDoc> {
         self.shares.iter().flat_map(|share| (share.keys)()).collect()
+    }
+
+    /// Whether a run may go on with another value of a plain key.
+    pub fn may_change(&self, key: &str) -> bool {
+        self.shares.iter().any(|share| share.may_change.contains(&key))
     }
 
     /// The sub-sections that name rows of other registries.

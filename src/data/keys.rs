@@ -7,7 +7,7 @@ crate::config! {
     /// Keys of every set of files.
     pub struct Files {
         /// The folder that holds the files; empty: `$EBM_DATA/<name>`, then `datasets/<name>`.
-        path: String = String::new();
+        [may_change] path: String = String::new();
     }
 }
 

@@ -155,6 +155,11 @@ pub trait PointGenerator: Send + Sync {
         points.chunks_exact_mut(self.dim()).for_each(|point| self.draw(rng, point));
     }
 
+    /// The hash of the file that says where points are; none where the configuration says all.
+    fn content(&self) -> Option<&str> {
+        None
+    }
+
     /// Where the mass is: at most about one draw in a million lies outside.
     fn bounds(&self) -> Bounds;
 

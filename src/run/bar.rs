@@ -1,11 +1,10 @@
 //! A bar on standard error, on terminals of any width, and what is said beside it.
 
-use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, WeakProgressBar};
 
-use super::{layout, show};
+use super::{out, show};
 
 /// The bar that is shown now.
 static SHOWN: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
@@ -17,7 +16,7 @@ const ROOM_FOR_TIME: usize = 36;
 /// A bar of `total` steps, of which `done` are done. `what` stands behind the numbers; in it, `{rate}` is steps a
 /// second.
 pub fn bar(total: u64, done: u64, what: &str) -> ProgressBar {
-    let template = match layout::columns_of(&std::io::stderr()) {
+    let template = match out::columns_watched() {
         Some(columns) if columns < ROOM_FOR_TIME => "{pos}/{len} {wide_msg}".to_owned(),
         Some(columns) if columns < ROOM_FOR_BAR => "{pos}/{len}  {eta} left  {wide_msg}".to_owned(),
         _ => format!("{{bar:24}} {{pos}}/{{len}}{what}  {{eta}} left  {{wide_msg}}"),
@@ -40,8 +39,7 @@ pub fn end(bar: &ProgressBar) {
     bar.abandon();
     *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = None;
     if !bar.is_hidden() {
-        // Nobody is left to tell that standard error is closed.
-        let _ = writeln!(std::io::stderr());
+        out::say("");
     }
 }
 

@@ -23,26 +23,42 @@ crate::config! {
         /// All randomness of the run follows from this number.
         seed: u64 = 0;
         /// cpu, cuda:0, or auto (the first CUDA device if there is one).
-        device: String = "cpu".to_owned();
+        [may_change] device: String = "cpu".to_owned();
     }
+}
+
+/// Who reads a section.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Reader {
+    /// The steps of training: a run keeps its values to the end, but for keys that [`config!`](macro@crate::config)
+    /// marks.
+    Training,
+    /// Who looks at a run or stops it: no step depends on them, so that a run may go on with other values.
+    Onlooker,
+}
+
+/// The sections of an experiment file, and who reads them.
+pub(super) fn read_sections() -> [(Section, Reader); 9] {
+    use Reader::{Onlooker, Training};
+    use SectionKind::{List, Named, Plain};
+    [
+        ("", Plain(Schema::of::<TopConfig>()), Training),
+        ("dataset", Named { rows: data::schemas, default: None }, Training),
+        ("model", Named { rows: density::schemas, default: Some("neural") }, Training),
+        ("method", Named { rows: methods::schemas, default: None }, Training),
+        ("optim", Named { rows: optim::schemas, default: Some("adam") }, Training),
+        // What the probes draw with; a method that trains with chains has a sampler of its own.
+        ("sampler", Named { rows: samplers::schemas, default: Some("langevin") }, Onlooker),
+        ("train", Plain(Schema::of::<TrainConfig>()), Training),
+        ("guard", Plain(Schema::of::<GuardConfig>()), Onlooker),
+        ("probe", List { rows: probes::schemas }, Onlooker),
+    ]
+    .map(|(key, kind, reader)| (Section { key, kind }, reader))
 }
 
 /// The sections of an experiment file.
 pub fn sections() -> Vec<Section> {
-    use SectionKind::{List, Named, Plain};
-    [
-        ("", Plain(Schema::of::<TopConfig>())),
-        ("dataset", Named { rows: data::schemas, default: None }),
-        ("model", Named { rows: density::schemas, default: Some("neural") }),
-        ("method", Named { rows: methods::schemas, default: None }),
-        ("optim", Named { rows: optim::schemas, default: Some("adam") }),
-        ("sampler", Named { rows: samplers::schemas, default: Some("langevin") }),
-        ("train", Plain(Schema::of::<TrainConfig>())),
-        ("guard", Plain(Schema::of::<GuardConfig>())),
-        ("probe", List { rows: probes::schemas }),
-    ]
-    .map(|(key, kind)| Section { key, kind })
-    .to_vec()
+    read_sections().map(|(section, _)| section).to_vec()
 }
 
 /// Training items that the base density's first moments are taken from.

@@ -5,6 +5,8 @@ use std::os::fd::AsFd;
 
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::error::printable;
+
 /// The least that is left beside a head for the text that belongs to it.
 const LEAST: usize = 24;
 

@@ -20,6 +20,7 @@ mod stage;
 pub mod tensorboard;
 mod train_config;
 mod trainer;
+mod unchanged;
 
 pub use best::{Best, Extreme};
 pub use declared::{Declaration, Declared, Reporter};
@@ -29,8 +30,9 @@ pub use guard::{Guard, GuardConfig};
 pub use journal::Journal;
 pub use manifest::{Manifest, Status, folders, list, standing};
 pub use memory::Memory;
-pub use out::print_out;
+pub use out::{Listener, columns_of_output, is_watched, print_out, printed, say};
 pub use progress::Progress;
 pub use stage::Stage;
 pub use train_config::{BestIs, Decay, TrainConfig};
 pub use trainer::Trainer;
+pub use unchanged::{changeable, edits};

@@ -1,8 +1,12 @@
-//! Standard output, whose reader may leave early: `ebm ls | head -1` is no error.
+//! Standard output and standard error, whose readers may leave early: `ebm ls | head -1` is no error, and a run does
+//! not end for want of a listener. The one place that writes to them (clippy.toml).
 
-use std::io::{ErrorKind, Write};
+#![allow(clippy::disallowed_methods)]
+
+use std::io::{ErrorKind, IsTerminal as _, Write};
 use std::path::Path;
 
+use super::layout;
 use crate::error::printable_lines;
 use crate::{Error, Result};
 
@@ -15,8 +19,51 @@ pub fn print_out(text: &str) -> Result<()> {
     print_to(&mut std::io::stdout().lock(), text)
 }
 
+/// Says a line on standard error, as far as anybody listens.
+pub fn say(line: &str) {
+    let _ = Listener.write_all(format!("{line}\n").as_bytes());
+}
+
+/// The columns of the terminal that standard output is; none for a file or a pipe, where lines are as long as they are.
+pub fn columns_of_output() -> Option<usize> {
+    layout::columns_of(&std::io::stdout())
+}
+
+/// The columns of the terminal that standard error is, if it is one.
+pub(super) fn columns_watched() -> Option<usize> {
+    layout::columns_of(&std::io::stderr())
+}
+
+/// Whether somebody watches standard error on a terminal.
+pub fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// Standard error as a writer that never fails: what is said to a closed pipe, a full disk or a terminal that has gone
+/// is lost.
+pub struct Listener;
+
+impl Write for Listener {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = std::io::stderr().write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 fn print_to(out: &mut impl Write, text: &str) -> Result<()> {
-    match out.write_all(printable_lines(text).as_bytes()).and_then(|()| out.flush()) {
+    printed(out.write_all(printable_lines(text).as_bytes()).and_then(|()| out.flush()))
+}
+
+/// The outcome of a write to standard output, which a closed pipe swallows silently.
+///
+/// # Errors
+/// As [`print_out`].
+pub fn printed(outcome: std::io::Result<()>) -> Result<()> {
+    match outcome {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::io(Path::new("standard output"))(e)),
         _ => Ok(()),
     }

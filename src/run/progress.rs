@@ -1,12 +1,11 @@
 //! How far a run is, on standard error: a bar on a terminal, a plain line now and then elsewhere.
 
-use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 
 use super::declared::Declared;
-use super::{bar, show};
+use super::{bar, out, show};
 use crate::metrics::Metrics;
 
 /// Without a terminal, a line at most this often.
@@ -41,7 +40,7 @@ enum Kind {
 impl Progress {
     /// For a run of `total` steps of which `done` are done; `quiet` shows nothing.
     pub fn new(total: u64, done: u64, quiet: bool) -> Self {
-        let kind = match (quiet, std::io::stderr().is_terminal()) {
+        let kind = match (quiet, out::is_watched()) {
             (true, _) => Kind::Quiet,
             (_, true) => Kind::Bar(bar::bar(total, done, "  {rate}")),
             (_, false) => Kind::Lines,
@@ -77,7 +76,7 @@ impl Progress {
                 bar.set_position(step);
             }
             Kind::Lines if due => {
-                eprintln!("{}", line(step, self.first, self.total, self.begin.elapsed(), &self.shown));
+                out::say(&line(step, self.first, self.total, self.begin.elapsed(), &self.shown));
             }
             Kind::Lines | Kind::Quiet => {}
         }

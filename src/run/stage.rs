@@ -1,11 +1,12 @@
 //! Work of unknown length, on standard error: what it is, how long it has taken and how far it is.
 
-use std::io::IsTerminal as _;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::out::is_watched;
 
 /// Without a terminal, a line at most this often.
 const EVERY: Duration = Duration::from_secs(10);
@@ -23,7 +24,7 @@ impl Stage {
             return Stage(None);
         }
         let ((sender, receiver), what) = (channel(), what.to_owned());
-        let show = move || match std::io::stderr().is_terminal() {
+        let show = move || match is_watched() {
             true => spinner(&receiver, &what, so_far),
             false => lines(&receiver, &what, so_far),
         };

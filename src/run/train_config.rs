@@ -36,25 +36,25 @@ crate::config! {
     /// Keys of `[train]`.
     pub struct TrainConfig {
         /// Steps of the method (model updates); 0 to give `epochs` instead.
-        steps: u64 = 0;
+        [may_change] steps: u64 = 0;
         /// Passes over the training data; every batch counts, the critic's too. Needs a finite data set; 0 to give
         /// `steps`.
-        epochs: u64 = 0;
+        [may_change] epochs: u64 = 0;
         /// Items in a batch.
         batch_size: usize = 128, rule::at_least(1);
         /// Steps between lines of metrics.jsonl.
-        log_every: u64 = 10, rule::at_least(1);
+        [may_change] log_every: u64 = 10, rule::at_least(1);
         /// Steps between checkpoints; 0 means at the end only.
-        checkpoint_every: u64 = 500;
+        [may_change] checkpoint_every: u64 = 500;
         /// Checkpoints to keep besides the newest; 0 keeps all.
-        keep: usize = 2;
+        [may_change] keep: usize = 2;
         /// Never delete the checkpoint of a step that is a multiple of this; 0 for none.
-        keep_every: u64 = 0;
+        [may_change] keep_every: u64 = 0;
         /// A number that a probe finds, such as test_ll or test_accuracy: the checkpoint of the step where it is best
         /// stays, and checkpoints/best.safetensors is another name of it. Empty for none.
-        best: String = String::new();
+        [may_change] best: String = String::new();
         /// What of it is best: max, min, or auto, which takes what the number declares.
-        best_is: BestIs = BestIs::Auto;
+        [may_change] best_is: BestIs = BestIs::Auto;
         /// Decay of the exponential moving average of the model's weights; 0 switches it off. Sampling and probes
         /// use the average where there is one.
         ema: f64 = 0.0, rule::rate;

@@ -14,6 +14,7 @@ use super::journal::Journal;
 use super::progress::Progress;
 use super::signal;
 use super::train_config::TrainConfig;
+use super::unchanged;
 use crate::config::find;
 use crate::data::{Batch, Data, Split};
 use crate::density::{Model, Proposal};
@@ -75,10 +76,11 @@ impl Trainer {
     /// changes.
     ///
     /// # Errors
-    /// A tensor that is missing, left over, or has another shape; values or metadata that cannot be.
+    /// A tensor that is missing, left over, or has another shape; values or metadata that cannot be; other data.
     pub fn restore(&mut self, path: &Path, checkpoint: &Checkpoint) -> Result<()> {
         checkpoint.check_names(path, &self.state()?)?;
-        let found = checkpoint.meta(Best::META, path)?;
+        unchanged::check_content(&self.data, path, checkpoint)?;
+        let found = unchanged::best_found(&self.experiment, path, checkpoint)?;
         let spent = checkpoint.meta::<Option<Spent>>(SPENT, path)?;
         let state = take(&checkpoint.tensors, "method");
         let wrong = |e: Error| Error::checkpoint(path, e.to_string(), "use another checkpoint of the run");
@@ -317,7 +319,9 @@ impl Trainer {
 
     /// Everything that the rest of the run depends on; to be saved before the next step.
     fn checkpoint(&self) -> Result<Checkpoint> {
-        let mut meta = BTreeMap::from([(DATA, json(&self.data.stamp())?), (SPENT, json(&self.spent)?)]);
+        let content = json(&self.data.content())?;
+        let known = [(DATA, json(&self.data.stamp())?), (unchanged::CONTENT, content), (SPENT, json(&self.spent)?)];
+        let mut meta = BTreeMap::from(known);
         if let Some(best) = self.best() {
             meta.insert(Best::META, json(best)?);
         }

@@ -46,7 +46,8 @@ impl Witness for Unwatched {
     }
 }
 
-/// Replaces the content of `path` by `bytes`, all or nothing.
+/// Replaces the content of `path`, all or nothing; a pipe or a device is written to, since a rename would take its
+/// place.
 ///
 /// # Errors
 /// An operation fails; the error names `path`, and the file that was there before is untouched. A full disk says how
@@ -61,6 +62,9 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 /// As [`write_atomic`], and where the witness fails.
 pub fn write_atomic_watched(path: &Path, bytes: &[u8], witness: &dyn Witness) -> Result<()> {
     let temporary = temporary_name(path);
+    if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        return fs::write(path, bytes).map_err(|source| failed(path, bytes.len(), source, &temporary));
+    }
     write_new(&temporary, bytes, witness)
         .and_then(|()| rename_watched(&temporary, path, witness))
         .map_err(|source| failed(path, bytes.len(), source, &temporary))

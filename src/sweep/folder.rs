@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::plan::Plan;
 use super::trial::Trial;
-use crate::config::{Document, Resolved};
+use crate::config::Document;
 use crate::run::{Experiment, Manifest, Paths, Status};
 use crate::store::fs::{create_dir, write_atomic};
 use crate::{Error, Result};
@@ -197,38 +197,23 @@ impl Folder {
             if text == wanted.to_toml() {
                 continue;
             }
-            let differs = differences(&path.display().to_string(), &text, &wanted);
+            let name = path.display().to_string();
+            let stored = Document::from_str(&name, &text, &[]).and_then(|document| Ok(Experiment::check(&document)?));
+            let differs = match stored {
+                Err(error) => vec![error.to_string()],
+                // Another machine may go on with a sweep.
+                Ok(stored) => {
+                    let differing = stored.differences(&wanted).into_iter().filter(|d| d.key != "device");
+                    differing.map(|difference| format!("  {difference}")).collect()
+                }
+            };
             if !differs.is_empty() {
-                return Err(Error::config(format!(
-                    "{}: this trial was run with another configuration\n\n{}",
-                    path.display(),
-                    differs.join("\n")
-                ))
-                .hint("undo the change, or start elsewhere with --run-dir DIR"));
+                let what = format!("{name}: this trial was run with another configuration\n\n{}", differs.join("\n"));
+                return Err(Error::config(what).hint("undo the change, or start elsewhere with --run-dir DIR"));
             }
         }
         Ok(())
     }
-}
-
-/// Each key that differs between a stored configuration and the one wanted now, but for the device: another machine may
-/// go on with a sweep.
-fn differences(name: &str, text: &str, wanted: &Resolved) -> Vec<String> {
-    let stored = Document::from_str(name, text, &[]).and_then(|document| Ok(Experiment::check(&document)?));
-    let stored = match stored {
-        Ok(stored) => stored.leaves(),
-        Err(error) => return vec![error.to_string()],
-    };
-    let wanted = wanted.leaves();
-    let missing = || "nothing".to_owned();
-    let of = |leaves: &[(String, String)], key: &str| leaves.iter().find(|l| l.0 == key).map(|l| l.1.clone());
-    let keys: std::collections::BTreeSet<&String> = stored.iter().chain(&wanted).map(|leaf| &leaf.0).collect();
-    let row = |key: &&String| {
-        let (was, is) = (of(&stored, key), of(&wanted, key));
-        (was != is && *key != "device")
-            .then(|| format!("  {key} was {}, is now {}", was.unwrap_or_else(missing), is.unwrap_or_else(missing)))
-    };
-    keys.iter().filter_map(row).collect()
 }
 
 fn describe(trial: &Trial) -> Value {

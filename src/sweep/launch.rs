@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::folder::{Failure, Folder, TrialState};
 use super::progress::Progress;
 use super::trial::Trial;
@@ -68,8 +70,8 @@ pub fn run(folder: &Folder, trials: &[Trial], launch: &Launch) -> Result<Vec<Tri
     };
     work.queue.retain(|i| work.outcomes.get(*i).is_some_and(Option::is_none));
     let result = work.run();
-    if result.is_err() {
-        work.stop(rustix::process::Signal::TERM);
+    if let Err(error) = &result {
+        work.stop(matches!(error, Error::Interrupted(signal) if signal::insists(*signal)));
     }
     work.progress.finish();
     result?;
@@ -97,9 +99,7 @@ struct Work<'a> {
 impl Work<'_> {
     fn run(&mut self) -> Result<()> {
         loop {
-            if let Some(signal) = signal::stop_requested() {
-                let sent = rustix::process::Signal::from_named_raw(signal).unwrap_or(rustix::process::Signal::TERM);
-                self.stop(sent);
+            if let Some(signal) = signal::take() {
                 return Err(Error::Interrupted(signal));
             }
             self.reap()?;
@@ -206,7 +206,8 @@ impl Work<'_> {
         let failure = Failure { exit_code: status.code().unwrap_or(-1), error: self.said(trial) };
         let state = match (status.code(), status.signal()) {
             (Some(0), _) => TrialState::Finished,
-            (Some(130 | 143) | None, _) => TrialState::Interrupted,
+            (None, _) => TrialState::Interrupted,
+            (Some(code), _) if signal::is_stop(code) => TrialState::Interrupted,
             // Somebody started it by hand in the same moment.
             _ if self.folder.run(trial).is_in_use() => {
                 self.elsewhere.push_back(i);
@@ -232,16 +233,36 @@ impl Work<'_> {
         String::from_utf8_lossy(text.get(from..).unwrap_or_default()).trim().to_owned()
     }
 
-    /// Asks every running trial to save and stop, and waits until they have.
-    fn stop(&mut self, signal: rustix::process::Signal) {
-        for (_, trial, child) in &self.running {
-            if let Err(error) = rustix::process::kill_process(rustix::process::Pid::from_child(child), signal) {
-                tracing::debug!("{}: {error}", trial.id);
+    /// Asks every running trial to save and stop, and waits until they have. They are asked with a signal that does not
+    /// insist, since who signals a whole job has signalled the trials too. A second signal from who insists ends all of
+    /// them at once; `insisted`: the first one was of that kind.
+    fn stop(&mut self, mut insisted: bool) {
+        self.send(Signal::USR1);
+        loop {
+            self.running.retain_mut(|(_, trial, child)| match child.try_wait() {
+                Ok(ended) => ended.is_none(),
+                Err(error) => {
+                    tracing::warn!("{}: {error}", trial.id);
+                    false
+                }
+            });
+            if self.running.is_empty() {
+                return;
             }
+            if signal::take().is_some_and(signal::insists) {
+                if insisted {
+                    self.send(Signal::KILL);
+                }
+                insisted = true;
+            }
+            std::thread::sleep(LOOK);
         }
-        for (_, trial, mut child) in std::mem::take(&mut self.running) {
-            if let Err(error) = child.wait() {
-                tracing::warn!("{}: {error}", trial.id);
+    }
+
+    fn send(&self, signal: Signal) {
+        for (_, trial, child) in &self.running {
+            if let Err(error) = kill_process(Pid::from_child(child), signal) {
+                tracing::debug!("{}: {error}", trial.id);
             }
         }
     }

@@ -1,11 +1,12 @@
 //! How far a sweep is, on standard error: a bar on a terminal, a plain line now and then elsewhere.
 
-use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 
 use crate::run::{bar, show};
+
+use crate::run::is_watched;
 
 /// Without a terminal, a line at most this often.
 const EVERY: Duration = Duration::from_secs(10);
@@ -19,7 +20,7 @@ pub(super) enum Progress {
 
 impl Progress {
     pub fn new(total: usize, done: usize, quiet: bool) -> Self {
-        match (quiet, std::io::stderr().is_terminal()) {
+        match (quiet, is_watched()) {
             (true, _) => Progress::Quiet,
             (_, true) => Progress::Bar(bar::bar(total as u64, done as u64, " trials")),
             (_, false) => Progress::Lines { total, last: None },

@@ -3,6 +3,7 @@
 //! One module: `cargo test --test it markov_kernels`. All, slow ones too: `cargo test --release -- --include-ignored`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
+#![allow(clippy::print_stdout, clippy::print_stderr)] // and says what it measured
 
 mod config_sections;
 mod harness;
@@ -18,6 +19,7 @@ mod convergence;
 mod costs;
 mod data;
 mod diagnose;
+mod edited;
 mod energies;
 mod flows;
 mod fuzz_config;
@@ -38,5 +40,6 @@ mod second_order;
 mod sequential;
 mod signal;
 mod skeletons;
+mod streams;
 mod sweep;
 mod vae;

@@ -107,6 +107,14 @@ impl Data {
         &self.sha256
     }
 
+    /// The hash of the files' content; none where the configuration alone says what is drawn.
+    pub fn content(&self) -> Option<&str> {
+        match self.items.generator() {
+            Some(generator) => generator.content(),
+            None => Some(&self.sha256),
+        }
+    }
+
     /// Batch number `index` of the endless sequence of epochs, each in its own random order, incomplete last batches
     /// dropped; of a generated set, fresh draws. Noise is fresh for every batch, and so are the flips and shifts of
     /// training images.

@@ -25,7 +25,7 @@ crate::config! {
     pub struct Celeba {
         /// The folder that holds `img_align_celeba/`, or the pictures themselves; empty: `$EBM_DATA/celeba`, then
         /// `datasets/celeba`.
-        path: String = String::new();
+        [may_change] path: String = String::new();
         /// Height and width of the pictures as the model sees them.
         size: usize = 32, |v: &usize| (!(4..=256).contains(v)).then(|| format!("must be from 4 to 256, got {v}"));
         /// Side of the square at the centre that is kept of each picture.

@@ -29,7 +29,7 @@ crate::config! {
     /// Keys of `cifar100`.
     pub struct Cifar100 {
         /// The folder that holds the files; empty: `$EBM_DATA/<name>`, then `datasets/<name>`.
-        path: String = String::new();
+        [may_change] path: String = String::new();
         /// Labels are the 20 groups of classes instead of the 100 classes.
         coarse: bool = false;
     }

@@ -14,7 +14,7 @@ crate::config! {
         test: f64 = 0.2, rule::non_negative;
         /// The folder that holds the files; empty: `$EBM_DATA/digits`, then `datasets/digits`, then the copy in the
         /// program.
-        path: String = String::new();
+        [may_change] path: String = String::new();
     }
 }
 

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::data::keys::Points;
 use crate::data::row::{DatasetRow, Origin};
 use crate::data::source::{Bounds, PointGenerator, Source};
+use crate::store::checkpoint::sha256;
 use crate::{
     Error, Result,
     config::{Schema, decode},
@@ -17,7 +18,7 @@ crate::config! {
     /// Keys of `image2d`.
     pub struct Image2d {
         /// A PNG file; colours are turned to grey. Empty: the built-in drawing.
-        path: String = String::new();
+        [may_change] path: String = String::new();
         /// Dark is likely instead of bright.
         invert: bool = false;
     }
@@ -33,11 +34,13 @@ pub(crate) const IMAGE2D: DatasetRow = DatasetRow {
     example: "",
     build: |table| {
         let Image2d { path, invert } = decode(table)?;
-        let picture = if path.is_empty() { face() } else { read(Path::new(&path))? };
+        let drawn = path.is_empty();
+        let picture = if drawn { face() } else { read(Path::new(&path))? };
+        let content = (!drawn).then(|| sha256(format!("{} {:?}", picture.width, picture.grey).as_bytes()));
         let grey = |g: &f64| if invert { 1.0 - g } else { *g };
         let weights = picture.grey.iter().map(grey).collect();
-        let name = if path.is_empty() { "the built-in drawing" } else { &path };
-        Ok(Source::Points(Box::new(Raster::new(weights, picture.width, Path::new(name))?)))
+        let name = if drawn { "the built-in drawing" } else { &path };
+        Ok(Source::Points(Box::new(Raster { content, ..Raster::new(weights, picture.width, Path::new(name))? })))
     },
 };
 
@@ -83,6 +86,8 @@ struct Raster {
     pixel: f64,
     /// Half width and half height in the plane.
     half: [f64; 2],
+    /// Of the file, where it is one.
+    content: Option<String>,
 }
 
 impl Raster {
@@ -99,7 +104,7 @@ impl Raster {
             sum += w;
             sum / total
         };
-        Ok(Raster { cumulative: weights.into_iter().map(running).collect(), width, pixel, half })
+        Ok(Raster { cumulative: weights.into_iter().map(running).collect(), width, pixel, half, content: None })
     }
 
     /// The probability of one pixel.
@@ -120,6 +125,10 @@ impl PointGenerator for Raster {
         let (column, row) = (i % self.width, i / self.width);
         let at = [(column as f64 + rng.random::<f64>()), (row as f64 + rng.random::<f64>())];
         point.copy_from_slice(&[at[0] * self.pixel - self.half[0], self.half[1] - at[1] * self.pixel]);
+    }
+
+    fn content(&self) -> Option<&str> {
+        self.content.as_deref()
     }
 
     fn bounds(&self) -> Bounds {

@@ -37,7 +37,7 @@ crate::config! {
         /// Which digits are stacked; apart from the run's seed, so that all runs have the same stacks.
         stack_seed: u64 = 0;
         /// The folder that holds the files of the digits; empty: as for the data set of the digits themselves.
-        path: String = String::new();
+        [may_change] path: String = String::new();
     }
 }
 

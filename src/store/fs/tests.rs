@@ -179,3 +179,17 @@ fn a_power_cut_at_any_point_leaves_the_old_or_the_new_file() {
     }
     assert!(seen.iter().all(|&n| n > 0), "{seen:?}");
 }
+
+#[test]
+fn a_pipe_is_written_to_and_stays_one() {
+    use std::os::unix::fs::FileTypeExt as _;
+    use std::process::{Command, Stdio};
+
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = Command::new("cat").arg(&pipe).stdout(Stdio::piped()).spawn().unwrap();
+    write_atomic(&pipe, b"through").unwrap();
+    assert_eq!(reader.wait_with_output().unwrap().stdout, b"through");
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+}

@@ -45,7 +45,7 @@ crate::config! {
     pub struct ImagesConfig {
         /// The folder of the pictures: PNG, JPEG, WebP, BMP, GIF or TIFF files. Folders `train`, `validation` and
         /// `test` at its top are the parts of the set.
-        path: String = String::new();
+        [may_change] path: String = String::new();
         /// Where labels come from. Empty: sub-folders are classes. Otherwise a table with the names of the pictures in
         /// one column and labels in another, or "none".
         labels: String = String::new();
@@ -74,6 +74,6 @@ crate::config! {
         test: f64 = 0.1, rule::non_negative;
         /// Keep the decoded pictures of a folder under `$EBM_CACHE` (or the system's folder for caches) for the next
         /// start; they are decoded anew when a file of the folder or a key has changed.
-        cache: bool = true;
+        [may_change] cache: bool = true;
     }
 }

@@ -25,7 +25,7 @@ crate::config! {
         /// The file: `.csv`, `.tsv` or `.txt` with a row a line, with a line of names above them or none; `.npy` with
         /// an array of rows; `.npz` with the rows in the array `x`, or in the only one besides the labels. Any may be
         /// gzipped. A first column without a name, as pandas and R write the index of the rows, is left out.
-        path: String = String::new();
+        [may_change] path: String = String::new();
         /// The column of labels: its name, or its number from 0, where -1 is the last; of an `.npz`, the array of
         /// labels. Any numbers or words will do. Empty: there are no labels.
         label: Label = Label(String::new());
@@ -35,7 +35,7 @@ crate::config! {
         /// labels, or counts three columns or more from 0, as pandas does).
         header: Header = Header::Auto;
         /// A file of test rows with the same columns; empty: test rows are drawn from the file above.
-        test_path: String = String::new();
+        [may_change] test_path: String = String::new();
         /// Rows held out for testing if `test_path` is empty: a share below 1, a count from 1 on.
         test: f64 = 0.2, rule::non_negative;
     }
