@@ -7,8 +7,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::{GlobalArgs, output};
-use crate::Result;
 use crate::run::{Declared, Experiment, Trainer, show};
+use crate::{Error, Result};
 
 /// Checks a configuration: decodes it, opens and verifies the data, builds everything, runs one step.
 #[derive(Args)]
@@ -21,21 +21,22 @@ pub struct CheckArgs {
 pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     let experiment = Experiment::load(&args.config, &global.overrides())?;
     let mut trainer = Trainer::new(experiment)?;
+    refuse(&trainer.troubles()?)?;
     let mut guard = trainer.guard();
     let started = Instant::now();
     let metrics = trainer.advance(&mut guard)?;
     let seconds = started.elapsed().as_secs_f64();
     let parameters = trainer.model().params().count();
     let bytes = trainer.checkpoint_bytes()?;
+    let (spec, declared) = (trainer.data().spec(), Declared::of(&trainer.experiment().resolved)?);
     if global.json {
-        let metrics: serde_json::Map<_, _> = metrics.iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
+        let metrics = output::numbers(metrics, |name| declared.unit(name));
         return output::print_json(&json!({
             "config": args.config, "ok": true, "steps": trainer.total(), "parameters": parameters,
-            "dataset": trainer.data().spec().name, "shape": trainer.data().spec().shape,
+            "dataset": spec.name, "shape": spec.shape,
             "checkpoint_bytes": bytes, "first_step_seconds": seconds, "metrics": metrics,
         }));
     }
-    let (spec, declared) = (trainer.data().spec(), Declared::of(&trainer.experiment().resolved)?);
     let mut text = format!("{}: ok\n", args.config.display());
     text += &format!("  data        {} {:?}\n", spec.name, spec.shape);
     text += &format!("  parameters  {parameters}\n");
@@ -45,4 +46,12 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
         text += &format!("  {name:<11} {}\n", show::value(declared.unit(name), value, 5));
     }
     output::print(&text)
+}
+
+/// All that is known to go wrong with the probes, as one error.
+fn refuse(troubles: &[Error]) -> Result<()> {
+    match troubles {
+        [] => Ok(()),
+        all => Err(Error::all_of(all)),
+    }
 }

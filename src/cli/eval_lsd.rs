@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::loaded::{Loaded, Weights, WeightsArg};
+use super::outputs::Outputs;
 use super::{GlobalArgs, output};
 use crate::config::{Document, Schema, Section, SectionKind, decode};
 use crate::data::{Data, Split};
@@ -51,6 +52,7 @@ struct Line {
 pub fn run(args: &EvalLsdArgs, global: &GlobalArgs) -> Result<()> {
     signal::install()?;
     let config = eval_config(&args.eval)?;
+    args.curves.iter().try_for_each(|folder| Outputs::new().folder("--curves", folder))?;
     let mut lines = Vec::new();
     for path in &args.ckpt {
         let stored = Loaded::load(path, &global.overrides(), args.weights.weights)?;
@@ -96,13 +98,21 @@ fn evaluate(
     })?;
     progress.finish();
     if let Some(folder) = &args.curves {
-        let name = format!("{}.png", path.file_stem().and_then(|s| s.to_str()).unwrap_or("checkpoint"));
-        let picture = lsd::curves(&outcome.history)?.picture((900, 600))?;
+        let picture = folder.join(curves_name(args, path));
         fs::create_dir(folder)?;
-        fs::write_atomic(&folder.join(name), &draw::png(&picture)?)?;
+        fs::write_atomic(&picture, &draw::png(&lsd::curves(&outcome.history)?.picture((900, 600))?)?)?;
+        tracing::info!("{}", picture.display());
     }
     let dataset = data.spec().name.clone();
     Ok(Line { ckpt: path.into(), step: stored.step, dataset, score: outcome.score, history: outcome.history })
+}
+
+/// `last.png`, or `last-2.png` for the second checkpoint of that name on the command line.
+fn curves_name(args: &EvalLsdArgs, path: &Path) -> String {
+    let stem = |path: &Path| path.file_stem().and_then(|s| s.to_str()).unwrap_or("checkpoint").to_owned();
+    let all = args.ckpt.iter().chain(&args.config);
+    let alike = all.take_while(|other| *other != path).filter(|other| stem(other) == stem(path)).count();
+    if alike == 0 { format!("{}.png", stem(path)) } else { format!("{}-{}.png", stem(path), alike + 1) }
 }
 
 fn as_json(rank: usize, line: &Line) -> serde_json::Value {

@@ -1,32 +1,16 @@
-//! Running a kernel for a while: the settings that every sampler shares, and what a run of chains leaves.
+//! Running a kernel for a while: the settings that every sampler shares.
 
 use candle_core::Tensor;
 
 use super::SAMPLERS;
-use super::kernel::{Chain, Info, Kernel, Target, Tuning};
+use super::kernel::{Chain, Info, Kernel, Target};
 use super::start::ChainConfig;
+use super::trace::{Losses, Trace};
 use super::warm_up::WarmUp;
 use crate::config::{Spec, decode, find};
 use crate::data::Data;
 use crate::density::{Counted, Energy, Model, Potential, Proposal, Space};
-use crate::metrics::Spent;
 use crate::{Error, Result, rng::Key};
-
-/// What a run of chains leaves.
-pub struct Trace {
-    /// The items at the end, `[B, ..]`.
-    pub x: Tensor,
-    /// Where the chains stand at the end, in the space they move in.
-    pub chain: Chain,
-    /// Mean acceptance over steps and chains, for kernels that reject.
-    pub accept: Option<f64>,
-    /// Proposals without a finite energy, over all steps and chains.
-    pub nonfinite: usize,
-    /// What the chains asked of the energy, warm-up included, item by item.
-    pub spent: Spent,
-    /// What the warm-up, if there was one, tuned the kernel to.
-    pub tuning: Option<Tuning>,
-}
 
 /// A kernel with its settings: `[sampler]` of a run.
 pub struct Sampler {
@@ -127,6 +111,14 @@ impl Sampler {
         }
     }
 
+    /// The chains of a run on `on` that left no draw.
+    ///
+    /// # Errors
+    /// As [`Sampler::run`].
+    pub fn losses(&self, on: &Target, trace: &Trace) -> Result<Losses> {
+        trace.losses(&self.energies(on, &trace.chain)?)
+    }
+
     /// n starting points, `[n, ..]`, in the space that chains move in.
     ///
     /// # Errors
@@ -178,18 +170,19 @@ impl Sampler {
         let on = on.under(&counted);
         let (tuned, mut chain) = self.warm_up.run(key.with("warm_up"), &*self.kernel, &on, x)?;
         let kernel = tuned.as_deref().unwrap_or(&*self.kernel);
+        let (from, steps) = (chain.x.clone(), self.config.steps);
         let (mut accept, mut nonfinite) = (None, 0);
-        for step in 0..self.config.steps {
+        for step in 0..steps {
             let (next, info) = kernel.step(key.at(step as u64), &on, &chain)?;
             chain = next;
             nonfinite += info.nonfinite.iter().sum::<usize>();
             accept = info.accept.map(|a| accept.unwrap_or(0.0) + a).or(accept);
             watch(step, &chain, &info, on.energy())?;
         }
-        let accept = accept.map(|sum: f64| sum / self.config.steps.max(1) as f64);
+        let accept = accept.map(|sum: f64| sum / steps.max(1) as f64);
         let tuning = tuned.and_then(|kernel| kernel.tuning());
         let (x, spent) = (self.carried(potential.as_ref(), &chain.x)?, counted.spent());
-        Ok(Trace { x, chain, accept, nonfinite, spent, tuning })
+        Ok(Trace { x, chain, from, steps, accept, nonfinite, spent, tuning })
     }
 }
 

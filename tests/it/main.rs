@@ -18,6 +18,7 @@ mod costs;
 mod data;
 mod diagnose;
 mod energies;
+mod failing_probes;
 mod flows;
 mod fuzz_config;
 mod gof;

@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod failures;
+mod outputs;
 
 use std::collections::BTreeSet;
 use std::io::Cursor;
