@@ -92,6 +92,14 @@ pub enum Error {
         /// What to try.
         remedy: String,
     },
+    /// A result that says nothing: chains that left no draws, numbers that are not finite.
+    #[error("{what}\n\nhint: {remedy}")]
+    Undefined {
+        /// Which result, and what became of it.
+        what: String,
+        /// What to set, or where to look.
+        remedy: String,
+    },
     /// Memory or disk ran out.
     #[error("{what}\n\nhint: {remedy}")]
     Resource {
@@ -134,7 +142,7 @@ impl Error {
     pub fn exit_code(&self) -> i32 {
         match self {
             Error::Config(_) => 2,
-            Error::Diverged { .. } | Error::Trials { diverged: true, .. } => 3,
+            Error::Diverged { .. } | Error::Undefined { .. } | Error::Trials { diverged: true, .. } => 3,
             Error::Data { .. } | Error::Checkpoint { .. } => 4,
             Error::Resource { .. } => 5,
             Error::Interrupted(signal) => 128 + signal,
@@ -146,6 +154,15 @@ impl Error {
     /// A configuration error that says `message`.
     pub fn config(message: impl Into<String>) -> Self {
         Error::Config(ConfigError { message: message.into(), ..ConfigError::default() })
+    }
+
+    /// Several errors as one mistake of the configuration, with all of their texts.
+    pub(crate) fn all_of(errors: &[Error]) -> Self {
+        let text = |error: &Error| match error {
+            Error::Config(error) => error.to_string(),
+            other => format!("error: {other}"),
+        };
+        Error::Config(ConfigError::rendered(errors.iter().map(text).collect::<Vec<_>>().join("\n\n")))
     }
 
     /// The error with `key` of the section that is being built as the place; such as `step_size` or `sampler.space`.
@@ -196,6 +213,11 @@ impl Error {
     /// A divergence outside any step: `what` is not what it should be, `remedy` says what to try.
     pub fn diverged(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Error::Diverged { step: None, what: what.into(), remedy: remedy.into() }
+    }
+
+    /// The error of a result that says nothing: `what` became of it, `remedy` says what to set.
+    pub fn undefined(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Error::Undefined { what: what.into(), remedy: remedy.into() }
     }
 
     /// Wraps an I/O error with the path it happened at: `.map_err(Error::io(path))`.

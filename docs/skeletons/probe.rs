@@ -2,12 +2,12 @@
 //! the row to `PROBES`; `docs/adding-a-probe.md` tells the rest.
 
 use candle_core::{DType, Tensor};
-use ebm::Result;
 use ebm::config::{Schema, decode, rule};
 use ebm::data::Split;
 use ebm::math::stats;
 use ebm::metrics::{Metrics, Number, Unit};
 use ebm::probes::{Finding, Probe, ProbeRow, Schedule, Subject, items};
+use ebm::{Error, Result};
 
 ebm::config! {
     /// Keys of the probe `norms`.
@@ -58,8 +58,17 @@ n = 60
 struct Norms(NormsConfig);
 
 impl Probe for Norms {
+    /// What is known to be missing without looking; `ebm check` asks, and `run` asks again.
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        match subject.data.len(Split::Test) {
+            Some(0) => Err(Error::config("probe `norms` needs test items").hint("hold out items by `dataset.test`")),
+            _ => Ok(()),
+        }
+    }
+
     /// All randomness comes from `subject.key`: the same subject gives the same finding.
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let samples = subject.sample(subject.key.with("samples"), self.0.n)?;
         let real = items(subject.data, Split::Test, self.0.n)?;
         let gap = (mean_norm(&samples)? - mean_norm(&real)?).abs();

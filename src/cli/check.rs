@@ -7,9 +7,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::{GlobalArgs, output};
-use crate::Result;
 use crate::metrics::Unit;
 use crate::run::{Declared, Experiment, Stage, Trainer, show};
+use crate::{Error, Result};
 
 /// Checks a configuration: decodes it, opens and verifies the data, builds everything, runs one step.
 #[derive(Args)]
@@ -24,6 +24,7 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     let building = Stage::new("opening the data, building everything", global.quiet, String::new);
     let mut trainer = Trainer::new(experiment)?;
     drop(building);
+    refuse(&trainer.troubles()?)?;
     let mut guard = trainer.guard();
     let (started, meter) = (Instant::now(), trainer.model().meter().clone());
     let stepping =
@@ -34,16 +35,16 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     let memory = trainer.experiment().memory(trainer.data())?.least;
     let parameters = trainer.model().params().count();
     let bytes = trainer.checkpoint_bytes()?;
+    let (spec, declared) = (trainer.data().spec(), Declared::of(&trainer.experiment().resolved)?);
     if global.json {
-        let metrics: serde_json::Map<_, _> = metrics.iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
+        let metrics = output::numbers(metrics, |name| declared.unit(name));
         return output::print_json(&json!({
             "config": args.config, "ok": true, "steps": trainer.total(), "parameters": parameters,
-            "dataset": trainer.data().spec().name, "shape": trainer.data().spec().shape,
+            "dataset": spec.name, "shape": spec.shape,
             "checkpoint_bytes": bytes, "memory_bytes_at_least": memory, "first_step_seconds": seconds,
             "metrics": metrics,
         }));
     }
-    let (spec, declared) = (trainer.data().spec(), Declared::of(&trainer.experiment().resolved)?);
     let facts = [
         ("data", format!("{} {:?}", spec.name, spec.shape)),
         ("parameters", show::value(Unit::Count, parameters as f64, 0)),
@@ -59,4 +60,12 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
 /// A number of bytes, in the unit that leaves something in front of the point.
 fn size(bytes: f64) -> String {
     if bytes < 1e6 { format!("{:.1} kB", bytes / 1e3) } else { format!("{:.1} MB", bytes / 1e6) }
+}
+
+/// All that is known to go wrong with the probes, as one error.
+fn refuse(troubles: &[Error]) -> Result<()> {
+    match troubles {
+        [] => Ok(()),
+        all => Err(Error::all_of(all)),
+    }
 }

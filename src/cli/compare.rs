@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::outputs::{Outputs, all_tried};
 use super::{GlobalArgs, output, usage};
+use crate::draw::{self, Figure};
 use crate::report::{self, At, Comparison, Drawing, ErrorKind, Format, Goal, Request, Tables};
 use crate::run::show;
 use crate::store::fs;
-use crate::{Result, draw, shell};
+use crate::{Result, shell};
 
 /// Compares groups of runs: means over repeats with their error, as tables and figures.
 #[derive(Args)]
@@ -122,6 +124,9 @@ enum FormatArg {
 pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
     let formats = args.out.iter().map(|path| Format::of(path)).collect::<Result<Vec<_>>>()?;
     args.plot.plot.iter().try_for_each(|path| picture_format(path).map(|_| ()))?;
+    let mut outputs = Outputs::new();
+    args.out.iter().try_for_each(|path| outputs.place("--out", path))?;
+    args.plot.plot.iter().try_for_each(|path| outputs.place("--plot", path))?;
     let (runs, warnings) = report::read(&args.runs)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if runs.is_empty() {
@@ -148,19 +153,19 @@ fn write(
 ) -> Result<()> {
     let correlations = drawing.map(|drawing| report::correlations(comparison, drawing)).unwrap_or_default();
     let tables = Tables { comparison, error: args.error(), pivot: args.pivot.as_deref() };
-    for (path, format) in args.out.iter().zip(formats) {
-        fs::write_atomic(path, format.write(&tables, &correlations)?.as_bytes())?;
-    }
-    if let Some(drawing) = drawing {
-        let figure = report::plot(comparison, drawing)?;
-        for path in &args.plot.plot {
-            let bytes = match picture_format(path)? {
-                Picture::Png => draw::png(&figure.picture(figure.size())?)?,
-                Picture::Svg => figure.svg(figure.size())?.into_bytes(),
-            };
-            fs::write_atomic(path, &bytes)?;
-        }
-    }
+    // What cannot be drawn is refused before anything is written.
+    let figure = drawing.map(|drawing| report::plot(comparison, drawing)).transpose()?;
+    let table =
+        |(path, format): (&PathBuf, &Format)| fs::write_atomic(path, format.write(&tables, &correlations)?.as_bytes());
+    let picture = |(figure, path): (&Figure, &PathBuf)| {
+        let bytes = match picture_format(path)? {
+            Picture::Png => draw::png(&figure.picture(figure.size())?)?,
+            Picture::Svg => figure.svg(figure.size())?.into_bytes(),
+        };
+        fs::write_atomic(path, &bytes)
+    };
+    let pictures = figure.iter().flat_map(|figure| args.plot.plot.iter().map(move |path| (figure, path)));
+    all_tried(args.out.iter().zip(formats).map(table).chain(pictures.map(picture)))?;
     let format = if global.json { Format::Json } else { args.format() };
     output::print(&format.write(&tables, &correlations)?)?;
     if format == Format::Text {

@@ -6,12 +6,13 @@ use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
 use super::loaded::{Loaded, WeightsArg};
+use super::outputs::Outputs;
 use super::{GlobalArgs, output, usage};
 use crate::data::{Modes, file};
 use crate::metrics::{Metrics, Spent};
 use crate::probes::diagnose::{Importance, Recording, RecordingPlan, Report, ReportRow, importance, pictures};
 use crate::run::{Progress, show, signal};
-use crate::samplers::{Start, Target};
+use crate::samplers::{A_NAT_APART, Start, Target};
 use crate::store::fs;
 use crate::{Error, Result, draw, rng::Key};
 
@@ -64,6 +65,8 @@ pub fn run(args: &DiagnoseArgs, global: &GlobalArgs) -> Result<()> {
     if args.chains == 0 || args.thin == 0 || args.steps < args.thin {
         return Err(usage("--chains, --thin and --steps must leave a draw", "--chains 4 --steps 1000 --thin 1"));
     }
+    let out = args.out.clone().or_else(|| args.ckpt.as_deref().map(default_out));
+    out.iter().try_for_each(|out| Outputs::new().folder("--out", out))?;
     let subject = match (&args.ckpt, &args.samples) {
         (Some(ckpt), _) => chains(args, global, ckpt)?,
         (None, Some(path)) => {
@@ -74,12 +77,28 @@ pub fn run(args: &DiagnoseArgs, global: &GlobalArgs) -> Result<()> {
     };
     let Subject { recording, modes, importance, about } = subject;
     let report = Report::of(&recording, modes.as_ref(), importance);
-    let out = args.out.clone().or_else(|| args.ckpt.as_deref().map(default_out));
+    check(&recording, &report)?;
     let document = document(&recording, &report, about, out.as_deref());
     if let Some(out) = &out {
         write(out, &recording, &report, &document)?;
     }
     if global.json { output::print_json(&document) } else { output::print(&text(&recording, &report, out.as_deref())) }
+}
+
+/// Refuses draws that say nothing: none is finite, or the energy falls without end where they are.
+fn check(recording: &Recording, report: &Report) -> Result<()> {
+    let energies = recording.energy.iter().flat_map(|energy| energy.chains().iter().flatten());
+    let lowest = energies.copied().filter(|e| e.is_finite()).fold(f64::INFINITY, f64::min);
+    if report.nonfinite_draws > 0 && report.nonfinite_draws == recording.x.len() {
+        let remedy =
+            "take smaller steps (--set sampler.step_size=…), or a kernel that rejects (--set sampler.name=mala)";
+        return Err(Error::undefined("none of the draws is finite", remedy));
+    }
+    if lowest <= -A_NAT_APART {
+        let what = format!("chains came to energies of {lowest:.3e} nats: the energy falls without end");
+        return Err(Error::undefined(what, "a base density holds it up (--set model.base=diagonal when training)"));
+    }
+    Ok(())
 }
 
 /// Runs the sampler of a checkpoint.

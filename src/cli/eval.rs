@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::loaded::{Loaded, WeightsArg};
+use super::outputs::{Outputs, all_tried};
 use super::{GlobalArgs, output, usage};
 use crate::config::{Document, Section, SectionKind, find, nearest};
 use crate::metrics::Unit;
 use crate::probes::{Finding, PROBES, ProbeRow, Subject};
 use crate::run::{Experiment, show};
 use crate::store::fs;
-use crate::{Result, draw, rng::Key};
+use crate::{Error, Result, draw, rng::Key};
 
 /// Runs one probe on a checkpoint: its keys as the run has them, or their defaults; --set PROBE.KEY=VALUE overrides
 /// them.
@@ -41,6 +42,7 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
         let near = nearest(&args.probe, &names).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
         usage(format!("there is no probe `{}`", args.probe), format!("{near}choose from {}", names.join(", ")))
     })?;
+    args.pictures.iter().try_for_each(|folder| Outputs::new().folder("--pictures", folder))?;
     let seed = args.seed.map(|seed| format!("seed={seed}"));
     let own = |set: &String| set.trim_start().split(['.', '=']).next().is_some_and(|word| word.trim() == row.name);
     let (keys, sets): (Vec<String>, Vec<String>) = global.overrides().into_iter().chain(seed).partition(own);
@@ -57,8 +59,21 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     };
     stored.fits(&data)?;
     let finding = probe.run(&subject)?;
+    check_finite(row.name, &finding)?;
     let pictures = write(args, row.name, &finding)?;
     report(args, global, &stored, &finding, &pictures)
+}
+
+/// Numbers that are none are no result.
+fn check_finite(probe: &str, finding: &Finding) -> Result<()> {
+    let bad: Vec<String> =
+        finding.metrics.iter().filter(|(_, v)| !v.is_finite()).map(|(name, v)| format!("`{name}` is {v}")).collect();
+    if bad.is_empty() {
+        return Ok(());
+    }
+    let remedy = "look at more items (`ebm explain PROBE` names the key), at an earlier checkpoint, or with smaller \
+                  steps of the sampler";
+    Err(Error::undefined(format!("probe `{probe}`: {}", bad.join(", ")), remedy))
 }
 
 /// The probe's section: as the run's first `[[probe]]` of that name has it, or its defaults, with `keys` on top.
@@ -76,11 +91,10 @@ fn write(args: &EvalArgs, probe: &str, finding: &Finding) -> Result<Vec<PathBuf>
     let Some(folder) = &args.pictures else { return Ok(vec![]) };
     fs::create_dir(folder)?;
     let stem = args.ckpt.file_stem().and_then(|s| s.to_str()).unwrap_or("checkpoint");
-    let one = |(name, picture): &(String, image::RgbImage)| {
-        let path = folder.join(format!("{stem}-{probe}-{name}.png"));
-        fs::write_atomic(&path, &draw::png(picture)?).map(|()| path)
-    };
-    finding.pictures.iter().map(one).collect()
+    let path = |name: &str| folder.join(format!("{stem}-{probe}-{name}.png"));
+    let one = |(name, picture): &(String, image::RgbImage)| fs::write_atomic(&path(name), &draw::png(picture)?);
+    all_tried(finding.pictures.iter().map(one))?;
+    Ok(finding.pictures.iter().map(|(name, _)| path(name)).collect())
 }
 
 fn report(
@@ -90,17 +104,18 @@ fn report(
     finding: &Finding,
     pictures: &[PathBuf],
 ) -> Result<()> {
+    let declared = find(PROBES, &args.probe).map_or(&[][..], |row| row.numbers);
+    let number = |name: &str| declared.iter().find(|number| number.is(name));
+    let unit = |name: &str| number(name).map_or(Unit::Plain, |number| number.unit);
     if global.json {
-        let metrics = Map::<String, Value>::from(finding.metrics.clone());
+        let metrics = output::numbers(&finding.metrics, unit);
         let seed = stored.experiment.top.seed;
         return output::print_json(&json!({"checkpoint": args.ckpt, "step": stored.step, "probe": args.probe,
             "seed": seed, "metrics": metrics, "pictures": pictures}));
     }
-    let declared = find(PROBES, &args.probe).map_or(&[][..], |row| row.numbers);
     let row = |(name, value): (&str, f64)| {
-        let number = declared.iter().find(|number| number.is(name));
-        let unit = number.map_or(Unit::Plain, |number| number.unit);
-        vec![name.to_owned(), show::arrow(number).to_owned(), show::value(unit, value, 5), show::unit(unit).to_owned()]
+        let (arrow, unit) = (show::arrow(number(name)), unit(name));
+        vec![name.to_owned(), arrow.to_owned(), show::value(unit, value, 5), show::unit(unit).to_owned()]
     };
     let rows: Vec<Vec<String>> = finding.metrics.iter().map(row).collect();
     let paths: String = pictures.iter().map(|path| format!("{}\n", path.display())).collect();

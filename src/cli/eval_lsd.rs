@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::loaded::{Loaded, Weights, WeightsArg};
+use super::outputs::Outputs;
 use super::{GlobalArgs, output};
 use crate::config::{Document, Schema, Section, SectionKind, decode};
 use crate::data::{Data, Split};
@@ -77,6 +78,7 @@ impl Above {
 pub fn run(args: &EvalLsdArgs, global: &GlobalArgs) -> Result<()> {
     signal::install()?;
     let config = eval_config(&args.eval)?;
+    args.curves.iter().try_for_each(|folder| Outputs::new().folder("--curves", folder))?;
     let mut lines = Vec::new();
     for path in &args.ckpt {
         let stored = Loaded::load(path, &global.overrides(), args.weights.weights)?;
@@ -122,10 +124,10 @@ fn evaluate(
     })?;
     progress.finish();
     if let Some(folder) = &args.curves {
-        let name = format!("{}.png", path.file_stem().and_then(|s| s.to_str()).unwrap_or("checkpoint"));
-        let picture = lsd::curves(&outcome.history)?.picture((900, 600))?;
+        let picture = folder.join(curves_name(args, path));
         fs::create_dir(folder)?;
-        fs::write_atomic(&folder.join(name), &draw::png(&picture)?)?;
+        fs::write_atomic(&picture, &draw::png(&lsd::curves(&outcome.history)?.picture((900, 600))?)?)?;
+        tracing::info!("{}", picture.display());
     }
     let (dataset, items) = (data.spec().name.clone(), (data.sha256().to_owned(), stored.experiment.top.seed));
     let lsd::Outcome { score, found, history, .. } = outcome;
@@ -138,6 +140,14 @@ fn as_json(place: usize, lines: &[Line]) -> Option<serde_json::Value> {
     Some(json!({"rank": place + 1, "checkpoint": line.ckpt, "step": line.step, "dataset": line.dataset,
                 "lsd": line.score.mean, "std_error": line.score.std_error, "above_best": above, "score": line.score,
                 "history": line.history}))
+}
+
+/// `last.png`, or `last-2.png` for the second checkpoint of that name on the command line.
+fn curves_name(args: &EvalLsdArgs, path: &Path) -> String {
+    let stem = |path: &Path| path.file_stem().and_then(|s| s.to_str()).unwrap_or("checkpoint").to_owned();
+    let all = args.ckpt.iter().chain(&args.config);
+    let alike = all.take_while(|other| *other != path).filter(|other| stem(other) == stem(path)).count();
+    if alike == 0 { format!("{}.png", stem(path)) } else { format!("{}-{}.png", stem(path), alike + 1) }
 }
 
 /// The lines whose difference to the best one is below its error, in words.

@@ -16,6 +16,7 @@ mod ls;
 mod methods;
 mod outcome;
 mod output;
+mod outputs;
 mod resume;
 mod sample;
 mod show;
@@ -29,8 +30,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::{Error, Result, shell};
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done · 1 error · 2 configuration or usage · 3 diverged · 4 bad checkpoint or data · 5 out of memory or \
-disk · 128 + N stopped by signal N, such as 130 by SIGINT (go on with `ebm resume`)";
+Exit codes: 0 done · 1 error · 2 configuration or usage · 3 diverged, or no result · 4 bad checkpoint or data · 5 out \
+of memory or disk · 128 + N stopped by signal N, such as 130 by SIGINT (go on with `ebm resume`)";
 
 /// Train, sample and evaluate energy-based models p(x) = exp(-E(x)) / Z.
 #[derive(Parser)]

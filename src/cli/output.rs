@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 use tracing_subscriber::EnvFilter;
 
 use super::GlobalArgs;
 use crate::error::printable_lines;
-use crate::metrics::{Spent, Unit};
+use crate::metrics::{Metrics, Spent, Unit};
 use crate::run::{bar, layout, show};
 use crate::{Error, Result};
 
@@ -27,6 +28,16 @@ pub fn list<'a>(rows: impl IntoIterator<Item = (&'a str, &'a str)>, widest: usiz
 pub fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::Other(format!("cannot write JSON: {e}")))?;
     print(&(text + "\n"))
+}
+
+/// Numbers as JSON: counts are whole, all others have a fraction.
+pub fn numbers(metrics: &Metrics, unit: impl Fn(&str) -> Unit) -> Map<String, Value> {
+    const EXACT: f64 = (1u64 << f64::MANTISSA_DIGITS) as f64;
+    let value = |name: &str, v: f64| match unit(name) {
+        Unit::Count | Unit::Hash if v.fract() == 0.0 && (0.0..EXACT).contains(&v) => Value::from(v as u64),
+        _ => Value::from(v),
+    };
+    metrics.iter().map(|(name, v)| (name.to_owned(), value(name, v))).collect()
 }
 
 /// The final word on stderr. Diagnostics come rendered, with their own `error:`.

@@ -41,7 +41,8 @@ pub fn run(args: &ResumeArgs, global: &GlobalArgs) -> Result<()> {
     // A kill between the last checkpoint and the manifest leaves a run that is done but does not say so; a lost file
     // leaves one that says so without its last checkpoint. Both are settled by driving on.
     let told = Manifest::load(&folder.manifest()).is_ok_and(|manifest| manifest.status == Status::Finished);
-    if told && trainer.step() >= trainer.total() && checkpoint::last_of(&checkpoints).exists() {
+    let done = trainer.step() >= trainer.total() && !trainer.is_unseen();
+    if told && done && checkpoint::last_of(&checkpoints).exists() {
         let text = format!("{}: already finished at step {}", args.dir.display(), trainer.step());
         return match global.json {
             true => output::print_json(&json!({"run": args.dir, "step": trainer.step(), "finished": true})),

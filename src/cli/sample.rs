@@ -2,18 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use candle_core::{DType, Tensor};
 use clap::Args;
 use image::RgbImage;
 use serde_json::json;
 
 use super::loaded::{Loaded, WeightsArg};
+use super::outputs::{Outputs, all_tried};
 use super::{GlobalArgs, output, usage};
-use crate::data::file;
+use crate::data::{Data, file};
 use crate::metrics::Metrics;
 use crate::probes::Picture;
 use crate::run::show::{self, counted};
 use crate::run::{Progress, signal};
-use crate::samplers::{Sampler, Start, Target, Trace};
+use crate::samplers::{Losses, Sampler, Start, Target, Trace};
 use crate::store::fs;
 use crate::{Error, Result, draw, rng::Key};
 
@@ -32,13 +34,14 @@ pub struct SampleArgs {
     /// Seed of the chains; short for --set seed=…
     #[arg(long)]
     seed: Option<u64>,
-    /// The picture, PNG [default: samples/ of the run, or the working directory]
+    /// The picture, .png [default: samples/ of the run, or the working directory; a .npy there of samples that cannot
+    /// be drawn]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Also writes the samples as a NumPy array, in model space
+    /// Also writes the samples as a NumPy array, .npy, in model space
     #[arg(long, value_name = "FILE")]
     save_npy: Option<PathBuf>,
-    /// Also writes the chains as an animation
+    /// Also writes the chains as an animation, .gif
     #[arg(long, value_name = "FILE")]
     gif: Option<PathBuf>,
     #[command(flatten)]
@@ -48,12 +51,19 @@ pub struct SampleArgs {
 /// Pictures in an animation, at most.
 const FRAMES: usize = 60;
 
+/// What is written, and how it is drawn.
+struct Forms<'a> {
+    picture: Option<(Picture<'a>, PathBuf)>,
+    npy: Option<PathBuf>,
+    gif: Option<PathBuf>,
+}
+
 /// Loads, runs the chains, writes what was asked for.
 pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
     if args.n == 0 {
         return Err(usage("--n 0 draws nothing", "--n 100 draws a grid of 10 x 10"));
     }
-    let out = args.out.clone().unwrap_or_else(|| default_out(&args.ckpt));
+    try_outputs(args)?;
     signal::install()?;
     let stored = Loaded::load(&args.ckpt, &sets(args, global), args.weights.weights)?;
     // Chains that start at data need its files; all others do without.
@@ -62,24 +72,40 @@ pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
         Start::Data => &stored.experiment.data()?,
         _ => &stored.data,
     };
-    let picture = Picture::of(data)?;
+    let forms = forms(args, data)?;
     let key = Key::new(stored.experiment.top.seed).with("sample");
     let mut frames = Vec::new();
-    let (trace, every) = (&mut frames, frame_interval(args, &sampler));
+    let (film, every) = (&mut frames, sampler.config.steps.div_ceil(FRAMES).max(1));
     let (model, proposal) = (&stored.model, stored.proposal.as_deref());
     let start = sampler.start(key.with("start"), model, proposal, data, args.n)?;
     let on = Target::of(model).proposing(proposal);
     let mut progress = Progress::new(sampler.config.steps as u64, 0, global.quiet);
     let end = sampler.run(key.with("steps"), &on, &start, |step, chain| {
         progress.step(step as u64 + 1, &Metrics::new());
-        if every.is_some_and(|every| step % every == 0) {
-            trace.push(picture.draw(&sampler.items(model, &chain.x)?)?);
+        if let Some((picture, _)) = forms.picture.as_ref().filter(|_| forms.gif.is_some() && step % every == 0) {
+            film.push(picture.draw(&sampler.items(model, &chain.x)?)?);
         }
         signal::stop_requested().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
     })?;
     progress.finish();
-    write(args, &out, &picture, &end, frames)?;
-    report(args, global, &out, &stored, &sampler, &end)
+    let energies = sampler.energies(&on, &end.chain)?;
+    let losses = end.losses(&energies)?;
+    losses.check(losses.chains.saturating_sub(1))?;
+    warn(losses);
+    let written = write(&forms, &end, frames);
+    report(args, global, &forms, &stored, &sampler, (&end, losses, mean(&energies)?))?;
+    written
+}
+
+/// Looks at the files that the command line names, before anything is loaded.
+fn try_outputs(args: &SampleArgs) -> Result<()> {
+    let mut outputs = Outputs::new();
+    for (option, path, ending) in
+        [("--out", &args.out, "png"), ("--save-npy", &args.save_npy, "npy"), ("--gif", &args.gif, "gif")]
+    {
+        path.iter().try_for_each(|path| outputs.file(option, path, &[ending]))?;
+    }
+    Ok(())
 }
 
 fn sets(args: &SampleArgs, global: &GlobalArgs) -> Vec<String> {
@@ -89,59 +115,103 @@ fn sets(args: &SampleArgs, global: &GlobalArgs) -> Vec<String> {
     sets
 }
 
-/// `RUN/samples/sample-<checkpoint>.png` for a checkpoint in a run folder, numbered when that exists.
-fn default_out(ckpt: &Path) -> PathBuf {
+/// The forms asked for by name must be possible. Besides, without being asked: a picture, where the data can be drawn
+/// and there is a place to write; samples that cannot be drawn as numbers.
+fn forms<'a>(args: &SampleArgs, data: &'a Data) -> Result<Forms<'a>> {
+    let SampleArgs { out, save_npy, gif, ckpt, .. } = args;
+    let place = |ending| {
+        let path = default_out(ckpt, ending);
+        fs::try_file(&path).map(|()| path)
+    };
+    let picture = match (Picture::of(data), out) {
+        (Ok(picture), Some(out)) => Ok((picture, out.clone())),
+        (Ok(picture), None) => place("png").map(|path| (picture, path)),
+        (Err(error), _) => Err(error),
+    };
+    let picture = match picture {
+        Ok(picture) => Some(picture),
+        Err(error) if out.is_some() || gif.is_some() => return Err(error),
+        Err(error) => {
+            tracing::warn!("no picture: {error}");
+            None
+        }
+    };
+    let npy = match save_npy {
+        None if picture.is_none() => Some(place("npy")?),
+        path => path.clone(),
+    };
+    Ok(Forms { npy, gif: gif.clone(), picture })
+}
+
+/// `RUN/samples/sample-<checkpoint>.<ending>` for a checkpoint in a run folder, numbered when that exists.
+fn default_out(ckpt: &Path, ending: &str) -> PathBuf {
     let stem = ckpt.file_stem().and_then(|s| s.to_str()).unwrap_or("checkpoint");
     let run = ckpt.parent().and_then(Path::parent).map(|run| run.join("samples"));
     let folder = run.filter(|f| f.is_dir()).unwrap_or_default();
     let name = |i: usize| match i {
-        0 => folder.join(format!("sample-{stem}.png")),
-        _ => folder.join(format!("sample-{stem}-{i}.png")),
+        0 => folder.join(format!("sample-{stem}.{ending}")),
+        _ => folder.join(format!("sample-{stem}-{i}.{ending}")),
     };
     (0..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
 }
 
-fn frame_interval(args: &SampleArgs, sampler: &Sampler) -> Option<usize> {
-    args.gif.as_ref().map(|_| sampler.config.steps.div_ceil(FRAMES).max(1))
+/// Every form is tried, whatever becomes of the others.
+fn write(forms: &Forms, end: &Trace, mut frames: Vec<RgbImage>) -> Result<()> {
+    let mut outcomes = Vec::new();
+    if let Some(path) = &forms.npy {
+        let values = || file::npy_bytes(end.x.dims(), &end.x.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?);
+        outcomes.push(values().and_then(|bytes| fs::write_atomic(path, &bytes)));
+    }
+    if let Some((picture, path)) = &forms.picture {
+        let last = picture.draw(&end.x)?;
+        outcomes.push(draw::png(&last).and_then(|bytes| fs::write_atomic(path, &bytes)));
+        if let Some(path) = &forms.gif {
+            frames.push(last);
+            outcomes.push(draw::gif(&frames, 80).and_then(|bytes| fs::write_atomic(path, &bytes)));
+        }
+    }
+    all_tried(outcomes)
 }
 
-fn write(args: &SampleArgs, out: &Path, picture: &Picture, end: &Trace, mut frames: Vec<RgbImage>) -> Result<()> {
-    let last = picture.draw(&end.x)?;
-    fs::write_atomic(out, &draw::png(&last)?)?;
-    if let Some(path) = &args.gif {
-        frames.push(last);
-        fs::write_atomic(path, &draw::gif(&frames, 80)?)?;
+/// Chains that left no draw among others that did.
+fn warn(losses: Losses) {
+    let Losses { chains, nonfinite, .. } = losses;
+    if nonfinite > 0 {
+        tracing::warn!(
+            "{nonfinite} of {chains} chains ended at values that are not finite, which are among the samples: smaller \
+             steps (--set sampler.step_size=…), or a kernel that rejects (--set sampler.name=mala)"
+        );
     }
-    match &args.save_npy {
-        Some(path) => {
-            let values: Vec<f64> = end.x.flatten_all()?.to_dtype(candle_core::DType::F64)?.to_vec1()?;
-            fs::write_atomic(path, &file::npy_bytes(end.x.dims(), &values)?)
-        }
-        None => Ok(()),
-    }
+}
+
+/// The mean of those that are finite.
+fn mean(energies: &Tensor) -> Result<f64> {
+    let energies: Vec<f64> = energies.to_dtype(DType::F64)?.to_vec1()?;
+    let finite: Vec<f64> = energies.into_iter().filter(|e| e.is_finite()).collect();
+    Ok(crate::math::stats::mean(&finite))
 }
 
 fn report(
     args: &SampleArgs,
     global: &GlobalArgs,
-    out: &Path,
+    forms: &Forms,
     stored: &Loaded,
     sampler: &Sampler,
-    end: &Trace,
+    (end, losses, energy): (&Trace, Losses, f64),
 ) -> Result<()> {
-    let on = Target::of(&stored.model);
-    let energy: f64 = sampler.energies(&on, &end.chain)?.to_dtype(candle_core::DType::F64)?.mean_all()?.to_scalar()?;
+    let picture = forms.picture.as_ref().map(|(_, path)| path);
     if global.json {
         return output::print_json(&json!({
             "checkpoint": args.ckpt, "step": stored.step, "sampler": sampler.kernel.describe(),
-            "steps": sampler.config.steps, "n": args.n, "mean_energy": energy, "acceptance": end.accept,
-            "frozen_chains": end.frozen()?.count, "warnings": end.doubt()?.into_iter().collect::<Vec<_>>(),
-            "nonfinite": end.nonfinite, "energy_values": end.spent.values,
-            "energy_gradients": end.spent.gradients, "step_size": end.tuning.as_ref().map(|t| t.step_size),
-            "picture": out, "npy": args.save_npy, "gif": args.gif,
+            "steps": sampler.config.steps, "n": losses.chains, "mean_energy": energy, "acceptance": end.accept,
+            "nonfinite": losses.nonfinite, "nonfinite_proposals": end.nonfinite,
+            "frozen_chains": losses.unmoved, "warnings": end.doubt()?.into_iter().collect::<Vec<_>>(),
+            "energy_values": end.spent.values, "energy_gradients": end.spent.gradients,
+            "step_size": end.tuning.as_ref().map(|t| t.step_size),
+            "picture": picture, "npy": forms.npy, "gif": forms.gif,
         }));
     }
-    let (samples, steps) = (counted(args.n as u64, "sample"), counted(sampler.config.steps as u64, "step"));
+    let (samples, steps) = (counted(losses.chains as u64, "sample"), counted(sampler.config.steps as u64, "step"));
     let mut text = format!("{samples}, {steps} of {}\n", sampler.kernel.describe());
     text += &format!("mean energy {} nats", show::number(energy, 5));
     if let Some(accept) = end.accept {
@@ -153,7 +223,9 @@ fn report(
     if end.nonfinite > 0 {
         text += &format!(", {} without a finite energy", counted(end.nonfinite as u64, "proposal"));
     }
-    text += &format!("\n{}", output::cost(end.spent));
-    text += &end.doubt()?.map(|doubt| format!("\nwarning: {doubt}")).unwrap_or_default();
-    output::print(&format!("{text}\n{}\n", out.display()))
+    text += &format!("\n{}\n", output::cost(end.spent));
+    text += &end.doubt()?.map(|doubt| format!("warning: {doubt}\n")).unwrap_or_default();
+    let written = [forms.npy.as_ref().filter(|_| picture.is_none()), picture];
+    written.into_iter().flatten().for_each(|path| text += &format!("{}\n", path.display()));
+    output::print(&text)
 }

@@ -6,11 +6,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::outcome::outcome;
+use super::outputs::Outputs;
 use super::{GlobalArgs, output, runs_root};
 use crate::metrics::Metrics;
 use crate::run::metrics as metrics_log;
 use crate::run::{
-    Declared, Experiment, Manifest, Paths, Progress, RunFolder, Status, Trainer, default_dir, show, signal,
+    Declared, Experiment, Manifest, Missing, Paths, Progress, RunFolder, Status, Trainer, default_dir, show, signal,
 };
 use crate::store::{checkpoint, fs};
 use crate::{Error, Result, config, methods, shell};
@@ -34,6 +35,7 @@ pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
     let experiment = Experiment::load(&args.config, &global.overrides())?;
     let stem = args.config.file_stem().and_then(|s| s.to_str()).unwrap_or("run");
     let dir = args.run_dir.clone().unwrap_or_else(|| default_dir(&runs_root(), stem, experiment.top.seed));
+    Outputs::new().folder("--run-dir", &dir)?;
     let mut trainer = Trainer::new(experiment)?;
     let folder = match args.overwrite {
         true => RunFolder::overwrite(&dir)?,
@@ -47,6 +49,7 @@ pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
 pub(super) fn drive(trainer: &mut Trainer, folder: &RunFolder, global: &GlobalArgs) -> Result<()> {
     output::log_to(&folder.log())?;
     banner(trainer, folder.dir());
+    trainer.troubles()?.iter().for_each(|trouble| tracing::warn!("known beforehand, as `ebm check` tells: {trouble}"));
     let mut manifest = describe(trainer);
     if let Ok(earlier) = Manifest::load(&folder.manifest()) {
         manifest.started = earlier.started;
@@ -105,14 +108,20 @@ fn report(metrics: &Metrics, trainer: &Trainer, folder: &Path, global: &GlobalAr
     let last = checkpoint::last_of(&checkpoints);
     let best = trainer.best().map(|(step, _)| (*step, checkpoint::best_of(&checkpoints)));
     if global.json {
-        let metrics: serde_json::Map<_, _> = metrics.iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
+        let declared = Declared::of(&trainer.experiment().resolved)?;
+        let metrics = output::numbers(metrics, |name| declared.unit(name));
         let best = best.map(|(step, path)| json!({"step": step, "checkpoint": path}));
-        let run = json!({"run": folder, "step": trainer.step(), "checkpoint": last, "metrics": metrics, "best": best});
+        let run = json!({"run": folder, "step": trainer.step(), "checkpoint": last, "metrics": metrics, "best": best,
+            "missing": trainer.missing()});
         return output::print_json(&run);
     }
     let journal = metrics_log::read(&Paths::of(folder).metrics())?;
     let mut text = format!("{}: {}\n", folder.display(), show::counted(trainer.step(), "step"));
     text += &outcome(metrics, &Declared::of(&trainer.experiment().resolved)?, &journal);
+    for Missing { probe, step, why, .. } in trainer.missing() {
+        let why = why.lines().next().unwrap_or_default();
+        text += &format!("missing:  numbers of {probe} at step {step}: {}\n", why.trim_start_matches("error: "));
+    }
     if let Some((step, path)) = best {
         text += &format!("best:     step {step}, {}\n", path.display());
     }

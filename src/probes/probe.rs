@@ -32,10 +32,22 @@ impl Subject<'_> {
         Ok(self.trace(key, n)?.x)
     }
 
-    /// The chains of the run's sampler from their start to their end, n of them; a warning tells of frozen ones.
+    /// The chains of the run's sampler from their start to their end, n of them.
+    ///
+    /// # Errors
+    /// As [`Subject::chains`].
     pub fn trace(&self, key: Key, n: usize) -> Result<Trace> {
         let x = self.sampler.start(key.with("start"), self.model, self.proposal, self.data, n)?;
-        let trace = self.sampler.run(key.with("steps"), &self.target(), &x, |_, _| Ok(()))?;
+        self.chains(key.with("steps"), &self.target(), &x)
+    }
+
+    /// The chains of the run's sampler on `on` from x to their end.
+    ///
+    /// # Errors
+    /// A chain that left no draw, so that numbers about draws say nothing; the sampler's own.
+    pub fn chains(&self, key: Key, on: &Target, x: &Tensor) -> Result<Trace> {
+        let trace = self.sampler.run(key, on, x, |_, _| Ok(()))?;
+        self.sampler.losses(on, &trace)?.check(0)?;
         trace.doubt()?.into_iter().for_each(|doubt| tracing::warn!("samples: {doubt}"));
         Ok(trace)
     }
@@ -64,7 +76,19 @@ impl Finding {
 
 /// A measurement. The same subject gives the same finding.
 pub trait Probe {
+    /// Whether the probe can look at a subject like this, as far as that is known without looking: by the shape of the
+    /// items, how many there are, and what the model can do. `ebm check` asks before a run begins.
+    ///
+    /// # Errors
+    /// What the subject lacks, and what to do about it.
+    fn fits(&self, _subject: &Subject) -> Result<()> {
+        Ok(())
+    }
+
     /// Looks.
+    ///
+    /// # Errors
+    /// A subject that the probe does not fit; results that say nothing.
     fn run(&self, subject: &Subject) -> Result<Finding>;
 }
 

@@ -11,17 +11,17 @@ use super::experiment::Experiment;
 use super::folder::RunFolder;
 use super::guard::Guard;
 use super::journal::Journal;
+use super::looks::Looks;
 use super::progress::Progress;
 use super::signal;
 use super::train_config::TrainConfig;
 use super::unchanged;
 use crate::config::find;
 use crate::data::{Batch, Data, Split};
-use crate::density::{Model, Proposal};
-use crate::methods::{self, METHODS, Method, StepContext};
+use crate::density::Model;
+use crate::methods::{METHODS, Method, StepContext};
 use crate::metrics::{Metrics, Spent};
 use crate::optim::Ema;
-use crate::probes::{Finding, Scheduled, Subject};
 use crate::samplers::Sampler;
 use crate::store::checkpoint::{self, Checkpoint, Keep};
 use crate::store::{State, put, size, take};
@@ -31,6 +31,8 @@ use crate::{Error, Result};
 const DATA: &str = "data";
 /// Key of a checkpoint's metadata for what the run has asked of its energy.
 const SPENT: &str = "spent";
+/// Key of a checkpoint's metadata for the numbers of its step, where the probes have not looked yet.
+const UNSEEN: &str = "unseen";
 
 /// A run in memory: everything built, standing at some step.
 pub struct Trainer {
@@ -38,12 +40,23 @@ pub struct Trainer {
     data: Arc<Data>,
     method: Box<dyn Method>,
     sampler: Sampler,
-    probes: Vec<Scheduled>,
+    looks: Looks,
     ema: Option<Ema>,
     best: Option<Best>,
     spent: Spent,
     step: u64,
     total: u64,
+    /// The numbers of the step that a checkpoint was restored at, if the probes have not looked yet.
+    unseen: Option<Metrics>,
+}
+
+/// What a run writes to as it goes.
+struct Desk<'a> {
+    folder: &'a RunFolder,
+    journal: Journal<'a>,
+    guard: Guard,
+    /// The newest value of every number.
+    seen: Metrics,
 }
 
 impl Trainer {
@@ -59,7 +72,7 @@ impl Trainer {
             0.0 => None,
             decay => Some(Ema::new(decay, &method.model().params().weights)?),
         };
-        let (sampler, probes) = (experiment.sampler()?, experiment.probes()?);
+        let (sampler, looks) = (experiment.sampler()?, Looks::new(experiment.probes()?));
         // The proposal is built only where the model alone does not serve the sampler.
         sampler.check(method.model(), None, data.device()).or_else(|_| {
             let proposal = experiment.proposal(&data, &method.state()?)?;
@@ -69,7 +82,8 @@ impl Trainer {
         let declared = Declared::of(&experiment.resolved)?;
         let TrainConfig { best, best_is, .. } = &experiment.train;
         let best = declared.extreme(best, *best_is).map(|extreme| Best::new(best, extreme));
-        Ok(Trainer { experiment, data, method, sampler, probes, ema, best, spent: Spent::default(), step: 0, total })
+        let (spent, step, unseen) = (Spent::default(), 0, None);
+        Ok(Trainer { experiment, data, method, sampler, looks, ema, best, spent, step, total, unseen })
     }
 
     /// Takes up where `checkpoint`, read from `path`, was written. Everything in it is looked at before anything
@@ -82,6 +96,7 @@ impl Trainer {
         unchanged::check_content(&self.data, path, checkpoint)?;
         let found = unchanged::best_found(&self.experiment, path, checkpoint)?;
         let spent = checkpoint.meta::<Option<Spent>>(SPENT, path)?;
+        let unseen = checkpoint.meta(UNSEEN, path)?;
         let state = take(&checkpoint.tensors, "method");
         let wrong = |e: Error| Error::checkpoint(path, e.to_string(), "use another checkpoint of the run");
         self.method.check(&state).map_err(wrong)?;
@@ -96,7 +111,7 @@ impl Trainer {
             tracing::warn!("checkpoint {} does not say what was spent, counting from 0 here", path.display());
         }
         self.spent = spent.unwrap_or_default();
-        self.step = checkpoint.step;
+        (self.step, self.unseen) = (checkpoint.step, unseen);
         Ok(())
     }
 
@@ -190,54 +205,70 @@ impl Trainer {
     /// 2. **Step and guard.** The guard sees the step's numbers before the average moves and before they are written: a
     ///    step that diverged leaves nothing in the folder.
     /// 3. **Progress** is shown, whether or not the step is logged.
-    /// 4. **Probes** that are due look at the averaged weights. Their randomness is their own, so that the steps that
-    ///    follow are the same without them.
-    /// 5. **Best** takes note of the findings, before the checkpoint that carries it.
-    /// 6. **Journal.** Numbers and pictures are written before the checkpoint: a checkpoint never knows of a step that
-    ///    the logs don't, and lines of later steps are cut off when the run is resumed.
-    /// 7. **Checkpoint**, if it is due or the best so far. The guard sees its tensors first: one that cannot be used is
+    /// 4. **Unseen.** Before the probes look at the end, a checkpoint is saved that has the numbers of the last step in
+    ///    its metadata. A run that is resumed from it looks, and trains nothing again.
+    /// 5. **Probes** that are due look at the averaged weights. Their randomness is their own, so that the steps that
+    ///    follow are the same without them. One that fails is a warning, and its numbers are missing.
+    /// 6. **Best** takes note of the findings, before the checkpoint that carries it.
+    /// 7. **Journal.** Numbers and pictures are written before the checkpoint: a checkpoint never knows of a step that
+    ///    the logs don't, but for an unseen one, and lines of later steps are cut off when the run is resumed.
+    /// 8. **Checkpoint**, if it is due or the best so far. The guard sees its tensors first: one that cannot be used is
     ///    not written. The logs are synced, then come the file, `last`, `best`, and only then the removal of older
     ///    ones.
-    /// 8. **Curves** are drawn last; a failure is a warning.
+    /// 9. **Curves** are drawn last; a failure is a warning.
     ///
     /// # Errors
     /// [`Error::Interrupted`] after a signal, [`Error::Diverged`], and whatever stops the run from being saved.
     pub fn run(&mut self, folder: &RunFolder, progress: &mut Progress) -> Result<Metrics> {
-        let mut guard = self.guard();
-        guard.saved(self.step);
-        let mut journal = Journal::open(folder, self.step, Declared::of(&self.experiment.resolved)?)?;
-        let mut seen = journal.last()?;
+        let unseen = self.unseen.take();
+        let written = self.step.saturating_sub(u64::from(unseen.is_some()));
+        let journal = Journal::open(folder, written, Declared::of(&self.experiment.resolved)?)?;
+        let mut desk = Desk { folder, seen: journal.last()?, journal, guard: self.guard() };
+        desk.guard.saved(self.step);
         if self.step == self.total && checkpoint::path_of(&folder.checkpoints(), self.step).exists() {
             checkpoint::settle(&folder.checkpoints(), self.step, &self.keep(), self.best_step())?;
         }
+        if let Some(metrics) = unseen {
+            self.end_step(metrics, &mut desk)?;
+        }
         while self.step < self.total {
             if let Some(signal) = signal::stop_requested() {
-                self.save(folder, &journal, &self.checkpoint()?)?;
+                self.save(&desk, &self.checkpoint()?)?;
                 return Err(Error::Interrupted(signal));
             }
-            let metrics = self.advance(&mut guard)?;
-            progress.step(self.step, metrics);
-            let log = self.step.is_multiple_of(self.experiment.train.log_every) || self.step == self.total;
-            let found = self.probe()?;
-            let better = self.best.as_mut().is_some_and(|best| best.look(self.step, &found.metrics));
-            if log || !found.metrics.is_empty() {
-                let mut line = metrics.clone();
-                line.extend(found.metrics);
-                journal.write(self.step, &line, &found.pictures)?;
-                seen.extend(line);
+            let metrics = self.advance(&mut desk.guard)?.clone();
+            progress.step(self.step, &metrics);
+            if self.step == self.total && self.looks.due(self.step, self.total) {
+                let mut checkpoint = self.checkpoint()?;
+                checkpoint.meta.insert(UNSEEN.to_owned(), json(&metrics)?);
+                self.save_checked(&desk, &checkpoint)?;
+                desk.guard.saved(self.step);
             }
-            if better || self.checkpoint_due() {
-                let checkpoint = self.checkpoint()?;
-                self.check_weights(&guard, &checkpoint)?;
-                self.save(folder, &journal, &checkpoint)?;
-                guard.saved(self.step);
-                curves::write(folder).unwrap_or_else(|error| tracing::warn!("no curves.png: {error}"));
-            }
+            self.end_step(metrics, &mut desk)?;
         }
         if let Some(best) = &self.best {
             best.end();
         }
-        Ok(seen)
+        Ok(desk.seen)
+    }
+
+    /// Looks, writes down and saves what is due after a step with these numbers.
+    fn end_step(&mut self, mut line: Metrics, desk: &mut Desk) -> Result<()> {
+        let log = self.step.is_multiple_of(self.experiment.train.log_every) || self.step == self.total;
+        let found = self.look()?;
+        let better = self.best.as_mut().is_some_and(|best| best.look(self.step, &found.metrics));
+        if log || !found.metrics.is_empty() {
+            desk.seen.retain(|name| !self.looks.misses(name));
+            line.extend(found.metrics);
+            desk.journal.write(self.step, &line, &found.pictures)?;
+            desk.seen.extend(line);
+        }
+        if better || self.checkpoint_due() {
+            self.save_checked(desk, &self.checkpoint()?)?;
+            desk.guard.saved(self.step);
+            curves::write(desk.folder).unwrap_or_else(|error| tracing::warn!("no curves.png: {error}"));
+        }
+        Ok(())
     }
 
     fn checkpoint_due(&self) -> bool {
@@ -246,65 +277,10 @@ impl Trainer {
     }
 
     /// A checkpoint that cannot be used is not written: the previous one stays.
-    fn check_weights(&self, guard: &Guard, checkpoint: &Checkpoint) -> Result<()> {
+    fn save_checked(&self, desk: &Desk, checkpoint: &Checkpoint) -> Result<()> {
         let state = take(&checkpoint.tensors, "method");
-        guard.check_tensors(self.step, state.iter().map(|(name, tensor)| (name.as_str(), tensor)))
-    }
-
-    /// Everything that the probes find that are due at this step.
-    fn probe(&self) -> Result<Finding> {
-        let due: Vec<_> = self.probes.iter().filter(|p| p.due(self.step, self.total)).collect();
-        let mut found = Finding::default();
-        if due.is_empty() {
-            return Ok(found);
-        }
-        let (model, proposal) = (self.evaluated()?, self.proposal()?);
-        for scheduled in due {
-            let key = self.experiment.key().with("probe").with(&scheduled.name);
-            let subject =
-                Subject { model: &model, proposal: proposal.as_deref(), data: &self.data, sampler: &self.sampler, key };
-            let finding = scheduled.look(&subject).map_err(|e| self.probe_failed(&scheduled.name, e))?;
-            let taken = |(name, value): &(&str, f64)| found.metrics.get(name).is_some_and(|other| other != *value);
-            if let Some((name, _)) = finding.metrics.iter().find(taken) {
-                tracing::warn!(
-                    "probe `{}`: its `{name}` takes the place of another probe's of that name; set `label` of one of \
-                     them",
-                    scheduled.name
-                );
-            }
-            found.metrics.extend(finding.metrics);
-            found.pictures.extend(finding.pictures);
-        }
-        Ok(found)
-    }
-
-    /// A probe does not know the step of the run: what it noticed was noticed at this one.
-    fn probe_failed(&self, probe: &str, error: Error) -> Error {
-        match error {
-            Error::Diverged { what, remedy, .. } => {
-                Error::Diverged { step: Some(self.step), what: format!("probe `{probe}`: {what}"), remedy }
-            }
-            other => self.experiment.placed(other),
-        }
-    }
-
-    /// The source that the method keeps to draw from at once, if it keeps one, on the method's own tensors. The state
-    /// of a method without one is not asked for.
-    fn proposal(&self) -> Result<Option<Box<dyn Proposal>>> {
-        match methods::has_proposal(&self.experiment.resolved.spec("method")) {
-            true => self.experiment.proposal(&self.data, &self.method.state()?),
-            false => Ok(None),
-        }
-    }
-
-    /// The model that is looked at: on averaged weights where there is an average. It shares storage with the run's
-    /// own.
-    fn evaluated(&self) -> Result<Model> {
-        let model = self.method.model();
-        let Some(ema) = &self.ema else { return model.frozen() };
-        let mut tensors = model.params().tensors();
-        tensors.extend(ema.state());
-        model.on(tensors)
+        desk.guard.check_tensors(self.step, state.iter().map(|(name, tensor)| (name.as_str(), tensor)))?;
+        self.save(desk, checkpoint)
     }
 
     /// All tensors that the rest of the run depends on, as handles: they follow the steps to come.
@@ -329,9 +305,9 @@ impl Trainer {
         Ok(Checkpoint { step: self.step, config: self.experiment.resolved.to_toml(), meta, tensors: self.state()? })
     }
 
-    fn save(&self, folder: &RunFolder, journal: &Journal, checkpoint: &Checkpoint) -> Result<()> {
-        journal.sync()?;
-        checkpoint::save_in(&folder.checkpoints(), checkpoint, &self.keep(), self.best_step()).map(|_| ())
+    fn save(&self, desk: &Desk, checkpoint: &Checkpoint) -> Result<()> {
+        desk.journal.sync()?;
+        checkpoint::save_in(&desk.folder.checkpoints(), checkpoint, &self.keep(), self.best_step()).map(|_| ())
     }
 
     fn best_step(&self) -> Option<u64> {
@@ -348,5 +324,6 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::Other(format!("metadata of a checkpoint: {e}")))
 }
 
+mod looking;
 #[cfg(test)]
 mod tests;

@@ -27,6 +27,7 @@ mod sampler;
 mod sgld;
 mod start;
 mod stiffness;
+mod trace;
 mod warm_up;
 
 pub use accept::{ACCEPTANCE, accept, energies};
@@ -45,10 +46,11 @@ pub use mala::Mala;
 pub use parallel_tempering::ParallelTempering;
 pub use row::{BuildKernel, SamplerRow};
 pub use rwm::Rwm;
-pub use sampler::{Sampler, Trace, parts};
+pub use sampler::{Sampler, parts};
 pub use sgld::Sgld;
 pub use start::{ChainConfig, Start};
 pub use stiffness::{Drift, Lifetime, Stiff};
+pub use trace::{A_NAT_APART, Losses, Trace};
 pub use warm_up::{DualAveraging, WarmUp};
 
 use crate::config::{self, Schema, Spec, find};

@@ -1,59 +1,17 @@
-//! The runs of a kernel: the settings that every sampler shares, and the results of a run of chains.
+//! Running a kernel for a while: the settings that every sampler shares.
 
 use candle_core::Tensor;
 
 use super::SAMPLERS;
-use super::frozen::Frozen;
-use super::kernel::{Chain, Info, Kernel, Target, Tuning};
+use super::kernel::{Chain, Info, Kernel, Target};
 use super::start::ChainConfig;
 use super::stiffness::Lifetime;
+use super::trace::{Losses, Trace};
 use super::warm_up::WarmUp;
 use crate::config::{Spec, decode, find};
 use crate::data::Data;
 use crate::density::{Counted, Energy, Model, Potential, Proposal, Space};
-use crate::metrics::Spent;
 use crate::{Error, Result, rng::Key};
-
-/// The results of a run of chains.
-pub struct Trace {
-    /// The items at the end, `[B, ..]`.
-    pub x: Tensor,
-    /// The chains at the end, in the space they move in.
-    pub chain: Chain,
-    /// The mean acceptance over steps and chains, for kernels that reject.
-    pub accept: Option<f64>,
-    /// Where the chains stood after the warm-up, in the space they move in.
-    from: Tensor,
-    /// Steps since then.
-    steps: usize,
-    /// Proposals that each chain accepted; empty for kernels that accept everything.
-    accepted: Vec<usize>,
-    /// The number of proposals without a finite energy, over all steps and chains.
-    pub nonfinite: usize,
-    /// The evaluations of the energy, warm-up included, in items.
-    pub spent: Spent,
-    /// The step size and scale that the warm-up, if there was one, tuned the kernel to.
-    pub tuning: Option<Tuning>,
-}
-
-impl Trace {
-    /// The chains that stand where they stood after the warm-up. Asked for, not kept: the host waits for the device.
-    ///
-    /// # Errors
-    /// The device's own.
-    pub fn frozen(&self) -> Result<Frozen> {
-        Ok(Frozen::of(&stands(&self.from, &self.chain.x)?, &self.accepted))
-    }
-
-    /// What is wrong with chains that never moved, unless chance leaves as many.
-    ///
-    /// # Errors
-    /// As [`Trace::frozen`].
-    pub fn doubt(&self) -> Result<Option<String>> {
-        let frozen = self.frozen()?;
-        Ok(frozen.is_odd(self.steps, self.accept).then(|| frozen.words()))
-    }
-}
 
 /// A kernel with its settings: `[sampler]` of a run.
 pub struct Sampler {
@@ -172,6 +130,14 @@ impl Sampler {
         }
     }
 
+    /// The chains of a run on `on` that left no draw.
+    ///
+    /// # Errors
+    /// As [`Sampler::run`].
+    pub fn losses(&self, on: &Target, trace: &Trace) -> Result<Losses> {
+        trace.losses(&self.energies(on, &trace.chain)?)
+    }
+
     /// The starting points of n chains, `[n, ..]`, in the space that chains move in.
     ///
     /// # Errors
@@ -224,9 +190,9 @@ impl Sampler {
         let on = on.under(&counted);
         let (tuned, mut chain) = self.warm_up.run(key.with("warm_up"), &*self.kernel, &on, x)?;
         let kernel = tuned.as_deref().unwrap_or(&*self.kernel);
+        let (from, steps) = (chain.x.clone(), self.config.steps);
         let (mut accept, mut nonfinite, mut accepted) = (None, 0, Vec::new());
-        let from = chain.x.clone();
-        for step in 0..self.config.steps {
+        for step in 0..steps {
             let (next, info) = kernel.step(key.at(step as u64), &on, &chain)?;
             chain = next;
             nonfinite += info.nonfinite.iter().sum::<usize>();
@@ -235,17 +201,11 @@ impl Sampler {
             accepted.iter_mut().zip(&info.accepted).for_each(|(sum, a)| *sum += usize::from(*a));
             watch(step, &chain, &info, on.energy())?;
         }
-        let accept = accept.map(|sum: f64| sum / self.config.steps.max(1) as f64);
+        let accept = accept.map(|sum: f64| sum / steps.max(1) as f64);
         let tuning = tuned.and_then(|kernel| kernel.tuning());
         let (x, spent) = (self.carried(potential.as_ref(), &chain.x)?, counted.spent());
-        Ok(Trace { x, chain, accept, from, steps: self.config.steps, accepted, nonfinite, spent, tuning })
+        Ok(Trace { x, chain, accept, from, steps, accepted, nonfinite, spent, tuning })
     }
-}
-
-/// Whether each of the chains at `to` `[B, ..]` is where it was.
-fn stands(from: &Tensor, to: &Tensor) -> Result<Vec<bool>> {
-    let moved = from.ne(to)?.flatten_from(1)?.to_dtype(candle_core::DType::F32)?.max(1)?;
-    Ok(moved.to_vec1::<f32>()?.into_iter().map(|moved| moved == 0.0).collect())
 }
 
 /// The target of chains that move in noise.

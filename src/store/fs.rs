@@ -46,14 +46,57 @@ impl Witness for Unwatched {
     }
 }
 
-/// Replaces the content of `path`, all or nothing; a pipe or a device is written to, since a rename would take its
-/// place.
+/// Replaces the content of `path`, all or nothing; a link stays one, and a device or a pipe is written to.
 ///
 /// # Errors
 /// An operation fails; the error names `path`, and the file that was there before is untouched. A full disk says how
 /// many bytes were needed.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_atomic_watched(path, bytes, &Unwatched)
+    if is_special(path) {
+        let written = File::options().write(true).open(path).and_then(|mut file| file.write_all(bytes));
+        return written.map_err(Error::io(path));
+    }
+    write_atomic_watched(&place_of(path), bytes, &Unwatched)
+}
+
+/// Whether there is something at `path` that is neither a file nor a folder: a device, a pipe.
+pub fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+/// Where [`write_atomic`] puts the file `path`: the same place for every way to write its name.
+pub fn place_of(path: &Path) -> PathBuf {
+    let in_folder = || Some(fs::canonicalize(folder_of(path)).ok()?.join(path.file_name()?));
+    fs::canonicalize(path).ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
+}
+
+/// Whether [`write_atomic`] can write `path`, by making a file beside it that does not stay.
+///
+/// # Errors
+/// `path` is a folder; as the system says, naming `path`.
+pub fn try_file(path: &Path) -> Result<()> {
+    if is_special(path) {
+        return Ok(());
+    }
+    if path.is_dir() || path.file_name().is_none() {
+        return Err(Error::io(path)(ErrorKind::IsADirectory.into()));
+    }
+    let temporary = temporary_name(&place_of(path));
+    File::create_new(&temporary).and_then(|_| fs::remove_file(&temporary)).map_err(Error::io(path))
+}
+
+/// Whether [`create_dir`] can make the folder `dir`, and files can be made in it.
+///
+/// # Errors
+/// As the system says, naming `dir`.
+pub fn try_dir(dir: &Path) -> Result<()> {
+    let named = |path: &Path| if path.as_os_str().is_empty() { PathBuf::from(".") } else { path.to_owned() };
+    let there = dir.ancestors().map(named).find(|path| path.exists()).unwrap_or_else(|| PathBuf::from("."));
+    if !there.is_dir() {
+        return Err(Error::io(dir)(ErrorKind::NotADirectory.into()));
+    }
+    let temporary = temporary_name(&there.join("try"));
+    File::create_new(&temporary).and_then(|_| fs::remove_file(&temporary)).map_err(Error::io(dir))
 }
 
 /// Writes as [`write_atomic`] does, and shows every operation to `witness`.

@@ -21,6 +21,7 @@ mod data;
 mod diagnose;
 mod edited;
 mod energies;
+mod failing_probes;
 mod flows;
 mod fuzz_config;
 mod gof;

@@ -52,6 +52,10 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
 struct Accuracy(AccuracyConfig);
 
 impl Probe for Accuracy {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        Labelled::fit(ENTRY.name, subject, self.0.split)
+    }
+
     /// Finds `{split}_accuracy`, `_cross_entropy` (nats), `_brier`, `_ece` and `_mce`.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let AccuracyConfig { split, items, bins } = self.0;

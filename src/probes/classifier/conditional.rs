@@ -1,13 +1,12 @@
 //! Whether draws that a generator makes for a class are of that class, before and after the chains that revise them.
 
 use candle_core::Tensor;
-use image::RgbImage;
 
 use crate::config::{Schema, decode, rule};
 use crate::math::largest;
 use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
-use crate::probes::samples::pictures::Picture;
+use crate::probes::samples::pictures;
 use crate::probes::support::example::example;
 use crate::probes::support::judge::Judge;
 use crate::probes::support::labels;
@@ -50,6 +49,12 @@ struct Conditional {
 }
 
 impl Probe for Conditional {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        let drawn = subject.proposal.map(|proposal| proposal.draw_labelled(subject.key, 1)).transpose()?.flatten();
+        let (_, y) = drawn.ok_or_else(unconditional)?;
+        subject.model.given(&y).map(drop).ok_or_else(unconditional)
+    }
+
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let drawn = match subject.proposal {
             Some(proposal) => proposal.draw_labelled(subject.key.with("draw"), self.config.n)?,
@@ -57,7 +62,7 @@ impl Probe for Conditional {
         };
         let (first, y) = drawn.ok_or_else(unconditional)?;
         let energy = subject.model.given(&y).ok_or_else(unconditional)?;
-        let revised = subject.sampler.run(subject.key.with("steps"), &Target::new(&energy), &first, |_, _| Ok(()))?.x;
+        let revised = subject.chains(subject.key.with("steps"), &Target::new(&energy), &first)?.x;
         let labels: Vec<u32> = y.to_vec1()?;
         let right = |x: &Tensor| -> Result<f64> {
             let rows = match &self.judge {
@@ -72,14 +77,10 @@ impl Probe for Conditional {
         if let Some(judge) = &self.judge {
             judge.stamp("classifier_sha", &mut metrics);
         }
-        Ok(Finding { metrics, pictures: pictures(subject, &revised)? })
+        // The first hundred, of ten classes one in each column.
+        let shown = revised.narrow(0, 0, revised.dim(0)?.min(100))?;
+        Ok(Finding { metrics, pictures: pictures::drawn("conditional", subject, &shown)? })
     }
-}
-
-/// The first hundred, of ten classes one in each column.
-fn pictures(subject: &Subject, x: &Tensor) -> Result<Vec<(String, RgbImage)>> {
-    let shown = x.narrow(0, 0, x.dim(0)?.min(100))?;
-    Ok(vec![("conditional".to_owned(), Picture::of(subject.data)?.draw(&shown)?)])
 }
 
 fn unconditional() -> Error {

@@ -2,11 +2,12 @@
 
 use crate::config::{Schema, decode, rule};
 use crate::data::Split;
+use crate::density::vae::Vae;
 use crate::math::stats;
 use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
-use crate::probes::support::items::items;
+use crate::probes::support::items::{items, present};
 use crate::probes::support::rows::{host, in_chunks};
 use crate::{Error, Result};
 
@@ -41,15 +42,23 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
 
 struct Bound(BoundConfig);
 
+fn vae<'a>(subject: &Subject<'a>) -> Result<&'a Vae> {
+    let vae = subject.model.vae();
+    vae.ok_or_else(|| Error::config("probe `bound` needs a model with a VAE").hint("--set model.name=vae"))
+}
+
 /// Items at a time.
 const CHUNK: usize = 100;
 
 impl Probe for Bound {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        vae(subject)?;
+        present(ENTRY.name, subject, Split::Test)
+    }
+
     fn run(&self, subject: &Subject) -> Result<Finding> {
-        let vae = subject
-            .model
-            .vae()
-            .ok_or_else(|| Error::config("probe `bound` needs a model with a VAE").hint("--set model.name=vae"))?;
+        self.fits(subject)?;
+        let vae = vae(subject)?;
         let x = items(subject.data, Split::Test, self.0.items)?;
         let (mut weighted, mut elbo, mut kl) = (Vec::new(), Vec::new(), Vec::new());
         in_chunks(&x, CHUNK, |at, here| {

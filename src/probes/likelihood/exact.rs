@@ -9,7 +9,7 @@ use crate::math::stats;
 use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
-use crate::probes::support::items::items;
+use crate::probes::support::items::{items, present};
 use crate::probes::support::rows::in_chunks;
 use crate::{Error, Result};
 
@@ -47,7 +47,13 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
 struct Likelihood(LikelihoodConfig);
 
 impl Probe for Likelihood {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        subject.model.density().ok_or_else(no_normaliser)?;
+        present(ENTRY.name, subject, Split::Test)
+    }
+
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let density = subject.model.density().ok_or_else(no_normaliser)?;
         let x = items(subject.data, Split::Test, self.0.items)?;
         Ok(Finding::of(likelihood(density, subject.data, &x)?))

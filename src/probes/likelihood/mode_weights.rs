@@ -14,6 +14,7 @@ use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::likelihood::nll;
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
+use crate::probes::support::items::present;
 use crate::probes::support::rows::{host, host_rows};
 use crate::{Error, Result, rng::Key};
 
@@ -89,11 +90,17 @@ pub struct Masses {
 }
 
 impl Probe for ModeWeights {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        subject.data.modes().ok_or_else(|| no_modes(subject.data))?;
+        present(ENTRY.name, subject, Split::Test)
+    }
+
     /// `mode_tv`, ½ Σ |model - truth| over the modes; `mode_weight_K` of the first sixteen; `mode_kl_data`, the mean
     /// over test items of log p(x) - log p_model(x), where the truth is known. Of draws also `mode_ess_share`; below 1
     /// % of it nothing else is said but `mode_verdict` = 0, with a warning, unless draws of the method's proposal do
     /// better, which `mode_by_proposal` = 1 then says.
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let data = subject.data;
         let modes = data.modes().ok_or_else(|| no_modes(data))?;
         let masses = match data.bounds_2d() {

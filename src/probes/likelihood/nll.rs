@@ -11,6 +11,7 @@ use crate::math::{Grid, stats};
 use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
+use crate::probes::support::items::present;
 use crate::probes::support::rows::{host, in_chunks};
 use crate::{Error, Result};
 
@@ -125,7 +126,13 @@ impl Normalised {
 }
 
 impl Probe for Nll {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        window(subject.data)?;
+        present(ENTRY.name, subject, Split::Test)
+    }
+
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let window = window(subject.data)?;
         let p = normalise(subject.model, window, self.0.points, subject.data.device())?;
         let test = subject.data.all(Split::Test, self.0.items)?.x;

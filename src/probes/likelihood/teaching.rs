@@ -11,6 +11,7 @@ use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::likelihood::nll::{self, Normalised};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
+use crate::probes::support::items::{blank, present};
 use crate::{Error, Result};
 
 crate::config! {
@@ -53,7 +54,14 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
 struct Teaching(TeachingConfig);
 
 impl Probe for Teaching {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        nll::window(subject.data)?;
+        present(ENTRY.name, subject, Split::Test)?;
+        log_density(subject.proposal.ok_or_else(unknown)?, &blank(subject.data)?).map(drop)
+    }
+
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let window = nll::window(subject.data)?;
         let model = nll::normalise(subject.model, window, self.0.points, subject.data.device())?;
         let proposal = subject.proposal.ok_or_else(unknown)?;

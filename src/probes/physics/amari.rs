@@ -41,16 +41,26 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
 struct Amari;
 
 impl Probe for Amari {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        matrices(subject).map(drop)
+    }
+
     fn run(&self, subject: &Subject) -> Result<Finding> {
-        let truth = subject.data.unmixing().ok_or_else(|| missing("data set", "independent sources"))?;
-        let learned = subject.model.unmixing().ok_or_else(|| missing("model", "an unmixing matrix"))?;
-        let learned = linalg::to_host(learned)?;
-        if learned.shape() != truth.shape() {
-            return Err(missing("model", "an unmixing matrix of the data's size"));
-        }
+        let (truth, learned) = matrices(subject)?;
         let mixing = truth.clone().try_inverse().ok_or_else(|| missing("data set", "a mixing matrix"))?;
         let recovered = recovery(learned * mixing);
         Ok(Finding::of(Metrics::new().with("amari", amari(&recovered)).with("mcc", mcc(&recovered))))
+    }
+}
+
+/// The data's unmixing matrix and the model's.
+fn matrices<'a>(subject: &Subject<'a>) -> Result<(&'a DMatrix<f64>, DMatrix<f64>)> {
+    let truth = subject.data.unmixing().ok_or_else(|| missing("data set", "independent sources"))?;
+    let learned = subject.model.unmixing().ok_or_else(|| missing("model", "an unmixing matrix"))?;
+    let learned = linalg::to_host(learned)?;
+    match learned.shape() == truth.shape() {
+        true => Ok((truth, learned)),
+        false => Err(missing("model", "an unmixing matrix of the data's size")),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::math::stats;
 use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
-use crate::probes::support::items::empty;
+use crate::probes::support::items::present;
 use crate::probes::support::rows::host_rows;
 
 crate::config! {
@@ -40,15 +40,17 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
 struct Magnetisation(MagnetisationConfig);
 
 impl Probe for Magnetisation {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        present(ENTRY.name, subject, Split::Test)
+    }
+
     /// Finds `up_share` and `up_share_data`, the shares of samples and of test items whose mean coordinate is above 0,
     /// with the standard errors of independent draws, `_se`; `magnetisation` and `magnetisation_data`, the means of its
     /// amount.
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let x = subject.sample(subject.key.with("samples"), self.0.n)?;
         let real = subject.data.all(Split::Test, self.0.n)?.x;
-        if real.dim(0)? == 0 {
-            return Err(empty(ENTRY.name, subject, Split::Test));
-        }
         let rows = |x: &Tensor| host_rows(&x.flatten_from(1)?);
         let mut metrics = found(&rows(&x)?, "");
         metrics.extend(found(&rows(&real)?, "_data"));

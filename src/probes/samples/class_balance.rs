@@ -6,9 +6,9 @@ use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
 use crate::probes::support::histogram::histogram;
-use crate::probes::support::items::empty;
+use crate::probes::support::items::present;
 use crate::probes::support::judge::Judge;
-use crate::probes::support::labels::classes;
+use crate::probes::support::labels::{classes, labelled, unlabelled};
 use crate::{Error, Result};
 
 crate::config! {
@@ -49,18 +49,22 @@ struct ClassBalance {
 }
 
 impl Probe for ClassBalance {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        self.judge.as_ref().ok_or_else(no_classifier)?.check(subject.data)?;
+        labelled(ENTRY.name, subject)?;
+        present(ENTRY.name, subject, Split::Test)
+    }
+
     /// Finds `class_tv`, ½ Σ |share among samples - share among training labels|, beside `class_tv_real` of as many
     /// test items, which the classifier's mistakes and their number leave; `class_share_K` of every class that the
     /// labels have; and `classifier_sha`.
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let judge = self.judge.as_ref().ok_or_else(no_classifier)?;
-        let labels = subject.data.all(Split::Train, usize::MAX)?.y.ok_or_else(|| empty(NAME, subject, Split::Train))?;
-        let labels: Vec<u32> = labels.to_vec1()?;
+        let labels = subject.data.all(Split::Train, usize::MAX)?.y;
+        let labels: Vec<u32> = labels.ok_or_else(|| unlabelled(ENTRY.name, subject))?.to_vec1()?;
         let x = subject.sample(subject.key.with("samples"), self.config.n)?;
         let real = subject.data.all(Split::Test, self.config.n)?.x;
-        if real.dim(0)? == 0 {
-            return Err(empty(NAME, subject, Split::Test));
-        }
         let mut metrics = found(
             &classes(&judge.logits(&x, subject.data)?)?,
             &classes(&judge.logits(&real, subject.data)?)?,
@@ -70,8 +74,6 @@ impl Probe for ClassBalance {
         Ok(Finding::of(metrics))
     }
 }
-
-const NAME: &str = ENTRY.name;
 
 fn found(drawn: &[usize], real: &[usize], labels: impl Iterator<Item = usize> + Clone) -> Metrics {
     let k = labels.clone().chain(drawn.iter().copied()).chain(real.iter().copied()).max().map_or(0, |top| top + 1);

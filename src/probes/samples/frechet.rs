@@ -77,16 +77,21 @@ struct Frechet {
 }
 
 impl Probe for Frechet {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        self.features.check(subject.data)?;
+        let FrechetConfig { n, split, neighbours, .. } = self.config;
+        let have = subject.data.len(split).unwrap_or(usize::MAX).min(n.saturating_mul(2));
+        if have / 2 <= neighbours { Err(too_few(subject, split, have, neighbours)) } else { Ok(()) }
+    }
+
     /// Finds `frechet` (squared, as FID is), `kid`, `precision`, `recall`, `density` and `coverage`; each again with
     /// `_floor`, between two sets of real items of the same size, which is what a perfect sampler would score;
     /// `frechet_items`, that size; and `features_sha` where features are a classifier's.
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let FrechetConfig { n, split, neighbours, .. } = &self.config;
         let real = subject.data.all(*split, n.saturating_mul(2))?.x;
         let half = real.dim(0)? / 2;
-        if half <= *neighbours {
-            return Err(too_few(subject, *split, real.dim(0)?, *neighbours));
-        }
         let samples = subject.sample(subject.key.with("samples"), half)?;
         let seen = |x: &Tensor| self.features.seen(x, subject.data);
         let (first, second) = (seen(&real.narrow(0, 0, half)?)?, seen(&real.narrow(0, half, half)?)?);

@@ -10,8 +10,9 @@ use crate::math::{largest, stats};
 use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
-use crate::probes::support::items::empty;
+use crate::probes::support::items::present;
 use crate::probes::support::judge::Judge;
+use crate::probes::support::labels::{labelled, unlabelled};
 use crate::probes::support::rows::host_rows;
 use crate::samplers::{Start, Target};
 use crate::{Error, Result, draw};
@@ -76,18 +77,25 @@ struct Inpainting {
 }
 
 impl Probe for Inpainting {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        subject.data.spec().image.ok_or_else(|| no_image(subject))?;
+        if let Some(judge) = &self.judge {
+            judge.check(subject.data)?;
+            labelled(ENTRY.name, subject)?;
+        }
+        present(ENTRY.name, subject, self.config.split)
+    }
+
     /// Finds `inpaint_mse`, mean squared error of the filled pixels in [0, 1], beside that of the training mean,
     /// `inpaint_mse_mean`; `inpaint_diversity`, the standard deviation of a filled pixel over the completions of its
     /// item, mean over pixels and items; `inpaint_accept` of kernels that reject; and with a classifier
     /// `inpaint_accuracy`, the share of the completed images that it gives their item's label, beside that of the whole
     /// ones, `inpaint_accuracy_real`.
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let image = subject.data.spec().image.ok_or_else(|| no_image(subject))?;
         let InpaintingConfig { hole, items, completions, split, shown, .. } = &self.config;
         let Batch { x: truth, y } = subject.data.all(*split, *items)?;
-        if truth.dim(0)? == 0 {
-            return Err(empty("inpainting", subject, *split));
-        }
         let freedom = Freedom::new(&subject.data.spec().shape, &hole.mask(image), subject.data.device())?;
         let known = repeated(&truth, *completions)?;
         let (filled, accept) = completed(subject, &freedom, &known)?;
@@ -98,7 +106,7 @@ impl Probe for Inpainting {
         metrics.set("inpaint_mse_mean", stats::mean(&right.iter().map(|row| square(row, &mean)).collect::<Vec<_>>()));
         accept.into_iter().for_each(|share| metrics.set("inpaint_accept", share));
         if let Some(judge) = &self.judge {
-            let labels = y.ok_or_else(|| empty("inpainting", subject, *split))?.to_vec1::<u32>()?;
+            let labels = y.ok_or_else(|| unlabelled(ENTRY.name, subject))?.to_vec1::<u32>()?;
             metrics.set("inpaint_accuracy", accuracy(judge, subject, &filled, &labels, *completions)?);
             metrics.set("inpaint_accuracy_real", accuracy(judge, subject, &truth, &labels, 1)?);
             judge.stamp("classifier_sha", &mut metrics);
@@ -139,8 +147,7 @@ fn completed(subject: &Subject, freedom: &Freedom, known: &Tensor) -> Result<(Te
         .hint("lower `items` or `completions` of the probe, or set `sampler.init` to normal or uniform"));
     }
     let energy = Clamped { energy: subject.model, freedom, known };
-    let trace =
-        subject.sampler.run(subject.key.with("steps"), &Target::new(&energy), &freedom.of(&start)?, |_, _| Ok(()))?;
+    let trace = subject.chains(subject.key.with("steps"), &Target::new(&energy), &freedom.of(&start)?)?;
     Ok((freedom.embed(&trace.chain.x, known)?, trace.accept))
 }
 

@@ -68,20 +68,24 @@ struct Memorisation {
 }
 
 impl Probe for Memorisation {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        self.features.check(subject.data)?;
+        match (subject.data.len(Split::Train), subject.data.len(Split::Test)) {
+            (None, _) => Err(endless(subject)),
+            (_, Some(0..4)) => Err(empty(ENTRY.name, subject, Split::Test)),
+            _ => Ok(()),
+        }
+    }
+
     /// With d the distance to the nearest training item: `memorised_ratio`, median d of the samples over that of test
     /// items, 1 for a perfect sampler and 0 for copies; `memorised_share` of the samples with d below the 1 % quantile
     /// of the test items' d; both again with `_floor`, for other test items in the samples' place.
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let MemorisationConfig { n, train, shown, .. } = &self.config;
-        if subject.data.len(Split::Train).is_none() {
-            return Err(endless(subject));
-        }
         let train = subject.data.all(Split::Train, if *train == 0 { usize::MAX } else { *train })?.x;
         let test = subject.data.all(Split::Test, n.saturating_mul(2))?.x;
         let half = test.dim(0)? / 2;
-        if half < 2 {
-            return Err(empty("memorisation", subject, Split::Test));
-        }
         let samples = subject.sample(subject.key.with("samples"), *n)?;
         let among = self.features.seen(&train, subject.data)?;
         let found = |x: &Tensor| nearest(&self.features.seen(x, subject.data)?, &among);

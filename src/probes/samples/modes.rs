@@ -9,7 +9,7 @@ use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
 use crate::probes::support::histogram::{divergence, floor, histogram};
-use crate::probes::support::items::items;
+use crate::probes::support::items::{blank, items, present};
 use crate::probes::support::judge::Judge;
 use crate::probes::support::labels;
 use crate::probes::support::labels::classes;
@@ -57,17 +57,27 @@ struct ModesProbe {
 }
 
 impl Probe for ModesProbe {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        if subject.data.modes().is_some() {
+            return Ok(());
+        }
+        if let Some(judge) = &self.judge {
+            judge.check(subject.data)?;
+        } else if subject.model.logits(&blank(subject.data)?)?.is_none() {
+            return Err(no_modes(subject));
+        }
+        present(ENTRY.name, subject, Split::Test)
+    }
+
     /// Of a mixture as [`of_mixture`]; else as [`of_classes`], with `classifier_sha` ([`Judge::stamp`]) for a
     /// classifier out of a checkpoint.
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let samples = || subject.sample(subject.key.with("samples"), self.config.n);
         if let Some(modes) = subject.data.modes() {
             return Ok(Finding::of(of_mixture(&host_rows(&samples()?.flatten_from(1)?)?, &modes)));
         }
         let judge = self.judge.as_ref();
-        if judge.is_none() && subject.model.logits(&one(subject)?)?.is_none() {
-            return Err(no_modes(subject));
-        }
         let counts = |x: &Tensor| -> Result<Vec<usize>> {
             let logits = match judge {
                 Some(judge) => judge.logits(x, subject.data)?,
@@ -82,11 +92,6 @@ impl Probe for ModesProbe {
         }
         Ok(Finding::of(metrics))
     }
-}
-
-/// One point of the model's space, to ask what the model can do.
-fn one(subject: &Subject) -> Result<Tensor> {
-    subject.data.uniform_init(subject.key.with("one"), 1)
 }
 
 /// A sample is good if it lies within 3 standard deviations of the nearest mean, which then has it: `modes`, how many

@@ -15,6 +15,8 @@ crate::config! {
     pub struct SamplesConfig {
         /// How many samples.
         n: usize = 100, rule::at_least(1);
+        /// Draw them too, which images and points in the plane can be.
+        picture: bool = true;
     }
 }
 
@@ -38,6 +40,18 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
 struct Samples(SamplesConfig);
 
 impl Probe for Samples {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        match self.0.picture {
+            true => Picture::of(subject.data).map(drop).map_err(|error| {
+                error.at("picture").hint(
+                    "set `picture = false` of the probe for its numbers alone; `ebm sample --save-npy FILE` writes \
+                     samples as numbers",
+                )
+            }),
+            false => Ok(()),
+        }
+    }
+
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let end = subject.trace(subject.key, self.0.n)?;
         let energies = subject.sampler.energies(&subject.target(), &end.chain)?;
@@ -47,8 +61,20 @@ impl Probe for Samples {
             metrics.set("acceptance", accept);
             metrics.set("frozen", end.frozen()?.share());
         }
-        let picture = Picture::of(subject.data)?.draw(&end.x)?;
-        Ok(Finding { metrics, pictures: vec![("samples".to_owned(), picture)] })
+        let pictures = if self.0.picture { drawn("samples", subject, &end.x)? } else { Vec::new() };
+        Ok(Finding { metrics, pictures })
+    }
+}
+
+/// The picture `name` of samples x, `[N, ..]`; none, with a warning, of such as cannot be drawn: numbers do not depend
+/// on it.
+pub(in crate::probes) fn drawn(name: &str, subject: &Subject, x: &Tensor) -> Result<Vec<(String, RgbImage)>> {
+    match Picture::of(subject.data) {
+        Ok(picture) => Ok(vec![(name.to_owned(), picture.draw(x)?)]),
+        Err(error) => {
+            tracing::warn!("no picture `{name}`: {error}");
+            Ok(Vec::new())
+        }
     }
 }
 
@@ -69,11 +95,10 @@ impl<'a> Picture<'a> {
         match (data.spec().image, data.bounds_2d()) {
             (Some(image), _) => Ok(Picture::Grid(data, image)),
             (None, Some(window)) => Ok(Picture::Plane(window)),
-            (None, None) => Err(Error::Other(format!(
-                "samples of shape {:?} cannot be drawn\n\nhint: remove the probe `samples`, or use ebm sample \
-                 --save-npy",
-                data.spec().shape
-            ))),
+            (None, None) => {
+                let what = format!("samples of shape {:?} cannot be drawn", data.spec().shape);
+                Err(Error::config(what).hint("`ebm sample --save-npy FILE` writes them as numbers"))
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
 use crate::probes::support::histogram::{divergence, floor, histogram};
-use crate::probes::support::items::empty;
+use crate::probes::support::items::present;
 use crate::probes::support::judge::Judge;
 use crate::probes::support::labels;
 use crate::probes::support::rows::in_chunks;
@@ -61,16 +61,21 @@ struct StackedModes {
 }
 
 impl Probe for StackedModes {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        stacked(subject)?;
+        self.judge.as_ref().ok_or_else(no_classifier)?;
+        present(ENTRY.name, subject, Split::Test)
+    }
+
     /// Finds `stacked_modes`, how many modes have a sample; `stacked_modes_sure`, how many have n/10^{c+1} or more, as
     /// mistakes of the classifier fill empty modes too; `stacked_kl`, KL of the histogram to the uniform one in nats,
     /// beside its expectation for perfect draws, `stacked_kl_floor` = (10^c - 1)/2n; all again with `_real` for test
     /// items; the numbers of samples and items, `stacked_n` and `stacked_n_real`; and `classifier_sha`.
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         /// Samples at a time.
         const CHUNK: usize = 1_000;
-        let [channels, ..] = subject.data.spec().image.ok_or_else(|| unfit(subject))?;
-        let modes = 10usize.checked_pow(channels as u32).filter(|k| Some(*k) == subject.data.spec().classes);
-        let modes = modes.filter(|_| channels > 1).ok_or_else(|| unfit(subject))?;
+        let (channels, modes) = stacked(subject)?;
         let judge = self.judge.as_ref().ok_or_else(no_classifier)?;
         let n = if self.config.n == 0 { 26 * modes } else { self.config.n };
         let mut places = Vec::with_capacity(n);
@@ -79,14 +84,11 @@ impl Probe for StackedModes {
         // As many as the data have, where chains start at data.
         let n = start.dim(0)?;
         in_chunks(&start, CHUNK, |at, x| {
-            let end = subject.sampler.run(key.with("steps").at(at as u64), &subject.target(), x, |_, _| Ok(()))?;
+            let end = subject.chains(key.with("steps").at(at as u64), &subject.target(), x)?;
             places.extend(classes(judge, &end.x, subject, channels)?);
             Ok(())
         })?;
         let real = subject.data.all(Split::Test, n)?.x;
-        if real.dim(0)? == 0 {
-            return Err(empty("stacked_modes", subject, Split::Test));
-        }
         let mut metrics = counted(&places, modes, "");
         metrics.extend(counted(&classes(judge, &real, subject, channels)?, modes, "_real"));
         judge.stamp("classifier_sha", &mut metrics);
@@ -116,6 +118,13 @@ fn counted(places: &[usize], modes: usize, suffix: &str) -> Metrics {
     .map(|(name, value)| (format!("{name}{suffix}"), value))
     .into_iter()
     .collect()
+}
+
+/// Digits of an item, and the modes that they make.
+fn stacked(subject: &Subject) -> Result<(usize, usize)> {
+    let [channels, ..] = subject.data.spec().image.ok_or_else(|| unfit(subject))?;
+    let modes = 10usize.checked_pow(channels as u32).filter(|k| Some(*k) == subject.data.spec().classes);
+    modes.filter(|_| channels > 1).map(|modes| (channels, modes)).ok_or_else(|| unfit(subject))
 }
 
 fn unfit(subject: &Subject) -> Error {

@@ -57,8 +57,25 @@ impl<D: Distance + Config + 'static> TwoSample<D> {
 }
 
 impl<D: Distance> Probe for TwoSample<D> {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        self.features.check(subject.data)?;
+        let ComparisonConfig { n, split, .. } = self.keys;
+        let have = subject.data.len(split).unwrap_or(usize::MAX).min(n.saturating_mul(2));
+        match have < 4 {
+            true => Err(Error::config(format!(
+                "probe `{}` needs four items or more, and the {split} split of `{}` has {have}",
+                D::NAME,
+                subject.data.spec().name,
+            ))
+            .at("split")
+            .hint("hold out more by `dataset.test` or `dataset.validation`, or choose another split")),
+            false => Ok(()),
+        }
+    }
+
     fn run(&self, subject: &Subject) -> Result<Finding> {
-        let sets = Compared::new(D::NAME, subject, &self.keys, &self.features)?;
+        self.fits(subject)?;
+        let sets = Compared::new(subject, &self.keys, &self.features)?;
         let mut metrics = self.distance.measure(&sets, subject.key)?;
         self.features.stamp(&mut metrics);
         Ok(Finding::of(metrics))
@@ -80,19 +97,9 @@ impl Compared {
     ///
     /// # Errors
     /// A split of fewer than four items.
-    pub fn new(name: &str, subject: &Subject, keys: &ComparisonConfig, features: &Features) -> Result<Self> {
+    pub fn new(subject: &Subject, keys: &ComparisonConfig, features: &Features) -> Result<Self> {
         let real = subject.data.all(keys.split, keys.n.saturating_mul(2))?.x;
         let half = real.dim(0)? / 2;
-        if half < 2 {
-            return Err(Error::config(format!(
-                "probe `{name}` needs four items or more, and the {} split of `{}` has {}",
-                keys.split,
-                subject.data.spec().name,
-                real.dim(0)?
-            ))
-            .at("split")
-            .hint("choose another split"));
-        }
         let seen = |x: &Tensor| features.seen(x, subject.data);
         Ok(Compared {
             real: seen(&real.narrow(0, 0, half)?)?,

@@ -76,6 +76,10 @@ struct EntropyGradient {
 }
 
 impl Probe for EntropyGradient {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        Linear::of(subject.data, self.config.latent, self.config.sigma).map(drop)
+    }
+
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let linear = Linear::of(subject.data, self.config.latent, self.config.sigma)?;
         let device = subject.data.device();

@@ -9,6 +9,7 @@ use crate::math::stats;
 use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
+use crate::probes::support::items::{blank, present};
 use crate::{Error, Result};
 
 crate::config! {
@@ -49,7 +50,13 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
 struct Fisher(FisherConfig);
 
 impl Probe for Fisher {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        present(ENTRY.name, subject, Split::Test)?;
+        score(subject.data, &blank(subject.data)?).map(drop)
+    }
+
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let x = subject.data.all(Split::Test, self.0.items)?.x;
         let (f, se) = divergence(subject.model, subject.data, &x)?;
         let metrics = Metrics::new().with("fisher", f).with("fisher_se", se);
@@ -64,16 +71,19 @@ impl Probe for Fisher {
 /// # Errors
 /// Data whose score is not known in closed form.
 pub fn divergence(energy: &dyn Energy, data: &Data, x: &Tensor) -> Result<(f64, f64)> {
-    let Some(truth) = data.score(x)? else {
-        return Err(Error::config(format!(
-            "probe `fisher` compares scores, but that of the data set `{}` is not known",
-            data.spec().name
-        ))
-        .hint(
-            "remove it, or use the probe `lsd`; known are gaussian, rbm, 8gaussians and 25gaussians without `noise`",
-        ));
-    };
+    let truth = score(data, x)?;
     let model = energy.grad(x)?.1.detach().to_dtype(DType::F64)?;
     let squares: Vec<f64> = (model + truth)?.sqr()?.flatten_from(1)?.sum(1)?.to_vec1()?;
     Ok((stats::mean(&squares), stats::std_error(&squares)))
+}
+
+/// The data's own score at x.
+fn score(data: &Data, x: &Tensor) -> Result<Tensor> {
+    data.score(x)?.ok_or_else(|| {
+        Error::config(format!(
+            "probe `fisher` compares scores, but that of the data set `{}` is not known",
+            data.spec().name
+        ))
+        .hint("remove it, or use the probe `lsd`; known are gaussian, rbm, 8gaussians and 25gaussians without `noise`")
+    })
 }

@@ -16,7 +16,7 @@ use crate::methods::{Critic, Noise, Part as _, State};
 use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
-use crate::probes::support::items::items;
+use crate::probes::support::items::{items, present};
 use crate::probes::support::scored::{self, Scored, copy, not_finite};
 use crate::{Error, Result, rng::Key};
 
@@ -67,7 +67,12 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
 struct LsdProbe(LsdConfig);
 
 impl Probe for LsdProbe {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        present(ENTRY.name, subject, Split::Test)
+    }
+
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let x = items(subject.data, Split::Test, self.0.items)?;
         let outcome = evaluate(&self.0, subject.model, &x, subject.key, |_| Ok(()))?;
         let Score { mean, std_error, .. } = outcome.score;

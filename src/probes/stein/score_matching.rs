@@ -11,7 +11,7 @@ use crate::methods::{Noise, score};
 use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
-use crate::probes::support::items::items;
+use crate::probes::support::items::{items, present};
 use crate::probes::support::rows::{host, in_chunks};
 use crate::{Result, rng::Key};
 
@@ -51,7 +51,12 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
 struct ScoreMatching(ScoreMatchingConfig);
 
 impl Probe for ScoreMatching {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        present(ENTRY.name, subject, Split::Test)
+    }
+
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let x = items(subject.data, Split::Test, self.0.items)?;
         let values = objective(&self.0, subject.model, &x, subject.key)?;
         Ok(Finding::of(Metrics::new().with("sm", stats::mean(&values)).with("sm_se", stats::std_error(&values))))

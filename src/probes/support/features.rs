@@ -49,15 +49,27 @@ impl Features {
         match self {
             Features::Own => linalg::to_host(&x.flatten_from(1)?),
             Features::Classifier(judge) => linalg::to_host(&judge.features(x, data)?),
-            Features::Inception { network, .. } => match shape(data.spec()).as_slice() {
-                [_, _, _] => linalg::to_host(&network.features(&data.to_unit(x)?)?),
-                other => Err(Error::config(format!(
-                    "Inception reads images, and an item of `{}` has shape {other:?}",
-                    data.spec().name
-                ))
-                .at("features")
-                .hint("leave `features` of the probe empty, or choose a data set of images")),
-            },
+            Features::Inception { network, .. } => {
+                self.check(data)?;
+                linalg::to_host(&network.features(&data.to_unit(x)?)?)
+            }
+        }
+    }
+
+    /// Whether there are features of items of `data`.
+    ///
+    /// # Errors
+    /// Items of another shape than the classifier's; for Inception, items that are no images.
+    pub fn check(&self, data: &Data) -> Result<()> {
+        match (self, shape(data.spec()).as_slice()) {
+            (Features::Own, _) | (Features::Inception { .. }, [_, _, _]) => Ok(()),
+            (Features::Classifier(judge), _) => judge.check(data),
+            (Features::Inception { .. }, other) => Err(Error::config(format!(
+                "Inception reads images, and an item of `{}` has shape {other:?}",
+                data.spec().name
+            ))
+            .at("features")
+            .hint("leave `features` of the probe empty, or choose a data set of images")),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The items that a probe looks at, and what it answers where there are none or the numbers are not finite.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::data::{Data, Split};
 use crate::probes::probe::Subject;
@@ -14,6 +14,26 @@ pub fn items(data: &Data, split: Split, count: usize) -> Result<Tensor> {
     const GENERATED: usize = 10_000;
     let count = if count == 0 { data.len(split).unwrap_or(GENERATED) } else { count };
     Ok(data.all(split, count)?.x)
+}
+
+/// One item of zeros, `[1, ..]`, to ask what the model or the data can do.
+///
+/// # Errors
+/// The device's own.
+pub(in crate::probes) fn blank(data: &Data) -> Result<Tensor> {
+    let shape: Vec<usize> = std::iter::once(1).chain(data.spec().shape.iter().copied()).collect();
+    Ok(Tensor::zeros(shape, DType::F32, data.device())?)
+}
+
+/// Whether a split has items for the probe to look at.
+///
+/// # Errors
+/// It has none.
+pub(in crate::probes) fn present(probe: &str, subject: &Subject, split: Split) -> Result<()> {
+    match subject.data.len(split) {
+        Some(0) => Err(empty(probe, subject, split)),
+        _ => Ok(()),
+    }
 }
 
 /// The error of a probe whose split has no items.

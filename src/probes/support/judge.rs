@@ -93,6 +93,15 @@ impl Judge {
         Ok(Tensor::cat(&in_chunks(&x, CHUNK, of)?, 0)?.detach())
     }
 
+    /// Whether it can look at items of `data`.
+    ///
+    /// # Errors
+    /// They have another shape than those that it was trained on.
+    pub fn check(&self, data: &Data) -> Result<()> {
+        let (own, its) = (shape(self.stored.data.spec()), shape(data.spec()));
+        if own == its { Ok(()) } else { Err(self.unfit(&own, &its)) }
+    }
+
     fn unfit(&self, own: &[usize], its: &[usize]) -> Error {
         let what = format!("was trained on items of shape {own:?}, these have {its:?}");
         Error::checkpoint(Path::new(&self.path), what, "train a classifier on the data of this run")
@@ -100,10 +109,7 @@ impl Judge {
 
     /// x in the classifier's own space, by way of pixels.
     fn seen(&self, x: &Tensor, data: &Data) -> Result<Tensor> {
-        let (own, its) = (self.stored.data.spec(), data.spec());
-        if shape(own) != shape(its) {
-            return Err(self.unfit(&shape(own), &shape(its)));
-        }
+        self.check(data)?;
         self.stored.data.of_unit(&data.to_unit(x)?, None)
     }
 }

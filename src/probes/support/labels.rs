@@ -2,7 +2,7 @@
 
 use candle_core::{D, Tensor};
 
-use super::items::{empty, not_finite};
+use super::items::{blank, not_finite, present};
 use super::rows::{CHUNK, host_rows, in_chunks};
 use crate::data::Split;
 use crate::density::Model;
@@ -25,22 +25,22 @@ impl Labelled {
     /// A model without logits, data without labels, an empty split, labels that the model does not know.
     pub fn of(probe: &str, subject: &Subject, split: Split, items: usize) -> Result<Self> {
         let count = if items == 0 { usize::MAX } else { items };
-        let unlabelled = || {
-            Error::config(format!(
-                "probe `{probe}` needs labels, and the data set `{}` has none",
-                subject.data.spec().name
-            ))
-            .hint("remove the probe, or choose a labelled data set such as digits or mnist")
-        };
-        let classes = subject.data.spec().classes.ok_or_else(unlabelled)?;
+        Self::fit(probe, subject, split)?;
         let batch = subject.data.all(split, count)?;
-        let y: Vec<u32> = batch.y.ok_or_else(unlabelled)?.to_vec1()?;
-        if y.is_empty() {
-            return Err(empty(probe, subject, split));
-        }
-        let known = logits(probe, subject.model, &batch.x.narrow(0, 0, 1)?)?.dim(D::Minus1)?;
+        let y = batch.y.ok_or_else(|| unlabelled(probe, subject))?.to_vec1()?;
+        Ok(Labelled { x: batch.x, y })
+    }
+
+    /// Whether there are such items.
+    ///
+    /// # Errors
+    /// As [`Labelled::of`].
+    pub fn fit(probe: &str, subject: &Subject, split: Split) -> Result<()> {
+        let classes = labelled(probe, subject)?;
+        present(probe, subject, split)?;
+        let known = logits(probe, subject.model, &blank(subject.data)?)?.dim(D::Minus1)?;
         match known < classes {
-            false => Ok(Labelled { x: batch.x, y }),
+            false => Ok(()),
             true => {
                 Err(Error::config(format!("probe `{probe}`: the data have {classes} classes and the model {known}"))
                     .at_path("model.classes")
@@ -48,6 +48,20 @@ impl Labelled {
             }
         }
     }
+}
+
+/// How many classes the data have.
+///
+/// # Errors
+/// They have no labels.
+pub(in crate::probes) fn labelled(probe: &str, subject: &Subject) -> Result<usize> {
+    subject.data.spec().classes.ok_or_else(|| unlabelled(probe, subject))
+}
+
+/// The error of a probe whose data have no labels.
+pub(in crate::probes) fn unlabelled(probe: &str, subject: &Subject) -> Error {
+    Error::config(format!("probe `{probe}` needs labels, and the data set `{}` has none", subject.data.spec().name))
+        .hint("remove the probe, or choose a labelled data set such as digits or mnist")
 }
 
 /// Logits of x, `[B, K]`.

@@ -140,7 +140,7 @@ fn a_probe_asks_for_the_state_of_a_method_with_a_proposal_only() {
         let asked = Rc::new(Cell::new(0));
         trainer.step = 1;
         trainer.method = Box::new(Asked { method: trainer.method, times: asked.clone() });
-        assert!(trainer.probe().unwrap().metrics.get("test_ll").is_some());
+        assert!(trainer.look().unwrap().metrics.get("test_ll").is_some());
         assert_eq!(asked.get(), times, "{method}");
     }
 }

@@ -3,6 +3,7 @@
 mod checkpoints;
 mod energy;
 mod failures;
+mod outputs;
 mod screen;
 
 use std::collections::BTreeSet;

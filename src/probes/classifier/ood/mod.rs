@@ -5,7 +5,7 @@ mod outliers;
 use candle_core::{DType, Tensor};
 use image::RgbImage;
 
-use self::outliers::{made, of_other};
+use self::outliers::{comparable, made, of_other};
 use crate::Result;
 use crate::config::{Schema, decode, rule};
 use crate::data::{Data, Split};
@@ -15,7 +15,7 @@ use crate::math::{Detection, largest};
 use crate::metrics::{Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
-use crate::probes::support::items::{empty, not_finite};
+use crate::probes::support::items::{not_finite, present};
 use crate::probes::support::labels::log_probabilities;
 use crate::probes::support::rows::{CHUNK, host, in_chunks};
 
@@ -80,15 +80,24 @@ struct Ood {
 }
 
 impl Probe for Ood {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        present(ENTRY.name, subject, Split::Test)?;
+        for &against in &self.config.against {
+            match &self.other {
+                Some(other) if against == Against::Dataset => comparable(subject.data, other)?,
+                _ => against.check(subject.data)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Finds `auroc_SCORE_SET`, `aupr_SCORE_SET` and `fpr95_SCORE_SET` with the test set as positives; SCORE is logp,
     /// maxp (of a classifier) or mass, SET a word of `against` or the name of the other data set.
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let count = if self.config.items == 0 { usize::MAX } else { self.config.items };
         let count = subject.data.len(Split::Test).map_or(count.min(10_000), |n| n.min(count));
         let inside = subject.data.all(Split::Test, count)?.x;
-        if inside.dim(0)? == 0 {
-            return Err(empty("ood", subject, Split::Test));
-        }
         let own = Scores::of(subject.model, &inside)?;
         let mut finding = Finding::default();
         for &against in &self.config.against {

@@ -28,24 +28,35 @@ impl Against {
     pub(super) fn name(self) -> String {
         format!("{self:?}").to_lowercase()
     }
+
+    /// Whether such items can be made for the data.
+    ///
+    /// # Errors
+    /// Vectors, where images are needed.
+    pub(super) fn check(self, data: &Data) -> Result<()> {
+        match self {
+            Against::Constant | Against::Inverted if data.spec().image.is_none() => Err(Error::config(format!(
+                "probe `ood`: `against = \"{}\"` needs images, and `{}` has none",
+                self.name(),
+                data.spec().name
+            ))
+            .at("against")
+            .hint("use uniform, interpolation or dataset")),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// As many items as `inside` of a set that is made here, in model space.
 pub(super) fn made(against: Against, data: &Data, inside: &Tensor, key: Key) -> Result<Tensor> {
-    let (n, image) = (inside.dim(0)?, data.spec().image.is_some());
+    against.check(data)?;
+    let n = inside.dim(0)?;
     match against {
         Against::Uniform if image && !data.dequantises() => {
             let z = data.to_unit(&data.uniform_init(key.with("uniform"), n)?)?;
             data.of_unit(&data.of_levels(&z)?, None)
         }
         Against::Uniform => data.uniform_init(key.with("uniform"), n),
-        Against::Constant | Against::Inverted if !image => Err(Error::config(format!(
-            "probe `ood`: `against = \"{}\"` needs images, and `{}` has none",
-            against.name(),
-            data.spec().name
-        ))
-        .at("against")
-        .hint("use uniform, interpolation or dataset")),
         Against::Constant => {
             let grey = key.with("constant").uniform((n, 1), DType::F32, data.device())?;
             let z = data.of_levels(&grey)?.broadcast_as((n, data.spec().dim()))?.contiguous()?;
@@ -64,6 +75,16 @@ pub(super) fn made(against: Against, data: &Data, inside: &Tensor, key: Key) -> 
 /// Test items of another set in the space of `data`: by way of pixels in [0, 1], so that transforms need not agree, and
 /// dequantised if `data` is: noise of a grey level on one side alone would tell the sets apart.
 pub(super) fn of_other(data: &Data, other: &Data, key: Key, count: usize) -> Result<Tensor> {
+    comparable(data, other)?;
+    let z = other.unit_items(Split::Test, count, data.dequantises())?;
+    data.of_unit(&z, data.spec().image.map(|_| key.with("noise")))
+}
+
+/// Whether `other` has test items of the shape of `data`.
+///
+/// # Errors
+/// It has not.
+pub(super) fn comparable(data: &Data, other: &Data) -> Result<()> {
     let (own, its) = (data.spec(), other.spec());
     let refuse = |what: String| {
         let hint = format!("choose a data set of the same shape: `{}`", shell::ebm("data list"));
@@ -73,11 +94,10 @@ pub(super) fn of_other(data: &Data, other: &Data, key: Key, count: usize) -> Res
         let (a, b) = (shape(its), shape(own));
         return refuse(format!("items of `{}` have the shape {a:?}, those of `{}` {b:?}", its.name, own.name));
     }
-    let z = other.unit_items(Split::Test, count, data.dequantises())?;
-    if z.dim(0)? == 0 {
-        return refuse(format!("`{}` has no test items", its.name));
+    match other.len(Split::Test) {
+        Some(0) => refuse(format!("`{}` has no test items", its.name)),
+        _ => Ok(()),
     }
-    data.of_unit(&z, own.image.map(|_| key.with("noise")))
 }
 
 #[cfg(test)]

@@ -82,6 +82,10 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
 struct Robustness(RobustnessConfig);
 
 impl Probe for Robustness {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        Labelled::fit(ENTRY.name, subject, Split::Test)
+    }
+
     /// Finds `robust_NORM_EPS` for every bound, with `_refineK` before the bound where inputs are refined by K steps;
     /// the bound 0 is the accuracy without attack.
     fn run(&self, subject: &Subject) -> Result<Finding> {

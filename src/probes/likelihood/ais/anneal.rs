@@ -238,6 +238,18 @@ impl Walk {
     }
 }
 
+/// log p̂(x) of each row of x, in the coordinates of the path: -E(x) plus the log mean weight of `chains` walks down
+/// from x. Below log p(x) in expectation, but for chains that do not mix (Burda et al. 2015, eq. 11).
+///
+/// # Errors
+/// An energy that is NaN where a chain stands.
+pub fn raise(path: &Annealing, x: &Tensor, minus_e: &[f64], chains: usize, key: Key) -> Result<Vec<f64>> {
+    let n = x.dim(0)? as u32;
+    let rows: Vec<u32> = (0..n).flat_map(|i| std::iter::repeat_n(i, chains)).collect();
+    let walk = path.down(key, &x.index_select(&Tensor::new(rows, x.device())?, 0)?)?;
+    Ok(minus_e.iter().zip(walk.log_weights.0.chunks(chains)).map(|(e, log_w)| e + log_mean_exp(log_w)).collect())
+}
+
 impl Ends {
     /// E - E_0 of each point.
     fn gap(&self) -> Result<Vec<f64>> {

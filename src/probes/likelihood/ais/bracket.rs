@@ -7,7 +7,8 @@ use super::anneal::{AnnealConfig, Annealing, Walk};
 use crate::draw::{Curves, Series, tile};
 use crate::math::{Bennett, LogWeights, stats};
 use crate::metrics::Metrics;
-use crate::{Result, rng::Key};
+use crate::samplers::A_NAT_APART;
+use crate::{Error, Result, rng::Key};
 
 /// Points where chains down to the base begin.
 pub struct ChainStart {
@@ -57,6 +58,20 @@ impl Bracket {
     /// log Z by annealing up: below log Z in expectation.
     pub fn log_z(&self) -> f64 {
         self.up.log_weights.log_mean()
+    }
+
+    /// Refuses a log Z that is not finite, or so large that f32 does not know its energies to a nat: that of a density
+    /// without an integral.
+    ///
+    /// # Errors
+    /// [`Error::Undefined`].
+    pub fn check(&self) -> Result<()> {
+        let log_z = self.log_z();
+        if log_z.abs() < A_NAT_APART {
+            return Ok(());
+        }
+        let what = format!("probe `ais`: log Z = {log_z:.3e} nats: the energy falls without end where chains went");
+        Err(Error::undefined(what, "a base density holds the energy up (--set model.base=diagonal when training)"))
     }
 
     /// log Z by annealing down: above log Z in expectation, if the chains began at exact draws.

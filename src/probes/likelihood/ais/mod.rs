@@ -5,7 +5,7 @@ mod bracket;
 #[cfg(test)]
 mod tests;
 
-pub use anneal::{AnnealConfig, Annealing, Spacing, Transition, Walk};
+pub use anneal::{AnnealConfig, Annealing, Spacing, Transition, Walk, raise};
 pub use bracket::{Bracket, ChainStart};
 
 use candle_core::{DType, Tensor};
@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::density::{Affine, Coordinates, Counted, Density, Energy, Gaussian, Potential, Space};
-use crate::math::{log_mean_exp, stats};
+use crate::math::stats;
 use crate::metrics::{Metrics, Number, Spent, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
-use crate::probes::support::items::items;
+use crate::probes::support::items::{items, present};
 use crate::probes::support::rows::{CHUNK, host, in_chunks};
 use crate::samplers::Target;
 use crate::{Error, Result};
@@ -174,6 +174,15 @@ impl View<'_> {
 }
 
 impl Probe for Ais {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        match self.config.base {
+            Base::Model => subject.model.base().map(drop).ok_or_else(no_base)?,
+            Base::Noise => subject.model.noise_space(Space::Noise).map(drop).ok_or_else(no_noise)?,
+            Base::Data => {}
+        }
+        present(ENTRY.name, subject, Split::Test)
+    }
+
     /// Finds what [`Bracket::metrics`] lists, each behind `ais/`; `test_ll`, mean log p of test items with the log Z of
     /// the way up, which overstates it in expectation, `test_ll_se` of both errors, and `test_ll_low` with the upper
     /// end of its interval or, where that is higher, with the log Z of the way down; `raise_ll` of `raise_items` of
@@ -181,6 +190,7 @@ impl Probe for Ais {
     /// items with the log Z of the way up; `log_z_exact` where the model knows it; `bits_per_dim` of dequantised
     /// images; and `energy_values` and `energy_gradients`, what all that took.
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let items = Counted::new(subject.model);
         let mut of_noise = None;
         let mut finding = match self.config.base {
@@ -232,6 +242,7 @@ impl Ais {
         let path = Annealing::new(view.base, view.target, &self.anneal, key.with("pilot"))?;
         let origin = self.origin(subject, view)?;
         let bracket = Bracket::new(&path, &self.anneal, origin.as_ref(), key.with("bracket"))?;
+        bracket.check()?;
         bracket.doubts().iter().for_each(|doubt| tracing::warn!("ais: do not trust log Z: {doubt}"));
         let mut metrics = bracket.metrics(key);
         let x = items(subject.data, Split::Test, self.config.items)?;
@@ -309,21 +320,9 @@ fn noise_origin(subject: &Subject, key: crate::rng::Key, n: usize) -> Result<Opt
         return Ok(None);
     }
     let start = sampler.start(key.with("start"), model, None, subject.data, n)?;
-    let x = sampler.run(key.with("steps"), &Target::of(model), &start, |_, _| Ok(()))?.chain.x;
+    let x = subject.chains(key.with("steps"), &Target::of(model), &start)?.chain.x;
     // Without a tilt, draws of the noise are exact.
     Ok(Some(ChainStart { x, exact: model.tilt().is_none() }))
-}
-
-/// log p̂(x) of each row of x, in the coordinates of the path: -E(x) plus the log mean weight of `chains` walks down
-/// from x. Below log p(x) in expectation, but for chains that do not mix (Burda et al. 2015, eq. 11).
-///
-/// # Errors
-/// An energy that is NaN where a chain stands.
-pub fn raise(path: &Annealing, x: &Tensor, minus_e: &[f64], chains: usize, key: crate::rng::Key) -> Result<Vec<f64>> {
-    let n = x.dim(0)? as u32;
-    let rows: Vec<u32> = (0..n).flat_map(|i| std::iter::repeat_n(i, chains)).collect();
-    let walk = path.down(key, &x.index_select(&Tensor::new(rows, x.device())?, 0)?)?;
-    Ok(minus_e.iter().zip(walk.log_weights.0.chunks(chains)).map(|(e, log_w)| e + log_mean_exp(log_w)).collect())
 }
 
 /// -E of each item, f64.

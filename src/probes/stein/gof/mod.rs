@@ -26,7 +26,7 @@ use crate::config::{Entry, Schema, rule};
 use crate::data::Split;
 use crate::metrics::{Metrics, Number};
 use crate::probes::probe::{BuildProbe, Finding, Probe, ProbeRow, Subject};
-use crate::probes::support::items::items;
+use crate::probes::support::items::{items, present};
 use crate::probes::support::scored::Scored;
 use crate::{Error, Result, rng::Key};
 
@@ -137,7 +137,12 @@ const fn probe<T: Registered>(schema: Schema, numbers: &'static [Number], exampl
 struct TestProbe(Box<dyn Test>);
 
 impl Probe for TestProbe {
+    fn fits(&self, subject: &Subject) -> Result<()> {
+        present(self.0.name(), subject, Split::Test)
+    }
+
     fn run(&self, subject: &Subject) -> Result<Finding> {
+        self.fits(subject)?;
         let x = items(subject.data, Split::Test, self.0.level().0)?;
         let verdict = self.0.run(&Scored::new(subject.model, x)?, subject.key)?;
         Ok(Finding::of(verdict.metrics()))

@@ -1,0 +1,121 @@
+//! Files that commands write: looked at before the work, none at the cost of another, and nothing that is no result.
+
+use super::*;
+
+/// Runs of data that cannot be drawn.
+fn of_vectors(lab: &Lab, dataset: &str, model: &str) {
+    lab.write(
+        "c.toml",
+        &format!(
+            "[dataset]\n{dataset}\n[model]\n{model}\n[method]\nname = \"none\"\n[sampler]\nsteps = 3\n[train]\nsteps = 1\n"
+        ),
+    );
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+}
+
+#[test]
+fn samples_that_cannot_be_drawn_are_written_as_numbers() {
+    let rows: String = (0..40).map(|i| format!("{},{},{}\n", i % 7, i % 5, (i * i) % 11)).collect();
+    for (dataset, model) in [
+        ("name = \"gaussian\"\ndim = 3", "name = \"gaussian\""),
+        ("name = \"ica\"\ndim = 3", "name = \"ica\""),
+        ("name = \"table\"\npath = \"t.csv\"", "name = \"neural\"\nnet = { name = \"mlp\", hidden = [4] }"),
+    ] {
+        let lab = Lab::new();
+        lab.write("t.csv", &rows);
+        of_vectors(&lab, dataset, model);
+        let words = ["sample", "--ckpt", LAST, "--n", "5"];
+        let found = lab.run(&[&words[..], &["--save-npy", "x.npy"]].concat());
+        assert_eq!(found.code, Some(0), "{dataset}: {}", found.stderr);
+        assert!(found.stderr.contains("no picture") && found.stdout.contains("x.npy"), "{dataset}: {}", found.stderr);
+        let npy = read(&lab.path("x.npy"));
+        assert_eq!(npyz::NpyFile::new(&npy[..]).unwrap().shape(), [5, 3]);
+        // Without a name, they go where the picture would.
+        let told = lab.json(&[&["-q"], &words[..]].concat());
+        assert!(told["picture"].is_null() && lab.path(told["npy"].as_str().unwrap()).exists(), "{told}");
+        // What was asked for by name is refused, before any chain runs.
+        let endless = ["--steps", "1000000000"];
+        for form in [["--out", "x.png"], ["--gif", "x.gif"]] {
+            let asked = [&words[..], &endless, &form, &["--save-npy", "y.npy"]].concat();
+            lab.refused(2, &asked, &["cannot be drawn", "--save-npy"]);
+        }
+        assert!(!lab.path("y.npy").exists());
+    }
+}
+
+#[test]
+fn an_impossible_output_is_refused_before_the_work() {
+    let lab = lab_with_run(&bare("ml_grid", 2));
+    lab.write("file", "");
+    std::fs::create_dir(lab.path("folder.png")).unwrap();
+    let sample = ["sample", "--ckpt", LAST, "--n", "2", "--steps", "1000000000"];
+    for (form, says) in [
+        (&["--out", "x.jpg"][..], "must be .png"),
+        (&["--out", "x"], "must be .png"),
+        (&["--save-npy", "x.csv"], "must be .npy"),
+        (&["--gif", "x.png"], "must be .gif"),
+        (&["--out", "none/x.png"], "there is no folder"),
+        (&["--out", "folder.png"], "is a folder"),
+        (&["--save-npy", "file/x.npy"], "file"),
+    ] {
+        lab.refused(2, &[&sample[..], form].concat(), &[form[0], says]);
+    }
+    let folder = |words: &[&str]| lab.refused(2, words, &["file"]);
+    folder(&["eval", "--ckpt", LAST, "--probe", "ais", "--set", "ais.temperatures=100000000", "--pictures", "file"]);
+    folder(&["eval-lsd", "--ckpt", LAST, "--eval", "epochs=100000000", "--curves", "file"]);
+    folder(&["diagnose", "--ckpt", LAST, "--steps", "1000000000", "--out", "file"]);
+    folder(&["train", "c.toml", "--run-dir", "file"]);
+    lab.refused(2, &["compare", "run", "--out", "none/x.md"], &["--out", "no folder"]);
+    lab.refused(2, &["compare", "run", "--out", "a.md", "--out", "./a.md"], &["both name"]);
+    assert_eq!(lab.names(), ["c.toml", "file", "folder.png", "run"]);
+}
+
+#[test]
+fn two_checkpoints_of_one_name_have_a_picture_each() {
+    let lab = lab_with_run(&bare("ml_grid", 2));
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "b"]);
+    let words = ["-q", "eval-lsd", "--ckpt", LAST, "--ckpt", "b/checkpoints/last.safetensors", "--curves", "curves"];
+    lab.ok(&[&words[..], &["--eval", "epochs=1", "--eval", "items=50", "--eval", "critic.hidden=[4]"]].concat());
+    assert!(lab.path("curves/last.png").exists() && lab.path("curves/last-2.png").exists());
+}
+
+#[test]
+fn chains_that_left_no_draws_are_no_result() {
+    let lab = lab_with_run(&bare("ml_grid", 2));
+    fn sample<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["sample", "--ckpt", LAST, "--n", "6", "--out", "x.png"], more].concat()
+    }
+    let set = |keys: &[&'static str]| keys.iter().flat_map(|key| ["--set", *key]).collect::<Vec<_>>();
+    // Every proposal is rejected; every chain leaves the numbers.
+    let frozen = set(&["sampler.name=mala", "sampler.step_size=1e6", "sampler.steps=5"]);
+    let blown = set(&["sampler.name=sgld", "sampler.drift=1e30", "sampler.steps=20"]);
+    lab.refused(3, &sample(&frozen), &["none of the 6 chains moved", "--set sampler.step_size"]);
+    lab.refused(3, &sample(&blown), &["6 of 6 chains", "not finite"]);
+    assert!(!lab.path("x.png").exists());
+    for keys in [&frozen, &blown] {
+        lab.refused(3, &[&["eval", "--ckpt", LAST, "--probe", "samples"][..], &keys[..]].concat(), &["chains"]);
+    }
+    let told = lab.json(&sample(&["-q", "--set", "sampler.name=mala", "--steps", "5"]));
+    assert_eq!((told["nonfinite"].as_u64(), told["n"].as_u64()), (Some(0), Some(6)), "{told}");
+    assert!(told["frozen_chains"].is_u64() && told["nonfinite_proposals"].is_u64(), "{told}");
+    // No steps are no fault.
+    lab.ok(&sample(&["-q", "--steps", "0"]));
+}
+
+#[test]
+fn a_probe_without_items_is_refused_and_counts_are_whole() {
+    let lab = Lab::new();
+    lab.write("t.csv", &(0..40).map(|i| format!("{},{}\n", i % 7, (i * i) % 5)).collect::<String>());
+    of_vectors(
+        &lab,
+        "name = \"table\"\npath = \"t.csv\"\ntest = 0.0",
+        "name = \"neural\"\nnet = { name = \"mlp\", hidden = [4] }",
+    );
+    for probe in ["score_matching", "ais", "lsd", "gof_ksd", "mmd", "magnetisation"] {
+        lab.refused(2, &["eval", "--ckpt", LAST, "--probe", probe], &[probe, "test"]);
+    }
+    let words = ["--probe", "ais", "--set", "ais.temperatures=4", "--set", "ais.chains=6", "--set", "dataset.test=0.5"];
+    let told = lab.json(&[&["-q", "eval", "--ckpt", LAST], &words[..]].concat());
+    assert!(told["metrics"]["ais/energy_gradients"].is_u64(), "{told}");
+    assert!(told["metrics"]["ais/log_z"].is_f64(), "{told}");
+}
