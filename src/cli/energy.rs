@@ -181,7 +181,8 @@ impl<'a> Form<'a> {
     }
 
     fn write(&self, arrays: &[(What, Tensor)]) -> Result<()> {
-        let npy = |array: &Tensor| file::npy_bytes(array.dims(), &array.flatten_all()?.to_vec1()?);
+        let npy =
+            |array: &Tensor| file::npy_bytes(array.dims(), &array.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?);
         match (self, arrays) {
             (Form::Csv(path), _) => {
                 let text = csv(arrays)?;

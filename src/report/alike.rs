@@ -5,6 +5,7 @@ use super::group::Group;
 use super::number::{Flavour, with_error};
 use super::summary::Summary;
 use crate::math::student_two_sided;
+use crate::metrics::Unit;
 
 /// Pairs that are named for each metric; the others are counted.
 const NAMED: usize = 4;
@@ -35,7 +36,12 @@ pub(super) fn alike<'g, 'a, 'b>(
         };
         let words = |[a, b]: [&Group<'_, '_>; 2]| {
             let Gap { mean, half } = gap([a, b], over, metric).filter(|gap| gap.mean.abs() <= gap.half)?;
-            Some(format!("{} and {} ({})", name(a, by), name(b, by), with_error(mean, half, Flavour::Plain)))
+            Some(format!(
+                "{} and {} ({})",
+                name(a, by),
+                name(b, by),
+                with_error(mean, half, Unit::Plain, Flavour::Plain)
+            ))
         };
         let found: Vec<String> = pairs.into_iter().filter_map(words).collect();
         let more = found.len().saturating_sub(NAMED);

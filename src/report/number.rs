@@ -77,7 +77,7 @@ pub(super) fn estimate(s: &Summary, kind: ErrorKind, unit: Unit, flavour: Flavou
 }
 
 /// `value ± error` with two digits of the error.
-fn with_error(value: f64, error: f64, unit: Unit, flavour: Flavour) -> String {
+pub(super) fn with_error(value: f64, error: f64, unit: Unit, flavour: Flavour) -> String {
     let (pm, comma) = if flavour == Flavour::Latex { ("\\pm", "{,}") } else { ("±", ",") };
     let alone = || plain(value, unit).replace(',', comma);
     if !error.is_finite() {

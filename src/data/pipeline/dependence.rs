@@ -116,7 +116,7 @@ mod tests {
     /// 60 rows of the columns that `of` makes of three independent ones.
     fn found<const D: usize>(names: &[&str], of: impl Fn(&[f64]) -> [f64; D]) -> Vec<String> {
         let x = Key::new(1).normal((60, 3), DType::F64, &Device::Cpu).unwrap().to_vec2::<f64>().unwrap();
-        let values = x.iter().flat_map(|row| of(row)).map(|v| v as f32).collect();
+        let values = x.iter().flat_map(|row| of(row)).map(|v| f64::from(v as f32)).collect();
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         Records { values, names, ..Records::empty(D, 0) }.flat_columns(&(0..60).collect::<Vec<_>>())
     }

@@ -48,8 +48,7 @@ type Keys = (VaeConfig, LikelihoodConfig, LogisticKeys, GaussianKeys, LadderConf
 pub(super) const ENTRY: ModelRow = ModelRow {
     name: "vae",
     about: "p(x) = ∫ N(x; g(z), σ²) p(z) dz with an encoder; z in one group or several with residual posteriors",
-    cite: "Kingma & Welling 2014, \"Auto-encoding variational Bayes\"; groups: Vahdat & Kautz 2020, \"NVAE\", arXiv \
-           2007.03898",
+    cite: "Kingma & Welling 2014, \"Auto-encoding variational Bayes\"; groups: Vahdat & Kautz 2020, arXiv 2007.03898",
     schema: Schema::of::<Keys>(),
     init: &[],
     example: "nodes = 7\nnoise = \"network\"\nsquash = \"tanh\"\nencoder = { name = \"mlp\", hidden = [6] }\n\
@@ -211,8 +210,7 @@ impl Energy for Vae {
 
 impl Capabilities for Vae {
     fn after_update(&self) -> Result<()> {
-        self.encoder.power_iterate()?;
-        self.ladder.power_iterate()?;
+        self.encoder.power_iterate().and_then(|()| self.ladder.power_iterate())?;
         self.decoder.power_iterate()
     }
 

@@ -14,12 +14,13 @@ fn numbers(path: &Path) -> (Vec<usize>, Vec<f64>) {
 #[test]
 fn energies_and_scores_are_those_of_the_model() {
     let lab = lab_with_run(&bare("ml_grid", 5));
-    let x: Vec<f32> = (0..14).map(|i| 0.3 * i as f32 - 2.0).collect();
+    let x: Vec<f64> = (0..14).map(|i| f64::from(0.25 * i as f32 - 2.0)).collect();
     std::fs::write(lab.path("x.npy"), file::npy_bytes(&[7, 2], &x).unwrap()).unwrap();
     let asked = |words: &[&str]| lab.ok(&[&["-q", "energy", "--data", "x.npy", "--ckpt"], words].concat());
     let table = asked(&[LAST, "--what", "energy,score", "--batch", "3"]);
     let model = Stored::load(&lab.path(LAST), &Device::Cpu).unwrap().model;
-    let (energy, grad) = model.grad(&Tensor::from_vec(x, (7, 2), &Device::Cpu).unwrap()).unwrap();
+    let (energy, grad) =
+        model.grad(&Tensor::from_vec(x, (7, 2), &Device::Cpu).unwrap().to_dtype(DType::F32).unwrap()).unwrap();
     let want: Vec<f64> = energy.to_dtype(DType::F64).unwrap().to_vec1().unwrap();
     let score: Vec<f64> = grad.neg().unwrap().flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap();
     let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-5 * (1.0 + b.abs()), "{a} and {b}");

@@ -50,7 +50,7 @@ impl Against {
 /// As many items as `inside` of a set that is made here, in model space.
 pub(super) fn made(against: Against, data: &Data, inside: &Tensor, key: Key) -> Result<Tensor> {
     against.check(data)?;
-    let n = inside.dim(0)?;
+    let (n, image) = (inside.dim(0)?, data.spec().image.is_some());
     match against {
         Against::Uniform if image && !data.dequantises() => {
             let z = data.to_unit(&data.uniform_init(key.with("uniform"), n)?)?;
