@@ -7,7 +7,6 @@ use super::number::Flavour;
 use super::plot::Correlation;
 use super::refusal;
 use super::table::Tables;
-use crate::error::printable;
 use crate::run::layout::aligned;
 use crate::{Error, Result};
 
