@@ -76,8 +76,8 @@ impl Node {
 
     /// Lays `over` on top: tables merge key by key, everything else is replaced.
     ///
-    /// Where the name of a table changes, the keys below it that sources `..below` wrote were meant for another row: they
-    /// become outdated.
+    /// Where the name of a table changes, the keys below it that sources `..below` wrote were meant for another row:
+    /// they become outdated.
     pub fn merge(&mut self, over: Node, below: usize) {
         match (&mut self.value, over.value) {
             (Value::Table(mine), Value::Table(theirs)) => {

@@ -117,8 +117,8 @@ fn value(sources: &[Source], source: usize, after: usize, steps: &[Step]) -> Res
 /// The bytes of the path at which it goes wrong, and why.
 type Refusal = (std::ops::Range<usize>, String);
 
-/// Puts `value` where the steps lead, making the tables that are missing; a table is laid over the one that is there, as
-/// in a file. A new `name` outdates what the `files` say, not what other arguments do: their order is free.
+/// Puts `value` where the steps lead, making the tables that are missing; a table is laid over the one that is there,
+/// as in a file. A new `name` outdates what the `files` say, not what other arguments do: their order is free.
 pub(super) fn insert(node: &mut Node, steps: &[Step], value: Node, files: usize) -> Result<(), Refusal> {
     let Some((step, rest)) = steps.split_first() else {
         node.merge(value, files);

@@ -41,7 +41,8 @@ mod tests {
     fn a_key_that_trains_nothing_is_told_from_one_that_does() {
         let why = |path: &str, method: &str| {
             let text = format!(
-                "[dataset]\nname = \"moons\"\n[method]\nname = \"{method}\"\n[train]\nsteps = 1\n[[probe]]\nname = \"nll\"\n"
+                "[dataset]\nname = \"moons\"\n[method]\nname = \"{method}\"\n[train]\nsteps = 1\n\
+                 [[probe]]\nname = \"nll\"\n"
             );
             idle(path, &Experiment::parse("c.toml", &text, &[]).unwrap().resolved)
         };
