@@ -39,6 +39,8 @@ pub struct Stiff {
     pub curvature: f64,
     /// How far chains are from the minimum along it where they begin, with the noise of the first step.
     offset: f64,
+    /// Whether the energy bends more far out, as a quartic one does, so that overshooting grows faster and faster.
+    steepens: bool,
 }
 
 /// Distances at which slopes are compared: near the start, and where no energy that is linear in the long run, such as
@@ -74,7 +76,8 @@ impl Drift {
         let largest = (0..direction.len()).max_by(|a, b| direction[*a].abs().total_cmp(&direction[*b].abs()));
         let coordinate = index(largest.unwrap_or(0), x.dims().get(1..).unwrap_or_default());
         let offset = self.noise.hypot(slope[i] / near[i]);
-        Ok(Some(Stiff { coordinate, curvature: near[i], offset }))
+        let steepens = !far[i].is_finite() || far[i] > 2.0 * near[i];
+        Ok(Some(Stiff { coordinate, curvature: near[i], offset, steepens }))
     }
 
     /// Refuses chains on the energy that leave every bound while they last, and warns of others that overshoot.
@@ -90,7 +93,7 @@ impl Drift {
         // No step of infinitely many updates is none.
         let steps = (life.steps as f64 * life.updates).max(life.steps as f64);
         let what = self.complaint(section, &stiff);
-        if stiff.offset.ln() + steps * growth.ln() < FAR.ln() {
+        if !stiff.steepens && stiff.offset.ln() + steps * growth.ln() < FAR.ln() {
             tracing::warn!("{what}. Better: {}", self.remedy(section, model, &stiff));
             return Ok(());
         }
