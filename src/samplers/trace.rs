@@ -49,8 +49,8 @@ impl Trace {
     /// A tensor that cannot be read.
     pub fn losses(&self, energies: &Tensor) -> Result<Losses> {
         let energies: Vec<f64> = energies.to_dtype(DType::F64)?.to_vec1()?;
-        // x - x is 0 for a number and NaN for all that is none; so is its sum over an item.
-        let wrong: Vec<f64> = rows(&(&self.x - &self.x)?)?;
+        // 0·x is 0 for a number and NaN for all that is none; so is its sum over an item.
+        let wrong: Vec<f64> = rows(&(&self.x * 0.0)?)?;
         let finite = |(x, e): (&f64, &f64)| x.is_finite() && e.is_finite();
         let nonfinite = wrong.iter().zip(&energies).filter(|pair| !finite(*pair)).count();
         let unmoved = match self.steps {
