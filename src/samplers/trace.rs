@@ -71,7 +71,7 @@ impl Trace {
     pub fn losses(&self, energies: &Tensor) -> Result<Losses> {
         let energies: Vec<f64> = energies.to_dtype(DType::F64)?.to_vec1()?;
         // 0·x is 0 for a number and NaN for all that is none; so is its sum over an item.
-        let wrong: Vec<f64> = rows(&self.x.affine(0.0, 0.0)?)?;
+        let wrong: Vec<f64> = rows(&(&self.x * 0.0)?)?;
         let finite = |(x, e): (&f64, &f64)| x.is_finite() && e.is_finite();
         let nonfinite = wrong.iter().zip(&energies).filter(|pair| !finite(*pair)).count();
         let unmoved = match self.steps {
@@ -101,37 +101,33 @@ impl Losses {
     /// [`Error::Undefined`], with what to set.
     pub fn check(&self, tolerated: usize) -> Result<()> {
         let Losses { chains, nonfinite, unbounded, unmoved } = *self;
-        let what = match self {
-            _ if nonfinite > tolerated => {
-                format!("{nonfinite} of {chains} chains ended at values that are not finite")
-            }
-            _ if unbounded > 0 => format!(
-                "{unbounded} of {chains} chains ended at energies below -{A_NAT_APART:.0} nats: the energy falls \
-                 without end, so exp(-E) has no integral and no draws"
-            ),
-            _ if chains > 0 && unmoved == chains => format!(
-                "none of the {chains} chains moved: every proposal was rejected, and the draws would be the starts"
-            ),
-            _ => return Ok(()),
-        };
-        Err(Error::undefined(what, self.remedy()))
-    }
-
-    fn remedy(&self) -> &'static str {
-        match self {
-            _ if self.nonfinite > 0 => {
+        let (what, remedy) = if nonfinite > tolerated {
+            (
+                format!("{nonfinite} of {chains} chains ended at values that are not finite"),
                 "smaller steps (--set sampler.step_size=…), a kernel that rejects (--set sampler.name=mala), fewer \
-                 steps, or an earlier checkpoint"
-            }
-            _ if self.unbounded > 0 => {
+                 steps, or an earlier checkpoint",
+            )
+        } else if unbounded > 0 {
+            (
+                format!(
+                    "{unbounded} of {chains} chains ended at energies below -{A_NAT_APART:.0} nats: the energy falls \
+                     without end, so exp(-E) has no integral and no draws"
+                ),
                 "a base density holds the energy up far from the data (--set model.base=diagonal when training); short \
-                 chains (--set sampler.steps=…) do not get there"
-            }
-            _ => {
+                 chains (--set sampler.steps=…) do not get there",
+            )
+        } else if chains > 0 && unmoved == chains {
+            (
+                format!(
+                    "none of the {chains} chains moved: every proposal was rejected, and the draws would be starts"
+                ),
                 "smaller steps (--set sampler.step_size=…), a warm-up that tunes them (--set sampler.warm_up=200), or \
-                 other starts (--set sampler.init=data)"
-            }
-        }
+                 other starts (--set sampler.init=data)",
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Error::undefined(what, remedy))
     }
 }
 
