@@ -9,6 +9,7 @@ mod config_sections;
 mod harness;
 
 mod amortised;
+mod annealing;
 mod cli;
 mod compare;
 mod compare_logs;

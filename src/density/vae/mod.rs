@@ -9,7 +9,6 @@ mod logistic;
 mod marginal;
 
 pub use gaussian::Decoder;
-use gaussian::GaussianKeys;
 use ladder::{Ladder, LadderConfig};
 pub use likelihood::Likelihood;
 use likelihood::LikelihoodConfig;
@@ -43,7 +42,7 @@ crate::config! {
 }
 
 /// All keys of the model `vae`.
-type Keys = (VaeConfig, LikelihoodConfig, LogisticKeys, GaussianKeys, LadderConfig);
+type Keys = (VaeConfig, LikelihoodConfig, LogisticKeys, gaussian::GaussianKeys, LadderConfig);
 
 pub(super) const ENTRY: ModelRow = ModelRow {
     name: "vae",
