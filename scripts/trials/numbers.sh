@@ -12,3 +12,10 @@ trial 0 '' 'printf "{\"step\": 9, \"ene" >> run/metrics.jsonl && ebm compare run
 trial 4 'hint' 'head -c 900 run/checkpoints/last.safetensors > torn.safetensors && ebm sample --ckpt torn.safetensors'
 trial 4 'corrupt' 'd=run/checkpoints/last.safetensors; n=$(wc -c < $d); (head -c $((n - 1)) $d; printf x) > f.safetensors
     ebm show f.safetensors'
+# Chains that none of moved, and chains that left the numbers, leave no draws.
+trial 3 'none of the 4 chains moved' 'ebm sample --ckpt run --n 4 --set sampler.name=mala --set sampler.step_size=1e6 --set sampler.steps=5'
+trial 3 'not finite' 'ebm sample --ckpt run --n 4 --set sampler.name=sgld --set sampler.drift=1e30 --set sampler.steps=20'
+# A probe that cannot look is refused before training.
+experiment accuracy.toml 'name = "moons"' '[[probe]]
+name = "accuracy"'
+trial 2 'accuracy' 'ebm check accuracy.toml'

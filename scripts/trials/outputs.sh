@@ -21,3 +21,7 @@ experiment gauss.toml 'name = "gaussian"
 dim = 3'
 sed -i 's/ml_grid/sliced_score_matching/' gauss.toml
 trial 0 '' 'ebm train gauss.toml --run-dir gauss'
+trial 0 '' 'ebm sample --ckpt gauss --n 4 --steps 2 --save-npy v.npy && test -s v.npy'
+trial 2 'png' "$draw --out x.jpg"
+trial 2 '' "$draw --out same.png --gif same.png"
+trial 2 '' 'ebm sample --ckpt gauss --n 4 --steps 2 --out v.png'

@@ -49,7 +49,7 @@ impl Records {
     }
 
     /// The values of a column in the given rows.
-    pub(super) fn column<'a>(&'a self, c: usize, rows: &'a [u32]) -> impl Iterator<Item = f64> + 'a {
+    fn column<'a>(&'a self, c: usize, rows: &'a [u32]) -> impl Iterator<Item = f64> + 'a {
         rows.iter().filter_map(move |&r| self.values.get(r as usize * self.dim + c)).copied()
     }
 

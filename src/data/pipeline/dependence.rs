@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use crate::data::source::Records;
 
 /// Columns beyond which linear dependence is not looked for: the cost grows with their square.
 const MOST: usize = 300;
@@ -15,7 +14,17 @@ const ROWS: usize = 20_000;
 /// 1e-14 of it.
 const LEFT: f64 = 1e-10;
 
-impl Records {
+/// The rows of a table as a model computes with them.
+pub(crate) struct Sheet<'a> {
+    /// Numbers in a row.
+    pub dim: usize,
+    /// Of the columns; empty if the file does not name them.
+    pub names: &'a [String],
+    /// Row after row.
+    pub values: &'a [f32],
+}
+
+impl Sheet<'_> {
     /// Why the rows `train` have no density, a line a column: each lies on a plane.
     pub(crate) fn flat_columns(&self, train: &[u32]) -> Vec<String> {
         let mut found = Vec::new();
@@ -44,6 +53,10 @@ impl Records {
             found.extend(self.dependent(&spread, rows));
         }
         found
+    }
+
+    fn column<'a>(&'a self, c: usize, rows: &'a [u32]) -> impl Iterator<Item = f64> + 'a {
+        rows.iter().filter_map(move |&r| self.values.get(r as usize * self.dim + c)).map(|&v| f64::from(v))
     }
 
     /// As the file names it, or by its number.
@@ -116,9 +129,9 @@ mod tests {
     /// 60 rows of the columns that `of` makes of three independent ones.
     fn found<const D: usize>(names: &[&str], of: impl Fn(&[f64]) -> [f64; D]) -> Vec<String> {
         let x = Key::new(1).normal((60, 3), DType::F64, &Device::Cpu).unwrap().to_vec2::<f64>().unwrap();
-        let values = x.iter().flat_map(|row| of(row)).map(|v| f64::from(v as f32)).collect();
-        let names = names.iter().map(|name| (*name).to_owned()).collect();
-        Records { values, names, ..Records::empty(D, 0) }.flat_columns(&(0..60).collect::<Vec<_>>())
+        let values = x.iter().flat_map(|row| of(row)).map(|v| v as f32).collect::<Vec<f32>>();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        Sheet { dim: D, names: &names, values: &values }.flat_columns(&(0..60).collect::<Vec<_>>())
     }
 
     #[test]
@@ -139,6 +152,6 @@ mod tests {
     #[test]
     fn fewer_rows_than_columns_say_nothing_of_rules() {
         let values = vec![1.0, 2.0, 3.0, 5.0, 4.0, 9.0];
-        assert_eq!(Records { values, ..Records::empty(3, 0) }.flat_columns(&[0, 1]), [""; 0]);
+        assert_eq!(Sheet { dim: 3, names: &[], values: &values }.flat_columns(&[0, 1]), [""; 0]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{order::Epochs, split::Split};
+use super::{dependence::Sheet, order::Epochs, split::Split};
 use crate::data::items::Stamp;
 use crate::data::source::{Bounds, Images, PointGenerator, Records};
 use crate::rng::Key;
@@ -140,7 +140,10 @@ impl Rows {
     /// Why the training items of a table have no density, a line a column.
     pub(crate) fn flat_columns(&self) -> Vec<String> {
         match &self.store {
-            Store::Records { records, splits, .. } => records.flat_columns(&splits[Split::Train as usize]),
+            Store::Records { records, values, splits, .. } => {
+                let sheet = Sheet { dim: records.dim, names: &records.names, values };
+                sheet.flat_columns(&splits[Split::Train as usize])
+            }
             Store::Images { .. } | Store::Points { .. } => Vec::new(),
         }
     }
