@@ -214,7 +214,7 @@ fn columns_without_a_density_are_named_and_refused() {
     let lab = Lab::new();
     let row = |i: u32| {
         let (a, b) = (i * 37 % 101, i * i % 89);
-        format!("{a},{b},7,{a},{},{}\n", 2 * a + 3 * b, if i % 3 == 0 { "x" } else { "y" })
+        format!("{a},{b},7,{a},{},{}\n", 2 * a + 3 * b, if i.is_multiple_of(3) { "x" } else { "y" })
     };
     lab.write("t.csv", &("a,b,fixed,again,sum,kind\n".to_owned() + &(0..80).map(row).collect::<String>()));
     let table = "name = \"table\"\npath = \"t.csv\"\nlabel = \"kind\"";
