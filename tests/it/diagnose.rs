@@ -175,14 +175,14 @@ fn the_numbers_of_a_row_are_of_one_coordinate() {
     use candle_core::{DType, Device};
     let lab = Lab::new();
     let noise = ebm::rng::Key::new(2).normal((2, 4, 400), DType::F64, &Device::Cpu).unwrap().to_vec3::<f64>().unwrap();
-    // Coordinate 0: independent draws, one chain apart. Coordinate 1: chains that agree and hardly move.
-    let apart = |c: usize, t: usize| noise[0][c][t] + if c == 3 { 2.0 } else { 0.0 };
+    // Coordinate 0: independent draws, one chain narrower. Coordinate 1: chains that agree and hardly move.
+    let apart = |c: usize, t: usize| noise[0][c][t] * if c == 3 { 0.3 } else { 1.0 };
     let walk: Vec<Vec<f64>> = (noise[1].iter())
         .map(|chain| {
             chain
                 .iter()
                 .scan(0.0, |x, z| {
-                    *x = 0.97 * *x + z;
+                    *x = 0.9 * *x + z;
                     Some(*x)
                 })
                 .collect()

@@ -150,7 +150,7 @@ mod tests {
         let x = of_other(&data, &other, Key::new(1), 30).unwrap();
         assert_eq!(x.dims(), want.dims());
         assert!(list(&x).iter().zip(list(&want)).all(|(a, b)| (a - b).abs() < 1e-6));
-        // Nor whether it is dequantised: all pixels of a set that is not are grey levels, and those of one that is none.
+        // Nor whether it is dequantised: pixels are grey levels, or none of them, as those of the data are.
         let other = of_text("name = \"digits\"\ntransform = \"logit\"");
         let x = of_other(&data, &other, Key::new(1), 30).unwrap();
         assert!(list(&x).iter().zip(list(&want)).all(|(a, b)| (a - b).abs() < 1e-6));
