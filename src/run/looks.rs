@@ -111,7 +111,7 @@ fn keep(probe: &Scheduled, finding: Finding, found: &mut Finding) -> Option<Stri
             Some(_) => {
                 let free = free(&name, |name| found.metrics.get(name).is_some());
                 tracing::warn!(
-                    "{}: another probe finds a number `{name}` too, so this one is `{free}`; set `label` of one of them",
+                    "{}: another probe finds `{name}` too, so this one is `{free}`; set `label` of one of them",
                     probe.title()
                 );
                 found.metrics.set(free, value);

@@ -13,6 +13,11 @@ const SMALL: &[(&str, &str)] = &[
     ("resnet", "widths = [2, 4]\nspectral_norm = true\nnorm = \"group\"\ngroups = 1"),
     ("wide_resnet", "spectral_norm = true\nnorm = \"group\"\ngroups = 4"),
     ("resnet_generator", "widths = [4]\nspectral_norm = true\nnorm = \"group\"\ngroups = 2"),
+    (
+        "sequential",
+        "layers = [{ name = \"conv\", channels = 2, spectral_norm = true }, { name = \"activation\" }, \
+         { name = \"flatten\" }, { name = \"linear\", spectral_norm = true }]",
+    ),
 ];
 
 /// What a network is tried on: an energy on images, or the way from a latent vector to an image.

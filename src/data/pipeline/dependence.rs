@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-
 /// Columns beyond which linear dependence is not looked for: the cost grows with their square.
 const MOST: usize = 300;
 

@@ -74,7 +74,9 @@ fn divergence_is_exit_code_3_and_keeps_the_last_good_checkpoint() {
     let last = ebm::store::Checkpoint::load(&lab.path(LAST), &candle_core::Device::Cpu).unwrap();
     last.check_finite(&lab.path(LAST)).unwrap();
     assert!((1..manifest["last_step"].as_u64().unwrap()).contains(&last.step), "{manifest}");
-    lab.ok(&["-q", "sample", "--ckpt", LAST, "--n", "4", "--steps", "0"]);
+    // Weights that are finite may have energies that are not: no draws, and no other error.
+    let drawn = lab.run(&["-q", "sample", "--ckpt", LAST, "--n", "4", "--steps", "0"]);
+    assert!(matches!(drawn.code, Some(0 | 3)), "{}", drawn.stderr);
     // What a probe notices is divergence too.
     let probe = "[[probe]]\nname = \"nll\"\nevery = 1\n";
     lab.write("p.toml", &(bare("lsd", 100) + "checkpoint_every = 1\n" + probe));

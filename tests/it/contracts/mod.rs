@@ -124,7 +124,8 @@ fn spectral_norm_follows_the_weights_of_every_network_that_a_method_trains() {
     for row in METHODS.iter().filter(|row| row.example.contains("\"mlp\"")) {
         let plain = row.example.replace(", spectral_norm = true", "");
         let example = plain.replace("name = \"mlp\"", "name = \"mlp\", spectral_norm = true");
-        let experiment = Experiment::parse("spectral.toml", &example, &[]).unwrap();
+        let whole = format!("{example}[sampler]\nname = \"mala\"\nsteps = 5\n[train]\nsteps = 10\n");
+        let experiment = Experiment::parse("spectral.toml", &whole, &[]).unwrap();
         let data = experiment.data().unwrap();
         let mut method = experiment.method(&data).unwrap();
         let before = copy(&method.state().unwrap());

@@ -162,6 +162,12 @@ fn variants(name: &str) -> Vec<(&'static str, Io)> {
                 Io { input: vec![2], output: vec![1, 8, 8] },
             ),
         ],
+        "sequential" => vec![(
+            "layers = [{ name = \"conv\", channels = 2 }, { name = \"skip\", layers = [{ name = \"conv\", channels = 2 }] }, \
+             { name = \"activation\" }, { name = \"residual\", layers = [{ name = \"norm\", groups = 2 }] }, \
+             { name = \"dropout\" }, { name = \"global_pool\" }, { name = \"linear\" }]",
+            Io { input: vec![1, 3, 4], output: vec![2] },
+        )],
         _ => panic!("give `{name}` a small size here, so that it is tested"),
     }
 }

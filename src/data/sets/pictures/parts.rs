@@ -5,9 +5,9 @@ use crate::data::keys::Pixels;
 use crate::data::pipeline::split::Split;
 use crate::store::checkpoint::sha256;
 
-/// Gives every picture its part. Those of a folder for a part keep it; of the others, and of the training folder's where
-/// the set has no folder for testing or validation, `test` and `pixels.validation` (shares below 1, counts from 1 on)
-/// are drawn with the seed `pixels.split_seed`.
+/// Gives every picture its part. Those of a folder for a part keep it; of the others, and of the training folder's
+/// where the set has no folder for testing or validation, `test` and `pixels.validation` (shares below 1, counts from 1
+/// on) are drawn with the seed `pixels.split_seed`.
 pub fn assign(pictures: &mut [Picture], test: f64, pixels: &Pixels) {
     let has = |part| pictures.iter().any(|picture| picture.part == Some(part));
     let (has_test, has_validation) = (has(Split::Test), has(Split::Validation));
