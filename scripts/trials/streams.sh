@@ -49,7 +49,7 @@ for command in "${commands[@]}"; do
     trial "$usual|5" '' "{ $command; } > /dev/full"
     trial "$usual|5" '' "{ $command; } > /dev/full 2>&1"
     trial "$usual" '' "unset HOME; COLUMNS=20; export COLUMNS; $command"
-    trial "$usual|1" '' "cd /proc && $command"
+    trial "$usual|1|2" '' "cd /proc && $command"
     for signal in HUP TERM INT USR1; do
         late="timeout --preserve-status -s $signal 0.\$((RANDOM % 3))\$((RANDOM % 10)) ebm "
         trial "$usual|$((128 + $(kill -l $signal)))" '' "${command/ebm /$late}"
