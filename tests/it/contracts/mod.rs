@@ -121,7 +121,7 @@ fn a_method_keeps_its_model_under_its_name_and_refuses_what_does_not_fit() {
 
 #[test]
 fn spectral_norm_follows_the_weights_of_every_network_that_a_method_trains() {
-    for row in METHODS.iter().filter(|row| row.example.contains("\"mlp\"")) {
+    for row in METHODS.iter().filter(|row| trains(row) && row.example.contains("\"mlp\"")) {
         let plain = row.example.replace(", spectral_norm = true", "");
         let example = plain.replace("name = \"mlp\"", "name = \"mlp\", spectral_norm = true");
         let whole = format!("{example}[sampler]\nname = \"mala\"\nsteps = 5\n[train]\nsteps = 10\n");

@@ -31,9 +31,9 @@ fn counts(lab: &Lab, data: &str, keys: &str) -> (usize, Option<usize>) {
     (data.spec().sizes.unwrap().iter().sum(), data.spec().classes)
 }
 
-/// Eight rows i, 2i + ½ behind `first`, each with `lead` in front of it.
+/// Eight rows i + ¼, i² + ½ behind `first`, each with `lead` in front of it.
 fn rows(first: &str, lead: impl Fn(usize) -> String) -> String {
-    let row = |i: usize| format!("{}{i}.25,{}.5\n", lead(i), 2 * i);
+    let row = |i: usize| format!("{}{i}.25,{}.5\n", lead(i), i * i);
     format!("{first}\n{}", (0..8).map(row).collect::<String>())
 }
 
