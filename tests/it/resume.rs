@@ -17,53 +17,75 @@ fn lab_with_run(config: &str) -> Lab {
     lab
 }
 
+/// A few of the methods: a run takes seconds without optimisation. Tests that are ignored take all.
+fn some() -> impl Iterator<Item = &'static str> {
+    all().step_by(5)
+}
+
+fn all() -> impl Iterator<Item = &'static str> {
+    METHODS.iter().map(|row| row.name)
+}
+
+fn stopped_and_resumed(method: &str) {
+    let lab = lab_with_run(&experiment(method));
+    let whole = lab.path("whole");
+    let metrics = lab.result("whole").1;
+    assert_eq!(metrics.lines().count(), 8, "{method}: a line for each step");
+    let looked = ["test_ll", "test_accuracy"].iter().any(|name| metrics.contains(name));
+    assert!(whole.join("checkpoints/best.safetensors").exists(), "{method}");
+    assert!(looked && metrics.contains("eval_lsd") && metrics.contains("sample_energy"), "{method}");
+    // After the first step, between probes, and before the last.
+    for step in [1, 4, 7] {
+        // What a crash just after the checkpoint of `step` leaves: later lines of metrics, a torn one at the end.
+        let run = format!("at-{step}");
+        let dir = lab.path(&run);
+        std::fs::create_dir_all(dir.join("checkpoints")).unwrap();
+        std::fs::copy(whole.join("config.toml"), dir.join("config.toml")).unwrap();
+        std::fs::write(dir.join("metrics.jsonl"), format!("{metrics}{{\"step\": 9, \"ene")).unwrap();
+        for step in 1..=step {
+            let file = format!("checkpoints/step-{step:08}.safetensors");
+            std::fs::copy(whole.join(&file), dir.join(&file)).unwrap();
+        }
+        lab.ok(&["-q", "resume", &run]);
+        assert!(lab.result(&run) == lab.result("whole"), "{method} resumed at step {step}");
+    }
+    // A damaged newest checkpoint costs its steps and nothing else.
+    let newest = lab.path("at-4/checkpoints/step-00000008.safetensors");
+    let half = read(&newest)[..900].to_vec();
+    std::fs::write(&newest, half).unwrap();
+    lab.ok(&["-q", "resume", "at-4"]);
+    assert!(lab.result("at-4") == lab.result("whole"), "{method} past a damaged checkpoint");
+}
+
 #[test]
 fn stopped_at_a_step_and_resumed() {
-    for method in METHODS.iter().map(|row| row.name) {
-        let lab = lab_with_run(&experiment(method));
-        let whole = lab.path("whole");
-        let metrics = lab.result("whole").1;
-        assert_eq!(metrics.lines().count(), 8, "{method}: a line for each step");
-        let looked = ["test_ll", "test_accuracy"].iter().any(|name| metrics.contains(name));
-        assert!(whole.join("checkpoints/best.safetensors").exists(), "{method}");
-        assert!(looked && metrics.contains("eval_lsd") && metrics.contains("sample_energy"), "{method}");
-        // After the first step, between probes, and before the last.
-        for step in [1, 4, 7] {
-            // What a crash just after the checkpoint of `step` leaves: later lines of metrics, a torn one at the end.
-            let run = format!("at-{step}");
-            let dir = lab.path(&run);
-            std::fs::create_dir_all(dir.join("checkpoints")).unwrap();
-            std::fs::copy(whole.join("config.toml"), dir.join("config.toml")).unwrap();
-            std::fs::write(dir.join("metrics.jsonl"), format!("{metrics}{{\"step\": 9, \"ene")).unwrap();
-            for step in 1..=step {
-                let file = format!("checkpoints/step-{step:08}.safetensors");
-                std::fs::copy(whole.join(&file), dir.join(&file)).unwrap();
-            }
-            lab.ok(&["-q", "resume", &run]);
-            assert!(lab.result(&run) == lab.result("whole"), "{method} resumed at step {step}");
-        }
-        // A damaged newest checkpoint costs its steps and nothing else.
-        let newest = lab.path("at-4/checkpoints/step-00000008.safetensors");
-        let half = read(&newest)[..900].to_vec();
-        std::fs::write(&newest, half).unwrap();
-        lab.ok(&["-q", "resume", "at-4"]);
-        assert!(lab.result("at-4") == lab.result("whole"), "{method} past a damaged checkpoint");
+    some().for_each(stopped_and_resumed);
+}
+
+fn one_thread_or_two(method: &str) {
+    let lab = Lab::new();
+    lab.write("c.toml", &experiment(method));
+    for threads in ["1", "2"] {
+        let words = ["-q", "train", "c.toml", "--run-dir", threads];
+        let status = lab.command(&words).env("RAYON_NUM_THREADS", threads).output().unwrap().status;
+        assert!(status.success());
+        assert_eq!(lab.manifest(threads)["threads"].to_string(), threads);
     }
+    assert!(lab.result("1") == lab.result("2"), "{method}");
 }
 
 #[test]
 fn one_thread_or_two_give_the_same_bytes() {
-    for method in METHODS.iter().map(|row| row.name) {
-        let lab = Lab::new();
-        lab.write("c.toml", &experiment(method));
-        for threads in ["1", "2"] {
-            let words = ["-q", "train", "c.toml", "--run-dir", threads];
-            let status = lab.command(&words).env("RAYON_NUM_THREADS", threads).output().unwrap().status;
-            assert!(status.success());
-            assert_eq!(lab.manifest(threads)["threads"].to_string(), threads);
-        }
-        assert!(lab.result("1") == lab.result("2"), "{method}");
-    }
+    some().for_each(one_thread_or_two);
+}
+
+#[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
+fn every_method_goes_on_and_counts_no_threads() {
+    all().for_each(|method| {
+        stopped_and_resumed(method);
+        one_thread_or_two(method);
+    });
 }
 
 /// Kills runs at random moments until `kills` were killed, resuming each to its end; returns how many runs that took.
@@ -110,15 +132,13 @@ fn kill_and_resume(method: &str, kills: usize) -> usize {
 
 #[test]
 fn killed_at_five_random_moments() {
-    for method in METHODS.iter().map(|row| row.name) {
-        kill_and_resume(method, 5);
-    }
+    some().for_each(|method| drop(kill_and_resume(method, 5)));
 }
 
 #[test]
 #[ignore = "thirty kills of every method: cargo test --release -- --ignored"]
 fn killed_at_thirty_random_moments() {
-    for method in METHODS.iter().map(|row| row.name) {
+    for method in all() {
         let runs = kill_and_resume(method, 30);
         println!("{method}: 30 kills in {runs} runs, all with the bytes of the uninterrupted run");
     }
