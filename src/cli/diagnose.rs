@@ -165,7 +165,7 @@ fn document(recording: &Recording, report: &Report, about: Value, out: Option<&P
         row.index.into_iter().for_each(|index| numbers["index"] = json!(index));
         numbers
     };
-    let rows = report.rows.iter().map(|row| (row.name.replace(' ', "_"), of(row)));
+    let rows = report.rows.iter().map(|row| (row.name.replace(' ', "_").to_lowercase(), of(row)));
     let visits = report.visits.as_ref();
     let mut found = json!({
         "chains": report.chains, "draws": report.draws, "dim": report.dim,
