@@ -29,8 +29,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::{Error, Result};
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done · 1 error · 2 configuration or usage · 3 diverged, or no result · 4 bad checkpoint or data · 5 out of memory or \
-disk · 130/143 stopped by SIGINT/SIGTERM (resume with `ebm resume`)";
+Exit codes: 0 done · 1 error · 2 configuration or usage · 3 diverged, or no result · 4 bad checkpoint or data · 5 out \
+of memory or disk · 130/143 stopped by SIGINT/SIGTERM (resume with `ebm resume`)";
 
 /// Train, sample and evaluate energy-based models p(x) = exp(-E(x)) / Z.
 #[derive(Parser)]

@@ -106,20 +106,19 @@ mod tests {
     fn the_palette_in_the_header_is_that_of_the_pictures() {
         type Colour = fn(u32, u32, u32) -> [u8; 3];
         let grey: Colour = |i, x, y| [(i + 5 * x + y) as u8; 3];
-        let noise: Colour = |i, x, y| [(x * 37 + i) as u8, (y * 91 + x) as u8, (x * y + 5 * i) as u8];
+        let shaded: Colour = |i, x, y| [(6 * x) as u8, (8 * y) as u8, (80 * i) as u8];
         let sets: [(&str, u32, Colour); 4] =
-            [("grey", 2, grey), ("one", 1, grey), ("few", 2, |i, x, _| [i as u8, x as u8, 255]), ("many", 3, noise)];
+            [("grey", 2, grey), ("one", 1, grey), ("few", 2, |i, x, _| [i as u8, x as u8, 255]), ("many", 3, shaded)];
         for (name, n, colour) in sets {
             let pictures: Vec<_> = (0..n).map(|i| RgbImage::from_fn(40, 30, |x, y| Rgb(colour(i, x, y)))).collect();
             let bytes = gif(&pictures, 80).unwrap();
             let palette = header(&bytes);
             assert!(palette.iter().filter(|c| **c != [0; 3]).count() > 1, "{name}: {palette:?}");
             for (frame, picture) in frames(&bytes).iter().zip(&pictures) {
-                for (seen, drawn) in frame.buffer().pixels().zip(picture.pixels()) {
-                    let seen = [seen.0[0], seen.0[1], seen.0[2]];
-                    assert!(seen == drawn.0 || name == "many", "{name}: {seen:?} for {drawn:?}");
-                    assert!(seen.iter().zip(drawn.0).all(|(a, b)| a.abs_diff(b) < 64), "{name}: {seen:?}, {drawn:?}");
-                }
+                let pairs = frame.buffer().pixels().zip(picture.pixels());
+                let gaps = pairs.flat_map(|(seen, drawn)| (0..3).map(|c| u32::from(seen.0[c].abs_diff(drawn.0[c]))));
+                let mean = f64::from(gaps.sum::<u32>()) / f64::from(3 * 40 * 30);
+                assert!(if name == "many" { mean < 24.0 } else { mean == 0.0 }, "{name}: off by {mean}");
             }
             // Frames of few colours have no palette of their own: all shades stand in the header.
             let all = pictures.iter().flat_map(|p| p.pixels()).all(|p| palette.contains(&p.0));

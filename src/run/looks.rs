@@ -38,6 +38,11 @@ impl Looks {
         self.probes.iter().any(|probe| probe.due(step, total))
     }
 
+    /// Whether a probe runs the chains of the run's sampler.
+    pub fn draw(&self) -> bool {
+        self.probes.iter().any(|probe| probe.probe.draws())
+    }
+
     /// The probes whose last look did not find all.
     pub fn missing(&self) -> &[Missing] {
         &self.missing
@@ -111,7 +116,7 @@ fn keep(probe: &Scheduled, finding: Finding, found: &mut Finding) -> Option<Stri
             Some(_) => {
                 let free = free(&name, |name| found.metrics.get(name).is_some());
                 tracing::warn!(
-                    "{}: another probe finds a number `{name}` too, so this one is `{free}`; set `label` of one of them",
+                    "{}: another probe finds `{name}` too, so this one is `{free}`; set `label` of one of them",
                     probe.title()
                 );
                 found.metrics.set(free, value);

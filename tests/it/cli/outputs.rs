@@ -7,7 +7,8 @@ fn of_vectors(lab: &Lab, dataset: &str, model: &str) {
     lab.write(
         "c.toml",
         &format!(
-            "[dataset]\n{dataset}\n[model]\n{model}\n[method]\nname = \"none\"\n[sampler]\nsteps = 3\n[train]\nsteps = 1\n"
+            "[dataset]\n{dataset}\n[model]\n{model}\n[method]\nname = \"none\"\n[sampler]\nsteps = 3\n\
+             [train]\nsteps = 1\n"
         ),
     );
     lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
