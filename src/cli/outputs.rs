@@ -21,9 +21,8 @@ impl Outputs {
     /// # Errors
     /// Another ending; a file that another option names, or that cannot be written.
     pub fn file(&mut self, option: &str, path: &Path, endings: &[&str]) -> Result<()> {
-        let of_path = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
         // A device takes whatever it is given.
-        if !fs::is_special(path) && !endings.contains(&of_path.as_str()) {
+        if !fs::is_special(path) && !endings.contains(&ending(path).as_str()) {
             let known = endings.iter().map(|ending| format!(".{ending}")).collect::<Vec<_>>().join(" or ");
             let what = format!("{option} {}: the ending of the name must be {known}", path.display());
             let near = path.with_extension(endings.first().copied().unwrap_or_default());
@@ -59,6 +58,11 @@ impl Outputs {
         self.0.push((option.to_owned(), place));
         Ok(())
     }
+}
+
+/// The ending of a name, in small letters.
+pub fn ending(path: &Path) -> String {
+    path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase()
 }
 
 /// What is wrong with a name given on the command line is a mistake in usage; the system's refusals stay as they are.

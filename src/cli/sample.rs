@@ -8,9 +8,10 @@ use image::RgbImage;
 use serde_json::json;
 
 use super::loaded::{Loaded, WeightsArg};
-use super::outputs::{Outputs, all_tried};
+use super::outputs::{self, Outputs, all_tried};
 use super::{GlobalArgs, output, usage};
 use crate::data::{Data, file};
+use crate::math::stats;
 use crate::metrics::Metrics;
 use crate::probes::Picture;
 use crate::run::show::{self, counted};
@@ -34,8 +35,8 @@ pub struct SampleArgs {
     /// Seed of the chains; short for --set seed=…
     #[arg(long)]
     seed: Option<u64>,
-    /// The picture, .png [default: samples/ of the run, or the working directory; a .npy there of samples that cannot
-    /// be drawn]
+    /// The picture, .png, or the samples as a NumPy array, .npy [default: a picture in samples/ of the run, or the
+    /// working directory; a .npy there of samples that cannot be drawn]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Also writes the samples as a NumPy array, .npy, in model space
@@ -53,8 +54,8 @@ const FRAMES: usize = 60;
 
 /// What is written, and how it is drawn.
 struct Forms<'a> {
-    picture: Option<(Picture<'a>, PathBuf)>,
-    npy: Option<PathBuf>,
+    picture: Option<(Picture<'a>, Option<PathBuf>)>,
+    npy: Vec<PathBuf>,
     gif: Option<PathBuf>,
 }
 
@@ -100,10 +101,12 @@ pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
 /// Looks at the files that the command line names, before anything is loaded.
 fn try_outputs(args: &SampleArgs) -> Result<()> {
     let mut outputs = Outputs::new();
-    for (option, path, ending) in
-        [("--out", &args.out, "png"), ("--save-npy", &args.save_npy, "npy"), ("--gif", &args.gif, "gif")]
-    {
-        path.iter().try_for_each(|path| outputs.file(option, path, &[ending]))?;
+    for (option, path, endings) in [
+        ("--out", &args.out, &["png", "npy"][..]),
+        ("--save-npy", &args.save_npy, &["npy"]),
+        ("--gif", &args.gif, &["gif"]),
+    ] {
+        path.iter().try_for_each(|path| outputs.file(option, path, endings))?;
     }
     Ok(())
 }
@@ -119,27 +122,33 @@ fn sets(args: &SampleArgs, global: &GlobalArgs) -> Vec<String> {
 /// and there is a place to write; samples that cannot be drawn as numbers.
 fn forms<'a>(args: &SampleArgs, data: &'a Data) -> Result<Forms<'a>> {
     let SampleArgs { out, save_npy, gif, ckpt, .. } = args;
+    let (array, out) = match out {
+        Some(path) if outputs::ending(path) == "npy" => (Some(path), None),
+        out => (None, out.as_ref()),
+    };
+    let mut npy: Vec<PathBuf> = array.into_iter().chain(save_npy).cloned().collect();
     let place = |ending| {
         let path = default_out(ckpt, ending);
         fs::try_file(&path).map(|()| path)
     };
     let picture = match (Picture::of(data), out) {
-        (Ok(picture), Some(out)) => Ok((picture, out.clone())),
-        (Ok(picture), None) => place("png").map(|path| (picture, path)),
+        // With an array in its place, a picture that nobody asked for is drawn for the film alone.
+        (Ok(picture), _) if array.is_some() => Ok((picture, None)),
+        (Ok(picture), Some(out)) => Ok((picture, Some(out.clone()))),
+        (Ok(picture), None) => place("png").map(|path| (picture, Some(path))),
         (Err(error), _) => Err(error),
     };
     let picture = match picture {
         Ok(picture) => Some(picture),
         Err(error) if out.is_some() || gif.is_some() => return Err(error),
         Err(error) => {
-            tracing::warn!("no picture: {error}");
+            array.is_none().then(|| tracing::warn!("no picture: {error}"));
             None
         }
     };
-    let npy = match save_npy {
-        None if picture.is_none() => Some(place("npy")?),
-        path => path.clone(),
-    };
+    if npy.is_empty() && picture.is_none() {
+        npy.push(place("npy")?);
+    }
     Ok(Forms { npy, gif: gif.clone(), picture })
 }
 
@@ -158,13 +167,15 @@ fn default_out(ckpt: &Path, ending: &str) -> PathBuf {
 /// Every form is tried, whatever becomes of the others.
 fn write(forms: &Forms, end: &Trace, mut frames: Vec<RgbImage>) -> Result<()> {
     let mut outcomes = Vec::new();
-    if let Some(path) = &forms.npy {
+    for path in &forms.npy {
         let values = || file::npy_bytes(end.x.dims(), &end.x.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?);
         outcomes.push(values().and_then(|bytes| fs::write_atomic(path, &bytes)));
     }
     if let Some((picture, path)) = &forms.picture {
         let last = picture.draw(&end.x)?;
-        outcomes.push(draw::png(&last).and_then(|bytes| fs::write_atomic(path, &bytes)));
+        if let Some(path) = path {
+            outcomes.push(draw::png(&last).and_then(|bytes| fs::write_atomic(path, &bytes)));
+        }
         if let Some(path) = &forms.gif {
             frames.push(last);
             outcomes.push(draw::gif(&frames, 80).and_then(|bytes| fs::write_atomic(path, &bytes)));
@@ -184,11 +195,11 @@ fn warn(losses: Losses) {
     }
 }
 
-/// The mean of those that are finite.
-fn mean(energies: &Tensor) -> Result<f64> {
+/// The mean of those that are finite, if one is.
+fn mean(energies: &Tensor) -> Result<Option<f64>> {
     let energies: Vec<f64> = energies.to_dtype(DType::F64)?.to_vec1()?;
     let finite: Vec<f64> = energies.into_iter().filter(|e| e.is_finite()).collect();
-    Ok(crate::math::stats::mean(&finite))
+    Ok((!finite.is_empty()).then(|| stats::mean(&finite)))
 }
 
 fn report(
@@ -197,9 +208,9 @@ fn report(
     forms: &Forms,
     stored: &Loaded,
     sampler: &Sampler,
-    (end, losses, energy): (&Trace, Losses, f64),
+    (end, losses, energy): (&Trace, Losses, Option<f64>),
 ) -> Result<()> {
-    let picture = forms.picture.as_ref().map(|(_, path)| path);
+    let picture = forms.picture.as_ref().and_then(|(_, path)| path.as_ref());
     if global.json {
         return output::print_json(&json!({
             "checkpoint": args.ckpt, "step": stored.step, "sampler": sampler.kernel.describe(),
@@ -208,12 +219,13 @@ fn report(
             "frozen_chains": losses.unmoved, "warnings": end.doubt()?.into_iter().collect::<Vec<_>>(),
             "energy_values": end.spent.values, "energy_gradients": end.spent.gradients,
             "step_size": end.tuning.as_ref().map(|t| t.step_size),
-            "picture": picture, "npy": forms.npy, "gif": forms.gif,
+            "picture": picture, "npy": forms.npy.first(), "gif": forms.gif,
         }));
     }
     let (samples, steps) = (counted(losses.chains as u64, "sample"), counted(sampler.config.steps as u64, "step"));
     let mut text = format!("{samples}, {steps} of {}\n", sampler.kernel.describe());
-    text += &format!("mean energy {} nats", show::number(energy, 5));
+    let mean = |energy| format!("mean energy {} nats", show::number(energy, 5));
+    text += &energy.map_or_else(|| "no finite energy".into(), mean);
     if let Some(accept) = end.accept {
         text += &format!(", acceptance {:.1} %", 100.0 * accept);
     }
@@ -225,7 +237,7 @@ fn report(
     }
     text += &format!("\n{}\n", output::cost(end.spent));
     text += &end.doubt()?.map(|doubt| format!("warning: {doubt}\n")).unwrap_or_default();
-    let written = [forms.npy.as_ref().filter(|_| picture.is_none()), picture];
-    written.into_iter().flatten().for_each(|path| text += &format!("{}\n", path.display()));
+    let written = if picture.is_some() { picture } else { forms.npy.first() };
+    written.into_iter().for_each(|path| text += &format!("{}\n", path.display()));
     output::print(&text)
 }

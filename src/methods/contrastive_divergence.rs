@@ -241,7 +241,7 @@ impl Contrastive {
         let config: ChainsConfig = decode(table)?;
         let sampler = Sampler::new(&config.sampler)?;
         let (model, data, key) = (setup.model, setup.data, setup.key.with("chains"));
-        sampler.check(&model, None, data.device())?;
+        sampler.check(&model, None, data.device(), true)?;
         let chains = begin(table, &|n| sampler.start(key, &model, None, data, n))?;
         let supervised = joint.then(|| Supervised::new(decode(table)?, data)).transpose()?;
         let negative = Negative { sampler, chains, data: data.clone() };

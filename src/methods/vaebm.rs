@@ -159,7 +159,7 @@ impl Vaebm {
         let (kernel, chains, warm_up) = samplers::parts(&config.sampler)?;
         let chains = ChainConfig { space: config.space, means: chains.means || config.means, ..chains };
         let sampler = config.sampler.within(Sampler::with(kernel, chains, warm_up))?;
-        sampler.check(&model, None, data.device())?;
+        sampler.check(&model, None, data.device(), true)?;
         if !config.vae_ckpt.is_empty() {
             let path = Path::new(&config.vae_ckpt);
             let remedy = "give [model.base] the keys of that run's own [model]";

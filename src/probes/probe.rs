@@ -85,6 +85,11 @@ pub trait Probe {
         Ok(())
     }
 
+    /// Whether it runs the chains of the run's sampler, which must then be able to move on the model.
+    fn draws(&self) -> bool {
+        false
+    }
+
     /// Looks.
     ///
     /// # Errors

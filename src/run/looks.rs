@@ -38,6 +38,11 @@ impl Looks {
         self.probes.iter().any(|probe| probe.due(step, total))
     }
 
+    /// Whether a probe runs the chains of the run's sampler.
+    pub fn draw(&self) -> bool {
+        self.probes.iter().any(|probe| probe.probe.draws())
+    }
+
     /// The probes whose last look did not find all.
     pub fn missing(&self) -> &[Missing] {
         &self.missing

@@ -74,9 +74,10 @@ impl Trainer {
         };
         let (sampler, looks) = (experiment.sampler()?, Looks::new(experiment.probes()?));
         // The proposal is built only where the model alone does not serve the sampler.
-        sampler.check(method.model(), None, data.device()).or_else(|_| {
+        let (runs, device) = (looks.draw(), data.device());
+        sampler.check(method.model(), None, device, runs).or_else(|_| {
             let proposal = experiment.proposal(&data, &method.state()?)?;
-            sampler.check(method.model(), proposal.as_deref(), data.device())
+            sampler.check(method.model(), proposal.as_deref(), device, runs)
         })?;
         let total = experiment.total_steps(&data, &*method)?;
         let declared = Declared::of(&experiment.resolved)?;

@@ -57,20 +57,28 @@ impl Sampler {
         Ok(Sampler { kernel, config, warm_up })
     }
 
-    /// Starts one chain at the origin, to find out before a long run whether the kernel can move on this model, or by
-    /// the method's proposal.
+    /// Starts one chain at the origin: whether the kernel can move on this model, or by the method's proposal, found
+    /// before a long run. `runs`: the energy is asked for what the kernel reads of it too.
     ///
     /// # Errors
     /// The kernel needs something that neither gives.
-    pub fn check(&self, model: &Model, proposal: Option<&dyn Proposal>, device: &candle_core::Device) -> Result<()> {
+    pub fn check(
+        &self,
+        model: &Model,
+        proposal: Option<&dyn Proposal>,
+        device: &candle_core::Device,
+        runs: bool,
+    ) -> Result<()> {
         let on = Target::of(model).proposing(proposal);
+        let start = |on: &Target, point: &Tensor| {
+            let chain = self.kernel.init(on, point)?;
+            if runs { chain.filled(self.kernel.needs(), on.energy()).map(drop) } else { Ok(()) }
+        };
         if let Some(potential) = self.potential(&on)? {
-            let point = potential.space().start(Key::new(0), 1)?;
-            return self.kernel.init(&of_noise(&potential), &point).map(drop);
+            return start(&of_noise(&potential), &potential.space().start(Key::new(0), 1)?);
         }
         let shape: Vec<usize> = std::iter::once(1).chain(model.shape().iter().copied()).collect();
-        let origin = Tensor::zeros(shape, candle_core::DType::F32, device)?;
-        self.kernel.init(&on, &origin).map(drop)
+        start(&on, &Tensor::zeros(shape, candle_core::DType::F32, device)?)
     }
 
     /// Refuses chains that would overshoot without end on the model as it is ([`Drift::check`]); `section` is the path

@@ -72,13 +72,15 @@ impl Trace {
         let energies: Vec<f64> = energies.to_dtype(DType::F64)?.to_vec1()?;
         // 0·x is 0 for a number and NaN for all that is none; so is its sum over an item.
         let wrong: Vec<f64> = rows(&(&self.x * 0.0)?)?;
-        let finite = |(x, e): (&f64, &f64)| x.is_finite() && e.is_finite();
+        // Who asks for no steps gets the starts, whatever the energy is there.
+        let finite = |(x, e): (&f64, &f64)| x.is_finite() && (e.is_finite() || self.steps == 0);
         let nonfinite = wrong.iter().zip(&energies).filter(|pair| !finite(*pair)).count();
         let unmoved = match self.steps {
             0 => 0,
             _ => self.frozen()?.count,
         };
-        let unbounded = energies.iter().filter(|e| e.is_finite() && **e <= -A_NAT_APART).count();
+        let deep = |e: &&f64| self.steps > 0 && e.is_finite() && **e <= -A_NAT_APART;
+        let unbounded = energies.iter().filter(deep).count();
         Ok(Losses { chains: energies.len(), nonfinite, unbounded, unmoved })
     }
 }
@@ -176,5 +178,8 @@ mod tests {
     fn who_asks_for_no_steps_gets_the_starts() {
         let energies = Tensor::new(&[0f32; 3], &Device::Cpu).unwrap();
         trace([[0.0; 2]; 3], 0).losses(&energies).unwrap().check(0).unwrap();
+        let energies = Tensor::new(&[f32::NAN; 3], &Device::Cpu).unwrap();
+        trace([[0.0; 2]; 3], 0).losses(&energies).unwrap().check(0).unwrap();
+        trace([[f32::NAN; 2]; 3], 0).losses(&energies).unwrap().check(0).unwrap_err();
     }
 }

@@ -172,7 +172,7 @@ impl Cooperative {
     fn new(terms: Terms, spec: &Spec, generator: Box<dyn TaughtGenerator>, setup: Setup) -> Result<Self> {
         let device = setup.data.device();
         let sampler = Sampler::new(spec)?;
-        sampler.check(&setup.model, None, device)?;
+        sampler.check(&setup.model, None, device, true)?;
         if sampler.config.space != Space::Data {
             return Err(Error::config("`method.sampler.space` must be \"data\": draws are revised themselves")
                 .at("sampler.space"));

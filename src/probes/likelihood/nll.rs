@@ -126,6 +126,10 @@ impl Normalised {
 }
 
 impl Probe for Nll {
+    fn draws(&self) -> bool {
+        self.0.samples > 0
+    }
+
     fn fits(&self, subject: &Subject) -> Result<()> {
         window(subject.data)?;
         present(ENTRY.name, subject, Split::Test)

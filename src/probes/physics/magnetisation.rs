@@ -40,6 +40,10 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
 struct Magnetisation(MagnetisationConfig);
 
 impl Probe for Magnetisation {
+    fn draws(&self) -> bool {
+        true
+    }
+
     fn fits(&self, subject: &Subject) -> Result<()> {
         present(ENTRY.name, subject, Split::Test)
     }

@@ -77,6 +77,10 @@ struct Frechet {
 }
 
 impl Probe for Frechet {
+    fn draws(&self) -> bool {
+        true
+    }
+
     fn fits(&self, subject: &Subject) -> Result<()> {
         self.features.check(subject.data)?;
         let FrechetConfig { n, split, neighbours, .. } = self.config;

@@ -68,6 +68,10 @@ struct Memorisation {
 }
 
 impl Probe for Memorisation {
+    fn draws(&self) -> bool {
+        true
+    }
+
     fn fits(&self, subject: &Subject) -> Result<()> {
         self.features.check(subject.data)?;
         match (subject.data.len(Split::Train), subject.data.len(Split::Test)) {

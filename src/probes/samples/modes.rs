@@ -57,6 +57,10 @@ struct ModesProbe {
 }
 
 impl Probe for ModesProbe {
+    fn draws(&self) -> bool {
+        true
+    }
+
     fn fits(&self, subject: &Subject) -> Result<()> {
         if subject.data.modes().is_some() {
             return Ok(());

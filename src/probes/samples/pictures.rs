@@ -40,6 +40,10 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
 struct Samples(SamplesConfig);
 
 impl Probe for Samples {
+    fn draws(&self) -> bool {
+        true
+    }
+
     fn fits(&self, subject: &Subject) -> Result<()> {
         match self.0.picture {
             true => Picture::of(subject.data).map(drop).map_err(|error| {

@@ -57,6 +57,10 @@ impl<D: Distance + Config + 'static> TwoSample<D> {
 }
 
 impl<D: Distance> Probe for TwoSample<D> {
+    fn draws(&self) -> bool {
+        true
+    }
+
     fn fits(&self, subject: &Subject) -> Result<()> {
         self.features.check(subject.data)?;
         let ComparisonConfig { n, split, .. } = self.keys;

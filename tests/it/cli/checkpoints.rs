@@ -193,7 +193,9 @@ fn the_checkpoint_of_the_best_step_stays() {
     let best = ebm::store::Checkpoint::load(&file, &candle_core::Device::Cpu).unwrap();
     assert_eq!((best.step, said["best"]["step"].as_u64()), (least.0, Some(least.0)));
     assert_eq!(lab.manifest("run")["best"][1]["grid_error"].as_f64(), Some(least.1));
-    lab.ok(&["-q", "sample", "--ckpt", file.to_str().unwrap(), "--n", "4", "--out", "x.png"]);
+    lab.ok(&["-q", "sample", "--ckpt", file.to_str().unwrap(), "--n", "4", "--out", "x.npy"]);
+    // The ending decides the form.
+    assert_eq!(npyz::NpyFile::new(&read(&lab.path("x.npy"))[..]).unwrap().shape(), [4, 2]);
     // A name that no probe reports is refused before training, with the nearest that one does.
     let words = ["-q", "train", "c.toml", "--run-dir", "other", "--set", "train.best=test_lll"];
     lab.refused(2, &words, &["no probe of this run reports `test_lll`", "did you mean `test_ll`?", "--set"]);
