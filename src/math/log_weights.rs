@@ -64,7 +64,7 @@ impl LogWeights {
     /// then mean and error are both too small. So it is at least that of log-normal weights as wide as the upper half
     /// of these (after Cox; Land 1972): m + s²/2 ± t √(π s²/2n + s⁴/n), m the median of log w and s² the mean square
     /// distance of the upper half from it, which heavy tails on the left, harmless as they are, do not enter. The lower
-    /// end is at least log_mean - log 40, which weights of any kind allow ([`MARKOV`]).
+    /// end is at least log_mean - log 40, which weights of any kind allow (Markov).
     ///
     /// NaN without weights.
     pub fn interval(&self, key: Key, draws: usize) -> (f64, f64) {
