@@ -163,7 +163,8 @@ fn variants(name: &str) -> Vec<(&'static str, Io)> {
             ),
         ],
         "sequential" => vec![(
-            "layers = [{ name = \"conv\", channels = 2 }, { name = \"skip\", layers = [{ name = \"conv\", channels = 2 }] }, \
+            "layers = [{ name = \"conv\", channels = 2 }, \
+             { name = \"skip\", layers = [{ name = \"conv\", channels = 2 }] }, \
              { name = \"activation\" }, { name = \"residual\", layers = [{ name = \"norm\", groups = 2 }] }, \
              { name = \"dropout\" }, { name = \"global_pool\" }, { name = \"linear\" }]",
             Io { input: vec![1, 3, 4], output: vec![2] },
