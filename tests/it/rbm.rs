@@ -262,6 +262,7 @@ fn exact_draws_have_the_mixtures_moments_and_gibbs_keeps_them() {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn gibbs_forgets_where_it_started() {
     let (truth, p) = truth_and_model(3, 4);
     let x = Tensor::full(5.0f64, (20_000, 3), &CPU).unwrap();
@@ -282,6 +283,7 @@ fn gibbs_needs_hidden_units() {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn the_data_set_draws_from_its_truth() {
     let keys = "visible = 3\nhidden = 4\nmatrix_seed = 3\nburn_in = 100";
     let data = try_open("rbm", keys).unwrap();

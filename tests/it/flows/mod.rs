@@ -212,6 +212,7 @@ fn the_inverse_has_a_reverse_pass() {
 
 /// ∇x E and v·∇x E agree, and so do their gradients with differences, in every parameter and in x; none is cut off.
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn all_derivatives_are_those_of_the_energy() {
     for case in CASES {
         let (flow, params) = case.random(DType::F64);
