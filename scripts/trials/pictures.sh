@@ -8,7 +8,7 @@ done
 file pics/._1.png 'Mac OS X'
 file labels.csv 'file,label\n1,a\n2,b\n3,a\n4,b\n'
 pictures='--set dataset.name=images --set dataset.path=pics --set dataset.size=8 --set dataset.cache=false
-    --set dataset.test=1 --set dataset.validation=1 --set dataset.flatten=true --set method.name=denoising_score_matching --set train.batch_size=2'
+    --set dataset.test=1 --set dataset.validation=1 --set dataset.flatten=true --set model.base=none --set method.name=denoising_score_matching --set train.batch_size=2'
 trial 0 'images' "ebm check c.toml $(echo $pictures)"
 trial 0 '' "ebm check c.toml $(echo $pictures) --set dataset.labels=labels.csv --set dataset.fit=pad --set dataset.width=12"
 trial 4 'is missing' "ebm check c.toml $(echo $pictures) --set dataset.path=nowhere"
