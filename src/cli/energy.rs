@@ -138,14 +138,7 @@ fn items(args: &EnergyArgs, loaded: &Loaded) -> Result<(String, Tensor)> {
         }
         None => {
             let data = loaded.experiment.data()?;
-            if data.spec().shape != shape {
-                let what = format!(
-                    "items of `{}` have shape {:?}, the model's {shape:?}",
-                    data.spec().name,
-                    data.spec().shape
-                );
-                return Err(usage(what, "choose a data set of the model's shape"));
-            }
+            loaded.fits(&data)?;
             (format!("{} ({})", data.spec().name, args.split), probes::items(&data, args.split, 0)?)
         }
     };

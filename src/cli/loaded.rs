@@ -81,6 +81,7 @@ impl Loaded {
         let model = experiment.model(&data)?.frozen()?;
         Ok(Loaded { step: 0, experiment, model, data, proposal: None })
     }
+
     /// Checks that the model sees items of the shape that `data` has.
     ///
     /// # Errors

@@ -152,6 +152,18 @@ pub fn is_hidden(path: &Path) -> bool {
     dotted || path.components().any(|part| part.as_os_str() == "__MACOSX")
 }
 
+/// What a folder holds and is not hidden ([`is_hidden`]), in the order of the names.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn visible(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).map_err(Error::io(folder))?;
+    let mut paths = entries.map(|entry| Ok(entry.map_err(Error::io(folder))?.path())).collect::<Result<Vec<_>>>()?;
+    paths.retain(|path| !path.file_name().is_some_and(|name| is_hidden(Path::new(name))));
+    paths.sort();
+    Ok(paths)
+}
+
 /// Removes the temporary files that interrupted writes left in `dir` and returns their paths. The caller must hold the
 /// folder's lock.
 ///

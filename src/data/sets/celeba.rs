@@ -17,7 +17,7 @@ use crate::data::keys::Pixels;
 use crate::data::row::{DatasetRow, Origin};
 use crate::data::source::{Images, Source, TestItems};
 use crate::store::checkpoint::sha256;
-use crate::store::fs::is_hidden;
+use crate::store::fs::visible;
 use crate::{Error, Result};
 
 crate::config! {
@@ -132,16 +132,7 @@ fn listed(set: &Known, folders: &[PathBuf]) -> Result<Vec<Listed>> {
 /// The pictures in a folder, by name.
 fn pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     let is_picture = |path: &PathBuf| matches!(ending(path).as_str(), ".jpg" | ".jpeg" | ".png");
-    Ok(entries(folder)?.into_iter().filter(is_picture).collect())
-}
-
-/// What is in a folder and not hidden, by name.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
-    let paths = entries.map(|entry| entry.map(|e| e.path()).map_err(Error::io(folder)));
-    let mut paths = paths.filter(|p| p.as_ref().map_or(true, |p| !is_hidden(p))).collect::<Result<Vec<_>>>()?;
-    paths.sort();
-    Ok(paths)
+    Ok(visible(folder)?.into_iter().filter(is_picture).collect())
 }
 
 /// `.jpg` of `A.JPG`; empty of a name without a dot.
@@ -154,7 +145,7 @@ fn no_pictures(folder: &Path, set: &Known) -> Error {
     const OTHERS: [&str; 10] = [".avif", ".bmp", ".gif", ".heic", ".jp2", ".ppm", ".tga", ".tif", ".tiff", ".webp"];
     const WORDS: usize = 5;
     let mut counts = BTreeMap::<String, usize>::new();
-    for path in entries(folder).unwrap_or_default() {
+    for path in visible(folder).unwrap_or_default() {
         let kind = if path.is_dir() { "folders".to_owned() } else { ending(&path) };
         *counts.entry(kind).or_default() += 1;
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::data::pipeline::split::Split;
+use crate::store::fs::visible;
 use crate::{Error, Result};
 
 /// Endings of the names of pictures that are read.
@@ -34,7 +35,7 @@ pub struct Picture {
 pub fn pictures(folder: &Path, classes: bool) -> Result<Vec<Picture>> {
     let mut found = Vec::new();
     let mut others = BTreeMap::new();
-    let top = entries(folder)?;
+    let top = visible(folder)?;
     let parts: Vec<_> = top.iter().filter_map(|path| Some((path.clone(), part(path)?))).collect();
     match parts.is_empty() {
         true => below(folder, None, classes, &mut found, &mut others)?,
@@ -68,7 +69,7 @@ fn below(
     found: &mut Vec<Picture>,
     others: &mut BTreeMap<String, usize>,
 ) -> Result<()> {
-    let (folders, files): (Vec<_>, Vec<_>) = entries(folder)?.into_iter().partition(|path| path.is_dir());
+    let (folders, files): (Vec<_>, Vec<_>) = visible(folder)?.into_iter().partition(|path| path.is_dir());
     let classes = classes && !folders.is_empty();
     let here = files.iter().find(|path| is_picture(path));
     if let (true, Some(path)) = (classes, here) {
@@ -98,23 +99,11 @@ fn all_files(folder: &Path, depth: usize) -> Result<Vec<PathBuf>> {
     if depth == 0 {
         return Err(Error::data(folder, "lies too deep: is a link a loop?", "remove the link"));
     }
-    let (folders, mut files): (Vec<_>, Vec<_>) = entries(folder)?.into_iter().partition(|path| path.is_dir());
+    let (folders, mut files): (Vec<_>, Vec<_>) = visible(folder)?.into_iter().partition(|path| path.is_dir());
     for folder in folders {
         files.extend(all_files(&folder, depth - 1)?);
     }
     Ok(files)
-}
-
-/// What a folder holds, by name, but for hidden things.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
-    let mut paths = entries.map(|entry| Ok(entry.map_err(Error::io(folder))?.path())).collect::<Result<Vec<_>>>()?;
-    paths.retain(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        !name.starts_with('.') && name != "__MACOSX"
-    });
-    paths.sort();
-    Ok(paths)
 }
 
 fn part(path: &Path) -> Option<Split> {

@@ -1,6 +1,6 @@
 //! The labels of pictures in a table: their names in one column, their classes in another.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use super::folder;
@@ -18,7 +18,7 @@ const REMEDY: &str = "one picture a line: its name and its label between commas,
 pub fn of(path: &Path, column: &str, names: &[&str]) -> Result<Vec<String>> {
     let bytes = locate::uncompressed(path)?;
     let rows = records(path, &bytes)?;
-    let known: HashMap<&str, ()> = names.iter().flat_map(|name| spellings(name)).map(|name| (name, ())).collect();
+    let known: HashSet<&str> = names.iter().flat_map(|name| spellings(name)).collect();
     let (name_at, header) = column_of_names(path, &rows, &known)?;
     let label_at = column_of_labels(path, column, &rows, name_at, header)?;
     let mut labels: HashMap<&str, &str> = HashMap::new();
@@ -88,10 +88,10 @@ fn records(path: &Path, bytes: &[u8]) -> Result<Vec<Vec<String>>> {
 }
 
 /// The column that names pictures most often, and whether the first line is one of names of columns.
-fn column_of_names(path: &Path, rows: &[Vec<String>], known: &HashMap<&str, ()>) -> Result<(usize, bool)> {
+fn column_of_names(path: &Path, rows: &[Vec<String>], known: &HashSet<&str>) -> Result<(usize, bool)> {
     let mut hits: BTreeMap<usize, usize> = BTreeMap::new();
     for row in rows {
-        for (column, _) in row.iter().enumerate().filter(|(_, cell)| known.contains_key(cell.as_str())) {
+        for (column, _) in row.iter().enumerate().filter(|(_, cell)| known.contains(cell.as_str())) {
             *hits.entry(column).or_default() += 1;
         }
     }
@@ -99,7 +99,7 @@ fn column_of_names(path: &Path, rows: &[Vec<String>], known: &HashMap<&str, ()>)
     let Some(best) = best else {
         return Err(Error::data(path, "has no column with names of the pictures", REMEDY));
     };
-    let header = rows.first().and_then(|row| row.get(best)).is_some_and(|cell| !known.contains_key(cell.as_str()));
+    let header = rows.first().and_then(|row| row.get(best)).is_some_and(|cell| !known.contains(cell.as_str()));
     Ok((best, header))
 }
 
