@@ -49,7 +49,7 @@ pub use rwm::Rwm;
 pub use sampler::{Sampler, parts};
 pub use sgld::Sgld;
 pub use start::{ChainConfig, Start};
-pub use stiffness::{Drift, Lifetime, Stiff};
+pub use stiffness::{Drift, Lifetime, Stiff, coordinate, digit};
 pub use trace::{A_NAT_APART, Losses, Trace};
 pub use warm_up::{DualAveraging, WarmUp};
 

@@ -74,7 +74,7 @@ impl Drift {
         let Some(i) = worst else { return Ok(None) };
         let direction = host(&v.get(i)?.flatten_all()?)?;
         let largest = (0..direction.len()).max_by(|a, b| direction[*a].abs().total_cmp(&direction[*b].abs()));
-        let coordinate = index(largest.unwrap_or(0), x.dims().get(1..).unwrap_or_default());
+        let coordinate = coordinate(largest.unwrap_or(0), x.dims().get(1..).unwrap_or_default());
         let offset = self.noise.hypot(slope[i] / near[i]);
         let steepens = !far[i].is_finite() || far[i] > 2.0 * near[i];
         Ok(Some(Stiff { coordinate, curvature: near[i], offset, steepens }))
@@ -126,7 +126,7 @@ impl Drift {
 }
 
 /// The first significant digit of a positive number, the rest cut off by `round`.
-fn digit(value: f64, round: fn(f64) -> f64) -> f64 {
+pub fn digit(value: f64, round: fn(f64) -> f64) -> f64 {
     let unit = 10f64.powf(value.log10().floor());
     // 0.3/0.1 is 3, and 3·0.1 is written as 0.3.
     let cut = round((value / unit * 1e9).round() / 1e9) * unit;
@@ -156,8 +156,8 @@ fn host(t: &Tensor) -> Result<Vec<f64>> {
     Ok(t.to_dtype(DType::F64)?.to_vec1()?)
 }
 
-/// Number `flat` of an item of this shape, axis by axis.
-fn index(mut flat: usize, shape: &[usize]) -> Vec<usize> {
+/// Number `flat` of an item of this shape, as an index axis by axis.
+pub fn coordinate(mut flat: usize, shape: &[usize]) -> Vec<usize> {
     let mut index: Vec<usize> = Vec::with_capacity(shape.len());
     for &side in shape.iter().rev() {
         index.push(flat % side.max(1));

@@ -34,8 +34,12 @@ pub struct Trace {
 pub struct Losses {
     /// All chains.
     pub chains: usize,
+    /// The steps that they took.
+    pub steps: usize,
     /// Those that ended at an item or an energy that is not finite.
     pub nonfinite: usize,
+    /// Those of them whose item is not finite.
+    pub broken: usize,
     /// Those that ended where the energy is so low that f32 does not know it to a nat: it has no lower bound there.
     pub unbounded: usize,
     /// Those that stand where they stood before the first step.
@@ -72,16 +76,14 @@ impl Trace {
         let energies: Vec<f64> = energies.to_dtype(DType::F64)?.to_vec1()?;
         // 0·x is 0 for a number and NaN for all that is none; so is its sum over an item.
         let wrong: Vec<f64> = rows(&(&self.x * 0.0)?)?;
-        // Who asks for no steps gets the starts, whatever the energy is there.
-        let finite = |(x, e): (&f64, &f64)| x.is_finite() && (e.is_finite() || self.steps == 0);
-        let nonfinite = wrong.iter().zip(&energies).filter(|pair| !finite(*pair)).count();
+        let broken = wrong.iter().filter(|x| !x.is_finite()).count();
+        let nonfinite = wrong.iter().zip(&energies).filter(|(x, e)| !x.is_finite() || !e.is_finite()).count();
         let unmoved = match self.steps {
             0 => 0,
             _ => self.frozen()?.count,
         };
-        let deep = |e: &&f64| self.steps > 0 && e.is_finite() && **e <= -A_NAT_APART;
-        let unbounded = energies.iter().filter(deep).count();
-        Ok(Losses { chains: energies.len(), nonfinite, unbounded, unmoved })
+        let unbounded = energies.iter().filter(|e| e.is_finite() && **e <= -A_NAT_APART).count();
+        Ok(Losses { chains: energies.len(), steps: self.steps, nonfinite, broken, unbounded, unmoved })
     }
 }
 
@@ -97,19 +99,21 @@ fn rows(x: &Tensor) -> Result<Vec<f64>> {
 }
 
 impl Losses {
-    /// Refuses chains of which more than `tolerated` ended outside the numbers, one fell without end, or none moved.
+    /// Refuses chains of which more than `tolerated` ended outside the numbers, one fell without end, or none moved. Who
+    /// asks for no steps gets the starts, if they are numbers, whatever their energies are.
     ///
     /// # Errors
     /// [`Error::Undefined`], with what to set.
     pub fn check(&self, tolerated: usize) -> Result<()> {
-        let Losses { chains, nonfinite, unbounded, unmoved } = *self;
-        let (what, remedy) = if nonfinite > tolerated {
+        let Losses { chains, steps, nonfinite, broken, unbounded, unmoved } = *self;
+        let lost = if steps == 0 { broken } else { nonfinite };
+        let (what, remedy) = if lost > tolerated {
             (
-                format!("{nonfinite} of {chains} chains ended at values that are not finite"),
+                format!("{lost} of {chains} chains ended at values that are not finite"),
                 "smaller steps (--set sampler.step_size=…), a kernel that rejects (--set sampler.name=mala), fewer \
                  steps, or an earlier checkpoint",
             )
-        } else if unbounded > 0 {
+        } else if steps > 0 && unbounded > 0 {
             (
                 format!(
                     "{unbounded} of {chains} chains ended at energies below -{A_NAT_APART:.0} nats: the energy falls \
@@ -155,11 +159,11 @@ mod tests {
     fn every_chain_that_left_no_draw_is_counted() {
         let (nan, inf) = (f32::NAN, f32::INFINITY);
         let good = losses([[1.0, 0.0], [0.0, -1.0], [3.0, 3.0]], [1.0, -2.0, 1e30]);
-        assert_eq!(good, Losses { chains: 3, nonfinite: 0, unbounded: 0, unmoved: 0 });
+        assert_eq!(good, Losses { chains: 3, steps: 5, nonfinite: 0, broken: 0, unbounded: 0, unmoved: 0 });
         good.check(0).unwrap();
         // A value, an energy, both of an item that cancel in a sum.
         let bad = losses([[1.0, nan], [inf, -inf], [1.0, 1.0]], [0.0, 0.0, inf]);
-        assert_eq!((bad.nonfinite, bad.unmoved), (3, 0));
+        assert_eq!((bad.nonfinite, bad.broken, bad.unmoved), (3, 2, 0));
         bad.check(3).unwrap();
         let deep = losses([[1.0, 1.0], [2.0, 1.0], [3.0, 1.0]], [-1.6e7, -1.7e7, -1e23]);
         assert_eq!((deep.nonfinite, deep.unbounded), (0, 2));
@@ -179,7 +183,9 @@ mod tests {
         let energies = Tensor::new(&[0f32; 3], &Device::Cpu).unwrap();
         trace([[0.0; 2]; 3], 0).losses(&energies).unwrap().check(0).unwrap();
         let energies = Tensor::new(&[f32::NAN; 3], &Device::Cpu).unwrap();
-        trace([[0.0; 2]; 3], 0).losses(&energies).unwrap().check(0).unwrap();
+        let losses = trace([[0.0; 2]; 3], 0).losses(&energies).unwrap();
+        losses.check(0).unwrap();
+        assert_eq!((losses.nonfinite, losses.broken), (3, 0), "counts are counts");
         trace([[f32::NAN; 2]; 3], 0).losses(&energies).unwrap().check(0).unwrap_err();
     }
 }

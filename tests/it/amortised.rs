@@ -52,6 +52,7 @@ fn assert_recovers(method: &str, steps: u64, bias: f64) {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn chains_that_are_kept_find_mean_and_standard_deviation() {
     assert_recovers(
         "name = \"pcd\"\nbuffer = 1000\nsampler = { name = \"mala\", step_size = 0.7, steps = 4 }",

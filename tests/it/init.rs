@@ -133,6 +133,23 @@ fn a_run_that_diverges_before_its_first_checkpoint_is_told_of_none() {
     lab.refused(3, &[&words[..4], &sets].concat(), &["diverged at step 2", "the checkpoint of step 1 is untouched"]);
 }
 
+/// A flow that begins as narrow as pixels that never change, and chains that lead far away from it.
+#[test]
+fn a_flow_far_narrower_than_what_it_will_learn_from_is_refused_with_the_coordinate_and_what_to_set() {
+    let lab = Lab::new();
+    let text = lab.ok(&["init", "--method", "coopflow", "--dataset", "digits", "--model", "ica"]);
+    lab.write("narrow.toml", &text);
+    let says = ["`method.flow`", "coordinate [", "times as far", "--set dataset.noise="];
+    for command in ["check", "train"] {
+        let text = lab.refused(2, &[command, "narrow.toml"], &says);
+        if command == "train" {
+            let set = text.split("--set ").nth(1).unwrap().split([' ', ',', ';']).next().unwrap();
+            lab.ok(&["check", "narrow.toml", "--set", set]);
+            lab.ok(&["train", "narrow.toml", "--set", set, "--set", "train.steps=3"]);
+        }
+    }
+}
+
 /// Whether the files of a data set are here.
 fn here(lab: &Lab, dataset: &DatasetRow) -> bool {
     let text = init_on(lab, "none", dataset, None).to_string();
@@ -157,7 +174,7 @@ fn every_configuration_that_init_writes_stays_finite_or_is_refused() {
             for model in MODELS.iter().map(|row| row.name) {
                 match first_steps(init_on(&lab, method, dataset, Some(model)), 50) {
                     Outcome::Finite => finite += 1,
-                    Outcome::Refused(why) if why.contains("overshoot") => {
+                    Outcome::Refused(why) if why.contains("overshoot") || why.contains("too narrow") => {
                         assert!(why.contains("coordinate [") && why.contains("--set "), "{why}");
                         stiff += 1;
                     }

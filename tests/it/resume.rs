@@ -75,6 +75,7 @@ fn one_thread_or_two(method: &str) {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn one_thread_or_two_give_the_same_bytes() {
     some().for_each(one_thread_or_two);
 }
@@ -131,6 +132,7 @@ fn kill_and_resume(method: &str, kills: usize) -> usize {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn killed_at_five_random_moments() {
     for method in some() {
         kill_and_resume(method, 5);

@@ -4,6 +4,7 @@ use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{ActNorm, Composition, Coupling, Flow, Kind, Prior, Reorder, SplitOff};
+use crate::data::Moments;
 use crate::density::Context;
 use crate::nets::{Builder, Conv2d, Linear, Nonlinear, NonlinearName, Scaling, Sequence};
 use crate::ops::Conv;
@@ -38,6 +39,16 @@ pub struct Assembly {
 /// The smallest share of the overall standard deviation that is used to scale coordinates that are (nearly) constant.
 const LEAST_STD: f64 = 1e-3;
 
+/// The standard deviation of each coordinate at which a flow begins, f64: the data's, but for coordinates that never
+/// change.
+///
+/// # Errors
+/// The device fails.
+pub fn first_widths(moments: &Moments) -> Result<Tensor> {
+    let least = (LEAST_STD * moments.overall_std).max(f64::MIN_POSITIVE.sqrt());
+    Ok(moments.std.to_dtype(DType::F64)?.maximum(least)?)
+}
+
 impl Assembly {
     /// An empty flow, which begins at the data. A new model without moments starts as if the data were standardised.
     ///
@@ -47,8 +58,7 @@ impl Assembly {
         let moments = match context.moments {
             Some(moments) if builder.is_new() => {
                 let m = moments()?;
-                let least = (LEAST_STD * m.overall_std).max(f64::MIN_POSITIVE.sqrt());
-                Some([m.mean.to_dtype(DType::F64)?, m.std.to_dtype(DType::F64)?.maximum(least)?])
+                Some([m.mean.to_dtype(DType::F64)?, first_widths(&m)?])
             }
             _ => None,
         };

@@ -22,7 +22,7 @@ mod split;
 mod undo;
 
 pub use act_norm::ActNorm;
-pub use assembly::{Assembly, Mask};
+pub use assembly::{Assembly, Mask, first_widths};
 pub use bijection::{Bijection, BijectionPullback, InversePullback};
 pub use chain::Composition;
 pub use coupling::{Coupling, Kind};

@@ -68,7 +68,10 @@ fn coopflow(config: CoopFlowConfig, setup: Setup) -> Result<Cooperative> {
     let CoopFlowConfig { chains, pretrain, energy_l2, flow, flow_optim, sampler } = config;
     let flow = Trainable::flow(&flow, &flow_optim, setup.data, setup.key.with("flow"))?;
     let terms = Terms { chains, learn: true, energy_l2, given: Given::Nothing };
-    Cooperative::new(terms, &sampler, Box::new(Taught { flow, pretrain }), setup)
+    let (data, key) = (setup.data.clone(), setup.key.with("reach"));
+    let cooperative = Cooperative::new(terms, &sampler, Box::new(Taught { flow, pretrain }), setup)?;
+    flow::check_reach(&data, &cooperative.first(key, &data)?, "flow")?;
+    Ok(cooperative)
 }
 
 /// A flow with the density q that descends -mean log q(x̃) on revised draws x̃.

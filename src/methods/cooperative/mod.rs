@@ -220,6 +220,13 @@ impl Cooperative {
         Ok((Draft { z, c, revised }, found))
     }
 
+    /// Two revised draws of the untrained generator, for a check before the first step.
+    fn first(&self, key: Key, data: &Data) -> Result<Tensor> {
+        let batch = data.all(Split::Train, 2)?;
+        let (first, _) = self.generator.draw(key, 2, self.terms.given.of(&batch)?.as_ref())?;
+        Ok(self.revise(key.with("chain"), first, &batch)?.end)
+    }
+
     /// The chains from draws x̂ of the generator, or from the free part of these where a condition holds the rest.
     fn revise(&self, key: Key, first: Tensor, batch: &Batch) -> Result<Revised> {
         if let Given::Known(freedom) = &self.terms.given {

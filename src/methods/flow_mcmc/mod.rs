@@ -181,7 +181,16 @@ impl FlowTrained {
             config.local.within(drift.check("method.local", &trained.still, &trained.still, &x, lifetime))?;
         }
         let walkers = Named::new(WALKERS, walkers);
-        Ok(FlowTrained { trained, flow, kernel, walkers, data: data.clone(), config })
+        let trained = FlowTrained { trained, flow, kernel, walkers, data: data.clone(), config };
+        trained.check_reach(key.with("reach"))?;
+        Ok(trained)
+    }
+
+    /// Refuses a flow that begins far narrower than walkers that have moved once.
+    fn check_reach(&self, key: Key) -> Result<()> {
+        let on = Target::of(&self.trained.still).with(&self.flow.still);
+        let start = self.kernel.init(&on, &self.walkers.value.narrow(0, 0, 2)?)?;
+        flow::check_reach(&self.data, &self.kernel.step(key, &on, &start)?.0.x, "flow")
     }
 
     /// Ends the pre-training of the flow: walkers begin at its draws, and it becomes the base density, as the keys say.

@@ -1,6 +1,6 @@
 //! Flows beside an energy: they propose to its chains and are trained by maximum likelihood.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::readings::{Readings, scalar};
 use super::trainable::{Trainable, at_rest};
@@ -10,7 +10,8 @@ use crate::density::flow::{self, Flow};
 use crate::density::{Context, Density as _, Proposal};
 use crate::methods::Standing;
 use crate::metrics::{Number, Unit};
-use crate::{Result, rng::Key};
+use crate::samplers::{coordinate, digit};
+use crate::{Error, Result, rng::Key};
 
 /// The number of training items whose moments a flow starts at.
 const MOMENT_ITEMS: usize = 10_000;
@@ -43,6 +44,34 @@ impl Trainable<Flow> {
         let norm = self.descend(&loss, lr_scale)?;
         Ok(Readings::new().with("flow_nll", nll).with("flow_grad_norm", norm))
     }
+}
+
+/// Refuses a flow that begins far narrower than the draws x `[B, ..]` of the first update, from which it will learn:
+/// the gradient of its likelihood grows with the square of their distance in standard deviations.
+///
+/// # Errors
+/// The refusal ([`Error::Config`]), with the coordinate, at the section `section` of the method.
+pub(in crate::methods) fn check_reach(data: &Data, x: &Tensor, section: &'static str) -> Result<()> {
+    /// Standard deviations that still leave gradients of a size that clipping and Adam cope with.
+    const FAR: f64 = 100.0;
+    let moments = data.mean_std(MOMENT_ITEMS)?;
+    let away = x.detach().broadcast_sub(&moments.mean)?.abs()?.max(0)?;
+    let away: Vec<f64> = away.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?;
+    let widths: Vec<f64> = flow::first_widths(&moments)?.flatten_all()?.to_vec1()?;
+    let times = |i: usize| away[i] / widths[i];
+    let worst = (0..away.len().min(widths.len())).max_by(|&a, &b| times(a).total_cmp(&times(b)));
+    let Some(worst) = worst.filter(|&i| times(i) > FAR) else { return Ok(()) };
+    let (coordinate, width, far) = (coordinate(worst, &data.spec().shape), widths[worst], away[worst]);
+    let what = format!(
+        "the flow begins too narrow for the draws that it will learn from: coordinate {coordinate:?} of the items has \
+         standard deviation {width:.3e}, and the first update of the chains leads {far:.3e} away from its mean, {:.0} \
+         times as far",
+        times(worst)
+    );
+    let noise = digit(far / FAR, f64::ceil);
+    let hint =
+        format!("--set dataset.noise={noise}, so that no coordinate is so narrow; or a chain with smaller steps");
+    Err(Error::config(what).at(section).hint(hint))
 }
 
 /// The flow of a run, as a proposal, from the flow's section and the method's state.

@@ -62,6 +62,7 @@ fn the_gradient_penalty_has_the_right_gradient() {
 /// LSD's ∇φ[εᵀ(∂f/∂x)ε + s·f], by the pull-back and by the tangent pass (ε on the left and ε on the right are two
 /// constants here, for layers whose output has another shape than the input).
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn the_stein_term_has_the_right_gradient_both_ways() {
     for case in all() {
         let stein = Stein::new(&case);

@@ -105,6 +105,7 @@ fn a_sweep_runs_once_and_a_longer_plan_keeps_what_is_done() {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn one_job_or_two_and_two_sweeps_at_once_give_the_same_bytes() {
     let lab = lab(PLAN);
     for jobs in ["1", "2"] {
@@ -126,6 +127,7 @@ fn one_job_or_two_and_two_sweeps_at_once_give_the_same_bytes() {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn killed_at_random_moments_and_continued() {
     let plan = PLAN.replace("steps = 20", "steps = 60");
     let lab = lab(&plan);
@@ -143,6 +145,7 @@ fn killed_at_random_moments_and_continued() {
 }
 
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn a_killed_trial_is_taken_up_where_it_was_saved() {
     let lab = lab("config = \"lsd.toml\"\nset = { train.steps = 400 }\nseeds = 1\n");
     let run = lab.path("s").join(&ids(&lab.json(&["sweep", "p.toml", "--dry-run"]))[0]);

@@ -325,24 +325,29 @@ fn the_interval_holds_log_z_of_rbms_as_often_as_it_says() {
 }
 
 #[test]
-#[ignore = "minutes: 100 RBMs of each size"]
+#[ignore = "an hour: 100 RBMs of each size"]
 fn the_interval_holds_log_z_of_a_hundred_rbms() {
-    for (visible, temperatures) in [(20, 20), (20, 200), (50, 200), (50, 1000)] {
+    let mut found = Vec::new();
+    for [visible, hidden, temperatures, rbms] in
+        [[20, 8, 20, 100], [20, 8, 200, 100], [50, 8, 200, 100], [50, 8, 1000, 100], [784, 20, 1000, 10]]
+    {
         let keys = format!("temperatures = {temperatures}");
         let each = |seed: u64| {
-            let rbm = paper(visible, 8, seed);
+            let rbm = paper(visible, hidden, seed);
             let truth = rbm.log_z_exact().unwrap().to_scalar::<f64>().unwrap();
             let found = brackets(&rbm, visible, &keys, [4, 50], Key::new(12).at(seed));
             found.into_iter().map(move |bracket| (bracket, truth))
         };
-        let all: Vec<(Bracket, f64)> = (0..100).flat_map(each).collect();
-        let [both, up, believed, trusted] = covered(&all);
-        println!(
-            "{visible} visible, K = {temperatures}: of {}: {both} both, {up} up; {believed} of {trusted}",
-            all.len()
-        );
-        holds_95("both ways", both, all.len());
-        holds_95("up", up, all.len());
-        holds_95("up, trusted", believed, trusted);
+        let all: Vec<(Bracket, f64)> = (0..rbms as u64).flat_map(each).collect();
+        let counts = covered(&all);
+        let [both, up, believed, trusted] = counts;
+        let name = format!("{visible}x{hidden}, K = {temperatures}");
+        println!("{name}: of {}: {both} both, {up} up; {believed} of {trusted} trusted", all.len());
+        found.push((name, all.len(), counts));
+    }
+    for (name, n, [both, up, believed, trusted]) in found {
+        holds_95(&format!("{name}, both ways"), both, n);
+        holds_95(&format!("{name}, up"), up, n);
+        holds_95(&format!("{name}, up, trusted"), believed, trusted);
     }
 }
