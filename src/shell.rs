@@ -1,5 +1,8 @@
 //! Commands of this program as a user can paste them into a shell.
 
+#[cfg(not(unix))]
+compile_error!("ebm runs on Linux and macOS; on Windows, build and run it in WSL 2");
+
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
