@@ -10,6 +10,7 @@ mod eval;
 mod eval_lsd;
 mod explain;
 mod gof;
+mod import;
 mod init;
 mod loaded;
 mod ls;
@@ -83,6 +84,8 @@ enum Command {
     Sample(sample::SampleArgs),
     /// Evaluates a model on items, into a file: energies, scores, logits, log-densities, features
     Energy(energy::EnergyArgs),
+    /// Puts weights of PyTorch under a model
+    Import(import::ImportArgs),
     /// Runs one probe on a checkpoint: log Z, sample quality, accuracy
     Eval(eval::EvalArgs),
     /// Runs chains and says what their draws are worth: R̂, ESS, jumps between modes
@@ -151,6 +154,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Command::Sweep(args) => sweep::run(args, global),
         Command::Sample(args) => sample::run(args, global),
         Command::Energy(args) => energy::run(args, global),
+        Command::Import(args) => import::run(args, global),
         Command::Eval(args) => eval::run(args, global),
         Command::Diagnose(args) => diagnose::run(args, global),
         Command::EvalLsd(args) => eval_lsd::run(args, global),
