@@ -15,6 +15,7 @@ mod init;
 mod loaded;
 mod ls;
 mod methods;
+mod networks;
 mod outcome;
 mod output;
 mod outputs;

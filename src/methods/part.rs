@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
 
-use crate::nets::Params;
+use crate::nets::{NamedNet, Params};
 use crate::optim::Optimiser;
 use crate::samplers::Buffer;
 use crate::store::{State, put, take};
@@ -31,6 +31,11 @@ pub trait Part {
     /// A value is impossible, such as a negative number of steps.
     fn check(&self, _state: &State) -> Result<()> {
         Ok(())
+    }
+
+    /// The networks in it beside those of the run's model, by the prefixes of their parameters in the state.
+    fn networks(&self) -> Vec<NamedNet> {
+        Vec::new()
     }
 
     /// All tensors by name, as [`Part::save`] adds them.
@@ -62,6 +67,10 @@ macro_rules! parts {
                 $($crate::methods::Part::check(&self.$($field).+, state)?;)+
                 Ok(())
             }
+
+            fn networks(&self) -> Vec<$crate::nets::NamedNet> {
+                [$($crate::methods::Part::networks(&self.$($field).+)),+].concat()
+            }
         }
     };
 }
@@ -79,6 +88,10 @@ impl<P: Part> Part for Option<P> {
     fn check(&self, state: &State) -> Result<()> {
         self.iter().try_for_each(|part| part.check(state))
     }
+
+    fn networks(&self) -> Vec<NamedNet> {
+        self.iter().flat_map(Part::networks).collect()
+    }
 }
 
 impl<P: Part + ?Sized> Part for Box<P> {
@@ -92,6 +105,10 @@ impl<P: Part + ?Sized> Part for Box<P> {
 
     fn check(&self, state: &State) -> Result<()> {
         (**self).check(state)
+    }
+
+    fn networks(&self) -> Vec<NamedNet> {
+        (**self).networks()
     }
 }
 
@@ -118,6 +135,21 @@ impl Part for Named<Params> {
 
     fn load(&mut self, state: &State) -> Result<()> {
         self.value.load(&take(state, &self.name))
+    }
+}
+
+/// The networks of a companion of the model; there is nothing of them to keep beside its parameters.
+impl Part for Named<Vec<NamedNet>> {
+    fn save(&self, _: &mut State) -> Result<()> {
+        Ok(())
+    }
+
+    fn load(&mut self, _: &State) -> Result<()> {
+        Ok(())
+    }
+
+    fn networks(&self) -> Vec<NamedNet> {
+        self.value.iter().map(|network| network.clone().within(&self.name)).collect()
     }
 }
 

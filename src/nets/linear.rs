@@ -2,7 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, Scaling, Weight};
+use super::layer_list::number;
+use super::{Builder, Curve, Init, Jet, Layer, LayerList, Pass, Pullback, Scaling, Weight};
 use crate::{Result, ops};
 
 /// The layer y = x Wᵀ + b.
@@ -76,6 +77,12 @@ impl Layer for Linear {
 
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
         self.weight.calibrate(&self.bias, || self.forward(x, Pass::EVAL))
+    }
+
+    fn list(&self) -> Result<LayerList> {
+        let mut keys = vec![("units", number(self.bias.elem_count()))];
+        keys.extend(self.weight.scaling().key().map(|key| (key, true.into())));
+        Ok(LayerList::of("linear", &keys, &[self.weight.tensors(), vec![("bias", &self.bias)]].concat()))
     }
 }
 

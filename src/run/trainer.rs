@@ -19,8 +19,9 @@ use super::unchanged;
 use crate::config::find;
 use crate::data::{Batch, Data, Split};
 use crate::density::Model;
-use crate::methods::{METHODS, Method, StepContext};
+use crate::methods::{self, METHODS, Method, StepContext};
 use crate::metrics::{Metrics, Spent};
+use crate::nets::NamedNet;
 use crate::optim::Ema;
 use crate::samplers::Sampler;
 use crate::store::checkpoint::{self, Checkpoint, Keep};
@@ -129,6 +130,11 @@ impl Trainer {
     /// The model as it stands.
     pub fn model(&self) -> &Model {
         self.method.model()
+    }
+
+    /// The networks of the model and of its companions, by the prefixes of their parameters.
+    pub fn networks(&self) -> Vec<NamedNet> {
+        methods::networks(&*self.method)
     }
 
     /// Steps done.

@@ -27,6 +27,7 @@ mod flows;
 mod fuzz_config;
 mod gof;
 mod init;
+mod layer_lists;
 mod lsd_theory;
 mod markov_kernels;
 mod method_rows;

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device};
 use ebm::config::Spec;
 use ebm::density::{Context, Model};
-use ebm::nets::{Builder, Io, outline};
+use ebm::nets::{Io, outline};
 use ebm::rng::Key;
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
@@ -104,8 +104,7 @@ fn a_list_that_does_not_fit_is_refused_at_its_layer() {
     ] {
         let spec = resolved(layers).unwrap();
         let net: Spec = spec.table["net"].clone().try_into().unwrap();
-        let builder = Builder::new(Key::new(1), DType::F32, &CPU);
-        assert!(outline(&net, &Io::scalar(&[2]), &builder).is_err());
+        assert!(outline(&net, &Io::scalar(&[2])).is_err());
         let lab = Lab::new();
         lab.write("c.toml", &text(layers));
         lab.refused(2, &["check", "c.toml"], &says);
@@ -134,8 +133,7 @@ fn the_table_counts_what_is_trained_and_multiplied() {
                   { name = \"residual\", layers = [{ name = \"conv\", channels = 4, kernel = 1 }] }, \
                   { name = \"pool\" }, { name = \"flatten\" }, { name = \"linear\" }";
     let net: Spec = resolved(layers).unwrap().table["net"].clone().try_into().unwrap();
-    let builder = Builder::new(Key::new(1), DType::F32, &CPU);
-    let lines = outline(&net, &Io::scalar(&[2, 8, 6]), &builder).unwrap();
+    let lines = outline(&net, &Io::scalar(&[2, 8, 6])).unwrap().lines;
     let rows: Vec<_> =
         lines.iter().map(|l| (l.place.as_str(), l.item.as_slice(), l.parameters, l.multiplications)).collect();
     let want: [(&str, &[usize], usize, usize); 6] = [
