@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 use super::context::Context;
-use super::{BlockGibbs, Capabilities, Counted, Density, Energy, Meter, NoiseSpace, Space, Vae, build};
+use super::{BlockGibbs, Capabilities, Counted, Density, Energy, Form, Meter, NoiseSpace, Space, Vae, build};
 use crate::config::Spec;
 use crate::nets::{Builder, NamedNet, Params, Shapes};
 use crate::{Result, rng::Key};
@@ -252,6 +252,11 @@ impl Model {
     /// The unmixing matrix, [`Capabilities::unmixing`].
     pub fn unmixing(&self) -> Option<&Tensor> {
         self.energy.unmixing()
+    }
+
+    /// The energy as parts that other programs know, [`Capabilities::form`].
+    pub fn form(&self) -> Option<Form<'_>> {
+        self.energy.form()
     }
 
     /// The normalised density, [`Capabilities::density`]; its evaluations are not counted.
