@@ -22,6 +22,7 @@ mod data;
 mod diagnose;
 mod edited;
 mod energies;
+mod exchange;
 mod failing_probes;
 mod flows;
 mod fuzz_config;
