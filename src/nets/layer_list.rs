@@ -14,7 +14,7 @@ pub struct ListedLayer {
     /// The lists of layers inside, by key.
     pub lists: Vec<(&'static str, LayerList)>,
     /// Its own weights and buffers by name, detached, on the storage of the network.
-    pub tensors: Vec<(&'static str, Tensor)>,
+    pub tensors: Vec<(String, Tensor)>,
 }
 
 /// A list of layers, applied one after another.
@@ -23,9 +23,9 @@ pub struct LayerList(pub Vec<ListedLayer>);
 
 impl LayerList {
     /// The list of one layer with these keys and tensors.
-    pub fn of(name: &'static str, keys: &[(&str, toml::Value)], tensors: &[(&'static str, &Tensor)]) -> Self {
+    pub fn of(name: &'static str, keys: &[(&str, toml::Value)], tensors: &[(&str, &Tensor)]) -> Self {
         let keys = keys.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-        let tensors = tensors.iter().map(|(name, tensor)| (*name, tensor.detach())).collect();
+        let tensors = tensors.iter().map(|(name, tensor)| ((*name).to_owned(), tensor.detach())).collect();
         LayerList(vec![ListedLayer { name, keys, lists: Vec::new(), tensors }])
     }
 

@@ -36,6 +36,16 @@ impl Linear {
         Ok(Linear { weight, bias: builder.weight("bias", &[output], Init::Constant(0.0))? })
     }
 
+    /// How W is scaled.
+    pub fn scaling(&self) -> Scaling {
+        self.weight.scaling()
+    }
+
+    /// Its tensors by name, W first.
+    pub fn tensors(&self) -> Vec<(&'static str, &Tensor)> {
+        [self.weight.tensors(), vec![("bias", &self.bias)]].concat()
+    }
+
     /// The matrix that is applied, `[O, I]`: W, or under spectral or weight norm the scaled W.
     pub fn matrix(&self) -> Result<Tensor> {
         self.weight.get()
@@ -81,8 +91,8 @@ impl Layer for Linear {
 
     fn list(&self) -> Result<LayerList> {
         let mut keys = vec![("units", number(self.bias.elem_count()))];
-        keys.extend(self.weight.scaling().key().map(|key| (key, true.into())));
-        Ok(LayerList::of("linear", &keys, &[self.weight.tensors(), vec![("bias", &self.bias)]].concat()))
+        keys.extend(self.scaling().key().map(|key| (key, true.into())));
+        Ok(LayerList::of("linear", &keys, &self.tensors()))
     }
 }
 

@@ -10,6 +10,7 @@
 //! without memory. The `# Errors` of an item name what else can fail.
 
 mod activation;
+mod attention;
 mod build;
 mod conv;
 mod conv2d;
@@ -40,6 +41,7 @@ mod weight;
 mod wide_resnet;
 
 pub use activation::{Nonlinear, NonlinearName};
+pub use attention::Attention;
 pub use build::{Builder, Init, Params, Shapes};
 pub use conv2d::Conv2d;
 pub use curve::Curve;

@@ -38,7 +38,7 @@ impl Outline {
         self.outer().map(|line| line.parameters).sum()
     }
 
-    /// Multiplications by weights for one item.
+    /// Multiplications of linear maps and of attention for one item.
     pub fn multiplications(&self) -> usize {
         self.outer().map(|line| line.multiplications).fold(0, usize::saturating_add)
     }

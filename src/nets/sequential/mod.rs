@@ -6,6 +6,7 @@ mod text;
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
+use super::io::size;
 use super::layer_list::{LayerList, ListedLayer};
 use super::{Builder, Io, Layer, Residual, Sequence, Skip};
 use crate::config::{Entry, Schema, Spec, decode, find, nearest};
@@ -24,6 +25,7 @@ pub const LAYERS: &[Entry<BuildLayer>] = &[
     plain::POOL,
     plain::GLOBAL_POOL,
     plain::UPSAMPLE,
+    plain::ATTENTION,
     plain::DROPOUT,
     plain::FOURIER,
     plain::RESHAPE,
@@ -84,8 +86,8 @@ crate::config! {
     /// Keys of the network `sequential`.
     pub struct SequentialConfig {
         /// The layers, first to last, each a table with the name of a layer and its keys, such as
-        /// { name = "conv", channels = 64 }: linear, conv, activation, norm, pool, global_pool, upsample, dropout,
-        /// fourier, reshape, flatten, residual and skip. `ebm explain conv` describes that one.
+        /// { name = "conv", channels = 64 }: linear, conv, activation, norm, pool, global_pool, upsample, attention,
+        /// dropout, fourier, reshape, flatten, residual and skip. `ebm explain conv` describes that one.
         layers: Vec<LayerSpec> = default_layers();
     }
 }
@@ -137,7 +139,7 @@ fn residual(table: &toml::Table, place: &Place) -> Result<Made> {
     if !shortcut.is_empty() {
         layer = layer.with_shortcut(beside.sequence);
     }
-    let multiplications = body.multiplications + beside.multiplications;
+    let multiplications = body.multiplications.saturating_add(beside.multiplications);
     let inner = body.lines.into_iter().chain(beside.lines).collect();
     Ok(Made { multiplications, inner, ..Made::light(layer, &body.item) })
 }
@@ -175,6 +177,7 @@ fn list(key: &str, layers: &[LayerSpec], place: &Place, builder: &Builder) -> Re
         let layer = find(LAYERS, name)
             .ok_or_else(|| Error::config(format!("there is no layer `{name}`")).at("name"))
             .and_then(|row| (row.build)(table, &at))
+            .and_then(Made::of_a_size)
             .map_err(|error| error.within(&format!("{key}.{i}"), false))?;
         let parameters = here.count();
         let place = if key == "layers" { i.to_string() } else { format!("{key}.{i}") };
@@ -182,7 +185,7 @@ fn list(key: &str, layers: &[LayerSpec], place: &Place, builder: &Builder) -> Re
         let (item, multiplications) = (layer.item.clone(), layer.multiplications);
         made.lines.push(LayerLine { place: place.clone(), name: name.into(), item, parameters, multiplications });
         made.lines.extend(inner);
-        made.multiplications += layer.multiplications;
+        made.multiplications = made.multiplications.saturating_add(layer.multiplications);
         made.item = layer.item;
         made.sequence.push_boxed(layer.layer);
     }
@@ -204,7 +207,7 @@ fn whole(spec: &Spec, io: &Io, builder: &Builder) -> Result<(List, super::Reshap
     let SequentialConfig { layers } = decode(&spec.table)?;
     let place = Place { item: io.input.clone(), output: io.output_size(), builder };
     let made = list("layers", &layers, &place, builder)?;
-    if made.item.iter().product::<usize>() != io.output_size() {
+    if size(&made.item) != io.output_size() {
         let wanted = match io.output.as_slice() {
             [] => "one number an item".to_owned(),
             shape => format!("{shape:?}"),
