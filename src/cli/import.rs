@@ -55,7 +55,7 @@ pub fn run(args: &ImportArgs, global: &GlobalArgs) -> Result<()> {
     }
     let Some(place) = place else { return Ok(()) };
     let checkpoint = import.checkpoint(place.path())?;
-    let written = place.write(args.overwrite, &experiment, &checkpoint)?;
+    let written = place.write(args.overwrite, &experiment, &checkpoint, import.data_sha256.clone())?;
     let tensors = import.fit.rows.len();
     if global.json {
         let skipped = &import.fit.skipped;
@@ -101,7 +101,13 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn write(&self, overwrite: bool, experiment: &Experiment, checkpoint: &Checkpoint) -> Result<PathBuf> {
+    fn write(
+        &self,
+        overwrite: bool,
+        experiment: &Experiment,
+        checkpoint: &Checkpoint,
+        data_sha256: Option<String>,
+    ) -> Result<PathBuf> {
         let dir = match *self {
             Place::File(path) => return checkpoint.save(path).map(|_| path.to_owned()),
             Place::Run(dir) => dir,
@@ -113,6 +119,7 @@ impl<'a> Place<'a> {
         let mut manifest = Manifest {
             method: experiment.resolved.spec("method").name().into(),
             dataset: experiment.resolved.spec("dataset").name().into(),
+            dataset_sha256: data_sha256,
             seed: experiment.top.seed,
             parameters: [("model".to_owned(), count)].into(),
             device: crate::device::name(&experiment.device),

@@ -124,7 +124,7 @@ impl Names<'_> {
             return Err(Error::config(format!("the layer `{}` is known to this program alone", layer.name))
                 .hint(format!("layers that can be exported: {}", KNOWN.join(", "))));
         }
-        let tensors = layer.tensors.iter().map(|(what, tensor)| Ok((what.to_string(), self.of(tensor)?)));
+        let tensors = layer.tensors.iter().map(|(what, tensor)| Ok((what.clone(), self.of(tensor)?)));
         let lists = layer.lists.iter().map(|(key, list)| Ok((*key, self.layers(list)?)));
         Ok(Layer {
             name: layer.name,

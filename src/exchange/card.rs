@@ -16,7 +16,7 @@ use crate::{Result, config};
 /// # Errors
 /// The run's own files cannot be read.
 pub fn write(export: &Export, formats: &[Format]) -> Result<String> {
-    let manifest = export.run.as_ref().and_then(|run| Manifest::load(&Paths::of(run).manifest()).ok());
+    let manifest = export.manifest();
     let sections = [
         summary(export, manifest.as_ref()),
         input(export),
@@ -129,7 +129,7 @@ fn reproduction(export: &Export, manifest: Option<&Manifest>) -> String {
     match find(DATASETS, &dataset).map(|row| &row.origin) {
         Some(Origin::Files(_)) => lines.push(format!("ebm data fetch {dataset}")),
         Some(Origin::Yours) => {
-            lines.push("# the data are the trainer's own: see `path` of [dataset] in config.toml".into())
+            lines.push("# the data are the trainer's own: see `path` of [dataset] in config.toml".into());
         }
         Some(Origin::Generated) | None => {}
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::architecture::Architecture;
 use super::floats::Floats;
-use super::import::DATA_NOTE;
+use super::import::{DATA_NOTE, SHA_NOTE};
 use super::subject::{Export, Format};
 use super::{card, onnx};
 use crate::{Error, Result};
@@ -56,7 +56,9 @@ impl Export<'_> {
     fn safetensors(&self) -> Result<Vec<u8>> {
         let stamp = serde_json::to_string(&self.data.stamp()).map_err(|e| Error::Other(e.to_string()))?;
         // What PyTorch's own tools write, and what `ebm import` needs to do without the data.
-        let notes = HashMap::from([("format".to_owned(), "pt".to_owned()), (DATA_NOTE.to_owned(), stamp)]);
+        let mut notes = HashMap::from([("format".to_owned(), "pt".to_owned()), (DATA_NOTE.to_owned(), stamp)]);
+        let sum = self.manifest().and_then(|manifest| manifest.dataset_sha256);
+        notes.extend(sum.map(|sum| (SHA_NOTE.to_owned(), sum)));
         let views = self.weights.iter().map(|(name, tensor)| Ok((name.as_str(), Floats::of(tensor)?)));
         let views: Vec<_> = views.collect::<Result<_>>()?;
         safetensors::serialize(views, Some(notes)).map_err(|e| Error::Other(format!("cannot encode the weights: {e}")))

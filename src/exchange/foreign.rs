@@ -72,11 +72,18 @@ impl ForeignFile {
     /// # Errors
     /// It cannot be read, or is none of the formats, or is broken.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(Error::io(path))?;
-        let read = match bytes.as_slice() {
-            [b'P', b'K', 3, 4, ..] => torch::of_archive(&bytes),
-            [0x80, ..] => torch::of_stream(&bytes),
-            _ => of_safetensors(&bytes),
+        Self::of_bytes(&std::fs::read(path).map_err(Error::io(path))?, path)
+    }
+
+    /// The tensors in the bytes of a file; `path` is named in errors.
+    ///
+    /// # Errors
+    /// As [`ForeignFile::read`].
+    pub fn of_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
+        let read = match bytes {
+            [b'P', b'K', 3, 4, ..] => torch::of_archive(bytes),
+            [0x80, ..] => torch::of_stream(bytes),
+            _ => of_safetensors(bytes),
         };
         let file = read.map_err(|what| Error::data(path, what, REMEDY))?;
         match file.tensors.is_empty() {

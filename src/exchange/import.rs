@@ -20,10 +20,15 @@ pub const METHOD: [&str; 2] = ["method.name=none", "train.ema=0"];
 /// The note of a `.safetensors` that says what the data of its model were, as `ebm export` writes it.
 pub(super) const DATA_NOTE: &str = "ebm.data";
 
+/// The note with the hash of the content of these data.
+pub(super) const SHA_NOTE: &str = "ebm.data_sha256";
+
 /// Weights fitted to the model of an experiment.
 pub struct Import {
     /// What becomes of every tensor.
     pub fit: Fit,
+    /// The hash of the content of the data, where it is known.
+    pub data_sha256: Option<String>,
     stamp: Stamp,
     config: String,
     source: (String, String),
@@ -37,16 +42,21 @@ impl Import {
     /// Files that cannot be read, or a model that does not fit the data.
     pub fn new(experiment: &Experiment, from: &Path, map: &Map) -> Result<Self> {
         let file = ForeignFile::read(from)?;
-        let stamp = match file.notes.get(DATA_NOTE) {
-            Some(note) => serde_json::from_str(note)
-                .map_err(|e| Error::data(from, format!("its note `{DATA_NOTE}`: {e}"), "export the model again"))?,
-            None => experiment.data()?.stamp(),
+        let (stamp, data_sha256) = match file.notes.get(DATA_NOTE) {
+            Some(note) => {
+                let wrong = |e| Error::data(from, format!("its note `{DATA_NOTE}`: {e}"), "export the model again");
+                (serde_json::from_str(note).map_err(wrong)?, file.notes.get(SHA_NOTE).cloned())
+            }
+            None => {
+                let data = experiment.data()?;
+                (data.stamp(), Some(data.sha256().to_owned()))
+            }
         };
         let file = if map.key.is_empty() { file } else { file.below(&map.key, from)? };
         let (spec, context) = (experiment.resolved.spec("model"), context(experiment, &stamp)?);
         let shapes = Model::shapes(&spec, &context, DType::F32, &Device::Cpu).map_err(|e| experiment.placed(e))?;
         let source = (from.display().to_string(), sha256_of(from)?);
-        Ok(Import { fit: map.fit(&file, &shapes)?, stamp, config: experiment.resolved.to_toml(), source })
+        Ok(Import { fit: map.fit(&file, &shapes)?, data_sha256, stamp, config: experiment.resolved.to_toml(), source })
     }
 
     /// The checkpoint of the model on these weights, at step 0, to be written to `path`.
@@ -56,7 +66,8 @@ impl Import {
     pub fn checkpoint(&self, path: &Path) -> Result<Checkpoint> {
         let from = Path::new(&self.source.0);
         if !self.fit.is_whole() {
-            let remedy = "`--dry-run` shows every tensor; a map renames (--map), `skip` passes over what is left";
+            let remedy = "`--dry-run` shows every tensor; the rules of --map rename, `skip` passes over what is left, \
+                          `fill` makes what is missing (a base density: model.base = \"none\" has none)";
             return Err(Error::data(from, self.fit.complaint(), remedy));
         }
         let json = |value: serde_json::Result<String>| value.map_err(|e| Error::Other(e.to_string()));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::data::Data;
 use crate::density::{Model, WeightsOf};
-use crate::run::Experiment;
+use crate::run::{Experiment, Manifest, Paths};
 use crate::store::State;
 
 /// A model to be exported.
@@ -35,6 +35,11 @@ pub enum Format {
 }
 
 impl Export<'_> {
+    /// The manifest of its run, where there is one.
+    pub fn manifest(&self) -> Option<Manifest> {
+        self.run.as_ref().and_then(|run| Manifest::load(&Paths::of(run).manifest()).ok())
+    }
+
     /// Which weights these are, in words.
     pub fn kind_of_weights(&self) -> &'static str {
         match self.which {

@@ -25,7 +25,6 @@ impl Layers<'_> {
     }
 
     fn layer(&mut self, layer: &Layer, x: &str) -> Result<String> {
-        let (graph, count) = (&mut *self.graph, |key: &str| layer.count(key));
         Ok(match layer.name {
             "linear" => {
                 let (w, b) = (self.weight(layer, "")?, self.stored(layer, "bias")?);
@@ -34,27 +33,7 @@ impl Layers<'_> {
             "conv" => self.conv(layer, x)?,
             "activation" => self.activation(layer, x)?,
             "norm" => self.norm(layer, x)?,
-            "pool" => {
-                let side = || Given::Ints(vec![count("window"); 2]);
-                graph.node("AveragePool", &[x], &[("kernel_shape", side()), ("strides", side())])
-            }
-            "global_pool" => {
-                let mean = layer.keys.get("of").and_then(toml::Value::as_str) == Some("mean");
-                let pixels = graph.ints(&[2, 3]);
-                let flat = ("keepdims", Given::Int(0));
-                match mean {
-                    true => graph.node("ReduceMean", &[x], &[("axes", Given::Ints(vec![2, 3])), flat]),
-                    false => graph.node("ReduceSum", &[x, &pixels], &[flat]),
-                }
-            }
-            "upsample" => {
-                let factor = count("factor") as f32;
-                let scales = graph.numbers(&[1.0, 1.0, factor, factor]);
-                let words = [("mode", "nearest"), ("coordinate_transformation_mode", "asymmetric")];
-                let words = words.into_iter().chain([("nearest_mode", "floor")]);
-                let given: Vec<_> = words.map(|(key, word)| (key, Given::Word(word))).collect();
-                graph.node("Resize", &[x, "", &scales], &given)
-            }
+            "pool" | "global_pool" | "upsample" => self.resized(layer, x),
             "fourier" => {
                 let frequencies = self.stored(layer, "frequencies")?;
                 let turned = self.graph.node("Transpose", &[&frequencies], &[]);
@@ -82,6 +61,32 @@ impl Layers<'_> {
             "attention" => self.attention(layer, x)?,
             other => return Err(Error::config(format!("the layer `{other}` has no counterpart in ONNX"))),
         })
+    }
+
+    /// Pooling and upsampling.
+    fn resized(&mut self, layer: &Layer, x: &str) -> String {
+        let (graph, flat) = (&mut *self.graph, ("keepdims", Given::Int(0)));
+        match (layer.name, layer.keys.get("of").and_then(toml::Value::as_str)) {
+            ("pool", _) => {
+                let side = || Given::Ints(vec![layer.count("window"); 2]);
+                graph.node("AveragePool", &[x], &[("kernel_shape", side()), ("strides", side())])
+            }
+            ("global_pool", Some("mean")) => graph.node("ReduceMean", &[x], &[("axes", Given::Ints(vec![2, 3])), flat]),
+            ("global_pool", _) => {
+                let pixels = graph.ints(&[2, 3]);
+                graph.node("ReduceSum", &[x, &pixels], &[flat])
+            }
+            _ => {
+                let factor = layer.count("factor") as f32;
+                let scales = graph.numbers(&[1.0, 1.0, factor, factor]);
+                let words = [
+                    ("mode", Given::Word("nearest")),
+                    ("coordinate_transformation_mode", Given::Word("asymmetric")),
+                    ("nearest_mode", Given::Word("floor")),
+                ];
+                graph.node("Resize", &[x, "", &scales], &words)
+            }
+        }
     }
 
     fn conv(&mut self, layer: &Layer, x: &str) -> Result<String> {

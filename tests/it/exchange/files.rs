@@ -1,5 +1,7 @@
 //! Files of weights: what is read of them, and what becomes of broken ones.
 
+use std::path::Path;
+
 use ebm::exchange::ForeignFile;
 
 use crate::harness::{Lab, bare, read};
@@ -8,7 +10,7 @@ use crate::harness::{Lab, bare, read};
 const SAVED: [&str; 2] = ["linear.pt", "linear_legacy.pt"];
 
 fn saved(name: &str) -> std::path::PathBuf {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
 #[test]
@@ -30,24 +32,22 @@ fn both_layouts_of_torch_save_are_read() {
 
 #[test]
 fn a_broken_file_is_an_error_and_nothing_worse() {
-    let lab = Lab::new();
-    let path = lab.path("w.pt");
+    let of = |bytes: &[u8]| ForeignFile::of_bytes(bytes, Path::new("w.pt"));
     for name in SAVED {
         let whole = read(&saved(name));
         let is_archive = whole.starts_with(b"PK");
         for length in 0..whole.len() {
-            std::fs::write(&path, &whole[..length]).unwrap();
-            let read = ForeignFile::read(&path);
-            let error = read.err().unwrap_or_else(|| panic!("{name} cut to {length} bytes of {}", whole.len()));
+            let error = of(&whole[..length]).err().unwrap_or_else(|| panic!("{name} cut to {length} bytes"));
             assert_eq!(error.exit_code(), 4, "{error}");
         }
         // A byte that is another one may go unnoticed among the numbers, but for the checksums of an archive.
         for at in 0..whole.len() {
-            let mut bytes = whole.clone();
-            bytes[at] ^= 0xff;
-            std::fs::write(&path, &bytes).unwrap();
-            if let Ok(file) = ForeignFile::read(&path) {
-                assert!(file.tensors.len() <= 2 && (!is_archive || file.tensors.len() == 2), "{name}, byte {at}");
+            for flip in [0x01, 0x80, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] ^= flip;
+                if let Ok(file) = of(&bytes) {
+                    assert!(file.tensors.len() <= 2 && (!is_archive || file.tensors.len() == 2), "{name}, byte {at}");
+                }
             }
         }
     }
@@ -57,11 +57,10 @@ fn a_broken_file_is_an_error_and_nothing_worse() {
         (b"PK\x03\x04", "broken archive"),
         (b"hello, world", "neither"),
     ] {
-        std::fs::write(&path, bytes).unwrap();
-        let error = ForeignFile::read(&path).unwrap_err();
+        let error = of(bytes).unwrap_err();
         assert!(error.exit_code() == 4 && error.to_string().contains(says), "{error}");
     }
-    assert_eq!(ForeignFile::read(&lab.path("none")).unwrap_err().exit_code(), 1);
+    assert_eq!(ForeignFile::read(Path::new("/none/at/all.pt")).unwrap_err().exit_code(), 1);
 }
 
 /// A model E(x) = w·x + b on three columns has the tensors `net.0.weight` and `net.0.bias`.
@@ -80,19 +79,15 @@ fn weights_come_under_a_model_and_a_dry_run_shows_how() {
     for name in SAVED {
         std::fs::copy(saved(name), lab.path(name)).unwrap();
     }
-    let import = |more: &[&str]| -> Vec<String> {
-        let words = ["-q", "import", "--from", "linear.pt", "--config", "c.toml"];
-        words.iter().chain(more).map(|word| (*word).to_owned()).collect()
-    };
-    let words = |more: &[&str]| -> Vec<String> { import(more) };
-    let run = |more: &[&str]| lab.ok(&words(more).iter().map(String::as_str).collect::<Vec<_>>());
-    let table = run(&["--map", "map.toml", "--dry-run"]);
+    let import = ["-q", "import", "--from", "linear.pt", "--config", "c.toml", "--map", "map.toml"];
+    let run = |more: &[&str]| lab.ok(&[&import[..], more].concat());
+    let table = run(&["--dry-run"]);
     for says in ["net.0.weight", "[2, 3]", "0.5 everywhere"] {
         assert!(table.contains(says), "{table}");
     }
     assert_eq!(lab.names().len(), 4, "a dry run writes nothing");
-    run(&["--map", "map.toml", "--out", "run"]);
-    run(&["--map", "map.toml", "--out", "w.safetensors"]);
+    run(&["--out", "run"]);
+    run(&["--out", "w.safetensors"]);
     lab.write("x.csv", "1,2,3\n-1,0,0.5\n");
     let energies = |ckpt: &str| lab.ok(&["-q", "energy", "--ckpt", ckpt, "--data", "x.csv"]);
     assert_eq!(energies("run"), energies("w.safetensors"));
@@ -110,10 +105,11 @@ fn weights_come_under_a_model_and_a_dry_run_shows_how() {
     assert!(lab.ok(&["ls", "run"]).contains("none"));
     lab.ok(&["-q", "sample", "--ckpt", "run", "--n", "3", "--steps", "2", "--out", "s.npy"]);
     assert_eq!(lab.manifest("run")["status"], "finished");
-    let again = words(&["--map", "map.toml", "--out", "run"]);
-    let again: Vec<&str> = again.iter().map(String::as_str).collect();
-    lab.refused(1, &again, &["not empty", "--overwrite"]);
-    lab.ok(&[again.as_slice(), &["--overwrite"]].concat());
+    lab.refused(1, &[&import[..], &["--out", "run"]].concat(), &["not empty", "--overwrite"]);
+    run(&["--out", "run", "--overwrite"]);
+    // There is nothing to train in it, and `resume` does just that.
+    lab.ok(&["-q", "resume", "run"]);
+    assert_eq!(energies("run"), text);
 }
 
 #[test]

@@ -7,6 +7,15 @@ mod round_trip;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+/// The loader for PyTorch knows every layer that a list can name.
+#[test]
+fn no_layer_is_forgotten() {
+    let loader = include_str!("../../../src/exchange/ebm_model.py");
+    for row in ebm::nets::LAYERS {
+        assert!(loader.contains(&format!("    \"{}\": lambda", row.name)), "no `{}` in the loader", row.name);
+    }
+}
+
 /// Runs a programme of Python with numpy, torch, safetensors, onnx and onnxruntime, `$EBM_PYTHON`; says so and gives
 /// `false` where there is none.
 fn python(programme: &str, folder: &Path) -> bool {
