@@ -8,7 +8,7 @@ use serde_json::json;
 use super::loaded::{Loaded, WeightsArg};
 use super::outputs::Outputs;
 use super::{GlobalArgs, output, usage};
-use crate::exchange::{Export, Format};
+use crate::exchange::{Export, ExportFormat};
 use crate::run::Paths;
 use crate::store::fs;
 use crate::{Error, Result};
@@ -41,11 +41,11 @@ enum Form {
     Onnx,
 }
 
-impl From<Form> for Format {
+impl From<Form> for ExportFormat {
     fn from(form: Form) -> Self {
         match form {
-            Form::Torch => Format::Torch,
-            Form::Onnx => Format::Onnx,
+            Form::Torch => ExportFormat::Torch,
+            Form::Onnx => ExportFormat::Onnx,
         }
     }
 }
@@ -64,7 +64,7 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
         data: &loaded.data,
         run: run_of(&args.ckpt),
     };
-    let formats: Vec<Format> = args.format.iter().copied().map(Format::from).collect();
+    let formats: Vec<ExportFormat> = args.format.iter().copied().map(ExportFormat::from).collect();
     let files = export.files(&formats)?;
     fs::create_dir(&args.to)?;
     let written: Vec<PathBuf> = files.iter().map(|(name, _)| args.to.join(name)).collect();

@@ -4,8 +4,8 @@ use candle_core::Tensor;
 
 use crate::nets::Network;
 
-/// An energy made of well-known parts: E(x) = f(x), or -log Σ exp f(x), or 0, and ½ Σ ((x - μ)/σ)² + Σ log σ + D/2 log 2π
-/// on top where there is a normal density.
+/// An energy made of well-known parts: E(x) = f(x), or -log Σ exp f(x), or 0; and ½ Σ ((x - μ)/σ)² + Σ log σ + D/2 log
+/// 2π on top where there is a normal density.
 pub struct Form<'a> {
     /// The network f.
     pub net: Option<&'a Network>,

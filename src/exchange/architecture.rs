@@ -14,7 +14,7 @@ use crate::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct Architecture {
     /// The layers of the network, if there is one.
-    pub net: Option<Vec<Layer>>,
+    pub net: Option<Vec<NamedLayer>>,
     /// Whether the network gives logits f, so that E(x) = -log Σ exp f(x).
     pub logits: bool,
     /// The names of μ and log σ of a normal density whose energy is added.
@@ -23,7 +23,7 @@ pub struct Architecture {
 
 /// A layer as data.
 #[derive(Clone, Debug)]
-pub struct Layer {
+pub struct NamedLayer {
     /// Its name in a list of layers.
     pub name: &'static str,
     /// Its keys.
@@ -31,7 +31,7 @@ pub struct Layer {
     /// The names of its tensors, by what they are.
     pub tensors: Vec<(String, String)>,
     /// The lists of layers inside, by key.
-    pub lists: Vec<(&'static str, Vec<Layer>)>,
+    pub lists: Vec<(&'static str, Vec<NamedLayer>)>,
 }
 
 /// Layers that other programs are told how to compute.
@@ -70,20 +70,20 @@ impl Architecture {
 
     /// The energy as JSON.
     pub fn to_json(&self) -> Value {
-        let net = self.net.as_ref().map(|layers| layers.iter().map(Layer::to_json).collect::<Vec<_>>());
+        let net = self.net.as_ref().map(|layers| layers.iter().map(NamedLayer::to_json).collect::<Vec<_>>());
         let normal = self.normal.as_ref().map(|[mean, log_std]| json!({"mean": mean, "log_std": log_std}));
         json!({"net": net, "logits": self.logits, "normal": normal})
     }
 }
 
-impl Layer {
+impl NamedLayer {
     /// The name of the tensor that is `what` to the layer, if it has one.
     pub fn tensor(&self, what: &str) -> Option<&str> {
         self.tensors.iter().find(|(own, _)| own == what).map(|(_, name)| name.as_str())
     }
 
     /// The list of layers under `key`; empty without one.
-    pub fn list(&self, key: &str) -> &[Layer] {
+    pub fn list(&self, key: &str) -> &[NamedLayer] {
         self.lists.iter().find(|(own, _)| *own == key).map_or(&[], |(_, layers)| layers)
     }
 
@@ -100,7 +100,7 @@ impl Layer {
             layer.insert("tensors".into(), Value::Object(tensors.collect()));
         }
         for (key, list) in &self.lists {
-            layer.insert((*key).to_owned(), list.iter().map(Layer::to_json).collect());
+            layer.insert((*key).to_owned(), list.iter().map(NamedLayer::to_json).collect());
         }
         Value::Object(layer)
     }
@@ -115,18 +115,18 @@ impl Names<'_> {
         name.ok_or_else(|| Error::Other("a layer holds a tensor that is none of the model's".into()))
     }
 
-    fn layers(&self, list: &LayerList) -> Result<Vec<Layer>> {
+    fn layers(&self, list: &LayerList) -> Result<Vec<NamedLayer>> {
         list.0.iter().map(|layer| self.layer(layer)).collect()
     }
 
-    fn layer(&self, layer: &ListedLayer) -> Result<Layer> {
+    fn layer(&self, layer: &ListedLayer) -> Result<NamedLayer> {
         if !KNOWN.contains(&layer.name) {
             return Err(Error::config(format!("the layer `{}` is known to this program alone", layer.name))
                 .hint(format!("layers that can be exported: {}", KNOWN.join(", "))));
         }
         let tensors = layer.tensors.iter().map(|(what, tensor)| Ok((what.clone(), self.of(tensor)?)));
         let lists = layer.lists.iter().map(|(key, list)| Ok((*key, self.layers(list)?)));
-        Ok(Layer {
+        Ok(NamedLayer {
             name: layer.name,
             keys: layer.keys.clone(),
             tensors: tensors.collect::<Result<_>>()?,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::subject::{Export, Format};
+use super::subject::{Export, ExportFormat};
 use crate::config::find;
 use crate::data::{DATASETS, Origin};
 use crate::density::MODELS;
@@ -15,7 +15,7 @@ use crate::{Result, config};
 ///
 /// # Errors
 /// The run's own files cannot be read.
-pub fn write(export: &Export, formats: &[Format]) -> Result<String> {
+pub fn write(export: &Export, formats: &[ExportFormat]) -> Result<String> {
     let manifest = export.manifest();
     let sections = [
         summary(export, manifest.as_ref()),
@@ -71,15 +71,15 @@ fn input(export: &Export) -> String {
     format!("## Input\n\nThe model takes {}.{columns}\n", export.data.in_words())
 }
 
-fn usage(formats: &[Format]) -> String {
+fn usage(formats: &[ExportFormat]) -> String {
     let mut text = "## Use\n".to_owned();
-    if formats.contains(&Format::Torch) {
+    if formats.contains(&ExportFormat::Torch) {
         text += "\n```python\nfrom ebm_model import Model  # needs torch and safetensors\n\n\
                  model = Model(\"this folder\")\n\
                  energy, score = model(x), model.score(x)  # E(x) and -∇x E(x) = ∇x log p(x)\n```\n\n\
                  `ebm import --from FOLDER --out RUN` makes a run of it again.\n";
     }
-    if formats.contains(&Format::Onnx) {
+    if formats.contains(&ExportFormat::Onnx) {
         text +=
             "\n`model.onnx` takes `x` and gives `energy` (of a classifier `logits` too); batches may have any size.\n";
     }
@@ -110,12 +110,11 @@ fn numbers(export: &Export) -> Result<String> {
     };
     let is_error = |name: &str| name.strip_suffix("_se").is_some_and(|of| last.contains_key(of));
     let rows: String = last.iter().filter(|(name, _)| !is_error(name)).filter_map(row).collect();
-    Ok(match rows.is_empty() {
-        true => "## Numbers\n\nNo probe has looked at this model.\n".into(),
-        false => format!(
-            "## Numbers\n\nWith standard errors; ↑ and ↓ say what is better.\n\n| | | step | |\n|---|---|---|---|\n{rows}"
-        ),
-    })
+    if rows.is_empty() {
+        return Ok("## Numbers\n\nNo probe has looked at this model.\n".into());
+    }
+    let head = "With standard errors; ↑ and ↓ say what is better.\n\n| | | step | |\n|---|---|---|---|\n";
+    Ok(format!("## Numbers\n\n{head}{rows}"))
 }
 
 fn reproduction(export: &Export, manifest: Option<&Manifest>) -> String {

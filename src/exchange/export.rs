@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::architecture::Architecture;
 use super::floats::Floats;
 use super::import::{DATA_NOTE, SHA_NOTE};
-use super::subject::{Export, Format};
+use super::subject::{Export, ExportFormat};
 use super::{card, onnx};
 use crate::{Error, Result};
 
@@ -22,16 +22,16 @@ impl Export<'_> {
     ///
     /// # Errors
     /// A model that a format cannot say; nothing is written then.
-    pub fn files(&self, formats: &[Format]) -> Result<Vec<File>> {
+    pub fn files(&self, formats: &[ExportFormat]) -> Result<Vec<File>> {
         let name = self.experiment.resolved.spec("model").name().to_owned();
         let architecture = Architecture::of(&name, self.model, self.weights)?;
         let mut files = vec![("config.json", pretty(&self.config(&architecture))?)];
         files.push(("config.toml", self.experiment.resolved.to_toml().into_bytes()));
-        if formats.contains(&Format::Torch) {
+        if formats.contains(&ExportFormat::Torch) {
             files.push(("model.safetensors", self.safetensors()?));
             files.push(("ebm_model.py", LOADER.as_bytes().to_vec()));
         }
-        if formats.contains(&Format::Onnx) {
+        if formats.contains(&ExportFormat::Onnx) {
             files.push(("model.onnx", onnx::encode(&architecture, self.weights, self.model.shape())?));
         }
         files.push(("README.md", card::write(self, formats)?.into_bytes()));

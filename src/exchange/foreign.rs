@@ -1,13 +1,6 @@
-//! Tensors of other programs, by name: `.safetensors`, and the `.pt` and `.pth` of PyTorch.
-
-use std::collections::BTreeMap;
-use std::path::Path;
+//! Tensors of other programs.
 
 use candle_core::{DType, Device, Tensor};
-use safetensors::{Dtype, SafeTensors};
-
-use super::torch;
-use crate::{Error, Result};
 
 /// A tensor as a file has it.
 #[derive(Clone, Debug)]
@@ -18,15 +11,6 @@ pub struct Foreign {
     pub kind: String,
     /// Its numbers as f32; `None` of a type that no weight has.
     pub tensor: Option<Tensor>,
-}
-
-/// The tensors of a file, and what it says beside them.
-#[derive(Debug, Default)]
-pub struct ForeignFile {
-    /// By name; those of nested dictionaries have the keys on the way, joined by dots.
-    pub tensors: BTreeMap<String, Foreign>,
-    /// The metadata of a `.safetensors`.
-    pub notes: BTreeMap<String, String>,
 }
 
 /// A raw tensor: where its numbers lie, little end first and without gaps.
@@ -41,7 +25,7 @@ impl Foreign {
     ///
     /// # Errors
     /// Shape and bytes disagree.
-    pub(super) fn of(raw: &Raw) -> std::result::Result<Self, String> {
+    pub(super) fn of(raw: &Raw) -> Result<Self, String> {
         let dtype = match raw.kind {
             "f32" => Some(DType::F32),
             "f64" => Some(DType::F64),
@@ -64,68 +48,4 @@ impl Foreign {
         };
         Ok(Foreign { shape: raw.shape.clone(), kind: raw.kind.to_owned(), tensor })
     }
-}
-
-impl ForeignFile {
-    /// Reads a file, whatever its name: its first bytes say what it is. Nothing in it is executed.
-    ///
-    /// # Errors
-    /// It cannot be read, or is none of the formats, or is broken.
-    pub fn read(path: &Path) -> Result<Self> {
-        Self::of_bytes(&std::fs::read(path).map_err(Error::io(path))?, path)
-    }
-
-    /// The tensors in the bytes of a file; `path` is named in errors.
-    ///
-    /// # Errors
-    /// As [`ForeignFile::read`].
-    pub fn of_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
-        let read = match bytes {
-            [b'P', b'K', 3, 4, ..] => torch::of_archive(bytes),
-            [0x80, ..] => torch::of_stream(bytes),
-            _ => of_safetensors(bytes),
-        };
-        let file = read.map_err(|what| Error::data(path, what, REMEDY))?;
-        match file.tensors.is_empty() {
-            true => Err(Error::data(path, "no tensor is in it", REMEDY)),
-            false => Ok(file),
-        }
-    }
-
-    /// The tensors below `key`, without it; nested keys are joined by dots.
-    ///
-    /// # Errors
-    /// There is none.
-    pub fn below(self, key: &str, path: &Path) -> Result<Self> {
-        let mut tops: Vec<&str> = self.tensors.keys().filter_map(|name| Some(name.split_once('.')?.0)).collect();
-        tops.dedup();
-        let remedy = format!("`key` names a dictionary of the file; at its top: {}", tops.join(", "));
-        let strip = |name: &String| Some(name.strip_prefix(key)?.strip_prefix('.')?.to_owned());
-        let tensors: BTreeMap<_, _> =
-            self.tensors.iter().filter_map(|(name, tensor)| Some((strip(name)?, tensor.clone()))).collect();
-        match tensors.is_empty() {
-            true => Err(Error::data(path, format!("there is nothing below `{key}`"), remedy)),
-            false => Ok(ForeignFile { tensors, notes: self.notes }),
-        }
-    }
-}
-
-const REMEDY: &str = "name a .safetensors, or a .pt or .pth as torch.save writes it: a state dict, a dictionary with \
-                      one, or a module";
-
-fn of_safetensors(bytes: &[u8]) -> std::result::Result<ForeignFile, String> {
-    let wrong = |e: safetensors::SafeTensorError| format!("neither .safetensors nor a file of torch.save: {e}");
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(wrong)?;
-    let views = SafeTensors::deserialize(bytes).map_err(wrong)?;
-    let notes = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
-    let mut tensors = BTreeMap::new();
-    for (name, view) in views.tensors() {
-        let kind = match view.dtype() {
-            Dtype::BOOL => "bool".to_owned(),
-            dtype => format!("{dtype:?}").to_lowercase(),
-        };
-        let raw = Raw { shape: view.shape().to_vec(), kind: &kind, bytes: view.data() };
-        tensors.insert(name.clone(), Foreign::of(&raw).map_err(|what| format!("`{name}`: {what}"))?);
-    }
-    Ok(ForeignFile { tensors, notes })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 
-use super::foreign::ForeignFile;
+use super::file::ForeignFile;
 use super::map::{Fit, Map};
 use crate::data::{Data, ItemSpec, Stamp};
 use crate::density::{Context, Model};

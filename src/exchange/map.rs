@@ -7,7 +7,8 @@ use candle_core::{DType, Device, Tensor};
 use regex::Regex;
 use serde::Deserialize;
 
-use super::foreign::{Foreign, ForeignFile};
+use super::file::ForeignFile;
+use super::foreign::Foreign;
 use crate::nets::Shapes;
 use crate::store::State;
 use crate::{Error, Result};

@@ -3,6 +3,7 @@
 mod architecture;
 mod card;
 mod export;
+mod file;
 mod floats;
 mod foreign;
 mod import;
@@ -12,9 +13,10 @@ mod pickle;
 mod subject;
 mod torch;
 
-pub use architecture::{Architecture, Layer};
+pub use architecture::{Architecture, NamedLayer};
 pub use export::File;
-pub use foreign::{Foreign, ForeignFile};
+pub use file::ForeignFile;
+pub use foreign::Foreign;
 pub use import::{Import, METHOD};
 pub use map::{Fill, Fit, Fitted, Map, Pattern, Rename};
-pub use subject::{Export, Format};
+pub use subject::{Export, ExportFormat};

@@ -27,7 +27,7 @@ pub struct Export<'a> {
 
 /// The form of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ExportFormat {
     /// Weights, architecture, and a loader for PyTorch.
     Torch,
     /// A graph of ONNX.

@@ -8,11 +8,14 @@ use std::io::{Cursor, Read as _};
 use candle_core::Shape;
 use zip::ZipArchive;
 
-use super::foreign::{Foreign, ForeignFile, Raw};
+use super::foreign::{Foreign, Raw};
 use super::pickle::{self, Bytes, Id, Pickle, Value};
 
 /// The numbers of tensors by the keys of their storages.
 type Storages<'a> = HashMap<String, Cow<'a, [u8]>>;
+
+/// Tensors by name; those of nested dictionaries have the keys on the way, joined by dots.
+type Tensors = BTreeMap<String, Foreign>;
 
 /// How deep dictionaries may lie in each other.
 const DEEPEST: usize = 64;
@@ -25,7 +28,7 @@ const MOST: usize = 1_000_000;
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn of_archive(bytes: &[u8]) -> Result<ForeignFile, String> {
+pub fn of_archive(bytes: &[u8]) -> Result<Tensors, String> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| format!("a broken archive: {e}"))?;
     let names: Vec<String> = archive
         .file_names()
@@ -65,7 +68,7 @@ pub fn of_archive(bytes: &[u8]) -> Result<ForeignFile, String> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn of_stream(bytes: &[u8]) -> Result<ForeignFile, String> {
+pub fn of_stream(bytes: &[u8]) -> Result<Tensors, String> {
     /// `0x1950a86a20f9469cfc6c`, as a pickle of protocol 2.
     const MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
     let mut rest = Bytes::new(bytes);
@@ -135,10 +138,10 @@ impl<'a> Storage<'a> {
     }
 }
 
-fn collect(pickle: &Pickle, storages: &Storages) -> Result<ForeignFile, String> {
-    let mut walk = Walk { pickle, storages, seen: 0, tensors: BTreeMap::new() };
+fn collect(pickle: &Pickle, storages: &Storages) -> Result<Tensors, String> {
+    let mut walk = Walk { pickle, storages, seen: 0, tensors: Tensors::new() };
     walk.visit(pickle.root(), "", 0)?;
-    Ok(ForeignFile { tensors: walk.tensors, notes: BTreeMap::new() })
+    Ok(walk.tensors)
 }
 
 /// A walk through nested dictionaries and modules, on which tensors are picked up.
@@ -146,7 +149,7 @@ struct Walk<'a> {
     pickle: &'a Pickle,
     storages: &'a Storages<'a>,
     seen: usize,
-    tensors: BTreeMap<String, Foreign>,
+    tensors: Tensors,
 }
 
 impl Walk<'_> {

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::graph::{Given, Graph, whole};
-use crate::exchange::architecture::Layer;
+use crate::exchange::architecture::NamedLayer;
 use crate::store::State;
 use crate::{Error, Result};
 
@@ -20,11 +20,11 @@ pub struct Layers<'a> {
 
 impl Layers<'_> {
     /// Adds layers one after another behind the value `x`; gives the name of what they make.
-    pub fn list(&mut self, layers: &[Layer], x: &str) -> Result<String> {
+    pub fn list(&mut self, layers: &[NamedLayer], x: &str) -> Result<String> {
         layers.iter().try_fold(x.to_owned(), |x, layer| self.layer(layer, &x))
     }
 
-    fn layer(&mut self, layer: &Layer, x: &str) -> Result<String> {
+    fn layer(&mut self, layer: &NamedLayer, x: &str) -> Result<String> {
         Ok(match layer.name {
             "linear" => {
                 let (w, b) = (self.weight(layer, "")?, self.stored(layer, "bias")?);
@@ -64,7 +64,7 @@ impl Layers<'_> {
     }
 
     /// Pooling and upsampling.
-    fn resized(&mut self, layer: &Layer, x: &str) -> String {
+    fn resized(&mut self, layer: &NamedLayer, x: &str) -> String {
         let (graph, flat) = (&mut *self.graph, ("keepdims", Given::Int(0)));
         match (layer.name, layer.keys.get("of").and_then(toml::Value::as_str)) {
             ("pool", _) => {
@@ -89,7 +89,7 @@ impl Layers<'_> {
         }
     }
 
-    fn conv(&mut self, layer: &Layer, x: &str) -> Result<String> {
+    fn conv(&mut self, layer: &NamedLayer, x: &str) -> Result<String> {
         let (w, b) = (self.weight(layer, "")?, self.stored(layer, "bias")?);
         let (kernel, stride) = (layer.count("kernel"), layer.count("stride"));
         let given = [
@@ -100,7 +100,7 @@ impl Layers<'_> {
         Ok(self.graph.node("Conv", &[x, &w, &b], &given))
     }
 
-    fn activation(&mut self, layer: &Layer, x: &str) -> Result<String> {
+    fn activation(&mut self, layer: &NamedLayer, x: &str) -> Result<String> {
         let alpha = |alpha: f32| vec![("alpha", Given::Float(alpha))];
         let (op, given) = match layer.keys.get("function").and_then(toml::Value::as_str).unwrap_or_default() {
             "swish" => {
@@ -126,7 +126,7 @@ impl Layers<'_> {
     }
 
     /// Instance norm of the groups, then the gain and shift of each channel.
-    fn norm(&mut self, layer: &Layer, x: &str) -> Result<String> {
+    fn norm(&mut self, layer: &NamedLayer, x: &str) -> Result<String> {
         let groups = layer.count("groups");
         let (gain, shift) = (self.column(layer, "gain")?, self.column(layer, "shift")?);
         let shape = self.graph.node("Shape", &[x], &[]);
@@ -144,7 +144,7 @@ impl Layers<'_> {
     }
 
     /// Attention of the pixels, `[B, C, H, W]`: heads `[B, h, N, d]`.
-    fn attention(&mut self, layer: &Layer, x: &str) -> Result<String> {
+    fn attention(&mut self, layer: &NamedLayer, x: &str) -> Result<String> {
         let shape = self.graph.node("Shape", &[x], &[]);
         let channels = self.tensor(layer, "out.bias")?.elem_count();
         let width = channels as f64 / layer.count("heads").max(1) as f64;
@@ -172,7 +172,7 @@ impl Layers<'_> {
     }
 
     /// W x + b on the rows of `[B, N, C]`.
-    fn rows(&mut self, layer: &Layer, part: &str, x: &str) -> Result<String> {
+    fn rows(&mut self, layer: &NamedLayer, part: &str, x: &str) -> Result<String> {
         let (w, b) = (self.weight(layer, part)?, self.stored(layer, &format!("{part}bias"))?);
         let turned = self.graph.node("Transpose", &[&w], &[]);
         let product = self.graph.node("MatMul", &[x, &turned], &[]);
@@ -184,25 +184,25 @@ impl Layers<'_> {
         self.graph.node("Reshape", &[x, &shape], &[])
     }
 
-    fn tensor(&self, layer: &Layer, what: &str) -> Result<&Tensor> {
+    fn tensor(&self, layer: &NamedLayer, what: &str) -> Result<&Tensor> {
         let found = layer.tensor(what).and_then(|name| self.weights.get(name));
         found.ok_or_else(|| Error::Other(format!("a layer `{}` without `{what}`", layer.name)))
     }
 
     /// A tensor as it is stored.
-    fn stored(&mut self, layer: &Layer, what: &str) -> Result<String> {
+    fn stored(&mut self, layer: &NamedLayer, what: &str) -> Result<String> {
         let tensor = self.tensor(layer, what)?.clone();
         self.graph.tensor(layer.tensor(what).unwrap_or(what), &tensor)
     }
 
     /// A vector as a column, `[C, 1]`.
-    fn column(&mut self, layer: &Layer, what: &str) -> Result<String> {
+    fn column(&mut self, layer: &NamedLayer, what: &str) -> Result<String> {
         let column = self.tensor(layer, what)?.unsqueeze(1)?;
         self.graph.tensor(layer.tensor(what).unwrap_or(what), &column)
     }
 
     /// The weight that is applied: under spectral norm W/(uᵀWv), under weight norm exp(s) W/‖W‖ output by output.
-    fn weight(&mut self, layer: &Layer, part: &str) -> Result<String> {
+    fn weight(&mut self, layer: &NamedLayer, part: &str) -> Result<String> {
         let what = |name: &str| format!("{part}{name}");
         let raw = self.tensor(layer, &what("weight"))?;
         let flat = raw.flatten_from(1)?;

@@ -64,7 +64,7 @@ pub fn encode(architecture: &Architecture, weights: &State, item: &[usize]) -> R
 }
 
 /// How many numbers the last linear layer makes.
-fn weights_out(net: &[super::architecture::Layer], weights: &State) -> usize {
+fn weights_out(net: &[super::architecture::NamedLayer], weights: &State) -> usize {
     let bias = net.iter().rev().find_map(|layer| layer.tensor("bias"));
     bias.and_then(|name| weights.get(name)).map_or(0, Tensor::elem_count)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use ebm::data::file;
 use ebm::density::{Context, Energy as _, Model, WeightsOf};
-use ebm::exchange::{Export, ForeignFile, Format};
+use ebm::exchange::{Export, ExportFormat, ForeignFile};
 use ebm::rng::Key;
 use ebm::run::Experiment;
 
@@ -16,7 +16,8 @@ use crate::harness::Lab;
 const MODELS: &[(&str, &str)] = &[
     (
         "name = \"moons\"",
-        "name = \"neural\"\nnet = { name = \"mlp\", hidden = [7, 5], learned_beta = true, norm = \"layer\", dropout = 0.2 }",
+        "name = \"neural\"\nnet = { name = \"mlp\", hidden = [7, 5], learned_beta = true, \
+         norm = \"layer\", dropout = 0.2 }",
     ),
     (
         "name = \"moons\"",
@@ -47,10 +48,12 @@ const MODELS: &[(&str, &str)] = &[
         "name = \"digits\"",
         "name = \"classifier\"\nnet = { name = \"sequential\", layers = [\
          { name = \"conv\", channels = 4, kernel = 3, stride = 2 }, { name = \"norm\", groups = 2 }, \
-         { name = \"activation\", function = \"relu\" }, { name = \"skip\", layers = [{ name = \"conv\", channels = 2 }] }, \
+         { name = \"activation\", function = \"relu\" }, \
+         { name = \"skip\", layers = [{ name = \"conv\", channels = 2 }] }, \
          { name = \"residual\", layers = [{ name = \"conv\", channels = 3 }, { name = \"dropout\" }], \
            shortcut = [{ name = \"conv\", channels = 3, kernel = 1, weight_norm = true }] }, \
-         { name = \"upsample\" }, { name = \"attention\", heads = 3, spectral_norm = true }, { name = \"pool\", window = 4 }, { name = \"global_pool\", of = \"mean\" }, \
+         { name = \"upsample\" }, { name = \"attention\", heads = 3, spectral_norm = true }, \
+         { name = \"pool\", window = 4 }, { name = \"global_pool\", of = \"mean\" }, \
          { name = \"fourier\", features = 4 }, { name = \"reshape\", shape = [11] }, \
          { name = \"residual\", layers = [{ name = \"linear\", units = 11, spectral_norm = true }, \
            { name = \"activation\", function = \"sigmoid\" }] }, { name = \"linear\" }] }",
@@ -129,7 +132,7 @@ fn energies_scores_and_logits_are_those_of_pytorch_and_onnx() {
         };
         let folder = lab.path(&format!("model{i}"));
         std::fs::create_dir(&folder).unwrap();
-        for (name, content) in export.files(&[Format::Torch, Format::Onnx]).unwrap() {
+        for (name, content) in export.files(&[ExportFormat::Torch, ExportFormat::Onnx]).unwrap() {
             std::fs::write(folder.join(name), content).unwrap();
         }
         let shape = model.shape().to_vec();
@@ -158,8 +161,8 @@ fn energies_scores_and_logits_are_those_of_pytorch_and_onnx() {
     }
 }
 
-/// The classifier of the released code of JEM, written down anew at a small depth, with its layers that are not used; in
-/// the files of JEM and of VERA, and its weights in other types and layouts.
+/// The classifier of the released code of JEM, written down anew at a small depth, with its layers that are not used;
+/// in the files of JEM and of VERA, and its weights in other types and layouts.
 const JEM: &str = r#"
 import numpy as np, torch
 from torch import nn
