@@ -38,6 +38,12 @@ pub trait Part {
         Vec::new()
     }
 
+    /// What is learned in it, weights and buffers of networks and single numbers, by its names in the state: what
+    /// another run may begin with. State of optimisers and chains is not.
+    fn learned(&self) -> BTreeMap<String, Var> {
+        BTreeMap::new()
+    }
+
     /// All tensors by name, as [`Part::save`] adds them.
     ///
     /// # Errors
@@ -71,6 +77,12 @@ macro_rules! parts {
             fn networks(&self) -> Vec<$crate::nets::NamedNet> {
                 [$($crate::methods::Part::networks(&self.$($field).+)),+].concat()
             }
+
+            fn learned(&self) -> std::collections::BTreeMap<String, candle_core::Var> {
+                let mut all = std::collections::BTreeMap::new();
+                $(all.extend($crate::methods::Part::learned(&self.$($field).+));)+
+                all
+            }
         }
     };
 }
@@ -92,6 +104,10 @@ impl<P: Part> Part for Option<P> {
     fn networks(&self) -> Vec<NamedNet> {
         self.iter().flat_map(Part::networks).collect()
     }
+
+    fn learned(&self) -> BTreeMap<String, Var> {
+        self.iter().flat_map(Part::learned).collect()
+    }
 }
 
 impl<P: Part + ?Sized> Part for Box<P> {
@@ -109,6 +125,10 @@ impl<P: Part + ?Sized> Part for Box<P> {
 
     fn networks(&self) -> Vec<NamedNet> {
         (**self).networks()
+    }
+
+    fn learned(&self) -> BTreeMap<String, Var> {
+        (**self).learned()
     }
 }
 
@@ -135,6 +155,10 @@ impl Part for Named<Params> {
 
     fn load(&mut self, state: &State) -> Result<()> {
         self.value.load(&take(state, &self.name))
+    }
+
+    fn learned(&self) -> BTreeMap<String, Var> {
+        self.value.all().into_iter().map(|(name, var)| (format!("{}.{name}", self.name), var)).collect()
     }
 }
 
@@ -202,6 +226,10 @@ impl Part for Named<Var> {
 
     fn load(&mut self, state: &State) -> Result<()> {
         Ok(self.value.set(&fitting(state, &self.name, &self.value)?)?)
+    }
+
+    fn learned(&self) -> BTreeMap<String, Var> {
+        BTreeMap::from([(self.name.clone(), self.value.clone())])
     }
 }
 

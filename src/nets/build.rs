@@ -32,6 +32,11 @@ impl Params {
         all.map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
     }
 
+    /// Weights and buffers by name, to be overwritten.
+    pub fn all(&self) -> BTreeMap<String, Var> {
+        self.weights.iter().chain(&self.buffers).map(|(name, var)| (name.clone(), var.clone())).collect()
+    }
+
     /// The parameters whose names begin with `prefix`, without the prefix, on the same storage.
     pub fn below(&self, prefix: &str) -> Params {
         let mine = |vars: &BTreeMap<String, Var>| {

@@ -36,7 +36,8 @@ fn cases() -> Vec<(&'static str, &'static str, Io)> {
         (
             "sequential",
             "layers = [{ name = \"skip\", layers = [{ name = \"conv\", channels = 3 }] }, { name = \"upsample\" }, \
-             { name = \"pool\", window = 4 }, { name = \"attention\", heads = 5, spectral_norm = true }, { name = \"flatten\" }, { name = \"linear\", units = 4 }, \
+             { name = \"pool\", window = 4 }, { name = \"attention\", heads = 5, spectral_norm = true }, \
+             { name = \"flatten\" }, { name = \"linear\", units = 4 }, \
              { name = \"reshape\", shape = [2, 2, 1] }, { name = \"global_pool\", of = \"mean\" }, \
              { name = \"linear\" }]",
             image(),

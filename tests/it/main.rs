@@ -27,6 +27,7 @@ mod failing_probes;
 mod flows;
 mod fuzz_config;
 mod gof;
+mod going_on;
 mod init;
 mod layer_lists;
 mod lsd_theory;
