@@ -1,5 +1,6 @@
 //! `ebm import`: weights of PyTorch under a model of a configuration, as a run that was never trained here.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,6 +9,7 @@ use serde_json::json;
 use super::outputs::Outputs;
 use super::{GlobalArgs, output, usage};
 use crate::exchange::{Import, METHOD, Map};
+use crate::run::show::counted;
 use crate::run::{Experiment, Manifest, RunFolder, Status};
 use crate::store::checkpoint::{self, Keep};
 use crate::store::{Checkpoint, fs};
@@ -34,14 +36,14 @@ pub struct ImportArgs {
     /// Shows what becomes of every tensor, and writes nothing; exit code 1 where something does not fit
     #[arg(long)]
     dry_run: bool,
-    /// Deletes what an earlier run left in the run folder
+    /// Replaces the checkpoint, or what an earlier run left in the run folder
     #[arg(long)]
     overwrite: bool,
 }
 
 /// Reads, fits, and writes or shows.
 pub fn run(args: &ImportArgs, global: &GlobalArgs) -> Result<()> {
-    let place = args.out.as_deref().map(Place::of).transpose()?;
+    let place = args.out.as_deref().map(|out| Place::of(out, args.overwrite)).transpose()?;
     let (from, config) = sources(args)?;
     let mut map = args.map.as_deref().map_or_else(|| Ok(Map::default()), Map::read)?;
     if let Some(key) = &args.key {
@@ -57,13 +59,19 @@ pub fn run(args: &ImportArgs, global: &GlobalArgs) -> Result<()> {
     let checkpoint = import.checkpoint(place.path())?;
     let written = place.write(args.overwrite, &experiment, &checkpoint, import.data_sha256.clone())?;
     let tensors = import.fit.rows.len();
+    let mut notes: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in import.fit.rows.iter().filter(|row| !row.note.is_empty()) {
+        *notes.entry(&row.note).or_default() += 1;
+    }
     if global.json {
         let skipped = &import.fit.skipped;
         return output::print_json(&json!({"run": place.path(), "checkpoint": written, "from": from,
-            "tensors": tensors, "skipped": skipped}));
+            "tensors": tensors, "notes": notes, "skipped": skipped}));
     }
+    let mut text = format!("{} of {}\n", counted(tensors as u64, "tensor"), from.display());
+    notes.iter().for_each(|(note, n)| text += &format!("  {}: {note}\n", counted(*n as u64, "tensor")));
     let energy = shell::ebm_on("energy --ckpt", place.path());
-    output::print(&format!("{tensors} tensors of {}\n{}\nenergies: {energy}\n", from.display(), written.display()))
+    output::print(&format!("{text}{}\nenergies: {energy}\n", written.display()))
 }
 
 /// The file of weights, and the configuration.
@@ -87,9 +95,12 @@ enum Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    fn of(out: &'a Path) -> Result<Self> {
+    fn of(out: &'a Path, overwrite: bool) -> Result<Self> {
         let mut outputs = Outputs::new();
         match out.extension().is_some_and(|ending| ending == "safetensors") {
+            true if out.exists() && !overwrite => {
+                Err(usage(format!("--out {}: there is such a file", out.display()), "another name, or --overwrite"))
+            }
             true => outputs.place("--out", out).map(|()| Place::File(out)),
             false => outputs.folder("--out", out).map(|()| Place::Run(out)),
         }

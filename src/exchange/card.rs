@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::subject::{Export, ExportFormat};
 use crate::config::find;
-use crate::data::{DATASETS, Origin};
+use crate::data::{DATASETS, Origin, file_set};
 use crate::density::MODELS;
 use crate::methods::METHODS;
 use crate::metrics::Metrics;
 use crate::run::{Declared, Manifest, Paths, Reporter, metrics, show};
-use crate::{Result, config};
+use crate::{Result, config, shell};
 
 /// The card of an export, as Markdown.
 ///
@@ -43,7 +43,8 @@ fn summary(export: &Export, manifest: Option<&Manifest>) -> String {
         ("model", format!("`{model}`: {}", about(find(MODELS, &model).map(config::Row::head)))),
         ("numbers", format!("{}, {}", show::counted(weights as u64, "parameter"), export.kind_of_weights())),
         ("method", format!("`{method}`: {}", about(find(METHODS, &method).map(config::Row::head)))),
-        ("steps, seed", format!("{}, {}", export.step, export.experiment.top.seed)),
+        ("steps", show::counted(export.step, "step")),
+        ("seed", export.experiment.top.seed.to_string()),
         ("data", format!("`{dataset}`: {}", about(find(DATASETS, &dataset).map(config::Row::head)))),
         ("sha256 of the data", sum),
     ];
@@ -54,8 +55,13 @@ fn summary(export: &Export, manifest: Option<&Manifest>) -> String {
             format!("on {device}, {}, {started} to {ended}", show::counted(*threads as u64, "thread")),
         ));
     }
-    let table: String = rows.into_iter().map(|(what, said)| format!("| {what} | {said} |\n")).collect();
+    let table: String = rows.into_iter().map(|(what, said)| format!("| {what} | {} |\n", cell(&said))).collect();
     format!("# An energy-based model of `{dataset}`\n\np(x) ∝ exp(-E(x)), with\n\n| | |\n|---|---|\n{table}")
+}
+
+/// A text within a table of Markdown.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
 }
 
 fn input(export: &Export) -> String {
@@ -106,35 +112,56 @@ fn numbers(export: &Export) -> Result<String> {
             None => show::value(unit, *value, 5),
         };
         let (arrow, unit) = (show::arrow(Some(&found.number)), show::unit(unit));
-        Some(format!("| `{name}` {arrow} | {shown} {unit} | {step} | {} |\n", found.number.about))
+        Some(format!(
+            "| `{name}` {arrow} | {} | {step} | {} |\n",
+            format!("{shown} {unit}").trim_end(),
+            cell(found.number.about)
+        ))
     };
     let is_error = |name: &str| name.strip_suffix("_se").is_some_and(|of| last.contains_key(of));
-    let rows: String = last.iter().filter(|(name, _)| !is_error(name)).filter_map(row).collect();
+    let mut found: Vec<_> = last.iter().filter(|(name, _)| !is_error(name)).collect();
+    found.sort_by_key(|(name, _)| !of_probe(name).is_some_and(|found| found.number.lead));
+    let rows: String = found.into_iter().filter_map(row).collect();
     if rows.is_empty() {
-        return Ok("## Numbers\n\nNo probe has looked at this model.\n".into());
+        return Ok("## What the probes found\n\nNo probe has looked at this model.\n".into());
     }
     let head = "With standard errors; ↑ and ↓ say what is better.\n\n| | | step | |\n|---|---|---|---|\n";
-    Ok(format!("## Numbers\n\n{head}{rows}"))
+    Ok(format!("## What the probes found\n\n{head}{rows}"))
 }
 
 fn reproduction(export: &Export, manifest: Option<&Manifest>) -> String {
     let dataset = name_of(export, "dataset");
     let version = manifest.map_or(env!("CARGO_PKG_VERSION"), |manifest| manifest.version.as_str());
     let mut lines = vec![format!("# ebm {version}, {}", env!("CARGO_PKG_REPOSITORY"))];
+    if let Some(manifest) = manifest.filter(|manifest| !manifest.command.is_empty()) {
+        let command = manifest.command.iter().skip(1).map(shell::word).collect::<Vec<_>>().join(" ");
+        lines.push(format!("# made by: ebm {command}"));
+    }
     if let Some(git) = manifest.and_then(|manifest| manifest.git.as_ref()) {
         let changed = if git.dirty { ", with changes" } else { "" };
         lines.push(format!("# started in a source tree at commit {}{changed}", git.hash));
     }
-    match find(DATASETS, &dataset).map(|row| &row.origin) {
-        Some(Origin::Files(_)) => lines.push(format!("ebm data fetch {dataset}")),
-        Some(Origin::Yours) => {
-            lines.push("# the data are the trainer's own: see `path` of [dataset] in config.toml".into());
-        }
-        Some(Origin::Generated) | None => {}
-    }
+    lines.extend(source_of_data(&dataset));
     lines.push("ebm train config.toml".into());
     let same = "On a CPU the same configuration gives the same bytes; on a GPU sums may differ in their last digits.";
-    format!("## Again\n\n```\n{}\n```\n\n{same}\n", lines.join("\n"))
+    format!("## How to reproduce\n\n```\n{}\n```\n\n{same}\n", lines.join("\n"))
+}
+
+/// How the data come to where a run looks for them.
+fn source_of_data(dataset: &str) -> Option<String> {
+    match find(DATASETS, dataset)?.origin {
+        Origin::Generated => None,
+        Origin::Yours => Some("# the data are the trainer's own: see `path` of [dataset] in config.toml".into()),
+        Origin::Files(format) => {
+            let known = file_set(dataset).ok()?.known;
+            let shipped = known.files.iter().all(|file| format.built_in(file).is_some());
+            match known.manual {
+                _ if shipped => None,
+                Some(how) => Some(format!("# {dataset}: {how}")),
+                None => Some(format!("ebm data fetch {dataset}")),
+            }
+        }
+    }
 }
 
 fn citations(export: &Export) -> String {
@@ -146,5 +173,5 @@ fn citations(export: &Export) -> String {
     ];
     let line = |head: config::Head| format!("- `{}`: {}\n", head.name, head.cite);
     let lines: String = heads.into_iter().flatten().filter(|head| !head.cite.is_empty()).map(line).collect();
-    if lines.is_empty() { String::new() } else { format!("## Sources\n\n{lines}") }
+    if lines.is_empty() { String::new() } else { format!("## Citation\n\n{lines}") }
 }

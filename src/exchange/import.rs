@@ -9,6 +9,7 @@ use super::file::ForeignFile;
 use super::map::{Fit, Map};
 use crate::data::{Data, ItemSpec, Stamp};
 use crate::density::{Context, Model};
+use crate::metrics::Spent;
 use crate::run::Experiment;
 use crate::store::checkpoint::sha256_of;
 use crate::store::{Checkpoint, State, put};
@@ -75,6 +76,7 @@ impl Import {
         let meta = BTreeMap::from([
             ("data".to_owned(), json(serde_json::to_string(&self.stamp))?),
             ("imported".to_owned(), imported.to_string()),
+            ("spent".to_owned(), json(serde_json::to_string(&Spent::default()))?),
         ]);
         let mut tensors = State::new();
         put(&mut tensors, "method.model", self.fit.tensors.clone());

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use candle_core::{DType, Device, Tensor};
 use ebm::exchange::ForeignFile;
 
 use crate::harness::{Lab, bare, read};
@@ -107,9 +108,47 @@ fn weights_come_under_a_model_and_a_dry_run_shows_how() {
     assert_eq!(lab.manifest("run")["status"], "finished");
     lab.refused(1, &[&import[..], &["--out", "run"]].concat(), &["not empty", "--overwrite"]);
     run(&["--out", "run", "--overwrite"]);
+    lab.refused(2, &[&import[..], &["--out", "w.safetensors"]].concat(), &["w.safetensors", "--overwrite"]);
     // There is nothing to train in it, and `resume` does just that.
     lab.ok(&["-q", "resume", "run"]);
     assert_eq!(energies("run"), text);
+}
+
+/// Weights of several types become f32, which is said; other types and numbers that are none are refused.
+#[test]
+fn types_are_converted_or_refused() {
+    let lab = Lab::new();
+    lab.write("c.toml", CONFIG);
+    let tensor =
+        |shape: &[usize], value: f64, dtype| Tensor::full(value, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+    let weights = |last: Tensor| {
+        let tensors = [
+            ("net.0.weight", tensor(&[2, 3], 0.5, DType::F16)),
+            ("net.0.bias", tensor(&[2], 0.25, DType::F64)),
+            ("net.1.weight", tensor(&[1, 2], 1.0, DType::BF16)),
+            ("net.1.bias", last),
+        ];
+        let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor));
+        candle_core::safetensors::save(&tensors.into_iter().collect(), lab.path("w.safetensors")).unwrap();
+    };
+    let import = ["-q", "import", "--from", "w.safetensors", "--config", "c.toml", "--out", "run", "--overwrite"];
+    weights(tensor(&[1], -1.0, DType::F32));
+    let said = lab.ok(&import);
+    for says in ["1 tensor: f16 to f32", "1 tensor: f64 to f32", "1 tensor: bf16 to f32"] {
+        assert!(said.contains(says), "{said}");
+    }
+    lab.write("x.csv", "1,1,1\n");
+    let energy: f64 =
+        lab.ok(&["-q", "energy", "--ckpt", "run", "--data", "x.csv"]).lines().nth(1).unwrap().parse().unwrap();
+    assert!((energy - (2.0 * 1.75f64.tanh() - 1.0)).abs() < 1e-6, "{energy}");
+    // Training goes on in a new run.
+    lab.ok(&["-q", "train", "c.toml", "--from", "run", "--run-dir", "on"]);
+    weights(tensor(&[1], f64::NAN, DType::F32));
+    lab.refused(4, &import, &["net.1.bias", "NaN"]);
+    weights(tensor(&[1], 1e300, DType::F64));
+    lab.refused(4, &import, &["net.1.bias", "inf"]);
+    weights(tensor(&[1], 1.0, DType::U32));
+    lab.refused(4, &import, &["net.1.bias", "u32, which no weight is"]);
 }
 
 #[test]

@@ -62,7 +62,15 @@ fn a_classifier_of_images() {
                   spectral_norm = true }\n[method]\nname = \"classifier\"\n[train]\nsteps = 1\nbatch_size = 8\n";
     let lab = there_and_back(config, 64, true);
     let card = String::from_utf8(read(&lab.path("out/README.md"))).unwrap();
-    for says in ["a pixel v from 0 to 16", "log(w/(1 - w))", "8 of 8 pixels", "No probe"] {
+    for says in [
+        "a pixel v from 0 to 16",
+        "log(w/(1 - w))",
+        "8 of 8 pixels",
+        "No probe",
+        "f(x)[y]",
+        "p(y\\|x)",
+        "# made by: ebm -q train c.toml",
+    ] {
         assert!(card.contains(says), "no `{says}` in\n{card}");
     }
 }
