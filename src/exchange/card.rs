@@ -41,7 +41,7 @@ fn summary(export: &Export, manifest: Option<&Manifest>) -> String {
     let sum = sum.map_or_else(|| "not known: exported without its run folder".to_owned(), |sum| format!("`{sum}`"));
     let mut rows = vec![
         ("model", format!("`{model}`: {}", about(find(MODELS, &model).map(config::Row::head)))),
-        ("numbers", format!("{}, {}", show::counted(weights as u64, "parameter"), export.kind_of_weights())),
+        ("weights", format!("{}, {}", show::counted(weights as u64, "number"), export.kind_of_weights())),
         ("method", format!("`{method}`: {}", about(find(METHODS, &method).map(config::Row::head)))),
         ("steps", show::counted(export.step, "step")),
         ("seed", export.experiment.top.seed.to_string()),

@@ -63,7 +63,7 @@ fn keeping(rng: &mut ChaCha8Rng, image: bool, depth: usize) -> String {
 }
 
 /// A random list, and the shape of an item that it reads.
-fn random(rng: &mut ChaCha8Rng) -> (String, Vec<usize>) {
+pub fn random(rng: &mut ChaCha8Rng) -> (String, Vec<usize>) {
     let image = rng.random_range(0..2) == 0;
     let item = if image { vec![2, 4, 4] } else { vec![3] };
     let mut layers: Vec<String> = (0..rng.random_range(1..3)).map(|_| keeping(rng, image, 2)).collect();

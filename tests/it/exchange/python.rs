@@ -8,9 +8,11 @@ use ebm::density::{Context, Energy as _, Model, WeightsOf};
 use ebm::exchange::{Export, ExportFormat, ForeignFile};
 use ebm::rng::Key;
 use ebm::run::Experiment;
+use ebm::store::State;
 
 use super::python;
-use crate::harness::Lab;
+use crate::harness::{Lab, read};
+use crate::sequential::random;
 
 /// Models of every network and layer, with everything that changes the numbers switched on: data set and model.
 const MODELS: &[(&str, &str)] = &[
@@ -88,18 +90,50 @@ for folder in sorted(pathlib.Path(".").glob("model*")):
         save(f"onnx_{value.name}.npy", array)
 "#;
 
-/// The experiment's model with random numbers everywhere, and its tensors.
-fn randomised(experiment: &Experiment) -> (Model, ebm::store::State) {
-    let data = experiment.data().unwrap();
-    let made = experiment.model(&data).unwrap().params().tensors();
-    let shaken = made.into_iter().map(|(name, tensor)| {
-        let noise = Key::new(3).with(&name).normal(tensor.dims(), DType::F32, &Device::Cpu).unwrap();
-        (name, (tensor + (noise * 0.2).unwrap()).unwrap())
-    });
-    let weights: ebm::store::State = shaken.collect();
-    let context = Context { shape: data.spec().shape.clone(), classes: data.spec().classes, moments: None };
-    let spec = experiment.resolved.spec("model");
-    (Model::bound(&spec, &context, weights.clone(), DType::F32, &Device::Cpu).unwrap(), weights)
+/// A model to be compared: its data set, its section, and the shape of its items where that is not the data's.
+struct Case {
+    dataset: String,
+    model: String,
+    item: Option<Vec<usize>>,
+}
+
+impl Case {
+    /// The models above, and random lists of layers.
+    fn all() -> Vec<Case> {
+        let case = |(dataset, model): &(&str, &str)| Case {
+            dataset: (*dataset).to_owned(),
+            model: (*model).to_owned(),
+            item: None,
+        };
+        let random = |seed| {
+            let (layers, item) = random(&mut Key::new(seed).rng());
+            let net = format!("net = {{ name = \"sequential\", layers = [{layers}] }}");
+            let model = format!("name = \"neural\"\nbase = \"none\"\n{net}");
+            Case { dataset: "name = \"moons\"".to_owned(), model, item: Some(item) }
+        };
+        MODELS.iter().map(case).chain((200..216).map(random)).collect()
+    }
+
+    fn experiment(&self) -> Experiment {
+        let Case { dataset, model, .. } = self;
+        let text = format!("[dataset]\n{dataset}\n[model]\n{model}\n[method]\nname = \"none\"\n[train]\nsteps = 1\n");
+        Experiment::parse("c.toml", &text, &[]).unwrap()
+    }
+
+    /// The model with random numbers everywhere, and its tensors.
+    fn model(&self, experiment: &Experiment) -> (Model, State) {
+        let (data, spec) = (experiment.data().unwrap(), experiment.resolved.spec("model"));
+        let shape = self.item.clone().unwrap_or_else(|| data.spec().shape.clone());
+        let moments = || data.mean_std(100);
+        let context = Context { shape, classes: data.spec().classes, moments: Some(&moments) };
+        let made = Model::new(&spec, &context, Key::new(5), DType::F32, &Device::Cpu).unwrap();
+        let shaken = made.params().tensors().into_iter().map(|(name, tensor)| {
+            let noise = Key::new(3).with(&name).normal(tensor.dims(), DType::F32, &Device::Cpu).unwrap();
+            (name, (tensor + (noise * 0.2).unwrap()).unwrap())
+        });
+        let weights: State = shaken.collect();
+        (Model::bound(&spec, &context, weights.clone(), DType::F32, &Device::Cpu).unwrap(), weights)
+    }
 }
 
 /// The largest difference, relative to the largest number.
@@ -115,10 +149,9 @@ fn difference(have: &Path, want: &Tensor) -> f64 {
 fn energies_scores_and_logits_are_those_of_pytorch_and_onnx() {
     let lab = Lab::new();
     let mut wanted = Vec::new();
-    for (i, (dataset, model)) in MODELS.iter().enumerate() {
-        let text = format!("[dataset]\n{dataset}\n[model]\n{model}\n[method]\nname = \"none\"\n[train]\nsteps = 1\n");
-        let experiment = Experiment::parse("c.toml", &text, &[]).unwrap();
-        let (model, weights) = randomised(&experiment);
+    for (i, case) in Case::all().iter().enumerate() {
+        let experiment = case.experiment();
+        let (model, weights) = case.model(&experiment);
         let data = experiment.data().unwrap();
         let which = WeightsOf::Training;
         let export = Export {
@@ -149,7 +182,8 @@ fn energies_scores_and_logits_are_those_of_pytorch_and_onnx() {
     for (folder, energy, score, logits) in wanted {
         let near = |name: &str, want: &Tensor| {
             let difference = difference(&folder.join(name), want);
-            assert!(difference < 1e-5, "{}/{name}: {difference:e}", folder.display());
+            let text = || String::from_utf8(read(&folder.join("config.toml"))).unwrap();
+            assert!(difference < 1e-5, "{}/{name}: {difference:e}\n{}", folder.display(), text());
         };
         near("energy.npy", &energy);
         near("score.npy", &score);
