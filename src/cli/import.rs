@@ -182,6 +182,6 @@ fn show(import: &Import, global: &GlobalArgs) -> Result<()> {
     }
     match fit.is_whole() {
         true => Ok(()),
-        false => Err(Error::Other(format!("the weights do not fit the model: {}", fit.complaint()))),
+        false => Err(Error::Other(format!("the weights do not fit the model: {}", import.complaint()))),
     }
 }

@@ -1,6 +1,6 @@
 //! Files of tensors of other programs: `.safetensors`, and the `.pt` and `.pth` of PyTorch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
@@ -44,14 +44,18 @@ impl ForeignFile {
         }
     }
 
+    /// The first parts of all names.
+    pub fn tops(&self) -> Vec<String> {
+        let tops: BTreeSet<&str> = self.tensors.keys().filter_map(|name| Some(name.split_once('.')?.0)).collect();
+        tops.into_iter().map(str::to_owned).collect()
+    }
+
     /// The tensors below `key`, without it; nested keys are joined by dots.
     ///
     /// # Errors
     /// There is none.
     pub fn below(self, key: &str, path: &Path) -> Result<Self> {
-        let mut tops: Vec<&str> = self.tensors.keys().filter_map(|name| Some(name.split_once('.')?.0)).collect();
-        tops.dedup();
-        let remedy = format!("`key` names a dictionary of the file; at its top: {}", tops.join(", "));
+        let remedy = format!("`key` names a dictionary of the file; at its top: {}", self.tops().join(", "));
         let strip = |name: &String| Some(name.strip_prefix(key)?.strip_prefix('.')?.to_owned());
         let tensors: BTreeMap<_, _> =
             self.tensors.iter().filter_map(|(name, tensor)| Some((strip(name)?, tensor.clone()))).collect();

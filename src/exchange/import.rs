@@ -28,6 +28,8 @@ pub(super) const SHA_NOTE: &str = "ebm.data_sha256";
 pub struct Import {
     /// What becomes of every tensor.
     pub fit: Fit,
+    /// The first parts of the names in the file.
+    tops: Vec<String>,
     /// The hash of the content of the data, where it is known.
     pub data_sha256: Option<String>,
     stamp: Stamp,
@@ -57,7 +59,18 @@ impl Import {
         let (spec, context) = (experiment.resolved.spec("model"), context(experiment, &stamp)?);
         let shapes = Model::shapes(&spec, &context, DType::F32, &Device::Cpu).map_err(|e| experiment.placed(e))?;
         let source = (from.display().to_string(), sha256_of(from)?);
-        Ok(Import { fit: map.fit(&file, &shapes)?, data_sha256, stamp, config: experiment.resolved.to_toml(), source })
+        let (fit, tops) = (map.fit(&file, &shapes)?, file.tops());
+        Ok(Import { fit, tops, data_sha256, stamp, config: experiment.resolved.to_toml(), source })
+    }
+
+    /// What does not fit, in one sentence.
+    pub fn complaint(&self) -> String {
+        let found = self.fit.rows.iter().any(|row| row.from.is_some());
+        let tops = match found || self.tops.is_empty() {
+            true => String::new(),
+            false => format!("; at the top of the file (--key): {}", self.tops.join(", ")),
+        };
+        format!("{}{tops}", self.fit.complaint())
     }
 
     /// The checkpoint of the model on these weights, at step 0, to be written to `path`.
@@ -69,7 +82,7 @@ impl Import {
         if !self.fit.is_whole() {
             let remedy = "`--dry-run` shows every tensor; the rules of --map rename, `skip` passes over what is left, \
                           `fill` makes what is missing (a base density: model.base = \"none\" has none)";
-            return Err(Error::data(from, self.fit.complaint(), remedy));
+            return Err(Error::data(from, self.complaint(), remedy));
         }
         let json = |value: serde_json::Result<String>| value.map_err(|e| Error::Other(e.to_string()));
         let imported = serde_json::json!({"from": self.source.0, "sha256": self.source.1});

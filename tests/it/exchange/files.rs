@@ -165,6 +165,7 @@ fn what_does_not_fit_is_listed_with_its_shape() {
     assert_eq!((&told["fits"], &told["left_over"][0]["shape"]), (&false.into(), &serde_json::json!([2])));
     let out = [&from[..], &["--out", "run"]].concat();
     lab.refused(4, &out, &["4 missing from the file", "2 of the file left over", "--dry-run"]);
+    lab.refused(4, &out, &["at the top of the file (--key): model"]);
     lab.write("map.toml", "renames = []\n");
     lab.refused(2, &[&out[..], &["--map", "map.toml"]].concat(), &["map.toml", "renames", "[[rename]]"]);
     lab.write("map.toml", "[[rename]]\nfrom = '('\nto = ''\n");
