@@ -5,6 +5,7 @@
 
 pub mod cli; // one file a subcommand: arguments in, exit code out, no mathematics
 
+pub mod exchange; // models to and from other programs: weights of PyTorch in, PyTorch and ONNX out
 pub mod report; // runs in, tables of means over repeats and plots with error bars out
 pub mod sweep; // many runs from one plan: grid, random and seeds as trials, jobs, continuing
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::json;
 
+use super::networks::Listed;
 use super::{GlobalArgs, output};
 use crate::metrics::Unit;
 use crate::run::{Declared, Experiment, Stage, Trainer, show};
@@ -35,6 +36,7 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     let memory = trainer.experiment().memory(trainer.data())?.least;
     let parameters = trainer.model().params().count();
     let bytes = trainer.checkpoint_bytes()?;
+    let networks = Listed::all(&trainer.networks(), &trainer.experiment().resolved)?;
     let (spec, declared) = (trainer.data().spec(), Declared::of(&trainer.experiment().resolved)?);
     if global.json {
         let metrics = output::numbers(metrics, |name| declared.unit(name));
@@ -42,7 +44,7 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
             "config": args.config, "ok": true, "steps": trainer.total(), "parameters": parameters,
             "dataset": spec.name, "shape": spec.shape,
             "checkpoint_bytes": bytes, "memory_bytes_at_least": memory, "first_step_seconds": seconds,
-            "metrics": metrics,
+            "metrics": metrics, "networks": networks.iter().map(Listed::json).collect::<Vec<_>>(),
         }));
     }
     let facts = [
@@ -54,7 +56,8 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     ];
     let metrics = metrics.iter().map(|(name, value)| (name, show::value(declared.unit(name), value, 5)));
     let rows: Vec<_> = facts.into_iter().chain(metrics).map(|(name, said)| vec![format!("  {name}"), said]).collect();
-    output::print(&format!("{}: ok\n{}", args.config.display(), output::table(&rows)))
+    let networks: String = networks.iter().map(|listed| format!("\n{}", listed.short())).collect();
+    output::print(&format!("{}: ok\n{}{networks}", args.config.display(), output::table(&rows)))
 }
 
 /// A number of bytes, in the unit that leaves something in front of the point.

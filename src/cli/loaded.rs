@@ -9,7 +9,7 @@ use super::usage;
 use crate::data::Data;
 use crate::density::{Model, Proposal, Stored, WeightsOf, unfit};
 use crate::run::Experiment;
-use crate::store::checkpoint;
+use crate::store::{State, checkpoint};
 use crate::{Error, Result, shell};
 
 /// Which weights of a checkpoint to use.
@@ -46,6 +46,8 @@ pub struct Loaded {
     pub experiment: Experiment,
     /// The model on its weights.
     pub model: Model,
+    /// The tensors on which it stands, by name.
+    pub weights: State,
     /// Shape and transform of the data it was trained on, without the items: no file is read.
     pub data: Arc<Data>,
     /// What its method draws from at once, if it keeps such a thing.
@@ -66,9 +68,9 @@ impl Loaded {
         let stored = Stored::of(path, checkpoint, config, weights.into(), &experiment.device);
         let stored =
             stored.map_err(|error| if sets.is_empty() { error } else { overridden(error, &written, &experiment) });
-        let Stored { step, model, data, state, .. } = stored?;
+        let Stored { step, model, weights, data, state, .. } = stored?;
         let proposal = experiment.proposal(&data, &state).map_err(|e| unfit(path, &e))?;
-        Ok(Loaded { step, experiment, model, data, proposal })
+        Ok(Loaded { step, experiment, model, weights, data, proposal })
     }
 
     /// The model of a configuration as it is before training, with its data.
@@ -79,7 +81,7 @@ impl Loaded {
         let experiment = Experiment::load(config, sets)?;
         let data = experiment.data()?;
         let model = experiment.model(&data)?.frozen()?;
-        Ok(Loaded { step: 0, experiment, model, data, proposal: None })
+        Ok(Loaded { step: 0, experiment, weights: model.params().tensors(), model, data, proposal: None })
     }
 
     /// Checks that the model sees items of the shape that `data` has.

@@ -9,11 +9,14 @@ mod energy;
 mod eval;
 mod eval_lsd;
 mod explain;
+mod export;
 mod gof;
+mod import;
 mod init;
 mod loaded;
 mod ls;
 mod methods;
+mod networks;
 mod outcome;
 mod output;
 mod outputs;
@@ -83,6 +86,10 @@ enum Command {
     Sample(sample::SampleArgs),
     /// Evaluates a model on items, into a file: energies, scores, logits, log-densities, features
     Energy(energy::EnergyArgs),
+    /// Writes a model for PyTorch or ONNX, with a model card
+    Export(export::ExportArgs),
+    /// Puts weights of PyTorch under a model
+    Import(import::ImportArgs),
     /// Runs one probe on a checkpoint: log Z, sample quality, accuracy
     Eval(eval::EvalArgs),
     /// Runs chains and says what their draws are worth: R̂, ESS, jumps between modes
@@ -151,6 +158,8 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Command::Sweep(args) => sweep::run(args, global),
         Command::Sample(args) => sample::run(args, global),
         Command::Energy(args) => energy::run(args, global),
+        Command::Export(args) => export::run(args, global),
+        Command::Import(args) => import::run(args, global),
         Command::Eval(args) => eval::run(args, global),
         Command::Diagnose(args) => diagnose::run(args, global),
         Command::EvalLsd(args) => eval_lsd::run(args, global),

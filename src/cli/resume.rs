@@ -6,8 +6,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::{GlobalArgs, output, usage};
-use crate::run::{self, Experiment, Manifest, Paths, RunFolder, Status, Trainer, signal};
-use crate::store::{Checkpoint, checkpoint};
+use crate::config::Document;
+use crate::run::{self, Decay, Experiment, Manifest, Paths, RunFolder, Status, Trainer, sections, signal};
+use crate::store::{Checkpoint, checkpoint, fs};
 use crate::{Error, Result, shell};
 
 /// Goes on with an interrupted run.
@@ -15,6 +16,9 @@ use crate::{Error, Result, shell};
 pub struct ResumeArgs {
     /// The run folder
     dir: PathBuf,
+    /// Trains to so many steps in all: a finished run goes on, and its configuration says the new length
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
 }
 
 /// Restores, cuts the logs back to the checkpoint, trains on.
@@ -27,7 +31,9 @@ pub fn run(args: &ResumeArgs, global: &GlobalArgs) -> Result<()> {
     }
     signal::install()?;
     let folder = RunFolder::open(&args.dir)?;
-    let experiment = Experiment::load(&folder.config(), &global.overrides())?;
+    let longer = args.steps.iter().flat_map(|n| [format!("train.steps={n}"), "train.epochs=0".to_owned()]);
+    let longer: Vec<String> = longer.collect();
+    let experiment = Experiment::load(&folder.config(), &[global.overrides(), longer.clone()].concat())?;
     let checkpoints = folder.checkpoints();
     let mut trainer = if checkpoint::files(&checkpoints)?.is_empty() {
         tracing::warn!("{}: no checkpoint yet, starting at step 0", args.dir.display());
@@ -38,6 +44,9 @@ pub fn run(args: &ResumeArgs, global: &GlobalArgs) -> Result<()> {
         checkpoint::adopt(&checkpoints, &path, checkpoint.step)?;
         trainer
     };
+    if let Some(steps) = args.steps {
+        lengthen(&trainer, &folder, steps, &longer)?;
+    }
     // A kill between the last checkpoint and the manifest leaves a run that is done but does not say so; a lost file
     // leaves one that says so without its last checkpoint. Both are settled by driving on.
     let told = Manifest::load(&folder.manifest()).is_ok_and(|manifest| manifest.status == Status::Finished);
@@ -50,6 +59,24 @@ pub fn run(args: &ResumeArgs, global: &GlobalArgs) -> Result<()> {
         };
     }
     super::train::drive(&mut trainer, &folder, global)
+}
+
+/// Writes the configuration of a run that is to have so many steps.
+fn lengthen(trainer: &Trainer, folder: &RunFolder, steps: u64, sets: &[String]) -> Result<()> {
+    let done = trainer.step();
+    if steps < done {
+        let what = format!("--steps {steps}: {} has done {done} steps already", folder.dir().display());
+        return Err(usage(what, format!("give more, such as --steps {}", 2 * done)));
+    }
+    let experiment = trainer.experiment();
+    if !matches!(experiment.train.decay, Decay::Constant | Decay::Steps) && done > 0 {
+        let decay = experiment.resolved.section("train").get("decay").map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(
+            "train.decay = {decay} falls to 0 at the new length: the learning rate goes up where the run goes on"
+        );
+    }
+    let config = Document::load(&folder.config(), sets)?.resolve(&sections())?;
+    fs::write_atomic(&folder.config(), config.to_toml().as_bytes())
 }
 
 /// The run as it stood when `checkpoint` was written, if its configuration is still the same in what training reads.

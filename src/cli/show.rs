@@ -1,28 +1,49 @@
-//! `ebm show`: the configuration as it is resolved, of a file or of a checkpoint.
+//! `ebm show`: the configuration as it is resolved, of a file or of a checkpoint; or its networks, layer by layer.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{GlobalArgs, output};
-use crate::Result;
-use crate::config::Document;
-use crate::run::sections;
-use crate::store::Checkpoint;
+use super::loaded::{Loaded, Weights};
+use super::networks::Listed;
+use super::{GlobalArgs, output, usage};
+use crate::config::{Document, find};
+use crate::nets::NETS;
+use crate::run::{Experiment, sections};
+use crate::store::checkpoint;
+use crate::{Result, methods};
 
-/// Shows a configuration as it is resolved: every key, defaults filled in.
+/// Shows a configuration as it is resolved: every key, defaults filled in; or its networks as lists of layers.
 #[derive(Args)]
 pub struct ShowArgs {
-    /// The configuration file, or a checkpoint (.safetensors), whose stored configuration is shown
+    /// The configuration file; or a checkpoint or run folder, whose stored configuration is shown; with --net also the
+    /// name of a network
     config: PathBuf,
     /// Says for every key where its value comes from
     #[arg(long)]
     origin: bool,
+    /// Shows each network as a `sequential` list of layers, with a table of their shapes, parameters and
+    /// multiplications; keys of a named one: --set net.KEY=VALUE
+    #[arg(long, conflicts_with = "origin")]
+    net: bool,
+    /// The shape of an item that the named network reads: --items 3,32,32
+    #[arg(long, value_name = "SHAPE", value_delimiter = ',', requires = "net")]
+    items: Option<Vec<usize>>,
+    /// The shape of what it makes of an item: --makes 10. Without: one number
+    #[arg(long, value_name = "SHAPE", value_delimiter = ',', requires = "net")]
+    makes: Option<Vec<usize>>,
 }
 
 /// Prints the resolved TOML, or each key with its origin.
 pub fn run(args: &ShowArgs, global: &GlobalArgs) -> Result<()> {
     let sets = global.overrides();
+    if args.net {
+        let listed = networks(args, &sets)?;
+        if global.json {
+            return output::print_json(&listed.iter().map(Listed::json).collect::<Vec<_>>());
+        }
+        return output::print(&listed.iter().map(Listed::document).collect::<Vec<_>>().join("\n"));
+    }
     let document = match stored(&args.config)? {
         // As it was written: a version that knows other keys must be able to show it too.
         Some(text) if sets.is_empty() && !global.json && !args.origin => return output::print(&text),
@@ -50,10 +71,36 @@ pub fn run(args: &ShowArgs, global: &GlobalArgs) -> Result<()> {
     }
 }
 
+/// The networks that the command line names.
+fn networks(args: &ShowArgs, sets: &[String]) -> Result<Vec<Listed>> {
+    let name = args.config.to_string_lossy();
+    if find(NETS, &name).is_some() {
+        return Ok(vec![Listed::of_name(&name, sets, args.items.as_deref(), args.makes.as_deref())?]);
+    }
+    if args.items.is_some() || args.makes.is_some() {
+        return Err(usage(
+            "--items and --makes are for the name of a network: an experiment has the shapes of its data",
+            "leave them out",
+        ));
+    }
+    if is_checkpoint(&args.config) {
+        let Loaded { model, experiment, .. } = Loaded::load(&args.config, sets, Weights::Ema)?;
+        return Listed::all(&methods::networks_of_model(&model), &experiment.resolved);
+    }
+    let experiment = Experiment::load(&args.config, sets)?;
+    let method = experiment.method(&experiment.data()?)?;
+    Listed::all(&methods::networks(&*method), &experiment.resolved)
+}
+
+/// Whether a path is that of a checkpoint, or of a run folder, which stands for its last one.
+fn is_checkpoint(path: &Path) -> bool {
+    path.is_dir() || path.extension().is_some_and(|extension| extension == "safetensors")
+}
+
 /// The configuration inside a checkpoint; nothing for any other file.
 fn stored(path: &Path) -> Result<Option<String>> {
-    if path.extension().is_none_or(|extension| extension != "safetensors") {
+    if !is_checkpoint(path) {
         return Ok(None);
     }
-    Ok(Some(Checkpoint::load(path, &candle_core::Device::Cpu)?.config))
+    Ok(Some(checkpoint::load_from(path, &candle_core::Device::Cpu)?.config))
 }

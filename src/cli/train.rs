@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use super::loaded::Weights;
 use super::outcome::outcome;
 use super::outputs::Outputs;
 use super::{GlobalArgs, output, runs_root};
 use crate::metrics::Metrics;
 use crate::run::metrics as metrics_log;
 use crate::run::{
-    Declared, Experiment, Manifest, Missing, Paths, Progress, RunFolder, Status, Trainer, default_dir, show, signal,
+    Declared, Experiment, Manifest, Missing, Paths, Progress, RunFolder, Status, Trainer, WarmStart, default_dir, show,
+    signal,
 };
 use crate::store::{checkpoint, fs};
 use crate::{Error, Result, config, methods, shell};
@@ -27,6 +29,15 @@ pub struct TrainArgs {
     /// Deletes what an earlier run left in the run folder
     #[arg(long)]
     overwrite: bool,
+    /// A checkpoint, or the folder of a run, whose weights the run begins with; the optimisers begin anew
+    #[arg(long, value_name = "CKPT")]
+    from: Option<PathBuf>,
+    /// Takes what fits of its model by name and shape, where not all does
+    #[arg(long, requires = "from")]
+    partial: bool,
+    /// The weights to take: the moving average where the checkpoint has one, or the weights as trained [default: ema]
+    #[arg(long, value_enum, requires = "from")]
+    weights: Option<Weights>,
 }
 
 /// Builds everything, makes the folder, trains.
@@ -36,13 +47,24 @@ pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
     let stem = args.config.file_stem().and_then(|s| s.to_str()).unwrap_or("run");
     let dir = args.run_dir.clone().unwrap_or_else(|| default_dir(&runs_root(), stem, experiment.top.seed));
     Outputs::new().folder("--run-dir", &dir)?;
-    let mut trainer = Trainer::new(experiment)?;
+    let mut trainer = begun(args, experiment)?;
     let folder = match args.overwrite {
         true => RunFolder::overwrite(&dir)?,
         false => RunFolder::create(&dir)?,
     };
+    if trainer.taken().is_some() {
+        trainer.save_beginning(&folder)?;
+    }
     fs::write_atomic(&folder.config(), trainer.experiment().resolved.to_toml().as_bytes())?;
     drive(&mut trainer, &folder, global)
+}
+
+/// The run at step 0.
+fn begun(args: &TrainArgs, experiment: Experiment) -> Result<Trainer> {
+    let Some(path) = &args.from else { return Trainer::new(experiment) };
+    let weights = args.weights.unwrap_or(Weights::Ema);
+    let start = WarmStart::load(path, weights.into(), &experiment.device)?;
+    Trainer::from_weights(experiment, &start, args.partial)
 }
 
 /// Trains to the end and says how it went; the manifest learns it in any case.
@@ -83,6 +105,7 @@ fn describe(trainer: &Trainer) -> Manifest {
         seed: experiment.top.seed,
         last_step: trainer.step(),
         parameters: [model].into(),
+        from: trainer.taken().cloned(),
         device: crate::device::name(&experiment.device),
         ..Manifest::begin()
     }
@@ -100,6 +123,10 @@ fn banner(trainer: &Trainer, folder: &Path) {
     tracing::info!("data     {} {:?}", spec.name, spec.shape);
     let (params, device) = (show::counted(params as u64, "parameter"), crate::device::name(&experiment.device));
     tracing::info!("model    {params} on {device}");
+    if let Some(taken) = trainer.taken() {
+        tracing::info!("from     {}", taken.summary());
+        taken.rest().iter().for_each(|line| tracing::info!("  {line}"));
+    }
     tracing::info!("steps    {} to {}, seed {}", trainer.step(), trainer.total(), experiment.top.seed);
 }
 
@@ -112,7 +139,7 @@ fn report(metrics: &Metrics, trainer: &Trainer, folder: &Path, global: &GlobalAr
         let metrics = output::numbers(metrics, |name| declared.unit(name));
         let best = best.map(|(step, path)| json!({"step": step, "checkpoint": path}));
         let run = json!({"run": folder, "step": trainer.step(), "checkpoint": last, "metrics": metrics, "best": best,
-            "missing": trainer.missing()});
+            "missing": trainer.missing(), "from": trainer.taken()});
         return output::print_json(&run);
     }
     let journal = metrics_log::read(&Paths::of(folder).metrics())?;

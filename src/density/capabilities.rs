@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Density, Energy, NoiseSpace, Space, Vae};
+use super::{Density, Energy, Form, NoiseSpace, Space, Vae};
 use crate::{Result, rng::Key};
 
 /// A sampler that draws the hidden units of a model given x, then x given them.
@@ -84,6 +84,11 @@ pub trait Capabilities: Energy {
     /// The learned unmixing matrix B of linear independent component analysis, `[D, D]`, for which Bx has independent
     /// entries.
     fn unmixing(&self) -> Option<&Tensor> {
+        None
+    }
+
+    /// The energy as parts that other programs know, if it is made of such.
+    fn form(&self) -> Option<Form<'_>> {
         None
     }
 

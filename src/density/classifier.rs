@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{D, Tensor};
 
-use super::{ANY_ITEMS, Capabilities, Energy, ModelRow, laplacian_along_axes, laplacian_axis_by_axis};
+use super::{ANY_ITEMS, Capabilities, Energy, Form, ModelRow, laplacian_along_axes, laplacian_axis_by_axis};
 use crate::config::{Schema, decode};
 use crate::nets::{Io, Jet, Network, Pass};
 use crate::{Error, Result, rng::Key};
@@ -101,6 +101,10 @@ impl Capabilities for Classifier {
 
     fn features(&self, x: &Tensor) -> Result<Option<Tensor>> {
         self.net.features(x)
+    }
+
+    fn form(&self) -> Option<Form<'_>> {
+        Some(Form { net: Some(&*self.net), logits: true, normal: None })
     }
 
     fn given(&self, y: &Tensor) -> Option<Box<dyn Energy>> {

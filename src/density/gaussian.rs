@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{ANY_ITEMS, Capabilities, Context, Density, Energy, ModelRow, slope_of_grad};
+use super::{ANY_ITEMS, Capabilities, Context, Density, Energy, Form, ModelRow, Normal, slope_of_grad};
 use crate::config::{Schema, decode, rule};
 use crate::data::Moments;
 use crate::nets::{Builder, Init};
@@ -175,6 +175,10 @@ impl Energy for Gaussian {
 }
 
 impl Capabilities for Gaussian {
+    fn form(&self) -> Option<Form<'_>> {
+        Some(Form { net: None, logits: false, normal: Some(Normal { mean: &self.mean, log_std: &self.log_std }) })
+    }
+
     fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
         self.sample(key, n).map(Some)
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 use super::context::Context;
-use super::{BlockGibbs, Capabilities, Counted, Density, Energy, Meter, NoiseSpace, Space, Vae, build};
+use super::{BlockGibbs, Capabilities, Counted, Density, Energy, Form, Meter, NoiseSpace, Space, Vae, build};
 use crate::config::Spec;
-use crate::nets::{Builder, Params, Shapes};
+use crate::nets::{Builder, NamedNet, Params, Shapes};
 use crate::{Result, rng::Key};
 
 /// The model of a run: an energy, the parameters that it is made of, its other capabilities, and a meter of its
@@ -24,6 +24,7 @@ pub struct Model {
     dtype: DType,
     device: Device,
     params: Params,
+    networks: Vec<NamedNet>,
     /// Whether the model has no parameters, so that it is the same on any tensors.
     fixed: bool,
     energy: Arc<dyn Capabilities>,
@@ -40,9 +41,10 @@ impl Model {
         let builder = Builder::new(key, dtype, device);
         let energy = build(spec, context, &builder)?;
         let Context { shape, classes, .. } = context.clone();
-        let (spec, device, params) = (spec.clone(), device.clone(), builder.finish());
+        let (spec, device, params, networks) = (spec.clone(), device.clone(), builder.finish(), builder.networks());
         let fixed = params.weights.is_empty() && params.buffers.is_empty();
-        Ok(Model { spec, shape, classes, dtype, device, params, fixed, energy, meter: Meter::default(), live: !fixed })
+        let (meter, live) = (Meter::default(), !fixed);
+        Ok(Model { spec, shape, classes, dtype, device, params, networks, fixed, energy, meter, live })
     }
 
     /// A model on existing tensors, such as those of a checkpoint.
@@ -56,10 +58,12 @@ impl Model {
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
-        let energy = build(spec, context, &Builder::bound(tensors, dtype, device))?;
+        let builder = Builder::bound(tensors, dtype, device);
+        let energy = build(spec, context, &builder)?;
         let Context { shape, classes, .. } = context.clone();
-        let (spec, device, params, meter) = (spec.clone(), device.clone(), Params::default(), Meter::default());
-        Ok(Model { spec, shape, classes, dtype, device, params, fixed: false, energy, meter, live: false })
+        let (spec, device, params, networks) = (spec.clone(), device.clone(), Params::default(), builder.networks());
+        let (fixed, meter, live) = (false, Meter::default(), false);
+        Ok(Model { spec, shape, classes, dtype, device, params, networks, fixed, energy, meter, live })
     }
 
     /// The shapes of all parameters that [`Model::new`] would make, without making them.
@@ -122,6 +126,11 @@ impl Model {
     /// The trained parameters.
     pub fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// The networks that it is made of, by the prefixes of their parameters.
+    pub fn networks(&self) -> &[NamedNet] {
+        &self.networks
     }
 
     /// The shape of one item.
@@ -243,6 +252,11 @@ impl Model {
     /// The unmixing matrix, [`Capabilities::unmixing`].
     pub fn unmixing(&self) -> Option<&Tensor> {
         self.energy.unmixing()
+    }
+
+    /// The energy as parts that other programs know, [`Capabilities::form`].
+    pub fn form(&self) -> Option<Form<'_>> {
+        self.energy.form()
     }
 
     /// The normalised density, [`Capabilities::density`]; its evaluations are not counted.

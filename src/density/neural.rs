@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::noise_space::{NoiseSpace, Space};
-use super::{ANY_ITEMS, Capabilities, Density, Energy, Gaussian, ModelRow, Vae, laplacian_along_axes};
+use super::{ANY_ITEMS, Capabilities, Density, Energy, Form, Gaussian, ModelRow, Vae, laplacian_along_axes};
 use crate::config::{Schema, decode, rule};
 use crate::nets::{Io, Jet, Network, Pass};
 use crate::{Result, rng::Key};
@@ -128,6 +128,15 @@ impl Capabilities for Neural {
 
     fn calibrate(&self, items: &dyn Fn() -> Result<Tensor>) -> Result<()> {
         self.net.calibrate(items)
+    }
+
+    fn form(&self) -> Option<Form<'_>> {
+        let base = self.base.as_ref().map(|base| base.form());
+        let net = Some(&*self.net);
+        match base {
+            None => Some(Form { net, logits: false, normal: None }),
+            Some(base) => base.filter(|base| base.net.is_none()).map(|base| Form { net, ..base }),
+        }
     }
 
     fn base(&self) -> Option<&dyn Density> {

@@ -37,7 +37,8 @@ pub use part::Part;
 pub use stein::{Critic, Noise, Objective, SteinSample};
 
 use crate::config::{self, Schema, Spec, find};
-use crate::density::Proposal;
+use crate::density::{Model, Proposal};
+use crate::nets::NamedNet;
 pub use crate::store::{State, put, take};
 use crate::{Error, Result};
 
@@ -80,6 +81,19 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
 pub fn build(spec: &Spec, setup: Setup) -> Result<Box<dyn Method>> {
     let row = find(METHODS, spec.name()).ok_or_else(|| Error::Other(format!("unknown method `{}`", spec.name())))?;
     spec.within((row.build)(&spec.table, setup))
+}
+
+/// The networks of the model that `method` trains and of the model's companions, by the prefixes of their parameters in
+/// the state.
+pub fn networks(method: &dyn Method) -> Vec<NamedNet> {
+    let mut networks = networks_of_model(method.model());
+    networks.extend(method.networks());
+    networks
+}
+
+/// The networks of a model, by the prefixes of their parameters in the state of a method.
+pub fn networks_of_model(model: &Model) -> Vec<NamedNet> {
+    model.networks().iter().map(|network| network.clone().within("model")).collect()
 }
 
 /// Whether the method of `spec` learns a density of the items: all but the classifier, which learns p(y|x) alone.

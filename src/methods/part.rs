@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
 
-use crate::nets::Params;
+use crate::nets::{NamedNet, Params};
 use crate::optim::Optimiser;
 use crate::samplers::Buffer;
 use crate::store::{State, put, take};
@@ -31,6 +31,17 @@ pub trait Part {
     /// A value is impossible, such as a negative number of steps.
     fn check(&self, _state: &State) -> Result<()> {
         Ok(())
+    }
+
+    /// The networks in it beside those of the run's model, by the prefixes of their parameters in the state.
+    fn networks(&self) -> Vec<NamedNet> {
+        Vec::new()
+    }
+
+    /// What is learned in it, weights and buffers of networks and single numbers, by its names in the state: what
+    /// another run may begin with. State of optimisers and chains is not.
+    fn learned(&self) -> BTreeMap<String, Var> {
+        BTreeMap::new()
     }
 
     /// All tensors by name, as [`Part::save`] adds them.
@@ -62,6 +73,16 @@ macro_rules! parts {
                 $($crate::methods::Part::check(&self.$($field).+, state)?;)+
                 Ok(())
             }
+
+            fn networks(&self) -> Vec<$crate::nets::NamedNet> {
+                [$($crate::methods::Part::networks(&self.$($field).+)),+].concat()
+            }
+
+            fn learned(&self) -> std::collections::BTreeMap<String, candle_core::Var> {
+                let mut all = std::collections::BTreeMap::new();
+                $(all.extend($crate::methods::Part::learned(&self.$($field).+));)+
+                all
+            }
         }
     };
 }
@@ -79,6 +100,14 @@ impl<P: Part> Part for Option<P> {
     fn check(&self, state: &State) -> Result<()> {
         self.iter().try_for_each(|part| part.check(state))
     }
+
+    fn networks(&self) -> Vec<NamedNet> {
+        self.iter().flat_map(Part::networks).collect()
+    }
+
+    fn learned(&self) -> BTreeMap<String, Var> {
+        self.iter().flat_map(Part::learned).collect()
+    }
 }
 
 impl<P: Part + ?Sized> Part for Box<P> {
@@ -92,6 +121,14 @@ impl<P: Part + ?Sized> Part for Box<P> {
 
     fn check(&self, state: &State) -> Result<()> {
         (**self).check(state)
+    }
+
+    fn networks(&self) -> Vec<NamedNet> {
+        (**self).networks()
+    }
+
+    fn learned(&self) -> BTreeMap<String, Var> {
+        (**self).learned()
     }
 }
 
@@ -118,6 +155,25 @@ impl Part for Named<Params> {
 
     fn load(&mut self, state: &State) -> Result<()> {
         self.value.load(&take(state, &self.name))
+    }
+
+    fn learned(&self) -> BTreeMap<String, Var> {
+        self.value.all().into_iter().map(|(name, var)| (format!("{}.{name}", self.name), var)).collect()
+    }
+}
+
+/// The networks of a companion of the model; there is nothing of them to keep beside its parameters.
+impl Part for Named<Vec<NamedNet>> {
+    fn save(&self, _: &mut State) -> Result<()> {
+        Ok(())
+    }
+
+    fn load(&mut self, _: &State) -> Result<()> {
+        Ok(())
+    }
+
+    fn networks(&self) -> Vec<NamedNet> {
+        self.value.iter().map(|network| network.clone().within(&self.name)).collect()
     }
 }
 
@@ -170,6 +226,10 @@ impl Part for Named<Var> {
 
     fn load(&mut self, state: &State) -> Result<()> {
         Ok(self.value.set(&fitting(state, &self.name, &self.value)?)?)
+    }
+
+    fn learned(&self) -> BTreeMap<String, Var> {
+        BTreeMap::from([(self.name.clone(), self.value.clone())])
     }
 }
 

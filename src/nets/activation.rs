@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, linear::repeated};
+use super::{Builder, Curve, Init, Jet, Layer, LayerList, Pass, Pullback, linear::repeated};
 use crate::ops::{Activation, activate, activate_curve, activate_jet, activate_pullback};
 use crate::{Error, Result};
 
@@ -28,6 +28,23 @@ pub enum NonlinearName {
 }
 
 impl NonlinearName {
+    /// Every name.
+    const ALL: [NonlinearName; 7] = [
+        NonlinearName::Swish,
+        NonlinearName::Softplus,
+        NonlinearName::LeakyRelu,
+        NonlinearName::Tanh,
+        NonlinearName::Relu,
+        NonlinearName::Elu,
+        NonlinearName::Sigmoid,
+    ];
+
+    /// The name as a value of a configuration, if `function` has one.
+    fn written(function: Activation) -> Option<toml::Value> {
+        let name = Self::ALL.into_iter().find(|name| name.function() == function)?;
+        toml::Value::try_from(name).ok()
+    }
+
     /// The function that the name stands for.
     pub fn function(self) -> Activation {
         match self {
@@ -112,6 +129,22 @@ impl Layer for Nonlinear {
                 h.times(&along(Activation::Sigmoid, &h.linear(|hh| scaled(hh, beta))?)?)
             }
         }
+    }
+
+    fn list(&self) -> Result<LayerList> {
+        let function = match self {
+            Nonlinear::Fixed(act) => *act,
+            Nonlinear::LearnedSwish { .. } => Activation::Swish,
+        };
+        let name = NonlinearName::written(function)
+            .ok_or_else(|| Error::Other(format!("the non-linearity {function:?} has no name in a list of layers")))?;
+        Ok(match self {
+            Nonlinear::Fixed(_) => LayerList::of("activation", &[("function", name)], &[]),
+            Nonlinear::LearnedSwish { beta } => {
+                let keys = [("function", name), ("learned_beta", true.into())];
+                LayerList::of("activation", &keys, &[("beta", beta)])
+            }
+        })
     }
 }
 

@@ -1,11 +1,12 @@
 //! The parameters of networks: their names, initial values, sharing and freezing.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use candle_core::{DType, Device, Tensor, Var};
 
+use super::NamedNet;
 use crate::store::{State, overwrite};
 use crate::{Error, Result, device, rng::Key};
 
@@ -29,6 +30,11 @@ impl Params {
     pub fn tensors(&self) -> State {
         let all = self.weights.iter().chain(&self.buffers);
         all.map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
+    }
+
+    /// Weights and buffers by name, to be overwritten.
+    pub fn all(&self) -> BTreeMap<String, Var> {
+        self.weights.iter().chain(&self.buffers).map(|(name, var)| (name.clone(), var.clone())).collect()
     }
 
     /// The parameters whose names begin with `prefix`, without the prefix, on the same storage.
@@ -80,13 +86,29 @@ pub struct Builder {
     dtype: DType,
     device: Device,
     source: Source,
+    networks: Rc<RefCell<Vec<NamedNet>>>,
 }
 
 #[derive(Clone)]
 enum Source {
     New(Rc<RefCell<Params>>),
     Bound { tensors: Rc<BTreeMap<String, Tensor>> },
-    Measured(Rc<RefCell<Shapes>>),
+    Measured(Rc<RefCell<Measured>>),
+}
+
+/// What a measuring builder was asked for.
+#[derive(Default)]
+struct Measured {
+    shapes: Shapes,
+    /// Those of `shapes` that are not trained.
+    buffers: BTreeSet<String>,
+}
+
+/// The two kinds of parameters.
+#[derive(Clone, Copy, PartialEq)]
+enum Shelf {
+    Weights,
+    Buffers,
 }
 
 /// Shapes of tensors by name.
@@ -96,26 +118,38 @@ impl Builder {
     /// A builder that makes new parameters, with initial values drawn from `key`; [`Builder::finish`] collects them.
     pub fn new(key: Key, dtype: DType, device: &Device) -> Self {
         let source = Source::New(Rc::default());
-        Builder { path: String::new(), key, dtype, device: device.clone(), source }
+        Self::on(source, key, dtype, device)
     }
 
     /// A builder that hands out the tensors of `tensors` by name. Detached tensors give a frozen network on the storage
     /// of the original, which follows it when an optimiser updates it in place.
     pub fn bound(tensors: BTreeMap<String, Tensor>, dtype: DType, device: &Device) -> Self {
-        let source = Source::Bound { tensors: Rc::new(tensors) };
-        Builder { path: String::new(), key: Key::new(0), dtype, device: device.clone(), source }
+        Self::on(Source::Bound { tensors: Rc::new(tensors) }, Key::new(0), dtype, device)
     }
 
     /// Makes nothing: what is built on it may not be evaluated, but [`Builder::shapes`] tells what it would be made of.
     pub fn measuring(dtype: DType, device: &Device) -> Self {
-        let source = Source::Measured(Rc::default());
-        Builder { path: String::new(), key: Key::new(0), dtype, device: device.clone(), source }
+        Self::on(Source::Measured(Rc::default()), Key::new(0), dtype, device)
+    }
+
+    fn on(source: Source, key: Key, dtype: DType, device: &Device) -> Self {
+        Builder { path: String::new(), key, dtype, device: device.clone(), source, networks: Rc::default() }
+    }
+
+    /// Notes a network that was built on this builder.
+    pub(super) fn note(&self, network: NamedNet) {
+        self.networks.borrow_mut().push(network);
+    }
+
+    /// The networks built so far, on this builder, those it comes from and those that come from it.
+    pub fn networks(&self) -> Vec<NamedNet> {
+        self.networks.borrow().clone()
     }
 
     /// What was asked for of a measuring builder.
     pub fn shapes(&self) -> Shapes {
         match &self.source {
-            Source::Measured(shapes) => shapes.borrow().clone(),
+            Source::Measured(measured) => measured.borrow().shapes.clone(),
             Source::New(_) | Source::Bound { .. } => Shapes::new(),
         }
     }
@@ -146,7 +180,7 @@ impl Builder {
     /// # Errors
     /// The parameter would have too many numbers; with a bound builder, the name is missing or has another shape.
     pub fn weight(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
-        self.make(name, shape, init, |params| &mut params.weights)
+        self.make(name, shape, init, Shelf::Weights)
     }
 
     /// The trained parameter `name`, which starts at the value of `start`; a bound builder takes only the shape from
@@ -170,7 +204,7 @@ impl Builder {
     /// # Errors
     /// As [`Builder::weight`].
     pub fn buffer(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
-        Ok(self.make(name, shape, init, |params| &mut params.buffers)?.detach())
+        Ok(self.make(name, shape, init, Shelf::Buffers)?.detach())
     }
 
     /// The random key of the parameter `name`, for initial values that [`Init`] cannot express.
@@ -198,6 +232,14 @@ impl Builder {
         Params { weights: mine(weights), buffers: mine(buffers) }
     }
 
+    /// The trained numbers below this builder's path, made or measured (0 for a bound builder).
+    pub fn count(&self) -> usize {
+        let Source::Measured(measured) = &self.source else { return self.own().count() };
+        let Measured { shapes, buffers } = &*measured.borrow();
+        let mine = shapes.iter().filter(|(name, _)| self.holds(name) && !buffers.contains(*name));
+        mine.map(|(_, shape)| shape.iter().product::<usize>()).sum()
+    }
+
     /// All tensors below this builder's path, made here or handed out, detached and on the same storage.
     pub fn detached(&self) -> BTreeMap<String, Tensor> {
         match &self.source {
@@ -214,19 +256,15 @@ impl Builder {
         self.path.is_empty() || name.strip_prefix(&self.path).is_some_and(|rest| rest.starts_with('.'))
     }
 
-    fn make(
-        &self,
-        name: &str,
-        shape: &[usize],
-        init: Init,
-        shelf: fn(&mut Params) -> &mut BTreeMap<String, Var>,
-    ) -> Result<Tensor> {
+    fn make(&self, name: &str, shape: &[usize], init: Init, shelf: Shelf) -> Result<Tensor> {
         let full = self.full(name);
         match &self.source {
             Source::New(params) => {
                 let var = Var::from_tensor(&self.initial(&full, shape, init)?)?;
                 let tensor = var.as_tensor().clone();
-                match shelf(&mut params.borrow_mut()).insert(full.clone(), var) {
+                let Params { weights, buffers } = &mut *params.borrow_mut();
+                let shelf = if shelf == Shelf::Weights { weights } else { buffers };
+                match shelf.insert(full.clone(), var) {
                     None => Ok(tensor),
                     Some(_) => Err(Error::Other(format!("parameter `{full}` is declared twice"))),
                 }
@@ -236,9 +274,13 @@ impl Builder {
                 Some(t) => Err(Error::Other(format!("tensor `{full}` has shape {:?}, not {shape:?}", t.dims()))),
                 None => Err(Error::Other(format!("tensor `{full}` is missing"))),
             },
-            Source::Measured(shapes) => {
+            Source::Measured(measured) => {
                 countable(&full, shape)?;
-                shapes.borrow_mut().insert(full, shape.to_vec());
+                let Measured { shapes, buffers } = &mut *measured.borrow_mut();
+                if shelf == Shelf::Buffers {
+                    buffers.insert(full.clone());
+                }
+                shapes.insert(full, shape.to_vec());
                 // One number, seen everywhere.
                 Ok(Tensor::zeros(1, self.dtype, &self.device)?.broadcast_as(shape)?)
             }

@@ -2,7 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, Scaling, Weight};
+use super::layer_list::number;
+use super::{Builder, Curve, Init, Jet, Layer, LayerList, Pass, Pullback, Scaling, Weight};
 use crate::ops::{self, Conv};
 use crate::{Error, Result};
 
@@ -98,5 +99,19 @@ impl Layer for Conv2d {
 
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
         self.weight.calibrate(&self.bias, || self.forward(x, Pass::EVAL))
+    }
+
+    fn list(&self) -> Result<LayerList> {
+        let (tensors, Conv { stride, padding }) = (self.weight.tensors(), self.conv);
+        let kernel = tensors.first().and_then(|(_, weight)| weight.dims().last().copied()).unwrap_or(1);
+        if padding != kernel.saturating_sub(1) / 2 {
+            let what =
+                format!("a {kernel}x{kernel} convolution with padding {padding} has no place in a list of layers");
+            return Err(Error::Other(what));
+        }
+        let mut keys = vec![("channels", number(self.bias.elem_count()))];
+        keys.extend([("kernel", number(kernel)), ("stride", number(stride))]);
+        keys.extend(self.weight.scaling().key().map(|key| (key, true.into())));
+        Ok(LayerList::of("conv", &keys, &[tensors, vec![("bias", &self.bias)]].concat()))
     }
 }

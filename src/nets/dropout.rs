@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Builder, Curve, Jet, Layer, Pass, Pullback};
+use super::{Builder, Curve, Jet, Layer, LayerList, Pass, Pullback};
 use crate::Result;
 
 /// Inverted dropout (Srivastava et al. 2014): y = m∘x/(1-p) with m ~ Bernoulli(1-p) for each number, or the identity
@@ -51,6 +51,12 @@ impl Layer for Dropout {
             None => Ok(x.clone()),
             Some(mask) => x.linear(|xx| Ok((xx * Tensor::cat(&vec![&mask; x.blocks()], 0)?)?)),
         }
+    }
+
+    /// A layer that drops nothing is left out.
+    fn list(&self) -> Result<LayerList> {
+        let drops = self.rate > 0.0;
+        Ok(if drops { LayerList::of("dropout", &[("rate", self.rate.into())], &[]) } else { LayerList::default() })
     }
 }
 

@@ -2,7 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback};
+use super::layer_list::number;
+use super::{Builder, Curve, Init, Jet, Layer, LayerList, Pass, Pullback};
 use crate::{Result, ops};
 
 /// The layer y = [x, sin Wx, cos Wx] with fixed random frequencies W (Tancik et al. 2020, "Fourier features let
@@ -13,7 +14,11 @@ use crate::{Result, ops};
 #[derive(Clone)]
 pub struct Fourier {
     frequencies: Tensor,
+    std: f64,
 }
+
+/// The name of W among the buffers.
+const FREQUENCIES: &str = "frequencies";
 
 impl Fourier {
     /// A layer of F = `count` frequencies for vectors of I = `input` numbers. Each entry of W is normal with standard
@@ -22,7 +27,7 @@ impl Fourier {
     /// # Errors
     /// As [`Builder::buffer`].
     pub fn new(builder: &Builder, input: usize, count: usize, std: f64) -> Result<Self> {
-        Ok(Fourier { frequencies: builder.buffer("frequencies", &[count, input], Init::Normal(std))? })
+        Ok(Fourier { frequencies: builder.buffer(FREQUENCIES, &[count, input], Init::Normal(std))?, std })
     }
 
     /// The number of outputs, I + 2F, for I inputs and F frequencies.
@@ -80,5 +85,10 @@ impl Layer for Fourier {
             &Tensor::cat(&[&x.first()?, &(&cos * &first)?, &(&sin * &first)?.neg()?], 1)?,
             &Tensor::cat(&[&x.second()?, &of_sin, &of_cos], 1)?,
         )
+    }
+
+    fn list(&self) -> Result<LayerList> {
+        let keys = [("features", number(self.frequencies.dim(0)?)), ("std", self.std.into())];
+        Ok(LayerList::of("fourier", &keys, &[(FREQUENCIES, &self.frequencies)]))
     }
 }

@@ -32,6 +32,6 @@ impl Io {
 }
 
 /// The number of entries of an item, or the largest `usize` where that overflows, which no builder accepts.
-fn size(item: &[usize]) -> usize {
+pub(super) fn size(item: &[usize]) -> usize {
     item.iter().fold(1, |n: usize, &d| n.saturating_mul(d))
 }

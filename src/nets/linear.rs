@@ -2,7 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, Scaling, Weight};
+use super::layer_list::number;
+use super::{Builder, Curve, Init, Jet, Layer, LayerList, Pass, Pullback, Scaling, Weight};
 use crate::{Result, ops};
 
 /// The layer y = x Wᵀ + b.
@@ -33,6 +34,16 @@ impl Linear {
     pub fn zero(builder: &Builder, input: usize, output: usize) -> Result<Self> {
         let weight = Weight::new(builder, &[output, input], Init::Constant(0.0), Scaling::Free)?;
         Ok(Linear { weight, bias: builder.weight("bias", &[output], Init::Constant(0.0))? })
+    }
+
+    /// How W is scaled.
+    pub fn scaling(&self) -> Scaling {
+        self.weight.scaling()
+    }
+
+    /// Its tensors by name, W first.
+    pub fn tensors(&self) -> Vec<(&'static str, &Tensor)> {
+        [self.weight.tensors(), vec![("bias", &self.bias)]].concat()
     }
 
     /// The matrix that is applied, `[O, I]`: W, or under spectral or weight norm the scaled W.
@@ -76,6 +87,12 @@ impl Layer for Linear {
 
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
         self.weight.calibrate(&self.bias, || self.forward(x, Pass::EVAL))
+    }
+
+    fn list(&self) -> Result<LayerList> {
+        let mut keys = vec![("units", number(self.bias.elem_count()))];
+        keys.extend(self.scaling().key().map(|key| (key, true.into())));
+        Ok(LayerList::of("linear", &keys, &self.tensors()))
     }
 }
 

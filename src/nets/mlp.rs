@@ -4,8 +4,8 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Builder, Curve, Dropout, Fourier, GroupNorm, Io, Jet, Layer, Linear, Nonlinear, NonlinearName, Pass, Pullback,
-    Reshape, Scaling, Sequence, trace_by_pullbacks,
+    Builder, Curve, Dropout, Fourier, GroupNorm, Io, Jet, Layer, LayerList, Linear, Nonlinear, NonlinearName, Pass,
+    Pullback, Reshape, Scaling, Sequence, trace_by_pullbacks,
 };
 use crate::config::{self, Spec, rule};
 use crate::{Result, ops};
@@ -134,6 +134,10 @@ impl Layer for Mlp {
 
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
         self.body.calibrate(x)
+    }
+
+    fn list(&self) -> Result<LayerList> {
+        self.body.list()
     }
 
     /// The trace of ∂f/∂x: in closed form up to two hidden layers (see [`Shallow::trace`]), else by D pull-backs.

@@ -10,6 +10,7 @@
 //! without memory. The `# Errors` of an item name what else can fail.
 
 mod activation;
+mod attention;
 mod build;
 mod conv;
 mod conv2d;
@@ -19,10 +20,13 @@ mod fourier;
 mod image;
 mod io;
 mod jet;
+mod layer_list;
 mod linear;
 mod mlp;
+mod named;
 mod network;
 mod norm;
+mod outline;
 mod pool;
 mod registry;
 mod reshape;
@@ -37,6 +41,7 @@ mod weight;
 mod wide_resnet;
 
 pub use activation::{Nonlinear, NonlinearName};
+pub use attention::Attention;
 pub use build::{Builder, Init, Params, Shapes};
 pub use conv2d::Conv2d;
 pub use curve::Curve;
@@ -44,16 +49,19 @@ pub use dropout::Dropout;
 pub use fourier::Fourier;
 pub use io::Io;
 pub use jet::Jet;
+pub use layer_list::{LayerList, ListedLayer};
 pub use linear::Linear;
 pub use mlp::MlpConfig;
+pub use named::NamedNet;
 pub use network::Network;
 pub use norm::GroupNorm;
+pub use outline::{Outline, outline};
 pub use pool::{AvgPool, GlobalPool};
 pub use registry::{BuildNet, NETS, schemas};
 pub use reshape::Reshape;
 pub use residual::Residual;
 pub use sequence::Sequence;
-pub use sequential::{LAYERS, LayerLine, outline};
+pub use sequential::{LAYERS, LayerLine};
 pub use skip::Skip;
 pub use upsample::Upsample;
 pub use weight::{Scaling, Weight};
@@ -102,6 +110,14 @@ pub trait Layer: Send + Sync {
     /// its outputs for x. A layer that holds layers passes the call on.
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
         self.forward(x, Pass::EVAL)
+    }
+
+    /// The layer written as a list of layers, with its tensors; a layer that holds layers lists these.
+    ///
+    /// # Errors
+    /// There is no such list.
+    fn list(&self) -> Result<LayerList> {
+        Err(Error::Other("this network has a layer that no list of layers can name".into()))
     }
 
     /// The trace tr ∂f/∂x of every item, `[B]`, for an f whose output has as many numbers as its input, without

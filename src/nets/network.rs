@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor};
 
 use super::registry::row;
-use super::{Builder, Curve, Io, Jet, Layer, Params, Pass, Pullback};
+use super::sequential::shortened;
+use super::{Builder, Curve, Io, Jet, Layer, NamedNet, Params, Pass, Pullback};
 use crate::config::Spec;
 use crate::{Error, Result};
 
@@ -33,6 +34,7 @@ impl Network {
             return Err(Error::config(format!("a network needs items that are not empty, got {io:?}")));
         }
         let root = spec.within(row(spec.name()).and_then(|row| (row.build)(spec, io, builder)))?;
+        builder.note(NamedNet { name: builder.path().to_owned(), spec: spec.clone(), io: io.clone() });
         Ok(Network {
             root,
             spec: spec.clone(),
@@ -109,6 +111,19 @@ impl Network {
             return Ok(());
         }
         self.root.calibrate(&items()?).map(drop)
+    }
+
+    /// The same network as a list of layers: the section of a `sequential` network that computes the same, and its
+    /// tensors under the names that they have there, detached and on the same storage.
+    ///
+    /// # Errors
+    /// A layer that no list can name.
+    pub fn sequential(&self) -> Result<(Spec, BTreeMap<String, Tensor>)> {
+        let list = shortened(self.root.list()?, &self.io);
+        let layers = list.tables().into_iter().map(toml::Value::Table).collect();
+        let section = [("name", "sequential".into()), ("layers", toml::Value::Array(layers))];
+        let table = section.map(|(key, value)| (key.to_owned(), value)).into_iter().collect();
+        Ok((Spec::new(table), list.tensors()))
     }
 
     /// The same network on other tensors of the same names, such as an average; it is tracked where those are.

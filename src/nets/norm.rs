@@ -2,7 +2,8 @@
 
 use candle_core::{D, Tensor};
 
-use super::{Builder, Curve, Init, Jet, Layer, Pass, Pullback, linear::repeated};
+use super::layer_list::number;
+use super::{Builder, Curve, Init, Jet, Layer, LayerList, Pass, Pullback, linear::repeated};
 use crate::{Error, Result};
 
 /// The ε that is added to the variance.
@@ -123,5 +124,10 @@ impl Layer for GroupNorm {
         let gain = self.per_channel(&self.gain, &value)?;
         let scale = |t: Tensor| -> Result<Tensor> { Ok(t.reshape(value.dims())?.broadcast_mul(&gain)?) };
         Curve::new(&self.affine(&n, &value)?, &scale(first)?, &scale(second)?)
+    }
+
+    fn list(&self) -> Result<LayerList> {
+        let tensors = [("gain", &self.gain), ("shift", &self.shift)];
+        Ok(LayerList::of("norm", &[("groups", number(self.groups))], &tensors))
     }
 }

@@ -2,7 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::{Curve, Jet, Layer, Pass, Pullback};
+use super::layer_list::number;
+use super::{Curve, Jet, Layer, LayerList, Pass, Pullback};
 use crate::{Error, Result};
 
 /// The means over disjoint K×K windows: `[B, C, H, W]` -> `[B, C, H/K, W/K]`.
@@ -61,6 +62,10 @@ impl Layer for AvgPool {
     fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
         x.linear(|xx| self.apply(xx))
     }
+
+    fn list(&self) -> Result<LayerList> {
+        Ok(LayerList::of("pool", &[("window", number(self.window))], &[]))
+    }
 }
 
 /// The sum or the mean over all pixels: `[B, C, H, W]` -> `[B, C]`.
@@ -107,5 +112,10 @@ impl Layer for GlobalPool {
 
     fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
         x.linear(|xx| self.apply(xx))
+    }
+
+    fn list(&self) -> Result<LayerList> {
+        let of = if *self == GlobalPool::Sum { "sum" } else { "mean" };
+        Ok(LayerList::of("global_pool", &[("of", of.into())], &[]))
     }
 }

@@ -2,7 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::{Curve, Jet, Layer, Pass, Pullback};
+use super::layer_list::number;
+use super::{Curve, Jet, Layer, LayerList, Pass, Pullback};
 use crate::Result;
 
 /// The layer that gives each item of a batch another shape, `[B, ..]` -> `[B, item..]`; the order in memory stays.
@@ -43,5 +44,15 @@ impl Layer for Reshape {
 
     fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
         x.linear(|xx| self.apply(xx))
+    }
+
+    fn list(&self) -> Result<LayerList> {
+        Ok(match self.item.as_slice() {
+            [_] => LayerList::of("flatten", &[], &[]),
+            item => {
+                let shape = toml::Value::Array(item.iter().copied().map(number).collect());
+                LayerList::of("reshape", &[("shape", shape)], &[])
+            }
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Curve, Jet, Layer, Pass, Pullback};
+use super::{Curve, Jet, Layer, LayerList, Pass, Pullback};
 use crate::Result;
 
 /// The layer y = s(x) + f(x), with s the identity unless f changes the shape (He et al. 2016).
@@ -75,5 +75,13 @@ impl Layer for Residual {
             None => (x + y)?,
             Some(s) => (s.calibrate(x)? + y)?,
         })
+    }
+
+    fn list(&self) -> Result<LayerList> {
+        let mut lists = vec![("layers", self.body.list()?)];
+        if let Some(shortcut) = &self.shortcut {
+            lists.push(("shortcut", shortcut.list()?));
+        }
+        Ok(LayerList::block("residual", lists))
     }
 }

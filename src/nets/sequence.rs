@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Curve, Jet, Layer, Pass, Pullback};
+use super::{Curve, Jet, Layer, LayerList, Pass, Pullback};
 use crate::Result;
 
 /// The composition f = f_n ∘ … ∘ f_1. The pull-back runs through the layers in reverse.
@@ -76,6 +76,14 @@ impl Layer for Sequence {
 
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
         self.0.iter().try_fold(x.clone(), |x, layer| layer.calibrate(&x))
+    }
+
+    fn list(&self) -> Result<LayerList> {
+        let mut list = LayerList::default();
+        for layer in &self.0 {
+            list.append(layer.list()?);
+        }
+        Ok(list)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Curve, Jet, Layer, Pass, Pullback};
+use super::{Curve, Jet, Layer, LayerList, Pass, Pullback};
 use crate::Result;
 
 /// y = [x, f(x)], joined along the channels (or the coordinates of a vector), as in DenseNet (Huang et al. 2017) and
@@ -58,5 +58,9 @@ impl Layer for Skip {
 
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
         Ok(Tensor::cat(&[x, &self.body.calibrate(x)?], CHANNELS)?)
+    }
+
+    fn list(&self) -> Result<LayerList> {
+        Ok(LayerList::block("skip", vec![("layers", self.body.list()?)]))
     }
 }

@@ -2,7 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::{Curve, Jet, Layer, Pass, Pullback};
+use super::layer_list::number;
+use super::{Curve, Jet, Layer, LayerList, Pass, Pullback};
 use crate::Result;
 
 /// The layer that repeats each pixel as K×K pixels: `[B, C, H, W]` -> `[B, C, KH, KW]`.
@@ -48,5 +49,9 @@ impl Layer for Upsample {
 
     fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
         x.linear(|xx| self.apply(xx))
+    }
+
+    fn list(&self) -> Result<LayerList> {
+        Ok(LayerList::of("upsample", &[("factor", number(self.factor))], &[]))
     }
 }

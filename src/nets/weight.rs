@@ -36,6 +36,15 @@ impl Scaling {
             (false, false) => Ok(Scaling::Free),
         }
     }
+
+    /// The key that asks for the scaling, if one has to.
+    pub fn key(self) -> Option<&'static str> {
+        match self {
+            Scaling::Free => None,
+            Scaling::Spectral => Some("spectral_norm"),
+            Scaling::Norm => Some("weight_norm"),
+        }
+    }
 }
 
 /// The name of s of the weight norm, below the layer's path.
@@ -92,6 +101,26 @@ impl Weight {
             }
         }
         Ok(weight)
+    }
+
+    /// How the weight is scaled.
+    pub fn scaling(&self) -> Scaling {
+        match self.scale {
+            Scale::Free => Scaling::Free,
+            Scale::Spectral(_) => Scaling::Spectral,
+            Scale::Norm(_) => Scaling::Norm,
+        }
+    }
+
+    /// Its tensors by name, the stored weight first.
+    pub fn tensors(&self) -> Vec<(&'static str, &Tensor)> {
+        let mut tensors = vec![("weight", &self.raw)];
+        match &self.scale {
+            Scale::Free => {}
+            Scale::Spectral(Singular { u, v }) => tensors.extend([("u", u), ("v", v)]),
+            Scale::Norm(log_scale) => tensors.push((LOG_SCALE, log_scale)),
+        }
+        tensors
     }
 
     /// The lengths ‖v_o‖, `[O]`, with a floor that keeps a zero weight from giving NaN.

@@ -15,6 +15,7 @@ use crate::density::{self, Context, Model, Proposal};
 use crate::methods::{self, Method, Setup, Standing, State};
 use crate::probes::{self, Scheduled};
 use crate::samplers::{self, Sampler};
+use crate::store::{overwrite_fitting, take};
 use crate::{Error, Result, device, optim, rng::Key};
 
 crate::config! {
@@ -189,14 +190,27 @@ impl Experiment {
     /// # Errors
     /// A method that does not fit the data, or whose step does not fit into memory.
     pub fn method(&self, data: &Arc<Data>) -> Result<Box<dyn Method>> {
+        self.method_on(data, &State::new())
+    }
+
+    /// The method on a model that begins with those of `weights` that fit by name, as the state of a method has them,
+    /// and shape; so do the model's companions.
+    ///
+    /// # Errors
+    /// As [`Experiment::method`].
+    pub fn method_on(&self, data: &Arc<Data>, weights: &State) -> Result<Box<dyn Method>> {
         let left = device::memory_left(&self.device);
         self.memory(data)?.check(left)?;
         let (optim, method) = (self.resolved.spec("optim"), self.resolved.spec("method"));
         if methods::learns_density(&method) {
             data.check_density().map_err(|e| self.placed(e))?;
         }
-        let setup = Setup { model: self.model(data)?, optim: &optim, data, key: self.key().with("method") };
+        let model = self.model(data)?;
+        // Before the method is built: it may draw from the model.
+        overwrite_fitting(&model.params().all(), &take(weights, "model"))?;
+        let setup = Setup { model, optim: &optim, data, key: self.key().with("method") };
         let method = methods::build(&method, setup).map_err(|e| self.placed(e))?;
+        overwrite_fitting(&method.learned(), weights)?;
         Memory::of_state(&method.state()?, self.train.batch_size).check(left)?;
         Ok(method)
     }

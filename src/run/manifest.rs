@@ -7,6 +7,7 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use super::folder::Paths;
+use super::warm_start::Inherited;
 use crate::metrics::Metrics;
 use crate::store::fs::write_atomic;
 use crate::{Error, Result, shell};
@@ -69,6 +70,8 @@ pub struct Manifest {
     pub last_metrics: Metrics,
     /// Step and metrics of the best probe.
     pub best: Option<(u64, Metrics)>,
+    /// The checkpoint that its first weights were taken from, if they were.
+    pub from: Option<Inherited>,
     /// Number of weights of each part of the model.
     pub parameters: BTreeMap<String, usize>,
     /// `cpu` or `cuda:N`.

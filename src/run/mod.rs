@@ -22,6 +22,7 @@ pub mod tensorboard;
 mod train_config;
 mod trainer;
 mod unchanged;
+mod warm_start;
 
 pub use best::{Best, Extreme};
 pub use declared::{Declaration, Declared, Reporter};
@@ -38,3 +39,4 @@ pub use stage::Stage;
 pub use train_config::{BestIs, Decay, TrainConfig};
 pub use trainer::Trainer;
 pub use unchanged::{changeable, edits};
+pub use warm_start::{Inherited, WarmStart};

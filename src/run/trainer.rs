@@ -16,6 +16,7 @@ use super::progress::Progress;
 use super::signal;
 use super::train_config::TrainConfig;
 use super::unchanged;
+use super::warm_start::Inherited;
 use crate::config::find;
 use crate::data::{Batch, Data, Split};
 use crate::density::Model;
@@ -33,6 +34,8 @@ const DATA: &str = "data";
 const SPENT: &str = "spent";
 /// Key of a checkpoint's metadata for the numbers of its step, where the probes have not looked yet.
 const UNSEEN: &str = "unseen";
+/// Key of a checkpoint's metadata for what the run began with.
+const TAKEN: &str = "from";
 
 /// A run in memory: everything built, standing at some step.
 pub struct Trainer {
@@ -48,6 +51,8 @@ pub struct Trainer {
     total: u64,
     /// The numbers of the step that a checkpoint was restored at, if the probes have not looked yet.
     unseen: Option<Metrics>,
+    /// What it began with, if that was a checkpoint.
+    taken: Option<Inherited>,
 }
 
 /// What a run writes to as it goes.
@@ -60,14 +65,13 @@ struct Desk<'a> {
 }
 
 impl Trainer {
-    /// Builds every part of the experiment, at step 0.
-    ///
-    /// # Errors
-    /// Data that cannot be used, a model that does not fit them.
-    pub fn new(experiment: Experiment) -> Result<Self> {
-        let data = experiment.data()?;
-        data.check_training()?;
-        let method = experiment.method(&data)?;
+    /// A run at step 0, with everything beside data and method.
+    fn standing(
+        experiment: Experiment,
+        data: Arc<Data>,
+        method: Box<dyn Method>,
+        taken: Option<Inherited>,
+    ) -> Result<Self> {
         let ema = match experiment.train.ema {
             0.0 => None,
             decay => Some(Ema::new(decay, &method.model().params().weights)?),
@@ -84,7 +88,7 @@ impl Trainer {
         let TrainConfig { best, best_is, .. } = &experiment.train;
         let best = declared.extreme(best, *best_is).map(|extreme| Best::new(best, extreme));
         let (spent, step, unseen) = (Spent::default(), 0, None);
-        Ok(Trainer { experiment, data, method, sampler, looks, ema, best, spent, step, total, unseen })
+        Ok(Trainer { experiment, data, method, sampler, looks, ema, best, spent, step, total, unseen, taken })
     }
 
     /// Takes up where `checkpoint`, read from `path`, was written. Everything in it is looked at before anything
@@ -97,7 +101,7 @@ impl Trainer {
         unchanged::check_content(&self.data, path, checkpoint)?;
         let found = unchanged::best_found(&self.experiment, path, checkpoint)?;
         let spent = checkpoint.meta::<Option<Spent>>(SPENT, path)?;
-        let unseen = checkpoint.meta(UNSEEN, path)?;
+        let (unseen, taken) = (checkpoint.meta(UNSEEN, path)?, checkpoint.meta(TAKEN, path)?);
         let state = take(&checkpoint.tensors, "method");
         let wrong = |e: Error| Error::checkpoint(path, e.to_string(), "use another checkpoint of the run");
         self.method.check(&state).map_err(wrong)?;
@@ -112,7 +116,7 @@ impl Trainer {
             tracing::warn!("checkpoint {} does not say what was spent, counting from 0 here", path.display());
         }
         self.spent = spent.unwrap_or_default();
-        (self.step, self.unseen) = (checkpoint.step, unseen);
+        (self.step, self.unseen, self.taken) = (checkpoint.step, unseen, taken);
         Ok(())
     }
 
@@ -302,6 +306,9 @@ impl Trainer {
         if let Some(best) = self.best() {
             meta.insert(Best::META, json(best)?);
         }
+        if let Some(taken) = &self.taken {
+            meta.insert(TAKEN, json(taken)?);
+        }
         let meta = meta.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         Ok(Checkpoint { step: self.step, config: self.experiment.resolved.to_toml(), meta, tensors: self.state()? })
     }
@@ -325,6 +332,7 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::Other(format!("metadata of a checkpoint: {e}")))
 }
 
+mod beginning;
 mod looking;
 #[cfg(test)]
 mod tests;

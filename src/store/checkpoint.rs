@@ -19,7 +19,7 @@ mod format;
 mod keep;
 
 pub use folder::{
-    adopt, best_of, files, last_of, latest_good, load_from, path_of, save_in, save_in_watched, settle, steps,
+    adopt, best_of, files, found_in, last_of, latest_good, load_from, path_of, save_in, save_in_watched, settle, steps,
 };
 pub use keep::Keep;
 

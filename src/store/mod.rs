@@ -5,4 +5,4 @@ pub mod fs;
 mod state;
 
 pub use checkpoint::Checkpoint;
-pub use state::{Mismatch, State, overwrite, put, size, take};
+pub use state::{Mismatch, State, overwrite, overwrite_fitting, put, size, take};

@@ -102,6 +102,19 @@ pub fn overwrite<'a>(whose: &str, vars: impl IntoIterator<Item = (&'a str, &'a V
     writes.iter().try_for_each(|(var, tensor)| Ok(var.set(tensor)?))
 }
 
+/// Overwrites each variable for which there is a tensor of its name and shape, and leaves the others as they are.
+///
+/// # Errors
+/// The device fails.
+pub fn overwrite_fitting(vars: &BTreeMap<String, Var>, given: &State) -> Result<()> {
+    for (name, var) in vars {
+        if let Some(tensor) = given.get(name).filter(|tensor| tensor.dims() == var.dims()) {
+            var.set(&tensor.to_dtype(var.dtype())?.to_device(var.device())?)?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use candle_core::{DType, Device};

@@ -1,9 +1,9 @@
 //! `sequential`: lists of layers, right in all derivatives, and refused at the layer that does not fit.
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use ebm::config::Spec;
-use ebm::density::{Context, Model};
-use ebm::nets::{Builder, Io, outline};
+use ebm::density::{Context, Energy as _, Model};
+use ebm::nets::{Io, outline};
 use ebm::rng::Key;
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
@@ -42,6 +42,10 @@ fn keeping(rng: &mut ChaCha8Rng, image: bool, depth: usize) -> String {
     };
     let bend = format!("{{ name = \"activation\", function = \"{bend}\" }}");
     match rng.random_range(0..if depth == 0 { 3 } else { 6 }) {
+        0 if image && rng.random_range(0..2) == 0 => {
+            let heads = [1, 2, 4][rng.random_range(0..3)];
+            format!("{linear}, {{ name = \"attention\", heads = {heads}{norm} }}, {bend}")
+        }
         0 => format!("{linear}, {bend}"),
         // Two coordinates of a vector in a group are ±1 but for what keeps the norm from 0: no difference follows that.
         1 => {
@@ -59,7 +63,7 @@ fn keeping(rng: &mut ChaCha8Rng, image: bool, depth: usize) -> String {
 }
 
 /// A random list, and the shape of an item that it reads.
-fn random(rng: &mut ChaCha8Rng) -> (String, Vec<usize>) {
+pub fn random(rng: &mut ChaCha8Rng) -> (String, Vec<usize>) {
     let image = rng.random_range(0..2) == 0;
     let item = if image { vec![2, 4, 4] } else { vec![3] };
     let mut layers: Vec<String> = (0..rng.random_range(1..3)).map(|_| keeping(rng, image, 2)).collect();
@@ -76,14 +80,53 @@ fn random(rng: &mut ChaCha8Rng) -> (String, Vec<usize>) {
     (layers.join(", "), item)
 }
 
+/// The derivatives of the random networks of these seeds: gradient, curvature and Laplacian of the energy by x, and the
+/// gradient of a gradient penalty by all weights, against finite differences.
+fn check_random(seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        let (layers, item) = random(&mut Key::new(seed).rng());
+        let what = format!("seed {seed}: {layers}");
+        let model = model(&layers, &item).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let shape = [&[2], item.as_slice()].concat();
+        check_energy(&model, &shape, &what);
+        check_penalty(&model, &Key::new(seed).with("x").normal(shape, DType::F64, &CPU).unwrap(), &what);
+    }
+}
+
+/// The gradient of mean |∇ₓE|² by the weights, along one direction in all of them.
+fn check_penalty(model: &Model, x: &Tensor, what: &str) {
+    let penalty = || model.grad(x).unwrap().1.sqr().unwrap().mean_all().unwrap();
+    let weights = &model.params().weights;
+    let along = |name: &str, like: &Tensor| Key::new(8).with(name).normal(like.dims(), DType::F64, &CPU).unwrap();
+    let grads = penalty().backward().unwrap();
+    let slope: f64 = weights
+        .iter()
+        .filter_map(|(name, var)| {
+            let product = (grads.get(var)? * along(name, var)).unwrap();
+            Some(product.sum_all().unwrap().to_scalar::<f64>().unwrap())
+        })
+        .sum();
+    let before: Vec<Tensor> = weights.values().map(|var| var.as_tensor().copy().unwrap()).collect();
+    let at = |step: f64| {
+        for ((name, var), start) in weights.iter().zip(&before) {
+            var.set(&(start + (along(name, var) * step).unwrap()).unwrap()).unwrap();
+        }
+        penalty().to_scalar::<f64>().unwrap()
+    };
+    let h = 1e-4;
+    let difference = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
+    assert!((difference - slope).abs() < 1e-6 * (1.0 + slope.abs()), "{what}, penalty: {difference} and {slope}");
+}
+
 #[test]
 fn random_lists_have_the_derivatives_of_what_they_compute() {
-    let mut rng = Key::new(18).rng();
-    for i in 0..100 {
-        let (layers, item) = random(&mut rng);
-        let model = model(&layers, &item).unwrap_or_else(|e| panic!("{layers}: {e}"));
-        check_energy(&model, &[&[2], item.as_slice()].concat(), &format!("list {i}: {layers}"));
-    }
+    check_random(0..8);
+}
+
+#[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
+fn a_hundred_random_lists_have_the_derivatives_of_what_they_compute() {
+    check_random(100..200);
 }
 
 #[test]
@@ -92,6 +135,15 @@ fn a_list_that_does_not_fit_is_refused_at_its_layer() {
         ("{ name = \"conv\" }", ["c.toml:", "images"]),
         ("{ name = \"linear\", units = 5 }", ["c.toml:", "one number an item"]),
         ("{ name = \"reshape\", shape = [3] }, { name = \"linear\" }", ["c.toml:", "[3] has 3"]),
+        (
+            "{ name = \"reshape\", shape = [2, 1, 1] }, { name = \"attention\", heads = 3 }, { name = \"linear\" }",
+            ["c.toml:", "3 equal heads"],
+        ),
+        ("{ name = \"attention\" }, { name = \"linear\" }", ["c.toml:", "images"]),
+        (
+            "{ name = \"reshape\", shape = [2, 1, 1] }, { name = \"upsample\", factor = 4611686018427387904 }",
+            ["c.toml:", "more than memory holds"],
+        ),
         ("{ name = \"norm\" }, { name = \"linear\" }", ["c.toml:", "groups"]),
         (
             "{ name = \"residual\", layers = [{ name = \"linear\", units = 7 }] }, { name = \"linear\" }",
@@ -104,8 +156,7 @@ fn a_list_that_does_not_fit_is_refused_at_its_layer() {
     ] {
         let spec = resolved(layers).unwrap();
         let net: Spec = spec.table["net"].clone().try_into().unwrap();
-        let builder = Builder::new(Key::new(1), DType::F32, &CPU);
-        assert!(outline(&net, &Io::scalar(&[2]), &builder).is_err());
+        assert!(outline(&net, &Io::scalar(&[2])).is_err());
         let lab = Lab::new();
         lab.write("c.toml", &text(layers));
         lab.refused(2, &["check", "c.toml"], &says);
@@ -134,8 +185,7 @@ fn the_table_counts_what_is_trained_and_multiplied() {
                   { name = \"residual\", layers = [{ name = \"conv\", channels = 4, kernel = 1 }] }, \
                   { name = \"pool\" }, { name = \"flatten\" }, { name = \"linear\" }";
     let net: Spec = resolved(layers).unwrap().table["net"].clone().try_into().unwrap();
-    let builder = Builder::new(Key::new(1), DType::F32, &CPU);
-    let lines = outline(&net, &Io::scalar(&[2, 8, 6]), &builder).unwrap();
+    let lines = outline(&net, &Io::scalar(&[2, 8, 6])).unwrap().lines;
     let rows: Vec<_> =
         lines.iter().map(|l| (l.place.as_str(), l.item.as_slice(), l.parameters, l.multiplications)).collect();
     let want: [(&str, &[usize], usize, usize); 6] = [

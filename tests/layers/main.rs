@@ -12,7 +12,7 @@ mod names;
 /// From the door to the cellar; rooms on one floor may use each other.
 const FLOORS: &[&[&str]] = &[
     &["cli"],
-    &["report", "sweep"],
+    &["exchange", "report", "sweep"],
     &["run"],
     &["probes"],
     &["methods"],

@@ -69,6 +69,32 @@ impl Data {
         Ok(((z * top)?.round()? / top)?)
     }
 
+    /// How raw values become what the model sees, in one sentence.
+    pub fn in_words(&self) -> String {
+        let item = format!("items of shape {:?}", self.spec.shape);
+        let noise = match self.lens.noise {
+            0.0 => String::new(),
+            noise => format!("; Gaussian noise of standard deviation {noise} is part of the data"),
+        };
+        let Some(PixelMap { transform, alpha, scale }) = self.lens.map else {
+            return format!("{item}, as the data set has them{noise}");
+        };
+        let unit = match self.lens.dequantise {
+            true => format!("z = (v + u)/{scale}, u uniform on (0, 1) (1/2 for a picture by itself)"),
+            false => format!("z = v/{scale}"),
+        };
+        let x = match transform {
+            Transform::None => format!("x = {scale} z"),
+            Transform::Unit => "x = z".to_owned(),
+            Transform::Scaled => "x = 2z - 1".to_owned(),
+            Transform::Logit => format!("x = log(w/(1 - w)), w = {alpha} + (1 - 2·{alpha}) z"),
+        };
+        let layout = self.spec.image.map_or_else(String::new, |[c, h, w]| {
+            format!(", channel after channel ({c}), row after row ({h} of {w} pixels)")
+        });
+        format!("{item}{layout}; a pixel v from 0 to {} becomes x: {unit}; {x}{noise}", self.levels(false))
+    }
+
     /// Whether uniform noise of one grey level is added.
     pub fn dequantises(&self) -> bool {
         self.lens.dequantise

@@ -7,7 +7,7 @@ use crate::density::flow::Flow;
 use crate::density::{Capabilities, Generator, Model, Vae};
 use crate::methods::part::{Named, parts};
 use crate::methods::{Standing, StepContext};
-use crate::nets::{Builder, Network, Params};
+use crate::nets::{Builder, NamedNet, Network, Params};
 use crate::optim::{self, Optimiser, Weights};
 use crate::store::take;
 use crate::{Result, rng::Key};
@@ -23,13 +23,15 @@ pub(in crate::methods) struct Trainable<T> {
     pub still: T,
     params: Named<Params>,
     optim: Named<Box<dyn Optimiser>>,
+    /// What a companion is made of; the model says that itself.
+    networks: Named<Vec<NamedNet>>,
 }
 
-parts!(Trainable<Model>: params, optim);
-parts!(Trainable<Network>: params, optim);
-parts!(Trainable<Flow>: params, optim);
-parts!(Trainable<Vae>: params, optim);
-parts!(Trainable<Generator>: params, optim);
+parts!(Trainable<Model>: params, optim, networks);
+parts!(Trainable<Network>: params, optim, networks);
+parts!(Trainable<Flow>: params, optim, networks);
+parts!(Trainable<Vae>: params, optim, networks);
+parts!(Trainable<Generator>: params, optim, networks);
 
 /// A network that can be trained. Some networks update estimates of their own after every step, as spectral norm does;
 /// there is no default, so that a new kind of part says whether it has such.
@@ -86,12 +88,14 @@ impl<T> Trainable<T> {
         let params = builder.finish();
         let still = build(&Builder::bound(params.tensors(), DType::F32, device))?;
         let optim = Named::new(format!("{name}_optim"), optim::build(optim, &params.weights)?);
-        Ok(Trainable { live, still, params: Named::new(name, params), optim })
+        let networks = Named::new(name, builder.networks());
+        Ok(Trainable { live, still, params: Named::new(name, params), optim, networks })
     }
 
     /// The same part, kept under other names in a checkpoint.
     pub fn kept_as(mut self, params: &str, optim: &str) -> Self {
         self.params.name = params.into();
+        self.networks.name = params.into();
         self.optim.name = optim.into();
         self
     }
@@ -132,7 +136,8 @@ impl Trainable<Model> {
     pub fn model_on(model: Model, optim: &Spec, weights: &Weights) -> Result<Self> {
         let (still, params) = (model.frozen()?, model.params().clone());
         let optim = Named::new("optim", optim::build(optim, weights)?);
-        Ok(Trainable { live: model, still, params: Named::new("model", params), optim })
+        let networks = Named::new("model", Vec::new());
+        Ok(Trainable { live: model, still, params: Named::new("model", params), optim, networks })
     }
 
     /// Evaluates a loss on the model with the dropout of this step.

@@ -2,15 +2,19 @@
 
 mod place;
 mod plain;
+mod text;
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
+use super::io::size;
+use super::layer_list::{LayerList, ListedLayer};
 use super::{Builder, Io, Layer, Residual, Sequence, Skip};
 use crate::config::{Entry, Schema, Spec, decode, find, nearest};
 use crate::{Error, Result};
 pub use place::LayerLine;
 use place::{Made, Place};
 use plain::BuildLayer;
+pub(super) use text::text;
 
 /// Every layer that a list can name.
 pub const LAYERS: &[Entry<BuildLayer>] = &[
@@ -21,6 +25,7 @@ pub const LAYERS: &[Entry<BuildLayer>] = &[
     plain::POOL,
     plain::GLOBAL_POOL,
     plain::UPSAMPLE,
+    plain::ATTENTION,
     plain::DROPOUT,
     plain::FOURIER,
     plain::RESHAPE,
@@ -81,8 +86,8 @@ crate::config! {
     /// Keys of the network `sequential`.
     pub struct SequentialConfig {
         /// The layers, first to last, each a table with the name of a layer and its keys, such as
-        /// { name = "conv", channels = 64 }: linear, conv, activation, norm, pool, global_pool, upsample, dropout,
-        /// fourier, reshape, flatten, residual and skip. `ebm explain conv` describes that one.
+        /// { name = "conv", channels = 64 }: linear, conv, activation, norm, pool, global_pool, upsample, attention,
+        /// dropout, fourier, reshape, flatten, residual and skip. `ebm explain conv` describes that one.
         layers: Vec<LayerSpec> = default_layers();
     }
 }
@@ -134,7 +139,7 @@ fn residual(table: &toml::Table, place: &Place) -> Result<Made> {
     if !shortcut.is_empty() {
         layer = layer.with_shortcut(beside.sequence);
     }
-    let multiplications = body.multiplications + beside.multiplications;
+    let multiplications = body.multiplications.saturating_add(beside.multiplications);
     let inner = body.lines.into_iter().chain(beside.lines).collect();
     Ok(Made { multiplications, inner, ..Made::light(layer, &body.item) })
 }
@@ -172,14 +177,15 @@ fn list(key: &str, layers: &[LayerSpec], place: &Place, builder: &Builder) -> Re
         let layer = find(LAYERS, name)
             .ok_or_else(|| Error::config(format!("there is no layer `{name}`")).at("name"))
             .and_then(|row| (row.build)(table, &at))
+            .and_then(Made::of_a_size)
             .map_err(|error| error.within(&format!("{key}.{i}"), false))?;
-        let parameters = here.own().count();
+        let parameters = here.count();
         let place = if key == "layers" { i.to_string() } else { format!("{key}.{i}") };
         let inner = layer.inner.into_iter().map(|line| LayerLine { place: format!("{place}.{}", line.place), ..line });
         let (item, multiplications) = (layer.item.clone(), layer.multiplications);
         made.lines.push(LayerLine { place: place.clone(), name: name.into(), item, parameters, multiplications });
         made.lines.extend(inner);
-        made.multiplications += layer.multiplications;
+        made.multiplications = made.multiplications.saturating_add(layer.multiplications);
         made.item = layer.item;
         made.sequence.push_boxed(layer.layer);
     }
@@ -201,7 +207,7 @@ fn whole(spec: &Spec, io: &Io, builder: &Builder) -> Result<(List, super::Reshap
     let SequentialConfig { layers } = decode(&spec.table)?;
     let place = Place { item: io.input.clone(), output: io.output_size(), builder };
     let made = list("layers", &layers, &place, builder)?;
-    if made.item.iter().product::<usize>() != io.output_size() {
+    if size(&made.item) != io.output_size() {
         let wanted = match io.output.as_slice() {
             [] => "one number an item".to_owned(),
             shape => format!("{shape:?}"),
@@ -215,10 +221,32 @@ fn whole(spec: &Spec, io: &Io, builder: &Builder) -> Result<(List, super::Reshap
     Ok((made, super::Reshape::to(&io.output)))
 }
 
-/// The table of the layers that a section lists, for items of this shape.
+/// A line for each layer that a section lists, for items of this shape.
 ///
 /// # Errors
 /// As those of building it.
-pub fn outline(spec: &Spec, io: &Io, builder: &Builder) -> Result<Vec<LayerLine>> {
+pub(super) fn lines(spec: &Spec, io: &Io, builder: &Builder) -> Result<Vec<LayerLine>> {
     Ok(spec.within(whole(spec, io, builder))?.0.lines)
+}
+
+/// The list of a network for these items without what goes without saying: keys that have their defaults, the last
+/// layer's number of units, and the last reshaping, which every list is followed by.
+pub(super) fn shortened(mut list: LayerList, io: &Io) -> LayerList {
+    while list.0.last().is_some_and(|layer| ["flatten", "reshape"].contains(&layer.name)) {
+        list.0.pop();
+    }
+    list.0.iter_mut().for_each(drop_defaults);
+    if let Some(last) = list.0.last_mut().filter(|last| last.name == "linear")
+        && last.keys.get("units").and_then(toml::Value::as_integer).map(usize::try_from) == Some(Ok(io.output_size()))
+    {
+        last.keys.remove("units");
+    }
+    list
+}
+
+/// Removes the keys that have their defaults, in the layers inside too; how wide a layer is stays.
+fn drop_defaults(layer: &mut ListedLayer) {
+    let defaults = find(LAYERS, layer.name).map(|row| row.schema.defaults()).unwrap_or_default();
+    layer.keys.retain(|key, value| key == "channels" || defaults.get(key) != Some(value));
+    layer.lists.iter_mut().for_each(|(_, list)| list.0.iter_mut().for_each(drop_defaults));
 }

@@ -1,6 +1,7 @@
 //! What a layer of a list is told, and what it gives back.
 
 use crate::nets::image::Image;
+use crate::nets::io::size;
 use crate::nets::{Builder, Layer};
 use crate::{Error, Result};
 
@@ -45,13 +46,16 @@ impl Place<'_> {
     }
 }
 
+/// The most numbers that a layer may make of an item (4 GiB of f32); more are taken for a mistake.
+const LARGEST_ITEM: usize = 1 << 30;
+
 /// A layer that was made.
 pub struct Made {
     /// The layer itself.
     pub layer: Box<dyn Layer>,
     /// The shape of one item that it gives.
     pub item: Vec<usize>,
-    /// Multiplications by weights that it takes for one item.
+    /// Multiplications of linear maps and of attention for one item.
     pub multiplications: usize,
     /// The lines of the layers inside, for a table.
     pub inner: Vec<LayerLine>,
@@ -61,6 +65,17 @@ impl Made {
     /// A layer without weights to multiply by that gives items of the shape `item`.
     pub fn light(layer: impl Layer + 'static, item: &[usize]) -> Self {
         Made { layer: Box::new(layer), item: item.to_vec(), multiplications: 0, inner: Vec::new() }
+    }
+
+    /// The layer itself, if memory can hold what it makes of an item.
+    ///
+    /// # Errors
+    /// It makes more numbers.
+    pub fn of_a_size(self) -> Result<Self> {
+        match size(&self.item) <= LARGEST_ITEM {
+            true => Ok(self),
+            false => Err(Error::config(format!("{:?} of an item is more than memory holds", self.item))),
+        }
     }
 }
 
@@ -75,6 +90,6 @@ pub struct LayerLine {
     pub item: Vec<usize>,
     /// Numbers that are trained.
     pub parameters: usize,
-    /// Multiplications by weights for one item.
+    /// Multiplications of linear maps and of attention for one item.
     pub multiplications: usize,
 }

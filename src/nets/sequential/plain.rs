@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::place::{Made, Place};
 use crate::config::{Entry, Schema, decode, rule};
 use crate::nets::conv::{Window, push_conv};
+use crate::nets::io::size;
 use crate::nets::{
-    AvgPool, Dropout, Fourier, GlobalPool, GroupNorm, Linear, Nonlinear, NonlinearName, Reshape, Scaling, Sequence,
-    Upsample,
+    Attention, AvgPool, Dropout, Fourier, GlobalPool, GroupNorm, Linear, Nonlinear, NonlinearName, Reshape, Scaling,
+    Sequence, Upsample,
 };
 use crate::{Error, Result};
 
@@ -92,6 +93,18 @@ crate::config! {
     pub struct UpsampleConfig {
         /// Each pixel becomes a square of so many by so many.
         factor: usize = 2, rule::at_least(1);
+    }
+}
+
+crate::config! {
+    /// Keys of the layer `attention`.
+    pub struct AttentionConfig {
+        /// h, the heads that the channels are divided among.
+        heads: usize = 4, rule::at_least(1);
+        /// Divide both weight matrices by their largest singular values.
+        spectral_norm: bool = false;
+        /// Learn the length of each output's weights apart from their direction.
+        weight_norm: bool = false;
     }
 }
 
@@ -189,6 +202,15 @@ pub const UPSAMPLE: Entry<BuildLayer> = Entry {
     build: upsample,
 };
 
+/// `attention`.
+pub const ATTENTION: Entry<BuildLayer> = Entry {
+    name: "attention",
+    about: "every pixel reads all pixels (self-attention without positions); put it into a `residual`, behind a `norm`",
+    cite: "Vaswani et al. 2017, Attention is all you need",
+    schema: Schema::of::<AttentionConfig>(),
+    build: attention,
+};
+
 /// `dropout`.
 pub const DROPOUT: Entry<BuildLayer> = Entry {
     name: "dropout",
@@ -224,7 +246,7 @@ pub const FLATTEN: Entry<BuildLayer> = Entry {
     schema: Schema::of::<FlattenConfig>(),
     build: |_, place| {
         let layer = Reshape::flatten(&place.item);
-        Ok(Made::light(layer, &[place.item.iter().product()]))
+        Ok(Made::light(layer, &[size(&place.item)]))
     },
 };
 
@@ -232,7 +254,7 @@ fn linear(table: &toml::Table, place: &Place) -> Result<Made> {
     let LinearConfig { units, spectral_norm, weight_norm } = decode(table)?;
     let (input, units) = (place.vector()?, if units == 0 { place.output } else { units });
     let layer = Linear::new(place.builder, input, units, Scaling::of(spectral_norm, weight_norm)?)?;
-    Ok(Made { multiplications: input * units, ..Made::light(layer, &[units]) })
+    Ok(Made { multiplications: size(&[input, units]), ..Made::light(layer, &[units]) })
 }
 
 fn conv(table: &toml::Table, place: &Place) -> Result<Made> {
@@ -240,7 +262,7 @@ fn conv(table: &toml::Table, place: &Place) -> Result<Made> {
     let image = place.image()?;
     let (mut body, window) = (Sequence::new(), Window { channels, kernel, stride });
     let made = push_conv(&mut body, place.builder, image, window, Scaling::of(spectral_norm, weight_norm)?)?;
-    let multiplications = made.item().iter().product::<usize>() * image.channels * kernel * kernel;
+    let multiplications = size(&[size(&made.item()), image.channels, kernel, kernel]);
     Ok(Made { multiplications, ..Made::light(body, &made.item()) })
 }
 
@@ -272,7 +294,15 @@ fn upsample(table: &toml::Table, place: &Place) -> Result<Made> {
     let UpsampleConfig { factor } = decode(table)?;
     let image = place.image()?;
     let (height, width) = image.size;
-    Ok(Made::light(Upsample::new(factor), &[image.channels, factor * height, factor * width]))
+    Ok(Made::light(Upsample::new(factor), &[image.channels, size(&[factor, height]), size(&[factor, width])]))
+}
+
+fn attention(table: &toml::Table, place: &Place) -> Result<Made> {
+    let AttentionConfig { heads, spectral_norm, weight_norm } = decode(table)?;
+    let (image, scaling) = (place.image()?, Scaling::of(spectral_norm, weight_norm)?);
+    let layer = Attention::new(place.builder, image.channels, heads, scaling)?;
+    let multiplications = Attention::multiplications(image.channels, size(&image.item()[1..]));
+    Ok(Made { multiplications, ..Made::light(layer, &image.item()) })
 }
 
 fn dropout(table: &toml::Table, place: &Place) -> Result<Made> {
@@ -284,12 +314,12 @@ fn fourier(table: &toml::Table, place: &Place) -> Result<Made> {
     let FourierConfig { features, std } = decode(table)?;
     let input = place.vector()?;
     let layer = Fourier::new(place.builder, input, features, std)?;
-    Ok(Made { multiplications: input * features, ..Made::light(layer, &[Fourier::width(input, features)]) })
+    Ok(Made { multiplications: size(&[input, features]), ..Made::light(layer, &[Fourier::width(input, features)]) })
 }
 
 fn reshape(table: &toml::Table, place: &Place) -> Result<Made> {
     let ReshapeConfig { shape } = decode(table)?;
-    let [have, want] = [&place.item, &shape].map(|item| item.iter().product::<usize>());
+    let [have, want] = [&place.item, &shape].map(|item| size(item));
     match have == want {
         true => Ok(Made::light(Reshape::to(&shape), &shape)),
         false => Err(Error::config(format!("{:?} has {have} numbers, {shape:?} has {want}", place.item)).at("shape")),

@@ -115,11 +115,19 @@ pub fn files(dir: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// As [`Checkpoint::load`] and [`latest_good`].
 pub fn load_from(path: &Path, device: &Device) -> Result<Checkpoint> {
+    found_in(path, device).map(|(_, checkpoint)| checkpoint)
+}
+
+/// The checkpoint as [`load_from`] finds it, with the path of its file.
+///
+/// # Errors
+/// As [`load_from`].
+pub fn found_in(path: &Path, device: &Device) -> Result<(PathBuf, Checkpoint)> {
     if !path.is_dir() {
-        return Checkpoint::load(path, device);
+        return Ok((path.to_owned(), Checkpoint::load(path, device)?));
     }
     let inner = path.join("checkpoints");
-    latest_good(if inner.is_dir() { &inner } else { path }, device).map(|(_, checkpoint)| checkpoint)
+    latest_good(if inner.is_dir() { &inner } else { path }, device)
 }
 
 /// The checkpoint of the most steps in `dir` that is whole, and its path. The step is the one that the file itself

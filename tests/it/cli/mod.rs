@@ -27,12 +27,13 @@ fn lab_with_run(config: &str) -> Lab {
 
 const LAST: &str = "run/checkpoints/last.safetensors";
 
-/// The configurations that can be run: all but those of `base/`, which are only extended, and the plans of `sweeps/`.
+/// The configurations that can be run: all but those of `base/`, which are only extended, the plans of
+/// `sweeps/` and the maps of `import/`.
 fn shipped() -> Vec<PathBuf> {
     fn below(dir: &Path) -> Vec<PathBuf> {
         let paths = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
         let (dirs, files): (Vec<_>, Vec<_>) = paths.partition(|p| p.is_dir());
-        let dirs = dirs.into_iter().filter(|d| !d.ends_with("base") && !d.ends_with("sweeps"));
+        let dirs = dirs.into_iter().filter(|d| !["base", "sweeps", "import"].iter().any(|kind| d.ends_with(kind)));
         files.into_iter().chain(dirs.flat_map(|d| below(&d))).collect()
     }
     let mut paths = below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("configs"));

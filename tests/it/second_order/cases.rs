@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor, Var};
 use ebm::config::Spec;
 use ebm::nets::{
-    AvgPool, Builder, Conv2d, Dropout, GlobalPool, GroupNorm, Io, Layer, Linear, NETS, Network, Nonlinear,
+    Attention, AvgPool, Builder, Conv2d, Dropout, GlobalPool, GroupNorm, Io, Layer, Linear, NETS, Network, Nonlinear,
     NonlinearName, Pass, Reshape, Residual, Scaling, Sequence, Upsample,
 };
 use ebm::ops::{Activation, Conv};
@@ -99,6 +99,9 @@ fn layers() -> Vec<Case> {
         }),
         case("reshape", &[2, 12], |_| Box::new(Reshape::to(&[3, 2, 2]))),
         case("flatten", &[2, 3, 2, 2], |_| Box::new(Reshape::flatten(&[3, 2, 2]))),
+        case("attention", &[1, 4, 1, 3], |b| Box::new(Attention::new(b, 4, 2, Scaling::Free).unwrap())),
+        case("attention, spectral", &[2, 2, 2, 1], |b| Box::new(Attention::new(b, 2, 1, Scaling::Spectral).unwrap())),
+        case("attention, weight norm", &[2, 2, 1, 3], |b| Box::new(Attention::new(b, 2, 2, Scaling::Norm).unwrap())),
         case("dropout", &[4, 5], |b| Box::new(Dropout::new(b, 0.4))),
         case("layer norm", &[3, 5], |b| Box::new(GroupNorm::layer(b, 5).unwrap())),
         case("group norm", &[2, 4, 2, 3], |b| Box::new(GroupNorm::new(b, 4, 2).unwrap())),

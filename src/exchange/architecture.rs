@@ -1,0 +1,143 @@
+//! A model as data: its layers with the names of their tensors, which any program can follow.
+
+use std::collections::HashMap;
+
+use candle_core::{Tensor, TensorId};
+use serde_json::{Map, Value, json};
+
+use crate::density::{Form, MODELS, Model};
+use crate::nets::{LayerList, ListedLayer};
+use crate::store::State;
+use crate::{Error, Result};
+
+/// An energy as data.
+#[derive(Clone, Debug)]
+pub struct Architecture {
+    /// The layers of the network, if there is one.
+    pub net: Option<Vec<NamedLayer>>,
+    /// Whether the network gives logits f, so that E(x) = -log Σ exp f(x).
+    pub logits: bool,
+    /// The names of μ and log σ of a normal density whose energy is added.
+    pub normal: Option<[String; 2]>,
+}
+
+/// A layer as data.
+#[derive(Clone, Debug)]
+pub struct NamedLayer {
+    /// Its name in a list of layers.
+    pub name: &'static str,
+    /// Its keys.
+    pub keys: toml::Table,
+    /// The names of its tensors, by what they are.
+    pub tensors: Vec<(String, String)>,
+    /// The lists of layers inside, by key.
+    pub lists: Vec<(&'static str, Vec<NamedLayer>)>,
+}
+
+/// Layers that other programs are told how to compute.
+const KNOWN: &[&str] = &[
+    "linear",
+    "conv",
+    "activation",
+    "norm",
+    "pool",
+    "global_pool",
+    "upsample",
+    "dropout",
+    "fourier",
+    "reshape",
+    "flatten",
+    "residual",
+    "skip",
+    "attention",
+];
+
+impl Architecture {
+    /// The architecture of `model`, called `name`, which stands on `weights`.
+    ///
+    /// # Errors
+    /// A model or a layer that only this program knows.
+    pub fn of(name: &str, model: &Model, weights: &State) -> Result<Self> {
+        let Form { net, logits, normal } = model.form().ok_or_else(|| unknown(name))?;
+        let names = Names(weights.iter().map(|(name, tensor)| (tensor.id(), name.as_str())).collect());
+        let net = net.map(|net| names.layers(&net.layer().list()?)).transpose()?;
+        let normal = match normal {
+            Some(normal) => Some([names.of(normal.mean)?, names.of(normal.log_std)?]),
+            None => None,
+        };
+        Ok(Architecture { net, logits, normal })
+    }
+
+    /// The energy as JSON.
+    pub fn to_json(&self) -> Value {
+        let net = self.net.as_ref().map(|layers| layers.iter().map(NamedLayer::to_json).collect::<Vec<_>>());
+        let normal = self.normal.as_ref().map(|[mean, log_std]| json!({"mean": mean, "log_std": log_std}));
+        json!({"net": net, "logits": self.logits, "normal": normal})
+    }
+}
+
+impl NamedLayer {
+    /// The name of the tensor that is `what` to the layer, if it has one.
+    pub fn tensor(&self, what: &str) -> Option<&str> {
+        self.tensors.iter().find(|(own, _)| own == what).map(|(_, name)| name.as_str())
+    }
+
+    /// The list of layers under `key`; empty without one.
+    pub fn list(&self, key: &str) -> &[NamedLayer] {
+        self.lists.iter().find(|(own, _)| *own == key).map_or(&[], |(_, layers)| layers)
+    }
+
+    /// The whole number under `key`; 1 without one.
+    pub fn count(&self, key: &str) -> i64 {
+        self.keys.get(key).and_then(toml::Value::as_integer).unwrap_or(1)
+    }
+
+    fn to_json(&self) -> Value {
+        let mut layer = Map::from_iter([("name".to_owned(), self.name.into())]);
+        layer.extend(self.keys.iter().map(|(key, value)| (key.clone(), json!(value))));
+        if !self.tensors.is_empty() {
+            let tensors = self.tensors.iter().map(|(what, name)| (what.clone(), name.as_str().into()));
+            layer.insert("tensors".into(), Value::Object(tensors.collect()));
+        }
+        for (key, list) in &self.lists {
+            layer.insert((*key).to_owned(), list.iter().map(NamedLayer::to_json).collect());
+        }
+        Value::Object(layer)
+    }
+}
+
+/// The names of a model's tensors, by their identity: the layers hold the very tensors that they were built on.
+struct Names<'a>(HashMap<TensorId, &'a str>);
+
+impl Names<'_> {
+    fn of(&self, tensor: &Tensor) -> Result<String> {
+        let name = self.0.get(&tensor.id()).map(|name| (*name).to_owned());
+        name.ok_or_else(|| Error::Other("a layer holds a tensor that is none of the model's".into()))
+    }
+
+    fn layers(&self, list: &LayerList) -> Result<Vec<NamedLayer>> {
+        list.0.iter().map(|layer| self.layer(layer)).collect()
+    }
+
+    fn layer(&self, layer: &ListedLayer) -> Result<NamedLayer> {
+        if !KNOWN.contains(&layer.name) {
+            return Err(Error::config(format!("the layer `{}` is known to this program alone", layer.name))
+                .hint(format!("layers that can be exported: {}", KNOWN.join(", "))));
+        }
+        let tensors = layer.tensors.iter().map(|(what, tensor)| Ok((what.clone(), self.of(tensor)?)));
+        let lists = layer.lists.iter().map(|(key, list)| Ok((*key, self.layers(list)?)));
+        Ok(NamedLayer {
+            name: layer.name,
+            keys: layer.keys.clone(),
+            tensors: tensors.collect::<Result<_>>()?,
+            lists: lists.collect::<Result<_>>()?,
+        })
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    let known = MODELS.iter().map(|row| row.name).filter(|row| ["neural", "classifier", "gaussian"].contains(row));
+    let known = known.collect::<Vec<_>>().join(", ");
+    Error::config(format!("the model `{name}` cannot be exported: its parts are known to this program alone"))
+        .hint(format!("models that can be: {known}, and `tilted` on the base `gaussian`"))
+}

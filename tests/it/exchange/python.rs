@@ -1,0 +1,326 @@
+//! The real PyTorch and the real ONNX agree with the model.
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use ebm::data::file;
+use ebm::density::{Context, Energy as _, Model, WeightsOf};
+use ebm::exchange::{Export, ExportFormat, ForeignFile};
+use ebm::rng::Key;
+use ebm::run::Experiment;
+use ebm::store::State;
+
+use super::python;
+use crate::harness::{Lab, read};
+use crate::sequential::random;
+
+/// Models of every network and layer, with everything that changes the numbers switched on: data set and model.
+const MODELS: &[(&str, &str)] = &[
+    (
+        "name = \"moons\"",
+        "name = \"neural\"\nnet = { name = \"mlp\", hidden = [7, 5], learned_beta = true, \
+         norm = \"layer\", dropout = 0.2 }",
+    ),
+    (
+        "name = \"moons\"",
+        "name = \"neural\"\nbase = \"none\"\nnet = { name = \"mlp\", hidden = [7, 5], activation = \"tanh\", \
+         spectral_norm = true, fourier = 3 }",
+    ),
+    (
+        "name = \"digits\"\nflatten = true",
+        "name = \"neural\"\nbase = \"scalar\"\nnet = { name = \"mlp\", hidden = [6], activation = \"elu\", \
+         weight_norm = true }",
+    ),
+    (
+        "name = \"digits\"\ntransform = \"logit\"",
+        "name = \"neural\"\nnet = { name = \"conv\", channels = [4, 6], norm = \"group\", groups = 2, \
+         activation = \"leaky_relu\", spectral_norm = true }",
+    ),
+    (
+        "name = \"digits\"",
+        "name = \"neural\"\nbase = \"none\"\nnet = { name = \"resnet\", widths = [4, 6], activation = \"softplus\", \
+         weight_norm = true }",
+    ),
+    (
+        "name = \"digits\"",
+        "name = \"classifier\"\nnet = { name = \"wide_resnet\", depth = 10, width = 1, stem = 4, norm = \"group\", \
+         groups = 2, activation = \"swish\" }",
+    ),
+    (
+        "name = \"digits\"",
+        "name = \"classifier\"\nnet = { name = \"sequential\", layers = [\
+         { name = \"conv\", channels = 4, kernel = 3, stride = 2 }, { name = \"norm\", groups = 2 }, \
+         { name = \"activation\", function = \"relu\" }, \
+         { name = \"skip\", layers = [{ name = \"conv\", channels = 2 }] }, \
+         { name = \"residual\", layers = [{ name = \"conv\", channels = 3 }, { name = \"dropout\" }], \
+           shortcut = [{ name = \"conv\", channels = 3, kernel = 1, weight_norm = true }] }, \
+         { name = \"upsample\" }, { name = \"attention\", heads = 3, spectral_norm = true }, \
+         { name = \"pool\", window = 4 }, { name = \"global_pool\", of = \"mean\" }, \
+         { name = \"fourier\", features = 4 }, { name = \"reshape\", shape = [11] }, \
+         { name = \"residual\", layers = [{ name = \"linear\", units = 11, spectral_norm = true }, \
+           { name = \"activation\", function = \"sigmoid\" }] }, { name = \"linear\" }] }",
+    ),
+    ("name = \"moons\"", "name = \"gaussian\"\nfrom_data = true"),
+    ("name = \"digits\"", "name = \"tilted\"\nbase = { name = \"gaussian\" }\nnet = { name = \"mlp\", hidden = [5] }"),
+];
+
+/// Energies, scores and logits by the loader, and by ONNX; the loader's file is a module like any other.
+const EVALUATE: &str = r#"
+import pathlib, sys
+import numpy as np, onnx, onnxruntime, torch
+torch.set_num_threads(1)
+for folder in sorted(pathlib.Path(".").glob("model*")):
+    sys.path.insert(0, str(folder))
+    sys.modules.pop("ebm_model", None)
+    import ebm_model
+    sys.path.pop(0)
+    assert sum(1 for _ in open(folder / "ebm_model.py")) < 60
+    model = ebm_model.Model(folder)
+    x = np.load(folder / "x.npy").astype(np.float32)
+    x.resize((len(x), *map(int, (folder / "shape").read_text().split())))
+    save = lambda name, array: np.save(folder / name, np.asarray(array, dtype=np.float64))
+    save("energy.npy", model(torch.tensor(x)).detach())
+    save("score.npy", model.score(torch.tensor(x)))
+    if model.form["logits"]:
+        save("logits.npy", model.logits(torch.tensor(x)).detach())
+    model(torch.tensor(x)).sum().backward()
+    onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    for value, array in zip(session.get_outputs(), session.run(None, {"x": x})):
+        save(f"onnx_{value.name}.npy", array)
+"#;
+
+/// A model to be compared: its data set, its section, and the shape of its items where that is not the data's.
+struct Case {
+    dataset: String,
+    model: String,
+    item: Option<Vec<usize>>,
+}
+
+impl Case {
+    /// The models above, and random lists of layers.
+    fn all() -> Vec<Case> {
+        let case = |(dataset, model): &(&str, &str)| Case {
+            dataset: (*dataset).to_owned(),
+            model: (*model).to_owned(),
+            item: None,
+        };
+        let random = |seed| {
+            let (layers, item) = random(&mut Key::new(seed).rng());
+            let net = format!("net = {{ name = \"sequential\", layers = [{layers}] }}");
+            let model = format!("name = \"neural\"\nbase = \"none\"\n{net}");
+            Case { dataset: "name = \"moons\"".to_owned(), model, item: Some(item) }
+        };
+        MODELS.iter().map(case).chain((200..216).map(random)).collect()
+    }
+
+    fn experiment(&self) -> Experiment {
+        let Case { dataset, model, .. } = self;
+        let text = format!("[dataset]\n{dataset}\n[model]\n{model}\n[method]\nname = \"none\"\n[train]\nsteps = 1\n");
+        Experiment::parse("c.toml", &text, &[]).unwrap()
+    }
+
+    /// The model with random numbers everywhere, and its tensors.
+    fn model(&self, experiment: &Experiment) -> (Model, State) {
+        let (data, spec) = (experiment.data().unwrap(), experiment.resolved.spec("model"));
+        let shape = self.item.clone().unwrap_or_else(|| data.spec().shape.clone());
+        let moments = || data.mean_std(100);
+        let context = Context { shape, classes: data.spec().classes, moments: Some(&moments) };
+        let made = Model::new(&spec, &context, Key::new(5), DType::F32, &Device::Cpu).unwrap();
+        let shaken = made.params().tensors().into_iter().map(|(name, tensor)| {
+            let noise = Key::new(3).with(&name).normal(tensor.dims(), DType::F32, &Device::Cpu).unwrap();
+            (name, (tensor + (noise * 0.2).unwrap()).unwrap())
+        });
+        let weights: State = shaken.collect();
+        (Model::bound(&spec, &context, weights.clone(), DType::F32, &Device::Cpu).unwrap(), weights)
+    }
+}
+
+/// The largest difference, relative to the largest number.
+fn difference(have: &Path, want: &Tensor) -> f64 {
+    let have = file::array(have).unwrap();
+    let want: Vec<f64> = want.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap();
+    assert_eq!(have.values.len(), want.len());
+    let most = want.iter().fold(1.0, |most: f64, v| most.max(v.abs()));
+    have.values.iter().zip(&want).fold(0.0, |worst: f64, (a, b)| worst.max((a - b).abs() / most))
+}
+
+#[test]
+fn energies_scores_and_logits_are_those_of_pytorch_and_onnx() {
+    let lab = Lab::new();
+    let mut wanted = Vec::new();
+    for (i, case) in Case::all().iter().enumerate() {
+        let experiment = case.experiment();
+        let (model, weights) = case.model(&experiment);
+        let data = experiment.data().unwrap();
+        let which = WeightsOf::Training;
+        let export = Export {
+            model: &model,
+            weights: &weights,
+            which,
+            step: 0,
+            experiment: &experiment,
+            data: &data,
+            run: None,
+        };
+        let folder = lab.path(&format!("model{i}"));
+        std::fs::create_dir(&folder).unwrap();
+        for (name, content) in export.files(&[ExportFormat::Torch, ExportFormat::Onnx]).unwrap() {
+            std::fs::write(folder.join(name), content).unwrap();
+        }
+        let shape = model.shape().to_vec();
+        let x = Key::new(4).normal([&[4], shape.as_slice()].concat(), DType::F32, &Device::Cpu).unwrap();
+        let values: Vec<f64> = x.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap();
+        std::fs::write(folder.join("x.npy"), file::npy_bytes(x.dims(), &values).unwrap()).unwrap();
+        std::fs::write(folder.join("shape"), shape.iter().map(|d| format!("{d} ")).collect::<String>()).unwrap();
+        let (energy, grad) = model.grad(&x).unwrap();
+        wanted.push((folder, energy, grad.neg().unwrap(), model.logits(&x).unwrap()));
+    }
+    if !python(EVALUATE, &lab.path("")) {
+        return;
+    }
+    for (folder, energy, score, logits) in wanted {
+        let near = |name: &str, want: &Tensor| {
+            let difference = difference(&folder.join(name), want);
+            let text = || String::from_utf8(read(&folder.join("config.toml"))).unwrap();
+            assert!(difference < 1e-5, "{}/{name}: {difference:e}\n{}", folder.display(), text());
+        };
+        near("energy.npy", &energy);
+        near("score.npy", &score);
+        near("onnx_energy.npy", &energy);
+        if let Some(logits) = logits {
+            near("logits.npy", &logits);
+            near("onnx_logits.npy", &logits);
+        }
+    }
+}
+
+/// The classifier of the released code of JEM, written down anew at a small depth, with its layers that are not used;
+/// in the files of JEM and of VERA, and its weights in other types and layouts.
+const JEM: &str = r#"
+import numpy as np, torch
+from torch import nn
+from safetensors.torch import save_file
+torch.manual_seed(1)
+
+class Block(nn.Module):
+    def __init__(self, a, b, stride):
+        super().__init__()
+        self.lrelu = nn.LeakyReLU(0.2)
+        self.bn1, self.bn2 = nn.Identity(), nn.Identity()
+        self.conv1, self.conv2 = nn.Conv2d(a, b, 3, padding=1), nn.Conv2d(b, b, 3, stride=stride, padding=1)
+        self.shortcut = nn.Sequential(*[nn.Conv2d(a, b, 1, stride=stride)] * (stride != 1 or a != b))
+    def forward(self, x):
+        return self.conv2(self.lrelu(self.bn2(self.conv1(self.lrelu(self.bn1(x)))))) + self.shortcut(x)
+
+class WideResNet(nn.Module):
+    def __init__(self, blocks, k, classes, widths=(16, 32, 64)):
+        super().__init__()
+        self.conv1, last = nn.Conv2d(3, 16, 3, padding=1), 16
+        for i, width in enumerate(widths):
+            stage = []
+            for j in range(blocks):
+                stage.append(Block(last, width * k, 2 if i > 0 and j == 0 else 1))
+                last = width * k
+            setattr(self, f"layer{i + 1}", nn.Sequential(*stage))
+        self.bn1, self.lrelu, self.linear = nn.Identity(), nn.LeakyReLU(0.2), nn.Linear(last, classes)
+    def features(self, x):
+        x = self.layer3(self.layer2(self.layer1(self.conv1(x))))
+        return nn.functional.avg_pool2d(self.lrelu(self.bn1(x)), 8).flatten(1)
+
+class CCF(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.f = WideResNet(1, 1, 10)
+        self.energy_output, self.class_output = nn.Linear(64, 1), nn.Linear(64, 10)
+
+net = CCF()
+x = torch.rand(3, 3, 32, 32) * 2 - 1
+save = lambda name, t: np.save(name, t.detach().double().numpy())
+save("x.npy", x)
+z = net.f.features(x)
+logits, vera = net.class_output(z), net.f.linear(z)
+save("jem_logits.npy", logits); save("jem_energy.npy", -logits.logsumexp(1))
+save("vera_logits.npy", vera); save("vera_energy.npy", -vera.logsumexp(1))
+state = net.state_dict()
+jem = {"model_state_dict": state, "replay_buffer": torch.rand(4, 3, 32, 32)}
+torch.save(jem, "jem.pt")
+torch.save(jem, "jem_legacy.pt", _use_new_zipfile_serialization=False)
+inner = {"logp_net." + k: v for k, v in net.f.state_dict().items()}
+torch.save({"epoch": 3, "train_accs": [0.5], "model": {"logp_net": inner, "g": {"sigma": torch.ones(1)}},
+            "optimizer": {"e": torch.optim.Adam(net.parameters()).state_dict()}}, "vera.pt", pickle_protocol=4)
+save_file({k: v.contiguous() for k, v in state.items()}, "jem.safetensors")
+torch.save(net, "module.pt")
+torch.save({k: v.double() for k, v in state.items()}, "double.pt")
+turned = {k: v.transpose(0, -1).contiguous().transpose(0, -1) for k, v in state.items()}
+torch.save(turned, "turned.pt")
+torch.save(dict(list(net.named_parameters())), "parameters.pt")
+torch.save({k: v.half() for k, v in state.items()}, "half.pt")
+save_file({k: v.bfloat16().contiguous() for k, v in state.items()}, "bfloat.safetensors")
+"#;
+
+#[test]
+fn the_published_layout_of_jem_and_vera_has_its_energies() {
+    let lab = Lab::new();
+    if !python(JEM, &lab.path("")) {
+        return;
+    }
+    for class in 0..10u8 {
+        let folder = lab.path(&format!("pictures/{class}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        for i in 0..2 {
+            let picture = image::RgbImage::from_pixel(32, 32, image::Rgb([class * 20, i * 99, 7]));
+            picture.save(folder.join(format!("{i}.png"))).unwrap();
+        }
+    }
+    lab.write(
+        "c.toml",
+        "[dataset]\nname = \"images\"\npath = \"pictures\"\n[model]\nname = \"classifier\"\n\
+         net = { name = \"wide_resnet\", depth = 10, width = 1, activation = \"leaky_relu\" }\n\
+         [method]\nname = \"jem\"\n[train]\nsteps = 1\n",
+    );
+    let map = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/import/wide_resnet.toml");
+    let map = map.to_str().unwrap();
+    let x = &file::array(&lab.path("x.npy")).unwrap();
+    assert_eq!(x.shape, [3, 3, 32, 32]);
+    for (name, key, like) in [
+        ("jem.pt", "model_state_dict", "jem"),
+        ("jem_legacy.pt", "model_state_dict", "jem"),
+        ("vera.pt", "model.logp_net", "vera"),
+    ] {
+        let from = ["-q", "import", "--from", name, "--key", key, "--map", map, "--config", "c.toml"];
+        lab.ok(&[&from[..], &["--out", "run", "--overwrite"]].concat());
+        for what in ["energy", "logits"] {
+            lab.ok(&["-q", "energy", "--ckpt", "run", "--data", "x.npy", "--what", what, "--out", "have.npy"]);
+            let want = file::array(&lab.path(&format!("{like}_{what}.npy"))).unwrap();
+            let want = Tensor::from_vec(want.values, want.shape, &Device::Cpu).unwrap();
+            let difference = difference(&lab.path("have.npy"), &want);
+            assert!(difference < 1e-5, "{name}, {what}: {difference:e}");
+        }
+    }
+    same_weights(&lab);
+}
+
+/// The weights of a network are the same in whatever way they were saved, but for what their type rounds.
+fn same_weights(lab: &Lab) {
+    let read = |name: &str| ForeignFile::read(&lab.path(name)).unwrap().tensors;
+    let want = read("jem.safetensors");
+    for (name, kind, near) in [
+        ("module.pt", "f32", 0.0),
+        ("parameters.pt", "f32", 0.0),
+        ("turned.pt", "f32", 0.0),
+        ("double.pt", "f64", 0.0),
+        ("half.pt", "f16", 1e-3),
+        ("bfloat.safetensors", "bf16", 1e-2),
+    ] {
+        let have = read(name);
+        assert_eq!(have.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>(), "{name}");
+        for (tensor, want) in &want {
+            let have = &have[tensor];
+            assert_eq!((have.kind.as_str(), &have.shape), (kind, &want.shape), "{name}");
+            let apart = (have.tensor.as_ref().unwrap() - want.tensor.as_ref().unwrap()).unwrap().abs().unwrap();
+            let apart = apart.flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
+            assert!(apart <= near, "{name}, {tensor}: {apart}");
+        }
+    }
+}
