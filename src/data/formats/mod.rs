@@ -7,5 +7,6 @@ pub mod idx;
 pub mod mat5;
 pub mod npy;
 pub mod npz;
+pub mod stream;
 pub mod text;
 pub mod vectors;

@@ -1,5 +1,6 @@
 //! Data sets through the door that training uses: every row of the registry.
 
+mod arrays;
 mod fetch;
 mod files;
 mod images;

@@ -12,7 +12,7 @@ use super::picture::{self, Header, Shaping};
 use super::{labels, parts};
 use crate::data::keys::Pixels;
 use crate::data::pipeline::split::Split;
-use crate::data::source::{Images, TestItems};
+use crate::data::source::Images;
 use crate::store::checkpoint::sha256;
 use crate::{Error, Result};
 
@@ -107,13 +107,14 @@ fn decoded(folder: &Path, pictures: Vec<Picture>, keys: &ImagesConfig, pixels: &
     let shaping = shaping(folder, keys, &seen)?;
     let mut pictures: Vec<Picture> = seen.into_iter().map(|(picture, _)| picture).collect();
     // In the order of the parts from here on, so that the pixels are never moved.
-    parts::assign(&mut pictures, keys.test, pixels);
+    let given: Vec<Option<Split>> = pictures.iter().map(|picture| picture.part).collect();
+    let assigned = parts::of(pictures.iter().map(|picture| picture.name.clone()), &given, keys.test, pixels);
+    pictures.iter_mut().zip(assigned).for_each(|(picture, part)| picture.part = Some(part));
     pictures.sort_by_key(|picture| picture.part.map(|part| part as u8));
     let (pictures, pixels, sha256) = pixels_of(&pictures, shaping, &mut complaints);
     complaints.settle(folder, total, keys.wrong)?;
     let (names, labels) = classes_of(&pictures, keys)?;
-    let before = |part: Split| pictures.iter().filter(|picture| picture.part.is_some_and(|p| p < part)).count();
-    let test = TestItems::Parts { validation_from: before(Split::Validation), test_from: before(Split::Test) };
+    let test = parts::ends(&pictures.iter().filter_map(|picture| picture.part).collect::<Vec<_>>());
     let classes = names.len().max(1);
     tracing::info!("{}: {} pictures of {:?} in {classes} classes", folder.display(), labels.len(), shaping.shape());
     Ok(Images { shape: shaping.shape(), levels: 256, classes, pixels, labels, test, sha256 })
@@ -128,32 +129,20 @@ fn header(path: &Path) -> Tried<Header> {
 fn shaping(folder: &Path, keys: &ImagesConfig, seen: &[(Picture, Header)]) -> Result<Shaping> {
     let Some((first, header)) = seen.first() else { return Err(Error::data(folder, "holds no picture", "add some")) };
     let other = seen.iter().find(|(_, other)| other.size != header.size);
-    let size = match (keys.size, keys.centre, other) {
-        (0, 0, Some((picture, found))) => {
-            let [[h, w], [height, width]] = [header.size, found.size];
-            let what = format!(
-                "{}: pictures of several sizes: {h}×{w} ({}), {height}×{width} ({})",
-                folder.display(),
-                first.name.escape_debug(),
-                picture.name.escape_debug()
-            );
-            return Err(Error::config(what)
-                .at("size")
-                .hint("set `dataset.size` to the height (and `dataset.width`) of all; `dataset.fit` says how"));
-        }
-        (0, 0, None) => header.size,
-        (0, side, _) => [side, side],
-        (height, ..) => [height, if keys.width == 0 { height } else { keys.width }],
-    };
+    if let (0, 0, Some((picture, found))) = (keys.size, keys.centre, other) {
+        let [[h, w], [height, width]] = [header.size, found.size];
+        let what = format!(
+            "{}: pictures of several sizes: {h}×{w} ({}), {height}×{width} ({})",
+            folder.display(),
+            first.name.escape_debug(),
+            picture.name.escape_debug()
+        );
+        return Err(Error::config(what)
+            .at("size")
+            .hint("set `dataset.size` to the height (and `dataset.width`) of all; `dataset.fit` says how"));
+    }
     let coloured = seen.iter().any(|(_, header)| header.colour == picture::Colour::Rgb);
-    Ok(Shaping {
-        colour: keys.channels.of(coloured),
-        size,
-        centre: keys.centre,
-        fit: keys.fit,
-        filter: keys.filter,
-        background: (255.0 * keys.background).round() as u8,
-    })
+    Ok(keys.shaping(keys.channels.of(coloured), keys.size_of(header.size)))
 }
 
 /// The pictures that could be decoded, all their pixels, and a hash of their files that knows no order.

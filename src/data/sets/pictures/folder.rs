@@ -107,21 +107,25 @@ fn all_files(folder: &Path, depth: usize) -> Result<Vec<PathBuf>> {
 }
 
 fn part(path: &Path) -> Option<Split> {
-    let name = path.file_name()?.to_str()?.to_lowercase();
-    let split = match name.as_str() {
-        "train" | "training" => Split::Train,
-        "validation" | "val" | "valid" | "dev" => Split::Validation,
-        "test" | "testing" => Split::Test,
-        _ => return None,
-    };
-    path.is_dir().then_some(split)
+    part_called(&path.file_name()?.to_str()?.to_lowercase()).filter(|_| path.is_dir())
+}
+
+/// The part of a set that goes by this name.
+pub fn part_called(name: &str) -> Option<Split> {
+    match name {
+        "train" | "training" => Some(Split::Train),
+        "validation" | "val" | "valid" | "dev" => Some(Split::Validation),
+        "test" | "testing" => Some(Split::Test),
+        _ => None,
+    }
 }
 
 fn ending(path: &Path) -> String {
     path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
-fn is_picture(path: &Path) -> bool {
+/// Whether the name of a file ends as one of a picture.
+pub fn is_picture(path: &Path) -> bool {
     ENDINGS.contains(&ending(path).as_str())
 }
 

@@ -1,12 +1,14 @@
-//! `images`: pictures of the user's own, from a folder.
+//! `images`: pictures of the user's own, from a folder, from arrays or from Parquet files.
 
 mod album;
+mod array;
 mod cache;
 mod folder;
 mod keys;
 mod labels;
 mod parts;
 mod picture;
+mod shelf;
 
 use std::path::Path;
 
@@ -20,7 +22,7 @@ use keys::ImagesConfig;
 /// `images`.
 pub(crate) const IMAGES: DatasetRow = DatasetRow {
     name: "images",
-    about: "your own pictures, from a folder of files, with sub-folders as classes or a table of labels",
+    about: "your own pictures, from a folder of files, from arrays (IDX, .npy, .npz) or Parquet, with labels or without",
     cite: "",
     schema: Schema::of::<(ImagesConfig, Pixels)>(),
     origin: Origin::Yours,
@@ -38,9 +40,11 @@ fn load(keys: &ImagesConfig, pixels: &Pixels) -> Result<Images> {
             .at("path")
             .hint("set it to the folder of the pictures, such as `path = \"pictures\"`"));
     }
-    if path.is_dir() {
-        return album::load(path, keys, pixels);
+    if !path.exists() {
+        return Err(Error::data(path, "is missing", "set `dataset.path` to the folder or the file of the pictures"));
     }
-    let what = if path.exists() { "is no folder" } else { "is missing" };
-    Err(Error::data(path, what, "set `dataset.path` to the folder of the pictures"))
+    if path.is_file() || shelf::is_one(path)? {
+        return array::load(&shelf::stacks(path, keys)?, keys, pixels);
+    }
+    album::load(path, keys, pixels)
 }
