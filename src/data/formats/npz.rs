@@ -48,7 +48,10 @@ pub(crate) fn names(path: &Path) -> crate::Result<Option<Vec<String>>> {
     let mut names: Vec<String> = names.filter(|name| !name.ends_with('/') && !is_hidden(Path::new(name))).collect();
     names.sort();
     match names.iter().find(|name| !name.ends_with(".npy")) {
-        Some(other) => Err(bad(format!("is an archive with {}, not of arrays alone", other.escape_debug()))),
+        Some(other) => {
+            let what = format!("is an archive with {}, not of arrays alone", other.escape_debug());
+            Err(crate::Error::data(path, what, "unpack it and set `dataset.path` to what is in it"))
+        }
         None => Ok(Some(names)),
     }
 }

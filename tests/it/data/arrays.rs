@@ -293,3 +293,22 @@ fn what_is_added_to_an_array_moves_no_picture_to_another_part() {
         assert!(!few.is_empty() && *few == kept);
     }
 }
+
+#[test]
+fn files_that_are_no_arrays_are_told_apart() {
+    let dir = Dir::new();
+    let zip = npz(&[("x", vec![1, 2, 3])]);
+    for (name, bytes, says) in [
+        ("a.txt", b"no picture at all".to_vec(), "neither .npy nor IDX"),
+        ("b.npy", b"".to_vec(), "is no array"),
+        ("c.npz", zip, "no array"),
+        ("d.npz", b"PK\x03\x04".to_vec(), "no sound .npz"),
+        ("e.npy.gz", b"\x1f\x8bbroken".to_vec(), "no array"),
+    ] {
+        let path = dir.file(name, &bytes);
+        let (code, text) = said(whole(&path, ""));
+        assert!(code == 4 && text.contains(says) && text.contains(name), "{name}: {text}");
+    }
+    let (code, text) = said(whole(&dir.0.path().join("nowhere"), ""));
+    assert!(code == 4 && text.contains("is missing"), "{text}");
+}

@@ -1,10 +1,11 @@
 //! `images`: pictures of the user's own, from a folder, from arrays or from Parquet files.
 
-mod album;
+pub mod album;
 mod array;
 mod cache;
-mod folder;
-mod keys;
+pub mod folder;
+mod hub;
+pub mod keys;
 mod labels;
 mod parts;
 mod picture;
@@ -17,6 +18,8 @@ use crate::data::keys::Pixels;
 use crate::data::row::{DatasetRow, Origin};
 use crate::data::source::{Images, Source};
 use crate::{Error, Result};
+use album::{Encoded, Gathered};
+use folder::Picture;
 use keys::ImagesConfig;
 
 /// `images`.
@@ -43,8 +46,19 @@ fn load(keys: &ImagesConfig, pixels: &Pixels) -> Result<Images> {
     if !path.exists() {
         return Err(Error::data(path, "is missing", "set `dataset.path` to the folder or the file of the pictures"));
     }
+    let shards = hub::files(path)?;
+    if !shards.is_empty() {
+        let (hub, pictures) = hub::open(path, &shards, keys)?;
+        return album::load(&gathered(path, pictures, &hub), keys, pixels);
+    }
     if path.is_file() || shelf::is_one(path)? {
         return array::load(&shelf::stacks(path, keys)?, keys, pixels);
     }
-    album::load(path, keys, pixels)
+    let pictures = folder::pictures(path, keys.labels.is_empty())?;
+    album::load(&gathered(path, pictures, &album::Files), keys, pixels)
+}
+
+fn gathered<'a>(folder: &'a Path, pictures: Vec<Picture>, encoded: &'a dyn Encoded) -> Gathered<'a> {
+    let remedy = "move them away, or set `dataset.wrong = \"skip\"`";
+    Gathered { folder, pictures, encoded, remedy, by_name: true }
 }

@@ -30,7 +30,8 @@ struct Named {
     /// The name without what says the part.
     bare: String,
     part: Option<Split>,
-    layout: std::result::Result<Layout, String>,
+    /// None of what holds no numbers.
+    layout: Option<Layout>,
 }
 
 impl Named {
@@ -40,17 +41,17 @@ impl Named {
         let is_part = |word: &String| part_of(word);
         let part = words.iter().find_map(is_part);
         let bare: Vec<&str> = words.iter().filter(|word| is_part(word).is_none()).map(String::as_str).collect();
-        let layout = place.layout().map_err(|e| e.to_string());
+        let layout = place.layout().ok();
         Named { name: name.to_owned(), bare: bare.join("_"), part, layout, place }
     }
 
     fn holds_pictures(&self) -> bool {
-        self.layout.as_ref().is_ok_and(|layout| matches!(layout.shape.len(), 3 | 4))
+        self.layout.as_ref().is_some_and(|layout| matches!(layout.shape.len(), 3 | 4))
     }
 
     /// Words have no layout, as they are no numbers.
     fn may_hold_labels(&self) -> bool {
-        self.layout.as_ref().map_or(true, |layout| matches!(layout.shape.as_slice(), [_] | [_, 1]))
+        self.layout.as_ref().is_none_or(|layout| matches!(layout.shape.as_slice(), [_] | [_, 1]))
     }
 
     fn is_called(&self, wanted: &str) -> bool {
@@ -58,7 +59,7 @@ impl Named {
     }
 
     fn shown(&self) -> String {
-        let shape = self.layout.as_ref().map_or_else(|_| "no numbers".into(), |layout| format!("{:?}", layout.shape));
+        let shape = self.layout.as_ref().map_or_else(|| "no numbers".into(), |layout| format!("{:?}", layout.shape));
         format!("{} {shape}", self.name.escape_debug())
     }
 }
@@ -109,8 +110,8 @@ pub fn stacks(path: &Path, keys: &ImagesConfig) -> Result<Vec<Stack>> {
             let what = format!("{} has several arrays of pictures: {shown}", path.display());
             return Err(Error::config(what).at("array").hint("set `dataset.array` to the one to be read"));
         };
-        if let Err(what) = &array.layout {
-            return Err(Error::data(path, what.clone(), "give an array of numbers"));
+        if array.layout.is_none() {
+            array.place.layout()?;
         }
         let labels = labels_for(path, array, &all, keys, parts.len() == 1)?;
         stacks.push(Stack { pictures: array.place.clone(), labels, part: *part });
