@@ -164,7 +164,8 @@ fn geometry_that_cannot_work_is_refused() {
     let bad = [
         ("conv", "", vec![2], "use `mlp`"),
         ("resnet", "", vec![64], "use `mlp`"),
-        ("conv", "", vec![1, 2, 2], "does not fit"),
+        ("conv", "", vec![1, 2, 2], "does not fit on 1x1 pixels"),
+        ("conv", "", vec![1, 2, 2], "images from 8x8 pixels on fit"),
         ("conv", "kernels = [9, 3, 3, 3]\nstrides = [1, 1, 1, 1]", vec![1, 0, 8], "not empty"),
         ("conv", "channels = [4]\nkernels = [40]\nstrides = [1]", vec![1, 8, 8], "does not fit"),
         ("conv", "kernels = [3, 3]", vec![1, 8, 8], "`kernels` has 2 entries"),

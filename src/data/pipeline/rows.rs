@@ -173,7 +173,9 @@ fn at(splits: &[Vec<u32>; 3], split: Split, places: impl Iterator<Item = usize>)
 }
 
 fn gather<T: Copy>(values: &[T], dim: usize, rows: impl Iterator<Item = usize>) -> Vec<T> {
-    rows.filter_map(|r| values.get(r * dim..(r + 1) * dim)).flatten().copied().collect()
+    let mut gathered = Vec::with_capacity(rows.size_hint().0 * dim);
+    rows.filter_map(|r| values.get(r * dim..(r + 1) * dim)).for_each(|row| gathered.extend_from_slice(row));
+    gathered
 }
 
 fn draw(generator: &dyn PointGenerator, key: Key, n: usize) -> Vec<f32> {

@@ -141,14 +141,19 @@ fn every_kind_of_pixel_in_one_folder_becomes_the_same_picture() {
 #[test]
 fn inks_become_colours() {
     // 16 × 8 pixels of cyan, magenta, yellow and black: red (no cyan) at the left, green (no magenta) at the right.
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("a.jpg"), include_bytes!("../../data/cmyk.jpg")).unwrap();
-    let data = open(dir.path(), "test = 0.0\nvalidation = 0.0").unwrap();
-    assert_eq!(data.spec().shape, [3, 8, 16]);
-    let x = values(&data.all(Split::Train, 1).unwrap().x);
-    let at = |row: usize, column: usize| [0, 1, 2].map(|channel| x[channel * 128 + row * 16 + column]);
-    let near = |found: [f64; 3], want: [f64; 3]| found.iter().zip(want).all(|(a, b)| (a - b).abs() < 12.0);
-    assert!(near(at(3, 2), [255.0, 0.0, 0.0]) && near(at(3, 13), [0.0, 255.0, 0.0]), "{:?} {:?}", at(3, 2), at(3, 13));
+    let files: [(&str, &[u8]); 2] =
+        [("a.jpg", include_bytes!("../../data/cmyk.jpg")), ("a.tif", include_bytes!("../../data/cmyk.tif"))];
+    for (name, bytes) in files {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(name), bytes).unwrap();
+        let data = open(dir.path(), "test = 0.0\nvalidation = 0.0").unwrap();
+        assert_eq!(data.spec().shape, [3, 8, 16]);
+        let x = values(&data.all(Split::Train, 1).unwrap().x);
+        let at = |row: usize, column: usize| [0, 1, 2].map(|channel| x[channel * 128 + row * 16 + column]);
+        let near = |found: [f64; 3], want: [f64; 3]| found.iter().zip(want).all(|(a, b)| (a - b).abs() < 12.0);
+        let (left, right) = (at(3, 2), at(3, 13));
+        assert!(near(left, [255.0, 0.0, 0.0]) && near(right, [0.0, 255.0, 0.0]), "{name}: {left:?} {right:?}");
+    }
 }
 
 #[test]

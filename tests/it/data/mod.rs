@@ -1,6 +1,7 @@
 //! Data sets through the door that training uses: every row of the registry.
 
 mod arrays;
+mod columns;
 mod fetch;
 mod files;
 mod images;

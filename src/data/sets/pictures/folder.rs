@@ -85,7 +85,8 @@ fn below(
         for path in paths {
             match is_picture(&path) {
                 true => {
-                    found.push(Picture { path, row: 0, name: String::new(), part, class: class.map(str::to_owned) })
+                    let class = class.map(str::to_owned);
+                    found.push(Picture { path, row: 0, name: String::new(), part, class });
                 }
                 false => *others.entry(ending(&path)).or_default() += 1,
             }
