@@ -73,6 +73,33 @@ impl Place {
         move |e| Error::data(&shown, format!("is damaged: {e}"), REMEDY)
     }
 
+    /// Refuses a file that is too small for what its header announces, before memory is taken for it.
+    ///
+    /// # Errors
+    /// Fewer bytes than numbers, or for a gzip than it could shrink them to.
+    pub fn check_size(&self, layout: &Layout) -> Result<()> {
+        /// A gzip shrinks by less than this.
+        const SHRUNK: u64 = 1100;
+        let bad = |e: &dyn std::fmt::Display| Error::data(&self.shown(), format!("cannot be read: {e}"), REMEDY);
+        let mut file = BufReader::new(File::open(&self.path).map_err(|e| bad(&e))?);
+        let length = file.get_ref().metadata().map_err(|e| bad(&e))?.len();
+        let most = match &self.member {
+            Some(name) => {
+                let mut archive = ZipArchive::new(file).map_err(|e| bad(&e))?;
+                archive.by_name(name).map_err(|e| bad(&e))?.size()
+            }
+            None if file.fill_buf().map_err(|e| bad(&e))?.starts_with(GZIP) => length.saturating_mul(SHRUNK),
+            None => length,
+        };
+        let wanted = layout.shape.iter().fold(layout.numbers.size as u64, |n, &d| n.saturating_mul(d as u64));
+        if most < wanted { Err(self.truncated(layout)) } else { Ok(()) }
+    }
+
+    fn truncated(&self, layout: &Layout) -> Error {
+        let what = format!("is truncated: its header announces the shape {:?}", layout.shape);
+        Error::data(&self.shown(), what, REMEDY)
+    }
+
     /// What the first bytes say of the array.
     ///
     /// # Errors
@@ -94,10 +121,7 @@ impl Place {
             let mut piece = vec![0; length * layout.numbers.size];
             for i in 0..count {
                 from.read_exact(&mut piece).map_err(|e| match e.kind() {
-                    std::io::ErrorKind::UnexpectedEof => {
-                        let what = format!("is truncated: its header announces the shape {:?}", layout.shape);
-                        Error::data(&self.shown(), what, REMEDY)
-                    }
+                    std::io::ErrorKind::UnexpectedEof => self.truncated(&layout),
                     _ => self.damaged()(e),
                 })?;
                 each(i, &piece)?;

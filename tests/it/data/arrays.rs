@@ -301,6 +301,10 @@ fn files_that_are_no_arrays_are_told_apart() {
     for (name, bytes, says) in [
         ("a.txt", b"no picture at all".to_vec(), "neither .npy nor IDX"),
         ("b.npy", b"".to_vec(), "is no array"),
+        // Headers that announce more than any machine has.
+        ("huge.npy", npy("|u1", false, &[1 << 42, 3, 2], &[0; 6]), "is truncated"),
+        ("huge.npy.gz", gzipped(&npy("<f8", true, &[1 << 42, 3, 2], &[0; 6])), "is truncated"),
+        ("huge.npz", npz(&[("x", npy("|u1", false, &[1 << 42, 3, 2], &[0; 6]))]), "is truncated"),
         ("c.npz", zip, "no array"),
         ("d.npz", b"PK\x03\x04".to_vec(), "no sound .npz"),
         ("e.npy.gz", b"\x1f\x8bbroken".to_vec(), "no array"),

@@ -27,6 +27,7 @@ const CHANNELS: [usize; 3] = [1, 3, 4];
 pub fn load(stacks: &[Stack], keys: &ImagesConfig, pixels: &Pixels) -> Result<Images> {
     let layouts = stacks.iter().map(|stack| stack.pictures.layout()).collect::<Result<Vec<_>>>()?;
     let shape = common_shape(stacks, &layouts, keys)?;
+    stacks.iter().zip(&layouts).try_for_each(|(stack, layout)| stack.pictures.check_size(layout))?;
     let counts: Vec<usize> = layouts.iter().filter_map(|layout| layout.shape.first().copied()).collect();
     let given: Vec<_> = stacks.iter().zip(&counts).flat_map(|(stack, n)| std::iter::repeat_n(stack.part, *n)).collect();
     let parts = parts::of((0..given.len()).map(|i| i.to_string()), &given, keys.test, pixels);
