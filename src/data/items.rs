@@ -33,6 +33,9 @@ pub struct Stamp {
     /// The box that holds the vectors of a table; empty for pictures, and for generated points, which need no files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bounds: Bounds,
+    /// The names of a table's columns; empty where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
 }
 
 impl ItemSpec {

@@ -2,6 +2,7 @@
 
 use nalgebra::DMatrix;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use crate::math::largest;
 use crate::store::checkpoint::sha256;
@@ -17,7 +18,7 @@ pub enum Source {
 }
 
 /// Which items of a set are for testing.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum TestItems {
     /// Those of the set's own test files: this item and all that follow it.
     From(usize),

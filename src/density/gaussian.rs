@@ -195,8 +195,9 @@ impl Density for Gaussian {
 
     fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
         let shape: Vec<usize> = std::iter::once(n).chain(self.shape.iter().copied()).collect();
-        let noise = key.normal(shape, self.mean.dtype(), self.mean.device())?;
-        Ok(noise.broadcast_mul(&self.log_std.exp()?)?.broadcast_add(&self.mean)?.detach())
+        // The noise is gone before the mean is added: a replay buffer of pictures is large.
+        let scaled = key.normal(shape, self.mean.dtype(), self.mean.device())?.broadcast_mul(&self.log_std.exp()?)?;
+        Ok(scaled.broadcast_add(&self.mean)?.detach())
     }
 }
 

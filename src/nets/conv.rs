@@ -44,7 +44,9 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
     let scaling = Scaling::of(config.spectral_norm, config.weight_norm)?;
     let mut image = Image::of(io, "conv")?;
     let mut body = Sequence::new();
-    for (i, window) in config.layers(io)?.into_iter().enumerate() {
+    let windows = config.layers(io)?;
+    check_fit(&windows, image.size)?;
+    for (i, window) in windows.into_iter().enumerate() {
         let here = builder.sub(i);
         image = push_conv(&mut body, &here, image, window, scaling)?;
         config.norm.push(&mut body, &here, window.channels, config.groups)?;
@@ -106,6 +108,27 @@ impl Window {
     pub fn pixelwise(channels: usize, stride: usize) -> Self {
         Window { channels, kernel: 1, stride }
     }
+
+    /// The convolution, with padding (K - 1)/2.
+    fn conv(self) -> Conv {
+        Conv { stride: self.stride, padding: self.kernel.saturating_sub(1) / 2 }
+    }
+
+    /// The size of what it makes of images of a size.
+    fn output_size(self, size: (usize, usize)) -> Result<(usize, usize)> {
+        Conv2d::output_size(size, self.kernel, self.conv())
+    }
+}
+
+/// Refuses images that are too small for the convolutions, and names the smallest that are not.
+fn check_fit(windows: &[Window], size: (usize, usize)) -> Result<()> {
+    /// No images are larger.
+    const MOST: usize = 4096;
+    let behind = |size| windows.iter().try_fold(size, |size, window| window.output_size(size)).map(|_| ());
+    behind(size).map_err(|error| match (1..=MOST).find(|n| behind((*n, *n)).is_ok()) {
+        Some(n) => error.hint(format!("images from {n}x{n} pixels on fit (of pictures of your own, `dataset.size`)")),
+        None => error,
+    })
 }
 
 /// Appends a convolution with padding (K - 1)/2 and returns the channels and size of the image behind it.
@@ -116,10 +139,9 @@ pub(super) fn push_conv(
     window: Window,
     scaling: Scaling,
 ) -> Result<Image> {
-    let Window { channels, kernel, stride } = window;
-    let conv = Conv { stride, padding: kernel.saturating_sub(1) / 2 };
-    let size = Conv2d::output_size(image.size, kernel, conv)?;
-    body.push(Conv2d::new(builder, (image.channels, channels), kernel, conv, scaling)?);
+    let Window { channels, kernel, .. } = window;
+    let size = window.output_size(image.size)?;
+    body.push(Conv2d::new(builder, (image.channels, channels), kernel, window.conv(), scaling)?);
     Ok(Image { channels, size })
 }
 

@@ -37,6 +37,35 @@ impl Image {
     }
 }
 
+/// Refuses images that cannot be halved so many times, and names the nearest sizes that can.
+///
+/// # Errors
+/// 2 to the power of `times` does not divide height and width.
+pub(super) fn check_halving(net: &str, size: (usize, usize), times: usize) -> Result<()> {
+    let (h, w) = size;
+    let Some(sizes) = sizes_that_work(size, times) else { return Ok(()) };
+    let unit = 1u128 << times.min(64);
+    Err(Error::config(format!(
+        "the network `{net}` halves images {times} times, and {h}x{w} pixels are not multiples of {unit}; {sizes}; \
+         choose fewer stages, another size (of pictures of your own, `dataset.size`), or `conv`"
+    )))
+}
+
+/// "24x24 and 32x32 are": the nearest sizes that can be halved so many times; none if this one can.
+pub(super) fn sizes_that_work((h, w): (usize, usize), times: usize) -> Option<String> {
+    let unit = 1usize << times.min(usize::BITS as usize - 2);
+    if h.min(w) > 0 && h.is_multiple_of(unit) && w.is_multiple_of(unit) {
+        return None;
+    }
+    let above = |n: usize| n.div_ceil(unit).max(1).saturating_mul(unit);
+    let below = |n: usize| n / unit * unit;
+    let large = format!("{}x{}", above(h), above(w));
+    Some(match below(h).min(below(w)) {
+        0 => format!("{large} are"),
+        _ => format!("{}x{} and {large} are", below(h), below(w)),
+    })
+}
+
 /// The rule for `widths`: a list with at least one layer.
 pub(super) fn widths(v: &Vec<usize>) -> Complaint {
     (v.is_empty() || v.contains(&0)).then(|| format!("must be a list of one or more numbers above 0, got {v:?}"))

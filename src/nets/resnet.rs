@@ -1,7 +1,7 @@
 //! A small residual network on images.
 
 use super::conv::{Window, push_conv};
-use super::image::{Head, Image, ImageNorm, blocks, widths};
+use super::image::{Head, Image, ImageNorm, blocks, check_halving, widths};
 use super::{AvgPool, Builder, Io, Layer, Nonlinear, NonlinearName, Residual, Scaling, Sequence};
 use crate::Result;
 use crate::config::{self, Spec, rule};
@@ -38,6 +38,7 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
     let config: ResnetConfig = config::decode(&spec.table)?;
     let scaling = config.scaling()?;
     let mut image = Image::of(io, "resnet")?;
+    check_halving("resnet", image.size, config.widths.len())?;
     let mut body = Sequence::new();
     let first = config.widths.first().copied().unwrap_or(image.channels);
     image = push_conv(&mut body, &builder.sub("stem"), image, Window::same(first), scaling)?;

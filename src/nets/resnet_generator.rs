@@ -1,7 +1,7 @@
 //! The residual generator, which turns a latent vector into an image.
 
 use super::conv::{Window, push_conv};
-use super::image::{Image, ImageNorm, widths};
+use super::image::{Image, ImageNorm, sizes_that_work, widths};
 use super::{Builder, Io, Layer, Linear, Nonlinear, NonlinearName, Reshape, Residual, Scaling, Sequence, Upsample};
 use crate::config::rule::Complaint;
 use crate::config::{self, Spec, rule};
@@ -71,10 +71,10 @@ impl ResnetGeneratorConfig {
             (blocks, _) => blocks,
         };
         let (h, w) = size;
-        if blocks == 0 || blocks > 16 || !h.is_multiple_of(1 << blocks) || !w.is_multiple_of(1 << blocks) {
+        if let Some(sizes) = sizes_that_work(size, blocks.max(1)) {
             return Err(Error::config(format!(
-                "the network `resnet_generator` cannot reach {h}x{w} pixels by doubling {} times; choose fewer \
-                 `blocks`, pad or crop the images, or use `mlp`",
+                "the network `resnet_generator` cannot reach {h}x{w} pixels by doubling {} times; {sizes} reached; \
+                 choose fewer `blocks`, another size (of pictures of your own, `dataset.size`), or `mlp`",
                 blocks.max(1)
             ))
             .at("blocks"));

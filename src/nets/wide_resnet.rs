@@ -1,11 +1,11 @@
 //! The wide residual network, the classifier that becomes an energy in JEM and VERA.
 
 use super::conv::{Window, push_conv};
-use super::image::{Head, Image, ImageNorm};
+use super::image::{Head, Image, ImageNorm, check_halving};
 use super::{Builder, Dropout, Io, Layer, Nonlinear, NonlinearName, Residual, Scaling, Sequence};
+use crate::Result;
 use crate::config::rule::Complaint;
 use crate::config::{self, Spec, rule};
-use crate::{Error, Result};
 
 crate::config! {
     /// Keys of the network `wide_resnet`.
@@ -51,7 +51,7 @@ fn depth(v: &usize) -> Complaint {
 pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
     let config: WideResnetConfig = config::decode(&spec.table)?;
     let mut image = Image::of(io, "wide_resnet")?;
-    twice_halved(image.size)?;
+    check_halving("wide_resnet", image.size, 2)?;
     let mut body = Sequence::new();
     image = push_conv(&mut body, &builder.sub("stem"), image, Window::same(config.stem), config.scaling()?)?;
     for stage in 0..3 {
@@ -66,16 +66,6 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
     config.activate(&mut body, builder, image.channels)?;
     Head::Mean.push(&mut body, builder, image, io, config.scaling()?)?;
     Ok(Box::new(body))
-}
-
-fn twice_halved((h, w): (usize, usize)) -> Result<()> {
-    if h.is_multiple_of(4) && w.is_multiple_of(4) {
-        return Ok(());
-    }
-    Err(Error::config(format!(
-        "the network `wide_resnet` halves images twice, and {h}x{w} pixels are not multiples of 4; pad or crop the \
-         images, or use `conv`"
-    )))
 }
 
 impl WideResnetConfig {

@@ -155,7 +155,8 @@ pub fn sha256_of(path: &Path) -> Result<String> {
     Ok(hex(&hash.finalize()))
 }
 
-fn hex(digest: &[u8]) -> String {
+/// Bytes in lower-case hexadecimal.
+pub(crate) fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -164,14 +164,17 @@ fn geometry_that_cannot_work_is_refused() {
     let bad = [
         ("conv", "", vec![2], "use `mlp`"),
         ("resnet", "", vec![64], "use `mlp`"),
-        ("conv", "", vec![1, 2, 2], "does not fit"),
+        ("conv", "", vec![1, 2, 2], "does not fit on 1x1 pixels"),
+        ("conv", "", vec![1, 2, 2], "images from 8x8 pixels on fit"),
         ("conv", "kernels = [9, 3, 3, 3]\nstrides = [1, 1, 1, 1]", vec![1, 0, 8], "not empty"),
         ("conv", "channels = [4]\nkernels = [40]\nstrides = [1]", vec![1, 8, 8], "does not fit"),
         ("conv", "kernels = [3, 3]", vec![1, 8, 8], "`kernels` has 2 entries"),
         ("conv", "norm = \"group\"\ngroups = 5", vec![1, 28, 28], "32 channels into 5"),
-        ("resnet", "widths = [4, 4, 4]", vec![1, 28, 28], "7x7 pixels"),
+        ("resnet", "widths = [4, 4, 4]", vec![1, 28, 28], "28x28 pixels are not multiples of 8; 24x24 and 32x32 are"),
+        ("resnet", "widths = [4, 4, 4]", vec![1, 6, 40], "not multiples of 8; 8x40 are"),
+        ("resnet", "widths = [4, 4, 4]", vec![1, 16, 30], "not multiples of 8; 16x24 and 16x32 are"),
         ("wide_resnet", "", vec![3], "use `mlp`"),
-        ("wide_resnet", "", vec![1, 30, 28], "30x28 pixels are not multiples of 4"),
+        ("wide_resnet", "", vec![1, 30, 28], "30x28 pixels are not multiples of 4; 28x28 and 32x28 are"),
         ("wide_resnet", "width = 1000000000000000000", vec![1, 8, 8], "narrower"),
         ("resnet_generator", "", vec![3], "shape []; use `mlp`"),
         ("mlp", "activation = \"tanh\"\nlearned_beta = true", vec![2], "learned_beta"),
@@ -186,7 +189,7 @@ fn geometry_that_cannot_work_is_refused() {
     assert!(strided.contains("`strides`"), "{strided}");
     assert!(network("mlp", "hidden = []", &Io::scalar(&[3])).is_ok());
     for (text, output, part) in [
-        ("", vec![1, 9, 8], "cannot reach 9x8 pixels by doubling 1 times"),
+        ("", vec![1, 9, 8], "cannot reach 9x8 pixels by doubling 1 times; 8x8 and 10x8 are reached"),
         ("blocks = 3", vec![1, 28, 28], "cannot reach 28x28 pixels by doubling 3 times"),
         ("widths = [4, 4]\nblocks = 3", vec![1, 32, 32], "`widths` has 2 entries and there are 3 `blocks`"),
         ("widths = [1000000000000000000]", vec![1, 8, 8], "narrower"),

@@ -106,7 +106,7 @@ pub fn uncompressed(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The first bytes of every member of a gzip.
-const GZIP: &[u8] = &[0x1f, 0x8b];
+pub(crate) const GZIP: &[u8] = &[0x1f, 0x8b];
 
 fn gunzip(path: &Path, raw: &[u8]) -> Result<Vec<u8>> {
     const REMEDY: &str = "the download is incomplete or damaged: move the file away and fetch it again";

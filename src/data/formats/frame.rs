@@ -132,9 +132,15 @@ pub(super) fn has_decimal_comma(field: &str) -> bool {
     sides.is_some_and(|(whole, part)| digits(whole) && digits(part))
 }
 
+/// 1 of `True`, 0 of `False`, as pandas and R write truth values.
+pub(super) fn truth(field: &str) -> Option<f64> {
+    let is = |word: &str| field.eq_ignore_ascii_case(word);
+    if is("true") { Some(1.0) } else { is("false").then_some(0.0) }
+}
+
 fn is_header(layout: &Layout, first: &Lead, second: Option<&Lead>) -> bool {
     let fields = &first.fields;
-    let is_word = |f: &&str| f.parse::<f64>().is_err() && !has_decimal_comma(f);
+    let is_word = |f: &&str| f.parse::<f64>().is_err() && !has_decimal_comma(f) && truth(f).is_none();
     let words = fields.iter().all(is_word) && fields.iter().any(|f| !f.is_empty());
     let names_the_label = layout.label.parse::<i64>().is_err() && !layout.label.is_empty();
     let quoted = first.quoted && second.is_some_and(|second| !second.quoted);

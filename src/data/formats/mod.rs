@@ -7,5 +7,7 @@ pub mod idx;
 pub mod mat5;
 pub mod npy;
 pub mod npz;
+pub mod parquet;
+pub mod stream;
 pub mod text;
 pub mod vectors;

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use npyz::half::f16;
 
 use super::vectors::Vectors;
 use crate::data::files::locate::uncompressed;
@@ -92,7 +93,7 @@ pub(crate) fn labels(path: &Path, bytes: &[u8]) -> Result<Vec<String>> {
     let truth = |b: bool| if b { "True" } else { "False" }.to_owned();
     of!(i64 => |v| v.to_string(), u64 => |v| v.to_string(), i32 => |v| v.to_string(), u32 => |v| v.to_string(),
         i16 => |v| v.to_string(), u16 => |v| v.to_string(), i8 => |v| v.to_string(), u8 => |v| v.to_string(),
-        f64 => |v| v.to_string(), f32 => |v| v.to_string(), bool => truth, String => |v| v);
+        f64 => |v| v.to_string(), f32 => |v| v.to_string(), f16 => |v| v.to_string(), bool => truth, String => |v| v);
     Err(Error::data(path, kind(&file), "save the labels as `y.astype(str)`"))
 }
 
@@ -134,7 +135,10 @@ fn opened<'a>(path: &Path, bytes: &'a [u8]) -> Result<npyz::NpyFile<&'a [u8]>> {
 }
 
 /// Shape and numbers of one `.npy` file.
-fn shaped(path: &Path, bytes: &[u8]) -> Result<Array> {
+///
+/// # Errors
+/// What is no sound array of numbers.
+pub(crate) fn shaped(path: &Path, bytes: &[u8]) -> Result<Array> {
     let file = opened(path, bytes)?;
     let shape: Vec<usize> = file.shape().iter().map(|&d| d as usize).collect();
     let fortran = file.order() == npyz::Order::Fortran;
@@ -156,7 +160,7 @@ fn numbers(path: &Path, file: npyz::NpyFile<&[u8]>) -> Result<Vec<f64>> {
             };)*
         };
     }
-    of!(f32 => f64::from, f64 => |v| v, u8 => f64::from, i8 => f64::from, u16 => f64::from, i16 => f64::from,
+    of!(f32 => f64::from, f64 => |v| v, f16 => f64::from, u8 => f64::from, i8 => f64::from, u16 => f64::from, i16 => f64::from,
         u32 => f64::from, i32 => f64::from, u64 => |v| v as f64, bool => |v| f64::from(u8::from(v)),
         i64 => |v| if is_time && v == i64::MIN { f64::NAN } else { v as f64 });
     Err(Error::data(path, kind(&file), "save the numbers as `x.astype('float64')`"))
@@ -209,6 +213,23 @@ mod tests {
         assert_eq!(read_npy(&npy("<i8", true, "(3, 2, 1)", &i64s(by_column))).unwrap(), want);
         assert_eq!(read_npy(&npy(">u2", false, "(3, 2)", &u16s(by_row))).unwrap(), want);
         assert_eq!(read_npy(&npy("<M8[s]", false, "(3, 2)", &i64s(by_row))).unwrap(), want);
+        let bytes = |v: [i8; 6]| v.iter().map(|v| *v as u8).collect::<Vec<u8>>();
+        assert_eq!(read_npy(&npy("|i1", false, "(3, 2)", &bytes([1, 2, 3, 4, 5, 6]))).unwrap(), want);
+        for (descr, size) in [("<i2", 2), (">i4", 4), (">u4", 4), ("<u8", 8), (">i8", 8), ("<u4", 4)] {
+            let all: Vec<u8> = (1..=6u64)
+                .flat_map(|v| match descr.starts_with('>') {
+                    true => v.to_be_bytes()[8 - size..].to_vec(),
+                    false => v.to_le_bytes()[..size].to_vec(),
+                })
+                .collect();
+            assert_eq!(read_npy(&npy(descr, false, "(3, 2)", &all)).unwrap(), want, "{descr}");
+        }
+        // 1 to 6 in half precision.
+        let halves = [0x3c00u16, 0x4000, 0x4200, 0x4400, 0x4500, 0x4600];
+        let little: Vec<u8> = halves.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let big: Vec<u8> = halves.iter().flat_map(|v| v.to_be_bytes()).collect();
+        assert_eq!(read_npy(&npy("<f2", false, "(3, 2)", &little)).unwrap(), want);
+        assert_eq!(read_npy(&npy(">f2", false, "(3, 2)", &big)).unwrap(), want);
         assert_eq!(read_npy(&npy("|b1", false, "(3, 1)", &[1, 0, 1])).unwrap().values, [1.0, 0.0, 1.0]);
         assert_eq!(read_npy(&npy("<f8", false, "(6,)", &f64s(by_row))).unwrap().dim, 1);
         for version in [2, 3] {

@@ -1,6 +1,7 @@
 //! The members of NumPy's `.npz` files, which are zip archives.
 
-use std::io::{Cursor, Read as _, Write as _};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Cursor, Read as _, Write as _};
 use std::path::Path;
 
 use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
@@ -29,6 +30,30 @@ pub(crate) fn members(archive: &[u8]) -> Result<Vec<Member>, String> {
     let is_file = |m: &Member| !m.name.ends_with('/') && !is_hidden(Path::new(&m.name));
     let members = (0..archive.len()).map(|i| member(&mut archive, i));
     members.filter(|m| m.as_ref().map_or(true, is_file)).collect()
+}
+
+/// The names of the arrays in an archive, with their endings; none of a file that is no archive.
+///
+/// # Errors
+/// A file that cannot be read, or an archive that is damaged or holds what is no array.
+pub(crate) fn names(path: &Path) -> crate::Result<Option<Vec<String>>> {
+    const REMEDY: &str = "save it anew with `numpy.savez(path, x=pictures, y=labels)`";
+    let bad = |what: String| crate::Error::data(path, what, REMEDY);
+    let mut file = BufReader::new(File::open(path).map_err(crate::Error::io(path))?);
+    if !file.fill_buf().map_err(crate::Error::io(path))?.starts_with(b"PK") {
+        return Ok(None);
+    }
+    let archive = ZipArchive::new(file).map_err(|e| bad(format!("is no sound .npz file: {e}")))?;
+    let names = archive.file_names().filter_map(|name| Some(name.ok()?.into_owned()));
+    let mut names: Vec<String> = names.filter(|name| !name.ends_with('/') && !is_hidden(Path::new(name))).collect();
+    names.sort();
+    match names.iter().find(|name| !name.ends_with(".npy")) {
+        Some(other) => {
+            let what = format!("is an archive with {}, not of arrays alone", other.escape_debug());
+            Err(crate::Error::data(path, what, "unpack it and set `dataset.path` to what is in it"))
+        }
+        None => Ok(Some(names)),
+    }
 }
 
 /// The bytes of an archive with these members, each the bytes of a `.npy` file, under their names without the ending.

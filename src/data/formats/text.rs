@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::frame::{Frame, Layout, Lead, delimiter, has_decimal_comma};
+use super::frame::{Frame, Layout, Lead, delimiter, has_decimal_comma, truth};
 use super::vectors::Vectors;
 use crate::{Error, Result};
 
@@ -54,17 +54,22 @@ impl Row<'_> {
         self.frame.left_out + column + 1
     }
 
-    /// The number in a column.
-    pub(crate) fn number(&self, column: usize) -> Result<f64> {
-        let field = self.fields.get(column).copied().unwrap_or_default();
+    /// What is wrong in a column of this row.
+    pub(crate) fn bad_at(&self, column: usize, what: &str) -> Error {
         let place = self.place(column);
         let name = self.frame.names.get(place - 1).map(|name| format!(" (`{name}`)")).unwrap_or_default();
-        let bad = |what: String| Err(self.bad(format!("column {place}{name}: {what}")));
+        self.bad(format!("column {place}{name}: {what}"))
+    }
+
+    /// The number in a column; truth values are 0 and 1.
+    pub(crate) fn number(&self, column: usize) -> Result<f64> {
+        let field = self.fields.get(column).copied().unwrap_or_default();
+        let bad = |what: String| Err(self.bad_at(column, &what));
         match field.parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(value),
             Ok(_) => bad(format!("{field} is not finite")),
             Err(_) if has_decimal_comma(field) => bad(format!("`{field}` has a decimal comma; write a point")),
-            Err(_) => bad(format!("`{}` is no number", short(field))),
+            Err(_) => truth(field).map_or_else(|| bad(format!("`{}` is no number", short(field))), Ok),
         }
     }
 }
@@ -225,6 +230,7 @@ mod tests {
         ] {
             assert_eq!(of(text).unwrap(), want, "{text:?}");
         }
+        assert_eq!(of("True,false\nFALSE,true\n").unwrap().values, [1.0, 0.0, 0.0, 1.0]);
         assert_eq!(of("t\n1700000000.25\n").unwrap().values, [1_700_000_000.25], "more than f32 holds");
     }
 

@@ -58,9 +58,20 @@ impl Data {
         &self.spec
     }
 
+    /// The names of a table's columns, as the model sees them: `colour=red` where a categorical one was. Empty of
+    /// pictures, of points, and of a file that names none.
+    pub fn columns(&self) -> &[String] {
+        self.items.columns()
+    }
+
     /// How many items a split has; `None` if they are drawn without end.
     pub fn len(&self, split: Split) -> Option<usize> {
         self.items.len(split)
+    }
+
+    /// The labels of a split in its order, without its items; `None` of a set without labels.
+    pub fn labels(&self, split: Split) -> Option<Vec<u32>> {
+        self.items.labels(split)
     }
 
     /// Refuses a set of which only the test files are here.

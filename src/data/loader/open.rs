@@ -77,14 +77,14 @@ impl Data {
     /// # Errors
     /// As [`Data::open`], except for files.
     pub fn without_items(spec: &config::Spec, stamp: Stamp, seed: u64, device: &Device) -> Result<Data> {
-        let Stamp { image, levels, classes, bounds } = stamp;
+        let Stamp { image, levels, classes, bounds, columns } = stamp;
         let opened = match image {
             Some(shape) => {
                 pictures(Images::empty(shape, levels, classes), Splits::default(), &decode(&spec.table)?, device)?
             }
             None if bounds.is_empty() => return Data::open(spec, seed, device),
             None => {
-                let records = Records::empty(bounds.len(), classes);
+                let records = Records { names: columns, ..Records::empty(bounds.len(), classes) };
                 vectors(records, Splits::default(), bounds, &decode(&spec.table)?, device)
             }
         };

@@ -19,7 +19,8 @@ impl Records {
     /// # Errors
     /// No column is left; a number that is not finite in f32.
     pub(crate) fn prepared(self, keys: &Columns, train: &[u32]) -> Result<Self> {
-        let records = if keys.drop_repeats { self.without_repeats(train)? } else { self };
+        let records = self.filled(train)?;
+        let records = if keys.drop_repeats { records.without_repeats(train)? } else { records };
         let records = if keys.standardise { records.standardised(train) } else { records };
         if let Some(at) = records.values.iter().position(|v| !(*v as f32).is_finite()) {
             let (row, column, value) = (at / records.dim.max(1), at % records.dim.max(1), records.values[at]);
@@ -36,6 +37,28 @@ impl Records {
             );
         }
         Ok(records)
+    }
+
+    /// With the mean of the rows `train` where a value is missing (NaN).
+    ///
+    /// # Errors
+    /// A column without any value in these rows.
+    fn filled(mut self, train: &[u32]) -> Result<Self> {
+        for c in 0..self.dim {
+            if !self.values.iter().skip(c).step_by(self.dim).any(|v| v.is_nan()) {
+                continue;
+            }
+            let present = || self.column(c, train).filter(|v| !v.is_nan());
+            let mean = present().sum::<f64>() / present().count() as f64;
+            if !mean.is_finite() {
+                let name = self.names.get(c).cloned().unwrap_or_else(|| c.to_string());
+                let what = format!("the column `{name}` has no value in any of {} training items", train.len());
+                return Err(Error::config(what).at("missing").hint("leave the column out by `dataset.columns`"));
+            }
+            let missing = self.values.iter_mut().skip(c).step_by(self.dim).filter(|v| v.is_nan());
+            missing.for_each(|v| *v = mean);
+        }
+        Ok(self)
     }
 
     /// The box of the given rows, with a margin, so that the mass of a model beside them is inside too.

@@ -12,6 +12,9 @@ use super::{
 use crate::data::items::Batch;
 use crate::{Result, rng::Key};
 
+/// Pixels that are dequantised at a time.
+const PIECE: usize = 1 << 20;
+
 /// The way from raw rows to a batch; cheap to copy.
 #[derive(Clone)]
 pub(crate) struct Lens {
@@ -69,9 +72,17 @@ impl Lens {
         if !self.dequantise {
             return pixels.iter().map(|&v| model(v, 0.0)).collect();
         }
-        let mut bits = vec![0u32; pixels.len()];
-        key.with("dequantise").rng().fill(bits.as_mut_slice());
-        pixels.par_iter().zip(bits).with_min_len(4096).map(|(&v, bits)| model(v, inside(bits))).collect()
+        // Piece by piece from one stream, so that the bits of a large evaluation set need no memory of its size.
+        let mut rng = key.with("dequantise").rng();
+        let mut bits = vec![0u32; PIECE.min(pixels.len())];
+        let mut values = Vec::with_capacity(pixels.len());
+        for piece in pixels.chunks(PIECE) {
+            let Some(bits) = bits.get_mut(..piece.len()) else { continue };
+            rng.fill(bits);
+            let pairs = piece.par_iter().zip(bits.par_iter()).with_min_len(4096);
+            values.par_extend(pairs.map(|(&v, &bits)| model(v, inside(bits))));
+        }
+        values
     }
 
     /// The shape of so many items.
@@ -88,4 +99,26 @@ pub(crate) fn open_uniform(rng: &mut impl rand::Rng) -> f64 {
 /// The middle of one of 2³² equal parts of (0, 1).
 fn inside(bits: u32) -> f64 {
     (f64::from(bits) + 0.5) / 4_294_967_296.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::pipeline::transform::Transform;
+
+    #[test]
+    fn noise_that_is_drawn_in_pieces_is_the_noise_of_one_stream() {
+        let n = 2 * PIECE + 12_345;
+        let map = PixelMap { transform: Transform::None, alpha: 0.0, scale: 256.0 };
+        let lens = Lens { map: Some(map), dequantise: true, ..Lens::of_points(n, 0.0, &Device::Cpu) };
+        let mut bits = vec![0u32; n];
+        Key::new(5).with("dequantise").rng().fill(bits.as_mut_slice());
+        let pixels: Vec<u8> = (0..n).map(|i| (i % 251) as u8).collect();
+        let found = lens.to_model(&pixels, &map, Key::new(5));
+        assert!(found.len() == n);
+        for i in (0..n).step_by(1009).chain([PIECE - 1, PIECE, 2 * PIECE, n - 1]) {
+            let want = map.forward((f64::from(pixels[i]) + inside(bits[i])) / 256.0) as f32;
+            assert_eq!(found[i], want, "pixel {i}");
+        }
+    }
 }

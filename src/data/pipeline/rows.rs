@@ -125,15 +125,23 @@ impl Rows {
 
     /// What a checkpoint keeps of stored items; of a generator nothing, as it is made anew.
     pub(crate) fn stamp(&self) -> Stamp {
-        let nothing = Stamp { image: None, levels: 0, classes: 0, bounds: Bounds::new() };
+        let nothing = Stamp { image: None, levels: 0, classes: 0, bounds: Bounds::new(), columns: Vec::new() };
         match &self.store {
             Store::Images { images, .. } => {
                 Stamp { image: Some(images.shape), levels: images.levels, classes: images.classes, ..nothing }
             }
             Store::Records { records, bounds, .. } => {
-                Stamp { classes: records.classes, bounds: bounds.clone(), ..nothing }
+                Stamp { classes: records.classes, bounds: bounds.clone(), columns: records.names.clone(), ..nothing }
             }
             Store::Points { .. } => nothing,
+        }
+    }
+
+    /// The names of a table's columns; empty where there are none.
+    pub(crate) fn columns(&self) -> &[String] {
+        match &self.store {
+            Store::Records { records, .. } => &records.names,
+            Store::Images { .. } | Store::Points { .. } => &[],
         }
     }
 
@@ -165,7 +173,9 @@ fn at(splits: &[Vec<u32>; 3], split: Split, places: impl Iterator<Item = usize>)
 }
 
 fn gather<T: Copy>(values: &[T], dim: usize, rows: impl Iterator<Item = usize>) -> Vec<T> {
-    rows.filter_map(|r| values.get(r * dim..(r + 1) * dim)).flatten().copied().collect()
+    let mut gathered = Vec::with_capacity(rows.size_hint().0 * dim);
+    rows.filter_map(|r| values.get(r * dim..(r + 1) * dim)).for_each(|row| gathered.extend_from_slice(row));
+    gathered
 }
 
 fn draw(generator: &dyn PointGenerator, key: Key, n: usize) -> Vec<f32> {

@@ -1,12 +1,13 @@
-//! CelebA: a folder of aligned pictures of faces, cropped at the centre and made smaller.
+//! CelebA: a folder of aligned pictures of faces, cropped at the centre and made smaller: `images` with its keys set, the
+//! official parts, and what is known of the files.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use image::{ImageReader, RgbImage, imageops};
-use rayon::prelude::*;
-
+use super::pictures::album::{self, Gathered};
+use super::pictures::folder::Picture;
+use super::pictures::keys::{Channels, ImagesConfig};
 use crate::config::{Schema, decode, rule};
 use crate::data::files::{
     format::FileFormat,
@@ -14,8 +15,9 @@ use crate::data::files::{
     manifest::{self, Known, KnownFile},
 };
 use crate::data::keys::Pixels;
+use crate::data::pipeline::split::Split;
 use crate::data::row::{DatasetRow, Origin};
-use crate::data::source::{Images, Source, TestItems};
+use crate::data::source::{Images, Source};
 use crate::store::checkpoint::sha256;
 use crate::store::fs::visible;
 use crate::{Error, Result};
@@ -34,6 +36,8 @@ crate::config! {
         pictures: usize = 0;
         /// Items held out for testing where `list_eval_partition.txt` is missing: a share below 1, a count from 1 on.
         test: f64 = 0.1, rule::non_negative;
+        /// Keep the decoded pictures under `$EBM_CACHE` (or the system's folder for caches) for the next start.
+        [may_change] cache: bool = true;
     }
 }
 
@@ -49,57 +53,36 @@ pub(crate) const CELEBA: DatasetRow = DatasetRow {
     origin: Origin::Files(&Faces),
     example: "",
     build: |table| {
-        let keys: Celeba = decode(table)?;
+        let (keys, pixels): (Celeba, Pixels) = decode(table)?;
         let set = manifest::find("celeba")?;
-        Ok(Source::Images(load(&set, &keys)?))
+        Ok(Source::Images(load(&set, &keys, &pixels)?))
     },
 };
 
-const REMEDY: &str = "unpack the archive again, or move the file away";
-
-/// Pictures decoded at a time.
-const CHUNK: usize = 1024;
-
-/// A picture's path, and whether it is for testing, if that is known.
-type Listed = (PathBuf, Option<bool>);
+const REMEDY: &str = "unpack the archive again, or move them away; of smaller pictures, lower `dataset.crop`";
 
 /// Reads all pictures, the test ones last.
-fn load(set: &Known, keys: &Celeba) -> Result<Images> {
+fn load(set: &Known, keys: &Celeba, pixels: &Pixels) -> Result<Images> {
     let folders = locate::folders(set, &keys.path);
-    let mut listed = listed(set, &folders)?;
+    let (folder, mut pictures) = listed(set, &folders)?;
     if keys.pictures > 0 {
-        listed.truncate(keys.pictures);
+        pictures.truncate(keys.pictures);
     }
-    listed.sort_by_key(|(_, test)| *test == Some(true));
-    let mut pixels = Vec::with_capacity(listed.len() * 3 * keys.size * keys.size);
-    let mut hashes = String::new();
-    for some in listed.chunks(CHUNK) {
-        // Decoded in parallel, judged in order: the first bad picture is the same for any number of threads.
-        let read: Vec<_> = some.par_iter().map(|(path, _)| shrunk(path, keys)).collect();
-        for picture in read {
-            let (hash, planes) = picture?;
-            pixels.extend(planes);
-            hashes += &hash;
-        }
-    }
-    let test_from = listed.iter().position(|(_, test)| *test == Some(true));
-    let partitioned = listed.iter().any(|(_, test)| test.is_some());
-    Ok(Images {
-        shape: [3, keys.size, keys.size],
-        levels: 256,
-        classes: 1,
-        labels: vec![0; listed.len()],
-        test: match test_from.or(partitioned.then_some(listed.len())) {
-            Some(from) => TestItems::From(from),
-            None => TestItems::Drawn(keys.test),
-        },
-        pixels,
-        sha256: sha256(hashes.as_bytes()),
-    })
+    let preset = ImagesConfig {
+        size: keys.size,
+        centre: keys.crop,
+        channels: Channels::Rgb,
+        labels: "none".into(),
+        test: keys.test,
+        cache: keys.cache,
+        ..ImagesConfig::default()
+    };
+    let faces = Gathered { folder: &folder, pictures, encoded: &album::Files, remedy: REMEDY, by_name: false };
+    album::load(&faces, &preset, pixels)
 }
 
-/// Every picture of the set in the order of the names.
-fn listed(set: &Known, folders: &[PathBuf]) -> Result<Vec<Listed>> {
+/// The folder of the pictures, and every picture of the set in the order of the names.
+fn listed(set: &Known, folders: &[PathBuf]) -> Result<(PathBuf, Vec<Picture>)> {
     let of = |role: &str| set.files.iter().find(|f| f.role == role).and_then(|file| locate::find(folders, file));
     let here = |folder: &PathBuf| pictures(folder).is_ok_and(|found| !found.is_empty());
     let folder = of("pictures").or_else(|| folders.iter().find(|f| here(f)).cloned());
@@ -116,17 +99,26 @@ fn listed(set: &Known, folders: &[PathBuf]) -> Result<Vec<Listed>> {
         return Err(no_pictures(&folder, set));
     }
     let partition = of("partition").map(|path| partition(&path)).transpose()?;
-    let part = |path: PathBuf| match &partition {
-        None => Ok((path, None)),
-        Some((file, parts)) => match path.file_name().and_then(|name| parts.get(&*name.to_string_lossy())) {
-            Some(test) => Ok((path, Some(*test))),
-            None => {
-                let what = format!("does not say to which part {} belongs", path.display());
-                Err(Error::data(file, what, "move the file away: test pictures are then drawn by `dataset.test`"))
-            }
-        },
+    let part = |path: PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let part = match &partition {
+            None => None,
+            Some((file, parts)) => match parts.get(&name) {
+                Some(test) => Some(if *test { Split::Test } else { Split::Train }),
+                None => {
+                    let what = format!("does not say to which part {} belongs", path.display());
+                    return Err(Error::data(
+                        file,
+                        what,
+                        "move the file away: test pictures are then drawn by `dataset.test`",
+                    ));
+                }
+            },
+        };
+        Ok(Picture { path, row: 0, name, part, class: None })
     };
-    found.into_iter().map(part).collect()
+    let pictures = found.into_iter().map(part).collect::<Result<_>>()?;
+    Ok((folder, pictures))
 }
 
 /// The pictures in a folder, by name.
@@ -188,31 +180,6 @@ fn parts(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, bool>> {
     lines.map(part).collect()
 }
 
-/// The hash of a picture's file, and its pixels: the square at the centre, shrunk by triangle-weighted means, channel
-/// after channel.
-fn shrunk(path: &Path, keys: &Celeba) -> Result<(String, Vec<u8>)> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    let reader = ImageReader::new(std::io::Cursor::new(&bytes)).with_guessed_format().map_err(Error::io(path))?;
-    let unreadable = |e| Error::data(path, format!("cannot be read as a picture: {e}"), REMEDY);
-    let picture = reader.decode().map_err(unreadable)?.to_rgb8();
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
-    if width.min(height) < keys.crop {
-        let what = format!("has {width}x{height} pixels, fewer than `dataset.crop` = {}", keys.crop);
-        return Err(Error::data(path, what, "lower `dataset.crop`"));
-    }
-    let (left, top, crop) = ((width - keys.crop) / 2, (height - keys.crop) / 2, keys.crop as u32);
-    let square = imageops::crop_imm(&picture, left as u32, top as u32, crop, crop).to_image();
-    let small = match keys.size == keys.crop {
-        true => square,
-        false => imageops::resize(&square, keys.size as u32, keys.size as u32, imageops::FilterType::Triangle),
-    };
-    Ok((sha256(&bytes), planes(&small)))
-}
-
-fn planes(picture: &RgbImage) -> Vec<u8> {
-    (0..3).flat_map(|channel| picture.as_raw().iter().skip(channel).step_by(3)).copied().collect()
-}
-
 impl FileFormat for Faces {
     /// Lines of the partition file: as many as pictures, none that is none of it.
     fn check(&self, set: &Known, file: &KnownFile, content: &Content) -> Result<()> {
@@ -271,11 +238,5 @@ mod tests {
             let error = read(text).unwrap_err();
             assert!(error.exit_code() == 4 && error.to_string().contains(says), "{error}");
         }
-    }
-
-    #[test]
-    fn channels_come_one_after_another() {
-        let picture = RgbImage::from_raw(2, 1, vec![1, 2, 3, 4, 5, 6]).unwrap();
-        assert_eq!(planes(&picture), [1, 4, 2, 5, 3, 6]);
     }
 }

@@ -68,8 +68,7 @@ impl Probe for ClassBalance {
     fn run(&self, subject: &Subject) -> Result<Finding> {
         self.fits(subject)?;
         let judge = self.judge.as_ref().ok_or_else(no_classifier)?;
-        let labels = subject.data.all(Split::Train, usize::MAX)?.y;
-        let labels: Vec<u32> = labels.ok_or_else(|| unlabelled(ENTRY.name, subject))?.to_vec1()?;
+        let labels = subject.data.labels(Split::Train).ok_or_else(|| unlabelled(ENTRY.name, subject))?;
         let x = subject.sample(subject.key.with("samples"), self.config.n)?;
         let real = subject.data.all(Split::Test, self.config.n)?.x;
         let mut metrics = found(

@@ -216,7 +216,7 @@ fn faces(n: u8) -> tempfile::TempDir {
 }
 
 fn celeba(dir: &Path, keys: &str) -> ebm::Result<ebm::data::Data> {
-    try_open("celeba", &format!("path = {dir:?}\ntransform = \"none\"\ndequantise = false\n{keys}"))
+    try_open("celeba", &format!("path = {dir:?}\ncache = false\ntransform = \"none\"\ndequantise = false\n{keys}"))
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn pictures_that_are_none_are_refused_by_name() {
     }
     fs::write(&third, whole).unwrap();
     let error = celeba(dir.path(), "crop = 200").err().unwrap().to_string();
-    assert!(error.contains("178x218 pixels") && error.contains("dataset.crop"), "{error}");
+    assert!(error.contains("218×178 pixels") && error.contains("dataset.crop"), "{error}");
     let empty = tempfile::tempdir().unwrap();
     let error = celeba(empty.path(), "").err().unwrap();
     assert!(error.exit_code() == 4 && error.to_string().contains("img_align_celeba.zip"), "{error}");

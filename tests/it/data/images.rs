@@ -117,6 +117,89 @@ fn grey_and_colour_together_are_colour_and_sizes_are_asked_for() {
 }
 
 #[test]
+fn every_kind_of_pixel_in_one_folder_becomes_the_same_picture() {
+    use image::{ImageBuffer, LumaA, Rgba};
+    let dir = tempfile::tempdir().unwrap();
+    // One grey level, 96, in all kinds of pixels.
+    let at = |name: &str| dir.path().join(name);
+    GrayImage::from_pixel(8, 8, Luma([96])).save(at("grey.png")).unwrap();
+    RgbImage::from_pixel(8, 8, Rgb([96; 3])).save(at("rgb.png")).unwrap();
+    ImageBuffer::<Rgba<u8>, _>::from_pixel(8, 8, Rgba([96, 96, 96, 255])).save(at("rgba.png")).unwrap();
+    ImageBuffer::<LumaA<u8>, _>::from_pixel(8, 8, LumaA([192, 128])).save(at("half.png")).unwrap();
+    ImageBuffer::<Luma<u16>, _>::from_pixel(8, 8, Luma([96 * 257])).save(at("deep.png")).unwrap();
+    ImageBuffer::<Rgb<u16>, _>::from_pixel(8, 8, Rgb([96 * 257; 3])).save(at("deep.tif")).unwrap();
+    RgbImage::from_pixel(8, 8, Rgb([96; 3])).save(at("palette.gif")).unwrap();
+    RgbImage::from_pixel(8, 8, Rgb([96; 3])).save(at("lossy.jpg")).unwrap();
+    for (keys, shape) in [("", [3, 8, 8]), ("channels = \"grey\"", [1, 8, 8])] {
+        let data = open(dir.path(), &format!("labels = \"none\"\ntest = 0.0\nvalidation = 0.0\n{keys}")).unwrap();
+        assert_eq!((data.spec().shape.as_slice(), data.spec().sizes), (shape.as_slice(), Some([8, 0, 0])));
+        let all = values(&data.all(Split::Train, 9).unwrap().x);
+        assert!(all.iter().all(|v| (v - 96.0).abs() <= 1.0), "{all:?}");
+    }
+}
+
+#[test]
+fn inks_become_colours() {
+    // 16 × 8 pixels of cyan, magenta, yellow and black: red (no cyan) at the left, green (no magenta) at the right.
+    let files: [(&str, &[u8]); 2] =
+        [("a.jpg", include_bytes!("../../data/cmyk.jpg")), ("a.tif", include_bytes!("../../data/cmyk.tif"))];
+    for (name, bytes) in files {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(name), bytes).unwrap();
+        let data = open(dir.path(), "test = 0.0\nvalidation = 0.0").unwrap();
+        assert_eq!(data.spec().shape, [3, 8, 16]);
+        let x = values(&data.all(Split::Train, 1).unwrap().x);
+        let at = |row: usize, column: usize| [0, 1, 2].map(|channel| x[channel * 128 + row * 16 + column]);
+        let near = |found: [f64; 3], want: [f64; 3]| found.iter().zip(want).all(|(a, b)| (a - b).abs() < 12.0);
+        let (left, right) = (at(3, 2), at(3, 13));
+        assert!(near(left, [255.0, 0.0, 0.0]) && near(right, [0.0, 255.0, 0.0]), "{name}: {left:?} {right:?}");
+    }
+}
+
+#[test]
+fn sizes_that_a_network_cannot_halve_are_refused_with_those_that_work() {
+    let lab = Lab::new();
+    for i in 0..4 {
+        save(&plain(30, 34, 9 * i), &lab.path("pictures"), &format!("{i}.png"));
+    }
+    let base = "[model]\nname = \"neural\"\nbase = \"none\"\n";
+    let generator = "[model]\nname = \"neural\"\nbase = \"none\"\nnet = { name = \"mlp\" }\n";
+    for (name, size, model, method, words) in [
+        (
+            "resnet",
+            "",
+            base,
+            "net = { name = \"resnet\", widths = [4, 4] }\n[method]\nname = \"pcd\"",
+            ["28x32", "32x36"],
+        ),
+        (
+            "wide_resnet",
+            "",
+            base,
+            "net = { name = \"wide_resnet\", width = 1 }\n[method]\nname = \"pcd\"",
+            ["28x32", "32x36"],
+        ),
+        (
+            "resnet_generator",
+            "size = 30\n",
+            generator,
+            "[method]\nname = \"vera\"\ngenerator = { name = \"resnet_generator\", blocks = 3 }",
+            ["24x24", "32x32"],
+        ),
+    ] {
+        let text = format!(
+            "[dataset]\nname = \"images\"\npath = \"pictures\"\n{size}{model}{method}\n[train]\nsteps = 1\nbatch_size = 2\n"
+        );
+        lab.write("c.toml", &text);
+        let outcome = lab.run(&["train", "c.toml", "--run-dir", "run"]);
+        let said = &outcome.stderr;
+        assert_eq!(outcome.code, Some(2), "{name}: {said}");
+        assert!(words.iter().chain(&[name, "dataset.size"]).all(|word| said.contains(word)), "{name}: {said}");
+        assert!(!lab.path("run/checkpoints").exists() || lab.names().iter().all(|n| n != "run"), "{name}");
+    }
+}
+
+#[test]
 fn wrong_files_are_counted_and_refused_or_skipped() {
     let dir = animals();
     fs::write(dir.path().join("cat/broken.png"), b"\x89PNG\r\n\x1a\n").unwrap();

@@ -1,8 +1,12 @@
 //! Data sets through the door that training uses: every row of the registry.
 
+mod arrays;
+mod columns;
 mod fetch;
 mod files;
 mod images;
+mod memory;
+mod parquet;
 mod readers;
 pub mod rows;
 pub mod support;
@@ -138,6 +142,21 @@ fn moments_agree_with_their_definition() {
     let x = values(&data.all(Split::Train, n).unwrap().x);
     let all = x.iter().sum::<f64>() / x.len() as f64;
     assert!((moments.overall_mean - all).abs() < 1e-9);
+}
+
+#[test]
+fn moments_are_summed_in_pieces_to_the_bits_of_one_sum() {
+    let data = open("digits", "noise = 0.1");
+    let moments = data.mean_std(1000).unwrap();
+    let x = data.all(Split::Train, 1000).unwrap().x.flatten_from(1).unwrap().to_dtype(DType::F64).unwrap();
+    let mean = x.mean(0).unwrap();
+    let std = (x.broadcast_sub(&mean).unwrap().sqr().unwrap().sum(0).unwrap() / 999.0).unwrap().sqrt().unwrap();
+    let single = |t: &Tensor| values(&t.to_dtype(DType::F32).unwrap());
+    assert_eq!((values(&moments.mean), values(&moments.std)), (single(&mean), single(&std)));
+    let all = x.mean_all().unwrap().to_scalar::<f64>().unwrap();
+    assert_eq!(moments.overall_mean, all);
+    let spread = (&x - all).unwrap().sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap();
+    assert_eq!(moments.overall_std, (spread / (x.elem_count() - 1) as f64).sqrt());
 }
 
 /// The items of a batch as bits.

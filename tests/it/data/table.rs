@@ -9,23 +9,23 @@ use ebm::data::{Data, Split};
 use ebm::rng::Key;
 
 /// A file in a folder of its own.
-fn file(name: &str, content: impl AsRef<[u8]>) -> (tempfile::TempDir, PathBuf) {
+pub(super) fn file(name: &str, content: impl AsRef<[u8]>) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(name);
     fs::write(&path, content).unwrap();
     (dir, path)
 }
 
-fn open(path: &Path, keys: &str) -> Data {
+pub(super) fn open(path: &Path, keys: &str) -> Data {
     table(path, keys).unwrap()
 }
 
-fn table(path: &Path, keys: &str) -> ebm::Result<Data> {
+pub(super) fn table(path: &Path, keys: &str) -> ebm::Result<Data> {
     try_open("table", &format!("path = {path:?}\n{keys}"))
 }
 
 /// All rows of all splits with their labels, sorted by the first number.
-fn everything(data: &Data) -> Vec<(Vec<f64>, Option<u32>)> {
+pub(super) fn everything(data: &Data) -> Vec<(Vec<f64>, Option<u32>)> {
     let mut all = Vec::new();
     for split in Split::ALL {
         let batch = data.all(split, usize::MAX).unwrap();
@@ -37,7 +37,7 @@ fn everything(data: &Data) -> Vec<(Vec<f64>, Option<u32>)> {
     all
 }
 
-const PLAIN: &str = "standardise = false\nvalidation = 1\ntest = 1";
+pub(super) const PLAIN: &str = "standardise = false\nvalidation = 1\ntest = 1";
 
 /// Ten rows i, -i, with the label "even" or "odd" between them.
 fn parity() -> String {
@@ -137,8 +137,8 @@ fn a_test_file_is_the_test_split() {
 fn errors_name_file_line_and_column() {
     for (content, keys, says) in [
         ("a,b,kind\n1,2,x\n3,four,y\n", "label = \"kind\"", "line 3: column 2 (`b`): `four` is no number"),
-        ("a,b,kind\n1,2,x\n3,,y\n", "label = \"kind\"", "line 3: column 2 (`b`): `` is no number"),
-        ("a,b,kind\n1,2,x\n3,4,\n", "label = \"kind\"", "line 3: column 3: no label"),
+        ("a,b,kind\n1,2,x\n3,,y\n", "label = \"kind\"", "line 3: column 2 (`b`): no value; fill it in"),
+        ("a,b,kind\n1,2,x\n3,4,\n", "label = \"kind\"", "line 3: column 3 (`kind`): no label"),
         ("a,b,kind\n1,2,x\n\n3,4\n", "label = \"kind\"", "line 4: has 2 numbers, the rows above have 3"),
         ("a,b,kind\n1,inf,x\n", "label = \"kind\"", "line 2: column 2 (`b`): inf is not finite"),
         ("a,b,kind\n1,2,x\n", "label = \"kin\"", "no column `kin` (did you mean `kind`?); it has a, b, kind"),
@@ -172,7 +172,7 @@ fn errors_name_file_line_and_column() {
 }
 
 /// Version 1 of NumPy's format, doubles.
-fn npy(shape: &str, values: &[f64]) -> Vec<u8> {
+pub(super) fn npy(shape: &str, values: &[f64]) -> Vec<u8> {
     let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}");
     header.push_str(&" ".repeat(63 - (10 + header.len()) % 64));
     header.push('\n');

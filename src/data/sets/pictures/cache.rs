@@ -12,7 +12,7 @@ use crate::store::checkpoint::sha256;
 use crate::store::fs;
 
 /// Changed when the same files and keys give other pixels.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Where the pictures of one folder under certain keys are kept.
 pub struct Place {
@@ -28,8 +28,7 @@ struct Kept {
     shape: [usize; 3],
     classes: usize,
     labels: Vec<u16>,
-    validation_from: usize,
-    test_from: usize,
+    test: TestItems,
     sha256: String,
     pixels_sha256: String,
 }
@@ -62,8 +61,7 @@ impl Place {
         }
         let size = kept.labels.len() * kept.shape.iter().product::<usize>();
         let pixels = exactly(&self.pixels(), size).filter(|pixels| sha256(pixels) == kept.pixels_sha256)?;
-        let test = TestItems::Parts { validation_from: kept.validation_from, test_from: kept.test_from };
-        let Kept { shape, classes, labels, sha256, .. } = kept;
+        let Kept { shape, classes, labels, test, sha256, .. } = kept;
         Some(Images { shape, levels: 256, classes, pixels, labels, test, sha256 })
     }
 
@@ -72,7 +70,6 @@ impl Place {
     /// # Errors
     /// A folder that cannot be written, a full disk.
     pub fn save(&self, images: &Images) -> Result<()> {
-        let TestItems::Parts { validation_from, test_from } = images.test else { return Ok(()) };
         if let Some(folder) = self.stem.parent() {
             fs::create_dir(folder)?;
         }
@@ -82,8 +79,7 @@ impl Place {
             shape: images.shape,
             classes: images.classes,
             labels: images.labels.clone(),
-            validation_from,
-            test_from,
+            test: images.test,
             sha256: images.sha256.clone(),
             pixels_sha256: sha256(&images.pixels),
         };

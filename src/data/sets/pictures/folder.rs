@@ -11,13 +11,15 @@ use crate::{Error, Result};
 pub const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"];
 
 /// Folders are looked through to this depth; deeper ones are a loop of links.
-const DEEPEST: usize = 12;
+pub const DEEPEST: usize = 12;
 
 /// A picture in a folder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
-    /// Where it lies.
+    /// The file that it lies in.
     pub path: PathBuf,
+    /// The row of it, if the file is a table of pictures; else 0.
+    pub row: usize,
     /// Its path within the folder, with `/` between names on every system: what its part is drawn by.
     pub name: String,
     /// The part that a folder called `train`, `validation` or `test` puts it into.
@@ -82,7 +84,10 @@ fn below(
     let mut put = |paths: Vec<PathBuf>, class: Option<&str>| {
         for path in paths {
             match is_picture(&path) {
-                true => found.push(Picture { path, name: String::new(), part, class: class.map(str::to_owned) }),
+                true => {
+                    let class = class.map(str::to_owned);
+                    found.push(Picture { path, row: 0, name: String::new(), part, class });
+                }
                 false => *others.entry(ending(&path)).or_default() += 1,
             }
         }
@@ -95,7 +100,11 @@ fn below(
     Ok(())
 }
 
-fn all_files(folder: &Path, depth: usize) -> Result<Vec<PathBuf>> {
+/// Every file in a folder and in those below it, to a depth.
+///
+/// # Errors
+/// A folder that cannot be read, or lies too deep.
+pub fn all_files(folder: &Path, depth: usize) -> Result<Vec<PathBuf>> {
     if depth == 0 {
         return Err(Error::data(folder, "lies too deep: is a link a loop?", "remove the link"));
     }
@@ -107,21 +116,25 @@ fn all_files(folder: &Path, depth: usize) -> Result<Vec<PathBuf>> {
 }
 
 fn part(path: &Path) -> Option<Split> {
-    let name = path.file_name()?.to_str()?.to_lowercase();
-    let split = match name.as_str() {
-        "train" | "training" => Split::Train,
-        "validation" | "val" | "valid" | "dev" => Split::Validation,
-        "test" | "testing" => Split::Test,
-        _ => return None,
-    };
-    path.is_dir().then_some(split)
+    part_called(&path.file_name()?.to_str()?.to_lowercase()).filter(|_| path.is_dir())
+}
+
+/// The part of a set that goes by this name.
+pub fn part_called(name: &str) -> Option<Split> {
+    match name {
+        "train" | "training" => Some(Split::Train),
+        "validation" | "val" | "valid" | "dev" => Some(Split::Validation),
+        "test" | "testing" => Some(Split::Test),
+        _ => None,
+    }
 }
 
 fn ending(path: &Path) -> String {
     path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
-fn is_picture(path: &Path) -> bool {
+/// Whether the name of a file ends as one of a picture.
+pub fn is_picture(path: &Path) -> bool {
     ENDINGS.contains(&ending(path).as_str())
 }
 

@@ -1,12 +1,15 @@
-//! `images`: pictures of the user's own, from a folder.
+//! `images`: pictures of the user's own, from a folder, from arrays or from Parquet files.
 
-mod album;
+pub mod album;
+mod array;
 mod cache;
-mod folder;
-mod keys;
+pub mod folder;
+mod hub;
+pub mod keys;
 mod labels;
 mod parts;
 mod picture;
+mod shelf;
 
 use std::path::Path;
 
@@ -15,12 +18,14 @@ use crate::data::keys::Pixels;
 use crate::data::row::{DatasetRow, Origin};
 use crate::data::source::{Images, Source};
 use crate::{Error, Result};
+use album::{Encoded, Gathered};
+use folder::Picture;
 use keys::ImagesConfig;
 
 /// `images`.
 pub(crate) const IMAGES: DatasetRow = DatasetRow {
     name: "images",
-    about: "your own pictures, from a folder of files, with sub-folders as classes or a table of labels",
+    about: "your own pictures, from a folder of files, from arrays (IDX, .npy, .npz) or Parquet, with labels or without",
     cite: "",
     schema: Schema::of::<(ImagesConfig, Pixels)>(),
     origin: Origin::Yours,
@@ -38,9 +43,22 @@ fn load(keys: &ImagesConfig, pixels: &Pixels) -> Result<Images> {
             .at("path")
             .hint("set it to the folder of the pictures, such as `path = \"pictures\"`"));
     }
-    if path.is_dir() {
-        return album::load(path, keys, pixels);
+    if !path.exists() {
+        return Err(Error::data(path, "is missing", "set `dataset.path` to the folder or the file of the pictures"));
     }
-    let what = if path.exists() { "is no folder" } else { "is missing" };
-    Err(Error::data(path, what, "set `dataset.path` to the folder of the pictures"))
+    let shards = hub::files(path)?;
+    if !shards.is_empty() {
+        let (hub, pictures) = hub::open(path, &shards, keys)?;
+        return album::load(&gathered(path, pictures, &hub), keys, pixels);
+    }
+    if path.is_file() || shelf::is_one(path)? {
+        return array::load(&shelf::stacks(path, keys)?, keys, pixels);
+    }
+    let pictures = folder::pictures(path, keys.labels.is_empty())?;
+    album::load(&gathered(path, pictures, &album::Files), keys, pixels)
+}
+
+fn gathered<'a>(folder: &'a Path, pictures: Vec<Picture>, encoded: &'a dyn Encoded) -> Gathered<'a> {
+    let remedy = "move them away, or set `dataset.wrong = \"skip\"`";
+    Gathered { folder, pictures, encoded, remedy, by_name: true }
 }

@@ -1,32 +1,51 @@
 //! The part of a set that each picture belongs to, by a hash of its name: pictures that are added move no other.
 
-use super::folder::Picture;
 use crate::data::keys::Pixels;
 use crate::data::pipeline::split::Split;
+use crate::data::source::TestItems;
 use crate::store::checkpoint::sha256;
 
-/// Gives every picture its part. Those of a folder for a part keep it; of the others, and of the training folder's
-/// where the set has no folder for testing or validation, `test` and `pixels.validation` (shares below 1, counts from 1
-/// on) are drawn with the seed `pixels.split_seed`.
-pub fn assign(pictures: &mut [Picture], test: f64, pixels: &Pixels) {
-    let has = |part| pictures.iter().any(|picture| picture.part == Some(part));
+/// The part of every picture, by its name. Those `given` one keep it; of the others, and of the training pictures where
+/// none is given for testing or validation, `test` and `pixels.validation` (shares below 1, counts from 1 on) are drawn
+/// with the seed `pixels.split_seed`.
+pub fn of(names: impl Iterator<Item = String>, given: &[Option<Split>], test: f64, pixels: &Pixels) -> Vec<Split> {
+    let has = |part| given.contains(&Some(part));
     let (has_test, has_validation) = (has(Split::Test), has(Split::Validation));
-    let mut free: Vec<(f64, &mut Picture)> = pictures
-        .iter_mut()
-        .filter(|picture| picture.part.is_none_or(|part| part == Split::Train))
-        .map(|picture| (place(&picture.name, pixels.split_seed), picture))
-        .collect();
+    let is_free = |i: usize| given.get(i).is_some_and(|part| part.is_none_or(|part| part == Split::Train));
+    let mut free: Vec<(f64, usize)> =
+        names.enumerate().filter(|(i, _)| is_free(*i)).map(|(i, name)| (place(&name, pixels.split_seed), i)).collect();
     free.sort_by(|a, b| a.0.total_cmp(&b.0));
     let places: Vec<f64> = free.iter().map(|(place, _)| *place).collect();
     let (tests, boundary) = taken(&places, 0, 0.0, if has_test { 0.0 } else { test });
     let (validations, _) = taken(&places, tests, boundary, if has_validation { 0.0 } else { pixels.validation });
+    let mut parts: Vec<Split> = given.iter().map(|part| part.unwrap_or(Split::Train)).collect();
     for (i, (_, picture)) in free.into_iter().enumerate() {
-        picture.part = Some(match i {
-            i if i < tests => Split::Test,
-            i if i < validations => Split::Validation,
-            _ => Split::Train,
-        });
+        if let Some(part) = parts.get_mut(picture) {
+            *part = match i {
+                i if i < tests => Split::Test,
+                i if i < validations => Split::Validation,
+                _ => Split::Train,
+            };
+        }
     }
+    parts
+}
+
+/// The place of every picture once they stand in the order of their parts, each part in the order that it had.
+pub fn slots(parts: &[Split]) -> Vec<usize> {
+    let mut next = [0; 3];
+    for part in Split::ALL {
+        let before = parts.iter().filter(|other| **other < part).count();
+        next.iter_mut().skip(part as usize).take(1).for_each(|n| *n = before);
+    }
+    let slot = |part: &Split| next.get_mut(*part as usize).map_or(0, |n| std::mem::replace(n, *n + 1));
+    parts.iter().map(slot).collect()
+}
+
+/// What the set says of its parts, pictures in their order.
+pub fn ends(parts: &[Split]) -> TestItems {
+    let before = |part: Split| parts.iter().filter(|other| **other < part).count();
+    TestItems::Parts { validation_from: before(Split::Validation), test_from: before(Split::Test) }
 }
 
 /// Where the part ends that begins at item `from` and place `boundary`: the item, and the place.
@@ -49,15 +68,9 @@ fn place(name: &str, seed: u64) -> f64 {
 mod tests {
     use super::*;
 
-    fn pictures(n: usize, part: impl Fn(usize) -> Option<Split>) -> Vec<Picture> {
-        let one = |i| Picture { path: "".into(), name: format!("{i}.png"), part: part(i), class: None };
-        (0..n).map(one).collect()
-    }
-
     fn assigned(n: usize, test: f64, validation: f64, part: impl Fn(usize) -> Option<Split>) -> Vec<Split> {
-        let mut all = pictures(n, part);
-        assign(&mut all, test, &Pixels { validation, ..Pixels::default() });
-        all.into_iter().map(|picture| picture.part.unwrap()).collect()
+        let given: Vec<Option<Split>> = (0..n).map(part).collect();
+        of((0..n).map(|i| format!("{i}.png")), &given, test, &Pixels { validation, ..Pixels::default() })
     }
 
     fn counts(parts: &[Split]) -> [usize; 3] {
@@ -87,5 +100,13 @@ mod tests {
         assert!(parts[..100].iter().all(|part| *part == Split::Test));
         let all = |i| Some(Split::ALL[i % 3]);
         assert_eq!(counts(&assigned(30, 0.5, 0.5, all)), [10; 3]);
+    }
+
+    #[test]
+    fn slots_keep_the_order_within_a_part() {
+        let [train, validation, test] = Split::ALL;
+        let parts = [test, train, validation, test, train];
+        assert_eq!(slots(&parts), [3, 0, 2, 4, 1]);
+        assert_eq!(ends(&parts), TestItems::Parts { validation_from: 2, test_from: 3 });
     }
 }

@@ -6,7 +6,7 @@ use crate::math::Numeral;
 use crate::{Error, Result};
 
 /// More classes than this are taken for a mistake.
-const MOST_CLASSES: usize = 1000;
+pub(super) const MOST_CLASSES: usize = 1000;
 
 /// Labels as integers, in the order of the numbers if all are numbers, else of the words; and how many there are.
 ///
@@ -14,11 +14,7 @@ const MOST_CLASSES: usize = 1000;
 /// Too many; what is not a number among numbers.
 pub(super) fn numbered(path: &Path, labels: &[String]) -> Result<(Vec<u32>, usize)> {
     let is_none = |label: &String| label.parse::<f64>().is_ok_and(f64::is_nan);
-    let numbers: Vec<Numeral> = labels.iter().filter_map(|label| Numeral::parse(label)).collect();
-    let (places, classes) = match numbers.len() == labels.len() {
-        true => places(&numbers),
-        false => places(labels),
-    };
+    let (places, classes) = ranked(labels);
     if let Some(row) = labels.iter().position(is_none)
         && labels.iter().all(|label| is_none(label) || Numeral::parse(label).is_some())
     {
@@ -31,6 +27,16 @@ pub(super) fn numbered(path: &Path, labels: &[String]) -> Result<(Vec<u32>, usiz
             let what = format!("has {classes} different labels in {} rows", labels.len());
             Err(Error::data(path, what, "set `dataset.label` to a column with a few values, or leave it out"))
         }
+    }
+}
+
+/// The place of each among the different ones, in the order of the numbers if all are numbers, else of the words; and
+/// how many these are.
+pub(super) fn ranked(labels: &[String]) -> (Vec<u32>, usize) {
+    let numbers: Vec<Numeral> = labels.iter().filter_map(|label| Numeral::parse(label)).collect();
+    match numbers.len() == labels.len() {
+        true => places(&numbers),
+        false => places(labels),
     }
 }
 

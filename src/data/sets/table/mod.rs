@@ -1,73 +1,25 @@
 //! `table`: vectors of the user's own, from text or NumPy files, with a column of labels or without.
 
+mod columns;
+mod keys;
 mod labels;
 mod sheet;
 
 use std::path::Path;
 
-use serde::{Deserialize, Deserializer, Serialize, de::Visitor};
-
+use columns::Asked;
+use keys::TableConfig;
 use labels::numbered;
 use sheet::Sheet;
 
-use crate::config::{Schema, decode, rule};
+use crate::config::{Schema, decode};
 use crate::data::files::locate;
-use crate::data::formats::frame::{Header, Layout};
+use crate::data::formats::frame::Layout;
 use crate::data::keys::Columns;
 use crate::data::row::{DatasetRow, Origin};
 use crate::data::source::{Records, Source, TestItems};
 use crate::store::checkpoint::sha256;
 use crate::{Error, Result};
-
-crate::config! {
-    /// Keys of `table`.
-    pub struct TableConfig {
-        /// The file: `.csv`, `.tsv` or `.txt` with a row a line, with a line of names above them or none; `.npy` with
-        /// an array of rows; `.npz` with the rows in the array `x`, or in the only one besides the labels. Any may be
-        /// gzipped. A first column without a name, as pandas and R write the index of the rows, is left out.
-        [may_change] path: String = String::new();
-        /// The column of labels: its name, or its number from 0, where -1 is the last; of an `.npz`, the array of
-        /// labels. Any numbers or words will do. Empty: there are no labels.
-        label: Label = Label(String::new());
-        /// Lines of text before the table that are left out.
-        skip: usize = 0;
-        /// Whether the first line of text names the columns: "yes", "no" or "auto" (it has words only, the name of the
-        /// labels, or counts three columns or more from 0, as pandas does).
-        header: Header = Header::Auto;
-        /// A file of test rows with the same columns; empty: test rows are drawn from the file above.
-        [may_change] test_path: String = String::new();
-        /// Rows held out for testing if `test_path` is empty: a share below 1, a count from 1 on.
-        test: f64 = 0.2, rule::non_negative;
-    }
-}
-
-/// A column by its name or its number.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Label(String);
-
-impl<'de> Deserialize<'de> for Label {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        deserializer.deserialize_any(NameOrNumber)
-    }
-}
-
-struct NameOrNumber;
-
-impl Visitor<'_> for NameOrNumber {
-    type Value = Label;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str("the name of a column or its number")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> std::result::Result<Label, E> {
-        Ok(Label(name.to_owned()))
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> std::result::Result<Label, E> {
-        Ok(Label(number.to_string()))
-    }
-}
 
 /// `table`.
 pub(crate) const TABLE: DatasetRow = DatasetRow {
@@ -88,20 +40,20 @@ fn load(keys: &TableConfig) -> Result<Records> {
     }
     let path = Path::new(&keys.path);
     let mut sheet = read(path, keys)?;
-    let own = sheet.values.len() / sheet.dim.max(1);
+    let own = sheet.values.len() / sheet.columns.len().max(1);
     let test = Some(Path::new(&keys.test_path)).filter(|path| !path.as_os_str().is_empty());
     if let Some(test) = test {
         let other = read(test, keys)?;
         same_columns(&sheet, &other, test)?;
-        sheet.values.extend(other.values);
-        sheet.labels.extend(other.labels);
-        sheet.sha256 = sha256((sheet.sha256 + &other.sha256).as_bytes());
+        sheet.sha256 = sha256((std::mem::take(&mut sheet.sha256) + &other.sha256).as_bytes());
+        sheet.append(other);
     }
     let (labels, classes) = numbered(path, &sheet.labels)?;
+    let (names, values) = sheet.one_hot(path)?;
     Ok(Records {
-        dim: sheet.dim,
-        values: sheet.values,
-        names: sheet.names,
+        dim: if names.is_empty() { sheet.columns.len() } else { names.len() },
+        values,
+        names,
         labels: (classes > 0).then_some(labels),
         classes,
         test: if test.is_some() { TestItems::From(own) } else { TestItems::Drawn(keys.test) },
@@ -115,10 +67,12 @@ fn read(path: &Path, keys: &TableConfig) -> Result<Sheet> {
         return Err(Error::data(path, "is no file", "set `dataset.path` to a .csv, .npy or .npz file"));
     }
     let bytes = locate::uncompressed(path)?;
+    let asked =
+        Asked { label: &keys.label.0, columns: &keys.columns, categorical: &keys.categorical, missing: keys.missing };
     let sheet = match bytes.as_slice() {
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => sheet::array(path, &bytes, &keys.label.0)?,
-        [b'P', b'K', 3 | 5, ..] => sheet::archive(path, &bytes, &keys.label.0)?,
-        _ => sheet::lines(path, &bytes, &layout(keys))?,
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => sheet::array(path, &bytes, &asked, &[])?,
+        [b'P', b'K', 3 | 5, ..] => sheet::archive(path, &bytes, &asked)?,
+        _ => sheet::lines(path, &bytes, &layout(keys), &asked)?,
     };
     if sheet.values.is_empty() {
         let what = if sheet.labels.is_empty() { "holds no rows" } else { "has no columns besides the labels" };
@@ -133,7 +87,8 @@ fn layout(keys: &TableConfig) -> Layout<'_> {
         header: keys.header,
         label: &keys.label.0,
         remedy: "one item a line: numbers, and its label if there are labels, between commas, semicolons, tabs or \
-                 blanks; `dataset.label` names the column of labels, `dataset.skip` leaves out lines above the table, \
+                 blanks; `dataset.label` names the column of labels, `dataset.categorical` those of words, \
+                 `dataset.columns` the ones to be read, `dataset.skip` leaves out lines above the table, \
                  `dataset.header` says whether the first line has names",
         unless: "; if it is an item, set `dataset.header = \"no\"`",
     }
@@ -141,15 +96,21 @@ fn layout(keys: &TableConfig) -> Layout<'_> {
 
 fn same_columns(train: &Sheet, test: &Sheet, path: &Path) -> Result<()> {
     const REMEDY: &str = "give a test file with the columns of the training file, in the same order";
-    if train.dim != test.dim {
-        let what = format!("has {} columns of numbers, the training file has {}", test.dim, train.dim);
+    if train.columns.len() != test.columns.len() {
+        let (test, train) = (test.columns.len(), train.columns.len());
+        let what = format!("has {test} columns of numbers, the training file has {train}");
         return Err(Error::data(path, what, REMEDY));
     }
-    let pair = train.names.iter().zip(&test.names).find(|(a, b)| a != b);
+    let pair = train
+        .columns
+        .iter()
+        .zip(&test.columns)
+        .find(|(a, b)| a.name != b.name && !b.name.is_empty() && !a.name.is_empty());
     match pair {
         None => Ok(()),
         Some((a, b)) => {
-            Err(Error::data(path, format!("has the column `{b}` where the training file has `{a}`"), REMEDY))
+            let what = format!("has the column `{}` where the training file has `{}`", b.name, a.name);
+            Err(Error::data(path, what, REMEDY))
         }
     }
 }

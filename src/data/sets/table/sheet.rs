@@ -2,67 +2,174 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::nearest;
+use super::columns::{Asked, Categories, Choice, meant};
+use super::keys::Missing;
 use crate::data::formats::{
-    frame::{self, Layout},
+    frame::Layout,
     npy, npz,
     text::{self, Row},
-    vectors::Vectors,
 };
 use crate::{Error, Result};
+
+/// A column of numbers, or of categories by their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Column {
+    /// Empty if the file does not name it.
+    pub name: String,
+    /// Its place in the file, from 0.
+    pub at: usize,
+    /// The different words in it, if it is categorical.
+    pub categories: Option<Categories>,
+}
 
 /// The rows of one file.
 #[derive(Default)]
 pub(super) struct Sheet {
-    pub dim: usize,
+    pub columns: Vec<Column>,
+    /// Row after row; NaN where a value is missing, the number of its category in a categorical column.
     pub values: Vec<f64>,
     /// As they are written; empty without labels.
     pub labels: Vec<String>,
-    /// Of the columns that are no labels; empty if the file does not name them.
-    pub names: Vec<String>,
     pub sha256: String,
+    /// Rows left out because of missing values.
+    pub dropped: usize,
+}
+
+/// What stands in a cell.
+enum Cell {
+    Number(f64),
+    Word(String),
+    Missing,
+}
+
+impl Sheet {
+    /// Appends a row, the cells of which `cell` reads, in a column of numbers or a categorical one; `refused` is the
+    /// error for a missing value. Returns whether the row was kept.
+    fn push(
+        &mut self,
+        choice: &Choice,
+        missing: Missing,
+        cell: &dyn Fn(usize, bool) -> Result<Cell>,
+        refused: &dyn Fn(usize) -> Error,
+    ) -> Result<bool> {
+        let label = match choice.label {
+            None => None,
+            Some(at) => match cell(at, true)? {
+                Cell::Word(label) => Some(label),
+                _ if missing == Missing::Drop => {
+                    self.dropped += 1;
+                    return Ok(false);
+                }
+                _ => return Err(refused(at)),
+            },
+        };
+        let cells = self.columns.iter().map(|column| cell(column.at, column.categories.is_some()));
+        let cells = cells.collect::<Result<Vec<Cell>>>()?;
+        let gap = cells.iter().zip(&self.columns).find(|(cell, _)| matches!(cell, Cell::Missing));
+        match (gap, missing) {
+            (Some((_, column)), Missing::Refuse) => return Err(refused(column.at)),
+            (Some(_), Missing::Drop) => {
+                self.dropped += 1;
+                return Ok(false);
+            }
+            (Some(_), Missing::Mean) | (None, _) => {}
+        }
+        for (cell, column) in cells.into_iter().zip(&mut self.columns) {
+            self.values.push(match (cell, &mut column.categories) {
+                (Cell::Number(value), _) => value,
+                (Cell::Word(word), Some(categories)) => categories.number(word) as f64,
+                (Cell::Missing | Cell::Word(_), _) => f64::NAN,
+            });
+        }
+        self.labels.extend(label);
+        Ok(true)
+    }
+
+    fn begin(&mut self, choice: &Choice, names: &[String]) {
+        let column = |(at, categorical): &(usize, bool)| Column {
+            name: names.get(*at).cloned().unwrap_or_default(),
+            at: *at,
+            categories: categorical.then(Categories::default),
+        };
+        self.columns = choice.columns.iter().map(column).collect();
+    }
+
+    /// Warns of rows that were left out.
+    fn finished(self, path: &Path) -> Self {
+        if self.dropped > 0 {
+            tracing::warn!("{}: {} rows with missing values are left out", path.display(), self.dropped);
+        }
+        self
+    }
+}
+
+/// What a text, or a cell that pandas and R write for a missing value, looks like; "none" may well be a category.
+fn is_missing(field: &str, categorical: bool) -> bool {
+    const WORDS: [&str; 6] = ["", "na", "n/a", "nan", "null", "?"];
+    let is = |word: &str| field.eq_ignore_ascii_case(word);
+    WORDS.into_iter().any(is) || (!categorical && is("none"))
 }
 
 /// Text, a row a line.
-pub(super) fn lines(path: &Path, bytes: &[u8], layout: &Layout) -> Result<Sheet> {
-    let mut sheet = Sheet::default();
-    let mut width = 0;
-    let mut label = None;
+pub(super) fn lines(path: &Path, bytes: &[u8], layout: &Layout, asked: &Asked) -> Result<Sheet> {
+    let (mut sheet, mut choice, mut width) = (Sheet::default(), Choice::default(), 0);
     text::rows(path, bytes, layout, &mut |row: &Row| {
         if width == 0 {
             width = row.fields.len();
-            let left_out = row.frame.left_out;
-            label = column(path, layout.label, &row.frame.names, row.frame.width)?.map(|label| label - left_out);
-            sheet.dim = width - usize::from(label.is_some());
-            sheet.names = row.frame.names.iter().skip(left_out).cloned().collect();
-            label.filter(|l| *l < sheet.names.len()).into_iter().for_each(|l| drop(sheet.names.remove(l)));
+            choice = Choice::of(path, asked, &row.frame.names, row.frame.width)?.without_first(row.frame.left_out);
+            sheet.begin(&choice, row.frame.names.get(row.frame.left_out..).unwrap_or_default());
         }
         row.has(width)?;
-        for (c, field) in row.fields.iter().enumerate() {
-            match label {
-                Some(l) if l == c && field.is_empty() => {
-                    return Err(row.bad(format!("column {}: no label", row.place(c))));
-                }
-                Some(l) if l == c => sheet.labels.push(field.to_string()),
-                _ => sheet.values.push(row.number(c)?),
+        let cell = |column: usize, as_word: bool| {
+            let field = row.fields.get(column).copied().unwrap_or_default();
+            let gone = if choice.label == Some(column) { field.is_empty() } else { is_missing(field, as_word) };
+            match (gone, as_word) {
+                (true, _) => Ok(Cell::Missing),
+                (false, true) => Ok(Cell::Word(field.to_owned())),
+                (false, false) => Ok(Cell::Number(row.number(column)?)),
             }
-        }
+        };
+        let refused = |column: usize| match choice.label == Some(column) {
+            true => row.bad_at(column, "no label"),
+            false => row.bad_at(column, &format!("no value; {}", Missing::REMEDY)),
+        };
+        sheet.push(&choice, asked.missing, &cell, &refused)?;
         Ok(())
     })?;
-    Ok(sheet)
+    Ok(sheet.finished(path))
 }
 
-/// One array, its column of labels taken out.
-pub(super) fn array(path: &Path, bytes: &[u8], label: &str) -> Result<Sheet> {
-    let Vectors { dim, values } = npy::rows(path, bytes)?;
-    let Some(label) = column(path, label, &[], dim)? else { return Ok(Sheet { dim, values, ..Sheet::default() }) };
-    let labels = values.iter().skip(label).step_by(dim).map(f64::to_string).collect();
-    let others = values.iter().enumerate().filter(|(i, _)| i % dim != label);
-    Ok(Sheet { values: others.map(|(_, v)| *v).collect(), labels, dim: dim - 1, ..Sheet::default() })
+/// One array, and the labels of its rows if they lie elsewhere.
+pub(super) fn array(path: &Path, bytes: &[u8], asked: &Asked, labels: &[String]) -> Result<Sheet> {
+    let npy::Array { shape, values } = npy::shaped(path, bytes)?;
+    let Some(rows) = shape.first() else {
+        return Err(Error::data(path, format!("has the shape {shape:?}"), "save an array of shape [rows, numbers]"));
+    };
+    let dim = values.len().checked_div(*rows).unwrap_or(0);
+    let choice = Choice::of(path, asked, &[], dim)?;
+    let mut sheet = Sheet::default();
+    sheet.begin(&choice, &[]);
+    for (i, row) in values.chunks_exact(dim.max(1)).enumerate() {
+        let bad = |column: usize, what: &str, remedy: &str| {
+            Error::data(path, format!("row {i}, column {column} (from 0): {what}"), remedy)
+        };
+        let cell = |column: usize, as_word: bool| match row.get(column).copied() {
+            Some(value) if value.is_nan() => Ok(Cell::Missing),
+            Some(value) if as_word => Ok(Cell::Word(value.to_string())),
+            Some(value) if value.is_finite() => Ok(Cell::Number(value)),
+            Some(value) => Err(bad(column, &format!("{value} is not finite"), "remove such rows")),
+            None => Ok(Cell::Missing),
+        };
+        let refused = |column: usize| bad(column, "NaN is no value", Missing::REMEDY);
+        if sheet.push(&choice, asked.missing, &cell, &refused)? {
+            sheet.labels.extend(labels.get(i).cloned());
+        }
+    }
+    Ok(sheet.finished(path))
 }
 
 /// Arrays of rows and of labels.
-pub(super) fn archive(path: &Path, bytes: &[u8], label: &str) -> Result<Sheet> {
+pub(super) fn archive(path: &Path, bytes: &[u8], asked: &Asked) -> Result<Sheet> {
     const REMEDY: &str = "save it anew with `numpy.savez(path, x=rows, y=labels)`";
     const UNPACK: &str = "unpack it and set `dataset.path` to the .csv or .npy file in it";
     let members =
@@ -74,6 +181,7 @@ pub(super) fn archive(path: &Path, bytes: &[u8], label: &str) -> Result<Sheet> {
         return Err(Error::data(path, format!("is an archive with {}, not of arrays alone", other.name), UNPACK));
     }
     let find = |wanted: &str| members.iter().zip(&names).find(|(_, name)| *name == wanted).map(|(m, _)| m);
+    let label = asked.label;
     let labels = match (label, find(label)) {
         ("", _) => None,
         (_, Some(member)) => Some(member),
@@ -92,36 +200,15 @@ pub(super) fn archive(path: &Path, bytes: &[u8], label: &str) -> Result<Sheet> {
         }
     };
     let within = |m: &npz::Member| PathBuf::from(format!("{} ({})", path.display(), m.name));
-    let Vectors { dim, values } = npy::rows(&within(rows), &rows.bytes)?;
-    let labels = labels.map(|m| npy::labels(&within(m), &m.bytes)).transpose()?.unwrap_or_default();
-    let count = values.len() / dim.max(1);
-    if !label.is_empty() && labels.len() != count {
-        let what = format!("`{label}` has {} labels for {count} rows", labels.len());
+    let given = labels.map(|m| npy::labels(&within(m), &m.bytes)).transpose()?;
+    let rest = Asked { label: "", ..*asked };
+    let Some(given) = given else { return array(&within(rows), &rows.bytes, &rest, &[]) };
+    let count = npy::shaped(&within(rows), &rows.bytes)?.shape.first().copied().unwrap_or(0);
+    if given.len() != count {
+        let what = format!("`{label}` has {} labels for {count} rows", given.len());
         return Err(Error::data(path, what, REMEDY));
     }
-    Ok(Sheet { dim, values, labels, ..Sheet::default() })
-}
-
-/// Which of `width` columns `label` means.
-fn column(path: &Path, label: &str, names: &[String], width: usize) -> Result<Option<usize>> {
-    if label.is_empty() {
-        return Ok(None);
-    }
-    if let Some(column) = frame::column(label, names, width) {
-        return Ok(Some(column));
-    }
-    let these = match names {
-        [] => format!("it names none, and has {width}: 0 to {}", width.saturating_sub(1)),
-        names => format!("it has {}", names.join(", ")),
-    };
-    let what = format!("has no column `{label}`{}; {these}", meant(label, names));
-    Err(Error::data(path, what, "set `dataset.label` to a name, or to a number from 0, where -1 is the last column"))
-}
-
-/// ", did you mean …?" where a name is near.
-fn meant(word: &str, names: &[String]) -> String {
-    let known: Vec<&str> = names.iter().map(String::as_str).collect();
-    nearest(word, &known).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default()
+    array(&within(rows), &rows.bytes, &rest, &given)
 }
 
 #[cfg(test)]
@@ -142,7 +229,8 @@ mod tests {
     }
 
     fn read(members: &[(&str, &[u8])], label: &str) -> Result<Sheet> {
-        archive(Path::new("x.npz"), &write::archive(members, true), label)
+        let asked = Asked { label, ..Asked::default() };
+        archive(Path::new("x.npz"), &write::archive(members, true), &asked)
     }
 
     #[test]
@@ -153,11 +241,11 @@ mod tests {
             ([("kinds.npy", y.as_slice()), ("data.npy", &x)], "kinds"),
         ] {
             let sheet = read(&members, label).unwrap();
-            assert_eq!((sheet.dim, sheet.values.as_slice()), (2, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0].as_slice()));
+            assert_eq!((sheet.columns.len(), sheet.values.as_slice()), (2, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0].as_slice()));
             assert_eq!(sheet.labels, ["7", "9", "7"]);
         }
         let unlabelled = read(&[("x.npy", &x), ("y.npy", &y)], "").unwrap();
-        assert!(unlabelled.labels.is_empty() && unlabelled.dim == 2);
+        assert!(unlabelled.labels.is_empty() && unlabelled.columns.len() == 2);
         let short = npy("(2,)", &[7, 9]);
         for (members, label, says) in [
             (vec![("a.npy", x.as_slice()), ("b.npy", &y)], "", "which one holds the rows?"),

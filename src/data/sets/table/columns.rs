@@ -1,0 +1,181 @@
+//! Which columns of a file are read, and as what; categories as columns of their own.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::keys::{ColumnKey, Missing};
+use super::labels::{MOST_CLASSES, ranked};
+use super::sheet::{Column, Sheet};
+use crate::config::nearest;
+use crate::data::formats::frame;
+use crate::{Error, Result};
+
+/// What the keys ask of every file.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Asked<'a> {
+    /// The column of labels; empty without.
+    pub label: &'a str,
+    /// The columns that are read; empty for all.
+    pub columns: &'a [ColumnKey],
+    /// Those of them that are categorical.
+    pub categorical: &'a [ColumnKey],
+    /// What happens to rows with missing values.
+    pub missing: Missing,
+}
+
+/// The columns of a file that are read, by their places.
+#[derive(Default)]
+pub(super) struct Choice {
+    pub label: Option<usize>,
+    /// In the order of the key, else of the file, and whether each is categorical.
+    pub columns: Vec<(usize, bool)>,
+}
+
+impl Choice {
+    /// The columns that the keys name, of `width`.
+    ///
+    /// # Errors
+    /// A column that is not there, or is named twice; the labels among the others.
+    pub fn of(path: &Path, asked: &Asked, names: &[String], width: usize) -> Result<Self> {
+        let place = |key: &str, name: &str| place(path, key, name, names, width);
+        let label = if asked.label.is_empty() { None } else { Some(place("label", asked.label)?) };
+        let all =
+            |key, columns: &[ColumnKey]| columns.iter().map(|name| place(key, &name.0)).collect::<Result<Vec<_>>>();
+        let (chosen, categorical) = (all("columns", asked.columns)?, all("categorical", asked.categorical)?);
+        let chosen = match chosen.as_slice() {
+            [] => (0..width).filter(|at| Some(*at) != label).collect(),
+            _ => chosen,
+        };
+        let refused = |key: &str, what: String| Err(Error::config(format!("{}: {what}", path.display())).at(key));
+        for (i, at) in chosen.iter().enumerate() {
+            let name = names.get(*at).cloned().unwrap_or_else(|| at.to_string());
+            if Some(*at) == label {
+                return refused("columns", format!("the column `{name}` holds the labels"));
+            }
+            if chosen.iter().take(i).any(|other| other == at) {
+                return refused("columns", format!("the column `{name}` is named twice"));
+            }
+        }
+        if let Some(at) = categorical.iter().find(|at| !chosen.contains(at)) {
+            let name = names.get(*at).cloned().unwrap_or_else(|| at.to_string());
+            return refused("categorical", format!("the column `{name}` is none of those that are read"));
+        }
+        Ok(Choice { label, columns: chosen.into_iter().map(|at| (at, categorical.contains(&at))).collect() })
+    }
+
+    /// The same columns where the first `n` of the file, an index of the rows, are left out.
+    pub fn without_first(self, n: usize) -> Self {
+        let columns = self.columns.into_iter().filter_map(|(at, categorical)| Some((at.checked_sub(n)?, categorical)));
+        Choice { label: self.label.and_then(|at| at.checked_sub(n)), columns: columns.collect() }
+    }
+}
+
+/// Which of `width` columns a key means.
+fn place(path: &Path, key: &str, name: &str, names: &[String], width: usize) -> Result<usize> {
+    if let Some(column) = frame::column(name, names, width) {
+        return Ok(column);
+    }
+    let these = match names {
+        [] => format!("it names none, and has {width}: 0 to {}", width.saturating_sub(1)),
+        names => format!("it has {}", names.join(", ")),
+    };
+    let what = format!("has no column `{name}`{}; {these}", meant(name, names));
+    let remedy = format!("set `dataset.{key}` to a name, or to a number from 0, where -1 is the last column");
+    Err(Error::data(path, what, remedy))
+}
+
+/// ", did you mean …?" where a name is near.
+pub(super) fn meant(word: &str, names: &[String]) -> String {
+    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+    nearest(word, &known).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default()
+}
+
+/// The different words of a categorical column, in the order in which they were met.
+#[derive(Debug, Default)]
+pub(super) struct Categories {
+    words: Vec<String>,
+    numbers: HashMap<String, usize>,
+}
+
+impl Categories {
+    /// The number of a word.
+    pub fn number(&mut self, word: String) -> usize {
+        let next = self.words.len();
+        *self.numbers.entry(word).or_insert_with_key(|word| {
+            self.words.push(word.clone());
+            next
+        })
+    }
+}
+
+impl Sheet {
+    /// Appends the rows of a file with the same columns.
+    pub fn append(&mut self, other: Sheet) {
+        let width = self.columns.len().max(1);
+        // The other file's categories by this one's numbers.
+        let known: Vec<Option<Vec<usize>>> = self
+            .columns
+            .iter_mut()
+            .zip(other.columns)
+            .map(|(own, other)| {
+                let words = other.categories?.words;
+                own.categories.as_mut().map(|own| words.into_iter().map(|word| own.number(word)).collect())
+            })
+            .collect();
+        let number = |(i, value): (usize, f64)| match known.get(i % width) {
+            Some(Some(known)) => known.get(value as usize).filter(|_| !value.is_nan()).map_or(f64::NAN, |n| *n as f64),
+            _ => value,
+        };
+        self.values.extend(other.values.into_iter().enumerate().map(number));
+        self.labels.extend(other.labels);
+    }
+
+    /// The names of the columns and all rows, each categorical column in a column of 0 and 1 a category (one-hot). The
+    /// names are empty if the file names none and no column is categorical.
+    ///
+    /// # Errors
+    /// So many categories that they are taken for a mistake.
+    pub fn one_hot(&mut self, path: &Path) -> Result<(Vec<String>, Vec<f64>)> {
+        let values = std::mem::take(&mut self.values);
+        if self.columns.iter().all(|column| column.categories.is_none()) {
+            let names = self.columns.iter().map(|column| column.name.clone()).filter(|name| !name.is_empty()).collect();
+            return Ok((names, values));
+        }
+        // Of each categorical column the place of every category, and how many these are.
+        let ranks: Vec<Option<(Vec<u32>, usize)>> =
+            self.columns.iter().map(|column| Some(ranked(&column.categories.as_ref()?.words))).collect();
+        let mut names = Vec::new();
+        for (column, ranks) in self.columns.iter().zip(&ranks) {
+            names.extend(names_of(path, column, ranks.as_ref())?);
+        }
+        let mut all = Vec::with_capacity(values.len() / self.columns.len().max(1) * names.len());
+        for row in values.chunks_exact(self.columns.len().max(1)) {
+            for (value, ranks) in row.iter().zip(&ranks) {
+                match ranks {
+                    None => all.push(*value),
+                    Some((_, n)) if value.is_nan() => all.extend(std::iter::repeat_n(f64::NAN, *n)),
+                    Some((places, n)) => {
+                        let place = places.get(*value as usize).map(|place| *place as usize);
+                        all.extend((0..*n).map(|k| f64::from(u8::from(Some(k) == place))));
+                    }
+                }
+            }
+        }
+        Ok((names, all))
+    }
+}
+
+/// `colour=red` for every category of a column; the number of a column without a name.
+fn names_of(path: &Path, column: &Column, ranks: Option<&(Vec<u32>, usize)>) -> Result<Vec<String>> {
+    let name = if column.name.is_empty() { column.at.to_string() } else { column.name.clone() };
+    let (Some(categories), Some((places, n))) = (&column.categories, ranks) else { return Ok(vec![name]) };
+    if *n > MOST_CLASSES {
+        let what = format!("{}: the column `{name}` has {n} different words", path.display());
+        return Err(Error::config(what).at("categorical").hint("leave it out by `dataset.columns`"));
+    }
+    let mut names = vec![String::new(); *n];
+    for (word, place) in categories.words.iter().zip(places) {
+        names.get_mut(*place as usize).into_iter().for_each(|to| *to = format!("{name}={word}"));
+    }
+    Ok(names)
+}
