@@ -4,14 +4,19 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 use serde_json::json;
 
+use super::arrays::{self, Arrays};
+use super::items::{Items, Space};
 use super::loaded::{Loaded, WeightsArg};
+use super::outputs::Outputs;
 use super::{GlobalArgs, output, usage};
-use crate::data::{Split, file};
+use crate::Result;
+use crate::data::Split;
 use crate::density::{Energy as _, Model};
-use crate::store::fs;
-use crate::{Error, Result, probes};
+use crate::math::Detection;
+use crate::run::show;
 
 /// Evaluates a model on items: energies, scores, logits, log-densities, features.
 #[derive(Args)]
@@ -19,11 +24,15 @@ pub struct EnergyArgs {
     /// The checkpoint, or the folder of its run
     #[arg(long, value_name = "FILE")]
     ckpt: PathBuf,
-    /// Items: .npy or .csv, one a row [default: the run's data set; another one: --set dataset.name=…]
-    #[arg(long, value_name = "FILE", conflicts_with = "split")]
+    /// Items: a file (.npy or text, one a row), a folder of pictures (in the order of their names), or the name of a
+    /// data set [default: the run's data set]
+    #[arg(long, value_name = "FILE|FOLDER|SET")]
     data: Option<PathBuf>,
-    /// What the numbers of --data are
-    #[arg(long, value_enum, default_value_t = Space::Model, requires = "data")]
+    /// Outliers, named likewise: how well the energy tells them from the items (AUROC), the outliers above
+    #[arg(long, value_name = "FILE|FOLDER|SET")]
+    against: Option<PathBuf>,
+    /// What the numbers of files are
+    #[arg(long, value_enum, default_value_t = Space::Model)]
     space: Space,
     /// The part of the data set: train, validation or test
     #[arg(long, default_value = "test")]
@@ -39,15 +48,6 @@ pub struct EnergyArgs {
     batch: usize,
     #[command(flatten)]
     weights: WeightsArg,
-}
-
-/// What the numbers of a file are.
-#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum Space {
-    /// What the model takes.
-    Model,
-    /// Pixels from 0 to 255.
-    Pixels,
 }
 
 /// What is evaluated.
@@ -94,121 +94,100 @@ impl What {
     }
 }
 
-/// Evaluates batch after batch, then writes.
+/// Evaluates batch after batch; what was evaluated is written before more is read.
 pub fn run(args: &EnergyArgs, global: &GlobalArgs) -> Result<()> {
     if args.batch == 0 {
         return Err(usage("--batch 0 evaluates nothing", "--batch 500 takes 500 items at a time"));
     }
-    let form = Form::of(args)?;
-    let loaded = Loaded::load(&args.ckpt, &global.overrides(), args.weights.weights)?;
-    let (source, x) = items(args, &loaded)?;
-    let mut parts: Vec<Vec<Tensor>> = vec![Vec::new(); args.what.len()];
-    let n = x.dim(0)?;
-    for from in (0..n).step_by(args.batch) {
-        let some = x.narrow(0, from, args.batch.min(n - from))?;
-        for (parts, what) in parts.iter_mut().zip(&args.what) {
-            parts.push(what.of(&loaded.model, &some)?.to_dtype(DType::F32)?.detach());
+    let sets = global.overrides();
+    let names: Vec<&str> = args.what.iter().map(|what| what.name()).collect();
+    if let Some(out) = &args.out {
+        Outputs::new().file("--out", out, arrays::ENDINGS)?;
+    }
+    // Beside areas under curves there is no room for a table on standard output.
+    let (written, wanted) = (args.out.is_some() || args.against.is_none(), args.out.as_deref());
+    let mut arrays = if written { Some(Arrays::begin(wanted, &names)?) } else { None };
+    let loaded = Loaded::load(&args.ckpt, &sets, args.weights.weights)?;
+    let of = |name: Option<&Path>| Items::of(name, args.split, args.space, (&args.ckpt, &sets), &loaded);
+    let items = of(args.data.as_deref())?;
+    let other = args.against.as_deref().map(|name| of(Some(name))).transpose()?;
+    let mut inside = Vec::new();
+    let count = items.for_each(&loaded, args.batch, &mut |x| {
+        if other.is_some() {
+            inside.extend(numbers(&loaded.model.energy(x)?)?);
         }
-    }
-    let arrays: Vec<(What, Tensor)> =
-        args.what.iter().zip(parts).map(|(what, parts)| Ok((*what, Tensor::cat(&parts, 0)?))).collect::<Result<_>>()?;
-    form.write(&arrays)?;
-    let Some(out) = &args.out else { return Ok(()) };
-    let described = |(what, array): &(What, Tensor)| json!({"what": what.name(), "shape": array.dims()});
-    match global.json {
-        true => output::print_json(&json!({
-            "checkpoint": args.ckpt, "step": loaded.step, "source": source, "items": n, "out": out,
-            "arrays": arrays.iter().map(described).collect::<Vec<_>>(),
-        })),
-        false => output::print(&format!("{n} items of {source}\n{}\n", out.display())),
-    }
+        let Some(arrays) = &mut arrays else { return Ok(()) };
+        let pieces = args.what.iter().map(|what| Ok(what.of(&loaded.model, x)?.to_dtype(DType::F32)?.detach()));
+        arrays.push(&pieces.collect::<Result<Vec<_>>>()?)
+    })?;
+    let detection = other.as_ref().map(|other| detected(&loaded, other, &inside, args.batch)).transpose()?;
+    let shapes = arrays.map_or(Ok(Vec::new()), Arrays::finish)?;
+    report(args, global, (&items.source, count, &shapes), (loaded.step, detection))
 }
 
-/// The items in model space, and where they come from.
-fn items(args: &EnergyArgs, loaded: &Loaded) -> Result<(String, Tensor)> {
-    let shape = loaded.model.shape();
-    let (source, x) = match &args.data {
-        Some(path) => {
-            let x = file::read(path)?.items(shape, path, loaded.data.device())?;
-            let x = match args.space {
-                Space::Model => x,
-                Space::Pixels => loaded.data.of_unit(&(x / 255.0)?, None)?,
-            };
-            (path.display().to_string(), x)
-        }
-        None => {
-            let data = loaded.experiment.data()?;
-            loaded.fits(&data)?;
-            (format!("{} ({})", data.spec().name, args.split), probes::items(&data, args.split, 0)?)
-        }
-    };
-    match x.dim(0)? {
-        0 => Err(usage(format!("{source} has no items"), "--split train, or --data FILE")),
-        _ => Ok((source, x)),
-    }
+/// How well the energy tells outliers.
+#[derive(Serialize)]
+struct Detected {
+    /// Where the outliers come from.
+    against: String,
+    /// How many they are.
+    outliers: usize,
+    /// P(energy of an outlier > energy of an item), ties counted half.
+    auroc: f64,
+    average_precision: f64,
+    /// The share of the items that 95 % of the outliers lie above the threshold with.
+    false_positives_at_95: f64,
 }
 
-/// How the arrays are written.
-enum Form<'a> {
-    Csv(Option<&'a Path>),
-    Npy(&'a Path),
-    Npz(&'a Path),
+/// Energies of outliers beside those of the items.
+fn detected(loaded: &Loaded, other: &Items, inside: &[f64], batch: usize) -> Result<Detected> {
+    let mut outside = Vec::new();
+    let outliers = other.for_each(loaded, batch, &mut |x| {
+        outside.extend(numbers(&loaded.model.energy(x)?)?);
+        Ok(())
+    })?;
+    if inside.iter().chain(&outside).any(|energy| energy.is_nan()) {
+        let hint = "the model diverged: use an earlier checkpoint".to_owned();
+        return Err(usage("an energy is no number: nothing can be ranked by it", hint));
+    }
+    let found = Detection::new(&outside, inside);
+    Ok(Detected {
+        against: other.source.clone(),
+        outliers,
+        auroc: found.auroc(),
+        average_precision: found.average_precision(),
+        false_positives_at_95: found.false_positives_at(0.95),
+    })
 }
 
-impl<'a> Form<'a> {
-    /// As the ending of `--out` says.
-    fn of(args: &'a EnergyArgs) -> Result<Self> {
-        let Some(path) = args.out.as_deref() else { return Ok(Form::Csv(None)) };
-        match path.extension().and_then(|e| e.to_str()) {
-            Some("csv") => Ok(Form::Csv(Some(path))),
-            Some("npz") => Ok(Form::Npz(path)),
-            Some("npy") if args.what.len() == 1 => Ok(Form::Npy(path)),
-            Some("npy") => {
-                Err(usage("a .npy file holds one array", "end --out in .npz, or ask for one thing by --what"))
-            }
-            _ => Err(usage(
-                format!("{}: no kind of file that is written", path.display()),
-                "end --out in .csv, .npy or .npz",
-            )),
-        }
-    }
-
-    fn write(&self, arrays: &[(What, Tensor)]) -> Result<()> {
-        let npy =
-            |array: &Tensor| file::npy_bytes(array.dims(), &array.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?);
-        match (self, arrays) {
-            (Form::Csv(path), _) => {
-                let text = csv(arrays)?;
-                path.map_or_else(|| output::print(&text), |path| fs::write_atomic(path, text.as_bytes()))
-            }
-            (Form::Npy(path), [(_, array)]) => fs::write_atomic(path, &npy(array)?),
-            (Form::Npy(path) | Form::Npz(path), _) => {
-                let members: Vec<(&str, Vec<u8>)> =
-                    arrays.iter().map(|(what, array)| Ok((what.name(), npy(array)?))).collect::<Result<_>>()?;
-                fs::write_atomic(path, &file::npz_bytes(&members)?)
-            }
-        }
-    }
+fn numbers(energies: &Tensor) -> Result<Vec<f64>> {
+    Ok(energies.to_dtype(DType::F64)?.to_vec1()?)
 }
 
-/// A column for each number of an item, named `score.0`, `score.1`, … where there are several.
-fn csv(arrays: &[(What, Tensor)]) -> Result<String> {
-    let mut columns = Vec::new();
-    let mut names = Vec::new();
-    for (what, array) in arrays {
-        let rows = if array.rank() == 1 { array.unsqueeze(1)? } else { array.flatten_from(1)? };
-        let width = rows.dim(1)?;
-        names.extend((0..width).map(|i| if width == 1 { what.name().into() } else { format!("{}.{i}", what.name()) }));
-        columns.push(rows.to_vec2::<f32>()?);
+fn report(
+    args: &EnergyArgs,
+    global: &GlobalArgs,
+    (source, count, shapes): (&str, usize, &[(&str, Vec<usize>)]),
+    (step, detection): (u64, Option<Detected>),
+) -> Result<()> {
+    if args.out.is_none() && detection.is_none() {
+        return Ok(());
     }
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let failed = |e: csv::Error| Error::Other(format!("cannot write CSV: {e}"));
-    writer.write_record(&names).map_err(failed)?;
-    let n = columns.first().map_or(0, Vec::len);
-    for i in 0..n {
-        let row = columns.iter().filter_map(|rows| rows.get(i)).flatten().map(f32::to_string);
-        writer.write_record(row).map_err(failed)?;
+    if global.json {
+        let described = |(what, shape): &(&str, Vec<usize>)| json!({"what": what, "shape": shape});
+        return output::print_json(&json!({
+            "checkpoint": args.ckpt, "step": step, "source": source, "items": count, "out": args.out,
+            "arrays": shapes.iter().map(described).collect::<Vec<_>>(), "detection": detection,
+        }));
     }
-    let bytes = writer.into_inner().map_err(|e| Error::Other(e.to_string()))?;
-    String::from_utf8(bytes).map_err(|e| Error::Other(e.to_string()))
+    let mut text = format!("{count} items of {source}\n");
+    if let Some(Detected { against, outliers, auroc, average_precision, false_positives_at_95 }) = &detection {
+        let [auroc, area, rate] = [auroc, average_precision, false_positives_at_95].map(|value| show::fixed(*value, 4));
+        text += &format!(
+            "{outliers} items of {against} as outliers, by their energy: AUROC {auroc}, average precision {area}, \
+             false positives at 95 % {rate}\n"
+        );
+    }
+    args.out.iter().for_each(|out| text += &format!("{}\n", out.display()));
+    output::print(&text)
 }

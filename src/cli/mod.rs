@@ -1,10 +1,12 @@
 //! The command line: one file a subcommand. Arguments in, exit code out; what is computed lives in the rooms below.
 
+mod arrays;
 mod catalogue;
 mod check;
 mod compare;
 mod data;
 mod diagnose;
+mod draws;
 mod energy;
 mod eval;
 mod eval_lsd;
@@ -13,6 +15,7 @@ mod export;
 mod gof;
 mod import;
 mod init;
+mod items;
 mod loaded;
 mod ls;
 mod methods;

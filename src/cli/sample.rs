@@ -7,10 +7,13 @@ use clap::Args;
 use image::RgbImage;
 use serde_json::json;
 
+use super::draws::{self, Draws, as_folder};
+use super::items::Space;
 use super::loaded::{Loaded, WeightsArg};
 use super::outputs::{self, Outputs, all_tried};
 use super::{GlobalArgs, output, usage};
 use crate::data::{Data, file};
+use crate::density::{self, Counted, Energy, Model};
 use crate::math::stats;
 use crate::metrics::Metrics;
 use crate::probes::Picture;
@@ -23,22 +26,33 @@ use crate::{Error, Result, draw, rng::Key};
 /// Draws samples from a checkpoint and writes a picture of them.
 #[derive(Args)]
 pub struct SampleArgs {
-    /// The checkpoint file
+    /// The checkpoint file, or the folder of its run
     #[arg(long, value_name = "FILE")]
     ckpt: PathBuf,
-    /// How many samples
-    #[arg(long, default_value_t = 100)]
-    n: usize,
+    /// How many samples [default: 100, or the rows of --init]
+    #[arg(long)]
+    n: Option<usize>,
     /// Steps of the sampler; short for --set sampler.steps=…
     #[arg(long)]
     steps: Option<u64>,
     /// Seed of the chains; short for --set seed=…
     #[arg(long)]
     seed: Option<u64>,
-    /// The picture, .png, or the samples as a NumPy array, .npy [default: a picture in samples/ of the run, or the
-    /// working directory; a .npy there of samples that cannot be drawn]
+    /// The picture, .png; or the samples as numbers: .npy, or with energies and labels .npz or .csv; or a folder of
+    /// pictures, DIR/ [default: a picture in samples/ of the run, or the working directory; a .npy there of samples
+    /// that cannot be drawn]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Draws of this class alone, from p(x|y) of a classifier
+    #[arg(long, value_name = "K")]
+    class: Option<u32>,
+    /// Starts the chains at the rows of a file, .npy or text
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// The numbers of --out and --init: those of the data set's table, whose scaling is undone, or those of the model;
+    /// they differ for tables alone
+    #[arg(long, value_enum, default_value_t = Space::Data)]
+    space: Space,
     /// Also writes the samples as a NumPy array, .npy, in model space
     #[arg(long, value_name = "FILE")]
     save_npy: Option<PathBuf>,
@@ -55,14 +69,19 @@ const FRAMES: usize = 60;
 /// What is written, and how it is drawn.
 struct Forms<'a> {
     picture: Option<(Picture<'a>, Option<PathBuf>)>,
-    npy: Vec<PathBuf>,
+    /// Files of numbers, and what these are.
+    numbers: Vec<(PathBuf, Space)>,
+    folder: Option<PathBuf>,
     gif: Option<PathBuf>,
 }
 
 /// Loads, runs the chains, writes what was asked for.
 pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
-    if args.n == 0 {
+    if args.n == Some(0) {
         return Err(usage("--n 0 draws nothing", "--n 100 draws a grid of 10 x 10"));
+    }
+    if args.space == Space::Pixels {
+        return Err(usage("--space pixels is for `ebm energy`", "--space data or --space model"));
     }
     try_outputs(args)?;
     signal::install()?;
@@ -78,8 +97,9 @@ pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
     let mut frames = Vec::new();
     let (film, every) = (&mut frames, sampler.config.steps.div_ceil(FRAMES).max(1));
     let (model, proposal) = (&stored.model, stored.proposal.as_deref());
-    let start = sampler.start(key.with("start"), model, proposal, data, args.n)?;
-    let on = Target::of(model).proposing(proposal);
+    let start = starts(args, &stored, &sampler, data, key.with("start"))?;
+    let of_class = args.class.map(|class| within(class, model, data, start.dim(0)?)).transpose()?;
+    let on = of_class.as_ref().map_or_else(|| Target::of(model).proposing(proposal), |energy| Target::new(energy));
     let mut progress = Progress::new(sampler.config.steps as u64, 0, global.quiet);
     let end = sampler.run(key.with("steps"), &on, &start, |step, chain| {
         progress.step(step as u64 + 1, &Metrics::new());
@@ -93,22 +113,63 @@ pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
     let losses = end.losses(&energies)?;
     losses.check(losses.chains.saturating_sub(1))?;
     warn(losses);
-    let written = write(&forms, &end, frames);
+    let labels = draws::labels(model, &end.x, args.class)?;
+    let written = write(&forms, &Draws { x: &end.x, energies: &energies, labels, data }, frames);
     report(args, global, &forms, &stored, &sampler, (&end, losses, mean(&energies)?))?;
     written
+}
+
+/// Where the chains start, `[n, ..]`: at the rows of a file, at the proposal's draws of a class, or where the sampler
+/// says.
+fn starts(args: &SampleArgs, stored: &Loaded, sampler: &Sampler, data: &Data, key: Key) -> Result<Tensor> {
+    let (model, proposal, n) = (&stored.model, stored.proposal.as_deref(), args.n.unwrap_or(100));
+    if let Some(path) = &args.init {
+        if sampler.config.space != density::Space::Data {
+            return Err(usage("--init gives items, and these chains move in noise", "--set sampler.space=data"));
+        }
+        let rows = file::read(path)?;
+        let rows = if args.space == Space::Data && data.is_table() { data.of_rows(rows, path)? } else { rows };
+        let x = rows.items(model.shape(), path, data.device())?;
+        let (have, n) = (x.dim(0)?, args.n.unwrap_or(x.dim(0)?));
+        return match n <= have {
+            true => Ok(x.narrow(0, 0, n)?),
+            false => Err(usage(format!("--n {n}: {} has {have} rows", path.display()), format!("--n {have}"))),
+        };
+    }
+    if let (Some(class), Start::Proposal, Some(proposal)) = (args.class, sampler.config.init, proposal)
+        && let Some((x, y)) = proposal.draw_labelled(key, n * data.spec().classes.unwrap_or(1))?
+    {
+        let labels: Vec<u32> = y.to_vec1()?;
+        let places = labels.iter().enumerate().filter(|(_, label)| **label == class).map(|(i, _)| i as u32);
+        let places: Vec<u32> = places.take(n).collect();
+        return Ok(x.index_select(&Tensor::new(places, x.device())?, 0)?);
+    }
+    sampler.start(key, model, proposal, data, n)
+}
+
+/// The energy of n items within a class.
+fn within(class: u32, model: &Model, data: &Data, n: usize) -> Result<Counted<Box<dyn Energy>>> {
+    let classes = data.spec().classes.unwrap_or(0);
+    if class as usize >= classes {
+        let hint = "--class counts from 0".to_owned();
+        return Err(usage(format!("--class {class}: the data set has {classes} classes"), hint));
+    }
+    let y = Tensor::full(class, n, data.device())?;
+    let lacks = || usage("this model has no classes, so --class means nothing to it", "a `classifier` has them");
+    model.given(&y).ok_or_else(lacks)
 }
 
 /// Looks at the files that the command line names, before anything is loaded.
 fn try_outputs(args: &SampleArgs) -> Result<()> {
     let mut outputs = Outputs::new();
     for (option, path, endings) in [
-        ("--out", &args.out, &["png", "npy"][..]),
+        ("--out", &args.out.clone().filter(|out| as_folder(out).is_none()), &["png", "npy", "npz", "csv"][..]),
         ("--save-npy", &args.save_npy, &["npy"]),
         ("--gif", &args.gif, &["gif"]),
     ] {
         path.iter().try_for_each(|path| outputs.file(option, path, endings))?;
     }
-    Ok(())
+    args.out.iter().filter_map(|out| as_folder(out)).try_for_each(|folder| outputs.folder("--out", &folder))
 }
 
 fn sets(args: &SampleArgs, global: &GlobalArgs) -> Vec<String> {
@@ -121,19 +182,24 @@ fn sets(args: &SampleArgs, global: &GlobalArgs) -> Vec<String> {
 /// The forms asked for by name must be possible. Besides, without being asked: a picture, where the data can be drawn
 /// and there is a place to write; samples that cannot be drawn as numbers.
 fn forms<'a>(args: &SampleArgs, data: &'a Data) -> Result<Forms<'a>> {
-    let SampleArgs { out, save_npy, gif, ckpt, .. } = args;
+    let SampleArgs { out, save_npy, gif, ckpt, space, .. } = args;
+    let folder = out.as_ref().and_then(|out| as_folder(out));
+    if folder.is_some() {
+        draws::check_pictures(data)?;
+    }
     let (array, out) = match out {
-        Some(path) if outputs::ending(path) == "npy" => (Some(path), None),
-        out => (None, out.as_ref()),
+        Some(path) if draws::ENDINGS.contains(&outputs::ending(path).as_str()) => (Some(path), None),
+        out => (None, out.as_ref().filter(|_| folder.is_none())),
     };
-    let mut npy: Vec<PathBuf> = array.into_iter().chain(save_npy).cloned().collect();
+    let mut numbers: Vec<(PathBuf, Space)> = array.iter().map(|path| ((*path).clone(), *space)).collect();
+    numbers.extend(save_npy.iter().map(|path| (path.clone(), Space::Model)));
     let place = |ending| {
         let path = default_out(ckpt, ending);
         fs::try_file(&path).map(|()| path)
     };
     let picture = match (Picture::of(data), out) {
         // With an array in its place, a picture that nobody asked for is drawn for the film alone.
-        (Ok(picture), _) if array.is_some() => Ok((picture, None)),
+        (Ok(picture), _) if array.is_some() || folder.is_some() => Ok((picture, None)),
         (Ok(picture), Some(out)) => Ok((picture, Some(out.clone()))),
         (Ok(picture), None) => place("png").map(|path| (picture, Some(path))),
         (Err(error), _) => Err(error),
@@ -146,10 +212,10 @@ fn forms<'a>(args: &SampleArgs, data: &'a Data) -> Result<Forms<'a>> {
             None
         }
     };
-    if npy.is_empty() && picture.is_none() {
-        npy.push(place("npy")?);
+    if numbers.is_empty() && picture.is_none() {
+        numbers.push((place("npy")?, *space));
     }
-    Ok(Forms { npy, gif: gif.clone(), picture })
+    Ok(Forms { numbers, folder, gif: gif.clone(), picture })
 }
 
 /// `RUN/samples/sample-<checkpoint>.<ending>` for a checkpoint in a run folder, numbered when that exists.
@@ -165,14 +231,11 @@ fn default_out(ckpt: &Path, ending: &str) -> PathBuf {
 }
 
 /// Every form is tried, whatever becomes of the others.
-fn write(forms: &Forms, end: &Trace, mut frames: Vec<RgbImage>) -> Result<()> {
-    let mut outcomes = Vec::new();
-    for path in &forms.npy {
-        let values = || file::npy_bytes(end.x.dims(), &end.x.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?);
-        outcomes.push(values().and_then(|bytes| fs::write_atomic(path, &bytes)));
-    }
+fn write(forms: &Forms, draws: &Draws, mut frames: Vec<RgbImage>) -> Result<()> {
+    let mut outcomes: Vec<Result<()>> = forms.numbers.iter().map(|(path, space)| draws.write(path, *space)).collect();
+    outcomes.extend(forms.folder.iter().map(|folder| draws.pictures(folder)));
     if let Some((picture, path)) = &forms.picture {
-        let last = picture.draw(&end.x)?;
+        let last = picture.draw(draws.x)?;
         if let Some(path) = path {
             outcomes.push(draw::png(&last).and_then(|bytes| fs::write_atomic(path, &bytes)));
         }
@@ -219,7 +282,8 @@ fn report(
             "frozen_chains": losses.unmoved, "warnings": end.doubt()?.into_iter().collect::<Vec<_>>(),
             "energy_values": end.spent.values, "energy_gradients": end.spent.gradients,
             "step_size": end.tuning.as_ref().map(|t| t.step_size),
-            "picture": picture, "npy": forms.npy.first(), "gif": forms.gif,
+            "picture": picture, "npy": forms.numbers.first().map(|(path, _)| path), "gif": forms.gif,
+            "folder": forms.folder, "class": args.class,
         }));
     }
     let (samples, steps) = (counted(losses.chains as u64, "sample"), counted(sampler.config.steps as u64, "step"));
@@ -237,7 +301,7 @@ fn report(
     }
     text += &format!("\n{}\n", output::cost(end.spent));
     text += &end.doubt()?.map(|doubt| format!("warning: {doubt}\n")).unwrap_or_default();
-    let written = if picture.is_some() { picture } else { forms.npy.first() };
+    let written = picture.or(forms.numbers.first().map(|(path, _)| path)).or(forms.folder.as_ref());
     written.into_iter().for_each(|path| text += &format!("{}\n", path.display()));
     output::print(&text)
 }

@@ -36,6 +36,10 @@ pub struct Stamp {
     /// The names of a table's columns; empty where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
+    /// The mean and the standard deviation that turn a model's number v in a table's column into v·std + mean, the
+    /// file's; 0 and 1 where it is the file's already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scales: Vec<[f64; 2]>,
 }
 
 impl ItemSpec {

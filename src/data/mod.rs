@@ -23,7 +23,7 @@ pub use files::{
 pub use formats::file;
 pub use items::{Batch, ItemSpec, Stamp};
 pub use keys::{Columns, Files, Pixels, Points};
-pub use loader::{Data, LabelledItems, Moments};
+pub use loader::{Data, LabelledItems, Moments, NaturalColumn};
 pub use pipeline::{split::Split, transform::Transform};
 pub use row::{BuildSource, DatasetRow, Origin};
 pub use sets::{

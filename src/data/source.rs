@@ -84,6 +84,8 @@ pub struct Records {
     pub values: Vec<f64>,
     /// Of the columns; empty if the file does not name them.
     pub names: Vec<String>,
+    /// What was subtracted from each column and what it was divided by; empty where columns are as in the file.
+    pub scales: Vec<[f64; 2]>,
     /// One label a row, if there are any.
     pub labels: Option<Vec<u32>>,
     /// Labels are integers in 0..classes; 0 without labels.
@@ -98,7 +100,16 @@ impl Records {
     /// No rows of so many numbers.
     pub fn empty(dim: usize, classes: usize) -> Self {
         let test = TestItems::Drawn(0.0);
-        Records { dim, values: vec![], names: vec![], labels: None, classes, test, sha256: String::new() }
+        Records {
+            dim,
+            values: vec![],
+            names: vec![],
+            scales: vec![],
+            labels: None,
+            classes,
+            test,
+            sha256: String::new(),
+        }
     }
 
     /// How many rows, test file included.

@@ -49,6 +49,25 @@ pub fn grid(images: &Tensor, columns: usize, scale: usize) -> Result<RgbImage> {
     Ok(out)
 }
 
+/// Every image as a picture of its own, pixel by pixel.
+///
+/// # Shapes
+/// As those of [`grid`].
+///
+/// # Errors
+/// As those of [`grid`].
+pub fn singly(images: &Tensor) -> Result<Vec<RgbImage>> {
+    let (_, channels, height, width) = images.dims4()?;
+    if height * width == 0 || !matches!(channels, 1..=3) {
+        return Err(Error::Other(format!("cannot draw images of shape {:?}", images.dims())));
+    }
+    let picture = |image: &[Rgb<u8>]| {
+        let at = |x: u32, y: u32| image.get(y as usize * width + x as usize).copied().unwrap_or(NOT_FINITE);
+        RgbImage::from_fn(width as u32, height as u32, at)
+    };
+    Ok(pixels(images, channels, height * width)?.chunks(height * width).map(picture).collect())
+}
+
 /// The colours of the N·H·W pixels of `images`, `[N, C, H, W]`; `area` is H·W.
 fn pixels(images: &Tensor, channels: usize, area: usize) -> Result<Vec<Rgb<u8>>> {
     let images = images.detach().to_device(&Device::Cpu)?.to_dtype(DType::F32)?;

@@ -25,7 +25,7 @@ pub use curves::{Curves, Series};
 pub use density2d::{Heat, panels, plane};
 pub use figure::Figure;
 pub use gif::gif;
-pub use grid::{grid, scale_for};
+pub use grid::{grid, scale_for, singly};
 pub use outline::outline;
 pub use panel::{Line, Mark, Panel};
 pub use tile::tile;

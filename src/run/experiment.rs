@@ -155,6 +155,15 @@ impl Experiment {
         data.map(Arc::new).map_err(|e| self.placed(e))
     }
 
+    /// The pictures of the data set, all of them for training, in the order in which they lie in their files.
+    ///
+    /// # Errors
+    /// As [`Experiment::data`].
+    pub fn whole_data(&self) -> Result<Arc<Data>> {
+        let data = Data::open_whole(&self.resolved.spec("dataset"), self.top.seed, &self.device);
+        data.map(Arc::new).map_err(|e| self.placed(e))
+    }
+
     /// The root of the run's randomness.
     pub fn key(&self) -> Key {
         Key::new(self.top.seed)

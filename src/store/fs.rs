@@ -231,7 +231,7 @@ fn folder_of(path: &Path) -> &Path {
 
 /// The name of a temporary file, `dir/.name.PID-COUNT.tmp`, in the same folder, since a rename does not cross file
 /// systems.
-fn temporary_name(path: &Path) -> PathBuf {
+pub fn temporary_name(path: &Path) -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

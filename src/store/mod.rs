@@ -2,7 +2,9 @@
 
 pub mod checkpoint;
 pub mod fs;
+mod growing;
 mod state;
 
 pub use checkpoint::Checkpoint;
+pub use growing::Growing;
 pub use state::{Mismatch, State, overwrite, overwrite_fitting, put, size, take};

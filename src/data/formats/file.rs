@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+pub use super::grown::{NpyRows, npz};
 pub use super::npy::{Array, array, npy_bytes};
 pub use super::npz::npz_bytes;
+pub use super::pieces::rows;
 pub use super::vectors::Vectors;
 use super::{npy, text};
 use crate::data::files::locate::uncompressed;

@@ -3,11 +3,13 @@
 pub mod byte_records;
 pub mod file;
 pub mod frame;
+pub mod grown;
 pub mod idx;
 pub mod mat5;
 pub mod npy;
 pub mod npz;
 pub mod parquet;
+pub mod pieces;
 pub mod stream;
 pub mod text;
 pub mod vectors;

@@ -3,15 +3,17 @@
 mod labelled_items;
 mod model_space;
 mod moments;
+mod natural;
 mod open;
 mod truth;
 
 pub use labelled_items::LabelledItems;
 pub use moments::Moments;
+pub use natural::NaturalColumn;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 
 use open::Opened;
 
@@ -160,6 +162,24 @@ impl Data {
             Some(n) => self.lens.finish(self.items.rows(split, 0..n.min(max)), key),
             None => self.remembered(split, max, key),
         }
+    }
+
+    /// Hands the items of a split to `each` in the order that never changes, a thousand at a time; of a generated set,
+    /// ten thousand draws. What is random in them does not depend on who reads them; the first thousand are those of
+    /// [`Data::all`].
+    ///
+    /// # Errors
+    /// A tensor that cannot be made on the device; what `each` refuses.
+    pub fn pieces(&self, split: Split, each: &mut dyn FnMut(Tensor) -> Result<()>) -> Result<()> {
+        const PIECE: usize = 1_000;
+        const GENERATED: usize = 10_000;
+        let Some(n) = self.len(split) else { return each(self.all(split, GENERATED)?.x) };
+        let key = self.key.with(split.name()).with("all");
+        for (i, from) in (0..n).step_by(PIECE).enumerate() {
+            let key = if i == 0 { key } else { key.at(i as u64) };
+            each(self.lens.finish(self.items.rows(split, from..n.min(from + PIECE)), key)?.x)?;
+        }
+        Ok(())
     }
 
     fn remembered(&self, split: Split, n: usize, key: Key) -> Result<Batch> {

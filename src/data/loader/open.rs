@@ -37,13 +37,23 @@ impl Data {
     /// # Errors
     /// A missing, truncated, corrupt or mislabelled file ([`Error::Data`]); keys that contradict each other.
     pub fn open(spec: &config::Spec, seed: u64, device: &Device) -> Result<Data> {
-        let row = config::find(DATASETS, spec.name()).ok_or_else(|| {
-            Error::config(format!("unknown data set `{}`", spec.name()))
-                .at("name")
-                .hint(format!("`{}` names them all", shell::ebm("data list")))
-        })?;
-        let source = spec.within((row.build)(&spec.table))?;
-        spec.within(Data::of_source(spec, source, seed, device))
+        spec.within(Data::of_source(spec, source(spec)?, seed, device))
+    }
+
+    /// Opens a data set with all its pictures in the split for training, in the order of its files; other sets as
+    /// [`Data::open`] does.
+    ///
+    /// # Errors
+    /// As [`Data::open`].
+    pub fn open_whole(spec: &config::Spec, seed: u64, device: &Device) -> Result<Data> {
+        match source(spec)? {
+            Source::Images(images) => {
+                let all = (0..images.len() as u32).collect();
+                let opened = pictures(images, [all, vec![], vec![]], &decode(&spec.table)?, device);
+                Ok(Data::new(spec.name(), spec.within(opened)?, Key::new(seed).with("data")))
+            }
+            source => spec.within(Data::of_source(spec, source, seed, device)),
+        }
     }
 
     /// The data set whose raw items are `source`, with the keys of `spec` for its kind.
@@ -77,19 +87,29 @@ impl Data {
     /// # Errors
     /// As [`Data::open`], except for files.
     pub fn without_items(spec: &config::Spec, stamp: Stamp, seed: u64, device: &Device) -> Result<Data> {
-        let Stamp { image, levels, classes, bounds, columns } = stamp;
+        let Stamp { image, levels, classes, bounds, columns, scales } = stamp;
         let opened = match image {
             Some(shape) => {
                 pictures(Images::empty(shape, levels, classes), Splits::default(), &decode(&spec.table)?, device)?
             }
             None if bounds.is_empty() => return Data::open(spec, seed, device),
             None => {
-                let records = Records { names: columns, ..Records::empty(bounds.len(), classes) };
+                let records = Records { names: columns, scales, ..Records::empty(bounds.len(), classes) };
                 vectors(records, Splits::default(), bounds, &decode(&spec.table)?, device)
             }
         };
         Ok(Data::new(spec.name(), opened, Key::new(seed).with("data")))
     }
+}
+
+/// The raw items that a section names.
+fn source(spec: &config::Spec) -> Result<Source> {
+    let row = config::find(DATASETS, spec.name()).ok_or_else(|| {
+        Error::config(format!("unknown data set `{}`", spec.name()))
+            .at("name")
+            .hint(format!("`{}` names them all", shell::ebm("data list")))
+    })?;
+    spec.within((row.build)(&spec.table))
 }
 
 /// Which images are for training, validation and testing.

@@ -107,6 +107,7 @@ impl Records {
         for row in self.values.chunks_exact_mut(self.dim.max(1)) {
             row.iter_mut().zip(&scales).for_each(|(v, scale)| *v = scale.of_value(*v));
         }
+        self.scales = scales.iter().map(|scale| [scale.origin + scale.shift, scale.std]).collect();
         self
     }
 }

@@ -125,13 +125,15 @@ impl Rows {
 
     /// What a checkpoint keeps of stored items; of a generator nothing, as it is made anew.
     pub(crate) fn stamp(&self) -> Stamp {
-        let nothing = Stamp { image: None, levels: 0, classes: 0, bounds: Bounds::new(), columns: Vec::new() };
+        let (bounds, columns, scales) = (Bounds::new(), Vec::new(), Vec::new());
+        let nothing = Stamp { image: None, levels: 0, classes: 0, bounds, columns, scales };
         match &self.store {
             Store::Images { images, .. } => {
                 Stamp { image: Some(images.shape), levels: images.levels, classes: images.classes, ..nothing }
             }
             Store::Records { records, bounds, .. } => {
-                Stamp { classes: records.classes, bounds: bounds.clone(), columns: records.names.clone(), ..nothing }
+                let (bounds, columns, scales) = (bounds.clone(), records.names.clone(), scales_of(records));
+                Stamp { classes: records.classes, bounds, columns, scales, ..nothing }
             }
             Store::Points { .. } => nothing,
         }
@@ -164,6 +166,11 @@ impl Rows {
             Store::Points { generator, .. } => generator.bounds(),
         }
     }
+}
+
+/// What turns the model's numbers in each column of a table into those of the file.
+fn scales_of(records: &Records) -> Vec<[f64; 2]> {
+    (0..records.dim).map(|c| records.scales.get(c).copied().unwrap_or([0.0, 1.0])).collect()
 }
 
 /// The rows at these places of a split.

@@ -1,6 +1,7 @@
 //! The command line as a user and a script see it: exit codes, JSON, messages, files.
 
 mod checkpoints;
+mod draws;
 mod energy;
 mod failures;
 mod outputs;

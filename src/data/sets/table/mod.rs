@@ -54,6 +54,7 @@ fn load(keys: &TableConfig) -> Result<Records> {
         dim: if names.is_empty() { sheet.columns.len() } else { names.len() },
         values,
         names,
+        scales: vec![],
         labels: (classes > 0).then_some(labels),
         classes,
         test: if test.is_some() { TestItems::From(own) } else { TestItems::Drawn(keys.test) },

@@ -1,0 +1,124 @@
+//! Rows of a table as its files have them: columns scaled back, categories by their words.
+
+use std::path::Path;
+
+use candle_core::{DType, Tensor};
+
+use super::Data;
+use crate::data::formats::vectors::Vectors;
+use crate::data::items::Stamp;
+use crate::math::largest;
+use crate::{Error, Result};
+
+/// A column of rows in the units of the files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NaturalColumn {
+    /// Its name, or `x0`, `x1`, … where the file names none.
+    pub name: String,
+    /// The numbers; of a categorical column the places among its words.
+    pub values: Vec<f64>,
+    /// The words of a categorical column; empty for numbers.
+    pub words: Vec<String>,
+}
+
+impl Data {
+    /// Whether the items are rows of a table, whose columns have units of their own.
+    pub fn is_table(&self) -> bool {
+        !self.items.stamp().scales.is_empty()
+    }
+
+    /// Rows of the model's numbers, `[N, D]`, as columns in the units of the table; where one of several columns
+    /// `name=word` stands for a category, the one with the largest number is the word. `None` of a set that is no
+    /// table.
+    ///
+    /// # Errors
+    /// Rows of another length.
+    pub fn natural(&self, x: &Tensor) -> Result<Option<Vec<NaturalColumn>>> {
+        let Stamp { columns: names, scales, .. } = self.items.stamp();
+        if scales.is_empty() {
+            return Ok(None);
+        }
+        let rows: Vec<Vec<f64>> = x.flatten_from(1)?.to_dtype(DType::F64)?.to_vec2()?;
+        let column = |c: usize| -> Vec<f64> {
+            let [mean, std] = scales.get(c).copied().unwrap_or([0.0, 1.0]);
+            rows.iter().filter_map(|row| row.get(c)).map(|v| v * std + mean).collect()
+        };
+        let of = |c: usize| names.get(c).and_then(|name| name.split_once('='));
+        let (mut columns, mut c) = (Vec::new(), 0);
+        while c < scales.len() {
+            let alike = |next: &usize| of(*next).zip(of(c)).is_some_and(|((a, _), (b, _))| a == b);
+            let end = (c..scales.len()).take_while(alike).last().map_or(c + 1, |last| last + 1);
+            match of(c).filter(|_| end > c + 1) {
+                Some((name, _)) => {
+                    let parts: Vec<Vec<f64>> = (c..end).map(column).collect();
+                    let place = |row: usize| {
+                        let here: Vec<f64> = parts.iter().filter_map(|part| part.get(row)).copied().collect();
+                        largest(&here).0 as f64
+                    };
+                    let words = (c..end).filter_map(|c| Some(of(c)?.1.to_owned())).collect();
+                    let values = (0..rows.len()).map(place).collect();
+                    columns.push(NaturalColumn { name: name.to_owned(), values, words });
+                }
+                None => {
+                    let name = names.get(c).filter(|name| !name.is_empty()).cloned();
+                    let name = name.unwrap_or_else(|| format!("x{c}"));
+                    columns.push(NaturalColumn { name, values: column(c), words: Vec::new() });
+                }
+            }
+            c = end;
+        }
+        Ok(Some(columns))
+    }
+
+    /// Rows in the units of the table's columns as the model sees them; each category has a column of 0 and 1.
+    ///
+    /// # Errors
+    /// The set is no table, or rows have another length.
+    pub fn of_rows(&self, rows: Vectors, path: &Path) -> Result<Vectors> {
+        let scales = self.items.stamp().scales;
+        if scales.is_empty() {
+            return Err(Error::config("the run's data set is no table whose units are known")
+                .hint("--space model, or --space pixels for pictures"));
+        }
+        if rows.dim != scales.len() {
+            let what = format!("a row has {} numbers, the table {} columns", rows.dim, scales.len());
+            return Err(Error::data(path, what, "give the columns that the run was trained on, in its order"));
+        }
+        let scaled = |(i, v): (usize, f64)| {
+            let [mean, std] = scales.get(i % rows.dim.max(1)).copied().unwrap_or([0.0, 1.0]);
+            (v - mean) / std
+        };
+        Ok(Vectors { values: rows.values.into_iter().enumerate().map(scaled).collect(), ..rows })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn rows_go_to_the_units_of_the_file_and_back() {
+        let columns = ["height", "eye=blue", "eye=brown", "eye=green", "a=b", ""].map(str::to_owned).to_vec();
+        let scales = vec![[170.0, 10.0], [0.5, 0.5], [0.4, 0.49], [0.1, 0.3], [0.0, 2.0], [-1.0, 1.0]];
+        let stamp = Stamp { image: None, levels: 0, classes: 0, bounds: vec![[0.0, 1.0]; 6], columns, scales };
+        let table = "name = \"table\"".parse().unwrap();
+        let data = Data::without_items(&crate::config::Spec::new(table), stamp, 0, &Device::Cpu).unwrap();
+        let x = Tensor::new(&[[1f32, 1.0, -0.8, -0.3, 0.5, 0.0], [-2.0, -1.0, 1.2, -0.3, 1.0, 2.0]], &Device::Cpu);
+        let columns = data.natural(&x.unwrap()).unwrap().unwrap();
+        let names: Vec<_> = columns.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names, ["height", "eye", "a=b", "x5"]);
+        assert_eq!(
+            (columns[0].values.as_slice(), columns[1].values.as_slice()),
+            (&[180.0, 150.0][..], &[0.0, 1.0][..])
+        );
+        assert_eq!(columns[1].words, ["blue", "brown", "green"]);
+        assert_eq!((columns[2].values[1], columns[3].values[1]), (2.0, 1.0));
+        let rows = Vectors { dim: 6, values: vec![180.0, 1.0, 0.0, 0.0, 1.0, -1.0] };
+        let back = data.of_rows(rows, Path::new("x")).unwrap().values;
+        assert_eq!((back[0], back[1], back[4], back[5]), (1.0, 1.0, 0.5, 0.0));
+        let short = Vectors { dim: 2, values: vec![1.0, 2.0] };
+        assert_eq!(data.of_rows(short, Path::new("x")).unwrap_err().exit_code(), 4);
+    }
+}
