@@ -8,7 +8,7 @@ use serde_json::json;
 use super::loaded::{Loaded, WeightsArg};
 use super::outputs::Outputs;
 use super::{GlobalArgs, output, usage};
-use crate::exchange::{Export, ExportFormat};
+use crate::exchange::{Export, ExportFormat, OF_ONE_FORMAT};
 use crate::run::Paths;
 use crate::store::fs;
 use crate::{Error, Result};
@@ -70,6 +70,12 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
     let written: Vec<PathBuf> = files.iter().map(|(name, _)| args.to.join(name)).collect();
     for (path, (_, content)) in written.iter().zip(&files) {
         fs::write_atomic(path, content)?;
+    }
+    // What an earlier export left of another format would be of another model.
+    for stale in OF_ONE_FORMAT.map(|name| args.to.join(name)).iter().filter(|path| !written.contains(path)) {
+        if stale.exists() {
+            std::fs::remove_file(stale).map_err(Error::io(stale))?;
+        }
     }
     match global.json {
         true => output::print_json(&json!({"checkpoint": args.ckpt, "step": loaded.step, "files": written})),

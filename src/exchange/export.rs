@@ -14,6 +14,9 @@ use crate::{Error, Result};
 /// A file to be written: its name, and its content.
 pub type File = (&'static str, Vec<u8>);
 
+/// The names of the files that belong to one format alone.
+pub const OF_ONE_FORMAT: [&str; 3] = ["model.safetensors", "ebm_model.py", "model.onnx"];
+
 /// The loader for PyTorch.
 const LOADER: &str = include_str!("ebm_model.py");
 

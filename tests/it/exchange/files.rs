@@ -194,5 +194,7 @@ fn a_model_that_others_do_not_know_is_refused_by_name() {
     lab.refused(2, &["export", "run", "--to", "full"], &["not empty", "--overwrite"]);
     lab.refused(2, &["export", "run", "--to", "c.toml"], &["--to"]);
     lab.ok(&["export", "run", "--to", "full", "--overwrite"]);
-    assert!(lab.path("full/mine").exists() && lab.path("full/config.json").exists());
+    lab.ok(&["export", "run", "--to", "full", "--overwrite", "--format", "onnx"]);
+    let there = ["mine", "config.json", "model.onnx"].iter().all(|name| lab.path("full").join(name).exists());
+    assert!(there && !lab.path("full/model.safetensors").exists(), "what is stale would be of another model");
 }
