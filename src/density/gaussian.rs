@@ -195,9 +195,10 @@ impl Density for Gaussian {
 
     fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
         let shape: Vec<usize> = std::iter::once(n).chain(self.shape.iter().copied()).collect();
-        // The noise is gone before the mean is added: a replay buffer of pictures is large.
-        let scaled = key.normal(shape, self.mean.dtype(), self.mean.device())?.broadcast_mul(&self.log_std.exp()?)?;
-        Ok(scaled.broadcast_add(&self.mean)?.detach())
+        // No graph holds the noise until the mean is added: a replay buffer of pictures is large.
+        let (mean, std) = (self.mean.detach(), self.log_std.exp()?.detach());
+        let scaled = key.normal(shape, mean.dtype(), mean.device())?.broadcast_mul(&std)?;
+        Ok(scaled.broadcast_add(&mean)?)
     }
 }
 

@@ -160,8 +160,8 @@ fn numbers(path: &Path, file: npyz::NpyFile<&[u8]>) -> Result<Vec<f64>> {
             };)*
         };
     }
-    of!(f32 => f64::from, f64 => |v| v, f16 => f64::from, u8 => f64::from, i8 => f64::from, u16 => f64::from, i16 => f64::from,
-        u32 => f64::from, i32 => f64::from, u64 => |v| v as f64, bool => |v| f64::from(u8::from(v)),
+    of!(f32 => f64::from, f64 => |v| v, f16 => f64::from, u8 => f64::from, i8 => f64::from, u16 => f64::from,
+        i16 => f64::from, u32 => f64::from, i32 => f64::from, u64 => |v| v as f64, bool => |v| f64::from(u8::from(v)),
         i64 => |v| if is_time && v == i64::MIN { f64::NAN } else { v as f64 });
     Err(Error::data(path, kind(&file), "save the numbers as `x.astype('float64')`"))
 }

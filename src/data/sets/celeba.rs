@@ -1,5 +1,5 @@
-//! CelebA: a folder of aligned pictures of faces, cropped at the centre and made smaller: `images` with its keys set, the
-//! official parts, and what is known of the files.
+//! CelebA, aligned pictures of faces cropped at the centre and made smaller: `images` with its keys set, the official
+//! parts, and what is known of the files.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

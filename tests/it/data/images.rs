@@ -188,7 +188,8 @@ fn sizes_that_a_network_cannot_halve_are_refused_with_those_that_work() {
         ),
     ] {
         let text = format!(
-            "[dataset]\nname = \"images\"\npath = \"pictures\"\n{size}{model}{method}\n[train]\nsteps = 1\nbatch_size = 2\n"
+            "[dataset]\nname = \"images\"\npath = \"pictures\"\n{size}{model}{method}\n\
+             [train]\nsteps = 1\nbatch_size = 2\n"
         );
         lab.write("c.toml", &text);
         let outcome = lab.run(&["train", "c.toml", "--run-dir", "run"]);

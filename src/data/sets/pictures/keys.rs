@@ -109,8 +109,8 @@ crate::config! {
         /// hash of a picture's name decides, here and for `validation`, so that pictures that are added later move no
         /// other.
         test: f64 = 0.1, rule::non_negative;
-        /// Keep the decoded pictures of a folder or of Parquet files under `$EBM_CACHE` (or the system's folder for caches) for the next
-        /// start; they are decoded anew when a file of the folder or a key has changed.
+        /// Keep the decoded pictures of a folder or of Parquet files under `$EBM_CACHE` (or the system's folder for
+        /// caches) for the next start; they are decoded anew when a file of the folder or a key has changed.
         [may_change] cache: bool = true;
     }
 }

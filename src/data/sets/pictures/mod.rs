@@ -25,7 +25,7 @@ use keys::ImagesConfig;
 /// `images`.
 pub(crate) const IMAGES: DatasetRow = DatasetRow {
     name: "images",
-    about: "your own pictures, from a folder of files, from arrays (IDX, .npy, .npz) or Parquet, with labels or without",
+    about: "your own pictures, from a folder of files, arrays (IDX, .npy, .npz) or Parquet, with labels or not",
     cite: "",
     schema: Schema::of::<(ImagesConfig, Pixels)>(),
     origin: Origin::Yours,

@@ -1,11 +1,9 @@
-//! Which columns of a file are read, and as what; categories as columns of their own.
+//! Which columns of a file are read, and as what.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use super::keys::{ColumnKey, Missing};
-use super::labels::{MOST_CLASSES, ranked};
-use super::sheet::{Column, Sheet};
 use crate::config::nearest;
 use crate::data::formats::frame;
 use crate::{Error, Result};
@@ -93,7 +91,7 @@ pub(super) fn meant(word: &str, names: &[String]) -> String {
 /// The different words of a categorical column, in the order in which they were met.
 #[derive(Debug, Default)]
 pub(super) struct Categories {
-    words: Vec<String>,
+    pub words: Vec<String>,
     numbers: HashMap<String, usize>,
 }
 
@@ -106,76 +104,4 @@ impl Categories {
             next
         })
     }
-}
-
-impl Sheet {
-    /// Appends the rows of a file with the same columns.
-    pub fn append(&mut self, other: Sheet) {
-        let width = self.columns.len().max(1);
-        // The other file's categories by this one's numbers.
-        let known: Vec<Option<Vec<usize>>> = self
-            .columns
-            .iter_mut()
-            .zip(other.columns)
-            .map(|(own, other)| {
-                let words = other.categories?.words;
-                own.categories.as_mut().map(|own| words.into_iter().map(|word| own.number(word)).collect())
-            })
-            .collect();
-        let number = |(i, value): (usize, f64)| match known.get(i % width) {
-            Some(Some(known)) => known.get(value as usize).filter(|_| !value.is_nan()).map_or(f64::NAN, |n| *n as f64),
-            _ => value,
-        };
-        self.values.extend(other.values.into_iter().enumerate().map(number));
-        self.labels.extend(other.labels);
-    }
-
-    /// The names of the columns and all rows, each categorical column in a column of 0 and 1 a category (one-hot). The
-    /// names are empty if the file names none and no column is categorical.
-    ///
-    /// # Errors
-    /// So many categories that they are taken for a mistake.
-    pub fn one_hot(&mut self, path: &Path) -> Result<(Vec<String>, Vec<f64>)> {
-        let values = std::mem::take(&mut self.values);
-        if self.columns.iter().all(|column| column.categories.is_none()) {
-            let names = self.columns.iter().map(|column| column.name.clone()).filter(|name| !name.is_empty()).collect();
-            return Ok((names, values));
-        }
-        // Of each categorical column the place of every category, and how many these are.
-        let ranks: Vec<Option<(Vec<u32>, usize)>> =
-            self.columns.iter().map(|column| Some(ranked(&column.categories.as_ref()?.words))).collect();
-        let mut names = Vec::new();
-        for (column, ranks) in self.columns.iter().zip(&ranks) {
-            names.extend(names_of(path, column, ranks.as_ref())?);
-        }
-        let mut all = Vec::with_capacity(values.len() / self.columns.len().max(1) * names.len());
-        for row in values.chunks_exact(self.columns.len().max(1)) {
-            for (value, ranks) in row.iter().zip(&ranks) {
-                match ranks {
-                    None => all.push(*value),
-                    Some((_, n)) if value.is_nan() => all.extend(std::iter::repeat_n(f64::NAN, *n)),
-                    Some((places, n)) => {
-                        let place = places.get(*value as usize).map(|place| *place as usize);
-                        all.extend((0..*n).map(|k| f64::from(u8::from(Some(k) == place))));
-                    }
-                }
-            }
-        }
-        Ok((names, all))
-    }
-}
-
-/// `colour=red` for every category of a column; the number of a column without a name.
-fn names_of(path: &Path, column: &Column, ranks: Option<&(Vec<u32>, usize)>) -> Result<Vec<String>> {
-    let name = if column.name.is_empty() { column.at.to_string() } else { column.name.clone() };
-    let (Some(categories), Some((places, n))) = (&column.categories, ranks) else { return Ok(vec![name]) };
-    if *n > MOST_CLASSES {
-        let what = format!("{}: the column `{name}` has {n} different words", path.display());
-        return Err(Error::config(what).at("categorical").hint("leave it out by `dataset.columns`"));
-    }
-    let mut names = vec![String::new(); *n];
-    for (word, place) in categories.words.iter().zip(places) {
-        names.get_mut(*place as usize).into_iter().for_each(|to| *to = format!("{name}={word}"));
-    }
-    Ok(names)
 }

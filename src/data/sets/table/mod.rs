@@ -3,6 +3,7 @@
 mod columns;
 mod keys;
 mod labels;
+mod one_hot;
 mod sheet;
 
 use std::path::Path;
