@@ -99,8 +99,8 @@ fn rows(x: &Tensor) -> Result<Vec<f64>> {
 }
 
 impl Losses {
-    /// Refuses chains of which more than `tolerated` ended outside the numbers, one fell without end, or none moved. Who
-    /// asks for no steps gets the starts, if they are numbers, whatever their energies are.
+    /// Refuses chains of which more than `tolerated` ended outside the numbers, one fell without end, or none moved.
+    /// Who asks for no steps gets the starts, if they are numbers, whatever their energies are.
     ///
     /// # Errors
     /// [`Error::Undefined`], with what to set.

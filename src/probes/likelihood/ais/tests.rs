@@ -340,14 +340,13 @@ fn the_interval_holds_log_z_of_a_hundred_rbms() {
         };
         let all: Vec<(Bracket, f64)> = (0..rbms as u64).flat_map(each).collect();
         let counts = covered(&all);
-        let [both, up, believed, trusted] = counts;
         let name = format!("{visible}x{hidden}, K = {temperatures}");
-        println!("{name}: of {}: {both} both, {up} up; {believed} of {trusted} trusted", all.len());
+        println!("{name}: of {}, {counts:?}", all.len());
         found.push((name, all.len(), counts));
     }
     for (name, n, [both, up, believed, trusted]) in found {
-        holds_95(&format!("{name}, both ways"), both, n);
-        holds_95(&format!("{name}, up"), up, n);
-        holds_95(&format!("{name}, up, trusted"), believed, trusted);
+        for (way, hits, n) in [("both ways", both, n), ("up", up, n), ("up, trusted", believed, trusted)] {
+            holds_95(&format!("{name}, {way}"), hits, n);
+        }
     }
 }
