@@ -339,10 +339,8 @@ fn the_interval_holds_log_z_of_a_hundred_rbms() {
             found.into_iter().map(move |bracket| (bracket, truth))
         };
         let all: Vec<(Bracket, f64)> = (0..rbms as u64).flat_map(each).collect();
-        let counts = covered(&all);
-        let name = format!("{visible}x{hidden}, K = {temperatures}");
-        println!("{name}: of {}, {counts:?}", all.len());
-        found.push((name, all.len(), counts));
+        found.push((format!("{visible}x{hidden}, K = {temperatures}"), all.len(), covered(&all)));
+        println!("{:?}", found.last().unwrap());
     }
     for (name, n, [both, up, believed, trusted]) in found {
         for (way, hits, n) in [("both ways", both, n), ("up", up, n), ("up, trusted", believed, trusted)] {
