@@ -139,7 +139,7 @@ fn a_flow_far_narrower_than_what_it_will_learn_from_is_refused_with_the_coordina
     let lab = Lab::new();
     let text = lab.ok(&["init", "--method", "coopflow", "--dataset", "digits", "--model", "ica"]);
     lab.write("narrow.toml", &text);
-    let says = ["`method.flow`", "coordinate [", "times as far", "--set dataset.noise="];
+    let says = ["[method.flow]", "coordinate [", "times as far", "--set dataset.noise="];
     for command in ["check", "train"] {
         let text = lab.refused(2, &[command, "narrow.toml"], &says);
         if command == "train" {

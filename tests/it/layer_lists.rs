@@ -125,6 +125,6 @@ fn the_command_line_prints_networks_that_run() {
     let said = lab.ok(&["check", "c.toml"]);
     assert!(said.contains("model.net: [2] to one number") && said.contains("multiplications"), "{said}");
     lab.refused(2, &["show", "--net", "mlp", "--set", "net.hiden=[3]"], &["did you mean `hidden`?"]);
-    lab.refused(2, &["show", "--net", "resnet", "--items", "3,5,5"], &["5x5 pixels cannot be pooled"]);
+    lab.refused(2, &["show", "--net", "resnet", "--items", "3,5,5"], &["5x5 pixels are not multiples of 4"]);
     lab.refused(2, &["show", "--net", "c.toml", "--items", "3"], &["--items"]);
 }
