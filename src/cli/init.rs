@@ -3,13 +3,14 @@
 use clap::Args;
 
 use super::{GlobalArgs, catalogue, output, usage};
-use crate::config::{find, nearest, template};
+use crate::config::{Document, Problems, Setting, find, nearest, template};
 use crate::density::MODELS;
 use crate::methods::METHODS;
-use crate::run::sections;
-use crate::{Result, shell};
+use crate::run::{Experiment, sections};
+use crate::{Error, Result, shell};
 
-/// Writes a commented configuration to stdout: ebm init --method lsd > my.toml
+/// Writes a commented configuration to stdout: ebm init --method lsd > my.toml; --set PATH=VALUE writes other values
+/// than the defaults
 #[derive(Args)]
 pub struct InitArgs {
     /// The training method
@@ -29,26 +30,67 @@ const MODEL: &str = "neural";
 
 /// Prints the template.
 pub fn run(args: &InitArgs, global: &GlobalArgs) -> Result<()> {
-    let chosen = chosen(args)?;
+    let sets = global.overrides();
+    let chosen = chosen(args, said(&sets)?)?;
     let chosen: Vec<(&str, &str)> = chosen.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     let text = template(&sections(), &chosen);
+    check(&text, &sets)?;
     match global.json {
         true => output::print_json(&serde_json::json!({"toml": text})),
         false => output::print(&text),
     }
 }
 
-/// What the template has in the place of defaults: the rows named by the user, then what the rows of method and model
-/// ask for.
+/// The values of `--set` by their paths, as TOML; the name of a row by the path of its section.
+///
+/// # Errors
+/// What is no `path=value`.
+fn said(sets: &[String]) -> Result<Vec<(String, String)>> {
+    let document = Document::from_str("ebm init", "", sets)?;
+    let problems = |found: Vec<_>| {
+        let mut problems = Problems::new("ebm init");
+        found.into_iter().for_each(|problem| problems.push(problem));
+        problems
+    };
+    let settings = Setting::all(document.view(), &|_| false).map_err(problems)?;
+    let pair = |setting: &Setting| {
+        let (path, value) = (setting.path(), setting.value());
+        match (path.strip_suffix(".name"), value.as_str()) {
+            (Some(section), Some(name)) => (section.to_owned(), name.to_owned()),
+            _ => (path, value.to_string()),
+        }
+    };
+    Ok(settings.iter().map(pair).collect())
+}
+
+/// Refuses a `--set` that the template does not say: one that is wrong, or an entry of a list.
+fn check(text: &str, sets: &[String]) -> Result<()> {
+    if sets.is_empty() {
+        return Ok(());
+    }
+    let resolved = |sets: &[String]| Ok::<_, Error>(Experiment::check(&Document::from_str("ebm init", text, sets)?)?);
+    let wanted = resolved(sets)?;
+    match wanted == resolved(&[])? {
+        true => Ok(()),
+        false => {
+            Err(usage("`ebm init` writes no entries of lists", "add them to the file, where they stand as comments"))
+        }
+    }
+}
+
+/// What the template has in the place of defaults: what the user `said`, the rows named by the user, then what the rows
+/// of method and model ask for.
 ///
 /// # Errors
 /// A name that is no row.
-fn chosen(args: &InitArgs) -> Result<Vec<(String, String)>> {
-    let of_method = find(METHODS, &args.method).map_or(&[][..], |row| row.init);
+fn chosen(args: &InitArgs, said: Vec<(String, String)>) -> Result<Vec<(String, String)>> {
+    let own = |key: &str| said.iter().find(|(k, _)| k == key).map(|(_, name)| name.as_str());
+    let method = own("method").unwrap_or(&args.method);
+    let of_method = find(METHODS, method).map_or(&[][..], |row| row.init);
     let named = |key: &str| of_method.iter().find(|(k, _)| *k == key).map(|(_, name)| *name);
-    let dataset = args.dataset.as_deref().or(named("dataset")).unwrap_or(DATASET);
-    let model = args.model.as_deref().or(named("model")).unwrap_or(MODEL);
-    let choices = [("method", args.method.as_str()), ("dataset", dataset), ("model", model)];
+    let dataset = own("dataset").or(args.dataset.as_deref()).or(named("dataset")).unwrap_or(DATASET);
+    let model = own("model").or(args.model.as_deref()).or(named("model")).unwrap_or(MODEL);
+    let choices = [("method", method), ("dataset", dataset), ("model", model)];
     let rows = catalogue::rows();
     for (kind, name) in choices {
         let known: Vec<&str> = rows.iter().filter(|row| row.kind == kind).map(|row| row.head.name).collect();
@@ -61,7 +103,7 @@ fn chosen(args: &InitArgs) -> Result<Vec<(String, String)>> {
         }
     }
     let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-    let mut chosen = choices.map(owned).to_vec();
+    let mut chosen = [&said[..], &choices.map(owned)].concat();
     // How long to train has no default; the first file that a user makes should run all the same.
     chosen.push(owned(("train.steps", "1000")));
     // Keys of the model that the method asks for mean nothing to another one.

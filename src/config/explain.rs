@@ -98,7 +98,8 @@ fn table(out: &mut String, path: &str, name: Option<(&str, &str)>, schema: &Sche
     let defaults = schema.defaults();
     for key in own_keys(schema) {
         comment(out, &format!("{} ({})", key.doc, key.kind));
-        let chosen = chosen.iter().find(|(k, _)| k.strip_prefix(path).is_some_and(|k| k == format!(".{}", key.name)));
+        let place = if path.is_empty() { key.name.clone() } else { format!("{path}.{}", key.name) };
+        let chosen = chosen.iter().find(|(k, _)| *k == place);
         match chosen.map(|(_, value)| (*value).to_owned()).or_else(|| defaults.get(&key.name).map(inline)) {
             Some(value) => drop(writeln!(out, "{} = {value}", key.name)),
             None => drop(writeln!(out, "# {} is not set", key.name)),

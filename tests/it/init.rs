@@ -150,6 +150,25 @@ fn a_flow_far_narrower_than_what_it_will_learn_from_is_refused_with_the_coordina
     }
 }
 
+#[test]
+fn what_is_set_is_written() {
+    let lab = Lab::new();
+    let sets =
+        ["dataset.path=my pictures", "model.net.name=conv", "model.net.channels=[4, 8]", "seed=3", "train={steps=9}"];
+    let words: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    let text = lab.ok(&[&["init", "--method", "jem", "--dataset", "images"], words.as_slice()].concat());
+    let table: toml::Table = text.parse().unwrap();
+    assert_eq!(table["dataset"]["path"].as_str(), Some("my pictures"));
+    assert_eq!(table["model"]["net"]["name"].as_str(), Some("conv"));
+    assert_eq!(table["model"]["net"]["channels"].to_string(), "[4, 8]");
+    assert_eq!((table["seed"].as_integer(), table["train"]["steps"].as_integer()), (Some(3), Some(9)));
+    let named = lab.ok(&["init", "--set", "dataset.name=rings", "--set", "method.name=nce"]);
+    assert!(named.contains("name = \"rings\"") && named.contains("name = \"nce\""), "{named}");
+    lab.refused(2, &["init", "--set", "train.stpes=9"], &["did you mean `steps`?"]);
+    lab.refused(2, &["init", "--set", "train.steps=\"many\""], &["train.steps"]);
+    lab.refused(2, &["init", "--set", "probe.0.name=ais"], &["ais"]);
+}
+
 /// Whether the files of a data set are here.
 fn here(lab: &Lab, dataset: &DatasetRow) -> bool {
     let text = init_on(lab, "none", dataset, None).to_string();
