@@ -34,6 +34,10 @@ fn init_on(lab: &Lab, method: &str, dataset: &DatasetRow, model: Option<&str>) -
     let mut written: toml::Table = lab.ok(&words).parse().unwrap();
     let section = written["dataset"].as_table_mut().unwrap();
     section.extend(dataset.example.parse::<toml::Table>().unwrap());
+    if dataset.schema.keys().iter().any(|key| key.name == "limit") && !matches!(dataset.origin, Origin::Generated) {
+        // Widths and pixels that never change are those of few items as of many, which take long to read again.
+        section.insert("limit".into(), 500.into());
+    }
     if matches!(dataset.origin, Origin::Yours) {
         section.insert("path".into(), lab.path(TABLE).to_str().unwrap().into());
     }
