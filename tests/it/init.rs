@@ -1,9 +1,13 @@
 //! What `ebm init` writes runs: for every method, data set and model that fit, 50 steps stay finite, or what is wrong
 //! is said before the first one.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
 use ebm::Error;
 use ebm::config::find;
-use ebm::data::{DATASETS, DatasetRow, Origin};
+use ebm::data::{DATASETS, Data, DatasetRow, Origin};
 use ebm::density::MODELS;
 use ebm::methods::METHODS;
 use ebm::run::{Experiment, Trainer};
@@ -61,10 +65,24 @@ fn shrink(table: &mut toml::Table, inside: &str) {
     }
 }
 
-fn first_steps(mut table: toml::Table, steps: usize) -> Outcome {
+/// The data sets that are open, by their sections: reading one takes longer than fifty steps.
+#[derive(Default)]
+struct Opened(HashMap<String, Arc<Data>>);
+
+impl Opened {
+    fn trainer(&mut self, table: &toml::Table) -> ebm::Result<Trainer> {
+        let experiment = Experiment::parse("init.toml", &table.to_string(), &[])?;
+        let data = match self.0.entry(table["dataset"].to_string()) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(place) => place.insert(experiment.data()?),
+        };
+        Trainer::on(experiment, Arc::clone(data))
+    }
+}
+
+fn first_steps(mut table: toml::Table, opened: &mut Opened, steps: usize) -> Outcome {
     shrink(&mut table, "");
-    let built = Experiment::parse("init.toml", &table.to_string(), &[]).and_then(Trainer::new);
-    let mut trainer = match built {
+    let mut trainer = match opened.trainer(&table) {
         Ok(trainer) => trainer,
         Err(error) => return Outcome::Refused(error.to_string()),
     };
@@ -91,11 +109,12 @@ fn chains_of_what_init_writes_stay_finite() {
     let with_chains = METHODS.iter().filter(|row| row.schema.parts().iter().any(|part| part.key == "sampler"));
     let methods: Vec<&str> = with_chains.map(|row| row.name).collect();
     assert!(methods.len() >= 9, "{methods:?}");
+    let mut opened = Opened::default();
     for method in methods {
         // Pixels and a column that never change; the table has no labels, and a density may refuse the column.
         for dataset in ["digits", "table"] {
             let row = find(DATASETS, dataset).unwrap();
-            match (first_steps(init_on(&lab, method, row, None), 4), dataset) {
+            match (first_steps(init_on(&lab, method, row, None), &mut opened, 4), dataset) {
                 (Outcome::Finite, _) => {}
                 (Outcome::Refused(why), "table") if why.contains("needs two classes") || why.contains("column") => {}
                 (Outcome::Refused(why) | Outcome::Failed(why), _) => panic!("{method} on {dataset}: {why}"),
@@ -191,11 +210,12 @@ fn every_configuration_that_init_writes_stays_finite_or_is_refused() {
     lab.write(TABLE, &table());
     let datasets: Vec<_> = DATASETS.iter().filter(|row| here(&lab, row)).collect();
     println!("data sets: {:?}", datasets.iter().map(|row| row.name).collect::<Vec<_>>());
+    let mut opened = Opened::default();
     let (mut finite, mut stiff, mut unfit, mut failed) = (0, 0, 0, Vec::new());
     for method in METHODS.iter().map(|row| row.name) {
         for dataset in &datasets {
             for model in MODELS.iter().map(|row| row.name) {
-                match first_steps(init_on(&lab, method, dataset, Some(model)), 50) {
+                match first_steps(init_on(&lab, method, dataset, Some(model)), &mut opened, 50) {
                     Outcome::Finite => finite += 1,
                     Outcome::Refused(why) if why.contains("overshoot") || why.contains("too narrow") => {
                         assert!(why.contains("coordinate [") && why.contains("--set "), "{why}");

@@ -17,7 +17,17 @@ impl Trainer {
     /// # Errors
     /// Data that cannot be used, a model that does not fit them.
     pub fn new(experiment: Experiment) -> Result<Self> {
-        let data = training_data(&experiment)?;
+        let data = experiment.data()?;
+        Self::on(experiment, data)
+    }
+
+    /// As [`Trainer::new`], on data that are open already, of the experiment's own section `dataset`: many experiments
+    /// on one data set need not read it many times.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn on(experiment: Experiment, data: Arc<Data>) -> Result<Self> {
+        data.check_training()?;
         let method = experiment.method_on(&data, &State::new())?;
         Self::standing(experiment, data, method, None)
     }
@@ -28,7 +38,8 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::new`] and [`WarmStart::fits`].
     pub fn from_weights(experiment: Experiment, start: &WarmStart, partial: bool) -> Result<Self> {
-        let data = training_data(&experiment)?;
+        let data = experiment.data()?;
+        data.check_training()?;
         let method = experiment.method_on(&data, start.weights())?;
         let taken = start.fits(&method.learned(), partial)?;
         Self::standing(experiment, data, method, Some(taken))
@@ -51,11 +62,4 @@ impl Trainer {
     pub fn networks(&self) -> Vec<crate::nets::NamedNet> {
         methods::networks(&*self.method)
     }
-}
-
-/// The data of an experiment, which can be trained on.
-fn training_data(experiment: &Experiment) -> Result<Arc<Data>> {
-    let data = experiment.data()?;
-    data.check_training()?;
-    Ok(data)
 }
