@@ -18,6 +18,7 @@ pub const TILES: DatasetRow = DatasetRow {
     // The keys of all sets of files (`path`) and of all sets of images (`transform`, `validation`, …).
     schema: Schema::of::<(Files, Pixels)>(),
     origin: Origin::Files(&Tiles),
+    pictures: false,
     example: "",
     build: |table| {
         let Files { path } = decode(table)?;

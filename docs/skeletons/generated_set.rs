@@ -26,6 +26,7 @@ pub const CROSS: DatasetRow = DatasetRow {
     // The keys of all generated sets (`noise`, `limit`) stand beside the set's own.
     schema: Schema::of::<(Cross, Points)>(),
     origin: Origin::Generated,
+    pictures: false,
     // Keys that make the set small and put its points into the plane; empty if the defaults do.
     example: "",
     build: |table| Ok(Source::Points(Box::new(Arms(decode(table)?)))),

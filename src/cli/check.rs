@@ -33,7 +33,7 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     let metrics = trainer.advance(&mut guard)?;
     drop(stepping);
     let seconds = started.elapsed().as_secs_f64();
-    let memory = trainer.experiment().memory(trainer.data())?.least;
+    let memory = trainer.memory()?.least;
     let parameters = trainer.model().params().count();
     let bytes = trainer.checkpoint_bytes()?;
     let networks = Listed::all(&trainer.networks(), &trainer.experiment().resolved)?;

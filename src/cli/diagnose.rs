@@ -20,7 +20,7 @@ use crate::{Error, Result, draw, rng::Key};
 #[derive(Args)]
 #[command(group = ArgGroup::new("draws").required(true).args(["ckpt", "samples"]))]
 pub struct DiagnoseArgs {
-    /// A checkpoint, whose sampler is run (another one: --set sampler.name=mala)
+    /// A checkpoint, or the folder of its run, whose sampler is run (another one: --set sampler.name=mala)
     #[arg(long, value_name = "FILE")]
     ckpt: Option<PathBuf>,
     /// Draws in a .npy file instead: [chain, draw] or [chain, draw, number], as ArviZ has them

@@ -24,8 +24,9 @@ pub struct EnergyArgs {
     /// The checkpoint, or the folder of its run
     #[arg(long, value_name = "FILE")]
     ckpt: PathBuf,
-    /// Items: a file (.npy or text, one a row), a folder of pictures (in the order of their names), or the name of a
-    /// data set [default: the run's data set]
+    /// Items: a file (.npy or text, one a row, gzipped or not), a folder of pictures (in the order of their names), or
+    /// the name of a data set [default: the run's data set]. Files may be larger than memory: all but a .npy that is
+    /// gzipped and in Fortran's order are read --batch rows at a time
     #[arg(long, value_name = "FILE|FOLDER|SET")]
     data: Option<PathBuf>,
     /// Outliers, named likewise: how well the energy tells them from the items (AUROC), the outliers above

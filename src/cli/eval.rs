@@ -19,7 +19,7 @@ use crate::{Error, Result, draw, rng::Key};
 /// them.
 #[derive(Args)]
 pub struct EvalArgs {
-    /// The checkpoint file
+    /// The checkpoint, or the folder of its run
     #[arg(long, value_name = "FILE")]
     ckpt: PathBuf,
     /// Which probe; `ebm methods` lists them

@@ -21,7 +21,7 @@ use crate::{Error, Result, draw, rng::Key};
 /// Scores checkpoints by a learned Stein discrepancy on held-out data and ranks them: smaller is better, 0 is perfect.
 #[derive(Args)]
 pub struct EvalLsdArgs {
-    /// A checkpoint file; give it again to compare several
+    /// A checkpoint, or the folder of its run; give it again to compare several
     #[arg(long, required_unless_present = "config", value_name = "FILE")]
     ckpt: Vec<PathBuf>,
     /// A configuration, whose model is scored as it is before training

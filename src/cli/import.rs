@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use super::loaded::stored;
 use super::outputs::Outputs;
 use super::{GlobalArgs, output, usage};
 use crate::exchange::{Import, METHOD, Map};
@@ -21,7 +22,8 @@ pub struct ImportArgs {
     /// A .safetensors, a .pt or .pth of torch.save, or a folder that `ebm export` wrote
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
-    /// The configuration that has the model and its data [default: that of the exported folder]
+    /// The configuration that has the model and its data, or a checkpoint or run folder that has it [default: that of
+    /// the exported folder]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Rules for names and shapes [default: names are those of the model]
@@ -50,7 +52,10 @@ pub fn run(args: &ImportArgs, global: &GlobalArgs) -> Result<()> {
         map.key.clone_from(key);
     }
     let sets = [global.overrides(), METHOD.map(str::to_owned).to_vec()].concat();
-    let experiment = Experiment::load(&config, &sets)?;
+    let experiment = match stored(&config)? {
+        Some(text) => Experiment::parse(&format!("{} (stored configuration)", config.display()), &text, &sets)?,
+        None => Experiment::load(&config, &sets)?,
+    };
     let import = Import::new(&experiment, &from, &map)?;
     if args.dry_run {
         return show(&import, global);

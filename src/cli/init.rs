@@ -2,8 +2,9 @@
 
 use clap::Args;
 
-use super::{GlobalArgs, catalogue, output, usage};
+use super::{GlobalArgs, catalogue, output, suited, usage};
 use crate::config::{Document, Problems, Setting, find, nearest, template};
+use crate::data::DATASETS;
 use crate::density::MODELS;
 use crate::methods::METHODS;
 use crate::run::{Experiment, sections};
@@ -78,8 +79,8 @@ fn check(text: &str, sets: &[String]) -> Result<()> {
     }
 }
 
-/// What the template has in the place of defaults: what the user `said`, the rows named by the user, then what the rows
-/// of method and model ask for.
+/// What the template has in the place of defaults: what the user `said`, the rows named by the user, what the rows of
+/// method and model ask for, then what suits pictures.
 ///
 /// # Errors
 /// A name that is no row.
@@ -106,10 +107,21 @@ fn chosen(args: &InitArgs, said: Vec<(String, String)>) -> Result<Vec<(String, S
     let mut chosen = [&said[..], &choices.map(owned)].concat();
     // How long to train has no default; the first file that a user makes should run all the same.
     chosen.push(owned(("train.steps", "1000")));
+    let pictures = find(DATASETS, dataset).is_some_and(|row| row.pictures) && suited::are_large(&said);
     // Keys of the model that the method asks for mean nothing to another one.
     let fits = |key: &str| !key.starts_with("model.") || named("model").is_none_or(|own| own == model);
-    chosen.extend(of_method.iter().copied().filter(|(key, _)| fits(key)).map(owned));
+    let applies = |(key, value): (&'static str, &'static str)| match key.split_once(": ") {
+        Some((condition, key)) => (condition == model || condition == "pictures" && pictures).then_some((key, value)),
+        None => fits(key).then_some((key, value)),
+    };
+    chosen.extend(of_method.iter().copied().filter_map(applies).map(owned));
     let of_model = find(MODELS, model).map_or(&[][..], |row| row.init);
     chosen.extend(of_model.iter().map(|(key, value)| (format!("model.{key}"), (*value).to_owned())));
+    if pictures {
+        // No chain makes a picture of noise in a few steps; what the method keeps is near one already.
+        let kept = find(METHODS, method).is_some_and(|row| row.proposal.is_some());
+        chosen.extend(kept.then(|| owned(("sampler.init", "\"proposal\""))));
+        suited::to_pictures(&mut chosen);
+    }
     Ok(chosen)
 }

@@ -98,6 +98,22 @@ impl Loaded {
     }
 }
 
+/// Whether a path is that of a checkpoint, or of a run folder, which stands for its last one.
+pub fn is_checkpoint(path: &Path) -> bool {
+    path.is_dir() || path.extension().is_some_and(|extension| extension == "safetensors")
+}
+
+/// The configuration inside a checkpoint; nothing for any other file.
+///
+/// # Errors
+/// A checkpoint that cannot be read.
+pub fn stored(path: &Path) -> Result<Option<String>> {
+    if !is_checkpoint(path) {
+        return Ok(None);
+    }
+    Ok(Some(checkpoint::load_from(path, &candle_core::Device::Cpu)?.config))
+}
+
 /// The error of weights that do not fit what `--set` made of the configuration, which was `written` in the checkpoint.
 fn overridden(error: Error, written: &toml::Table, experiment: &Experiment) -> Error {
     let Error::Checkpoint { path, what, .. } = error else { return error };

@@ -26,6 +26,7 @@ mod outputs;
 mod resume;
 mod sample;
 mod show;
+mod suited;
 mod sweep;
 mod train;
 

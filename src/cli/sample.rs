@@ -13,7 +13,7 @@ use super::loaded::{Loaded, WeightsArg};
 use super::outputs::{self, Outputs, all_tried};
 use super::{GlobalArgs, output, usage};
 use crate::data::{Data, file};
-use crate::density::{self, Counted, Energy, Model};
+use crate::density::{self, Counted, Energy, Model, Proposal};
 use crate::math::stats;
 use crate::metrics::Metrics;
 use crate::probes::Picture;
@@ -50,10 +50,11 @@ pub struct SampleArgs {
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
     /// The numbers of --out and --init: those of the data set's table, whose scaling is undone, or those of the model;
-    /// they differ for tables alone
+    /// they differ for tables alone. --save-npy is in model space whatever is said here
     #[arg(long, value_enum, default_value_t = Space::Data)]
     space: Space,
-    /// Also writes the samples as a NumPy array, .npy, in model space
+    /// Also writes the samples as a NumPy array, .npy, in model space, which `ebm gof` and `ebm energy` read; --out X.npy
+    /// has the units of a table
     #[arg(long, value_name = "FILE")]
     save_npy: Option<PathBuf>,
     /// Also writes the chains as an animation, .gif
@@ -136,15 +137,45 @@ fn starts(args: &SampleArgs, stored: &Loaded, sampler: &Sampler, data: &Data, ke
             false => Err(usage(format!("--n {n}: {} has {have} rows", path.display()), format!("--n {have}"))),
         };
     }
-    if let (Some(class), Start::Proposal, Some(proposal)) = (args.class, sampler.config.init, proposal)
-        && let Some((x, y)) = proposal.draw_labelled(key, n * data.spec().classes.unwrap_or(1))?
-    {
-        let labels: Vec<u32> = y.to_vec1()?;
-        let places = labels.iter().enumerate().filter(|(_, label)| **label == class).map(|(i, _)| i as u32);
-        let places: Vec<u32> = places.take(n).collect();
-        return Ok(x.index_select(&Tensor::new(places, x.device())?, 0)?);
+    if let (Some(class), Start::Proposal, Some(proposal)) = (args.class, sampler.config.init, proposal) {
+        within(class, model, data, 1)?;
+        return of_class(class, proposal, model, n, key);
     }
     sampler.start(key, model, proposal, data, n)
+}
+
+/// n draws of a class: those that the proposal makes for it, or else those of all its draws that a label drawn from
+/// p(y|x) says are of it.
+fn of_class(class: u32, proposal: &dyn Proposal, model: &Model, n: usize, key: Key) -> Result<Tensor> {
+    /// As many draws as there are samples, so many times.
+    const ROUNDS: u64 = 200;
+    let (mut found, mut have) = (Vec::new(), 0);
+    for key in (0..ROUNDS).map(|round| key.at(round)) {
+        let (x, y) = match proposal.draw_labelled(key, n)? {
+            Some(pair) => pair,
+            None => {
+                let x = proposal.draw(key, n)?;
+                let logits =
+                    model.logits(&x)?.ok_or_else(|| usage("this model has no classes", "leave out --class"))?;
+                // The largest of logits with Gumbel noise is a draw from their softmax.
+                let noise = key.with("labels").uniform(logits.dims(), logits.dtype(), logits.device())?;
+                let y = (logits - noise.log()?.neg()?.log()?)?.argmax(1)?;
+                (x, y)
+            }
+        };
+        let labels: Vec<u32> = y.to_vec1()?;
+        let places = labels.iter().enumerate().filter(|(_, label)| **label == class).map(|(i, _)| i as u32);
+        let places: Vec<u32> = places.take(n - have).collect();
+        if !places.is_empty() {
+            have += places.len();
+            found.push(x.index_select(&Tensor::new(places, x.device())?, 0)?);
+        }
+        if have == n {
+            return Ok(Tensor::cat(&found, 0)?);
+        }
+    }
+    let what = format!("{have} of {} draws of what the method keeps are of class {class}", ROUNDS * n as u64);
+    Err(Error::config(what).hint("fewer by --n, or chains that start elsewhere: --set sampler.init=normal"))
 }
 
 /// The energy of n items within a class.

@@ -1,16 +1,15 @@
 //! `ebm show`: the configuration as it is resolved, of a file or of a checkpoint; or its networks, layer by layer.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
-use super::loaded::{Loaded, Weights};
+use super::loaded::{Loaded, Weights, is_checkpoint, stored};
 use super::networks::Listed;
 use super::{GlobalArgs, output, usage};
 use crate::config::{Document, find};
 use crate::nets::NETS;
 use crate::run::{Experiment, sections};
-use crate::store::checkpoint;
 use crate::{Result, methods};
 
 /// Shows a configuration as it is resolved: every key, defaults filled in; or its networks as lists of layers.
@@ -90,17 +89,4 @@ fn networks(args: &ShowArgs, sets: &[String]) -> Result<Vec<Listed>> {
     let experiment = Experiment::load(&args.config, sets)?;
     let method = experiment.method(&experiment.data()?)?;
     Listed::all(&methods::networks(&*method), &experiment.resolved)
-}
-
-/// Whether a path is that of a checkpoint, or of a run folder, which stands for its last one.
-fn is_checkpoint(path: &Path) -> bool {
-    path.is_dir() || path.extension().is_some_and(|extension| extension == "safetensors")
-}
-
-/// The configuration inside a checkpoint; nothing for any other file.
-fn stored(path: &Path) -> Result<Option<String>> {
-    if !is_checkpoint(path) {
-        return Ok(None);
-    }
-    Ok(Some(checkpoint::load_from(path, &candle_core::Device::Cpu)?.config))
 }

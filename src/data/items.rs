@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::source::Bounds;
+use super::source::{Bounds, Category};
 
 /// What a model must know about a data set to be built for it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -40,6 +40,9 @@ pub struct Stamp {
     /// file's; 0 and 1 where it is the file's already.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scales: Vec<[f64; 2]>,
+    /// The categorical columns of a table's file, each of which has a column of 0 and 1 a word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<Category>,
 }
 
 impl ItemSpec {

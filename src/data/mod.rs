@@ -23,7 +23,7 @@ pub use files::{
 pub use formats::file;
 pub use items::{Batch, ItemSpec, Stamp};
 pub use keys::{Columns, Files, Pixels, Points};
-pub use loader::{Data, LabelledItems, Moments, NaturalColumn};
+pub use loader::{Data, LabelledItems, Moments, NaturalColumn, Rescaling};
 pub use pipeline::{split::Split, transform::Transform};
 pub use row::{BuildSource, DatasetRow, Origin};
 pub use sets::{
@@ -31,7 +31,7 @@ pub use sets::{
     phi4::{Phi4, Phi4Config},
     rbm::RbmTruth,
 };
-pub use source::{Bounds, Images, Modes, PointGenerator, Records, Source, TestItems};
+pub use source::{Bounds, Category, Images, Modes, PointGenerator, Records, Source, TestItems};
 
 use sets::{
     celeba, cifar, digits, gaussian, ica, image2d, mixture, mnist, phi4, pictures, rbm, stacked, svhn, table, toy2d,

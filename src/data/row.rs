@@ -30,6 +30,8 @@ pub struct DatasetRow {
     pub schema: Schema,
     /// Where its items come from.
     pub origin: Origin,
+    /// Whether its items are pictures large enough for convolutions that halve them, 16 pixels a side or more.
+    pub pictures: bool,
     /// Keys that make it small, as TOML; points then lie in the plane. The contract tests open it with them.
     pub example: &'static str,
     /// Makes the raw items from the resolved section.

@@ -86,6 +86,8 @@ pub struct Records {
     pub names: Vec<String>,
     /// What was subtracted from each column and what it was divided by; empty where columns are as in the file.
     pub scales: Vec<[f64; 2]>,
+    /// Which of the columns stand for the words of a categorical one.
+    pub categories: Vec<Category>,
     /// One label a row, if there are any.
     pub labels: Option<Vec<u32>>,
     /// Labels are integers in 0..classes; 0 without labels.
@@ -105,6 +107,7 @@ impl Records {
             values: vec![],
             names: vec![],
             scales: vec![],
+            categories: vec![],
             labels: None,
             classes,
             test,
@@ -121,6 +124,17 @@ impl Records {
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
+}
+
+/// A categorical column of a table's file, as the columns of 0 and 1 that a model sees.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Category {
+    /// Its name in the file; its place if it has none.
+    pub name: String,
+    /// The first of its columns, from 0.
+    pub first: usize,
+    /// The words, one a column.
+    pub words: Vec<String>,
 }
 
 /// The box [low, high] of each coordinate that holds all of the data that a picture or a grid needs.

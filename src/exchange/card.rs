@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::subject::{Export, ExportFormat};
 use crate::config::find;
-use crate::data::{DATASETS, Origin, file_set};
+use crate::data::{DATASETS, Origin, Rescaling, file_set};
 use crate::density::MODELS;
 use crate::methods::METHODS;
 use crate::metrics::Metrics;
@@ -65,16 +65,25 @@ fn cell(text: &str) -> String {
 }
 
 fn input(export: &Export) -> String {
-    let dataset = export.experiment.resolved.section("dataset");
-    let standardised = dataset.get("standardise").and_then(toml::Value::as_bool) == Some(true);
-    let columns = match standardised {
-        true => {
-            " Each column is its value in the table minus the mean, divided by the standard deviation, both of the \
-                 training rows."
-        }
-        false => "",
+    format!("## Input\n\nThe model takes {}.{}\n", export.data.in_words(), columns(export))
+}
+
+/// How the columns of a table become what the model takes, where they are scaled.
+fn columns(export: &Export) -> String {
+    let Rescaling { shift, scale, .. } = export.data.rescaling();
+    let names = export.data.columns();
+    if !export.data.is_table() || shift.iter().zip(&scale).all(|pair| pair == (&0.0, &1.0)) {
+        return String::new();
+    }
+    let row = |(c, (mean, std)): (usize, (&f64, &f64))| {
+        let name = names.get(c).filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| c.to_string());
+        format!("| {} | {mean} | {std} |\n", cell(&name))
     };
-    format!("## Input\n\nThe model takes {}.{columns}\n", export.data.in_words())
+    let rows: String = shift.iter().zip(&scale).enumerate().map(row).collect();
+    format!(
+        " Each column is its value in the table minus the mean, divided by the standard deviation, both of the training \
+         rows:\n\n| column | mean | standard deviation |\n|---|---|---|\n{rows}"
+    )
 }
 
 fn usage(formats: &[ExportFormat]) -> String {
@@ -82,6 +91,7 @@ fn usage(formats: &[ExportFormat]) -> String {
     if formats.contains(&ExportFormat::Torch) {
         text += "\n```python\nfrom ebm_model import Model  # needs torch and safetensors\n\n\
                  model = Model(\"this folder\")\n\
+                 x = model.input(v)  # raw values, such as pixels from 0 to 255, in model space\n\
                  energy, score = model(x), model.score(x)  # E(x) and -∇x E(x) = ∇x log p(x)\n```\n\n\
                  `ebm import --from FOLDER --out RUN` makes a run of it again.\n";
     }

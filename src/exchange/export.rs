@@ -49,6 +49,7 @@ impl Export<'_> {
             "item": spec.shape,
             "classes": spec.classes,
             "model_space": self.data.in_words(),
+            "input": self.data.rescaling(),
             "energy": architecture.to_json(),
             "step": self.step,
             "weights": self.kind_of_weights(),

@@ -133,7 +133,15 @@ pub(super) const JEM: MethodRow = MethodRow {
     numbers: numbers![*NUMBERS, supervised::NUMBERS],
     cost: Spent { values: 0, gradients: 640 },
     proposal: Some(proposal),
-    init: &[("dataset", "digits"), ("model", "classifier")],
+    // For pictures the published settings.
+    init: &[
+        ("dataset", "digits"),
+        ("model", "classifier"),
+        ("pictures: dataset.noise", "0.03"),
+        ("pictures: optim.lr", "1e-4"),
+        ("pictures: sampler", "sgld"),
+        ("pictures: sampler.steps", "20"),
+    ],
     example: r#"[dataset]
 name = "digits"
 

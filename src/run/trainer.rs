@@ -12,6 +12,7 @@ use super::folder::RunFolder;
 use super::guard::Guard;
 use super::journal::Journal;
 use super::looks::Looks;
+use super::memory::Memory;
 use super::progress::Progress;
 use super::signal;
 use super::train_config::TrainConfig;
@@ -161,6 +162,15 @@ impl Trainer {
     /// The device's own.
     pub fn checkpoint_bytes(&self) -> Result<usize> {
         Ok(self.state()?.values().map(size).sum())
+    }
+
+    /// A lower bound on the memory of a step, by the shapes of all that the method keeps: companions, optimisers, replay
+    /// buffers.
+    ///
+    /// # Errors
+    /// The device's own.
+    pub fn memory(&self) -> Result<Memory> {
+        Ok(Memory::of_state(&self.method.state()?, self.experiment.train.batch_size))
     }
 
     /// A guard with those of the method's advice that name keys of the experiment.

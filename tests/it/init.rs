@@ -53,7 +53,7 @@ fn shrink(table: &mut toml::Table, inside: &str) {
     for (key, value) in table.iter_mut() {
         match (inside, key.as_str(), &mut *value) {
             (_, "hidden", toml::Value::Array(widths)) => widths.fill(8.into()),
-            (_, "channels", toml::Value::Array(widths)) => widths.fill(4.into()),
+            (_, "channels" | "widths", toml::Value::Array(widths)) => widths.fill(4.into()),
             ("sampler", "steps", value) => *value = 20.into(),
             (_, "batch_size" | "walkers" | "draws" | "buffer" | "test_items", value) => *value = 16.into(),
             (_, "couplings" | "stages" | "blocks" | "critic_steps", value) => *value = 2.into(),
@@ -190,6 +190,64 @@ fn what_is_set_is_written() {
     lab.refused(2, &["init", "--set", "train.stpes=9"], &["did you mean `steps`?"]);
     lab.refused(2, &["init", "--set", "train.steps=\"many\""], &["train.steps"]);
     lab.refused(2, &["init", "--set", "probe.0.name=ais"], &["ais"]);
+}
+
+/// Pictures of 16 x 16 pixels in two classes.
+fn pictures(lab: &Lab) {
+    for (class, shade) in [("dark", 20u8), ("light", 160)] {
+        std::fs::create_dir_all(lab.path("pictures").join(class)).unwrap();
+        for i in 0..24u8 {
+            let pixel = |x: u32, y: u32| image::Rgb([shade + 3 * i, shade + x as u8, shade + y as u8]);
+            let path = lab.path("pictures").join(class).join(format!("{i}.png"));
+            image::RgbImage::from_fn(16, 16, pixel).save(path).unwrap();
+        }
+    }
+}
+
+/// What is written for pictures has networks for pictures everywhere, and runs without an edit.
+#[test]
+fn pictures_have_networks_that_suit_them() {
+    let lab = Lab::new();
+    pictures(&lab);
+    let written = |words: &[&str]| {
+        let common = ["init", "--dataset", "images", "--set", "dataset.path=pictures", "--method"];
+        let text = lab.ok(&[&common[..], words].concat());
+        (text.parse::<toml::Table>().unwrap(), text)
+    };
+    for (words, net, other) in [
+        (&["jem"][..], "model.net", None),
+        (&["vera", "--model", "classifier"], "model.net", Some("method.generator")),
+        (&["vae"], "model.encoder", Some("model.decoder")),
+        (&["coopnets"], "model.net", Some("method.vae.decoder")),
+        (&["lsd"], "model.net", None),
+    ] {
+        let (table, text) = written(words);
+        let name = |path: &str| {
+            let found = path.split('.').try_fold(toml::Value::Table(table.clone()), |at, key| at.get(key).cloned());
+            found.and_then(|part| Some(part.get("name")?.as_str()?.to_owned())).unwrap_or_default()
+        };
+        assert_eq!(name(net), "conv", "{words:?}");
+        assert_eq!(other.map(name).unwrap_or("resnet_generator".into()), "resnet_generator", "{words:?}");
+        lab.write("c.toml", &text);
+        let small =
+            ["train.batch_size=4", "train.steps=2", "method.buffer=8", "method.samples=2", "method.sampler.steps=2"];
+        let is_there = |set: &str| {
+            let (path, _) = set.split_once('=').unwrap();
+            let keys = path.split('.').try_fold(toml::Value::Table(table.clone()), |at, key| at.get(key).cloned());
+            keys.is_some()
+        };
+        let sets: Vec<&str> = small.into_iter().filter(|set| is_there(set)).flat_map(|set| ["--set", set]).collect();
+        lab.ok(&[&["-q", "train", "c.toml", "--overwrite", "--run-dir", "run"], sets.as_slice()].concat());
+    }
+    let (vera, _) = written(&["vera", "--model", "classifier"]);
+    assert_eq!(vera["method"]["classify"].as_float(), Some(100.0));
+    assert_eq!(vera["method"]["squash"].as_str(), Some("tanh"));
+    // Not where pictures are small or flat, nor in the place of what the user says; other rows' keys are another's.
+    for set in ["dataset.flatten=true", "dataset.size=8", "model.net.name=mlp"] {
+        assert_eq!(written(&["jem", "--set", set]).0["model"]["net"]["name"].as_str(), Some("mlp"), "{set}");
+    }
+    assert!(!lab.ok(&["init", "--method", "jem"]).contains("\nkernels = "));
+    assert!(written(&["vera"]).0["method"]["classify"].as_float() == Some(0.0));
 }
 
 /// Whether the files of a data set are here.

@@ -24,7 +24,7 @@ impl NpyRows {
     /// As the system says.
     pub fn begin(path: &Path, item: &[usize]) -> Result<Self> {
         let mut file = Growing::begin(path)?;
-        file.write_all(&header(FLOATS, 0, item)).map_err(Error::io(path))?;
+        file.write_all(&header(FLOATS, false, 0, item)).map_err(Error::io(path))?;
         Ok(NpyRows { file, item: item.to_vec(), rows: 0 })
     }
 
@@ -49,7 +49,7 @@ impl NpyRows {
     fn complete(mut self) -> Result<Growing> {
         let mut head = || {
             self.file.seek(SeekFrom::Start(0))?;
-            self.file.write_all(&header(FLOATS, self.rows, &self.item))?;
+            self.file.write_all(&header(FLOATS, false, self.rows, &self.item))?;
             self.file.flush()
         };
         head().map_err(Error::io(self.file.temporary()))?;
@@ -69,12 +69,13 @@ impl NpyRows {
 const FLOATS: &str = "'<f4'";
 
 /// The header of an array of a type as Python writes it, of a length that does not depend on `rows`.
-pub(super) fn header(descr: &str, rows: usize, item: &[usize]) -> Vec<u8> {
+pub(super) fn header(descr: &str, fortran: bool, rows: usize, item: &[usize]) -> Vec<u8> {
     /// Magic string, version and length before the text; the whole is a multiple of 64.
     const LEAD: usize = 10;
+    let order = if fortran { "True" } else { "False" };
     let text = |rows: usize| {
         let sides: String = std::iter::once(&rows).chain(item).map(|side| format!("{side}, ")).collect();
-        format!("{{'descr': {descr}, 'fortran_order': False, 'shape': ({}), }}", sides.trim_end())
+        format!("{{'descr': {descr}, 'fortran_order': {order}, 'shape': ({}), }}", sides.trim_end())
     };
     let length = (LEAD + text(usize::MAX).len() + 1).next_multiple_of(64) - LEAD;
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();

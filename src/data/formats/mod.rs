@@ -10,6 +10,7 @@ pub mod npy;
 pub mod npz;
 pub mod parquet;
 pub mod pieces;
+pub mod records;
 pub mod stream;
 pub mod text;
 pub mod vectors;

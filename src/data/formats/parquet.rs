@@ -180,7 +180,7 @@ impl Table {
     }
 }
 
-const AGAIN: &str = "copy the file again, or write it anew without compression, with snappy or with zstd";
+const AGAIN: &str = "copy the file again, or write it anew without compression, or with snappy, zstd or gzip";
 const LABELS: &str = "set `dataset.labels` to a column of integers or text, or to \"none\"";
 const PICTURES: &str = "set `dataset.array` to the column of the pictures";
 

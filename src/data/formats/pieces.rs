@@ -1,89 +1,205 @@
 //! The rows of a file some at a time, so that a file of any size can be read.
 
 use std::fs::File;
-use std::io::{BufReader, Read as _, Seek as _};
+use std::io::{BufRead, BufReader, Cursor, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
+use flate2::bufread::MultiGzDecoder;
 use npyz::{NpyHeader, Order};
 
 use super::vectors::Vectors;
-use super::{file, grown, npy};
+use super::{file, grown, npy, text};
+use crate::data::files::locate::GZIP;
 use crate::{Error, Result};
 
-/// Hands the rows of a file to `each`, at most `most` at a time, as exact as the file has them. Of a `.npy` file no
-/// more than these are in memory; text, and arrays that are compressed or in Fortran's order, are read as a whole.
+/// Hands the rows of a file to `each`, at most `most` at a time, as exact as the file has them. No more than these are in
+/// memory, of text and arrays, gzipped or not; but an array that is gzipped and in Fortran's order is read as a whole.
 ///
 /// # Errors
 /// What [`file::read`] refuses, and what `each` does.
 pub fn rows(path: &Path, most: usize, each: &mut dyn FnMut(Vectors) -> Result<()>) -> Result<()> {
+    let most = most.max(1);
     if let Some(array) = Stored::open(path)? {
-        return array.rows(path, most.max(1), each);
+        return array.rows(path, most, each);
     }
-    let all = file::read(path)?;
-    for values in all.values.chunks(all.dim.max(1) * most.max(1)) {
-        each(Vectors { dim: all.dim, values: values.to_vec() })?;
+    let mut from = opened(path)?;
+    let mut lead = Vec::new();
+    from.by_ref().take(MAGIC.len() as u64).read_to_end(&mut lead).map_err(broken(path))?;
+    let mut from = Cursor::new(lead.clone()).chain(from);
+    let mut count = 0;
+    let mut counted = |rows: Vectors| {
+        count += rows.values.len();
+        each(rows)
+    };
+    match lead.as_slice() {
+        [b'P', b'K', ..] => counted(file::read(path)?)?,
+        MAGIC => packed(path, &mut from, most, &mut counted)?,
+        _ => text::pieces(path, &mut from, most, &mut counted)?,
     }
-    Ok(())
+    if count == 0 { Err(empty(path)) } else { Ok(()) }
 }
 
-/// An array in a file, behind its header, the last dimension running fastest.
+/// The first bytes of a `.npy` file.
+const MAGIC: &[u8] = b"\x93NUMPY";
+
+/// The content of a file, uncompressed as it is read.
+fn opened(path: &Path) -> Result<Box<dyn BufRead>> {
+    let hint = "name a file that is there and may be read";
+    let file = File::open(path).map_err(|e| Error::data(path, format!("cannot be read: {e}"), hint))?;
+    let mut raw = BufReader::new(file);
+    match raw.fill_buf().map_err(broken(path))?.starts_with(GZIP) {
+        true => Ok(Box::new(BufReader::new(MultiGzDecoder::new(raw)))),
+        false => Ok(Box::new(raw)),
+    }
+}
+
+fn broken(path: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |e| Error::data(path, format!("cannot be read: {e}"), "the file is incomplete or damaged: copy it again")
+}
+
+fn empty(path: &Path) -> Error {
+    Error::data(path, "holds no numbers", "one sample a row")
+}
+
+/// The rows of an array that is gzipped.
+fn packed(path: &Path, from: &mut dyn BufRead, most: usize, each: &mut dyn FnMut(Vectors) -> Result<()>) -> Result<()> {
+    let header = NpyHeader::from_reader(&mut *from).ok();
+    let Some((header, size)) = header.and_then(|header| Some((Header::of(&header)?, header.dtype().num_bytes()?)))
+    else {
+        return in_pieces(file::read(path)?, most, each);
+    };
+    if header.fortran {
+        return in_pieces(file::read(path)?, most, each);
+    }
+    header.pieces(most, &mut |at, rows| {
+        let mut bytes = vec![0; rows * header.dim() * size];
+        from.read_exact(&mut bytes).map_err(broken(path))?;
+        each(header.rows(path, at, rows, &bytes)?)
+    })?;
+    match from.fill_buf().map_err(broken(path))?.is_empty() {
+        true => Ok(()),
+        false => Err(Error::data(path, "bytes follow the array", "save one array a file with `numpy.save`")),
+    }
+}
+
+fn in_pieces(all: Vectors, most: usize, each: &mut dyn FnMut(Vectors) -> Result<()>) -> Result<()> {
+    let Vectors { dim, values } = all;
+    let pieces = values.chunks(dim.max(1).saturating_mul(most));
+    pieces.map(|piece| Vectors { dim, values: piece.to_vec() }).try_for_each(each)
+}
+
+/// What is known of an array in a file.
+struct Header {
+    /// The type of its numbers, as Python writes it.
+    descr: String,
+    /// Whether the first dimension runs fastest.
+    fortran: bool,
+    /// Rows.
+    count: usize,
+    /// The dimensions of one.
+    item: Vec<usize>,
+}
+
+impl Header {
+    fn of(header: &NpyHeader) -> Option<Self> {
+        let (first, item) = header.shape().split_first()?;
+        let side = |side: &u64| usize::try_from(*side).ok();
+        Some(Header {
+            descr: header.dtype().descr(),
+            fortran: header.order() == Order::Fortran,
+            count: side(first)?,
+            item: item.iter().map(side).collect::<Option<_>>()?,
+        })
+    }
+
+    /// Numbers in a row.
+    fn dim(&self) -> usize {
+        self.item.iter().product()
+    }
+
+    /// Calls `each` with the first row and the number of rows of every piece.
+    fn pieces(&self, most: usize, each: &mut dyn FnMut(usize, usize) -> Result<()>) -> Result<()> {
+        (0..self.count).step_by(most).try_for_each(|at| each(at, most.min(self.count - at)))
+    }
+
+    /// Rows from the bytes of their numbers, in the order of the array; they are the `at`-th and those behind it.
+    fn rows(&self, path: &Path, at: usize, rows: usize, bytes: &[u8]) -> Result<Vectors> {
+        let mut piece = grown::header(&self.descr, self.fortran, rows, &self.item);
+        piece.extend(bytes);
+        let (dim, values) = (self.dim(), npy::shaped(path, &piece)?.values);
+        match values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            None => Ok(Vectors { dim, values }),
+            Some((i, value)) => {
+                let (row, column) = (at + i / dim.max(1), i % dim.max(1));
+                let what = format!("row {row}, column {column} (from 0): {value} is not finite");
+                Err(Error::data(path, what, "remove such rows: no density is defined there"))
+            }
+        }
+    }
+}
+
+/// An array in a file that is not compressed.
 struct Stored {
     file: BufReader<File>,
-    header: NpyHeader,
+    header: Header,
     /// Bytes of a number.
     size: usize,
+    /// The place of the first number in the file.
+    start: u64,
 }
 
 impl Stored {
-    /// The array in a `.npy` file that can be read piece by piece; `None` of any other file. It is as long as its
-    /// header says.
+    /// The array in a `.npy` file; `None` of any other. It is as long as its header says.
     fn open(path: &Path) -> Result<Option<Self>> {
         let failed = |e| Error::io(path)(e);
-        // What is missing is told by who reads the file as a whole.
+        // What is missing or unsound is told by who reads the file as a whole.
         let Ok(file) = File::open(path) else { return Ok(None) };
         let length = file.metadata().map_err(failed)?.len();
         let mut file = BufReader::new(file);
-        let mut lead = [0; 6];
-        if file.read_exact(&mut lead).is_err() || &lead != b"\x93NUMPY" {
+        if !file.fill_buf().map_err(failed)?.starts_with(MAGIC) {
             return Ok(None);
         }
-        file.rewind().map_err(failed)?;
-        let Ok(header) = NpyHeader::from_reader(&mut file) else { return Ok(None) };
-        let (Some(size), Order::C, [_, ..]) = (header.dtype().num_bytes(), header.order(), header.shape()) else {
-            return Ok(None);
-        };
-        let numbers = header.shape().iter().try_fold(size as u64, |n, &side| n.checked_mul(side));
-        let whole = numbers.and_then(|n| n.checked_add(file.stream_position().ok()?)) == Some(length);
-        Ok(whole.then_some(Stored { file, header, size }))
+        let Ok(found) = NpyHeader::from_reader(&mut file) else { return Ok(None) };
+        let (Some(size), Some(header)) = (found.dtype().num_bytes(), Header::of(&found)) else { return Ok(None) };
+        let start = file.stream_position().map_err(failed)?;
+        let want = found.shape().iter().fold(size as u64, |n, &side| n.saturating_mul(side));
+        match length - start {
+            have if have == want => Ok(Some(Stored { file, header, size, start })),
+            have => {
+                let what = format!("is no sound .npy file: {have} bytes follow its header, and it says {want}");
+                Err(Error::data(path, what, "copy the file again, or save one array with `numpy.save`"))
+            }
+        }
     }
 
-    fn rows(mut self, path: &Path, most: usize, each: &mut dyn FnMut(Vectors) -> Result<()>) -> Result<()> {
-        let shape: Vec<usize> = self.header.shape().iter().map(|&side| side as usize).collect();
-        let (count, item) = (shape.first().copied().unwrap_or(0), shape.get(1..).unwrap_or_default());
-        let dim: usize = item.iter().product();
-        for from in (0..count).step_by(most) {
-            let rows = most.min(count - from);
-            let mut piece = grown::header(&self.header.dtype().descr(), rows, item);
-            let head = piece.len();
-            piece.resize(head + rows * dim * self.size, 0);
-            self.file.read_exact(piece.get_mut(head..).unwrap_or_default()).map_err(Error::io(path))?;
-            let values = npy::shaped(path, &piece)?.values;
-            if let Some((at, value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-                let (row, column) = (from + at / dim.max(1), at % dim.max(1));
-                let what = format!("row {row}, column {column} (from 0): {value} is not finite");
-                return Err(Error::data(path, what, "remove such rows: no density is defined there"));
+    fn rows(self, path: &Path, most: usize, each: &mut dyn FnMut(Vectors) -> Result<()>) -> Result<()> {
+        let Stored { mut file, header, size, start } = self;
+        let columns = header.dim();
+        if header.count * columns == 0 {
+            return Err(empty(path));
+        }
+        header.pieces(most, &mut |at, rows| {
+            let mut bytes = vec![0; rows * columns * size];
+            if !header.fortran {
+                file.read_exact(&mut bytes).map_err(Error::io(path))?;
+                return each(header.rows(path, at, rows, &bytes)?);
             }
-            each(Vectors { dim, values })?;
-        }
-        match count * dim {
-            0 => Err(Error::data(path, "holds no numbers", "one sample a row")),
-            _ => Ok(()),
-        }
+            // Every column lies by itself.
+            for (column, bytes) in bytes.chunks_exact_mut(rows * size).enumerate() {
+                let place = start + ((column * header.count + at) * size) as u64;
+                file.seek(SeekFrom::Start(place)).map_err(Error::io(path))?;
+                file.read_exact(bytes).map_err(Error::io(path))?;
+            }
+            each(header.rows(path, at, rows, &bytes)?)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::path::PathBuf;
+
     use super::*;
 
     fn pieces(path: &Path, most: usize) -> Result<Vec<Vec<f64>>> {
@@ -104,14 +220,29 @@ mod tests {
         std::fs::write(&npy, super::npy::npy_bytes(&[7, 3], &values).unwrap()).unwrap();
         let lines = values.chunks(3).map(|row| format!("{},{},{}\n", row[0], row[1], row[2])).collect::<String>();
         std::fs::write(&csv, format!("a,b,c\n{lines}")).unwrap();
-        for path in [&npy, &csv] {
+        let (fortran, zipped) = (dir.path().join("f.npy"), |path: &Path| {
+            let to = PathBuf::from(format!("{}.gz", path.display()));
+            let mut encoder = flate2::write::GzEncoder::new(File::create(&to).unwrap(), flate2::Compression::fast());
+            encoder.write_all(&std::fs::read(path).unwrap()).unwrap();
+            encoder.finish().unwrap();
+            to
+        });
+        let columns = (0..3).flat_map(|c| values.iter().skip(c).step_by(3)).flat_map(|v| v.to_le_bytes());
+        let header = grown::header("'<f8'", true, 7, &[3]);
+        std::fs::write(&fortran, header.into_iter().chain(columns).collect::<Vec<u8>>()).unwrap();
+        let packed = [zipped(&csv), zipped(&fortran)];
+        let npy_packed = zipped(&npy);
+        for path in [&npy, &csv, &fortran, &packed[0], &packed[1], &npy_packed] {
             for most in [1, 2, 7, 100] {
                 let found = pieces(path, most).unwrap();
                 assert!(found.iter().all(|piece| piece.len() <= 3 * most));
                 assert_eq!(found.concat(), values, "{}", path.display());
             }
         }
-        assert!(Stored::open(&npy).unwrap().is_some() && Stored::open(&csv).unwrap().is_none());
+        assert!(Stored::open(&fortran).unwrap().is_some() && Stored::open(&csv).unwrap().is_none());
+        let cut = std::fs::read(&npy_packed).unwrap();
+        std::fs::write(&npy_packed, &cut[..cut.len() - 9]).unwrap();
+        assert_eq!(pieces(&npy_packed, 2).unwrap_err().exit_code(), 4);
         // What is cut off or goes on is refused before the first piece, and a bad number by its row in the file.
         let whole = std::fs::read(&npy).unwrap();
         for bad in [&whole[..whole.len() - 1], &[&whole[..], b"x"].concat()] {

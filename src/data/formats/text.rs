@@ -1,8 +1,10 @@
 //! Tables as text: a row a line, between commas, semicolons, tabs or blanks.
 
+use std::io::BufRead;
 use std::path::Path;
 
-use super::frame::{Frame, Layout, Lead, delimiter, has_decimal_comma, truth};
+use super::frame::{Frame, Layout, has_decimal_comma, truth};
+use super::records::{Problem, Record, Records};
 use super::vectors::Vectors;
 use crate::{Error, Result};
 
@@ -11,17 +13,38 @@ use crate::{Error, Result};
 /// # Errors
 /// What [`file::read`](super::file::read) refuses.
 pub(crate) fn vectors(path: &Path, bytes: &[u8]) -> Result<Vectors> {
+    let mut all = Vectors { dim: 0, values: Vec::new() };
+    pieces(path, &mut &*bytes, usize::MAX, &mut |piece| {
+        all = piece;
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Hands the numbers of a text with a row a line to `each`, at most `most` rows at a time.
+///
+/// # Errors
+/// What [`file::read`](super::file::read) refuses, and what `each` does.
+pub(crate) fn pieces(
+    path: &Path,
+    from: &mut dyn BufRead,
+    most: usize,
+    each: &mut dyn FnMut(Vectors) -> Result<()>,
+) -> Result<()> {
     const REMEDY: &str = "one sample a line: numbers between commas, semicolons, tabs or blanks";
     let (mut dim, mut values) = (0, Vec::new());
-    rows(path, bytes, &Layout { remedy: REMEDY, ..Layout::default() }, &mut |row| {
+    rows(path, from, &Layout { remedy: REMEDY, ..Layout::default() }, &mut |row| {
         dim = if dim == 0 { row.fields.len() } else { dim };
         row.has(dim)?;
         for column in 0..dim {
             values.push(row.number(column)?);
         }
-        Ok(())
+        if values.len() < dim.saturating_mul(most) {
+            return Ok(());
+        }
+        each(Vectors { dim, values: std::mem::take(&mut values) })
     })?;
-    Ok(Vectors { dim, values })
+    if values.is_empty() { Ok(()) } else { each(Vectors { dim, values }) }
 }
 
 /// One row of a text.
@@ -84,9 +107,14 @@ fn short(field: &str) -> String {
 ///
 /// # Errors
 /// What is no text, and what `each` refuses.
-pub(crate) fn rows(path: &Path, bytes: &[u8], layout: &Layout, each: &mut dyn FnMut(&Row) -> Result<()>) -> Result<()> {
+pub(crate) fn rows(
+    path: &Path,
+    from: &mut dyn BufRead,
+    layout: &Layout,
+    each: &mut dyn FnMut(&Row) -> Result<()>,
+) -> Result<()> {
     let bad = |(line, what): Problem| Error::data(path, format!("line {line}: {what}"), layout.remedy);
-    let mut records = Records::new(bytes, layout.skip).map_err(bad)?;
+    let mut records = Records::new(from, layout.skip).map_err(bad)?;
     let Some(first) = records.next().map_err(bad)? else { return Ok(()) };
     let second = records.next().map_err(bad)?;
     let frame = Frame::of(layout, &first.lead(), second.as_ref().map(Record::lead).as_ref());
@@ -100,108 +128,6 @@ pub(crate) fn rows(path: &Path, bytes: &[u8], layout: &Layout, each: &mut dyn Fn
         let (line, fields) = (record.line, frame.of_row(&fields));
         each(&Row { path, remedy: layout.remedy, line, frame: &frame, fields })?;
     }
-}
-
-/// A line, from 1, and what is wrong there.
-type Problem = (u64, String);
-
-/// A line of a text, or several where a field has line ends.
-struct Record {
-    /// Where it begins, from 1.
-    line: u64,
-    delimiter: u8,
-    cells: csv::StringRecord,
-    /// Whether every field stands between quotation marks.
-    quoted: bool,
-}
-
-impl Record {
-    fn fields(&self) -> Vec<&str> {
-        // Columns padded with blanks leave empty fields between them.
-        let kept = |field: &&str| self.delimiter != b' ' || !field.is_empty();
-        self.cells.iter().map(str::trim).filter(kept).collect()
-    }
-
-    fn lead(&self) -> Lead<'_> {
-        Lead { fields: self.fields(), quoted: self.quoted }
-    }
-}
-
-/// The records of a text that are neither blank nor comments.
-struct Records<'a> {
-    content: &'a str,
-    reader: csv::Reader<&'a [u8]>,
-    delimiter: u8,
-    /// Of the next byte to be read.
-    line: u64,
-}
-
-impl<'a> Records<'a> {
-    /// Those behind the first `skip` lines.
-    fn new(bytes: &'a [u8], skip: usize) -> std::result::Result<Self, Problem> {
-        let whole = std::str::from_utf8(bytes)
-            .map_err(|e| (1 + newlines(&bytes[..e.valid_up_to()]), format!("is no text in UTF-8{}", kind(bytes))))?;
-        let whole = whole.trim_start_matches('\u{feff}');
-        let skipped: usize = whole.split_inclusive('\n').take(skip).map(str::len).sum();
-        let (above, content) = whole.split_at(skipped);
-        let delimiter = delimiter(content);
-        let mut options = csv::ReaderBuilder::new();
-        options.delimiter(delimiter).has_headers(false).flexible(true).comment(Some(b'#'));
-        let reader = options.from_reader(content.as_bytes());
-        Ok(Records { content, reader, delimiter, line: 1 + newlines(above.as_bytes()) })
-    }
-
-    fn next(&mut self) -> std::result::Result<Option<Record>, Problem> {
-        let mut cells = csv::StringRecord::new();
-        loop {
-            let from = self.reader.position().byte() as usize;
-            let read = self.reader.read_record(&mut cells);
-            let to = self.reader.position().byte() as usize;
-            let raw = self.content.get(from..to).unwrap_or_default();
-            // Blank lines and comments stand before a record, and line ends inside of its fields.
-            let inside: u64 = cells.iter().map(|field| newlines(field.as_bytes())).sum();
-            let own = raw.trim_end_matches(['\r', '\n']);
-            let line = (self.line + newlines(own.as_bytes())).saturating_sub(inside);
-            self.line += newlines(raw.as_bytes());
-            // One that is never closed has all line ends inside.
-            let open = inside > 0 && raw.matches('"').count() % 2 == 1;
-            match read {
-                Ok(true) if open => {
-                    let line = self.line.saturating_sub(inside);
-                    return Err((line, "no quotation mark closes the one that opens here".into()));
-                }
-                Ok(true) if own.trim().is_empty() => {}
-                Ok(true) => {
-                    let (marks, fields) = (own.matches('"').count(), cells.len());
-                    let quoted = marks == 2 * fields && own.trim().starts_with('"') && own.trim().ends_with('"');
-                    return Ok(Some(Record { line, delimiter: self.delimiter, cells, quoted }));
-                }
-                Ok(false) => return Ok(None),
-                Err(_) => return Err((line, "is no row of numbers".into())),
-            }
-        }
-    }
-}
-
-/// `, but …` of what is known by its first bytes.
-fn kind(bytes: &[u8]) -> String {
-    const KINDS: [(&[u8], &str); 9] = [
-        (b"\xff\xfe", "text in UTF-16"),
-        (b"\xfe\xff", "text in UTF-16"),
-        (b"BZh", "compressed by bzip2"),
-        (b"\xfd7zXZ", "compressed by xz"),
-        (b"\x28\xb5\x2f\xfd", "compressed by zstd"),
-        (b"PAR1", "a Parquet file"),
-        (b"\x89HDF", "an HDF5 file"),
-        (b"MATLAB 5.0", "a file of MATLAB"),
-        (b"\x80", "a pickle of Python"),
-    ];
-    let found = KINDS.iter().find(|(lead, _)| bytes.starts_with(lead));
-    found.map(|(_, what)| format!(", but {what}")).unwrap_or_default()
-}
-
-fn newlines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|b| **b == b'\n').count() as u64
 }
 
 #[cfg(test)]

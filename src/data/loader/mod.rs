@@ -8,6 +8,7 @@ mod open;
 mod truth;
 
 pub use labelled_items::LabelledItems;
+pub use model_space::Rescaling;
 pub use moments::Moments;
 pub use natural::NaturalColumn;
 

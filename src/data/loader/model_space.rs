@@ -1,6 +1,7 @@
 //! Model space: the map between it and pixels, its volume, and starts of chains in it.
 
 use candle_core::{DType, Device, Tensor};
+use serde::Serialize;
 
 use super::Data;
 use crate::data::pipeline::{
@@ -9,6 +10,17 @@ use crate::data::pipeline::{
     transform::{PixelMap, Transform},
 };
 use crate::{Error, Result, rng::Key};
+
+/// The map x = (v - shift)/scale, or the logit of that, from raw values v to model space.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Rescaling {
+    /// One number for all pixels, one a column of a table; none where values stay as they are.
+    pub shift: Vec<f64>,
+    /// As many.
+    pub scale: Vec<f64>,
+    /// Whether the logit follows.
+    pub logit: bool,
+}
 
 impl Data {
     /// Samples uniform over pixels in [0, 1] mapped to model space, as LSD starts its sampler (logit of a uniform);
@@ -67,6 +79,27 @@ impl Data {
         }
         let top = self.levels(false);
         Ok(((z * top)?.round()? / top)?)
+    }
+
+    /// How raw values become what the model sees, in numbers: those of [`Data::in_words`] and the scaling of a table's
+    /// columns.
+    pub fn rescaling(&self) -> Rescaling {
+        let half = if self.lens.dequantise { 0.5 } else { 0.0 };
+        let of_pixels = |PixelMap { transform, alpha, scale }: PixelMap| match transform {
+            Transform::None => (-half, 1.0),
+            Transform::Unit => (-half, scale),
+            Transform::Scaled => (scale / 2.0 - half, scale / 2.0),
+            Transform::Logit => {
+                let stretch = scale / (1.0 - 2.0 * alpha);
+                (-half - alpha * stretch, stretch)
+            }
+        };
+        let (shift, scale) = match self.lens.map {
+            Some(map) => vec![of_pixels(map)].into_iter().unzip(),
+            None => self.items.stamp().scales.into_iter().map(|[mean, std]| (mean, std)).unzip(),
+        };
+        let logit = self.lens.map.is_some_and(|map| map.transform == Transform::Logit);
+        Rescaling { shift, scale, logit }
     }
 
     /// How raw values become what the model sees, in one sentence.

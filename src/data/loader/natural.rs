@@ -7,6 +7,7 @@ use candle_core::{DType, Tensor};
 use super::Data;
 use crate::data::formats::vectors::Vectors;
 use crate::data::items::Stamp;
+use crate::data::source::Category;
 use crate::math::largest;
 use crate::{Error, Result};
 
@@ -27,14 +28,13 @@ impl Data {
         !self.items.stamp().scales.is_empty()
     }
 
-    /// Rows of the model's numbers, `[N, D]`, as columns in the units of the table; where one of several columns
-    /// `name=word` stands for a category, the one with the largest number is the word. `None` of a set that is no
-    /// table.
+    /// Rows of the model's numbers, `[N, D]`, as columns in the units of the table; of a categorical column, whose words
+    /// have a column each, the word with the largest number. `None` of a set that is no table.
     ///
     /// # Errors
     /// Rows of another length.
     pub fn natural(&self, x: &Tensor) -> Result<Option<Vec<NaturalColumn>>> {
-        let Stamp { columns: names, scales, .. } = self.items.stamp();
+        let Stamp { columns: names, scales, categories, .. } = self.items.stamp();
         if scales.is_empty() {
             return Ok(None);
         }
@@ -43,29 +43,23 @@ impl Data {
             let [mean, std] = scales.get(c).copied().unwrap_or([0.0, 1.0]);
             rows.iter().filter_map(|row| row.get(c)).map(|v| v * std + mean).collect()
         };
-        let of = |c: usize| names.get(c).and_then(|name| name.split_once('='));
         let (mut columns, mut c) = (Vec::new(), 0);
         while c < scales.len() {
-            let alike = |next: &usize| of(*next).zip(of(c)).is_some_and(|((a, _), (b, _))| a == b);
-            let end = (c..scales.len()).take_while(alike).last().map_or(c + 1, |last| last + 1);
-            match of(c).filter(|_| end > c + 1) {
-                Some((name, _)) => {
-                    let parts: Vec<Vec<f64>> = (c..end).map(column).collect();
-                    let place = |row: usize| {
-                        let here: Vec<f64> = parts.iter().filter_map(|part| part.get(row)).copied().collect();
-                        largest(&here).0 as f64
-                    };
-                    let words = (c..end).filter_map(|c| Some(of(c)?.1.to_owned())).collect();
-                    let values = (0..rows.len()).map(place).collect();
-                    columns.push(NaturalColumn { name: name.to_owned(), values, words });
-                }
-                None => {
-                    let name = names.get(c).filter(|name| !name.is_empty()).cloned();
-                    let name = name.unwrap_or_else(|| format!("x{c}"));
-                    columns.push(NaturalColumn { name, values: column(c), words: Vec::new() });
-                }
-            }
-            c = end;
+            let Some(Category { name, words, .. }) = categories.iter().find(|category| category.first == c) else {
+                let name = names.get(c).filter(|name| !name.is_empty()).cloned();
+                let name = name.unwrap_or_else(|| format!("x{c}"));
+                columns.push(NaturalColumn { name, values: column(c), words: Vec::new() });
+                c += 1;
+                continue;
+            };
+            let parts: Vec<Vec<f64>> = (c..c + words.len()).map(column).collect();
+            let place = |row: usize| {
+                let here: Vec<f64> = parts.iter().filter_map(|part| part.get(row)).copied().collect();
+                largest(&here).0 as f64
+            };
+            let values = (0..rows.len()).map(place).collect();
+            columns.push(NaturalColumn { name: name.clone(), values, words: words.clone() });
+            c += words.len().max(1);
         }
         Ok(Some(columns))
     }
@@ -100,15 +94,19 @@ mod tests {
 
     #[test]
     fn rows_go_to_the_units_of_the_file_and_back() {
-        let columns = ["height", "eye=blue", "eye=brown", "eye=green", "a=b", ""].map(str::to_owned).to_vec();
+        // The names alone would make a category of the last two, which are numbers, and two of the words of the eyes.
+        let columns = ["height", "eye=s=blue", "eye=s=brown", "eye=s=green", "a=b", "a=c"].map(str::to_owned).to_vec();
+        let words = ["blue", "brown", "green"].map(str::to_owned).to_vec();
+        let categories = vec![Category { name: "eye=s".into(), first: 1, words }];
         let scales = vec![[170.0, 10.0], [0.5, 0.5], [0.4, 0.49], [0.1, 0.3], [0.0, 2.0], [-1.0, 1.0]];
-        let stamp = Stamp { image: None, levels: 0, classes: 0, bounds: vec![[0.0, 1.0]; 6], columns, scales };
+        let stamp =
+            Stamp { image: None, levels: 0, classes: 0, bounds: vec![[0.0, 1.0]; 6], columns, scales, categories };
         let table = "name = \"table\"".parse().unwrap();
         let data = Data::without_items(&crate::config::Spec::new(table), stamp, 0, &Device::Cpu).unwrap();
         let x = Tensor::new(&[[1f32, 1.0, -0.8, -0.3, 0.5, 0.0], [-2.0, -1.0, 1.2, -0.3, 1.0, 2.0]], &Device::Cpu);
         let columns = data.natural(&x.unwrap()).unwrap().unwrap();
         let names: Vec<_> = columns.iter().map(|c| c.name.as_str()).collect();
-        assert_eq!(names, ["height", "eye", "a=b", "x5"]);
+        assert_eq!(names, ["height", "eye=s", "a=b", "a=c"]);
         assert_eq!(
             (columns[0].values.as_slice(), columns[1].values.as_slice()),
             (&[180.0, 150.0][..], &[0.0, 1.0][..])

@@ -87,14 +87,15 @@ impl Data {
     /// # Errors
     /// As [`Data::open`], except for files.
     pub fn without_items(spec: &config::Spec, stamp: Stamp, seed: u64, device: &Device) -> Result<Data> {
-        let Stamp { image, levels, classes, bounds, columns, scales } = stamp;
+        let Stamp { image, levels, classes, bounds, columns, scales, categories } = stamp;
         let opened = match image {
             Some(shape) => {
                 pictures(Images::empty(shape, levels, classes), Splits::default(), &decode(&spec.table)?, device)?
             }
             None if bounds.is_empty() => return Data::open(spec, seed, device),
             None => {
-                let records = Records { names: columns, scales, ..Records::empty(bounds.len(), classes) };
+                let empty = Records::empty(bounds.len(), classes);
+                let records = Records { names: columns, scales, categories, ..empty };
                 vectors(records, Splits::default(), bounds, &decode(&spec.table)?, device)
             }
         };

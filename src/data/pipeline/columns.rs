@@ -1,7 +1,7 @@
 //! Columns of a table: standardised, dropped where values repeat, bounded.
 
 use crate::data::keys::Columns;
-use crate::data::source::{Bounds, Records};
+use crate::data::source::{Bounds, Category, Records};
 use crate::{Error, Result};
 
 /// A column whose smallest value occurs more often than this is taken for discrete.
@@ -98,7 +98,15 @@ impl Records {
         let row = |row: &[f64]| kept.iter().filter_map(|&c| row.get(c)).copied().collect::<Vec<_>>();
         let values = self.values.chunks_exact(self.dim).flat_map(row).collect();
         let names = kept.iter().filter_map(|&c| self.names.get(c)).cloned().collect();
-        Ok(Records { dim: kept.len(), values, names, ..self })
+        // A word whose column is gone cannot be told from the others; the rest are numbers then.
+        let moved = |category: &Category| {
+            let first = kept.binary_search(&category.first).ok()?;
+            let whole =
+                kept.get(first + category.words.len() - 1) == Some(&(category.first + category.words.len() - 1));
+            whole.then(|| Category { first, ..category.clone() })
+        };
+        let categories = self.categories.iter().filter_map(moved).collect();
+        Ok(Records { dim: kept.len(), values, names, categories, ..self })
     }
 
     /// (x - mean)/std of each column.

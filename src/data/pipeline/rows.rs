@@ -125,15 +125,16 @@ impl Rows {
 
     /// What a checkpoint keeps of stored items; of a generator nothing, as it is made anew.
     pub(crate) fn stamp(&self) -> Stamp {
-        let (bounds, columns, scales) = (Bounds::new(), Vec::new(), Vec::new());
-        let nothing = Stamp { image: None, levels: 0, classes: 0, bounds, columns, scales };
+        let (bounds, columns, scales, categories) = (Bounds::new(), Vec::new(), Vec::new(), Vec::new());
+        let nothing = Stamp { image: None, levels: 0, classes: 0, bounds, columns, scales, categories };
         match &self.store {
             Store::Images { images, .. } => {
                 Stamp { image: Some(images.shape), levels: images.levels, classes: images.classes, ..nothing }
             }
             Store::Records { records, bounds, .. } => {
                 let (bounds, columns, scales) = (bounds.clone(), records.names.clone(), scales_of(records));
-                Stamp { classes: records.classes, bounds, columns, scales, ..nothing }
+                let categories = records.categories.clone();
+                Stamp { classes: records.classes, bounds, columns, scales, categories, ..nothing }
             }
             Store::Points { .. } => nothing,
         }

@@ -51,6 +51,7 @@ pub(crate) const CELEBA: DatasetRow = DatasetRow {
     cite: "Liu, Luo, Wang, Tang 2015",
     schema: Schema::of::<(Celeba, Pixels)>(),
     origin: Origin::Files(&Faces),
+    pictures: true,
     example: "",
     build: |table| {
         let (keys, pixels): (Celeba, Pixels) = decode(table)?;

@@ -18,6 +18,7 @@ pub(crate) const CIFAR10: DatasetRow = DatasetRow {
     cite: "Krizhevsky 2009",
     schema: Schema::of::<(Files, Pixels)>(),
     origin: Origin::Files(&TEN),
+    pictures: true,
     example: "",
     build: |table| {
         let Files { path } = decode(table)?;
@@ -42,6 +43,7 @@ pub(crate) const CIFAR100: DatasetRow = DatasetRow {
     cite: "Krizhevsky 2009",
     schema: Schema::of::<(Cifar100, Pixels)>(),
     origin: Origin::Files(&FINE),
+    pictures: true,
     example: "",
     build: |table| {
         let Cifar100 { path, coarse } = decode(table)?;

@@ -28,6 +28,7 @@ pub(crate) const DIGITS: DatasetRow = DatasetRow {
     cite: "Alpaydin & Kaynak 1998, UCI ML Repository (CC BY 4.0)",
     schema: Schema::of::<(Digits, Pixels)>(),
     origin: Origin::Files(&FORMAT),
+    pictures: false,
     example: "",
     build: |table| {
         let Digits { test, path } = decode(table)?;

@@ -42,6 +42,7 @@ pub(crate) const GAUSSIAN: DatasetRow = DatasetRow {
     cite: "",
     schema: Schema::of::<(Normal, Points)>(),
     origin: Origin::Generated,
+    pictures: false,
     example: "",
     build: |table| {
         let Normal { dim, mean, std } = decode(table)?;

@@ -76,6 +76,7 @@ pub(crate) const ICA: DatasetRow = DatasetRow {
     cite: "Grathwohl et al. 2020, section 5.2; arXiv 2002.05616",
     schema: Schema::of::<(Ica, Points)>(),
     origin: Origin::Generated,
+    pictures: false,
     example: "dim = 2",
     build: |table| Ok(Source::Points(Box::new(Mixed::new(&decode(table)?)?))),
 };

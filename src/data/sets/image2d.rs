@@ -31,6 +31,7 @@ pub(crate) const IMAGE2D: DatasetRow = DatasetRow {
     cite: "",
     schema: Schema::of::<(Image2d, Points)>(),
     origin: Origin::Generated,
+    pictures: false,
     example: "",
     build: |table| {
         let Image2d { path, invert } = decode(table)?;

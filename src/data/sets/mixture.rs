@@ -36,6 +36,7 @@ pub(crate) const MIXTURE: DatasetRow = DatasetRow {
            2302.04763",
     schema: Schema::of::<(MixtureConfig, Points)>(),
     origin: Origin::Generated,
+    pictures: false,
     example: "",
     build: |table| Ok(Source::Points(Box::new(Mixture::of(decode(table)?)?))),
 };

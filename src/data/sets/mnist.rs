@@ -19,6 +19,7 @@ pub(crate) const MNIST: DatasetRow = DatasetRow {
     cite: "LeCun, Bottou, Bengio, Haffner 1998",
     schema: Schema::of::<(Files, Pixels)>(),
     origin: Origin::Files(&BYTES),
+    pictures: true,
     example: "",
     build: |table| open("mnist", &BYTES, table),
 };
@@ -38,6 +39,7 @@ pub(crate) const EMNIST_LETTERS: DatasetRow = DatasetRow {
     about: "handwritten letters, 124,800 + 20,800 of 28×28, turned upright",
     cite: "Cohen, Afshar, Tapson, van Schaik 2017",
     origin: Origin::Files(&LETTERS),
+    pictures: true,
     build: |table| open("emnist_letters", &LETTERS, table),
     ..MNIST
 };
@@ -48,6 +50,7 @@ pub(crate) const USPS: DatasetRow = DatasetRow {
     about: "handwritten digits from envelopes, 7,291 + 2,007 of 16×16",
     cite: "Hull 1994",
     origin: Origin::Files(&ENVELOPES),
+    pictures: true,
     build: |table| open("usps", &ENVELOPES, table),
     ..MNIST
 };

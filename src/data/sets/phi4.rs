@@ -38,6 +38,7 @@ pub(crate) const PHI4: DatasetRow = DatasetRow {
            119(10); arXiv 2105.12603",
     schema: Schema::of::<(Phi4Config, Sites, Points)>(),
     origin: Origin::Generated,
+    pictures: false,
     example: "sites = 2",
     build: |table| {
         let Sites { sites } = decode(table)?;

@@ -37,6 +37,7 @@ pub(crate) const RBM: DatasetRow = DatasetRow {
     cite: "Grathwohl et al. 2020, Fig. 5; Liu, Lee & Jordan 2016; Jitkrittum et al. 2017",
     schema: Schema::of::<(RbmConfig, Points)>(),
     origin: Origin::Generated,
+    pictures: false,
     example: "visible = 2\nhidden = 3\nburn_in = 20",
     build: |table| {
         let RbmConfig { visible, hidden, matrix_seed, burn_in } = decode(table)?;

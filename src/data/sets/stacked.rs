@@ -53,6 +53,7 @@ pub(crate) const STACKED_DIGITS: DatasetRow = DatasetRow {
     cite: "Metz, Poole, Pfau & Sohl-Dickstein 2017, arXiv 1611.02163; Srivastava et al. 2017 (VEEGAN)",
     schema: Schema::of::<(Stacked, Pixels)>(),
     origin: Origin::Generated,
+    pictures: false,
     example: "items = 200\ntest_items = 20",
     build: |table| {
         let keys: Stacked = decode(table)?;

@@ -26,6 +26,7 @@ pub(crate) const SVHN: DatasetRow = DatasetRow {
     cite: "Netzer, Wang, Coates, Bissacco, Wu, Ng 2011",
     schema: Schema::of::<(Files, Pixels)>(),
     origin: Origin::Files(&Cropped),
+    pictures: true,
     example: "",
     build: |table| {
         let Files { path } = decode(table)?;

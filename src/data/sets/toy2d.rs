@@ -48,7 +48,7 @@ const FFJORD: &str = "Grathwohl et al. 2019 (FFJORD), toy_data";
 
 const fn row(name: &'static str, about: &'static str, build: BuildSource) -> DatasetRow {
     let (schema, origin, example) = (Schema::of::<Points>(), Origin::Generated, "");
-    DatasetRow { name, about, cite: FFJORD, schema, origin, example, build }
+    DatasetRow { name, about, cite: FFJORD, schema, origin, pictures: false, example, build }
 }
 
 fn toy(draw: fn(&mut Rng) -> [f64; 2], reach: f64) -> Source {
@@ -106,6 +106,7 @@ pub(crate) const TWENTY_FIVE_GAUSSIANS: DatasetRow = DatasetRow {
     cite: "Dumoulin et al. 2017 (ALI); Gulrajani et al. 2017 use spacing 0.7072, std 0.0177",
     schema: Schema::of::<(Grid25, Points)>(),
     origin: Origin::Generated,
+    pictures: false,
     example: "",
     build: |table| {
         let Grid25 { spacing, std } = decode(table)?;
@@ -129,6 +130,7 @@ pub(crate) const COS: DatasetRow = DatasetRow {
     cite: FFJORD,
     schema: Schema::of::<(Curve, Points)>(),
     origin: Origin::Generated,
+    pictures: false,
     example: "",
     build: |table| Ok(Source::Points(Box::new(Wave(decode::<Curve>(table)?.thickness)))),
 };

@@ -71,6 +71,61 @@ fn draws_come_with_energies_and_labels_and_of_one_class() {
     other.refused(2, &["sample", "--ckpt", "run", "--class", "0"], &["0 classes"]);
 }
 
+/// A generator that draws for a class, and one whose draws the classifier tells apart, as they are and moved by chains.
+#[test]
+fn draws_of_one_class_from_a_generator() {
+    let lab = jem();
+    let base = String::from_utf8(read(&lab.path("c.toml"))).unwrap();
+    let (head, tail) = base.split_once("name = \"jem\"\n").unwrap();
+    let mlp = "{ name = \"mlp\", hidden = [8] }";
+    let conditional = format!(
+        "name = \"vae_sampler\"\ncondition = \"class\"\nsampler.steps = 2\n[method.vae]\nname = \"vae\"\nlatent = 2\n\
+         encoder = {mlp}\ndecoder = {mlp}\n"
+    );
+    let amortised = format!("name = \"vera\"\nclassify = 1.0\nlatent = 2\nsamples = 2\ngenerator = {mlp}\n");
+    for method in [conditional, amortised] {
+        lab.write("c.toml", &format!("{head}{method}{tail}"));
+        lab.ok(&["-q", "train", "c.toml", "--run-dir", "run", "--overwrite"]);
+        let draws = |class: &[&str], steps: &str, n: &str| {
+            let words = ["-q", "sample", "--ckpt", "run", "--n", n, "--steps", steps, "--out", "x.npz"];
+            lab.ok(&[&words[..], &["--set", "sampler.init=proposal"], class].concat());
+            arrays(&lab, "x.npz")
+        };
+        for steps in ["0", "3"] {
+            let two = draws(&["--class", "2"], steps, "40");
+            assert_eq!((&two[0].1[..], &two[2].2), (&[40, 2][..], &vec![2.0; 40]));
+            assert_ne!(two[0].2, draws(&["--class", "1"], steps, "40")[0].2);
+        }
+        if method.contains("vera") {
+            // Draws of q(x) p(y|x): more likely of the class than draws of q(x).
+            let share = |class: &[&str]| {
+                lab.ok(&[
+                    "-q",
+                    "sample",
+                    "--ckpt",
+                    "run",
+                    "--n",
+                    "300",
+                    "--steps",
+                    "0",
+                    "--set",
+                    "sampler.init=proposal",
+                ]
+                .into_iter()
+                .chain(class.iter().copied())
+                .chain(["--save-npy", "x.npy", "--out", "y.npy"])
+                .collect::<Vec<_>>());
+                let logits = ["-q", "energy", "--ckpt", "run", "--data", "x.npy", "--what", "logits", "--out", "l.npy"];
+                lab.ok(&logits);
+                let of_two = |row: &[f64]| row[2].exp() / row.iter().map(|v| v.exp()).sum::<f64>();
+                array(&lab.path("l.npy")).1.chunks(3).map(of_two).sum::<f64>() / 300.0
+            };
+            let (all, two) = (share(&[]), share(&["--class", "2"]));
+            assert!(two > all, "{two} and {all}");
+        }
+    }
+}
+
 #[test]
 fn chains_start_at_the_rows_of_a_file() {
     let lab = lab_with_run(&bare("pcd", 2));

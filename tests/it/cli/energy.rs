@@ -83,6 +83,10 @@ fn files_of_any_length_go_through_in_pieces() {
     };
     assert!(same(energies("x.npy", "7", "b.npy"), &whole));
     assert!(same(energies("x.csv", "999", "c.npy"), &whole));
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, text.as_bytes()).unwrap();
+    std::fs::write(lab.path("x.csv.gz"), packed.finish().unwrap()).unwrap();
+    assert!(same(energies("x.csv.gz", "999", "g.npy"), &whole));
     // A file whose last row is bad leaves nothing behind.
     lab.write("bad.csv", &format!("{text}1,x\n"));
     lab.refused(4, &["-q", "energy", "--ckpt", "run", "--data", "bad.csv", "--out", "d.npy"], &["line 2501"]);

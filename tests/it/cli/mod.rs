@@ -5,6 +5,7 @@ mod draws;
 mod energy;
 mod failures;
 mod outputs;
+mod run_folders;
 mod screen;
 
 use std::collections::BTreeSet;
@@ -50,6 +51,19 @@ fn every_shipped_configuration_is_read() {
         let experiment = ebm::run::Experiment::load(&path, &[]);
         assert!(experiment.is_ok(), "{}", experiment.err().unwrap());
     }
+}
+
+/// A replay buffer is memory too.
+#[test]
+fn check_counts_what_the_method_keeps() {
+    let lab = Lab::new();
+    lab.write("c.toml", &bare("pcd", 1));
+    let told = |buffer: u64| {
+        let told = lab.json(&["check", "c.toml", "--set", &format!("method.buffer={buffer}")]);
+        (told["memory_bytes_at_least"].as_u64().unwrap(), told["checkpoint_bytes"].as_u64().unwrap())
+    };
+    let (few, many) = (told(1_000), told(101_000));
+    assert_eq!((many.0 - few.0, many.1 - few.1), (800_000, 800_000), "{few:?} {many:?}");
 }
 
 #[test]

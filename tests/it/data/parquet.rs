@@ -195,7 +195,7 @@ import io, pyarrow as pa, pyarrow.parquet as pq
 from PIL import Image
 def png(i):
     b = io.BytesIO(); Image.new('RGB', (4, 3), (i, 7, 9)).save(b, 'PNG'); return b.getvalue()
-for codec in ['snappy', 'zstd', 'none']:
+for codec in ['snappy', 'zstd', 'gzip', 'none']:
     for version in ['1.0', '2.0']:
         rows = [{'bytes': png(i), 'path': f'{i}.png'} for i in range(12)]
         table = pa.table({'image': rows, 'label': pa.array([i % 4 for i in range(12)], pa.int8()),
@@ -204,7 +204,7 @@ for codec in ['snappy', 'zstd', 'none']:
             row_group_size=5)
 ";
     assert!(Command::new(python).args(["-c", script]).current_dir(dir.path()).status().unwrap().success());
-    for codec in ["snappy", "zstd", "none"] {
+    for codec in ["snappy", "zstd", "gzip", "none"] {
         for version in ["1.0", "2.0"] {
             let path = dir.path().join(format!("{codec}{version}.parquet"));
             let data = open(&path, "test = 0.0\nvalidation = 0.0").unwrap();

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 fn no_layer_is_forgotten() {
     let loader = include_str!("../../../src/exchange/ebm_model.py");
     for row in ebm::nets::LAYERS {
-        assert!(loader.contains(&format!("    \"{}\": lambda", row.name)), "no `{}` in the loader", row.name);
+        assert!(loader.contains(&format!(" \"{}\": lambda", row.name)), "no `{}` in the loader", row.name);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use ebm::data::file;
+use ebm::data::{Data, file};
 use ebm::density::{Context, Energy as _, Model, WeightsOf};
 use ebm::exchange::{Export, ExportFormat, ForeignFile};
 use ebm::rng::Key;
@@ -81,6 +81,8 @@ for folder in sorted(pathlib.Path(".").glob("model*")):
     save = lambda name, array: np.save(folder / name, np.asarray(array, dtype=np.float64))
     save("energy.npy", model(torch.tensor(x)).detach())
     save("score.npy", model.score(torch.tensor(x)))
+    if (folder / "raw.npy").exists():
+        save("input.npy", model.input(torch.tensor(np.load(folder / "raw.npy"))))
     if model.form["logits"]:
         save("logits.npy", model.logits(torch.tensor(x)).detach())
     model(torch.tensor(x)).sum().backward()
@@ -145,6 +147,18 @@ fn difference(have: &Path, want: &Tensor) -> f64 {
     have.values.iter().zip(&want).fold(0.0, |worst: f64, (a, b)| worst.max((a - b).abs() / most))
 }
 
+/// Pixels as files have them, and what the model takes of each, in the middle of its grey level.
+fn raw_pixels(data: &Data, folder: &Path) {
+    let levels = f64::from(data.stamp().levels);
+    let values: Vec<f64> = (0..3 * 64).map(|i| f64::from(i % 17)).collect();
+    let unit = |v: &f64| if data.dequantises() { (v + 0.5) / levels } else { v / (levels - 1.0) };
+    let z = Tensor::from_vec(values.iter().map(unit).collect(), (3, 1, 8, 8), &Device::Cpu).unwrap();
+    let x = data.of_unit(&z, None).unwrap();
+    let numbers = x.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+    std::fs::write(folder.join("raw.npy"), file::npy_bytes(&[3, 1, 8, 8], &values).unwrap()).unwrap();
+    std::fs::write(folder.join("model_space.npy"), file::npy_bytes(x.dims(), &numbers).unwrap()).unwrap();
+}
+
 #[test]
 fn energies_scores_and_logits_are_those_of_pytorch_and_onnx() {
     let lab = Lab::new();
@@ -173,6 +187,9 @@ fn energies_scores_and_logits_are_those_of_pytorch_and_onnx() {
         let values: Vec<f64> = x.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap();
         std::fs::write(folder.join("x.npy"), file::npy_bytes(x.dims(), &values).unwrap()).unwrap();
         std::fs::write(folder.join("shape"), shape.iter().map(|d| format!("{d} ")).collect::<String>()).unwrap();
+        if case.item.is_none() && data.spec().image.is_some() {
+            raw_pixels(&data, &folder);
+        }
         let (energy, grad) = model.grad(&x).unwrap();
         wanted.push((folder, energy, grad.neg().unwrap(), model.logits(&x).unwrap()));
     }
@@ -187,6 +204,11 @@ fn energies_scores_and_logits_are_those_of_pytorch_and_onnx() {
         };
         near("energy.npy", &energy);
         near("score.npy", &score);
+        if folder.join("raw.npy").exists() {
+            let want = file::array(&folder.join("model_space.npy")).unwrap();
+            let want = Tensor::from_vec(want.values, want.shape, &Device::Cpu).unwrap();
+            near("input.npy", &want);
+        }
         near("onnx_energy.npy", &energy);
         if let Some(logits) = logits {
             near("logits.npy", &logits);

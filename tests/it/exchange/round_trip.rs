@@ -74,3 +74,28 @@ fn a_classifier_of_images() {
         assert!(card.contains(says), "no `{says}` in\n{card}");
     }
 }
+
+/// A table whose columns are scaled: the card has the numbers, and PyTorch takes rows as the file has them.
+#[test]
+fn rows_of_a_table_in_its_own_units() {
+    let lab = Lab::new();
+    let row = |i: usize| format!("{},{}\n", 170 + (7 * i) % 23, 0.01 * ((5 * i) % 13) as f64);
+    lab.write("rows.csv", &format!("height,share\n{}", (0..100).map(row).collect::<String>()));
+    let config = "[dataset]\nname = \"table\"\npath = \"rows.csv\"\nstandardise = true\n[model]\nname = \"neural\"\n\
+                  net = { name = \"mlp\", hidden = [8] }\n[method]\nname = \"none\"\n[train]\nsteps = 1\n";
+    lab.write("c.toml", config);
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    lab.ok(&["-q", "export", "run", "--to", "out"]);
+    let card = String::from_utf8(read(&lab.path("out/README.md"))).unwrap();
+    let described: serde_json::Value = serde_json::from_slice(&read(&lab.path("out/config.json"))).unwrap();
+    let scale = |key: &str, c: usize| described["input"][key][c].as_f64().unwrap();
+    assert!((scale("shift", 0) - 181.0).abs() < 2.0 && (scale("scale", 0) - 6.6).abs() < 1.0, "{described:#}");
+    let says = format!("| height | {} | {} |", scale("shift", 0), scale("scale", 0));
+    assert!(card.contains(&says) && card.contains("| share |"), "no `{says}` in\n{card}");
+    lab.ok(&["-q", "energy", "--ckpt", "run", "--data", "rows.csv", "--space", "data", "--out", "e.npy"]);
+    let programme = "import sys\nimport numpy as np, torch\nsys.path.insert(0, 'out')\nfrom ebm_model import Model\n\
+                     rows = torch.tensor(np.loadtxt('rows.csv', delimiter=',', skiprows=1))\n\
+                     model = Model('out')\nhave = model(model.input(rows)).detach().numpy()\n\
+                     assert np.abs(have - np.load('e.npy')).max() < 1e-5\n";
+    super::python(programme, &lab.path(""));
+}

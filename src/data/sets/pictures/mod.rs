@@ -29,6 +29,7 @@ pub(crate) const IMAGES: DatasetRow = DatasetRow {
     cite: "",
     schema: Schema::of::<(ImagesConfig, Pixels)>(),
     origin: Origin::Yours,
+    pictures: true,
     example: "",
     build: |table| {
         let (keys, pixels): (ImagesConfig, Pixels) = decode(table)?;

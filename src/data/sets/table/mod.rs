@@ -11,6 +11,7 @@ use std::path::Path;
 use columns::Asked;
 use keys::TableConfig;
 use labels::numbered;
+use one_hot::OneHot;
 use sheet::Sheet;
 
 use crate::config::{Schema, decode};
@@ -29,6 +30,7 @@ pub(crate) const TABLE: DatasetRow = DatasetRow {
     cite: "",
     schema: Schema::of::<(TableConfig, Columns)>(),
     origin: Origin::Yours,
+    pictures: false,
     example: "",
     build: |table| Ok(Source::Records(load(&decode(table)?)?)),
 };
@@ -50,12 +52,13 @@ fn load(keys: &TableConfig) -> Result<Records> {
         sheet.append(other);
     }
     let (labels, classes) = numbered(path, &sheet.labels)?;
-    let (names, values) = sheet.one_hot(path)?;
+    let OneHot { names, categories, values } = sheet.one_hot(path)?;
     Ok(Records {
         dim: if names.is_empty() { sheet.columns.len() } else { names.len() },
         values,
         names,
         scales: vec![],
+        categories,
         labels: (classes > 0).then_some(labels),
         classes,
         test: if test.is_some() { TestItems::From(own) } else { TestItems::Drawn(keys.test) },

@@ -4,7 +4,19 @@ use std::path::Path;
 
 use super::labels::{MOST_CLASSES, ranked};
 use super::sheet::{Column, Sheet};
+use crate::data::source::Category;
 use crate::{Error, Result};
+
+/// Rows of numbers alone.
+pub(super) struct OneHot {
+    /// The names of the columns, `colour=red` where one stands for a word; empty if the file names none and no column
+    /// is categorical.
+    pub names: Vec<String>,
+    /// Which columns stand for words.
+    pub categories: Vec<Category>,
+    /// Row after row.
+    pub values: Vec<f64>,
+}
 
 impl Sheet {
     /// Appends the rows of a file with the same columns.
@@ -28,23 +40,30 @@ impl Sheet {
         self.labels.extend(other.labels);
     }
 
-    /// The names of the columns and all rows, each categorical column in a column of 0 and 1 a category (one-hot). The
-    /// names are empty if the file names none and no column is categorical.
+    /// All rows, each categorical column in a column of 0 and 1 a category.
     ///
     /// # Errors
     /// So many categories that they are taken for a mistake.
-    pub fn one_hot(&mut self, path: &Path) -> Result<(Vec<String>, Vec<f64>)> {
+    pub fn one_hot(&mut self, path: &Path) -> Result<OneHot> {
         let values = std::mem::take(&mut self.values);
         if self.columns.iter().all(|column| column.categories.is_none()) {
             let names = self.columns.iter().map(|column| column.name.clone()).filter(|name| !name.is_empty()).collect();
-            return Ok((names, values));
+            return Ok(OneHot { names, categories: Vec::new(), values });
         }
         // Of each categorical column the place of every category, and how many these are.
         let ranks: Vec<Option<(Vec<u32>, usize)>> =
             self.columns.iter().map(|column| Some(ranked(&column.categories.as_ref()?.words))).collect();
-        let mut names = Vec::new();
+        let (mut names, mut categories) = (Vec::new(), Vec::new());
         for (column, ranks) in self.columns.iter().zip(&ranks) {
-            names.extend(names_of(path, column, ranks.as_ref())?);
+            let name = if column.name.is_empty() { column.at.to_string() } else { column.name.clone() };
+            match words_of(path, column, &name, ranks.as_ref())? {
+                None => names.push(name),
+                Some(words) => {
+                    let first = names.len();
+                    names.extend(words.iter().map(|word| format!("{name}={word}")));
+                    categories.push(Category { name, first, words });
+                }
+            }
         }
         let mut all = Vec::with_capacity(values.len() / self.columns.len().max(1) * names.len());
         for row in values.chunks_exact(self.columns.len().max(1)) {
@@ -59,21 +78,25 @@ impl Sheet {
                 }
             }
         }
-        Ok((names, all))
+        Ok(OneHot { names, categories, values: all })
     }
 }
 
-/// `colour=red` for every category of a column; the number of a column without a name.
-fn names_of(path: &Path, column: &Column, ranks: Option<&(Vec<u32>, usize)>) -> Result<Vec<String>> {
-    let name = if column.name.is_empty() { column.at.to_string() } else { column.name.clone() };
-    let (Some(categories), Some((places, n))) = (&column.categories, ranks) else { return Ok(vec![name]) };
+/// The words of a categorical column in their order; `None` of a column of numbers.
+fn words_of(
+    path: &Path,
+    column: &Column,
+    name: &str,
+    ranks: Option<&(Vec<u32>, usize)>,
+) -> Result<Option<Vec<String>>> {
+    let (Some(categories), Some((places, n))) = (&column.categories, ranks) else { return Ok(None) };
     if *n > MOST_CLASSES {
         let what = format!("{}: the column `{name}` has {n} different words", path.display());
         return Err(Error::config(what).at("categorical").hint("leave it out by `dataset.columns`"));
     }
-    let mut names = vec![String::new(); *n];
+    let mut words = vec![String::new(); *n];
     for (word, place) in categories.words.iter().zip(places) {
-        names.get_mut(*place as usize).into_iter().for_each(|to| *to = format!("{name}={word}"));
+        words.get_mut(*place as usize).into_iter().for_each(|to| to.clone_from(word));
     }
-    Ok(names)
+    Ok(Some(words))
 }

@@ -113,7 +113,7 @@ fn is_missing(field: &str, categorical: bool) -> bool {
 /// Text, a row a line.
 pub(super) fn lines(path: &Path, bytes: &[u8], layout: &Layout, asked: &Asked) -> Result<Sheet> {
     let (mut sheet, mut choice, mut width) = (Sheet::default(), Choice::default(), 0);
-    text::rows(path, bytes, layout, &mut |row: &Row| {
+    text::rows(path, &mut &*bytes, layout, &mut |row: &Row| {
         if width == 0 {
             width = row.fields.len();
             choice = Choice::of(path, asked, &row.frame.names, row.frame.width)?.without_first(row.frame.left_out);
