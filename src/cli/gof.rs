@@ -18,7 +18,8 @@ use crate::{Result, rng::Key};
 #[derive(Args)]
 #[command(group = ArgGroup::new("model").required(true).args(["ckpt", "config"]))]
 pub struct GofArgs {
-    /// A checkpoint, or the folder of its run, whose model is tested against its data set (another one: --set dataset.name=…) or --samples
+    /// A checkpoint, or the folder of its run, whose model is tested against its data set (another one: --set
+    /// dataset.name=…) or --samples
     #[arg(long, value_name = "FILE")]
     ckpt: Option<PathBuf>,
     /// A configuration, whose model is tested as it is before training

@@ -53,8 +53,8 @@ pub struct SampleArgs {
     /// they differ for tables alone. --save-npy is in model space whatever is said here
     #[arg(long, value_enum, default_value_t = Space::Data)]
     space: Space,
-    /// Also writes the samples as a NumPy array, .npy, in model space, which `ebm gof` and `ebm energy` read; --out X.npy
-    /// has the units of a table
+    /// Also writes the samples as a NumPy array, .npy, in model space, which `ebm gof` and `ebm energy` read; --out
+    /// X.npy has the units of a table
     #[arg(long, value_name = "FILE")]
     save_npy: Option<PathBuf>,
     /// Also writes the chains as an animation, .gif

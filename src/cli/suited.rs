@@ -19,6 +19,7 @@ const DOWN: (&str, Keys) =
 
 /// Blocks that double the size, as many as it takes.
 const UP: (&str, Keys) = ("resnet_generator", &[("widths", "[32]")]);
+
 /// A generator of which a step of VERA computes many times as many draws as the batch has items.
 const GENERATOR: (&str, Keys) = ("resnet_generator", &[("widths", "[16]")]);
 
@@ -26,7 +27,8 @@ const GENERATOR: (&str, Keys) = ("resnet_generator", &[("widths", "[16]")]);
 const NETWORKS: &[(&str, (&str, Keys))] =
     &[("net", DOWN), ("encoder", DOWN), ("decoder", UP), ("generator", GENERATOR)];
 
-/// Batches and chains that a CPU gets through; a chain of the buffer is taken up as often as in the published runs of JEM.
+/// Batches and chains that a CPU gets through, and a buffer whose chains are taken up some tens of times in a thousand
+/// steps.
 const COSTS: &[(&str, &str)] = &[("train.batch_size", "32"), ("method.sampler.steps", "20"), ("method.buffer", "1000")];
 
 /// The function that keeps a generator's pixels where a transform has them.

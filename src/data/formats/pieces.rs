@@ -1,7 +1,7 @@
 //! The rows of a file some at a time, so that a file of any size can be read.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Read as _, Seek as _, SeekFrom};
+use std::io::{BufRead, BufReader, Cursor, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
@@ -12,8 +12,9 @@ use super::{file, grown, npy, text};
 use crate::data::files::locate::GZIP;
 use crate::{Error, Result};
 
-/// Hands the rows of a file to `each`, at most `most` at a time, as exact as the file has them. No more than these are in
-/// memory, of text and arrays, gzipped or not; but an array that is gzipped and in Fortran's order is read as a whole.
+/// Hands the rows of a file to `each`, at most `most` at a time, as exact as the file has them. No more than these are
+/// in memory, of text and arrays, gzipped or not; but an array that is gzipped and in Fortran's order is read as a
+/// whole.
 ///
 /// # Errors
 /// What [`file::read`] refuses, and what `each` does.
@@ -32,7 +33,7 @@ pub fn rows(path: &Path, most: usize, each: &mut dyn FnMut(Vectors) -> Result<()
         each(rows)
     };
     match lead.as_slice() {
-        [b'P', b'K', ..] => counted(file::read(path)?)?,
+        [b'P', b'K', ..] => in_pieces(file::read(path)?, most, &mut counted)?,
         MAGIC => packed(path, &mut from, most, &mut counted)?,
         _ => text::pieces(path, &mut from, most, &mut counted)?,
     }
@@ -62,18 +63,21 @@ fn empty(path: &Path) -> Error {
 }
 
 /// The rows of an array that is gzipped.
-fn packed(path: &Path, from: &mut dyn BufRead, most: usize, each: &mut dyn FnMut(Vectors) -> Result<()>) -> Result<()> {
-    let header = NpyHeader::from_reader(&mut *from).ok();
-    let Some((header, size)) = header.and_then(|header| Some((Header::of(&header)?, header.dtype().num_bytes()?)))
-    else {
+fn packed(
+    path: &Path,
+    mut from: &mut dyn BufRead,
+    most: usize,
+    each: &mut dyn FnMut(Vectors) -> Result<()>,
+) -> Result<()> {
+    let header = NpyHeader::from_reader(&mut *from).ok().and_then(|header| Header::of(&header));
+    let Some(header) = header.filter(|header| !header.fortran) else {
         return in_pieces(file::read(path)?, most, each);
     };
-    if header.fortran {
-        return in_pieces(file::read(path)?, most, each);
-    }
     header.pieces(most, &mut |at, rows| {
-        let mut bytes = vec![0; rows * header.dim() * size];
-        from.read_exact(&mut bytes).map_err(broken(path))?;
+        // No more memory than there are bytes, whatever the header says; who reads them notices that some are missing.
+        let mut bytes = Vec::new();
+        let want = (rows * header.dim() * header.size) as u64;
+        Read::take(&mut *from, want).read_to_end(&mut bytes).map_err(broken(path))?;
         each(header.rows(path, at, rows, &bytes)?)
     })?;
     match from.fill_buf().map_err(broken(path))?.is_empty() {
@@ -92,6 +96,8 @@ fn in_pieces(all: Vectors, most: usize, each: &mut dyn FnMut(Vectors) -> Result<
 struct Header {
     /// The type of its numbers, as Python writes it.
     descr: String,
+    /// Bytes of a number.
+    size: usize,
     /// Whether the first dimension runs fastest.
     fortran: bool,
     /// Rows.
@@ -102,14 +108,13 @@ struct Header {
 
 impl Header {
     fn of(header: &NpyHeader) -> Option<Self> {
-        let (first, item) = header.shape().split_first()?;
-        let side = |side: &u64| usize::try_from(*side).ok();
-        Some(Header {
-            descr: header.dtype().descr(),
-            fortran: header.order() == Order::Fortran,
-            count: side(first)?,
-            item: item.iter().map(side).collect::<Option<_>>()?,
-        })
+        let sides: Option<Vec<usize>> = header.shape().iter().map(|side| usize::try_from(*side).ok()).collect();
+        let (sides, size) = (sides?, header.dtype().num_bytes()?);
+        let (count, item) = sides.split_first()?;
+        // No product of them is beyond what can be counted.
+        sides.iter().try_fold(size, |n, side| n.checked_mul((*side).max(1)))?;
+        let fortran = header.order() == Order::Fortran;
+        Some(Header { descr: header.dtype().descr(), size, fortran, count: *count, item: item.to_vec() })
     }
 
     /// Numbers in a row.
@@ -142,8 +147,6 @@ impl Header {
 struct Stored {
     file: BufReader<File>,
     header: Header,
-    /// Bytes of a number.
-    size: usize,
     /// The place of the first number in the file.
     start: u64,
 }
@@ -160,11 +163,11 @@ impl Stored {
             return Ok(None);
         }
         let Ok(found) = NpyHeader::from_reader(&mut file) else { return Ok(None) };
-        let (Some(size), Some(header)) = (found.dtype().num_bytes(), Header::of(&found)) else { return Ok(None) };
+        let Some(header) = Header::of(&found) else { return Ok(None) };
         let start = file.stream_position().map_err(failed)?;
-        let want = found.shape().iter().fold(size as u64, |n, &side| n.saturating_mul(side));
+        let want = found.shape().iter().fold(header.size as u64, |n, &side| n.saturating_mul(side));
         match length - start {
-            have if have == want => Ok(Some(Stored { file, header, size, start })),
+            have if have == want => Ok(Some(Stored { file, header, start })),
             have => {
                 let what = format!("is no sound .npy file: {have} bytes follow its header, and it says {want}");
                 Err(Error::data(path, what, "copy the file again, or save one array with `numpy.save`"))
@@ -173,8 +176,8 @@ impl Stored {
     }
 
     fn rows(self, path: &Path, most: usize, each: &mut dyn FnMut(Vectors) -> Result<()>) -> Result<()> {
-        let Stored { mut file, header, size, start } = self;
-        let columns = header.dim();
+        let Stored { mut file, header, start } = self;
+        let (columns, size) = (header.dim(), header.size);
         if header.count * columns == 0 {
             return Err(empty(path));
         }

@@ -86,41 +86,26 @@ fn draws_of_one_class_from_a_generator() {
     for method in [conditional, amortised] {
         lab.write("c.toml", &format!("{head}{method}{tail}"));
         lab.ok(&["-q", "train", "c.toml", "--run-dir", "run", "--overwrite"]);
-        let draws = |class: &[&str], steps: &str, n: &str| {
-            let words = ["-q", "sample", "--ckpt", "run", "--n", n, "--steps", steps, "--out", "x.npz"];
-            lab.ok(&[&words[..], &["--set", "sampler.init=proposal"], class].concat());
+        let draws = |line: &str| {
+            let common = "-q sample --ckpt run --set sampler.init=proposal --out x.npz --save-npy x.npy";
+            lab.ok(&common.split(' ').chain(line.split(' ')).collect::<Vec<_>>());
             arrays(&lab, "x.npz")
         };
-        for steps in ["0", "3"] {
-            let two = draws(&["--class", "2"], steps, "40");
+        for steps in ["--steps 0", "--steps 3"] {
+            let two = draws(&format!("{steps} --n 40 --class 2"));
             assert_eq!((&two[0].1[..], &two[2].2), (&[40, 2][..], &vec![2.0; 40]));
-            assert_ne!(two[0].2, draws(&["--class", "1"], steps, "40")[0].2);
+            assert_ne!(two[0].2, draws(&format!("{steps} --n 40 --class 1"))[0].2);
         }
         if method.contains("vera") {
             // Draws of q(x) p(y|x): more likely of the class than draws of q(x).
-            let share = |class: &[&str]| {
-                lab.ok(&[
-                    "-q",
-                    "sample",
-                    "--ckpt",
-                    "run",
-                    "--n",
-                    "300",
-                    "--steps",
-                    "0",
-                    "--set",
-                    "sampler.init=proposal",
-                ]
-                .into_iter()
-                .chain(class.iter().copied())
-                .chain(["--save-npy", "x.npy", "--out", "y.npy"])
-                .collect::<Vec<_>>());
+            let share = |class: &str| {
+                draws(&format!("--n 300 --steps 0{class}"));
                 let logits = ["-q", "energy", "--ckpt", "run", "--data", "x.npy", "--what", "logits", "--out", "l.npy"];
                 lab.ok(&logits);
                 let of_two = |row: &[f64]| row[2].exp() / row.iter().map(|v| v.exp()).sum::<f64>();
                 array(&lab.path("l.npy")).1.chunks(3).map(of_two).sum::<f64>() / 300.0
             };
-            let (all, two) = (share(&[]), share(&["--class", "2"]));
+            let (all, two) = (share(""), share(" --class 2"));
             assert!(two > all, "{two} and {all}");
         }
     }
