@@ -30,9 +30,17 @@ pub fn on_values(stacked: &Tensor, blocks: usize, f: impl FnOnce(&Tensor) -> Res
     if first == rows { Ok(values) } else { Tensor::cat(&[values, stacked.narrow(0, first, rows - first)?], 0) }
 }
 
-/// The sigmoid 1/(1 + e⁻ᵘ) as ½ + ½ tanh(u/2), whose gradient has no overflow.
+/// The sigmoid 1/(1 + e⁻ᵘ) as exp(min(u, 0) - log(1 + e^-|u|)): precise far out on both sides, and nothing overflows,
+/// in the gradient neither. With min(u, 0) = u - max(u, 0) the slope at 0 is right too, where candle counts max(u, 0)
+/// and |u| as rising.
 fn sigmoid(u: &Tensor) -> Result<Tensor> {
-    u.affine(0.5, 0.0)?.tanh()?.affine(0.5, 0.5)
+    let log = u.abs()?.neg()?.exp()?.affine(1.0, 1.0)?.log()?;
+    ((u - u.relu()?)? - log)?.exp()
+}
+
+/// The complement 1 - sigmoid(u), as precise as [`sigmoid`].
+fn complement(u: &Tensor) -> Result<Tensor> {
+    sigmoid(&u.neg()?)
 }
 
 /// The negative part min(u, 0).
@@ -52,7 +60,8 @@ pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
         Activation::Softplus => u.relu()? + u.abs()?.neg()?.exp()?.affine(1.0, 1.0)?.log()?,
         Activation::Sigmoid => sigmoid(u),
         Activation::Tanh => u.tanh(),
-        Activation::Relu => u.relu(),
+        // Not candle's, which makes 0 of what is not a number.
+        Activation::Relu => u * step(u, 0.0)?,
         Activation::LeakyRelu(alpha) => u * step(u, alpha)?,
         Activation::Elu(alpha) => u.relu()? + negative_part(u)?.exp()?.affine(alpha, -alpha)?,
     }
@@ -62,14 +71,13 @@ pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
 fn slope(act: Activation, u: &Tensor) -> Result<Tensor> {
     match act {
         Activation::Swish => {
-            let s = sigmoid(u)?;
-            let c = s.affine(-1.0, 1.0)?;
+            let (s, c) = (sigmoid(u)?, complement(u)?);
             s * (u * c)?.affine(1.0, 1.0)?
         }
         Activation::Softplus => sigmoid(u),
         Activation::Sigmoid => {
-            let s = sigmoid(u)?;
-            &s * s.affine(-1.0, 1.0)?
+            let (s, c) = (sigmoid(u)?, complement(u)?);
+            s * c
         }
         Activation::Tanh => u.tanh()?.sqr()?.affine(-1.0, 1.0),
         Activation::Relu => step(u, 0.0),
@@ -86,12 +94,11 @@ fn slope(act: Activation, u: &Tensor) -> Result<Tensor> {
 fn bend(act: Activation, u: &Tensor) -> Result<Tensor> {
     match act {
         Activation::Swish => {
-            let s = sigmoid(u)?;
-            let c = s.affine(-1.0, 1.0)?;
+            let (s, c) = (sigmoid(u)?, complement(u)?);
             (&s * &c)? * (u * (c - s)?)?.affine(1.0, 2.0)?
         }
         Activation::Softplus => slope(Activation::Sigmoid, u),
-        Activation::Sigmoid => slope(act, u)? * sigmoid(u)?.affine(-2.0, 1.0)?,
+        Activation::Sigmoid => slope(act, u)? * (complement(u)? - sigmoid(u)?)?,
         Activation::Tanh => (slope(act, u)? * u.tanh()?)?.affine(-2.0, 0.0),
         Activation::Relu | Activation::LeakyRelu(_) => u.zeros_like(),
         Activation::Elu(alpha) => step(u, 0.0)?.affine(-alpha, alpha)? * negative_part(u)?.exp()?,

@@ -2,8 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::LANES;
-use super::tiles::{PATCH, TILE, patch, spread, tile, twice};
+use super::tiles::{LANES, PATCH, TILE, patch, spread, tile, twice};
 use crate::ops::cpu::raw::planes::{load, store};
 
 /// A block of tiles: `rows` rows of tiles from row `from` on, of each of `images` images.

@@ -2,8 +2,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::tiles::{PATCH, fold, kernel, twice};
-use super::{ENTRIES, LANES};
+use super::tiles::{ENTRIES, LANES, PATCH, fold, kernel, twice};
 use crate::ops::cpu::raw::planes::{load, store};
 
 /// The entries of a 3×3 kernel.

@@ -17,13 +17,7 @@ use rayon::prelude::*;
 use super::raw::{Matrix, Threads, product_into};
 use block::{Block, Part, Read, Scratch, Write};
 pub use filters::Filters;
-use tiles::{PATCH, TILE};
-
-/// The entries of a patch, each of which is a product of its own.
-const ENTRIES: usize = PATCH * PATCH;
-
-/// The numbers that a vector register has at most: lengths are multiples of it, so that vectors fit without a rest.
-const LANES: usize = 16;
+use tiles::{ENTRIES, LANES, TILE};
 
 /// The numbers that the transformed inputs and outputs of a block aim at: they stay in the second-level cache.
 const CACHED: usize = 1 << 18;

@@ -13,6 +13,12 @@ pub const TILE: usize = 4;
 /// The side of what a tile depends on: the tile and a border of one pixel.
 pub const PATCH: usize = 6;
 
+/// The entries of a patch, each of which is a product of its own.
+pub const ENTRIES: usize = PATCH * PATCH;
+
+/// The numbers that a vector register has at most: lengths are multiples of it, so that vectors fit without a rest.
+pub const LANES: usize = 16;
+
 /// The transform f of the rows of an N×N matrix of vectors, which `row` gives, and then of the columns, of which the
 /// M×M result's are handed to `column`.
 ///
