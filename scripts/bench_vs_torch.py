@@ -19,15 +19,27 @@ WORKS = {
     "critic-2d": "LSD critic step, 2-300-300-2, batch 100",
     "model-2d": "LSD model step, 2-300-300-1, batch 100",
     "grad-2d": "∇ₓE, 2-300-300-1, batch 100",
+    "critic-50d": "LSD critic step, 50-300-300-50, batch 800",
     "critic-image": "LSD critic step, 784-1000-1000-784, batch 128",
     "model-image": "LSD model step, 784-1000-1000-1, batch 128",
     "grad-image": "∇ₓE, 784-1000-1000-1, batch 128",
     "langevin-60": "60 Langevin steps, 4 convolutions, 32×32, batch 64",
     "conv-train": "training step of the same energy",
+    "wrn10-train": "WRN-10-2, 3×32×32, batch 32: training step",
+    "wrn10-train-last": "the same, against channels last",
+    "wrn10-grad": "WRN-10-2, batch 32: ∇ₓE",
+    "wrn10-grad-last": "the same, against channels last",
+    "wrn10-jem": "WRN-10-2, batch 32: JEM step, K = 20",
+    "wrn10-jem-last": "the same, against channels last",
+    "wrn28-train": "WRN-28-10, batch 4: training step",
+    "wrn28-train-last": "the same, against channels last",
+    "wrn28-grad": "WRN-28-10, batch 4: ∇ₓE",
+    "wrn28-grad-last": "the same, against channels last",
     "adam": "Adam, 2.6 M weights",
     "adam-fused": "Adam, 2.6 M weights, against PyTorch's fused=True",
 }
-SAME_AS = {"adam-fused": "adam"}
+LAST = "-last"
+SAME_AS = {"adam-fused": "adam"} | {name: name.removesuffix(LAST) for name in WORKS if name.endswith(LAST)}
 
 
 def torch_works():
@@ -117,6 +129,60 @@ def torch_works():
 
         return step
 
+    class Block(nn.Module):
+        """A pre-activation block as in the released code of JEM: biases, stride on the second convolution."""
+
+        def __init__(self, a, b, stride):
+            super().__init__()
+            self.body = nn.Sequential(
+                nn.LeakyReLU(0.2), nn.Conv2d(a, b, 3, 1, 1), nn.LeakyReLU(0.2), nn.Conv2d(b, b, 3, stride, 1)
+            )
+            self.shortcut = nn.Identity() if a == b and stride == 1 else nn.Conv2d(a, b, 1, stride)
+
+        def forward(self, x):
+            return self.shortcut(x) + self.body(x)
+
+    def wide(depth, width, batch, layout):
+        blocks, inner = [nn.Conv2d(3, 16, 3, 1, 1)], 16
+        for stage in range(3):
+            for block in range((depth - 4) // 6):
+                outer = 16 * width * 2**stage
+                blocks.append(Block(inner, outer, 2 if stage and not block else 1))
+                inner = outer
+        net = nn.Sequential(*blocks, nn.LeakyReLU(0.2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inner, 10))
+        x = torch.rand(batch, 3, 32, 32) * 2 - 1
+        return net.to(memory_format=layout), x.to(memory_format=layout), torch.arange(batch) % 10
+
+    def input_gradient(net, x):
+        at = x.detach().requires_grad_()
+        return grad(net(at).logsumexp(1).sum(), at)[0]
+
+    def wide_train(*sizes):
+        net, x, y = wide(*sizes)
+        optimiser = torch.optim.Adam(net.parameters())
+        return lambda: finish(optimiser, nn.functional.cross_entropy(net(x), y))
+
+    def wide_gradient(*sizes):
+        net, x, _ = wide(*sizes)
+        net.requires_grad_(False)
+        return lambda: input_gradient(net, x)
+
+    def wide_jem(*sizes):
+        net, x, y = wide(*sizes)
+        optimiser = torch.optim.Adam(net.parameters())
+
+        def step():
+            net.requires_grad_(False)
+            at = torch.rand_like(x) * 2 - 1
+            for _ in range(20):
+                at = at + input_gradient(net, at) + 0.01 * torch.randn_like(at)
+            net.requires_grad_(True)
+            logits = net(x)
+            gap = net(at).logsumexp(1).mean() - logits.logsumexp(1).mean()
+            finish(optimiser, nn.functional.cross_entropy(logits, y) + gap)
+
+        return step
+
     def adam(**options):
         weights = list(mlp(784, 1000, 1000, 784).parameters())
         for weight in weights:
@@ -124,10 +190,23 @@ def torch_works():
         return torch.optim.Adam(weights, **options).step
 
     two_d, image = (100, 2, 300), (128, 784, 1000)
-    return {
+    layouts = {"": torch.contiguous_format, LAST: torch.channels_last}
+    residual = {
+        f"{name}{suffix}": lambda make=make, sizes=sizes, layout=layout: make(*sizes, layout)
+        for name, make, sizes in [
+            ("wrn10-train", wide_train, (10, 2, 32)),
+            ("wrn10-grad", wide_gradient, (10, 2, 32)),
+            ("wrn10-jem", wide_jem, (10, 2, 32)),
+            ("wrn28-train", wide_train, (28, 10, 4)),
+            ("wrn28-grad", wide_gradient, (28, 10, 4)),
+        ]
+        for suffix, layout in layouts.items()
+    }
+    return residual | {
         "critic-2d": lambda: critic(*two_d),
         "model-2d": lambda: model(*two_d),
         "grad-2d": lambda: gradient(*two_d),
+        "critic-50d": lambda: critic(800, 50, 300),
         "critic-image": lambda: critic(*image),
         "model-image": lambda: model(*image),
         "grad-image": lambda: gradient(*image),

@@ -22,6 +22,9 @@ pub struct Sizes {
 /// The paper's toys.
 pub const TWO_D: Sizes = Sizes { batch: 100, dim: 2, hidden: 300 };
 
+/// A goodness-of-fit test in 50 dimensions.
+pub const WIDE_BATCH: Sizes = Sizes { batch: 800, dim: 50, hidden: 300 };
+
 /// The paper's images.
 pub const IMAGE: Sizes = Sizes { batch: 128, dim: 784, hidden: 1000 };
 

@@ -5,6 +5,7 @@ mod image;
 mod joint;
 mod lsd;
 mod score;
+mod wide;
 
 use candle_core::{DType, Device, Tensor};
 use ebm::{
@@ -29,6 +30,7 @@ pub const WORKS: &[(&str, Make)] = &[
     ("model-2d", || lsd::model(lsd::TWO_D)),
     ("grad-2d", || lsd::gradient(lsd::TWO_D)),
     ("ssm-2d", || score::sliced(100, 2, 300)),
+    ("critic-50d", || lsd::critic(lsd::WIDE_BATCH)),
     ("critic-image", || lsd::critic(lsd::IMAGE)),
     ("model-image", || lsd::model(lsd::IMAGE)),
     ("grad-image", || lsd::gradient(lsd::IMAGE)),
@@ -40,6 +42,11 @@ pub const WORKS: &[(&str, Make)] = &[
     ("classifier-step", || joint::step(joint::CLASSIFIER)),
     ("jem-gradient", joint::gradient),
     ("vera-generator", joint::generator),
+    ("wrn10-train", || wide::step(wide::WRN_10_2, wide::CLASSIFIER)),
+    ("wrn10-grad", || wide::gradient(wide::WRN_10_2)),
+    ("wrn10-jem", || wide::step(wide::WRN_10_2, joint::JEM)),
+    ("wrn28-train", || wide::step(wide::WRN_28_10, wide::CLASSIFIER)),
+    ("wrn28-grad", || wide::gradient(wide::WRN_28_10)),
     ("adam", adam),
 ];
 

@@ -1,10 +1,13 @@
 //! Skeleton of an operation: squared distances row by row. It is compiled in `src/ops/`; `docs/adding-an-operation.md`
 //! says to which file there each of its four parts goes.
 
-// 1. What others call, with its shape check: to `src/ops/mod.rs`.
+// 1. The operation with its shape check and its derivative: a file of its own in `src/ops/`.
 
-use candle_core::Tensor;
+use candle_core::{CpuStorage, CustomOp2, Layout, Tensor};
 
+use super::backend::Backend;
+use super::cpu::{Output, wanted};
+use super::shapes;
 use crate::Result;
 
 /// Σ (x - y)² over all but the first dimension: `[N, ..]`, `[N, ..]` -> `[N]`.
@@ -12,48 +15,57 @@ use crate::Result;
 /// # Errors
 /// x and y differ in shape.
 pub fn square_distance(x: &Tensor, y: &Tensor) -> Result<Tensor> {
-    super::same_shape("square distance", x, y)?;
-    Ok(match super::access::served(&[x, y]) {
-        true => x.contiguous()?.apply_op2(&y.contiguous()?, kernel::SquareDistance)?,
-        false => composed::square_distance(x, y)?,
+    shapes::same("square distance", x, y)?;
+    Ok(match Backend::of(&[x, y]) {
+        Backend::Cpu => x.contiguous()?.apply_op2(&y.contiguous()?, SquareDistance)?,
+        Backend::Composed => composed::square_distance(x, y)?,
     })
 }
 
-// 2. The kernel of the CPU with its derivative: to the file in `src/ops/` that has its like, here `reduce.rs`.
+/// (x `[N, ..]`, y `[N, ..]`) ↦ Σ (x - y)² over all but the first dimension, `[N]`.
+struct SquareDistance;
 
-mod kernel {
-    use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+impl CustomOp2 for SquareDistance {
+    fn name(&self) -> &'static str {
+        "square distance"
+    }
 
-    use crate::ops::access::{on_floats, output, slice, wanted};
-    use crate::ops::real::Real;
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, y: &CpuStorage, ly: &Layout) -> Output {
+        kernels::square_distance((x, lx), (y, ly))
+    }
 
-    /// (x `[N, ..]`, y `[N, ..]`) ↦ Σ (x - y)² over all but the first dimension, `[N]`.
-    pub struct SquareDistance;
+    /// ±2 g (x - y), only for arguments that are tracked.
+    fn bwd(
+        &self,
+        x: &Tensor,
+        y: &Tensor,
+        _: &Tensor,
+        g: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let mut column = vec![1; x.rank()];
+        column[0] = g.elem_count();
+        let slope = || (x - y)?.broadcast_mul(&g.reshape(column.clone())?)?.affine(2.0, 0.0);
+        Ok((wanted(x, slope)?, wanted(y, || slope()?.neg())?))
+    }
+}
 
-    impl CustomOp2 for SquareDistance {
-        fn name(&self) -> &'static str {
-            "square distance"
-        }
+// 2. The kernel of the CPU: to the file in `src/ops/cpu/` that has its like, here `reduce.rs`.
 
-        fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, y: &CpuStorage, ly: &Layout) -> Result<(CpuStorage, Shape)> {
-            let rows = lx.dims().first().copied().unwrap_or(1);
-            on_floats!(x, T => {
-                let (x, y) = (slice::<T>(x, lx)?, slice::<T>(y, ly)?);
-                let width = (x.len() / rows.max(1)).max(1);
-                let pairs = x.chunks_exact(width).zip(y.chunks_exact(width));
-                let mut sums: Vec<T> = pairs.map(|(x, y)| row(x, y)).collect();
-                sums.resize(rows, T::ZERO);
-                output(sums, rows)
-            })
-        }
+mod kernels {
+    use crate::ops::cpu::access::{Argument, Output, on_floats, output, slice};
+    use crate::ops::cpu::real::Real;
 
-        /// ±2 g (x - y), only for arguments that are tracked.
-        fn bwd(&self, x: &Tensor, y: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-            let mut column = vec![1; x.rank()];
-            column[0] = g.elem_count();
-            let slope = || (x - y)?.broadcast_mul(&g.reshape(column.clone())?)?.affine(2.0, 0.0);
-            Ok((wanted(x, slope)?, wanted(y, || slope()?.neg())?))
-        }
+    /// Σ (x - y)² over all but the first dimension.
+    pub fn square_distance(x: Argument<'_>, y: Argument<'_>) -> Output {
+        let rows = x.1.dims().first().copied().unwrap_or(1);
+        on_floats!(x.0, T => {
+            let (x, y) = (slice::<T>(x)?, slice::<T>(y)?);
+            let width = (x.len() / rows.max(1)).max(1);
+            let pairs = x.chunks_exact(width).zip(y.chunks_exact(width));
+            let mut sums: Vec<T> = pairs.map(|(x, y)| row(x, y)).collect();
+            sums.resize(rows, T::ZERO);
+            output(sums, rows)
+        })
     }
 
     /// Added in the order of the entries: the sum does not depend on the number of threads.
@@ -69,18 +81,20 @@ mod composed {
 
     /// Σ (x - y)² over all but the first dimension.
     pub fn square_distance(x: &Tensor, y: &Tensor) -> Result<Tensor> {
-        (x - y)?.sqr()?.reshape((x.dim(0)?, ()))?.sum(1)
+        let rows = x.dim(0)?;
+        (x - y)?.sqr()?.reshape((rows, x.elem_count() / rows.max(1)))?.sum(1)
     }
 }
 
-// 4. Its contract: to `src/ops/tests.rs`.
+// 4. Its contract: a row of the table in `src/ops/tests.rs`.
 
 #[cfg(test)]
 mod tests {
     use super::super::contract::{check, normal};
     use super::*;
 
-    /// Value and gradients against candle's and against differences, untracked arguments, f32.
+    /// On both back ends: value and gradients against candle's and against differences, untracked arguments, views, f32,
+    /// a batch without items. Both arguments hold items of it.
     #[test]
     fn square_distances_keep_the_contract() {
         check(
@@ -88,6 +102,7 @@ mod tests {
             &|t| square_distance(&t[0], &t[1]),
             &|t| Ok(composed::square_distance(&t[0], &t[1])?),
             &[normal("x", &[5, 3, 2]), normal("y", &[5, 3, 2])],
+            2,
         );
     }
 

@@ -68,25 +68,24 @@ impl Conv2d {
 
 impl Layer for Conv2d {
     fn forward(&self, x: &Tensor, _: Pass) -> Result<Tensor> {
-        ops::channel_bias(&ops::conv2d(x, &self.weight.get()?, self.conv)?, &self.bias)
+        ops::conv2d(x, &self.weight.get()?, Some(&self.bias), self.conv)
     }
 
     fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
         let w = self.weight.get()?;
-        let y = ops::channel_bias(&ops::conv2d(x, &w, self.conv)?, &self.bias)?;
+        let y = ops::conv2d(x, &w, Some(&self.bias), self.conv)?;
         let size = (x.dim(2)?, x.dim(3)?);
         Ok((y, Box::new(move |g| ops::conv2d_pullback(g, &w, self.conv, size))))
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
         let w = self.weight.get()?;
-        x.linear(|xx| ops::channel_bias_jet(&ops::conv2d(xx, &w, self.conv)?, &self.bias))
+        x.linear(|xx| ops::conv2d_jet(xx, &w, Some(&self.bias), self.conv))
     }
 
     fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
         let w = self.weight.get()?;
-        let map = |xx: &Tensor| ops::conv2d(xx, &w, self.conv);
-        x.linear(|xx| ops::channel_bias_stacked(&map(xx)?, &self.bias, x.blocks()))
+        x.linear(|xx| ops::conv2d_stacked(xx, &w, Some(&self.bias), self.conv, x.blocks()))
     }
 
     fn power_iterate(&self) -> Result<()> {

@@ -1,21 +1,68 @@
 //! The activations σ as differentiable operations: value, pull-back, and first- and second-order tangent pass, one pass
 //! over memory each.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Tensor};
 
-use super::{
-    Activation,
-    access::{on_floats, output, slice},
-    curve::{Curve, with_curve},
-    raw::map,
-    real::Real,
-};
+use super::backend::Backend;
+use super::cpu::Output;
+use super::cpu::activation as kernels;
+use super::{Activation, composed, shapes};
+use crate::{Error, Result};
 
-type Output = Result<(CpuStorage, Shape)>;
+/// The activation σ(u), of u's shape.
+///
+/// # Errors
+/// The device fails.
+pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
+    Ok(match Backend::of(&[u]) {
+        Backend::Cpu => u.contiguous()?.apply_op1(Value(act))?,
+        Backend::Composed => composed::activate(act, u)?,
+    })
+}
+
+/// The product σ'(u)·v, entry by entry: pull-back and tangent of [`activate`]. It is differentiable in u and v.
+///
+/// # Errors
+/// u and v differ in shape.
+pub fn activate_pullback(act: Activation, u: &Tensor, v: &Tensor) -> Result<Tensor> {
+    shapes::same("activation pull-back", u, v)?;
+    Ok(match Backend::of(&[u, v]) {
+        Backend::Cpu => u.contiguous()?.apply_op2(&v.contiguous()?, Pullback(act))?,
+        Backend::Composed => composed::activate_pullback(act, u, v)?,
+    })
+}
+
+/// The tangent pass of [`activate`] on values u and tangents u̇ stacked: [u; u̇] `[2B, ..]` -> [σ(u); σ'(u)·u̇].
+///
+/// # Errors
+/// The first dimension is odd.
+pub fn activate_jet(act: Activation, stacked: &Tensor) -> Result<Tensor> {
+    shapes::splits(stacked, 2)?;
+    Ok(match Backend::of(&[stacked]) {
+        Backend::Cpu => stacked.contiguous()?.apply_op1(Jet(act))?,
+        Backend::Composed => composed::activate_jet(act, stacked)?,
+    })
+}
+
+/// The second-order tangent pass of [`activate`] along a curve, of `blocks` = 3 stacked blocks [u; u'; u''], or 2 where
+/// u'' = 0, to three blocks [σ(u); σ'(u)·u'; σ''(u)·u'² + σ'(u)·u''].
+///
+/// # Errors
+/// `blocks` is another number, or the rows cannot be divided into so many blocks.
+pub fn activate_curve(act: Activation, stacked: &Tensor, blocks: usize) -> Result<Tensor> {
+    if !(2..=3).contains(&blocks) {
+        return Err(Error::Other(format!("a curve has 2 or 3 blocks of rows, not {blocks}")));
+    }
+    shapes::splits(stacked, blocks)?;
+    Ok(match Backend::of(&[stacked]) {
+        Backend::Cpu => stacked.contiguous()?.apply_op1(Curved { act, blocks })?,
+        Backend::Composed => composed::activate_curve(act, stacked, blocks)?,
+    })
+}
 
 /// The operation u ↦ σ(u), entry by entry.
 #[derive(Clone, Copy)]
-pub struct Value(pub Activation);
+struct Value(Activation);
 
 impl CustomOp1 for Value {
     fn name(&self) -> &'static str {
@@ -23,19 +70,17 @@ impl CustomOp1 for Value {
     }
 
     fn cpu_fwd(&self, u: &CpuStorage, l: &Layout) -> Output {
-        with_curve!(self.0, c => on_floats!(u, T => {
-            output(map([slice::<T>(u, l)?], #[inline(always)] |[u]| { let [y, ..] = c.jet(u); [y] })?, l.shape())
-        }))
+        kernels::value(self.0, (u, l))
     }
 
-    fn bwd(&self, u: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
+    fn bwd(&self, u: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
         u.apply_op2_no_bwd(&g.contiguous()?, &Pullback(self.0)).map(Some)
     }
 }
 
 /// The operation (u, v) ↦ σ'(u)·v, entry by entry: the pull-back of [`Value`].
 #[derive(Clone, Copy)]
-pub struct Pullback(pub Activation);
+struct Pullback(Activation);
 
 impl CustomOp2 for Pullback {
     fn name(&self) -> &'static str {
@@ -43,17 +88,16 @@ impl CustomOp2 for Pullback {
     }
 
     fn cpu_fwd(&self, u: &CpuStorage, lu: &Layout, v: &CpuStorage, lv: &Layout) -> Output {
-        with_curve!(self.0, c => on_floats!(u, T => {
-            let sources = [slice::<T>(u, lu)?, slice(v, lv)?];
-            let pulled = map(sources, #[inline(always)] |[u, v]: [T; 2]| {
-                let [_, slope, ..] = c.jet(u);
-                [slope * v]
-            })?;
-            output(pulled, lu.shape())
-        }))
+        kernels::pullback(self.0, (u, lu), (v, lv))
     }
 
-    fn bwd(&self, u: &Tensor, v: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        u: &Tensor,
+        v: &Tensor,
+        _: &Tensor,
+        g: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
         let g = &g.contiguous()?;
         match (u.track_op(), v.track_op()) {
             (true, true) => {
@@ -78,34 +122,19 @@ struct Bend {
     slope_too: bool,
 }
 
-impl candle_core::CustomOp3 for Bend {
+impl CustomOp3 for Bend {
     fn name(&self) -> &'static str {
         "backward of activation pull-back"
     }
 
     fn cpu_fwd(&self, u: &CpuStorage, lu: &Layout, v: &CpuStorage, lv: &Layout, g: &CpuStorage, lg: &Layout) -> Output {
-        with_curve!(self.act, c => on_floats!(u, T => {
-            let sources = [slice::<T>(u, lu)?, slice(v, lv)?, slice(g, lg)?];
-            if self.slope_too {
-                let both = map(sources, #[inline(always)] |[u, v, g]: [T; 3]| {
-                    let [_, slope, bend, _] = c.jet(u);
-                    [bend * v * g, slope * g]
-                })?;
-                output(both, [&[2], lu.dims()].concat())
-            } else {
-                let bent = map(sources, #[inline(always)] |[u, v, g]: [T; 3]| {
-                    let [_, _, bend, _] = c.jet(u);
-                    [bend * v * g]
-                })?;
-                output(bent, lu.shape())
-            }
-        }))
+        kernels::bend(self.act, (u, lu), (v, lv), (g, lg), self.slope_too)
     }
 }
 
 /// The operation [u; u̇] ↦ [σ(u); σ'(u)·u̇]; `[a; b]` are equal halves along the first dimension.
 #[derive(Clone, Copy)]
-pub struct Jet(pub Activation);
+struct Jet(Activation);
 
 impl CustomOp1 for Jet {
     fn name(&self) -> &'static str {
@@ -113,16 +142,10 @@ impl CustomOp1 for Jet {
     }
 
     fn cpu_fwd(&self, uu: &CpuStorage, l: &Layout) -> Output {
-        with_curve!(self.0, c => on_floats!(uu, T => {
-            let jet = map(blocks::<T, 2>(uu, l)?, #[inline(always)] |[u, du]: [T; 2]| {
-                let [y, slope, ..] = c.jet(u);
-                [y, slope * du]
-            })?;
-            output(jet, l.shape())
-        }))
+        kernels::jet(self.0, (uu, l))
     }
 
-    fn bwd(&self, uu: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
+    fn bwd(&self, uu: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
         uu.apply_op2_no_bwd(&g.contiguous()?, &JetBackward(self.0)).map(Some)
     }
 }
@@ -137,13 +160,7 @@ impl CustomOp2 for JetBackward {
     }
 
     fn cpu_fwd(&self, uu: &CpuStorage, lu: &Layout, gg: &CpuStorage, lg: &Layout) -> Output {
-        with_curve!(self.0, c => on_floats!(uu, T => {
-            let ([u, du], [g, dg]) = (blocks::<T, 2>(uu, lu)?, blocks::<T, 2>(gg, lg)?);
-            output(map([u, du, g, dg], #[inline(always)] |[u, du, g, dg]: [T; 4]| {
-                let [_, slope, bend, _] = c.jet(u);
-                [slope * g + bend * du * dg, slope * dg]
-            })?, lu.shape())
-        }))
+        kernels::jet_backward(self.0, (uu, lu), (gg, lg))
     }
 }
 
@@ -151,11 +168,10 @@ impl CustomOp2 for JetBackward {
 /// second-order chain rule along a curve. `[a; b; c]` are equal blocks along the first dimension; two blocks stand for
 /// u'' = 0.
 #[derive(Clone, Copy)]
-pub struct Curved {
-    /// The activation σ.
-    pub act: Activation,
+struct Curved {
+    act: Activation,
     /// The number of blocks of the input: 2 or 3.
-    pub blocks: usize,
+    blocks: usize,
 }
 
 impl CustomOp1 for Curved {
@@ -164,24 +180,10 @@ impl CustomOp1 for Curved {
     }
 
     fn cpu_fwd(&self, stacked: &CpuStorage, l: &Layout) -> Output {
-        let mut shape = l.dims().to_vec();
-        shape.iter_mut().take(1).for_each(|rows| *rows = *rows / self.blocks * 3);
-        with_curve!(self.act, c => on_floats!(stacked, T => {
-            if self.blocks == 2 {
-                output(map(blocks::<T, 2>(stacked, l)?, #[inline(always)] |[u, du]: [T; 2]| {
-                    let [y, slope, bend, _] = c.jet(u);
-                    [y, slope * du, bend * du * du]
-                })?, shape)
-            } else {
-                output(map(blocks::<T, 3>(stacked, l)?, #[inline(always)] |[u, du, ddu]: [T; 3]| {
-                    let [y, slope, bend, _] = c.jet(u);
-                    [y, slope * du, bend * du * du + slope * ddu]
-                })?, shape)
-            }
-        }))
+        kernels::curve(self.act, (stacked, l), self.blocks)
     }
 
-    fn bwd(&self, stacked: &Tensor, _: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
+    fn bwd(&self, stacked: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
         stacked.apply_op2_no_bwd(&g.contiguous()?, &CurvedBackward(*self)).map(Some)
     }
 }
@@ -197,29 +199,6 @@ impl CustomOp2 for CurvedBackward {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, g: &CpuStorage, lg: &Layout) -> Output {
-        with_curve!(self.0.act, f => on_floats!(x, T => {
-            let ([a, b, c], two) = (blocks::<T, 3>(g, lg)?, T::of(2.0));
-            if self.0.blocks == 2 {
-                let [u, du] = blocks::<T, 2>(x, lx)?;
-                output(map([u, du, a, b, c], #[inline(always)] |[u, du, a, b, c]: [T; 5]| {
-                    let [_, slope, bend, third] = f.jet(u);
-                    [slope * a + bend * du * b + third * du * du * c, slope * b + two * bend * du * c]
-                })?, lx.shape())
-            } else {
-                let [u, du, ddu] = blocks::<T, 3>(x, lx)?;
-                output(map([u, du, ddu, a, b, c], #[inline(always)] |[u, du, ddu, a, b, c]: [T; 6]| {
-                    let [_, slope, bend, third] = f.jet(u);
-                    let first = slope * a + bend * du * b + (third * du * du + bend * ddu) * c;
-                    [first, slope * b + two * bend * du * c, slope * c]
-                })?, lx.shape())
-            }
-        }))
+        kernels::curve_backward(self.0.act, (x, lx), (g, lg), self.0.blocks)
     }
-}
-
-/// The N equal blocks of a contiguous tensor along its first dimension.
-fn blocks<'a, T: Real, const N: usize>(storage: &'a CpuStorage, layout: &Layout) -> Result<[&'a [T]; N]> {
-    let all = slice::<T>(storage, layout)?;
-    let mut parts = all.chunks_exact((all.len() / N).max(1));
-    Ok(std::array::from_fn(|_| parts.next().unwrap_or_default()))
 }

@@ -3,18 +3,23 @@
 //! Everything stays differentiable, derivative passes included. The tests run both sides against each other. Every
 //! `Result` fails where a tensor operation does, as on shapes that do not fit.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor, Var};
 
-use super::{Activation, Conv};
+use super::{Activation, Adam, Conv, Sgd};
 
 /// The linear map x wᵀ + b, x `[N, I]`, w `[O, I]`, b `[O]`, with the bias on the first of `blocks` equal blocks of
 /// rows.
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>, blocks: usize) -> Result<Tensor> {
-    let y = x.matmul(&w.t()?)?;
+    let y = x.contiguous()?.matmul(&w.contiguous()?.t()?)?;
     match b {
         Some(b) => on_values(&y, blocks, |value| value.broadcast_add(b)),
         None => Ok(y),
     }
+}
+
+/// The pull-back g w.
+pub fn linear_pullback(g: &Tensor, w: &Tensor) -> Result<Tensor> {
+    g.contiguous()?.matmul(&w.contiguous()?)
 }
 
 /// The tensor with f applied to the first of `blocks` equal blocks of the batch and the other blocks unchanged.
@@ -25,9 +30,17 @@ pub fn on_values(stacked: &Tensor, blocks: usize, f: impl FnOnce(&Tensor) -> Res
     if first == rows { Ok(values) } else { Tensor::cat(&[values, stacked.narrow(0, first, rows - first)?], 0) }
 }
 
-/// The sigmoid 1/(1 + e⁻ᵘ) as ½ + ½ tanh(u/2), whose gradient has no overflow.
+/// The sigmoid 1/(1 + e⁻ᵘ) as exp(min(u, 0) - log(1 + e^-|u|)): precise far out on both sides, and nothing overflows,
+/// in the gradient neither. With min(u, 0) = u - max(u, 0) the slope at 0 is right too, where candle counts max(u, 0)
+/// and |u| as rising.
 fn sigmoid(u: &Tensor) -> Result<Tensor> {
-    u.affine(0.5, 0.0)?.tanh()?.affine(0.5, 0.5)
+    let log = u.abs()?.neg()?.exp()?.affine(1.0, 1.0)?.log()?;
+    ((u - u.relu()?)? - log)?.exp()
+}
+
+/// The complement 1 - sigmoid(u), as precise as [`sigmoid`].
+fn complement(u: &Tensor) -> Result<Tensor> {
+    sigmoid(&u.neg()?)
 }
 
 /// The negative part min(u, 0).
@@ -47,7 +60,8 @@ pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
         Activation::Softplus => u.relu()? + u.abs()?.neg()?.exp()?.affine(1.0, 1.0)?.log()?,
         Activation::Sigmoid => sigmoid(u),
         Activation::Tanh => u.tanh(),
-        Activation::Relu => u.relu(),
+        // Not candle's, which makes 0 of what is not a number.
+        Activation::Relu => u * step(u, 0.0)?,
         Activation::LeakyRelu(alpha) => u * step(u, alpha)?,
         Activation::Elu(alpha) => u.relu()? + negative_part(u)?.exp()?.affine(alpha, -alpha)?,
     }
@@ -57,14 +71,13 @@ pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
 fn slope(act: Activation, u: &Tensor) -> Result<Tensor> {
     match act {
         Activation::Swish => {
-            let s = sigmoid(u)?;
-            let c = s.affine(-1.0, 1.0)?;
+            let (s, c) = (sigmoid(u)?, complement(u)?);
             s * (u * c)?.affine(1.0, 1.0)?
         }
         Activation::Softplus => sigmoid(u),
         Activation::Sigmoid => {
-            let s = sigmoid(u)?;
-            &s * s.affine(-1.0, 1.0)?
+            let (s, c) = (sigmoid(u)?, complement(u)?);
+            s * c
         }
         Activation::Tanh => u.tanh()?.sqr()?.affine(-1.0, 1.0),
         Activation::Relu => step(u, 0.0),
@@ -81,12 +94,11 @@ fn slope(act: Activation, u: &Tensor) -> Result<Tensor> {
 fn bend(act: Activation, u: &Tensor) -> Result<Tensor> {
     match act {
         Activation::Swish => {
-            let s = sigmoid(u)?;
-            let c = s.affine(-1.0, 1.0)?;
+            let (s, c) = (sigmoid(u)?, complement(u)?);
             (&s * &c)? * (u * (c - s)?)?.affine(1.0, 2.0)?
         }
         Activation::Softplus => slope(Activation::Sigmoid, u),
-        Activation::Sigmoid => slope(act, u)? * sigmoid(u)?.affine(-2.0, 1.0)?,
+        Activation::Sigmoid => slope(act, u)? * (complement(u)? - sigmoid(u)?)?,
         Activation::Tanh => (slope(act, u)? * u.tanh()?)?.affine(-2.0, 0.0),
         Activation::Relu | Activation::LeakyRelu(_) => u.zeros_like(),
         Activation::Elu(alpha) => step(u, 0.0)?.affine(-alpha, alpha)? * negative_part(u)?.exp()?,
@@ -115,14 +127,15 @@ pub fn activate_curve(act: Activation, stacked: &Tensor, blocks: usize) -> Resul
     Tensor::cat(&[activate(act, &u)?, (slope * first)?, second], 0)
 }
 
-/// The sums of x·y over all but the first dimension, `[N, ..]`, `[N, ..]` -> `[N]`.
-pub fn dot(x: &Tensor, y: &Tensor) -> Result<Tensor> {
-    (x * y)?.reshape((x.dim(0)?, ()))?.sum(1)
+/// The column sums, `[N, M]` -> `[M]`.
+pub fn column_sum(x: &Tensor) -> Result<Tensor> {
+    x.sum(0)
 }
 
-/// The sum y + b along the channels: y `[N, O, H, W]`, b `[O]`.
-pub fn channel_bias(y: &Tensor, b: &Tensor) -> Result<Tensor> {
-    y.broadcast_add(&b.reshape((1, (), 1, 1))?)
+/// The sums of x·y over all but the first dimension, `[N, ..]`, `[N, ..]` -> `[N]`.
+pub fn dot(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    let rows = x.dim(0)?;
+    (x * y)?.reshape((rows, x.elem_count() / rows.max(1)))?.sum(1)
 }
 
 /// The number of pixels that the windows cover along one dimension of the padded input.
@@ -130,13 +143,22 @@ fn covered(windows: usize, kernel: usize, conv: Conv) -> usize {
     (windows - 1) * conv.stride + kernel
 }
 
+/// The convolution, with the bias on the first of `blocks` equal blocks of the batch.
+pub fn conv2d(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv, blocks: usize) -> Result<Tensor> {
+    let y = unbiased(x, w, conv)?;
+    match b {
+        Some(b) => on_values(&y, blocks, |value| value.broadcast_add(&b.reshape((1, (), 1, 1))?)),
+        None => Ok(y),
+    }
+}
+
 /// The convolution without bias. The input is padded and cut beforehand: candle's backward pass of a convolution that
 /// leaves a rest takes the rest to be the same in both directions, and overflows where the padding exceeds the kernel.
-pub fn conv2d(x: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
+fn unbiased(x: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
     let (kernel, p) = (w.dim(2)?, conv.padding);
     let padded = x.pad_with_zeros(2, p, p)?.pad_with_zeros(3, p, p)?;
     let used = |dim| Ok::<_, candle_core::Error>(covered((padded.dim(dim)? - kernel) / conv.stride + 1, kernel, conv));
-    padded.narrow(2, 0, used(2)?)?.narrow(3, 0, used(3)?)?.contiguous()?.conv2d(w, 0, conv.stride, 1, 1)
+    padded.narrow(2, 0, used(2)?)?.narrow(3, 0, used(3)?)?.contiguous()?.conv2d(&w.contiguous()?, 0, conv.stride, 1, 1)
 }
 
 /// The pull-back of [`conv2d`], for an input of `size`: the same steps in reverse.
@@ -146,4 +168,42 @@ pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize))
     let rest = |size: usize, windows: usize| size + 2 * p - covered(windows, kernel, conv);
     let padded = x.pad_with_zeros(2, 0, rest(size.0, rows))?.pad_with_zeros(3, 0, rest(size.1, columns))?;
     padded.narrow(2, p, size.0)?.narrow(3, p, size.1)
+}
+
+/// The Langevin move x - drift·g + std·noise.
+pub fn langevin(x: &Tensor, g: &Tensor, noise: &Tensor, drift: f64, std: f64) -> Result<Tensor> {
+    (x - (g * drift)?)? + (noise * std)?
+}
+
+/// One Adam step of p with the moments m and v.
+pub fn adam(p: &Var, m: &Var, v: &Var, g: &Tensor, k: &Adam) -> Result<()> {
+    let p0 = p.detach();
+    let g = ((g.detach() * k.scale)? + (&p0 * k.l2)?)?;
+    let m1 = ((m.detach() * k.betas[0])? + (&g * k.rest[0])?)?;
+    let v1 = ((v.detach() * k.betas[1])? + (g.sqr()? * k.rest[1])?)?;
+    let step = ((&m1 * k.rate)? / ((v1.sqrt()? * k.root)? + k.eps)?)?;
+    p.set(&((&p0 * k.keep)? - step)?)?;
+    m.set(&m1)?;
+    v.set(&v1)
+}
+
+/// One step of gradient descent of p with the velocity b.
+pub fn sgd(p: &Var, b: &Var, g: &Tensor, k: &Sgd) -> Result<()> {
+    let p0 = p.detach();
+    let g = ((g.detach() * k.scale)? + (&p0 * k.weight_decay)?)?;
+    let b1 = ((b.detach() * k.momentum)? + &g)?;
+    let step = if k.nesterov { (g + (&b1 * k.momentum)?)? } else { b1.clone() };
+    p.set(&(p0 - (step * k.lr)?)?)?;
+    b.set(&b1)
+}
+
+/// The move a ← a + weight·(b - a).
+pub fn lerp(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
+    let a0 = a.detach();
+    a.set(&(&a0 + ((b - &a0)? * weight)?)?)
+}
+
+/// The sum of squares in f64.
+pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
+    x.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar()
 }

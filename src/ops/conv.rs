@@ -1,25 +1,106 @@
-//! A convolution as three operations that are closed under differentiation: the convolution C(x, w), its pull-back T(g,
+//! The convolution as three operations that are closed under differentiation: the convolution C(x, w), its pull-back T(g,
 //! w) and its weight gradient K(x, g), with x the images, w the weights and g the gradient for the output.
 //!
-//! The backward pass of each consists of the other two. All three run over groups of images: their windows become the
-//! columns of a matrix ([`Geometry`]), and the rest is a product. Groups are the same whatever the number of threads.
+//! The backward pass of each consists of the other two, and leaves out gradients that are not asked for.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Tensor};
 
-use super::{
-    Conv,
-    access::{on_floats, output, slice, wanted},
-    columns::Geometry,
-    raw::{Matrix, Threads, product_into, transposed},
-    real::Real,
-};
+use super::backend::Backend;
+use super::cpu::conv as kernels;
+use super::cpu::{Output, wanted};
+use super::sums::ColumnSum;
+use super::{Conv, composed, shapes};
+use crate::{Error, Result};
 
-type Output = Result<(CpuStorage, Shape)>;
+type Gradients = candle_core::Result<(Option<Tensor>, Option<Tensor>)>;
 
-/// The convolution C: (x `[N, C, H, W]`, w `[O, C, k, k]`) ↦ `[N, O, H', W']`.
+/// The convolution (cross-correlation, as everywhere in deep learning), y\[n,o,i,j\] = b\[o\] + Σ
+/// w\[o,c,a,b\]·x\[n,c,i·stride + a - padding,j·stride + b - padding\].
+///
+/// # Shapes
+/// x `[N, C, H, W]`, w `[O, C, k, k]`, b `[O]` -> `[N, O, H', W']`, H' by [`Conv::windows`].
+///
+/// # Errors
+/// The shapes or the geometry do not fit.
+pub fn conv2d(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv) -> Result<Tensor> {
+    conv2d_stacked(x, w, b, conv, 1)
+}
+
+/// The tangent pass of [`conv2d`] on stacked values and tangents: the bias goes to the first half only.
+///
+/// # Errors
+/// The shapes or the geometry do not fit, or the batch is odd.
+pub fn conv2d_jet(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv) -> Result<Tensor> {
+    conv2d_stacked(x, w, b, conv, 2)
+}
+
+/// The map [`conv2d`] on `blocks` stacked blocks, values and their derivatives: the bias goes to the first only.
+///
+/// # Errors
+/// The shapes or the geometry do not fit, or the batch cannot be divided into so many blocks.
+pub fn conv2d_stacked(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv, blocks: usize) -> Result<Tensor> {
+    shapes::splits(x, blocks)?;
+    let (&[_, channels, height, width], &[outputs, expected, kernel, across]) = (x.dims(), w.dims()) else {
+        return Err(Error::Other(format!("convolution: x {:?} and w {:?} need 4 dimensions", x.dims(), w.dims())));
+    };
+    if channels != expected || kernel != across || b.is_some_and(|b| b.dims() != [outputs]) {
+        let (x, w, b) = (x.dims(), w.dims(), b.map(|b| b.dims()));
+        return Err(Error::Other(format!("convolution: x {x:?}, w {w:?} and b {b:?} do not fit")));
+    }
+    conv.windows(height, kernel)?;
+    conv.windows(width, kernel)?;
+    let op = Convolution { conv, blocks };
+    let backend = b.map_or_else(|| backend(&[x, w]), |b| backend(&[x, w, b]));
+    Ok(match (backend, b) {
+        (Backend::Cpu, Some(b)) => x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, op)?,
+        (Backend::Cpu, None) => x.contiguous()?.apply_op2(&w.contiguous()?, op)?,
+        (Backend::Composed, _) => composed::conv2d(x, w, b, conv, blocks)?,
+    })
+}
+
+/// The pull-back of [`conv2d`] for an input of `size` = (H, W): g `[N, O, H', W']`, w `[O, C, k, k]` -> `[N, C, H, W]`.
+/// It is also the transposed convolution with that output size.
+///
+/// # Errors
+/// The shapes or the geometry do not fit: an input of `size` must give g's H' and W'.
+pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize)) -> Result<Tensor> {
+    let (&[_, outputs, rows, columns], &[expected, _, kernel, across]) = (g.dims(), w.dims()) else {
+        return Err(Error::Other(format!("convolution: g {:?} and w {:?} need 4 dimensions", g.dims(), w.dims())));
+    };
+    let windows = (conv.windows(size.0, kernel)?, conv.windows(size.1, kernel)?);
+    if outputs != expected || kernel != across || windows != (rows, columns) {
+        return Err(Error::Other(format!(
+            "convolution pull-back: g {:?}, w {:?}, {conv:?} and an input of {size:?} do not fit",
+            g.dims(),
+            w.dims()
+        )));
+    }
+    Ok(match backend(&[g, w]) {
+        Backend::Cpu => g.contiguous()?.apply_op2(&w.contiguous()?, Pullback { conv, size })?,
+        Backend::Composed => composed::conv2d_pullback(g, w, conv, size)?,
+    })
+}
+
+/// The back end for images, weights and perhaps a bias. Nothing is left to gain where one of them is empty.
+fn backend(tensors: &[&Tensor]) -> Backend {
+    let empty = tensors.iter().any(|t| t.elem_count() == 0);
+    if empty { Backend::Composed } else { Backend::of(tensors) }
+}
+
+/// The convolution C: (x `[N, C, H, W]`, w `[O, C, k, k]`) ↦ `[N, O, H', W']`; with b `[O]` also + b, on the first
+/// N/`blocks` images.
 #[derive(Clone, Copy)]
-pub struct Convolution(pub Conv);
+struct Convolution {
+    conv: Conv,
+    /// The number of equal blocks of the batch: values, then derivatives of them; the bias is added to the values only.
+    blocks: usize,
+}
+
+impl Convolution {
+    fn biased(&self, images: usize) -> usize {
+        images / self.blocks.max(1)
+    }
+}
 
 impl CustomOp2 for Convolution {
     fn name(&self) -> &'static str {
@@ -27,27 +108,51 @@ impl CustomOp2 for Convolution {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
-        let (images, _, height, width) = lx.shape().dims4()?;
-        let geometry = Geometry::new((height, width), lw.dims(), self.0)?;
-        let shape = (images, geometry.outputs, geometry.windows.0, geometry.windows.1);
-        on_floats!(x, T => output(convolve(slice::<T>(x, lx)?, slice(w, lw)?, &geometry, images)?, shape))
+        kernels::convolution((x, lx), (w, lw), None, self.conv)
     }
 
-    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Gradients {
         let (_, _, height, width) = x.dims4()?;
         let g = &g.contiguous()?;
-        let gx = wanted(x, || g.apply_op2_no_bwd(w, &Pullback { conv: self.0, size: (height, width) }))?;
-        Ok((gx, wanted(w, || x.apply_op2_no_bwd(g, &WeightGradient { conv: self.0, kernel: w.dim(2)? }))?))
+        let gx = wanted(x, || g.apply_op2_no_bwd(w, &Pullback { conv: self.conv, size: (height, width) }))?;
+        Ok((gx, wanted(w, || x.apply_op2_no_bwd(g, &WeightGradient { conv: self.conv, kernel: w.dim(2)? }))?))
+    }
+}
+
+impl CustomOp3 for Convolution {
+    fn name(&self) -> &'static str {
+        "convolution with bias"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout, b: &CpuStorage, lb: &Layout) -> Output {
+        let images = lx.dims().first().map_or(0, |images| self.biased(*images));
+        kernels::convolution((x, lx), (w, lw), Some(((b, lb), images)), self.conv)
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        y: &Tensor,
+        g: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (gx, gw) = CustomOp2::bwd(self, x, w, y, g)?;
+        let gb = wanted(b, || {
+            let g = g.narrow(0, 0, self.biased(g.dim(0)?))?;
+            g.contiguous()?.flatten_from(2)?.sum(2)?.apply_op1_no_bwd(&ColumnSum)
+        })?;
+        Ok((gx, gw, gb))
     }
 }
 
 /// The pull-back T: (g `[N, O, H', W']`, w `[O, C, k, k]`) ↦ `[N, C, H, W]`, with (H, W) = `size`.
 #[derive(Clone, Copy)]
-pub struct Pullback {
+struct Pullback {
     /// The stride and padding of the convolution.
-    pub conv: Conv,
+    conv: Conv,
     /// The size (H, W) of the convolution's input.
-    pub size: (usize, usize),
+    size: (usize, usize),
 }
 
 impl CustomOp2 for Pullback {
@@ -56,15 +161,13 @@ impl CustomOp2 for Pullback {
     }
 
     fn cpu_fwd(&self, g: &CpuStorage, lg: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
-        let geometry = Geometry::new(self.size, lw.dims(), self.conv)?;
-        let images = lg.shape().dims4()?.0;
-        let shape = (images, geometry.channels, self.size.0, self.size.1);
-        on_floats!(g, T => output(pull_back(slice::<T>(g, lg)?, slice(w, lw)?, &geometry, images)?, shape))
+        kernels::pullback((g, lg), (w, lw), self.conv, self.size)
     }
 
-    fn bwd(&self, g: &Tensor, w: &Tensor, _: &Tensor, h: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(&self, g: &Tensor, w: &Tensor, _: &Tensor, h: &Tensor) -> Gradients {
         let h = &h.contiguous()?;
-        let gg = wanted(g, || h.apply_op2_no_bwd(w, &Convolution(self.conv)))?;
+        let plain = Convolution { conv: self.conv, blocks: 1 };
+        let gg = wanted(g, || h.apply_op2_no_bwd(w, &plain))?;
         Ok((gg, wanted(w, || h.apply_op2_no_bwd(g, &WeightGradient { conv: self.conv, kernel: w.dim(2)? }))?))
     }
 }
@@ -81,249 +184,6 @@ impl CustomOp2 for WeightGradient {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, g: &CpuStorage, lg: &Layout) -> Output {
-        let ((images, channels, height, width), (_, outputs, ..)) = (lx.shape().dims4()?, lg.shape().dims4()?);
-        let shape = [outputs, channels, self.kernel, self.kernel];
-        let geometry = Geometry::new((height, width), &shape, self.conv)?;
-        on_floats!(x, T => output(weight_gradient(slice::<T>(x, lx)?, slice(g, lg)?, &geometry, images)?, &shape[..]))
+        kernels::weight_gradient((x, lx), (g, lg), self.conv, self.kernel)
     }
-}
-
-/// The columns that one product aims at: enough to be efficient, few enough for their matrix to stay in the cache.
-const COLUMNS: usize = 256;
-
-/// The division of a batch: groups of images whose windows share a matrix, or bands of one large image.
-#[derive(Clone, Copy)]
-struct Plan {
-    /// The images in a group; more than 1 only if each is small.
-    group: usize,
-    /// The rows of windows handled at a time.
-    rows: usize,
-}
-
-impl Plan {
-    fn of(geometry: &Geometry) -> Self {
-        let (rows, columns) = geometry.windows;
-        let group = (COLUMNS / (rows * columns)).max(1);
-        Plan { group, rows: if group > 1 { rows } else { (COLUMNS / columns).clamp(1, rows) } }
-    }
-
-    /// The ranges of rows of windows, one for each band.
-    fn bands(self, rows: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-        (0..rows.div_ceil(self.rows)).map(move |i| i * self.rows..rows.min((i + 1) * self.rows))
-    }
-}
-
-/// The memory that a thread reuses from group to group.
-struct Scratch<T> {
-    phases: Vec<T>,
-    columns: Vec<T>,
-    /// The outputs of a group, `[O, windows]`.
-    outputs: Vec<T>,
-}
-
-impl<T: Real> Scratch<T> {
-    fn new(geometry: &Geometry, plan: Plan) -> Self {
-        let columns = plan.group * plan.rows * geometry.windows.1;
-        let outputs = if plan.group > 1 { geometry.outputs * columns } else { 0 };
-        Scratch {
-            phases: vec![T::ZERO; geometry.phases()],
-            columns: vec![T::ZERO; geometry.window() * columns],
-            outputs: vec![T::ZERO; outputs],
-        }
-    }
-}
-
-fn check<T>(x: &[T], w: &[T], y: &[T], geometry: &Geometry, images: usize) -> Result<()> {
-    let sizes = (
-        geometry.image() * images,
-        geometry.outputs * geometry.window(),
-        geometry.outputs * geometry.positions() * images,
-    );
-    if (x.len(), w.len(), y.len()) != sizes || geometry.image() == 0 || geometry.outputs == 0 {
-        bail!("convolution on {} and {} and {} entries with {geometry:?}", x.len(), w.len(), y.len());
-    }
-    Ok(())
-}
-
-fn convolve<T: Real>(x: &[T], w: &[T], geometry: &Geometry, images: usize) -> Result<Vec<T>> {
-    let (plan, positions) = (Plan::of(geometry), geometry.positions());
-    let mut y = vec![T::ZERO; images * geometry.outputs * positions];
-    check(x, w, &y, geometry, images)?;
-    let weights = Matrix::rows(w, geometry.outputs, geometry.window())?;
-    let groups =
-        y.par_chunks_mut(plan.group * geometry.outputs * positions).zip(x.par_chunks(plan.group * geometry.image()));
-    groups.try_for_each_init(
-        || Scratch::new(geometry, plan),
-        |scratch, (y, x)| {
-            if plan.group == 1 {
-                image(scratch, y, x, weights, geometry, plan)
-            } else {
-                group(scratch, y, x, weights, geometry)
-            }
-        },
-    )?;
-    Ok(y)
-}
-
-/// Convolves one large image, band by band, straight into its place in `y`.
-fn image<T: Real>(
-    scratch: &mut Scratch<T>,
-    y: &mut [T],
-    x: &[T],
-    w: Matrix<'_, T>,
-    geometry: &Geometry,
-    plan: Plan,
-) -> Result<()> {
-    geometry.spread(x, &mut scratch.phases);
-    for band in plan.bands(geometry.windows.0) {
-        let (from, width) = (band.start * geometry.windows.1, band.len() * geometry.windows.1);
-        geometry.gather(&scratch.phases, band, &mut scratch.columns, width, 0);
-        let columns = Matrix::rows(&scratch.columns, geometry.window(), width)?;
-        let target = y.get_mut(from..).unwrap_or_default();
-        product_into(target, [geometry.positions(), 1], false, w, columns, Threads::One)?;
-    }
-    Ok(())
-}
-
-/// Convolves several small images, side by side in one product.
-fn group<T: Real>(scratch: &mut Scratch<T>, y: &mut [T], x: &[T], w: Matrix<'_, T>, geometry: &Geometry) -> Result<()> {
-    let positions = geometry.positions();
-    let width = gather_group(scratch, x, geometry);
-    let columns = Matrix::rows(&scratch.columns, geometry.window(), width)?;
-    product_into(&mut scratch.outputs, [width, 1], false, w, columns, Threads::One)?;
-    for (i, y) in y.chunks_exact_mut(geometry.outputs * positions).enumerate() {
-        for (y, row) in y.chunks_exact_mut(positions).zip(scratch.outputs.chunks_exact(width)) {
-            row.iter().skip(i * positions).zip(y).for_each(|(&from, to)| *to = from);
-        }
-    }
-    Ok(())
-}
-
-/// Writes the windows of all images of a group as columns and returns their number.
-fn gather_group<T: Real>(scratch: &mut Scratch<T>, x: &[T], geometry: &Geometry) -> usize {
-    let width = x.len() / geometry.image() * geometry.positions();
-    for (i, x) in x.chunks_exact(geometry.image()).enumerate() {
-        geometry.spread(x, &mut scratch.phases);
-        geometry.gather(&scratch.phases, 0..geometry.windows.0, &mut scratch.columns, width, i * geometry.positions());
-    }
-    width
-}
-
-/// Writes the outputs y of a group of images to `target` as one matrix `[O, windows of all images]`.
-fn side_by_side<T: Real>(y: &[T], geometry: &Geometry, width: usize, target: &mut [T]) {
-    let positions = geometry.positions();
-    for (i, y) in y.chunks_exact(geometry.outputs * positions).enumerate() {
-        for (y, row) in y.chunks_exact(positions).zip(target.chunks_exact_mut(width)) {
-            row.iter_mut().skip(i * positions).zip(y).for_each(|(to, &from)| *to = from);
-        }
-    }
-}
-
-fn pull_back<T: Real>(g: &[T], w: &[T], geometry: &Geometry, images: usize) -> Result<Vec<T>> {
-    let (plan, positions) = (Plan::of(geometry), geometry.positions());
-    let mut x = vec![T::ZERO; images * geometry.image()];
-    check(&x, w, g, geometry, images)?;
-    // Transposed once: `gemm` would do it for every group.
-    let w = transposed(w, geometry.outputs, geometry.window());
-    let weights = Matrix::rows(&w, geometry.window(), geometry.outputs)?;
-    let groups =
-        x.par_chunks_mut(plan.group * geometry.image()).zip(g.par_chunks(plan.group * geometry.outputs * positions));
-    groups.try_for_each_init(
-        || Scratch::new(geometry, plan),
-        |scratch, (x, g)| {
-            if plan.group == 1 {
-                image_back(scratch, x, g, weights, geometry, plan)
-            } else {
-                group_back(scratch, x, g, weights, geometry)
-            }
-        },
-    )?;
-    Ok(x)
-}
-
-fn image_back<T: Real>(
-    scratch: &mut Scratch<T>,
-    x: &mut [T],
-    g: &[T],
-    w: Matrix<'_, T>,
-    geometry: &Geometry,
-    plan: Plan,
-) -> Result<()> {
-    scratch.phases.fill(T::ZERO);
-    for band in plan.bands(geometry.windows.0) {
-        let (from, width) = (band.start * geometry.windows.1, band.len() * geometry.windows.1);
-        let source = g.get(from..).unwrap_or_default();
-        let source = Matrix::new(source, [geometry.outputs, width], [geometry.positions(), 1])?;
-        product_into(&mut scratch.columns, [width, 1], false, w, source, Threads::One)?;
-        geometry.scatter(&scratch.columns, band, &mut scratch.phases, width, 0);
-    }
-    geometry.collect(&scratch.phases, x);
-    Ok(())
-}
-
-fn group_back<T: Real>(
-    scratch: &mut Scratch<T>,
-    x: &mut [T],
-    g: &[T],
-    w: Matrix<'_, T>,
-    geometry: &Geometry,
-) -> Result<()> {
-    let positions = geometry.positions();
-    let width = g.len() / geometry.outputs;
-    side_by_side(g, geometry, width, &mut scratch.outputs);
-    let source = Matrix::rows(&scratch.outputs, geometry.outputs, width)?;
-    product_into(&mut scratch.columns, [width, 1], false, w, source, Threads::One)?;
-    for (i, x) in x.chunks_exact_mut(geometry.image()).enumerate() {
-        scratch.phases.fill(T::ZERO);
-        geometry.scatter(&scratch.columns, 0..geometry.windows.0, &mut scratch.phases, width, i * positions);
-        geometry.collect(&scratch.phases, x);
-    }
-    Ok(())
-}
-
-/// The number of sums that run side by side; it is fixed, so that the order of additions is.
-const LANES: usize = 8;
-
-fn weight_gradient<T: Real>(x: &[T], g: &[T], geometry: &Geometry, images: usize) -> Result<Vec<T>> {
-    let plan = Plan::of(geometry);
-    let mut sum = vec![T::ZERO; geometry.outputs * geometry.window()];
-    check(x, &sum, g, geometry, images)?;
-    let share = images.div_ceil(plan.group).div_ceil(LANES).max(1) * plan.group;
-    let lanes =
-        x.par_chunks(share * geometry.image()).zip(g.par_chunks(share * geometry.outputs * geometry.positions()));
-    let sums: Vec<Vec<T>> = lanes.map(|(x, g)| lane(x, g, geometry, plan)).collect::<Result<_>>()?;
-    for lane in sums {
-        sum.iter_mut().zip(lane).for_each(|(s, l)| *s += l);
-    }
-    Ok(transposed(&sum, geometry.window(), geometry.outputs))
-}
-
-/// The transposed weight gradient of some images, added up group by group: in this order `gemm` reads the columns as
-/// they lie.
-fn lane<T: Real>(x: &[T], g: &[T], geometry: &Geometry, plan: Plan) -> Result<Vec<T>> {
-    let mut sum = vec![T::ZERO; geometry.outputs * geometry.window()];
-    let mut scratch = Scratch::new(geometry, plan);
-    let mut add = |g: Matrix<'_, T>, columns: &[T], width: usize| {
-        let windows = Matrix::rows(columns, geometry.window(), width)?.t();
-        product_into(&mut sum, [1, geometry.outputs], true, g, windows, Threads::One)
-    };
-    let groups =
-        x.chunks(plan.group * geometry.image()).zip(g.chunks(plan.group * geometry.outputs * geometry.positions()));
-    for (x, g) in groups {
-        if plan.group > 1 {
-            let width = gather_group(&mut scratch, x, geometry);
-            side_by_side(g, geometry, width, &mut scratch.outputs);
-            add(Matrix::rows(&scratch.outputs, geometry.outputs, width)?, &scratch.columns, width)?;
-            continue;
-        }
-        geometry.spread(x, &mut scratch.phases);
-        for band in plan.bands(geometry.windows.0) {
-            let (from, width) = (band.start * geometry.windows.1, band.len() * geometry.windows.1);
-            geometry.gather(&scratch.phases, band, &mut scratch.columns, width, 0);
-            let g =
-                Matrix::new(g.get(from..).unwrap_or_default(), [geometry.outputs, width], [geometry.positions(), 1])?;
-            add(g, &scratch.columns, width)?;
-        }
-    }
-    Ok(sum)
 }

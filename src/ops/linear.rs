@@ -1,24 +1,76 @@
-//! A linear map as three operations that are closed under differentiation: the map L(x, w) = x wᵀ, its pull-back P(g,
+//! The linear map as three operations that are closed under differentiation: the map L(x, w) = x wᵀ, its pull-back P(g,
 //! w) = g w and its weight gradient K(g, x) = gᵀ x, with x the inputs, w the weights and g the gradient for the output.
 //!
 //! The backward pass of each consists of the other two, and leaves out gradients that are not asked for.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Tensor};
 
-use super::{
-    access::{matrix, on_floats, output, slice, wanted},
-    raw::{Matrix, Threads, product, product_by_columns, product_into, transposed},
-    real::Real,
-    reduce::ColumnSum,
-};
+use super::backend::Backend;
+use super::cpu::linear as kernels;
+use super::cpu::{Output, wanted};
+use super::sums::ColumnSum;
+use super::{composed, shapes};
+use crate::{Error, Result};
 
-type Output = Result<(CpuStorage, Shape)>;
+type Gradients = candle_core::Result<(Option<Tensor>, Option<Tensor>)>;
+
+/// The linear map y = x wᵀ + b. Shapes: x `[N, I]`, w `[O, I]`, b `[O]`, y `[N, O]`.
+///
+/// # Errors
+/// The shapes do not fit.
+pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+    linear_stacked(x, w, b, 1)
+}
+
+/// The tangent pass of [`linear`] on stacked values and tangents x `[2B, I]`; the bias goes to the first B rows only.
+///
+/// # Errors
+/// The shapes do not fit, or the number of rows is odd.
+pub fn linear_jet(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+    linear_stacked(x, w, b, 2)
+}
+
+/// The map [`linear`] on `blocks` stacked blocks, values and their derivatives: the bias goes to the first only.
+///
+/// # Errors
+/// The shapes do not fit, or the rows cannot be divided into so many blocks.
+pub fn linear_stacked(x: &Tensor, w: &Tensor, b: Option<&Tensor>, blocks: usize) -> Result<Tensor> {
+    shapes::splits(x, blocks)?;
+    let (&[_, inputs], &[outputs, expected]) = (x.dims(), w.dims()) else {
+        return Err(Error::Other(format!("linear: x {:?} and w {:?} must be matrices", x.dims(), w.dims())));
+    };
+    if inputs != expected || b.is_some_and(|b| b.dims() != [outputs]) {
+        let b = b.map(|b| b.dims());
+        return Err(Error::Other(format!("linear: x {:?}, w {:?} and b {b:?} do not fit", x.dims(), w.dims())));
+    }
+    let backend = b.map_or_else(|| Backend::of(&[x, w]), |b| Backend::of(&[x, w, b]));
+    Ok(match (backend, b) {
+        (Backend::Cpu, Some(b)) => x.apply_op3(w, &b.contiguous()?, Linear { blocks })?,
+        (Backend::Cpu, None) => x.apply_op2(w, Linear { blocks })?,
+        (Backend::Composed, _) => composed::linear(x, w, b, blocks)?,
+    })
+}
+
+/// The pull-back g w of [`linear`]. Shapes: g `[N, O]`, w `[O, I]` -> `[N, I]`.
+///
+/// # Errors
+/// The shapes do not fit.
+pub fn linear_pullback(g: &Tensor, w: &Tensor) -> Result<Tensor> {
+    match (g.dims(), w.dims()) {
+        (&[_, have], &[want, _]) if have == want => {}
+        (g, w) => return Err(Error::Other(format!("linear pull-back: g {g:?} and w {w:?} do not fit"))),
+    }
+    Ok(match Backend::of(&[g, w]) {
+        Backend::Cpu => g.apply_op2(w, Pullback)?,
+        Backend::Composed => composed::linear_pullback(g, w)?,
+    })
+}
 
 /// The linear map L: (x `[N, I]`, w `[O, I]`) ↦ x wᵀ `[N, O]`; with b `[O]` also + b, on the first N/`blocks` rows.
 #[derive(Clone, Copy)]
-pub struct Linear {
+struct Linear {
     /// The number of equal blocks of rows: values, then derivatives of them; the bias is added to the values only.
-    pub blocks: usize,
+    blocks: usize,
 }
 
 impl Linear {
@@ -33,14 +85,10 @@ impl CustomOp2 for Linear {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
-        on_floats!(x, T => {
-            let (x, w) = (matrix::<T>(x, lx)?, matrix(w, lw)?);
-            if few_rows(&x, &w) { return by_columns(x, w); }
-            multiply(x, w.t())
-        })
+        kernels::linear((x, lx), (w, lw))
     }
 
-    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Gradients {
         Ok((wanted(x, || g.apply_op2_no_bwd(w, &Pullback))?, wanted(w, || g.apply_op2_no_bwd(x, &WeightGradient))?))
     }
 }
@@ -51,23 +99,8 @@ impl CustomOp3 for Linear {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout, b: &CpuStorage, lb: &Layout) -> Output {
-        on_floats!(x, T => {
-            let (x, w, b) = (matrix::<T>(x, lx)?, matrix(w, lw)?, slice::<T>(b, lb)?);
-            let ([rows, _], [columns, _]) = (x.shape(), w.shape());
-            if few_rows(&x, &w) {
-                let (mut y, shape) = by_columns(x, w)?;
-                if let Some(y) = T::entries_mut(&mut y) {
-                    let values = y.chunks_exact_mut(columns).take(self.biased(rows));
-                    values.for_each(|row| row.iter_mut().zip(b).for_each(|(y, &b)| *y += b));
-                }
-                return Ok((y, shape));
-            }
-            let mut y = Vec::with_capacity(rows * columns);
-            (0..self.biased(rows)).for_each(|_| y.extend_from_slice(b));
-            y.resize(rows * columns, T::ZERO);
-            product_into(&mut y, [columns, 1], true, x, w.t(), Threads::Pool)?;
-            output(y, (rows, columns))
-        })
+        let rows = lx.dims().first().map_or(0, |rows| self.biased(*rows));
+        kernels::biased((x, lx), (w, lw), (b, lb), rows)
     }
 
     fn bwd(
@@ -77,7 +110,7 @@ impl CustomOp3 for Linear {
         b: &Tensor,
         y: &Tensor,
         g: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (gx, gw) = CustomOp2::bwd(self, x, w, y, g)?;
         let gb = wanted(b, || g.narrow(0, 0, self.biased(g.dim(0)?))?.contiguous()?.apply_op1_no_bwd(&ColumnSum))?;
         Ok((gx, gw, gb))
@@ -86,7 +119,7 @@ impl CustomOp3 for Linear {
 
 /// The pull-back P: (g `[N, O]`, w `[O, I]`) ↦ g w `[N, I]`.
 #[derive(Clone, Copy)]
-pub struct Pullback;
+struct Pullback;
 
 impl CustomOp2 for Pullback {
     fn name(&self) -> &'static str {
@@ -94,10 +127,10 @@ impl CustomOp2 for Pullback {
     }
 
     fn cpu_fwd(&self, g: &CpuStorage, lg: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
-        on_floats!(g, T => multiply(matrix::<T>(g, lg)?, matrix(w, lw)?))
+        kernels::pullback((g, lg), (w, lw))
     }
 
-    fn bwd(&self, g: &Tensor, w: &Tensor, _: &Tensor, h: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(&self, g: &Tensor, w: &Tensor, _: &Tensor, h: &Tensor) -> Gradients {
         let plain = Linear { blocks: 1 };
         Ok((wanted(g, || h.apply_op2_no_bwd(w, &plain))?, wanted(w, || g.apply_op2_no_bwd(h, &WeightGradient))?))
     }
@@ -112,25 +145,6 @@ impl CustomOp2 for WeightGradient {
     }
 
     fn cpu_fwd(&self, g: &CpuStorage, lg: &Layout, x: &CpuStorage, lx: &Layout) -> Output {
-        on_floats!(g, T => multiply(matrix::<T>(g, lg)?.t(), matrix(x, lx)?))
+        kernels::weight_gradient((g, lg), (x, lx))
     }
-}
-
-fn multiply<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Output {
-    let shape = (a.shape()[0], b.shape()[1]);
-    output(product(a, b, Threads::Pool)?, shape)
-}
-
-/// Whether x wᵀ is better computed column by column. `gemm` then reads w as it lies, where it would otherwise copy and
-/// transpose all of it first. The result has to be transposed instead, which is less work if it is smaller than w.
-fn few_rows<T>(x: &Matrix<'_, T>, w: &Matrix<'_, T>) -> bool {
-    let ([rows, inputs], [outputs, _]) = (x.shape(), w.shape());
-    rows >= 16 && 2 * rows <= inputs && 2 * rows <= outputs
-}
-
-/// The product x wᵀ, computed as the transpose of what `gemm` writes column by column.
-fn by_columns<T: Real>(x: Matrix<'_, T>, w: Matrix<'_, T>) -> Output {
-    let ([rows, _], [outputs, _]) = (x.shape(), w.shape());
-    let columns = product_by_columns(x, w.t(), Threads::Pool)?;
-    output(transposed(&columns, outputs, rows), (rows, outputs))
 }

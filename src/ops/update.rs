@@ -1,247 +1,116 @@
-//! The optimiser updates in place, one pass over memory each, and the sum of a gradient's squares in f64.
+//! What changes tensors in place, one pass over memory each: optimiser steps, averages; and the Langevin move. None of
+//! it is tracked.
 //!
 //! Weights that no gradient holds shrink under weight decay, and averages of them, down to subnormal numbers, which
-//! made the matrix products of a whole network four times slower. So what an update on the CPU leaves below
-//! [`Real::FAINT`] it sets to 0. A GPU computes with such numbers as fast as with others.
+//! made the matrix products of a whole network four times slower. So what an update on the CPU leaves faint it sets to
+//! 0. A GPU computes with such numbers as fast as with others.
 
-use std::cell::RefCell;
+use candle_core::{CpuStorage, CustomOp3, Layout, Tensor, Var};
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Storage, Tensor, Var, bail};
-use rayon::prelude::*;
+use super::backend::Backend;
+use super::cpu::{Output, update as kernels};
+use super::{Adam, Sgd, composed, shapes};
+use crate::{Error, Result};
 
-use super::{
-    access::{on_floats, served, slice},
-    raw::{GRAIN, PARALLEL},
-    real::Real,
-};
-
-/// The numbers of one Adam step, in the order in which they are used; [`crate::optim`] makes them from its keys.
+/// The Langevin move x - drift·grad + std·noise, of x's shape, in one pass over memory; it is not tracked.
 ///
-/// With p the parameter, g its gradient, m and v its moments: ĝ = scale·g + l2·p; m ← betas₀·m + rest₀·ĝ; v ←
-/// betas₁·v + rest₁·ĝ²; p ← keep·p - rate·m/(root·√v + eps).
-#[derive(Clone, Copy, Debug)]
-pub struct Adam<T = f64> {
-    /// The factor of the gradient, applied first.
-    pub scale: T,
-    /// The weight decay through the gradient.
-    pub l2: T,
-    /// The decay rates of the first and second moment.
-    pub betas: [T; 2],
-    /// The complements 1 - `betas`.
-    pub rest: [T; 2],
-    /// The factor of the parameter under weight decay beside the gradient; 1 without.
-    pub keep: T,
-    /// The step size, divided by the first moment's correction for its start at 0.
-    pub rate: T,
-    /// One over the square root of the second moment's correction for its start at 0.
-    pub root: T,
-    /// The number added to the root of the second moment.
-    pub eps: T,
-}
-
-impl Adam {
-    fn of<T: Real>(&self) -> Adam<T> {
-        let Adam { scale, l2, betas, rest, keep, rate, root, eps } = *self;
-        let [scale, l2, keep, rate, root, eps] = [scale, l2, keep, rate, root, eps].map(T::of);
-        Adam { scale, l2, betas: betas.map(T::of), rest: rest.map(T::of), keep, rate, root, eps }
-    }
-}
-
-impl<T: Real> Adam<T> {
-    /// The numbers p, m and v of one entry after the step.
-    #[inline(always)]
-    fn entry(&self, p: T, m: T, v: T, g: T) -> [T; 3] {
-        let g = self.scale * g + self.l2 * p;
-        let m = self.betas[0] * m + self.rest[0] * g;
-        let v = self.betas[1] * v + self.rest[1] * (g * g);
-        // v is left alone: where eps is as small, m over a root of 0 would be a leap.
-        [(self.keep * p - self.rate * m / (v.root() * self.root + self.eps)).settled(), m.settled(), v]
-    }
-
-    fn entries(&self, p: &mut [T], m: &mut [T], v: &mut [T], g: &[T]) {
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (((p, m), v), &g) in p.iter_mut().zip(m).zip(v).zip(g) {
-                    [*p, *m, *v] = self.entry(*p, *m, *v, g);
-                }
-            },
-        );
-    }
-}
-
-/// The numbers of one step of gradient descent with momentum.
-#[derive(Clone, Copy, Debug)]
-pub struct Sgd {
-    /// The step size.
-    pub lr: f64,
-    /// The decay rate of the velocity.
-    pub momentum: f64,
-    /// Whether the step looks ahead along the new velocity (Nesterov's momentum).
-    pub nesterov: bool,
-    /// The weight decay, through the gradient.
-    pub weight_decay: f64,
-    /// The factor of the gradient, applied first.
-    pub scale: f64,
-}
-
-impl Sgd {
-    fn entries<T: Real>(&self, p: &mut [T], b: &mut [T], g: &[T]) {
-        let Sgd { nesterov, .. } = *self;
-        let [lr, momentum, decay, scale] = [self.lr, self.momentum, self.weight_decay, self.scale].map(T::of);
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for ((p, b), &g) in p.iter_mut().zip(b).zip(g) {
-                    let g = scale * g + decay * *p;
-                    *b = (momentum * *b + g).settled();
-                    *p = (*p - lr * if nesterov { g + momentum * *b } else { *b }).settled();
-                }
-            },
-        );
-    }
-}
-
-/// Moves p along -m̂/(√v̂ + eps), with m̂ and v̂ the corrected moments, and updates m and v, all in place. Returns Σ
-/// g², taken while g is in the cache.
-pub fn adam(p: &Var, m: &Var, v: &Var, g: &Tensor, numbers: &Adam) -> Result<f64> {
-    same_shapes(&[p.as_tensor(), m, v, g])?;
-    if !served(&[p, m, v, g]) {
-        adam_composed(p, m, v, g, numbers)?;
-        return sum_of_squares(g);
-    }
-    let g = g.contiguous()?;
-    let (storage, layout) = g.storage_and_layout();
-    let Storage::Cpu(g) = &*storage else { bail!("a gradient on another device") };
-    on_floats!(g, T => {
-        let (g, k) = (slice::<T>(g, layout)?, numbers.of::<T>());
-        let mut parts: Vec<f64> = Vec::new();
-        edit3([p, m, v], &mut |p, m, v| {
-            let chunks = p.par_chunks_mut(GRAIN).zip(m.par_chunks_mut(GRAIN)).zip(v.par_chunks_mut(GRAIN));
-            let chunks = chunks.zip(g.par_chunks(GRAIN)).with_min_len(PARALLEL / GRAIN);
-            let moved = chunks.map(|(((p, m), v), g)| {
-                k.entries(p, m, v, g);
-                squares(g)
-            });
-            parts = moved.collect();
-        })?;
-        Ok(parts.iter().sum())
+/// # Errors
+/// The shapes differ.
+pub fn langevin_update(x: &Tensor, grad: &Tensor, noise: &Tensor, drift: f64, std: f64) -> Result<Tensor> {
+    shapes::same("langevin update", x, grad)?;
+    shapes::same("langevin update", x, noise)?;
+    let [x, grad, noise] = [x, grad, noise].map(Tensor::detach);
+    Ok(match Backend::of(&[&x, &grad, &noise]) {
+        Backend::Cpu => {
+            x.contiguous()?.apply_op3_no_bwd(&grad.contiguous()?, &noise.contiguous()?, &Langevin { drift, std })?
+        }
+        Backend::Composed => composed::langevin(&x, &grad, &noise, drift, std)?,
     })
 }
 
-/// The same step as [`adam`], composed of candle's operations.
-pub fn adam_composed(p: &Var, m: &Var, v: &Var, g: &Tensor, numbers: &Adam) -> Result<()> {
-    let k = numbers;
-    let p0 = p.detach();
-    let g = ((g.detach() * k.scale)? + (&p0 * k.l2)?)?;
-    let m1 = ((m.detach() * k.betas[0])? + (&g * k.rest[0])?)?;
-    let v1 = ((v.detach() * k.betas[1])? + (g.sqr()? * k.rest[1])?)?;
-    let step = ((&m1 * k.rate)? / ((v1.sqrt()? * k.root)? + k.eps)?)?;
-    p.set(&((&p0 * k.keep)? - step)?)?;
-    m.set(&m1)?;
-    v.set(&v1)
+/// The operation (x, g, noise) ↦ x - drift·g + std·noise, entry by entry.
+struct Langevin {
+    drift: f64,
+    std: f64,
 }
 
-/// Moves p along minus the velocity b, both in place. Returns Σ g², taken while g is in the cache.
-pub fn sgd(p: &Var, b: &Var, g: &Tensor, numbers: &Sgd) -> Result<f64> {
-    same_shapes(&[p.as_tensor(), b, g])?;
-    if !served(&[p, b, g]) {
-        sgd_composed(p, b, g, numbers)?;
-        return sum_of_squares(g);
+impl CustomOp3 for Langevin {
+    fn name(&self) -> &'static str {
+        "langevin update"
     }
-    let g = g.contiguous()?;
-    let (storage, layout) = g.storage_and_layout();
-    let Storage::Cpu(g) = &*storage else { bail!("a gradient on another device") };
-    on_floats!(g, T => {
-        let g = slice::<T>(g, layout)?;
-        let mut parts: Vec<f64> = Vec::new();
-        edit2([p, b], &mut |p, b| {
-            let chunks = p.par_chunks_mut(GRAIN).zip(b.par_chunks_mut(GRAIN)).zip(g.par_chunks(GRAIN));
-            let moved = chunks.with_min_len(PARALLEL / GRAIN).map(|((p, b), g)| {
-                numbers.entries(p, b, g);
-                squares(g)
-            });
-            parts = moved.collect();
-        })?;
-        Ok(parts.iter().sum())
-    })
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, g: &CpuStorage, lg: &Layout, n: &CpuStorage, ln: &Layout) -> Output {
+        kernels::langevin((x, lx), (g, lg), (n, ln), self.drift, self.std)
+    }
 }
 
-/// The same step as [`sgd`], composed of candle's operations.
-pub fn sgd_composed(p: &Var, b: &Var, g: &Tensor, numbers: &Sgd) -> Result<()> {
-    let p0 = p.detach();
-    let g = ((g.detach() * numbers.scale)? + (&p0 * numbers.weight_decay)?)?;
-    let b1 = ((b.detach() * numbers.momentum)? + &g)?;
-    let step = if numbers.nesterov { (g + (&b1 * numbers.momentum)?)? } else { b1.clone() };
-    p.set(&(p0 - (step * numbers.lr)?)?)?;
-    b.set(&b1)
+/// One Adam step: `var` and its moments change in place, and so does everything that shares their storage.
+///
+/// The formulas are those of [`Adam`]: Kingma & Ba 2015, algorithm 1, and Loshchilov & Hutter 2019, algorithm 2.
+/// Returns Σ g² as [`sum_of_squares`] does, without another pass over memory.
+///
+/// # Errors
+/// The shapes differ, or two of the tensors share their storage.
+pub fn adam_update(var: &Var, grad: &Tensor, first: &Var, second: &Var, numbers: &Adam) -> Result<f64> {
+    apart(&[var, first, second, grad])?;
+    match Backend::of(&[var, first, second, grad]) {
+        Backend::Cpu => Ok(kernels::adam(var, first, second, grad, numbers)?),
+        Backend::Composed => {
+            composed::adam(var, first, second, grad, numbers)?;
+            sum_of_squares(grad)
+        }
+    }
 }
 
-/// Adds weight·(b - a) to a, in place.
-pub fn lerp(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
-    same_shapes(&[a.as_tensor(), b])?;
+/// One step of gradient descent with momentum for a parameter p = `var` with gradient g, in place: ĝ = scale·g +
+/// weight_decay·p; b ← momentum·b + ĝ; p ← p - lr·b, or p - lr·(ĝ + momentum·b) with `nesterov`. Returns Σ g².
+///
+/// # Errors
+/// The shapes differ, or two of the tensors share their storage.
+pub fn sgd_update(var: &Var, grad: &Tensor, velocity: &Var, numbers: &Sgd) -> Result<f64> {
+    apart(&[var, velocity, grad])?;
+    match Backend::of(&[var, velocity, grad]) {
+        Backend::Cpu => Ok(kernels::sgd(var, velocity, grad, numbers)?),
+        Backend::Composed => {
+            composed::sgd(var, velocity, grad, numbers)?;
+            sum_of_squares(grad)
+        }
+    }
+}
+
+/// Moves a towards b in place: a ← a + weight·(b - a).
+///
+/// # Errors
+/// The shapes differ, or a and b share their storage.
+pub fn lerp_update(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
+    apart(&[a, b])?;
     let b = b.detach().contiguous()?;
-    if !served(&[a, &b]) {
-        let a0 = a.detach();
-        return a.set(&(&a0 + ((&b - &a0)? * weight)?)?);
-    }
-    let (storage, layout) = b.storage_and_layout();
-    let Storage::Cpu(b) = &*storage else { bail!("an average on another device") };
-    on_floats!(b, T => {
-        let (b, weight) = (slice::<T>(b, layout)?, T::of(weight));
-        edit(a, &mut |a: &mut [T]| {
-            let chunks = a.par_chunks_mut(GRAIN).zip(b.par_chunks(GRAIN)).with_min_len(PARALLEL / GRAIN);
-            chunks.for_each(|(a, b)| {
-                for (a, &b) in a.iter_mut().zip(b) {
-                    *a = (*a + weight * (b - *a)).settled();
-                }
-            });
-            Ok(())
-        })
+    Ok(match Backend::of(&[a, &b]) {
+        Backend::Cpu => kernels::lerp(a, &b, weight)?,
+        Backend::Composed => composed::lerp(a, &b, weight)?,
     })
 }
 
-/// The sum of squares Σ x² in f64, added in a fixed order.
+/// The sum of squares Σ x² in f64, whatever x's type.
+///
+/// # Errors
+/// The device fails.
 pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
     let x = x.detach().contiguous()?;
-    if !served(&[&x]) {
-        return x.to_dtype(candle_core::DType::F64)?.sqr()?.sum_all()?.to_scalar();
-    }
-    let (storage, layout) = x.storage_and_layout();
-    let Storage::Cpu(x) = &*storage else { bail!("a tensor on another device") };
-    on_floats!(x, T => {
-        let chunks = slice::<T>(x, layout)?.par_chunks(GRAIN).with_min_len(PARALLEL / GRAIN);
-        let parts: Vec<f64> = chunks.map(squares).collect();
-        Ok(parts.iter().sum())
+    Ok(match Backend::of(&[&x]) {
+        Backend::Cpu => kernels::sum_of_squares(&x)?,
+        Backend::Composed => composed::sum_of_squares(&x)?,
     })
 }
 
-fn squares<T: Real>(x: &[T]) -> f64 {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let mut lanes = [0f64; 32];
-            let chunks = x.chunks_exact(32);
-            let rest: f64 = chunks.remainder().iter().map(|x| x.to_f64() * x.to_f64()).sum();
-            for x in chunks {
-                for (lane, x) in lanes.iter_mut().zip(x) {
-                    *lane += x.to_f64() * x.to_f64();
-                }
-            }
-            lanes.iter().sum::<f64>() + rest
-        },
-    )
-}
-
-fn same_shapes(tensors: &[&Tensor]) -> Result<()> {
+/// Whether tensors have one shape and storages of their own; an error if not.
+fn apart(tensors: &[&Tensor]) -> Result<()> {
     let Some((first, others)) = tensors.split_first() else { return Ok(()) };
     for (i, other) in others.iter().enumerate() {
-        if other.dims() != first.dims() {
-            bail!("update of shape {:?} with a tensor of shape {:?}", first.dims(), other.dims());
-        }
+        shapes::same("update in place", first, other)?;
         // Locking one storage for reading and for writing would wait for ever.
         if tensors.iter().take(i + 1).any(|t| address(t) == address(other)) {
-            bail!("update in place of tensors that share their storage");
+            return Err(Error::Other("update in place of tensors that share their storage".into()));
         }
     }
     Ok(())
@@ -249,46 +118,4 @@ fn same_shapes(tensors: &[&Tensor]) -> Result<()> {
 
 fn address(t: &Tensor) -> usize {
     std::ptr::from_ref(&*t.storage_and_layout().0).addr()
-}
-
-/// A change of the entries of a tensor in their place.
-type Change<'a, T> = dyn FnMut(&mut [T]) -> Result<()> + 'a;
-
-/// Applies f to the entries of a contiguous tensor on the CPU.
-fn edit<T: Real>(t: &Tensor, f: &mut Change<'_, T>) -> Result<()> {
-    struct Edit<'a, 'b, T>(RefCell<&'a mut Change<'b, T>>);
-
-    impl<T: Real> InplaceOp1 for Edit<'_, '_, T> {
-        fn name(&self) -> &'static str {
-            "update in place"
-        }
-
-        fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-            let entries = T::entries_mut(storage).zip(layout.contiguous_offsets());
-            match entries.and_then(|(entries, (from, to))| entries.get_mut(from..to)) {
-                Some(entries) => (self.0.borrow_mut())(entries),
-                None => bail!("an update in place needs contiguous entries of one type, got {layout:?}"),
-            }
-        }
-    }
-
-    t.inplace_op1(&Edit(RefCell::new(f)))
-}
-
-/// Applies f to the entries of two tensors at once.
-fn edit2<T: Real>([a, b]: [&Tensor; 2], f: &mut dyn FnMut(&mut [T], &mut [T])) -> Result<()> {
-    edit(a, &mut |a| {
-        edit(b, &mut |b| {
-            f(a, b);
-            Ok(())
-        })
-    })
-}
-
-/// A change of the entries of three tensors in their place.
-type Edit3<'a, T> = dyn FnMut(&mut [T], &mut [T], &mut [T]) + 'a;
-
-/// Applies f to the entries of three tensors at once.
-fn edit3<T: Real>([a, b, c]: [&Tensor; 3], f: &mut Edit3<T>) -> Result<()> {
-    edit(a, &mut |a| edit2([b, c], &mut |b, c| f(a, b, c)))
 }

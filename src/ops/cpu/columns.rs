@@ -6,7 +6,8 @@
 
 use candle_core::{Result, bail};
 
-use super::{Conv, real::Real};
+use super::real::Real;
+use crate::ops::Conv;
 
 /// The sizes of one convolution x `[N, C, H, W]` * w `[O, C, k, k]` -> y `[N, O, H', W']`.
 #[derive(Clone, Copy, Debug)]

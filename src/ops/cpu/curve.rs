@@ -12,13 +12,13 @@ pub trait Curve: Copy + Sync {
 macro_rules! with_curve {
     ($act:expr, $curve:ident => $body:expr) => {
         match $act {
-            Activation::Swish => with_curve!(@ $curve, crate::ops::curve::Swish, $body),
-            Activation::Softplus => with_curve!(@ $curve, crate::ops::curve::Softplus, $body),
-            Activation::Sigmoid => with_curve!(@ $curve, crate::ops::curve::Sigmoid, $body),
-            Activation::Tanh => with_curve!(@ $curve, crate::ops::curve::Tanh, $body),
-            Activation::Relu => with_curve!(@ $curve, crate::ops::curve::LeakyRelu(0.0), $body),
-            Activation::LeakyRelu(alpha) => with_curve!(@ $curve, crate::ops::curve::LeakyRelu(alpha), $body),
-            Activation::Elu(alpha) => with_curve!(@ $curve, crate::ops::curve::Elu(alpha), $body),
+            Activation::Swish => with_curve!(@ $curve, crate::ops::cpu::curve::Swish, $body),
+            Activation::Softplus => with_curve!(@ $curve, crate::ops::cpu::curve::Softplus, $body),
+            Activation::Sigmoid => with_curve!(@ $curve, crate::ops::cpu::curve::Sigmoid, $body),
+            Activation::Tanh => with_curve!(@ $curve, crate::ops::cpu::curve::Tanh, $body),
+            Activation::Relu => with_curve!(@ $curve, crate::ops::cpu::curve::LeakyRelu(0.0), $body),
+            Activation::LeakyRelu(alpha) => with_curve!(@ $curve, crate::ops::cpu::curve::LeakyRelu(alpha), $body),
+            Activation::Elu(alpha) => with_curve!(@ $curve, crate::ops::cpu::curve::Elu(alpha), $body),
         }
     };
     (@ $curve:ident, $value:expr, $body:expr) => {{

@@ -1,6 +1,6 @@
 //! The conversions between candle's storages and the slices and matrices of the kernels.
 
-use candle_core::{CpuStorage, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, Layout, Result, Shape, Tensor, bail};
 
 use super::{raw::Matrix, real::Real};
 
@@ -20,23 +20,19 @@ macro_rules! on_floats {
         }
     };
 }
-pub(super) use on_floats;
+pub(in crate::ops) use on_floats;
 
-/// Whether the kernels of this room serve these tensors: all on the CPU, and all f32 or all f64. Candle's own
-/// operations serve the others.
-pub fn served(tensors: &[&Tensor]) -> bool {
-    let mut each = tensors.iter();
-    let first = each.next().map(|t| t.dtype());
-    matches!(first, Some(DType::F32 | DType::F64))
-        && tensors.iter().all(|t| t.device().is_cpu())
-        && each.all(|t| Some(t.dtype()) == first)
-}
+/// What a kernel makes: storage and shape.
+pub type Output = Result<(CpuStorage, Shape)>;
+
+/// An argument of a kernel.
+pub type Argument<'a> = (&'a CpuStorage, &'a Layout);
 
 /// The entries of a contiguous tensor.
 ///
 /// # Errors
 /// The layout is not contiguous, or the storage has another type than `T`.
-pub fn slice<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+pub fn slice<'a, T: Real>((storage, layout): Argument<'a>) -> Result<&'a [T]> {
     let data = storage.as_slice::<T>()?;
     match layout.contiguous_offsets().and_then(|(from, to)| data.get(from..to)) {
         Some(entries) => Ok(entries),
@@ -48,7 +44,7 @@ pub fn slice<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'
 ///
 /// # Errors
 /// The tensor has another number of dimensions, or the storage has another type than `T`.
-pub fn matrix<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<Matrix<'a, T>> {
+pub fn matrix<'a, T: Real>((storage, layout): Argument<'a>) -> Result<Matrix<'a, T>> {
     let data = storage.as_slice::<T>()?.get(layout.start_offset()..).unwrap_or_default();
     match (layout.dims(), layout.stride()) {
         (&[rows, columns], &[down, across]) => Matrix::new(data, [rows, columns], [down, across]),
@@ -57,7 +53,7 @@ pub fn matrix<'a, T: Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<M
 }
 
 /// The result of a custom operation: storage and shape.
-pub fn output<T: Real>(data: Vec<T>, shape: impl Into<Shape>) -> Result<(CpuStorage, Shape)> {
+pub fn output<T: Real>(data: Vec<T>, shape: impl Into<Shape>) -> Output {
     Ok((T::to_cpu_storage_owned(data), shape.into()))
 }
 

@@ -1,0 +1,19 @@
+//! The kernels of the CPU: functions of storages, which know nothing of graphs.
+//!
+//! Results do not depend on the number of threads: work is divided by shapes alone.
+
+pub(in crate::ops) mod access;
+pub mod activation;
+mod columns;
+pub mod conv;
+mod curve;
+pub mod linear;
+mod pixels;
+mod raw;
+pub(in crate::ops) mod real;
+pub mod reduce;
+pub mod update;
+mod windows;
+mod winograd;
+
+pub use access::{Output, wanted};
