@@ -93,8 +93,8 @@ mod tests {
     use super::super::contract::{check, normal};
     use super::*;
 
-    /// On both back ends: value and gradients against candle's and against differences, untracked arguments, views, f32,
-    /// a batch without items. Both arguments hold items of it.
+    /// On both back ends: value and gradients against candle's and against differences, untracked arguments, views,
+    /// f32, a batch without items. Both arguments hold items of it.
     #[test]
     fn square_distances_keep_the_contract() {
         check(

@@ -1,5 +1,5 @@
-//! The convolution as three operations that are closed under differentiation: the convolution C(x, w), its pull-back T(g,
-//! w) and its weight gradient K(x, g), with x the images, w the weights and g the gradient for the output.
+//! The convolution as three operations that are closed under differentiation: the convolution C(x, w), its pull-back
+//! T(g, w) and its weight gradient K(x, g), with x the images, w the weights and g the gradient for the output.
 //!
 //! The backward pass of each consists of the other two, and leaves out gradients that are not asked for.
 

@@ -39,7 +39,8 @@ pub fn gradient(matrices: &[f32], outputs: usize, channels: usize) -> Vec<f32> {
     Arch::new().dispatch(Backward { matrices, kernels })
 }
 
-/// The places of kernels among weights: that of entry (row, lane) of the 36 matrices begins at row·steps₀ + lane·steps₁.
+/// The places of kernels among weights: that of entry (row, lane) of the 36 matrices begins at row·steps₀ +
+/// lane·steps₁.
 struct Kernels {
     rows: usize,
     lanes: usize,

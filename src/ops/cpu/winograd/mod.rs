@@ -67,8 +67,8 @@ impl Memory {
     }
 }
 
-/// The convolution of x `[N, C, H, W]` with the filters, `[N, O, H, W]`, with (H, W) = `size`, plus the bias `[O]` on so
-/// many images.
+/// The convolution of x `[N, C, H, W]` with the filters, `[N, O, H, W]`, with (H, W) = `size`, plus the bias `[O]` on
+/// so many images.
 ///
 /// # Errors
 /// The length of x does not fit.

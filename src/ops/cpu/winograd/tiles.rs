@@ -1,7 +1,7 @@
 //! The matrices A, B and G of F(4, 3), applied to vectors of numbers.
 //!
-//! They belong to the points 0, ±1/√2, ±√2 and ∞. With the usual ±1, ±2 the rounding errors of f32 are twice as large on
-//! the average and four times at most (measured on normal numbers), since powers of 2 differ more in size.
+//! They belong to the points 0, ±1/√2, ±√2 and ∞. With the usual ±1, ±2 the rounding errors of f32 are twice as large
+//! on the average and four times at most (measured on normal numbers), since powers of 2 differ more in size.
 
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 
