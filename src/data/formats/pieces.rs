@@ -63,12 +63,7 @@ fn empty(path: &Path) -> Error {
 }
 
 /// The rows of an array that is gzipped.
-fn packed(
-    path: &Path,
-    mut from: &mut dyn BufRead,
-    most: usize,
-    each: &mut dyn FnMut(Vectors) -> Result<()>,
-) -> Result<()> {
+fn packed(path: &Path, from: &mut dyn BufRead, most: usize, each: &mut dyn FnMut(Vectors) -> Result<()>) -> Result<()> {
     let header = NpyHeader::from_reader(&mut *from).ok().and_then(|header| Header::of(&header));
     let Some(header) = header.filter(|header| !header.fortran) else {
         return in_pieces(file::read(path)?, most, each);
