@@ -63,7 +63,7 @@ pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
         // Not candle's, which makes 0 of what is not a number.
         Activation::Relu => u * step(u, 0.0)?,
         Activation::LeakyRelu(alpha) => u * step(u, alpha)?,
-        Activation::Elu(alpha) => u.relu()? + negative_part(u)?.exp()?.affine(alpha, -alpha)?,
+        Activation::Elu(alpha) => (u * step(u, 0.0)?)? + negative_part(u)?.exp()?.affine(alpha, -alpha)?,
     }
 }
 

@@ -85,10 +85,11 @@ pub fn sgd_update(var: &Var, grad: &Tensor, velocity: &Var, numbers: &Sgd) -> Re
 pub fn lerp_update(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
     apart(&[a, b])?;
     let b = b.detach().contiguous()?;
-    Ok(match Backend::of(&[a, &b]) {
+    match Backend::of(&[a, &b]) {
         Backend::Cpu => kernels::lerp(a, &b, weight)?,
         Backend::Composed => composed::lerp(a, &b, weight)?,
-    })
+    }
+    Ok(())
 }
 
 /// The sum of squares Σ x² in f64, whatever x's type.

@@ -61,9 +61,11 @@ fn stacked_convolutions_keep_the_contract() {
     }
 }
 
+type Wide = (usize, (usize, usize), usize, usize, usize, usize);
+
 /// (channels, size, outputs, kernel, stride, padding): sizes at which a convolution in f32 goes another way, with odd
 /// sizes, images lower or narrower than a tile, bands of large images, and channels that fill no vector.
-const WIDE: [(usize, (usize, usize), usize, usize, usize, usize); 9] = [
+const WIDE: [Wide; 9] = [
     (16, (8, 8), 32, 3, 1, 1),
     (17, (9, 14), 21, 3, 1, 1),
     (32, (4, 4), 16, 3, 1, 1),

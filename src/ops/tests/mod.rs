@@ -74,7 +74,7 @@ fn matrices_may_be_transposed_or_cut_out() {
         &|t| linear(&t[0].t()?.narrow(1, 1, 3)?, &t[1].t()?, None),
         &|t| Ok(composed::linear(&t[0].t()?.narrow(1, 1, 3)?, &t[1].t()?, None, 1)?),
         &[normal("x", &[5, 4]), normal("w", &[3, 6])],
-        1,
+        0,
     );
 }
 
@@ -86,7 +86,7 @@ fn activations_keep_the_contract() {
             &|t| activate(act, &t[0]),
             &|t| Ok(composed::activate(act, &t[0])?),
             &[normal("u", &[4, 9])],
-            0,
+            1,
         );
         check(
             &format!("{act:?} pull-back"),
