@@ -81,8 +81,8 @@ fn columns(export: &Export) -> String {
     };
     let rows: String = shift.iter().zip(&scale).enumerate().map(row).collect();
     format!(
-        " Each column is its value in the table minus the mean, divided by the standard deviation, both of the training \
-         rows:\n\n| column | mean | standard deviation |\n|---|---|---|\n{rows}"
+        " Each column is its value in the table minus the mean, divided by the standard deviation, both of the \
+         training rows:\n\n| column | mean | standard deviation |\n|---|---|---|\n{rows}"
     )
 }
 

@@ -164,8 +164,8 @@ impl Trainer {
         Ok(self.state()?.values().map(size).sum())
     }
 
-    /// A lower bound on the memory of a step, by the shapes of all that the method keeps: companions, optimisers, replay
-    /// buffers.
+    /// A lower bound on the memory of a step, by the shapes of all that the method keeps: companions, optimisers,
+    /// replay buffers.
     ///
     /// # Errors
     /// The device's own.

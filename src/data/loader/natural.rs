@@ -28,8 +28,8 @@ impl Data {
         !self.items.stamp().scales.is_empty()
     }
 
-    /// Rows of the model's numbers, `[N, D]`, as columns in the units of the table; of a categorical column, whose words
-    /// have a column each, the word with the largest number. `None` of a set that is no table.
+    /// Rows of the model's numbers, `[N, D]`, as columns in the units of the table; of a categorical column, whose
+    /// words have a column each, the word with the largest number. `None` of a set that is no table.
     ///
     /// # Errors
     /// Rows of another length.
