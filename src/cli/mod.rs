@@ -23,6 +23,7 @@ mod networks;
 mod outcome;
 mod output;
 mod outputs;
+mod report;
 mod resume;
 mod sample;
 mod show;
@@ -116,6 +117,8 @@ enum Command {
     Data(data::DataArgs),
     /// Compares groups of runs: tables and figures with means over repeats
     Compare(Box<compare::CompareArgs>),
+    /// Writes one HTML file about runs or sweeps: numbers, curves, pictures, settings
+    Report(report::ReportArgs),
     /// Lists runs
     Ls(ls::LsArgs),
     /// Prints shell completions
@@ -175,6 +178,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Command::Init(args) => init::run(args, global),
         Command::Data(args) => data::run(args, global.json),
         Command::Compare(args) => compare::run(args, global),
+        Command::Report(args) => report::run(args, global),
         Command::Ls(args) => ls::run(args, global),
         Command::Completions { shell } => completions(*shell),
     }

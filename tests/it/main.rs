@@ -38,6 +38,7 @@ mod probe_rows;
 mod probe_values;
 mod probes;
 mod rbm;
+mod report;
 mod resume;
 mod samplers;
 mod score_matching;
