@@ -3,6 +3,7 @@
 mod arrays;
 mod catalogue;
 mod check;
+mod clean;
 mod compare;
 mod data;
 mod diagnose;
@@ -121,6 +122,8 @@ enum Command {
     Report(report::ReportArgs),
     /// Lists runs
     Ls(ls::LsArgs),
+    /// Removes old checkpoints; without --yes it only says which
+    Clean(clean::CleanArgs),
     /// Prints shell completions
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -179,6 +182,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Command::Data(args) => data::run(args, global.json),
         Command::Compare(args) => compare::run(args, global),
         Command::Report(args) => report::run(args, global),
+        Command::Clean(args) => clean::run(args, global),
         Command::Ls(args) => ls::run(args, global),
         Command::Completions { shell } => completions(*shell),
     }

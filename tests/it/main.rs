@@ -10,6 +10,7 @@ mod harness;
 
 mod amortised;
 mod annealing;
+mod clean;
 mod cli;
 mod compare;
 mod compare_logs;
