@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::harness::{Lab, bare};
 
-/// A finished run of 50 steps in `name` with a checkpoint at every tenth, the best of which is looked for at every tenth.
+/// A finished run of 50 steps in `name`, saved and looked at for the best at every tenth.
 fn trained(name: &str) -> Lab {
     let lab = Lab::new();
     let looks = "checkpoint_every = 10\nkeep = 0\nbest = \"test_ll\"\n\

@@ -46,7 +46,8 @@ pub(super) fn sources(runs: &[Run]) -> Vec<Source> {
     sources
 }
 
-/// Adds a source, or another use of one that is there: one with the same number at arXiv, of which the longer entry stays.
+/// Adds a source, or another use of one that is there. Two with the same number at arXiv are one, and the longer entry
+/// stays.
 fn add(sources: &mut Vec<Source>, used: String, text: String) {
     let (bibtex, arxiv) = (bibtex(&text), arxiv(&text));
     let same = |source: &&mut Source| source.bibtex == bibtex || (arxiv.is_some() && source.arxiv == arxiv);
@@ -69,8 +70,8 @@ fn cite<R: Row>(rows: &'static [R], name: &str) -> Option<&'static str> {
     find(rows, name).map(|row| row.head().cite).filter(|cite| !cite.is_empty())
 }
 
-/// A list of sources one by one, without the words that lead to each; what stands behind a semicolon and names no authors
-/// belongs to the source before it.
+/// A list of sources one by one, without the words that lead to each; what stands behind a semicolon and names no
+/// authors belongs to the source before it.
 fn pieces(cite: &str) -> Vec<String> {
     let source = |piece: &str| -> Option<String> {
         let behind = piece.split_once(": ").map(|(_, behind)| behind);
