@@ -17,7 +17,7 @@ pub struct CleanArgs {
     /// Run folders, folders of run folders, or sweeps
     #[arg(required = true)]
     runs: Vec<PathBuf>,
-    /// Checkpoints to keep of each run: the newest N; the best one and `last` stay besides
+    /// How many of each run stay: the newest N, with the best and `last` besides
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     keep: u32,
     /// Also keeps those whose step is a multiple of this
