@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::{Error, Result};
 
-/// Bytes of pictures in one page; with them it still opens at once.
-pub(super) const MOST_BYTES: usize = 32 << 20;
+/// Bytes of pictures in one page, which are 32 MiB as text; with them it still opens at once.
+pub(super) const MOST_BYTES: usize = 24 << 20;
 
 /// Pictures below a run folder that lie this deep are its own.
 const DEPTH: usize = 3;
