@@ -148,7 +148,7 @@ function card(name, state) {
 function pictureSection() {
   const kinds = unique(runs.flatMap((run) => run.pictures.map((picture) => picture.name)));
   if (!kinds.length) return null;
-  const block = (name, place) => {
+  const block = (name) => {
     const owners = runs.map((run) => [run, run.pictures.find((picture) => picture.name === name)]).filter(([, p]) => p);
     const steps = unique(owners.flatMap(([, p]) => p.frames.map((f) => f.step)))
       .filter((s) => s != null)
@@ -182,7 +182,7 @@ function pictureSection() {
       steps.length > 1
         ? el("div", { class: "controls" }, el("label", {}, "step", slider), el("span", { class: "faint" }, left))
         : null;
-    const open = place < 6 || runs.length < MANY;
+    const open = figures.length <= 3 * MANY;
     return el(
       "details",
       { open },
@@ -192,7 +192,7 @@ function pictureSection() {
     );
   };
   const missing = data.pictures_left_out
-    ? `${data.pictures_left_out} kinds of pictures are left out, which would make this file too large.`
+    ? `${data.pictures_left_out} series of pictures are left out, which would make this file too large.`
     : "";
   return section("pictures", "Pictures", el("p", { class: "faint" }, missing), ...kinds.map(block));
 }

@@ -106,6 +106,10 @@ function runTable(runs) {
 /** Means over repeats with their 95 % intervals, against one key; a line for each setting of the other keys. */
 function intervals(runs, { by, metrics, rows }) {
   const isAxis = (key) => data.axes.includes(key) || data.axes.includes(`${key}.name`);
+  const isWide = (key) => {
+    const values = rows.map((row) => Number(row.values[by.indexOf(key)]));
+    return values.every((v) => v > 0) && Math.max(...values) >= 50 * Math.min(...values);
+  };
   const draw = ({ metric, key, logX, logY }) => {
     const place = by.indexOf(key);
     const points = rows.filter((row) => finite(row.metrics[metric]?.mean));
@@ -143,7 +147,7 @@ function intervals(runs, { by, metrics, rows }) {
   const state = {
     metric: metricsOf(runs).find((name) => metrics.includes(name)) ?? metrics[0],
     key: spread,
-    logX: false,
+    logX: isWide(spread),
     logY: false,
   };
   const controls = (s, set) => [
@@ -154,7 +158,7 @@ function intervals(runs, { by, metrics, rows }) {
       s.key,
       set("key"),
     ),
-    box("log x", set("logX")),
+    box("log x", set("logX"), s.logX),
     box("log y", set("logY")),
   ];
   return part("Means with 95 % intervals over repeats", state, controls, draw);
@@ -162,8 +166,8 @@ function intervals(runs, { by, metrics, rows }) {
 
 const swatch = (fill) => el("span", { class: "swatch", style: `background:${fill}` });
 
-function box(label, onchange) {
-  const input = el("input", { type: "checkbox", onchange: () => onchange(input.checked) });
+function box(label, onchange, checked = false) {
+  const input = el("input", { type: "checkbox", checked, onchange: () => onchange(input.checked) });
   return el("label", {}, input, label);
 }
 
