@@ -3,6 +3,7 @@
 mod arrays;
 mod catalogue;
 mod check;
+mod clean;
 mod compare;
 mod data;
 mod diagnose;
@@ -23,6 +24,7 @@ mod networks;
 mod outcome;
 mod output;
 mod outputs;
+mod report;
 mod resume;
 mod sample;
 mod show;
@@ -116,8 +118,12 @@ enum Command {
     Data(data::DataArgs),
     /// Compares groups of runs: tables and figures with means over repeats
     Compare(Box<compare::CompareArgs>),
+    /// Writes one HTML file about runs or sweeps: numbers, curves, pictures, settings
+    Report(report::ReportArgs),
     /// Lists runs
     Ls(ls::LsArgs),
+    /// Removes old checkpoints; without --yes it only says which
+    Clean(clean::CleanArgs),
     /// Prints shell completions
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -175,6 +181,8 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Command::Init(args) => init::run(args, global),
         Command::Data(args) => data::run(args, global.json),
         Command::Compare(args) => compare::run(args, global),
+        Command::Report(args) => report::run(args, global),
+        Command::Clean(args) => clean::run(args, global),
         Command::Ls(args) => ls::run(args, global),
         Command::Completions { shell } => completions(*shell),
     }

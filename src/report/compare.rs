@@ -170,7 +170,10 @@ fn what_differs(runs: &[Run], request: &Request) -> Vec<String> {
 
 /// Keys of the configuration that have more than one value among `runs`, with their values; `except` those named, and
 /// those that say where something ran or is kept.
-fn differing<'a>(runs: impl Iterator<Item = &'a Run>, except: &[&[String]]) -> BTreeMap<String, BTreeSet<String>> {
+pub(super) fn differing<'a>(
+    runs: impl Iterator<Item = &'a Run>,
+    except: &[&[String]],
+) -> BTreeMap<String, BTreeSet<String>> {
     let mut values: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (key, value) in runs.flat_map(|run| run.keys()) {
         values.entry(key).or_default().insert(value.to_owned());

@@ -60,7 +60,8 @@ fn finding(f: &GroupMetric) -> Value {
     value
 }
 
-fn summary(s: &Summary) -> Value {
+/// All statistics.
+pub(super) fn summary(s: &Summary) -> Value {
     json!({
         "n": s.n, "mean": number(s.mean), "std": number(s.std), "std_error": number(s.std_error),
         "ci_low": number(s.interval.0), "ci_high": number(s.interval.1),
@@ -69,7 +70,8 @@ fn summary(s: &Summary) -> Value {
     })
 }
 
-fn number(v: f64) -> Value {
+/// What is not finite is `null`.
+pub(super) fn number(v: f64) -> Value {
     if v.is_finite() { json!(v) } else { Value::Null }
 }
 

@@ -10,6 +10,7 @@ mod harness;
 
 mod amortised;
 mod annealing;
+mod clean;
 mod cli;
 mod compare;
 mod compare_logs;
@@ -38,6 +39,7 @@ mod probe_rows;
 mod probe_values;
 mod probes;
 mod rbm;
+mod report;
 mod resume;
 mod samplers;
 mod score_matching;
