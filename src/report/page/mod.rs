@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn no_name_of_a_run_leaves_its_place_in_the_page() {
-        let run = Run { dir: "</script><img src=x>".into(), ..Run::default() };
+        let mut run = Run::default();
+        run.dir = "</script><img src=x>".into();
         let text = page("<b>&\"", &[run]).unwrap();
         assert!(text.contains("<title>&lt;b&gt;&amp;&quot;</title>"));
         assert!(!text.contains("<img src=x>") && text.contains("\\u003c/script>\\u003cimg src=x>"));
