@@ -227,7 +227,7 @@ fn pictures_have_networks_that_suit_them() {
             found.and_then(|part| Some(part.get("name")?.as_str()?.to_owned())).unwrap_or_default()
         };
         assert_eq!(name(net), "conv", "{words:?}");
-        assert_eq!(other.map(name).unwrap_or("resnet_generator".into()), "resnet_generator", "{words:?}");
+        assert_eq!(other.map_or("resnet_generator".into(), name), "resnet_generator", "{words:?}");
         lab.write("c.toml", &text);
         let small =
             ["train.batch_size=4", "train.steps=2", "method.buffer=8", "method.samples=2", "method.sampler.steps=2"];

@@ -1,6 +1,7 @@
 //! The real PyTorch and the real ONNX agree with the model.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use ebm::data::{Data, file};
@@ -136,6 +137,28 @@ impl Case {
         let weights: State = shaken.collect();
         (Model::bound(&spec, &context, weights.clone(), DType::F32, &Device::Cpu).unwrap(), weights)
     }
+
+    /// The files of the model for PyTorch and ONNX, in a new folder.
+    fn export(&self, folder: &Path) -> (Model, Arc<Data>) {
+        let experiment = self.experiment();
+        let (model, weights) = self.model(&experiment);
+        let data = experiment.data().unwrap();
+        let which = WeightsOf::Training;
+        let export = Export {
+            model: &model,
+            weights: &weights,
+            which,
+            step: 0,
+            experiment: &experiment,
+            data: &data,
+            run: None,
+        };
+        std::fs::create_dir(folder).unwrap();
+        for (name, content) in export.files(&[ExportFormat::Torch, ExportFormat::Onnx]).unwrap() {
+            std::fs::write(folder.join(name), content).unwrap();
+        }
+        (model, data)
+    }
 }
 
 /// The largest difference, relative to the largest number.
@@ -164,24 +187,8 @@ fn energies_scores_and_logits_are_those_of_pytorch_and_onnx() {
     let lab = Lab::new();
     let mut wanted = Vec::new();
     for (i, case) in Case::all().iter().enumerate() {
-        let experiment = case.experiment();
-        let (model, weights) = case.model(&experiment);
-        let data = experiment.data().unwrap();
-        let which = WeightsOf::Training;
-        let export = Export {
-            model: &model,
-            weights: &weights,
-            which,
-            step: 0,
-            experiment: &experiment,
-            data: &data,
-            run: None,
-        };
         let folder = lab.path(&format!("model{i}"));
-        std::fs::create_dir(&folder).unwrap();
-        for (name, content) in export.files(&[ExportFormat::Torch, ExportFormat::Onnx]).unwrap() {
-            std::fs::write(folder.join(name), content).unwrap();
-        }
+        let (model, data) = case.export(&folder);
         let shape = model.shape().to_vec();
         let x = Key::new(4).normal([&[4], shape.as_slice()].concat(), DType::F32, &Device::Cpu).unwrap();
         let values: Vec<f64> = x.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap();
