@@ -35,6 +35,18 @@ pub trait Capabilities: Energy {
         None
     }
 
+    /// The energies of x at noise levels σ `[B]`, one level an item: exp(-E(x, σ)) is the data blurred by N(0, σ²I), up
+    /// to a factor. At the lowest of [`Capabilities::levels`] it is the model's energy. `None` for a model without
+    /// levels.
+    fn at_level(&self, _sigma: &Tensor) -> Option<Box<dyn Energy>> {
+        None
+    }
+
+    /// The noise levels that the model is made for, σ_0 < … < σ_{L-1}, `[L]`; `None` for a model without levels.
+    fn levels(&self) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
     /// The input of a classifier's last linear layer, `[B, F]`: a space in which similar images are close.
     fn features(&self, _x: &Tensor) -> Result<Option<Tensor>> {
         Ok(None)

@@ -98,8 +98,13 @@ impl Gaussian {
         Self::at(&mean, &std, &context.shape, builder)
     }
 
+    /// The density on tensors that others keep: μ of the items' shape, log σ of the same or `[1]`.
+    pub(super) fn on(mean: &Tensor, log_std: &Tensor) -> Self {
+        Gaussian { mean: mean.clone(), log_std: log_std.clone(), shape: mean.dims().to_vec() }
+    }
+
     /// The moments that new parameters start at; `None` for parameters that exist already.
-    fn start(context: &Context, builder: &Builder) -> Result<Option<Moments>> {
+    pub(super) fn start(context: &Context, builder: &Builder) -> Result<Option<Moments>> {
         match (context.moments, builder.is_new()) {
             (_, false) => Ok(None),
             (Some(moments), true) => moments().map(Some),

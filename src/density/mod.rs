@@ -16,6 +16,7 @@ mod form;
 mod gaussian;
 mod generator;
 mod ica;
+mod ladder;
 mod model;
 mod neural;
 pub mod noise_space;
@@ -39,6 +40,7 @@ pub use form::{Form, Normal};
 pub use gaussian::{Gaussian, GaussianConfig};
 pub use generator::{Generator, GeneratorConfig, Squash};
 pub use ica::Ica;
+pub use ladder::by_row;
 pub use model::Model;
 pub use neural::Neural;
 pub use noise_space::{NoiseSpace, Potential, Space};
@@ -57,6 +59,7 @@ use crate::{Error, Result};
 /// The models that `[model] name = "…"` can name.
 pub const MODELS: &[ModelRow] = &[
     neural::ENTRY,
+    ladder::ENTRY,
     classifier::ENTRY,
     gaussian::ENTRY,
     rbm::ENTRY,

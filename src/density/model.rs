@@ -184,6 +184,19 @@ impl Model {
         Some(self.counted(self.energy.given(y)?))
     }
 
+    /// The energy at noise levels, [`Capabilities::at_level`].
+    pub fn at_level(&self, sigma: &Tensor) -> Option<Counted<Box<dyn Energy>>> {
+        Some(self.counted(self.energy.at_level(sigma)?))
+    }
+
+    /// The noise levels, [`Capabilities::levels`].
+    ///
+    /// # Errors
+    /// A tensor operation fails.
+    pub fn levels(&self) -> Result<Option<Tensor>> {
+        self.energy.levels()
+    }
+
     /// The features of a classifier, [`Capabilities::features`].
     ///
     /// # Errors

@@ -9,6 +9,8 @@ mod cnce;
 mod contrastive_divergence;
 mod cooperative;
 mod denoising_score_matching;
+mod diffclf;
+mod dsm_ladder;
 mod flow_mcmc;
 mod jarzynski;
 mod learning;
@@ -50,6 +52,8 @@ pub const METHODS: &[MethodRow] = &[
     score_matching::ENTRY,
     sliced_score_matching::ENTRY,
     denoising_score_matching::ENTRY,
+    dsm_ladder::ENTRY,
+    diffclf::ENTRY,
     nce::ENTRY,
     cnce::ENTRY,
     contrastive_divergence::CD,

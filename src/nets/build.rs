@@ -45,6 +45,13 @@ impl Params {
         Params { weights: mine(&self.weights), buffers: mine(&self.buffers) }
     }
 
+    fn shelf(&mut self, shelf: Shelf) -> &mut BTreeMap<String, Var> {
+        match shelf {
+            Shelf::Weights => &mut self.weights,
+            Shelf::Buffers => &mut self.buffers,
+        }
+    }
+
     /// Overwrites every weight and buffer from `source`.
     ///
     /// # Errors
@@ -189,13 +196,7 @@ impl Builder {
     /// # Errors
     /// As [`Builder::weight`].
     pub fn weight_at(&self, name: &str, start: &Tensor) -> Result<Tensor> {
-        let weight = self.weight(name, start.dims(), Init::Constant(0.0))?;
-        if let Source::New(params) = &self.source
-            && let Some(var) = params.borrow().weights.get(&self.full(name))
-        {
-            var.set(&start.to_dtype(self.dtype)?)?;
-        }
-        Ok(weight)
+        self.start_at(name, start, Shelf::Weights)
     }
 
     /// The buffer `name`: state that is saved and not trained. A new one is filled by `init`. The tensor is detached,
@@ -205,6 +206,14 @@ impl Builder {
     /// As [`Builder::weight`].
     pub fn buffer(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
         Ok(self.make(name, shape, init, Shelf::Buffers)?.detach())
+    }
+
+    /// The buffer `name`, which starts at the value of `start`; a bound builder takes only the shape from `start`.
+    ///
+    /// # Errors
+    /// As [`Builder::weight`].
+    pub fn buffer_at(&self, name: &str, start: &Tensor) -> Result<Tensor> {
+        Ok(self.start_at(name, start, Shelf::Buffers)?.detach())
     }
 
     /// The random key of the parameter `name`, for initial values that [`Init`] cannot express.
@@ -256,15 +265,23 @@ impl Builder {
         self.path.is_empty() || name.strip_prefix(&self.path).is_some_and(|rest| rest.starts_with('.'))
     }
 
+    fn start_at(&self, name: &str, start: &Tensor, shelf: Shelf) -> Result<Tensor> {
+        let tensor = self.make(name, start.dims(), Init::Constant(0.0), shelf)?;
+        if let Source::New(params) = &self.source
+            && let Some(var) = params.borrow_mut().shelf(shelf).get(&self.full(name))
+        {
+            var.set(&start.to_dtype(self.dtype)?)?;
+        }
+        Ok(tensor)
+    }
+
     fn make(&self, name: &str, shape: &[usize], init: Init, shelf: Shelf) -> Result<Tensor> {
         let full = self.full(name);
         match &self.source {
             Source::New(params) => {
                 let var = Var::from_tensor(&self.initial(&full, shape, init)?)?;
                 let tensor = var.as_tensor().clone();
-                let Params { weights, buffers } = &mut *params.borrow_mut();
-                let shelf = if shelf == Shelf::Weights { weights } else { buffers };
-                match shelf.insert(full.clone(), var) {
+                match params.borrow_mut().shelf(shelf).insert(full.clone(), var) {
                     None => Ok(tensor),
                     Some(_) => Err(Error::Other(format!("parameter `{full}` is declared twice"))),
                 }

@@ -35,6 +35,7 @@ mod lsd_theory;
 mod markov_kernels;
 mod method_rows;
 mod nets;
+mod noise_levels;
 mod probe_rows;
 mod probe_values;
 mod probes;

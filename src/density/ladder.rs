@@ -1,0 +1,301 @@
+//! One energy for all noise levels: the data blurred by N(0, σ²I) for every σ of a ladder.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use super::{ANY_ITEMS, Capabilities, Context, Density, Energy, Gaussian, ModelRow};
+use super::{laplacian_along_axes, laplacian_axis_by_axis};
+use crate::config::{Schema, decode, rule};
+use crate::data::Moments;
+use crate::nets::{Builder, Io, Jet, Network, Pass};
+use crate::{Error, Result, ops, rng::Key};
+
+crate::config! {
+    /// Keys of the model `ladder`.
+    pub struct LadderConfig {
+        /// L, the number of noise levels, geometric from `sigma_min` to `sigma_max`. Data of neighbouring levels must
+        /// be hard to tell apart: more levels for more coordinates.
+        levels: usize = 32, rule::at_least(1);
+        /// σ_0, standard deviation of the noise at level 0, in units of model space: the plain energy is that of the
+        /// data plus this noise.
+        sigma_min: f64 = 0.05, rule::positive;
+        /// Standard deviation of the noise at the top; 0 takes three times the data's. There all modes should be one.
+        sigma_max: f64 = 0.0, rule::non_negative;
+    }
+    parts {
+        /// The network h: the standardised item and nine functions of the level, as further channels -> scalar.
+        net: "mlp" of crate::nets::schemas;
+    }
+}
+
+pub(super) const ENTRY: ModelRow = ModelRow {
+    name: "ladder",
+    about: "E(x, σ) = √D s/s_σ h(y, σ) - log N(x; m, s_σ² I), y = (x - m)/s_σ: the data at every noise level; E(x) is \
+            that of the lowest",
+    cite: "the levels: Song & Ermon 2019, \"Generative Modeling by Estimating Gradients of the Data Distribution\", \
+           NeurIPS; arXiv 1907.05600; the scales: Karras et al. 2022; arXiv 2206.00364",
+    schema: Schema::of::<LadderConfig>(),
+    init: &[],
+    example: "net = { name = \"mlp\", hidden = [5] }",
+    items: ANY_ITEMS,
+    build: |table, context, builder| Ok(Box::new(Ladder::new(&decode(table)?, context, builder)?)),
+};
+
+/// The energy E(x, σ) = √D (s/s_σ) h((x - m)/s_σ, σ) - log N(x; m, s_σ² I) for every level σ of a ladder, where s_σ² =
+/// s² + σ² - σ_0². The data's mean m, and s², the mean of their coordinates' variances plus σ_0², are buffers. Under
+/// noise much wider than the data the normal density alone is right, and log Z = 0.
+///
+/// The network reads the standardised item with functions of the level as channels behind its own, so that every
+/// network that reads such items learns levels. Its part is bounded at the low end, where E has a limit for data with a
+/// density.
+#[derive(Clone)]
+struct Ladder {
+    net: Arc<Network>,
+    /// N(m, s²I), the normal density of level 0.
+    base: Arc<Gaussian>,
+    /// The mean m, of an item's shape.
+    mean: Tensor,
+    /// log s, `[1]`.
+    log_std: Tensor,
+    levels: usize,
+    sigma_min: f64,
+    sigma_max: f64,
+    pass: Pass,
+}
+
+/// The numbers that a level becomes.
+const FEATURES: usize = 9;
+
+/// The frequencies of the sines and cosines, in radians per unit of ¼ ln σ.
+const FREQUENCIES: [f32; 4] = [1.0, 2.0, 4.0, 8.0];
+
+/// The shape of what the network reads: items with the level in further channels.
+fn with_level(shape: &[usize]) -> Vec<usize> {
+    let mut shape = shape.to_vec();
+    shape.iter_mut().take(1).for_each(|channels| *channels += FEATURES);
+    shape
+}
+
+/// The functions c = ¼ ln σ, sin ωc and cos ωc of the level: u = ln σ `[B]` -> `[B, 9]`.
+fn features(u: &Tensor) -> Result<Tensor> {
+    let c = u.affine(0.25, 0.0)?.unsqueeze(1)?;
+    let frequencies = Tensor::new(&FREQUENCIES, u.device())?.to_dtype(u.dtype())?;
+    let phases = c.broadcast_mul(&frequencies)?;
+    Ok(Tensor::cat(&[&c, &phases.sin()?, &phases.cos()?], 1)?)
+}
+
+/// The items `x` `[B, ..]` times one number each, `[B]`.
+///
+/// # Errors
+/// There are other numbers of items and of factors.
+pub fn by_row(x: &Tensor, factors: &Tensor) -> Result<Tensor> {
+    let mut shape = vec![1; x.rank()];
+    shape.iter_mut().zip(factors.dims()).for_each(|(d, &batch)| *d = batch);
+    Ok(x.broadcast_mul(&factors.reshape(shape)?)?)
+}
+
+impl Ladder {
+    fn new(config: &LadderConfig, context: &Context, builder: &Builder) -> Result<Self> {
+        let &LadderConfig { levels, sigma_min, sigma_max, .. } = config;
+        if sigma_max > 0.0 && sigma_max <= sigma_min {
+            return Err(Error::config(format!("the top level {sigma_max} is not above level 0, {sigma_min}"))
+                .at("sigma_max")
+                .hint("raise `sigma_max`, or lower `sigma_min`"));
+        }
+        let net = Network::new(&config.net, &Io::scalar(&with_level(&context.shape)), &builder.sub("net"))?;
+        let ones = || Tensor::ones(context.shape.as_slice(), builder.dtype(), builder.device());
+        let (mean, variance) = match Gaussian::start(context, builder)? {
+            Some(Moments { mean, std, .. }) => (mean, std.sqr()?.mean_all()?),
+            None => (ones()?, ones()?.mean_all()?),
+        };
+        let mean = builder.buffer_at("mean", &mean)?;
+        let log_std = ((variance + sigma_min * sigma_min)?.log()? * 0.5)?.reshape(1)?;
+        let log_std = builder.buffer_at("log_std", &log_std)?;
+        let (net, base) = (Arc::new(net), Arc::new(Gaussian::on(&mean, &log_std)));
+        Ok(Ladder { net, base, mean, log_std, levels, sigma_min, sigma_max, pass: Pass::EVAL })
+    }
+
+    /// The levels σ_0 < … < σ_{L-1}, `[L]`.
+    fn sigmas(&self) -> Result<Tensor> {
+        let (like, last) = (&self.log_std, self.levels.saturating_sub(1).max(1) as f64);
+        let shares = Tensor::arange(0u32, self.levels as u32, like.device())?.to_dtype(like.dtype())?;
+        let bottom = self.sigma_min.ln();
+        let top = if self.sigma_max > 0.0 { like.affine(0.0, self.sigma_max.ln())? } else { (like + 3f64.ln())? };
+        Ok((shares.affine(1.0 / last, 0.0)?.broadcast_mul(&(top - bottom)?)? + bottom)?.exp()?)
+    }
+
+    /// The energy at level 0, whole or without its normal density.
+    fn lowest(&self, part: Part) -> AtLevel {
+        AtLevel { ladder: self.clone(), sigma: None, part }
+    }
+}
+
+/// What of the energy is evaluated.
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    Whole,
+    /// The network's part.
+    Tilt,
+}
+
+/// The energy at one level an item, σ `[B]`, or at level 0.
+struct AtLevel {
+    ladder: Ladder,
+    sigma: Option<Tensor>,
+    part: Part,
+}
+
+/// The coordinates of a batch at its levels.
+struct Place {
+    /// y = (x - m)/s_σ, `[B, ..]`.
+    y: Tensor,
+    /// 1/s_σ, `[B]`.
+    rate: Tensor,
+    /// √D s/s_σ, the weight of the network, `[B]`.
+    weight: Tensor,
+    /// What the network reads, `[B, ..]`.
+    input: Tensor,
+}
+
+impl AtLevel {
+    fn place(&self, x: &Tensor) -> Result<Place> {
+        let Ladder { mean, log_std, sigma_min, .. } = &self.ladder;
+        let sigma = match &self.sigma {
+            Some(sigma) => sigma.clone(),
+            None => Tensor::full(*sigma_min, x.dim(0)?, x.device())?.to_dtype(x.dtype())?,
+        };
+        let variance = log_std.affine(2.0, 0.0)?.exp()?;
+        let width = (sigma.sqr()?.broadcast_add(&variance)? - sigma_min * sigma_min)?;
+        let rate = width.sqrt()?.recip()?;
+        let y = by_row(&x.broadcast_sub(mean)?, &rate)?;
+        let weight = rate.broadcast_mul(&log_std.exp()?)?.affine((mean.elem_count() as f64).sqrt(), 0.0)?;
+        let input = beside(&y, &features(&sigma.log()?)?)?;
+        Ok(Place { y, rate, weight, input })
+    }
+
+    /// The directions of the network's input that belong to the directions v of x.
+    fn along(place: &Place, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        let v = by_row(v, &place.rate)?;
+        let still = Tensor::zeros((v.dim(0)?, FEATURES), v.dtype(), v.device())?;
+        let wide = beside(&v, &still)?;
+        Ok((v, wide))
+    }
+
+    /// The energy of the network's value h, `[B]`.
+    fn of(&self, place: &Place, h: &Tensor) -> Result<Tensor> {
+        let tilt = (h * &place.weight)?;
+        if self.part == Part::Tilt {
+            return Ok(tilt);
+        }
+        let dim = self.ladder.mean.elem_count() as f64;
+        let log_norm = place.rate.log()?.affine(-dim, 0.5 * dim * (2.0 * std::f64::consts::PI).ln())?;
+        Ok(((tilt + ops::dot(&place.y, &place.y)?.affine(0.5, 0.0)?)? + log_norm)?)
+    }
+
+    fn whole(&self, tilt: Tensor, base: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
+        if self.part == Part::Tilt { Ok(tilt) } else { Ok((tilt + base()?)?) }
+    }
+}
+
+/// Items `[B, C, ..]` with the numbers `[B, F]` as further channels, `[B, C + F, ..]`.
+fn beside(y: &Tensor, numbers: &Tensor) -> Result<Tensor> {
+    let (batch, count) = numbers.dims2()?;
+    let rest = y.dims().get(2..).unwrap_or_default();
+    let narrow = [&[batch, count], vec![1; rest.len()].as_slice()].concat();
+    let planes = numbers.reshape(narrow)?.broadcast_as([&[batch, count], rest].concat())?;
+    Ok(Tensor::cat(&[y, &planes], 1)?)
+}
+
+impl Energy for AtLevel {
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        let place = self.place(x)?;
+        self.of(&place, &self.ladder.net.forward(&place.input, self.ladder.pass)?)
+    }
+
+    fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let place = self.place(x)?;
+        let (h, pull) = self.ladder.net.vjp(&place.input, self.ladder.pass)?;
+        let tilt = pull(&place.weight)?.narrow(1, 0, x.dim(1)?)?;
+        let grad = self.whole(tilt, || Ok(place.y.clone()))?;
+        Ok((self.of(&place, &h)?, by_row(&grad, &place.rate)?))
+    }
+
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        let place = self.place(x)?;
+        let (v, wide) = Self::along(&place, v)?;
+        let jet = self.ladder.net.jvp(&Jet::new(&place.input, &wide)?, self.ladder.pass)?;
+        let slope = self.whole((jet.tangent()? * &place.weight)?, || ops::dot(&place.y, &v))?;
+        Ok((self.of(&place, &jet.value()?)?, slope))
+    }
+
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        let place = self.place(x)?;
+        let (v, wide) = Self::along(&place, v)?;
+        let [h, first, second] = self.ladder.net.curve(&place.input, &wide, self.ladder.pass)?;
+        let slope = self.whole((first * &place.weight)?, || ops::dot(&place.y, &v))?;
+        let bend = self.whole((second * &place.weight)?, || ops::dot(&v, &v))?;
+        Ok([self.of(&place, &h)?, slope, bend])
+    }
+
+    /// The Laplacian, by one axis a pass where levels belong to the rows.
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        if self.sigma.is_some() { laplacian_axis_by_axis(self, x) } else { laplacian_along_axes(self, x) }
+    }
+}
+
+impl Energy for Ladder {
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        self.lowest(Part::Whole).energy(x)
+    }
+
+    fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.lowest(Part::Whole).grad(x)
+    }
+
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.lowest(Part::Whole).directional(x, v)
+    }
+
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        self.lowest(Part::Whole).curvature(x, v)
+    }
+
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        self.lowest(Part::Whole).laplacian(x)
+    }
+}
+
+impl Capabilities for Ladder {
+    fn in_training(&self, key: Key) -> Option<Box<dyn Capabilities>> {
+        Some(Box::new(Ladder { pass: Pass::train(key), ..self.clone() }))
+    }
+
+    fn at_level(&self, sigma: &Tensor) -> Option<Box<dyn Energy>> {
+        Some(Box::new(AtLevel { ladder: self.clone(), sigma: Some(sigma.clone()), part: Part::Whole }))
+    }
+
+    fn levels(&self) -> Result<Option<Tensor>> {
+        self.sigmas().map(Some)
+    }
+
+    fn after_update(&self) -> Result<()> {
+        self.net.power_iterate()
+    }
+
+    fn calibrate(&self, items: &dyn Fn() -> Result<Tensor>) -> Result<()> {
+        self.net.calibrate(&|| Ok(self.lowest(Part::Tilt).place(&items()?)?.input))
+    }
+
+    fn base(&self) -> Option<&dyn Density> {
+        Some(&*self.base)
+    }
+
+    fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
+        self.base.sample(key, n).map(Some)
+    }
+
+    fn tilt(&self) -> Option<Box<dyn Energy + '_>> {
+        Some(Box::new(self.lowest(Part::Tilt)))
+    }
+}

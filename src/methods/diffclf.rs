@@ -1,0 +1,320 @@
+//! Denoising and classification of noise levels together: gradients from the one, weights of far modes from the other.
+
+use candle_core::{DType, Tensor, Var};
+
+use super::learning::levels::{self, DENOISING, Noisy};
+use super::learning::readings::{GRAD_NORM, Readings, mean, scalar};
+use super::learning::trainable::Trainable;
+use super::method::only;
+use super::part::{Named, parts};
+use super::{Method, MethodRow, Setup, StepContext};
+use crate::config::{Schema, decode, rule};
+use crate::data::Batch;
+use crate::density::{Energy, Model};
+use crate::metrics::{Metrics, Number, Spent, Unit};
+use crate::{Error, Result};
+
+crate::config! {
+    /// Keys of the method `diffclf`.
+    pub struct DiffclfConfig {
+        /// k, the levels of each item and step among which its noise is guessed; k² + k gradients an item.
+        k: usize = 4, rule::at_least(2);
+        /// Take consecutive levels. Levels far apart are told apart at once and teach nothing.
+        neighbours: bool = true;
+        /// Weight of the classification beside the denoising, which has 1.
+        weight: f64 = 1.0, rule::non_negative;
+        /// How many times as fast as the weights the levels' log-normalisers F learn.
+        log_z_rate: f64 = 5.0, rule::positive;
+    }
+}
+
+const NAME: &str = "diffclf";
+
+/// The method `diffclf`: minimises mean |σ∇E - ε|²/D + w mean -log softmax_i(-E(x_j, σ_i) - F_i)_j, where x_j = x + σ_j
+/// ε_j has the noise of the j-th of k levels and F_i is learned.
+pub(super) const ENTRY: MethodRow = MethodRow {
+    name: NAME,
+    about: "denoising score matching at all noise levels, and classification of the level, which carries the weights \
+            of far modes down the ladder (model `ladder`)",
+    cite: "OuYang, Grenioux, Hernández-Lobato 2026, \"A Diffusive Classification Loss for Learning Energy-based \
+           Generative Models\" (DiffCLF), ICML; arXiv 2601.21025",
+    schema: Schema::of::<DiffclfConfig>(),
+    numbers: &[
+        DENOISING,
+        Number::new("classification", Unit::Nats, "mean -log of the share that an item's own level is given")
+            .lower()
+            .lead(),
+        Number::new("accuracy", Unit::Share, "share of the items whose own level is given the largest share").lead(),
+        Number::new("log_z", Unit::Nats, "F_0 - F_{L-1}, the estimate of log Z at level 0 against that at the top"),
+        GRAD_NORM,
+    ],
+    cost: Spent { values: 0, gradients: 768 },
+    proposal: None,
+    init: &[("model", "ladder")],
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+name = "ladder"
+levels = 6
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "diffclf"
+k = 2
+"#,
+    build: |table, setup| Ok(Box::new(Diffclf::new(decode(table)?, setup)?)),
+};
+
+/// With T the top level, exp(-E(x, σ_i) - F_i) and exp(-E(x, σ_j) - F_j) are told apart where items of both levels lie,
+/// so the optimum has E_i + F_i = -log p_i + c at every mode alike, where denoising leaves a constant for each mode.
+/// Adding a number to all F changes nothing.
+struct Diffclf {
+    config: DiffclfConfig,
+    levels: usize,
+    trained: Trainable<Model>,
+    /// F / `log_z_rate`, `[L]`: the model's optimiser moves it as it moves a weight.
+    offsets: Named<Var>,
+}
+
+/// The name of the offsets in the state; no model has a tensor of this name.
+const OFFSETS: &str = "diffclf:offsets";
+
+impl Diffclf {
+    fn new(config: DiffclfConfig, setup: Setup) -> Result<Self> {
+        let levels = levels::count(&setup.model, NAME)?;
+        if config.k > levels {
+            return Err(Error::config(format!("`method.k = {}` levels of a model that has {levels}", config.k))
+                .at("k")
+                .hint(format!("--set model.levels={}, or fewer at once", config.k)));
+        }
+        let offsets = Var::from_tensor(&Tensor::zeros(levels, DType::F32, setup.data.device())?)?;
+        let mut weights = setup.model.params().weights.clone();
+        weights.insert(OFFSETS.into(), offsets.clone());
+        let trained = Trainable::model_on(setup.model, setup.optim, &weights)?;
+        Ok(Diffclf { config, levels, trained, offsets: Named::new(OFFSETS, offsets) })
+    }
+
+    /// F, `[L]`.
+    fn log_normalisers(&self) -> Result<Tensor> {
+        Ok(self.offsets.value.as_tensor().affine(self.config.log_z_rate, 0.0)?)
+    }
+}
+
+/// The levels of kB items, `[kB]`, as they are and moved by 1 … k - 1 of the k blocks of B, `[k, kB]`: each item's own
+/// level in the first row, those of its fellows below.
+fn rolled(of: &Tensor, k: usize) -> Result<Tensor> {
+    let blocks = of.reshape((k, ()))?;
+    let turned = |s: usize| -> Result<Tensor> {
+        let ends = [blocks.narrow(0, s, k - s)?, blocks.narrow(0, 0, s)?];
+        Ok(Tensor::cat(&ends, 0)?.flatten_all()?)
+    };
+    Ok(Tensor::stack(&(0..k).map(turned).collect::<Result<Vec<_>>>()?, 0)?)
+}
+
+/// The denoising losses `[N]` of noisy items and their energies `[k, N]`: at their own levels, then at the others' σ
+/// `[(k - 1)N]`. `at` gives the energy at one level an item.
+fn compared<E: Energy>(at: impl Fn(&Tensor) -> Result<E>, noisy: &Noisy, others: &Tensor) -> Result<(Tensor, Tensor)> {
+    let (own, dsm) = noisy.denoising(&at(&noisy.sigma)?)?;
+    let n = own.dim(0)?;
+    let rest = others.dim(0)? / n.max(1);
+    let others = at(others)?.energy(&Tensor::cat(&vec![&noisy.x; rest], 0)?)?;
+    Ok((dsm, Tensor::cat(&[own, others], 0)?.reshape((rest + 1, n))?))
+}
+
+/// The classification losses and whether the item's own level wins, `[N]` each, of the logits `[k, N]` with the item's
+/// own level in the first row.
+fn classification(logits: &Tensor) -> Result<(Tensor, Tensor)> {
+    let own = logits.get(0)?;
+    let won = own.ge(&logits.max(0)?)?.to_dtype(DType::F64)?;
+    Ok(((logits.log_sum_exp(0)? - own)?, won))
+}
+
+parts!(Diffclf: trained, offsets);
+
+impl Method for Diffclf {
+    fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
+        let (x, k) = (&only(batches)?.x, self.config.k);
+        let key = cx.key.with("levels");
+        let level = levels::draw(key, [k, x.dim(0)?], self.levels, self.config.neighbours, x.device())?;
+        let indices = rolled(&level, k)?;
+        let log_z = self.log_normalisers()?;
+        let (dsm, logits) = self.trained.in_training(cx, |model| {
+            let sigmas = levels::sigmas(model, NAME)?;
+            let of = |indices: &Tensor| sigmas.index_select(&indices.flatten_all()?, 0);
+            let noisy = Noisy::new(cx.key.with("noise"), &Tensor::cat(&vec![x; k], 0)?, &of(&level)?)?;
+            let others = of(&indices.narrow(0, 1, k - 1)?)?;
+            let (dsm, energies) = compared(|sigma| levels::at(model, sigma, NAME), &noisy, &others)?;
+            let log_z = log_z.index_select(&indices.flatten_all()?, 0)?.reshape(indices.shape())?;
+            Ok((dsm, (energies + log_z)?.neg()?))
+        })?;
+        let (guess, won) = classification(&logits)?;
+        let loss = (dsm.mean_all()? + (guess.mean_all()? * self.config.weight)?)?;
+        let ends = (log_z.get(0)? - log_z.get(self.levels - 1)?)?;
+        let readings = Readings::new()
+            .with("dsm", mean(&dsm)?)
+            .with("classification", mean(&guess)?)
+            .with("accuracy", mean(&won)?)
+            .with("log_z", scalar(&ends)?);
+        let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
+        readings.with("grad_norm", grad_norm).read()
+    }
+
+    fn model(&self) -> &Model {
+        &self.trained.live
+    }
+
+    fn advice(&self) -> Vec<String> {
+        vec![
+            "a higher level 0, since the gradient's noise grows as 1/σ (--set model.sigma_min=0.1)".to_owned(),
+            "more levels, so that neighbours are harder to tell apart (--set model.levels=64)".to_owned(),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::density::{laplacian_axis_by_axis, slope_of_grad};
+    use crate::rng::Key;
+
+    /// -log p_σ of .8 N((-3, -3), .49 I) + .2 N((3, 3), .49 I) blurred by N(0, σ²I), normalised, in closed form.
+    struct Exact(Tensor);
+
+    const MODES: [(f64, f64); 2] = [(0.8, -3.0), (0.2, 3.0)];
+
+    impl Exact {
+        fn variance(&self) -> Result<Tensor> {
+            Ok((self.0.sqr()? + 0.49)?)
+        }
+
+        /// log w_k N(x; c_k, s²I), `[B, 2]`.
+        fn logs(&self, x: &Tensor) -> Result<Tensor> {
+            let s2 = self.variance()?;
+            let of = |(w, c): (f64, f64)| -> Result<Tensor> {
+                let square = (x - c)?.sqr()?.sum(1)?;
+                let norm = (s2.log()? + (2.0 * std::f64::consts::PI).ln())?;
+                Ok((((square / &s2)? * -0.5)? - norm)?.affine(1.0, w.ln())?)
+            };
+            Ok(Tensor::stack(&MODES.map(of).into_iter().collect::<Result<Vec<_>>>()?, 1)?)
+        }
+    }
+
+    impl Energy for Exact {
+        fn energy(&self, x: &Tensor) -> Result<Tensor> {
+            Ok(self.logs(x)?.log_sum_exp(1)?.neg()?)
+        }
+
+        fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+            let centre =
+                candle_nn::ops::softmax(&self.logs(x)?, 1)?.matmul(&Tensor::new(&[[-3f64], [3.0]], x.device())?)?;
+            let grad = x.broadcast_sub(&centre)?.broadcast_div(&self.variance()?.unsqueeze(1)?)?;
+            Ok((self.energy(x)?, grad))
+        }
+
+        fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+            slope_of_grad(self, x, v)
+        }
+
+        fn curvature(&self, _: &Tensor, _: &Tensor) -> Result<[Tensor; 3]> {
+            Err(Error::Other("nobody asks".into()))
+        }
+
+        fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+            laplacian_axis_by_axis(self, x)
+        }
+    }
+
+    const CPU: Device = Device::Cpu;
+    const N: usize = 4000;
+    const K: usize = 3;
+
+    /// Levels of K neighbours for N items, their indices `[K, KN]`, the noisy items.
+    fn drawn(sigmas: &Tensor) -> (Tensor, Noisy) {
+        let far: Vec<f64> = (0..N).map(|i| if i % 5 == 0 { 3.0 } else { -3.0 }).collect();
+        let shape = Key::new(1).normal((N, 2), DType::F64, &CPU).unwrap();
+        let clean = (shape * 0.7).unwrap().broadcast_add(&Tensor::from_vec(far, (N, 1), &CPU).unwrap()).unwrap();
+        let level = levels::draw(Key::new(2), [K, N], sigmas.dim(0).unwrap(), true, &CPU).unwrap();
+        let sigma = sigmas.index_select(&level, 0).unwrap();
+        let noisy = Noisy::new(Key::new(3), &Tensor::cat(&[&clean; K], 0).unwrap(), &sigma).unwrap();
+        (rolled(&level, K).unwrap(), noisy)
+    }
+
+    fn mean_and_error(values: &[f64]) -> (f64, f64) {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        (mean, (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n / n).sqrt())
+    }
+
+    /// At the exact energies of every level neither loss has a slope: an item's level is given the share that it has,
+    /// so that the gradient in F vanishes level by level, and E|σ∇E - ε|² = D - σ² E|∇E|².
+    #[test]
+    fn the_exact_marginals_of_a_mixture_are_where_both_losses_rest() {
+        let sigmas = Tensor::new(&[0.3f64, 0.6, 1.2, 2.4, 4.8], &CPU).unwrap();
+        let (indices, noisy) = drawn(&sigmas);
+        let others = indices.narrow(0, 1, K - 1).unwrap().flatten_all().unwrap();
+        let others = sigmas.index_select(&others, 0).unwrap();
+        let (dsm, energies) = compared(|sigma| Ok(Exact(sigma.clone())), &noisy, &others).unwrap();
+        let shares =
+            candle_nn::ops::softmax(&energies.neg().unwrap().t().unwrap(), 1).unwrap().to_vec2::<f64>().unwrap();
+        let at = indices.t().unwrap().to_vec2::<u32>().unwrap();
+        for level in 0..5u32 {
+            let slope = |(shares, at): (&Vec<f64>, &Vec<u32>)| -> f64 {
+                let of = |(i, (share, index)): (usize, (&f64, &u32))| {
+                    if *index == level { share - f64::from(u8::from(i == 0)) } else { 0.0 }
+                };
+                shares.iter().zip(at).enumerate().map(of).sum()
+            };
+            // The K items of a column belong together, so they are one value.
+            let rows: Vec<f64> = shares.iter().zip(&at).map(slope).collect();
+            let columns: Vec<f64> = (0..N).map(|b| (0..K).map(|j| rows[j * N + b]).sum()).collect();
+            let (mean, error) = mean_and_error(&columns);
+            assert!(error > 0.0 && mean.abs() < 4.0 * error, "level {level}: {mean} ± {error}");
+        }
+        let (_, grad) = Exact(noisy.sigma.clone()).grad(&noisy.x).unwrap();
+        let square = (grad.sqr().unwrap().sum(1).unwrap() * noisy.sigma.sqr().unwrap()).unwrap();
+        let rest = (dsm + (square * 0.5).unwrap()).unwrap().affine(1.0, -1.0).unwrap();
+        let (mean, error) = mean_and_error(&rest.to_vec1::<f64>().unwrap());
+        assert!(mean.abs() < 4.0 * error, "{mean} ± {error}");
+    }
+
+    #[test]
+    fn a_number_added_to_all_logits_changes_nothing_and_wrong_weights_cost() {
+        let sigmas = Tensor::new(&[0.3f64, 0.6, 1.2, 2.4, 4.8], &CPU).unwrap();
+        let (indices, noisy) = drawn(&sigmas);
+        let others = indices.narrow(0, 1, K - 1).unwrap().flatten_all().unwrap();
+        let others = sigmas.index_select(&others, 0).unwrap();
+        let (_, energies) = compared(|sigma| Ok(Exact(sigma.clone())), &noisy, &others).unwrap();
+        let loss = |energies: &Tensor| {
+            classification(&energies.neg().unwrap()).unwrap().0.mean_all().unwrap().to_scalar::<f64>().unwrap()
+        };
+        let exact = loss(&energies);
+        assert!((loss(&(&energies + 7.0).unwrap()) - exact).abs() < 1e-9);
+        // One constant more for one mode at one level: denoising does not see it, the classification does.
+        let lift = (indices.eq(1u32).unwrap().to_dtype(DType::F64).unwrap()).broadcast_mul(
+            &noisy.x.narrow(1, 0, 1).unwrap().squeeze(1).unwrap().gt(0.0).unwrap().to_dtype(DType::F64).unwrap(),
+        );
+        assert!(loss(&(energies + lift.unwrap()).unwrap()) > exact + 0.005);
+    }
+
+    #[test]
+    fn levels_of_an_item_are_different_and_each_comes_first_once() {
+        let level = Tensor::new(&[0u32, 1, 5, 6, 7, 8], &CPU).unwrap();
+        let rolled = rolled(&level, 3).unwrap().to_vec2::<u32>().unwrap();
+        assert_eq!(rolled, [[0, 1, 5, 6, 7, 8], [5, 6, 7, 8, 0, 1], [7, 8, 0, 1, 5, 6]]);
+        for neighbours in [true, false] {
+            let drawn = levels::draw(Key::new(4), [4, 300], 6, neighbours, &CPU).unwrap();
+            let rows = drawn.reshape((4, 300)).unwrap().t().unwrap().to_vec2::<u32>().unwrap();
+            for row in &rows {
+                let mut sorted = row.clone();
+                sorted.sort_unstable();
+                sorted.dedup();
+                assert!(sorted.len() == 4 && sorted[3] < 6, "{row:?}");
+                assert!(!neighbours || row.windows(2).all(|pair| pair[1] == pair[0] + 1), "{row:?}");
+            }
+            assert!((0..6).all(|level| rows.iter().flatten().any(|l| *l == level)));
+        }
+    }
+}

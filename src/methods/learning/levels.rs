@@ -1,0 +1,104 @@
+//! Items at the noise levels of a model that knows them, and denoising there (Song & Ermon 2019).
+
+use candle_core::{Device, Tensor};
+use rand::Rng as _;
+
+use crate::density::{Counted, Energy, Model, by_row};
+use crate::metrics::{Number, Unit};
+use crate::{Error, Result, ops, rng::Key};
+
+/// The mean of [`denoising`].
+pub(in crate::methods) const DENOISING: Number =
+    Number::new("dsm", Unit::Plain, "mean |σ∇E - ε|²/D over levels: 1 for a flat energy").lower().lead();
+
+/// The number L of the model's noise levels.
+///
+/// # Errors
+/// The model has none; the error names the method.
+pub(in crate::methods) fn count(model: &Model, method: &str) -> Result<usize> {
+    Ok(sigmas(model, method)?.dim(0)?)
+}
+
+/// The model's noise levels, `[L]`.
+///
+/// # Errors
+/// As [`count`].
+pub(in crate::methods) fn sigmas(model: &Model, method: &str) -> Result<Tensor> {
+    model.levels()?.ok_or_else(|| without_levels(method))
+}
+
+/// The model's energy at the levels σ `[B]`.
+///
+/// # Errors
+/// As [`count`].
+pub(in crate::methods) fn at(model: &Model, sigma: &Tensor, method: &str) -> Result<Counted<Box<dyn Energy>>> {
+    model.at_level(sigma).ok_or_else(|| without_levels(method))
+}
+
+fn without_levels(method: &str) -> Error {
+    Error::config(format!("method `{method}` needs a model that knows noise levels"))
+        .hint("--set model.name=ladder, which takes the place of `neural`")
+}
+
+/// `rows` by `n` levels of L = `count`, as indices row after row, `[rows · n]` u32. Those of one column are different:
+/// neighbours from a random one upwards, or any.
+///
+/// # Errors
+/// The device fails.
+pub(in crate::methods) fn draw(
+    key: Key,
+    [rows, n]: [usize; 2],
+    count: usize,
+    neighbours: bool,
+    device: &Device,
+) -> Result<Tensor> {
+    let mut rng = key.rng();
+    let mut indices = vec![0u32; rows * n];
+    for column in 0..n {
+        let chosen: Vec<usize> = match neighbours {
+            true => {
+                let first = rng.random_range(0..=count.saturating_sub(rows));
+                (first..first + rows).collect()
+            }
+            false => rand::seq::index::sample(&mut rng, count, rows.min(count)).into_vec(),
+        };
+        for (row, level) in chosen.into_iter().enumerate() {
+            indices[row * n + column] = level as u32;
+        }
+    }
+    Ok(Tensor::from_vec(indices, rows * n, device)?)
+}
+
+/// Clean items with noise of one level each.
+pub(in crate::methods) struct Noisy {
+    /// The noisy items x + σε, `[N, ..]`.
+    pub x: Tensor,
+    /// ε, of the same shape.
+    noise: Tensor,
+    /// σ, `[N]`.
+    pub sigma: Tensor,
+}
+
+impl Noisy {
+    /// The items `clean` `[N, ..]` under fresh noise of the levels σ `[N]`.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn new(key: Key, clean: &Tensor, sigma: &Tensor) -> Result<Self> {
+        let noise = key.normal(clean.shape(), clean.dtype(), clean.device())?;
+        let x = (clean + by_row(&noise, sigma)?)?;
+        Ok(Noisy { x, noise, sigma: sigma.clone() })
+    }
+
+    /// The energies and the denoising losses |σ∇E(x, σ) - ε|²/D of the items, `[N]` each: Vincent's |∇E - ε/σ|² times
+    /// σ²/D, so that no level drowns the others. `energy` is that of the items' levels.
+    ///
+    /// # Errors
+    /// The items have another shape than the model's.
+    pub fn denoising(&self, energy: &dyn Energy) -> Result<(Tensor, Tensor)> {
+        let (value, grad) = energy.grad(&self.x)?;
+        let left = (by_row(&grad, &self.sigma)? - &self.noise)?;
+        let dim = (left.elem_count() / left.dim(0)?.max(1)) as f64;
+        Ok((value, ops::dot(&left, &left)?.affine(1.0 / dim, 0.0)?))
+    }
+}
