@@ -1,6 +1,7 @@
 //! Models to and from other programs.
 
 mod files;
+mod published;
 mod python;
 mod round_trip;
 
