@@ -35,7 +35,7 @@ pub fn run(args: &ReportArgs, global: &GlobalArgs) -> Result<()> {
         let hint = format!("a run is a folder with a manifest.json; `{}` lists them", shell::ebm("ls"));
         return Err(usage(format!("no runs in {names}"), hint));
     }
-    let page = report::page(args.title.as_deref().unwrap_or(&names), &runs)?;
+    let page = report::page(args.title.as_deref().unwrap_or(&names), &runs, warnings);
     fs::write_atomic(&args.out, page.as_bytes())?;
     if global.json {
         return output::print_json(&json!({"report": args.out, "runs": runs.len(), "bytes": page.len()}));

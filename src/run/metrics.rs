@@ -77,6 +77,14 @@ static TOLD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 /// # Errors
 /// The file cannot be read.
 pub fn read(path: &Path) -> Result<Vec<(u64, Metrics)>> {
+    read_noting(path, &mut Vec::new())
+}
+
+/// The same, and the warning is added to `notes`, whether or not it was told before.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read_noting(path: &Path, notes: &mut Vec<String>) -> Result<Vec<(u64, Metrics)>> {
     let bytes = fs::read(path).map_err(Error::io(path))?;
     let (mut rows, mut bad) = (Vec::new(), Vec::new());
     for (i, (_, line)) in lines(&bytes).enumerate() {
@@ -85,11 +93,13 @@ pub fn read(path: &Path) -> Result<Vec<(u64, Metrics)>> {
             None => bad.push(i + 1),
         }
     }
-    if let Some(first) = bad.first()
-        && TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(path.into())
-    {
-        let (path, lines) = (path.display(), if bad.len() == 1 { "line" } else { "lines" });
-        tracing::warn!("{path}: {} damaged {lines} passed over, the first is line {first}", bad.len());
+    if let Some(first) = bad.first() {
+        let (name, lines) = (path.display(), if bad.len() == 1 { "line" } else { "lines" });
+        let note = format!("{name}: {} damaged {lines} passed over, the first is line {first}", bad.len());
+        if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(path.into()) {
+            tracing::warn!("{note}");
+        }
+        notes.push(note);
     }
     Ok(rows)
 }

@@ -100,6 +100,33 @@ fn what_cannot_be_reported_on_is_refused_and_damage_is_passed_over() {
     let data = data(&page(&lab, "r.html"));
     assert_eq!(data["runs"][0]["status"], "unreadable");
     assert_eq!(data["runs"][0]["curves"]["loss"]["values"], serde_json::json!([2.0]));
+    assert!(data["notes"].to_string().contains("not a manifest"), "the page says so too");
+}
+
+/// One file that cannot be read costs its part of the page, not the page.
+#[test]
+fn runs_under_way_of_one_name_and_half_readable_are_told_apart_and_reported() {
+    let lab = Lab::new();
+    for dir in ["a/run/samples/grid-00000001.png", "b/run/metrics.jsonl"] {
+        std::fs::create_dir_all(lab.path(dir)).unwrap();
+    }
+    lab.write("a/run/samples/grid-100000000.png", "later");
+    lab.write("a/run/samples/grid-00000002.png", "sooner");
+    lab.write("a/run/manifest.json", "{\"status\": \"running\", \"last_metrics\": {\"loss\": 3.0}}");
+    lab.write("b/run/manifest.json", "{}");
+    // A line between others is damage, one that is being written is not.
+    let log =
+        "{\"step\":1,\"loss\":3.0}\ngarbage\n{\"step\":2,\"loss\":2.0,\"gap\":1.0}\n{\"step\":3,\"loss\":1.0}\n{\"st";
+    lab.write("a/run/metrics.jsonl", log);
+    lab.ok(&["-q", "report", "a", "b", "--out", "r.html"]);
+    let data = data(&page(&lab, "r.html"));
+    let runs = data["runs"].as_array().unwrap();
+    assert_eq!((&runs[0]["name"], &runs[1]["name"]), (&"a/run".into(), &"b/run".into()));
+    assert_eq!(runs[0]["last"], serde_json::json!({"loss": 1.0, "gap": 1.0}));
+    let notes = data["notes"].to_string();
+    assert!(notes.contains("1 damaged line passed over, the first is line 2") && notes.contains("b/run/metrics.jsonl"));
+    let frames = runs[0]["pictures"][0]["frames"].as_array().unwrap();
+    assert_eq!(frames.iter().map(|f| f["step"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 100_000_000]);
 }
 
 fn chromium() -> Option<PathBuf> {

@@ -12,7 +12,7 @@ use super::{cite, thin::thin};
 use crate::config::Resolved;
 use crate::metrics::Metrics;
 use crate::run::{Declared, Manifest, Paths, metrics, show};
-use crate::{Result, shell};
+use crate::{Error, shell};
 
 /// Points of all curves of a page together, of which each curve has its share.
 const POINTS: usize = 300_000;
@@ -23,35 +23,63 @@ const POINTS_OF_CURVE: (usize, usize) = (40, 1200);
 /// Frames of one kind of picture.
 const FRAMES: usize = 24;
 
-/// Everything about `runs`.
-pub(super) fn document(title: &str, runs: &[Run]) -> Result<Value> {
-    let logs: Vec<Vec<(u64, Metrics)>> = runs.iter().map(log).collect::<Result<_>>()?;
+/// Everything about `runs`. What cannot be read is left out and said in `notes`, which the page shows.
+pub(super) fn document(title: &str, runs: &[Run], mut notes: Vec<String>) -> Value {
+    let logs: Vec<Vec<(u64, Metrics)>> = runs.iter().map(|run| log(run, &mut notes)).collect();
     let repeats = vec!["seed".to_owned()];
     let arms = runs.iter().any(|run| run.key("arm").is_some()).then(|| "arm".to_owned());
     let differing: Vec<String> = arms.into_iter().chain(differing(runs.iter(), &[]).into_keys()).collect();
     let request = Request { over: repeats, ..Request::default() };
     // Without a single finished run there is nothing to compare, and the page says what there is.
     let comparison = compare(runs, &request).ok().filter(|_| runs.len() > 1);
-    let (pictures, left_out) = pictures(runs)?;
+    let (pictures, left_out) = pictures(runs, &mut notes);
     let most = points(&logs);
-    let each = runs.iter().zip(&logs).zip(pictures);
-    Ok(json!({
+    let each = runs.iter().zip(names(runs)).zip(&logs).zip(pictures);
+    json!({
         "title": title,
         "version": env!("CARGO_PKG_VERSION"),
         "numbers": numbers(runs, &logs),
-        "runs": each.map(|((one, log), pictures)| run(one, log, pictures, most)).collect::<Vec<_>>(),
+        "runs": each.map(|(((one, name), log), pictures)| run(one, name, log, pictures, most)).collect::<Vec<_>>(),
         "differing": differing,
         "axes": axes(&differing, runs),
         "common": common(runs),
         "groups": comparison.as_ref().map(groups),
         "sources": cite::sources(runs),
         "pictures_left_out": left_out,
-    }))
+        "notes": notes,
+    })
 }
 
-fn log(run: &Run) -> Result<Vec<(u64, Metrics)>> {
+fn log(run: &Run, notes: &mut Vec<String>) -> Vec<(u64, Metrics)> {
     let path = Paths::of(&run.dir).metrics();
-    if path.exists() { metrics::read(&path) } else { Ok(Vec::new()) }
+    let log = if path.exists() { metrics::read_noting(&path, notes) } else { Ok(Vec::new()) };
+    log.unwrap_or_else(|error| left_out(&error, notes))
+}
+
+/// Nothing, in the place of what cannot be read; why is said here and on the page.
+fn left_out<T: Default>(error: &Error, notes: &mut Vec<String>) -> T {
+    tracing::warn!("{error}");
+    notes.push(error.to_string());
+    T::default()
+}
+
+/// The name of each run's folder, or its path where several folders share a name.
+fn names(runs: &[Run]) -> Vec<String> {
+    let path = |run: &Run| run.dir.display().to_string();
+    let short = |run: &Run| run.dir.file_name().map_or_else(|| path(run), |name| name.to_string_lossy().into_owned());
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    runs.iter().for_each(|run| *counts.entry(short(run)).or_default() += 1);
+    let alone = |name: &String| counts.get(name) == Some(&1);
+    runs.iter().map(|run| Some(short(run)).filter(alone).unwrap_or_else(|| path(run))).collect()
+}
+
+/// The numbers of the last line, or of a run under way, whose manifest is older than its log, the newest of each.
+fn last(run: &Run, log: &[(u64, Metrics)]) -> Metrics {
+    let mut last = run.last.clone();
+    if !run.is_finished() {
+        log.iter().for_each(|(_, metrics)| last.extend(metrics.clone()));
+    }
+    last
 }
 
 /// Points that each curve may have.
@@ -96,16 +124,15 @@ fn declared(run: &Run) -> Option<Declared> {
     Declared::of(&Resolved(toml::from_str(&text).ok()?)).ok()
 }
 
-fn run(run: &Run, log: &[(u64, Metrics)], pictures: Vec<Value>, most: usize) -> Value {
+fn run(run: &Run, name: String, log: &[(u64, Metrics)], pictures: Vec<Value>, most: usize) -> Value {
     let manifest = Manifest::load(&Paths::of(&run.dir).manifest()).ok();
-    let name = run.dir.file_name().map_or_else(|| run.dir.display().to_string(), |n| n.to_string_lossy().into_owned());
     json!({
         "name": name,
         "dir": run.dir,
         "status": run.status,
         "seconds": run.seconds(),
         "keys": run.keys().collect::<BTreeMap<_, _>>(),
-        "last": run.last,
+        "last": last(run, log),
         "best": manifest.as_ref().and_then(|m| m.best.clone()),
         "curves": curves(log, most),
         "pictures": pictures,
@@ -157,24 +184,23 @@ fn axes<'a>(differing: &'a [String], runs: &[Run]) -> Vec<&'a String> {
 }
 
 /// The pictures of each run, as many frames as the size of a page allows, and how many kinds of picture were left out.
-fn pictures(runs: &[Run]) -> Result<(Vec<Vec<Value>>, usize)> {
+fn pictures(runs: &[Run], notes: &mut Vec<String>) -> (Vec<Vec<Value>>, usize) {
     let all: Vec<Vec<Kind>> = runs.iter().map(|run| kinds(&run.dir)).collect();
     let size = |frames: usize| all.iter().flatten().map(|kind| kind.bytes(frames)).sum::<usize>();
     let frames = [FRAMES, 12, 6, 3, 1].into_iter().find(|frames| size(*frames) <= MOST_BYTES).unwrap_or(1);
-    let (mut left, mut left_out) = (MOST_BYTES, 0);
+    let (mut left, mut too_large) = (MOST_BYTES, 0);
     let mut one = |kind: &Kind| match left.checked_sub(kind.bytes(frames)) {
         Some(rest) => {
             left = rest;
-            Some(kind.embedded(frames))
+            kind.embedded(frames).map_or_else(|error| left_out(&error, notes), Some)
         }
         None => {
-            left_out += 1;
+            too_large += 1;
             None
         }
     };
-    let shown =
-        all.iter().map(|kinds| kinds.iter().filter_map(&mut one).collect::<Result<Vec<_>>>()).collect::<Result<_>>()?;
-    Ok((shown, left_out))
+    let shown = all.iter().map(|kinds| kinds.iter().filter_map(&mut one).collect()).collect();
+    (shown, too_large)
 }
 
 /// Means over repeats, as `ebm compare` makes them.

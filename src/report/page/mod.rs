@@ -9,24 +9,19 @@ mod pictures;
 mod thin;
 
 use super::source::Run;
-use crate::{Error, Result};
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 /// Axes and marks as SVG, the parts of a page, and what starts them, in this order.
 const SCRIPTS: [&str; 3] = [include_str!("draw.js"), include_str!("sweep.js"), include_str!("page.js")];
 
-/// The page about `runs`.
-///
-/// # Errors
-/// A log or a picture that cannot be read.
-pub fn page(title: &str, runs: &[Run]) -> Result<String> {
-    let data = serde_json::to_string(&data::document(title, runs)?);
-    let data = data.map_err(|e| Error::Other(format!("cannot write JSON: {e}")))?;
+/// The page about `runs`; `notes` say what was wrong with them when they were found.
+pub fn page(title: &str, runs: &[Run], notes: Vec<String>) -> String {
+    let data = data::document(title, runs, notes).to_string();
     // `<` occurs inside strings alone, where JSON may write it so: no text of a run ends the script or begins another.
     let data = data.replace('<', "\\u003c");
     let parts = [("TITLE", escaped(title)), ("STYLE", STYLE.into()), ("SCRIPT", SCRIPTS.concat()), ("DATA", data)];
-    Ok(filled(PAGE, &parts))
+    filled(PAGE, &parts)
 }
 
 /// `template` with every `{{NAME}}` replaced, in one pass: what is put in is not looked at again.
@@ -69,7 +64,7 @@ mod tests {
     fn no_name_of_a_run_leaves_its_place_in_the_page() {
         let mut run = Run::default();
         run.dir = "</script><img src=x>".into();
-        let text = page("<b>&\"", &[run]).unwrap();
+        let text = page("<b>&\"", &[run], Vec::new());
         assert!(text.contains("<title>&lt;b&gt;&amp;&quot;</title>"));
         assert!(!text.contains("<img src=x>") && text.contains("\\u003c/script>\\u003cimg src=x>"));
     }

@@ -288,7 +288,8 @@ function summary() {
   );
   const table =
     runs.length <= MANY ? el("details", {}, el("summary", {}, "All numbers of the last step"), numbersTable()) : null;
-  return section("summary", "Summary", head, ...tiles(), table);
+  const notes = data.notes.map((note) => el("p", { class: "note" }, note));
+  return section("summary", "Summary", head, ...notes, ...tiles(), table);
 }
 
 const sections = [summary(), several(), curveSection(), pictureSection(), settings(), environment(), sources()].filter(

@@ -31,7 +31,7 @@ pub(super) fn kinds(dir: &Path) -> Vec<Kind> {
         let inside = file.strip_prefix(dir).unwrap_or(&file).with_extension("");
         let inside = inside.to_string_lossy();
         let (name, step) = match inside.rsplit_once('-') {
-            Some((name, digits)) if digits.len() == 8 => (name, digits.parse().ok()),
+            Some((name, digits)) if digits.len() >= 8 => (name, digits.parse().ok()),
             _ => (&*inside, None),
         };
         let name = if step.is_some() { name } else { &*inside };
