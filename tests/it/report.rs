@@ -11,8 +11,8 @@ use crate::harness::{Lab, bare, read};
 const PLAN: &str =
     "config = \"lsd.toml\"\nseeds = 2\n[grid]\n\"optim.lr\" = [1e-3, 1e-2]\n\"method.lambda\" = [1, 10]\n";
 
-const LOOKS: &str = "[[probe]]\nname = \"nll\"\nevery = 5\npoints = 16\nitems = 50\n\
-                     [[probe]]\nname = \"samples\"\nevery = 5\nn = 40\n";
+/// The likelihood on a grid, whose pictures are `samples/density`.
+const LOOKS: &str = "[[probe]]\nname = \"nll\"\nevery = 5\npoints = 16\nitems = 50\nsamples = 20\n";
 
 /// A lab with a finished sweep of eight short runs in `runs/p`.
 fn lab() -> Lab {
