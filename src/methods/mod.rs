@@ -11,6 +11,7 @@ mod cooperative;
 mod denoising_score_matching;
 mod diffclf;
 mod dsm_ladder;
+mod energy_discrepancy;
 mod flow_mcmc;
 mod jarzynski;
 mod learning;
@@ -54,6 +55,7 @@ pub const METHODS: &[MethodRow] = &[
     denoising_score_matching::ENTRY,
     dsm_ladder::ENTRY,
     diffclf::ENTRY,
+    energy_discrepancy::ENTRY,
     nce::ENTRY,
     cnce::ENTRY,
     contrastive_divergence::CD,
