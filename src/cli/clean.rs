@@ -6,10 +6,10 @@ use candle_core::Device;
 use clap::Args;
 use serde_json::json;
 
-use super::{GlobalArgs, output, usage};
+use super::{GlobalArgs, no_runs, output};
 use crate::run::{Manifest, Paths, RunFolder, list, show};
 use crate::store::checkpoint::{self, Keep};
-use crate::{Error, Result, shell};
+use crate::{Error, Result};
 
 /// Removes old checkpoints; without --yes it only says which.
 #[derive(Args)]
@@ -51,9 +51,7 @@ pub fn run(args: &CleanArgs, global: &GlobalArgs) -> Result<()> {
         }
     }
     if runs == 0 {
-        let names = args.runs.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-        let hint = format!("a run is a folder with a manifest.json; `{}` lists them", shell::ebm("ls"));
-        return Err(usage(format!("no runs in {names}"), hint));
+        return Err(no_runs(&args.runs));
     }
     report(&found, args.yes, global)
 }

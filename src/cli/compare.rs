@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::outputs::{Outputs, all_tried};
-use super::{GlobalArgs, output, usage};
+use super::{GlobalArgs, no_runs, output, usage};
+use crate::Result;
 use crate::draw::{self, Figure};
 use crate::report::{self, At, Comparison, Drawing, ErrorKind, Format, Goal, Request, Tables};
 use crate::run::show;
 use crate::store::fs;
-use crate::{Result, shell};
 
 /// Compares groups of runs: means over repeats with their error, as tables and figures.
 #[derive(Args)]
@@ -130,11 +130,7 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
     let (runs, warnings) = report::read(&args.runs)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if runs.is_empty() {
-        let names = args.runs.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-        return Err(usage(
-            format!("no runs in {names}"),
-            format!("a run is a folder with a manifest.json; `{}` lists them", shell::ebm("ls")),
-        ));
+        return Err(no_runs(&args.runs));
     }
     let mut request = args.request()?;
     let drawing = args.drawing();

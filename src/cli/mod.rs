@@ -203,3 +203,14 @@ pub(crate) fn runs_root() -> PathBuf {
 fn usage(message: impl std::fmt::Display, hint: impl std::fmt::Display) -> Error {
     Error::config(message.to_string()).hint(hint.to_string())
 }
+
+/// The error of folders without a run in them.
+fn no_runs(folders: &[PathBuf]) -> Error {
+    let hint = format!("a run is a folder with a manifest.json; `{}` lists them", shell::ebm("ls"));
+    usage(format!("no runs in {}", listed(folders)), hint)
+}
+
+/// Paths with commas between them.
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}

@@ -6,10 +6,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::outputs::Outputs;
-use super::{GlobalArgs, output, usage};
+use super::{GlobalArgs, listed, no_runs, output};
 use crate::run::show;
 use crate::store::fs;
-use crate::{Result, report, shell};
+use crate::{Result, report};
 
 /// Writes one HTML file about runs or sweeps, which needs nothing beside itself.
 #[derive(Args)]
@@ -30,11 +30,10 @@ pub fn run(args: &ReportArgs, global: &GlobalArgs) -> Result<()> {
     Outputs::new().file("--out", &args.out, &["html", "htm"])?;
     let (runs, warnings) = report::read(&args.runs)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let names = args.runs.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     if runs.is_empty() {
-        let hint = format!("a run is a folder with a manifest.json; `{}` lists them", shell::ebm("ls"));
-        return Err(usage(format!("no runs in {names}"), hint));
+        return Err(no_runs(&args.runs));
     }
+    let names = listed(&args.runs);
     let page = report::page(args.title.as_deref().unwrap_or(&names), &runs, warnings);
     fs::write_atomic(&args.out, page.as_bytes())?;
     if global.json {
