@@ -50,7 +50,7 @@ pub(super) const ENTRY: ModelRow = ModelRow {
 /// (Grathwohl et al. 2020, "Your classifier is secretly an energy based model").
 pub struct Classifier {
     net: Arc<Network>,
-    pass: Pass,
+    pass: Pass<'static>,
 }
 
 /// The energy -log Σ exp of logits: `[B, K]` -> `[B]`.
@@ -128,7 +128,7 @@ impl Capabilities for Classifier {
 struct OfClass {
     net: Arc<Network>,
     y: Tensor,
-    pass: Pass,
+    pass: Pass<'static>,
 }
 
 impl OfClass {

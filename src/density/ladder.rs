@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
 
 use super::{ANY_ITEMS, Capabilities, Context, Density, Energy, Gaussian, ModelRow};
 use super::{laplacian_along_axes, laplacian_axis_by_axis};
 use crate::config::{Schema, decode, rule};
 use crate::data::Moments;
-use crate::nets::{Builder, Io, Jet, Network, Pass};
+use crate::nets::{Builder, Io, Jet, LEVEL_FEATURES, Network, Pass, level_features};
 use crate::{Error, Result, ops, rng::Key};
 
 crate::config! {
@@ -22,11 +23,25 @@ crate::config! {
         sigma_min: f64 = 0.05, rule::positive;
         /// Standard deviation of the noise at the top; 0 takes three times the data's. There all modes should be one.
         sigma_max: f64 = 0.0, rule::non_negative;
+        /// How the network is told the level: `channels`, nine functions of it behind the item's channels, which every
+        /// network reads; `layers`, by `time_embedding` in the layers of a `sequential` one.
+        told: Told = Told::Channels;
     }
     parts {
-        /// The network h: the standardised item and nine functions of the level, as further channels -> scalar.
+        /// The network h: the standardised item and the level -> scalar.
         net: "mlp" of crate::nets::schemas;
     }
+}
+
+/// How the network is told the level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// As further channels of the item.
+    #[default]
+    Channels,
+    /// By its own layers.
+    Layers,
 }
 
 pub(super) const ENTRY: ModelRow = ModelRow {
@@ -46,9 +61,8 @@ pub(super) const ENTRY: ModelRow = ModelRow {
 /// s² + σ² - σ_0². The data's mean m, and s², the mean of their coordinates' variances plus σ_0², are buffers. Under
 /// noise much wider than the data the normal density alone is right, and log Z = 0.
 ///
-/// The network reads the standardised item with functions of the level as channels behind its own, so that every
-/// network that reads such items learns levels. Its part is bounded at the low end, where E has a limit for data with a
-/// density.
+/// The network reads the standardised item, with functions of the level as channels behind its own or by layers inside.
+/// Its part is bounded at the low end, where E has a limit for data with a density.
 #[derive(Clone)]
 struct Ladder {
     net: Arc<Network>,
@@ -61,28 +75,15 @@ struct Ladder {
     levels: usize,
     sigma_min: f64,
     sigma_max: f64,
-    pass: Pass,
+    pass: Pass<'static>,
+    told: Told,
 }
-
-/// The numbers that a level becomes.
-const FEATURES: usize = 9;
-
-/// The frequencies of the sines and cosines, in radians per unit of ¼ ln σ.
-const FREQUENCIES: [f32; 4] = [1.0, 2.0, 4.0, 8.0];
 
 /// The shape of what the network reads: items with the level in further channels.
 fn with_level(shape: &[usize]) -> Vec<usize> {
     let mut shape = shape.to_vec();
-    shape.iter_mut().take(1).for_each(|channels| *channels += FEATURES);
+    shape.iter_mut().take(1).for_each(|channels| *channels += LEVEL_FEATURES);
     shape
-}
-
-/// The functions c = ¼ ln σ, sin ωc and cos ωc of the level: u = ln σ `[B]` -> `[B, 9]`.
-fn features(u: &Tensor) -> Result<Tensor> {
-    let c = u.affine(0.25, 0.0)?.unsqueeze(1)?;
-    let frequencies = Tensor::new(&FREQUENCIES, u.device())?.to_dtype(u.dtype())?;
-    let phases = c.broadcast_mul(&frequencies)?;
-    Ok(Tensor::cat(&[&c, &phases.sin()?, &phases.cos()?], 1)?)
 }
 
 /// The items `x` `[B, ..]` times one number each, `[B]`.
@@ -95,6 +96,20 @@ pub fn by_row(x: &Tensor, factors: &Tensor) -> Result<Tensor> {
     Ok(x.broadcast_mul(&factors.reshape(shape)?)?)
 }
 
+impl LadderConfig {
+    fn network(&self, context: &Context, builder: &Builder) -> Result<Network> {
+        let channels = self.told == Told::Channels;
+        let item = if channels { with_level(&context.shape) } else { context.shape.clone() };
+        let net = Network::with_level(&self.net, &Io::scalar(&item), &builder.sub("net"))?;
+        if channels || net.reads_level() {
+            return Ok(net);
+        }
+        Err(Error::config("no layer of the network reads the level").at("told").hint(
+            "put `{ name = \"time_embedding\" }` into the layers of a `sequential` network, or told = \"channels\"",
+        ))
+    }
+}
+
 impl Ladder {
     fn new(config: &LadderConfig, context: &Context, builder: &Builder) -> Result<Self> {
         let &LadderConfig { levels, sigma_min, sigma_max, .. } = config;
@@ -103,7 +118,7 @@ impl Ladder {
                 .at("sigma_max")
                 .hint("raise `sigma_max`, or lower `sigma_min`"));
         }
-        let net = Network::new(&config.net, &Io::scalar(&with_level(&context.shape)), &builder.sub("net"))?;
+        let net = config.network(context, builder)?;
         let ones = || Tensor::ones(context.shape.as_slice(), builder.dtype(), builder.device());
         let (mean, variance) = match Gaussian::start(context, builder)? {
             Some(Moments { mean, std, .. }) => (mean, std.sqr()?.mean_all()?),
@@ -113,7 +128,7 @@ impl Ladder {
         let log_std = ((variance + sigma_min * sigma_min)?.log()? * 0.5)?.reshape(1)?;
         let log_std = builder.buffer_at("log_std", &log_std)?;
         let (net, base) = (Arc::new(net), Arc::new(Gaussian::on(&mean, &log_std)));
-        Ok(Ladder { net, base, mean, log_std, levels, sigma_min, sigma_max, pass: Pass::EVAL })
+        Ok(Ladder { net, base, mean, log_std, levels, sigma_min, sigma_max, pass: Pass::EVAL, told: config.told })
     }
 
     /// The levels σ_0 < … < σ_{L-1}, `[L]`.
@@ -156,6 +171,8 @@ struct Place {
     weight: Tensor,
     /// What the network reads, `[B, ..]`.
     input: Tensor,
+    /// ln σ, `[B]`.
+    level: Tensor,
 }
 
 impl AtLevel {
@@ -170,16 +187,25 @@ impl AtLevel {
         let rate = width.sqrt()?.recip()?;
         let y = by_row(&x.broadcast_sub(mean)?, &rate)?;
         let weight = rate.broadcast_mul(&log_std.exp()?)?.affine((mean.elem_count() as f64).sqrt(), 0.0)?;
-        let input = beside(&y, &features(&sigma.log()?)?)?;
-        Ok(Place { y, rate, weight, input })
+        let level = sigma.log()?;
+        let input = self.told(&y, || level_features(&level))?;
+        Ok(Place { y, rate, weight, input, level })
+    }
+
+    /// What the network reads where its items are y `[B, ..]`, with `numbers` `[B, 9]` in the channels of the level.
+    fn told(&self, y: &Tensor, numbers: impl FnOnce() -> Result<Tensor>) -> Result<Tensor> {
+        if self.ladder.told == Told::Channels { beside(y, &numbers()?) } else { Ok(y.clone()) }
     }
 
     /// The directions of the network's input that belong to the directions v of x.
-    fn along(place: &Place, v: &Tensor) -> Result<(Tensor, Tensor)> {
+    fn along(&self, place: &Place, v: &Tensor) -> Result<(Tensor, Tensor)> {
         let v = by_row(v, &place.rate)?;
-        let still = Tensor::zeros((v.dim(0)?, FEATURES), v.dtype(), v.device())?;
-        let wide = beside(&v, &still)?;
+        let wide = self.told(&v, || Ok(Tensor::zeros((v.dim(0)?, LEVEL_FEATURES), v.dtype(), v.device())?))?;
         Ok((v, wide))
+    }
+
+    fn pass<'a>(&self, place: &'a Place) -> Pass<'a> {
+        self.ladder.pass.at(&place.level)
     }
 
     /// The energy of the network's value h, `[B]`.
@@ -210,12 +236,12 @@ fn beside(y: &Tensor, numbers: &Tensor) -> Result<Tensor> {
 impl Energy for AtLevel {
     fn energy(&self, x: &Tensor) -> Result<Tensor> {
         let place = self.place(x)?;
-        self.of(&place, &self.ladder.net.forward(&place.input, self.ladder.pass)?)
+        self.of(&place, &self.ladder.net.forward(&place.input, self.pass(&place))?)
     }
 
     fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
         let place = self.place(x)?;
-        let (h, pull) = self.ladder.net.vjp(&place.input, self.ladder.pass)?;
+        let (h, pull) = self.ladder.net.vjp(&place.input, self.pass(&place))?;
         let tilt = pull(&place.weight)?.narrow(1, 0, x.dim(1)?)?;
         let grad = self.whole(tilt, || Ok(place.y.clone()))?;
         Ok((self.of(&place, &h)?, by_row(&grad, &place.rate)?))
@@ -223,16 +249,16 @@ impl Energy for AtLevel {
 
     fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
         let place = self.place(x)?;
-        let (v, wide) = Self::along(&place, v)?;
-        let jet = self.ladder.net.jvp(&Jet::new(&place.input, &wide)?, self.ladder.pass)?;
+        let (v, wide) = self.along(&place, v)?;
+        let jet = self.ladder.net.jvp(&Jet::new(&place.input, &wide)?, self.pass(&place))?;
         let slope = self.whole((jet.tangent()? * &place.weight)?, || ops::dot(&place.y, &v))?;
         Ok((self.of(&place, &jet.value()?)?, slope))
     }
 
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
         let place = self.place(x)?;
-        let (v, wide) = Self::along(&place, v)?;
-        let [h, first, second] = self.ladder.net.curve(&place.input, &wide, self.ladder.pass)?;
+        let (v, wide) = self.along(&place, v)?;
+        let [h, first, second] = self.ladder.net.curve(&place.input, &wide, self.pass(&place))?;
         let slope = self.whole((first * &place.weight)?, || ops::dot(&place.y, &v))?;
         let bend = self.whole((second * &place.weight)?, || ops::dot(&v, &v))?;
         Ok([self.of(&place, &h)?, slope, bend])

@@ -70,7 +70,7 @@ pub(super) const ENTRY: ModelRow = ModelRow {
 pub struct Neural {
     net: Arc<Network>,
     base: Option<Arc<dyn Capabilities>>,
-    pass: Pass,
+    pass: Pass<'static>,
 }
 
 impl Neural {

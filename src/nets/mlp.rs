@@ -132,6 +132,10 @@ impl Layer for Mlp {
         self.body.has_weight_norm()
     }
 
+    fn reads_level(&self) -> bool {
+        self.body.reads_level()
+    }
+
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
         self.body.calibrate(x)
     }

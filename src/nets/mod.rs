@@ -36,6 +36,7 @@ mod resnet_generator;
 mod sequence;
 mod sequential;
 mod skip;
+mod time_embedding;
 mod upsample;
 mod weight;
 mod wide_resnet;
@@ -63,6 +64,7 @@ pub use residual::Residual;
 pub use sequence::Sequence;
 pub use sequential::{LAYERS, LayerLine};
 pub use skip::Skip;
+pub use time_embedding::{LEVEL_FEATURES, TimeEmbedding, level_features};
 pub use upsample::Upsample;
 pub use weight::{Scaling, Weight};
 
@@ -106,6 +108,11 @@ pub trait Layer: Send + Sync {
         false
     }
 
+    /// Whether a layer inside reads the noise level of the [`Pass`]. A layer that holds layers passes the question on.
+    fn reads_level(&self) -> bool {
+        false
+    }
+
     /// The output y = f(x), where each layer inside that has weight norm first sets its scale and bias, in place, from
     /// its outputs for x. A layer that holds layers passes the call on.
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
@@ -130,19 +137,26 @@ pub trait Layer: Send + Sync {
 
 /// The settings that may differ from one pass through a network to the next.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Pass {
+pub struct Pass<'a> {
     /// The key from which dropout masks are drawn while training; `None` switches dropout off. Value and tangent, and
     /// two passes with the same key, see the same masks.
     pub dropout: Option<Key>,
+    /// ln σ, the noise level of each item, `[B]`: constants for the derivatives. `None` where the model has no levels.
+    pub level: Option<&'a Tensor>,
 }
 
-impl Pass {
-    /// The pass for evaluation: no dropout.
-    pub const EVAL: Pass = Pass { dropout: None };
+impl Pass<'_> {
+    /// The pass for evaluation: no dropout, no levels.
+    pub const EVAL: Pass<'static> = Pass { dropout: None, level: None };
 
     /// The pass for training, with masks drawn from `key`.
     pub fn train(key: Key) -> Self {
-        Pass { dropout: Some(key) }
+        Pass { dropout: Some(key), level: None }
+    }
+
+    /// This pass for items of noise levels σ, from ln σ `[B]`.
+    pub fn at<'a>(self, log_sigma: &'a Tensor) -> Pass<'a> {
+        Pass { dropout: self.dropout, level: Some(log_sigma) }
     }
 }
 

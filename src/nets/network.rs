@@ -28,8 +28,21 @@ impl Network {
     ///
     /// # Errors
     /// The name is not in [`NETS`](super::NETS), the keys contradict each other or the shapes, or a bound builder lacks
-    /// a tensor or has it with another shape.
+    /// a tensor or has it with another shape; a layer reads the noise level, which this network is not told.
     pub fn new(spec: &Spec, io: &Io, builder: &Builder) -> Result<Self> {
+        let network = Self::with_level(spec, io, builder)?;
+        if !network.reads_level() {
+            return Ok(network);
+        }
+        let error = Error::config("`time_embedding` reads the noise level, and this model has none").at("layers");
+        spec.within(Err(error.hint("leave the layer out, or --set model.name=ladder")))
+    }
+
+    /// The network as [`Network::new`] makes it, for a model that tells the noise level in each [`Pass`].
+    ///
+    /// # Errors
+    /// As [`Network::new`], but for layers that read the level.
+    pub fn with_level(spec: &Spec, io: &Io, builder: &Builder) -> Result<Self> {
         if io.input_size() == 0 || io.output_size() == 0 {
             return Err(Error::config(format!("a network needs items that are not empty, got {io:?}")));
         }
@@ -113,6 +126,11 @@ impl Network {
         self.root.calibrate(&items()?).map(drop)
     }
 
+    /// Whether a layer of the network reads the noise level.
+    pub fn reads_level(&self) -> bool {
+        self.root.reads_level()
+    }
+
     /// The same network as a list of layers: the section of a `sequential` network that computes the same, and its
     /// tensors under the names that they have there, detached and on the same storage.
     ///
@@ -131,7 +149,7 @@ impl Network {
     /// # Errors
     /// A tensor is missing or has another shape.
     pub fn rebind(&self, tensors: BTreeMap<String, Tensor>) -> Result<Self> {
-        Network::new(&self.spec, &self.io, &Builder::bound(tensors, self.dtype, &self.device).sub(&self.path))
+        Network::with_level(&self.spec, &self.io, &Builder::bound(tensors, self.dtype, &self.device).sub(&self.path))
     }
 
     /// The same network on detached weights: passes build no graph and no parameter gets a gradient. It shares storage

@@ -69,6 +69,10 @@ impl Layer for Residual {
         self.body.has_weight_norm() || self.shortcut.iter().any(|s| s.has_weight_norm())
     }
 
+    fn reads_level(&self) -> bool {
+        self.body.reads_level() || self.shortcut.iter().any(|s| s.reads_level())
+    }
+
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
         let y = self.body.calibrate(x)?;
         Ok(match &self.shortcut {

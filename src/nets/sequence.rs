@@ -74,6 +74,10 @@ impl Layer for Sequence {
         self.0.iter().any(|layer| layer.has_weight_norm())
     }
 
+    fn reads_level(&self) -> bool {
+        self.0.iter().any(|layer| layer.reads_level())
+    }
+
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
         self.0.iter().try_fold(x.clone(), |x, layer| layer.calibrate(&x))
     }

@@ -56,6 +56,10 @@ impl Layer for Skip {
         self.body.has_weight_norm()
     }
 
+    fn reads_level(&self) -> bool {
+        self.body.reads_level()
+    }
+
     fn calibrate(&self, x: &Tensor) -> Result<Tensor> {
         Ok(Tensor::cat(&[x, &self.body.calibrate(x)?], CHANNELS)?)
     }

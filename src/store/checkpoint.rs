@@ -55,11 +55,10 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::save`], and where the witness fails.
     pub fn save_watched(&self, path: &Path, witness: &dyn Witness) -> Result<String> {
-        let bytes = format::encode(self).map_err(|what| cannot_save(path, what))?;
-        write_atomic_watched(path, &bytes, witness)?;
-        let sum = sha256(&bytes);
-        drop(bytes);
-        if sha256(&std::fs::read(path).map_err(Error::io(path))?) != sum {
+        let file = format::Encoded::new(self).map_err(|what| cannot_save(path, what))?;
+        write_atomic_watched(path, &file, witness)?;
+        let sum = file.sha256().map_err(|what| cannot_save(path, what))?;
+        if sha256_of(path)? != sum {
             return Err(Error::checkpoint(
                 path,
                 "what was read back is not what was written",

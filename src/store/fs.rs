@@ -46,6 +46,28 @@ impl Witness for Unwatched {
     }
 }
 
+/// What a file is to hold, piece by piece, so that what is large need not be copied to be written.
+pub trait Content {
+    /// The number of bytes.
+    fn size(&self) -> usize;
+
+    /// Hands every byte to `take`, in order and in pieces of any size; the same bytes each time.
+    ///
+    /// # Errors
+    /// `take` fails, or the bytes cannot be had.
+    fn each(&self, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>;
+}
+
+impl Content for [u8] {
+    fn size(&self) -> usize {
+        self.len()
+    }
+
+    fn each(&self, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        take(self)
+    }
+}
+
 /// Replaces the content of `path`, all or nothing; a link stays one, and a device or a pipe is written to.
 ///
 /// # Errors
@@ -103,14 +125,14 @@ pub fn try_dir(dir: &Path) -> Result<()> {
 ///
 /// # Errors
 /// As [`write_atomic`], and where the witness fails.
-pub fn write_atomic_watched(path: &Path, bytes: &[u8], witness: &dyn Witness) -> Result<()> {
+pub fn write_atomic_watched<C: Content + ?Sized>(path: &Path, content: &C, witness: &dyn Witness) -> Result<()> {
     let temporary = temporary_name(path);
-    if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
-        return fs::write(path, bytes).map_err(|source| failed(path, bytes.len(), source, &temporary));
-    }
-    write_new(&temporary, bytes, witness)
-        .and_then(|()| rename_watched(&temporary, path, witness))
-        .map_err(|source| failed(path, bytes.len(), source, &temporary))
+    let written = if is_special(path) {
+        File::create(path).and_then(|mut file| content.each(&mut |bytes| file.write_all(bytes)))
+    } else {
+        write_new(&temporary, content, witness).and_then(|()| rename_watched(&temporary, path, witness))
+    };
+    written.map_err(|source| failed(path, content.size(), source, &temporary))
 }
 
 /// Makes `link` another name for the file `target` (a copy where the file system has no hard links), all or nothing.
@@ -129,7 +151,7 @@ pub fn link_atomic_watched(target: &Path, link: &Path, witness: &dyn Witness) ->
     let temporary = temporary_name(link);
     let linked = witness.before(&Op::Link(target, &temporary)).and_then(|()| fs::hard_link(target, &temporary));
     if linked.is_err() {
-        return write_atomic_watched(link, &fs::read(target).map_err(Error::io(target))?, witness);
+        return write_atomic_watched(link, fs::read(target).map_err(Error::io(target))?.as_slice(), witness);
     }
     rename_watched(&temporary, link, witness).map_err(|source| failed(link, 0, source, &temporary))?;
     // rename(2) of two names of one file does nothing, and leaves both.
@@ -192,12 +214,28 @@ pub fn create_dir(dir: &Path) -> Result<()> {
 /// The largest number of bytes of one write: a witness can so fail in the middle of a file, as a full disk does.
 const PIECE: usize = 1 << 20;
 
-fn write_new(path: &Path, bytes: &[u8], witness: &dyn Witness) -> io::Result<()> {
+fn write_new<C: Content + ?Sized>(path: &Path, content: &C, witness: &dyn Witness) -> io::Result<()> {
     witness.before(&Op::Create(path))?;
     let mut file = File::create_new(path)?;
-    for piece in bytes.chunks(PIECE) {
+    let mut write = |piece: &[u8]| {
         witness.before(&Op::Write(path, piece))?;
-        file.write_all(piece)?;
+        file.write_all(piece)
+    };
+    // Pieces begin at multiples of their size, whatever the content hands over at a time.
+    let mut held = Vec::with_capacity(PIECE.min(content.size()));
+    content.each(&mut |mut bytes| {
+        while held.len() + bytes.len() >= PIECE {
+            let (now, rest) = bytes.split_at(PIECE - held.len());
+            held.extend_from_slice(now);
+            write(&held)?;
+            held.clear();
+            bytes = rest;
+        }
+        held.extend_from_slice(bytes);
+        Ok(())
+    })?;
+    if !held.is_empty() {
+        write(&held)?;
     }
     witness.before(&Op::Sync(path))?;
     file.sync_all()

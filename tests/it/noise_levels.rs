@@ -12,10 +12,20 @@ use super::harness::Lab;
 
 const CPU: Device = Device::Cpu;
 
+/// A perceptron on the item with the level in further channels.
+const CHANNELS: &str = "net = { name = \"mlp\", hidden = [6] }";
+
+/// Layers that read the level themselves, in a row and in a block.
+const LAYERS: &str = r#"told = "layers"
+net = { name = "sequential", layers = [
+    { name = "time_embedding", units = 3 }, { name = "flatten" }, { name = "linear", units = 5 },
+    { name = "residual", layers = [{ name = "activation" }, { name = "time_embedding", units = 4 }] },
+    { name = "activation" }, { name = "linear" } ] }"#;
+
 /// A ladder of five levels on items of this shape, whose coordinates have mean .3 and standard deviation 1.5.
-fn ladder(item: &[usize]) -> Model {
+fn ladder(item: &[usize], net: &str) -> Model {
     let row = find(MODELS, "ladder").unwrap();
-    let keys = "levels = 5\nsigma_min = 0.1\nnet = { name = \"mlp\", hidden = [6] }";
+    let keys = format!("levels = 5\nsigma_min = 0.1\n{net}");
     let mut table = row.schema.decode(&keys.parse().unwrap()).unwrap();
     table.insert("name".into(), "ladder".into());
     let of = |value: f32| Tensor::full(value, item, &CPU).unwrap();
@@ -31,16 +41,18 @@ fn list(x: &Tensor) -> Vec<f64> {
 #[test]
 fn the_energy_at_every_level_has_the_derivatives_that_it_says() {
     for shape in [vec![5, 2], vec![5, 1, 3, 3]] {
-        let model = ladder(&shape[1..]);
-        let levels = model.levels().unwrap().unwrap();
-        check_energy(&model.at_level(&levels).unwrap(), &shape, "at_level");
-        check_energy(&model.tilt().unwrap(), &shape, "tilt");
+        for net in [CHANNELS, LAYERS] {
+            let model = ladder(&shape[1..], net);
+            let levels = model.levels().unwrap().unwrap();
+            check_energy(&model.at_level(&levels).unwrap(), &shape, &format!("at_level {net}"));
+            check_energy(&model.tilt().unwrap(), &shape, &format!("tilt {net}"));
+        }
     }
 }
 
 #[test]
 fn levels_are_geometric_and_level_0_is_the_energy_itself() {
-    let model = ladder(&[2]);
+    let model = ladder(&[2], CHANNELS);
     let levels = list(&model.levels().unwrap().unwrap());
     let top = 3.0 * (1.5f64 * 1.5 + 0.01).sqrt();
     for (i, level) in levels.iter().enumerate() {
@@ -60,7 +72,7 @@ fn levels_are_geometric_and_level_0_is_the_energy_itself() {
 /// A network of zeros leaves the normal density of each level, which is exact for normal data.
 #[test]
 fn normal_data_have_their_exact_energy_at_every_level_without_a_network() {
-    let model = ladder(&[2]);
+    let model = ladder(&[2], CHANNELS);
     for weight in model.params().weights.values() {
         weight.set(&weight.zeros_like().unwrap()).unwrap();
     }
@@ -89,6 +101,15 @@ fn a_model_without_levels_and_more_levels_than_there_are_are_refused() {
     );
     lab.write("few.toml", &config("name = \"ladder\"\nlevels = 3", "name = \"diffclf\"\nk = 4"));
     lab.refused(2, &["check", "few.toml"], &["few.toml:8", "model that has 3", "--set model.levels=4"]);
+    let told = |model: &str, layers: &str| {
+        format!("name = \"{model}\"\nnet = {{ name = \"sequential\", layers = [{layers} {{ name = \"linear\" }}] }}")
+    };
+    let embedded = told("neural", "{ name = \"time_embedding\" },");
+    lab.write("blind.toml", &config(&embedded, "name = \"score_matching\""));
+    lab.refused(2, &["check", "blind.toml"], &["blind.toml:5", "reads the noise level, and this model has none"]);
+    let deaf = told("ladder", "") + "\ntold = \"layers\"";
+    lab.write("deaf.toml", &config(&deaf, "name = \"dsm_ladder\""));
+    lab.refused(2, &["check", "deaf.toml"], &["deaf.toml:6", "no layer of the network reads the level"]);
     lab.write("upside.toml", &config("name = \"ladder\"\nsigma_min = 2\nsigma_max = 1", "name = \"dsm_ladder\""));
     lab.refused(2, &["check", "upside.toml"], &["upside.toml:6", "not above level 0"]);
 }

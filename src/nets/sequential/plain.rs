@@ -7,8 +7,8 @@ use crate::config::{Entry, Schema, decode, rule};
 use crate::nets::conv::{Window, push_conv};
 use crate::nets::io::size;
 use crate::nets::{
-    Attention, AvgPool, Dropout, Fourier, GlobalPool, GroupNorm, Linear, Nonlinear, NonlinearName, Reshape, Scaling,
-    Sequence, Upsample,
+    Attention, AvgPool, Dropout, Fourier, GlobalPool, GroupNorm, LEVEL_FEATURES, Linear, Nonlinear, NonlinearName,
+    Reshape, Scaling, Sequence, TimeEmbedding, Upsample,
 };
 use crate::{Error, Result};
 
@@ -127,6 +127,14 @@ crate::config! {
 }
 
 crate::config! {
+    /// Keys of the layer `time_embedding`.
+    pub struct TimeEmbeddingConfig {
+        /// Hidden units between the functions of the level and the channels.
+        units: usize = 64, rule::at_least(1);
+    }
+}
+
+crate::config! {
     /// Keys of the layer `flatten`, which has none.
     pub struct FlattenConfig {}
 }
@@ -229,6 +237,15 @@ pub const FOURIER: Entry<BuildLayer> = Entry {
     build: fourier,
 };
 
+/// `time_embedding`.
+pub const TIME_EMBEDDING: Entry<BuildLayer> = Entry {
+    name: "time_embedding",
+    about: "a number for each channel that depends on the noise level is added, in models that have levels",
+    cite: "Ho, Jain, Abbeel 2020, Denoising diffusion probabilistic models, appendix B",
+    schema: Schema::of::<TimeEmbeddingConfig>(),
+    build: time_embedding,
+};
+
 /// `reshape`.
 pub const RESHAPE: Entry<BuildLayer> = Entry {
     name: "reshape",
@@ -315,6 +332,13 @@ fn fourier(table: &toml::Table, place: &Place) -> Result<Made> {
     let input = place.vector()?;
     let layer = Fourier::new(place.builder, input, features, std)?;
     Ok(Made { multiplications: size(&[input, features]), ..Made::light(layer, &[Fourier::width(input, features)]) })
+}
+
+fn time_embedding(table: &toml::Table, place: &Place) -> Result<Made> {
+    let TimeEmbeddingConfig { units } = decode(table)?;
+    let layer = TimeEmbedding::new(place.builder, place.channels(), units)?;
+    let multiplications = size(&[units, LEVEL_FEATURES + place.channels()]);
+    Ok(Made { multiplications, ..Made::light(layer, &place.item) })
 }
 
 fn reshape(table: &toml::Table, place: &Place) -> Result<Made> {

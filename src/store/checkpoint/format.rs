@@ -3,14 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::super::fs::Content;
 use super::super::size;
 use super::{Checkpoint, FORMAT, hex};
 use crate::Error;
@@ -184,23 +185,51 @@ fn known(dtype: Dtype) -> Option<DType> {
     }
 }
 
-/// The bytes of the file, or an error that says which tensor cannot be stored. The header follows from names and
-/// shapes, so the values are copied once, to their place.
-pub(super) fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>, String> {
-    let mut rows: Vec<(&str, &Tensor)> = checkpoint.tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
-    // Wide types first, as safetensors does: every tensor is then aligned.
-    rows.sort_by_key(|(name, tensor)| (Reverse(tensor.dtype().size_in_bytes()), *name));
-    let (header, len) = header(checkpoint, &rows)?;
-    let mut bytes = Vec::with_capacity(LEN + header.len() + len);
-    bytes.extend((header.len() as u64).to_le_bytes());
-    bytes.extend(header);
-    for (name, tensor) in rows {
-        append(&mut bytes, tensor).map_err(|what| format!("tensor `{name}`: {what}"))?;
+/// The file of a checkpoint: its header, and the tensors, whose values are read where they are.
+pub(super) struct Encoded<'a> {
+    header: Vec<u8>,
+    rows: Vec<(&'a str, &'a Tensor)>,
+    len: usize,
+}
+
+impl<'a> Encoded<'a> {
+    /// The file of `checkpoint`, or an error that says which tensor cannot be stored.
+    pub(super) fn new(checkpoint: &'a Checkpoint) -> Result<Self, String> {
+        let mut rows: Vec<(&str, &Tensor)> = checkpoint.tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
+        // Wide types first, as safetensors does: every tensor is then aligned.
+        rows.sort_by_key(|(name, tensor)| (Reverse(tensor.dtype().size_in_bytes()), *name));
+        let (header, len) = header(checkpoint, &rows)?;
+        let header = [&(header.len() as u64).to_le_bytes(), header.as_slice()].concat();
+        let mut file = Encoded { len: header.len() + len, header, rows };
+        // The checksum is that of the file with zeros in its place, which stand there now.
+        let sum = file.sha256()?;
+        let at = LEN + OPENING.len();
+        file.header.splice(at..at + DIGITS, sum.into_bytes());
+        Ok(file)
     }
-    let sum = checksum(&bytes);
-    let at = LEN + OPENING.len();
-    bytes.splice(at..at + DIGITS, sum.into_bytes());
-    Ok(bytes)
+
+    /// The sha256 of the whole file.
+    pub(super) fn sha256(&self) -> Result<String, String> {
+        let mut hash = Sha256::new();
+        let all = self.each(&mut |bytes| {
+            hash.update(bytes);
+            Ok(())
+        });
+        all.map_err(|e| e.to_string())?;
+        Ok(hex(&hash.finalize()))
+    }
+}
+
+impl Content for Encoded<'_> {
+    fn size(&self) -> usize {
+        self.len
+    }
+
+    fn each(&self, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        take(&self.header)?;
+        let named = |name: &str, e: Error| io::Error::other(format!("tensor `{name}`: {e}"));
+        self.rows.iter().try_for_each(|(name, tensor)| values(tensor, take).map_err(|e| named(name, e))?)
+    }
 }
 
 /// The header, with zeros for the checksum, and the length in bytes of the values that follow it.
@@ -246,26 +275,35 @@ fn kind(dtype: DType) -> Result<&'static str, String> {
     }
 }
 
-/// Appends the values of a tensor, little-endian.
-fn append(bytes: &mut Vec<u8>, tensor: &Tensor) -> Result<(), String> {
-    let message = |e: candle_core::Error| Error::from(e).to_string();
-    let flat = tensor.flatten_all().map_err(message)?;
+/// Hands the values of a tensor to `take`, little-endian. The outer error is the tensor's, the inner one `take`'s.
+fn values(tensor: &Tensor, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> crate::Result<io::Result<()>> {
+    let flat = tensor.to_device(&Device::Cpu)?.flatten_all()?;
+    let (storage, layout) = flat.storage_and_layout();
+    let Storage::Cpu(storage) = &*storage else {
+        return Err(Error::Other("its values are not in memory".into()));
+    };
+    let from = layout.start_offset();
+    let range = from..from + flat.elem_count();
     macro_rules! le {
-        ($kind:ty) => {{
-            let values = flat.to_vec1::<$kind>().map_err(message)?;
-            values.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes()));
-            Ok(())
-        }};
+        ($values:expr) => {
+            $values.get(range).unwrap_or_default().chunks(VALUES).try_for_each(|some| {
+                let bytes: Vec<u8> = some.iter().flat_map(|v| v.to_le_bytes()).collect();
+                take(&bytes)
+            })
+        };
     }
-    match tensor.dtype() {
-        DType::F32 => le!(f32),
-        DType::F64 => le!(f64),
-        DType::U32 => le!(u32),
-        DType::I64 => le!(i64),
-        DType::U8 => le!(u8),
-        other => Err(not_stored(other)),
-    }
+    Ok(match storage {
+        CpuStorage::F32(values) => le!(values),
+        CpuStorage::F64(values) => le!(values),
+        CpuStorage::U32(values) => le!(values),
+        CpuStorage::I64(values) => le!(values),
+        CpuStorage::U8(values) => le!(values),
+        _ => return Err(Error::Other(not_stored(flat.dtype()))),
+    })
 }
+
+/// How many values are turned into bytes at a time.
+const VALUES: usize = 1 << 16;
 
 fn not_stored(dtype: DType) -> String {
     format!("type {dtype:?} is not stored; convert it to f32")

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use candle_core::DType;
 use rand::Rng as _;
 
-use super::super::fs::Op;
+use super::super::fs::{Content as _, Op};
 use super::*;
 use crate::rng::Key;
 
@@ -40,7 +40,13 @@ fn assert_same(a: &Checkpoint, b: &Checkpoint) {
 }
 
 fn encoded(c: &Checkpoint) -> Vec<u8> {
-    format::encode(c).unwrap()
+    let mut bytes = Vec::new();
+    let mut take = |piece: &[u8]| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    };
+    format::Encoded::new(c).unwrap().each(&mut take).unwrap();
+    bytes
 }
 
 /// A file whose content was changed but whose checksum was made to fit: what a hostile writer can do.

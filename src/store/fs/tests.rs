@@ -34,7 +34,7 @@ fn a_fault_at_any_operation_leaves_the_old_file_and_names_it() {
         let mut k = 0;
         loop {
             write_atomic(&path, b"old").unwrap();
-            let Err(error) = write_atomic_watched(&path, &new, &FailAt::new(k, kind)) else { break };
+            let Err(error) = write_atomic_watched(&path, new.as_slice(), &FailAt::new(k, kind)) else { break };
             let text = error.to_string();
             assert!(text.contains(path.to_str().unwrap()), "{text}");
             let full = matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
@@ -160,10 +160,10 @@ fn a_power_cut_at_any_point_leaves_the_old_or_the_new_file() {
     let dir = tempfile::tempdir().unwrap();
     let [step1, step2, last] = ["step-1", "step-2", "last"].map(|n| dir.path().join(n));
     let log = Log::default();
-    write_atomic_watched(&step1, b"one", &log).unwrap();
+    write_atomic_watched(&step1, b"one".as_slice(), &log).unwrap();
     link_atomic_watched(&step1, &last, &log).unwrap();
     let durable = log.0.borrow().len();
-    write_atomic_watched(&step2, &vec![2; PIECE + 1], &log).unwrap();
+    write_atomic_watched(&step2, vec![2; PIECE + 1].as_slice(), &log).unwrap();
     link_atomic_watched(&step2, &last, &log).unwrap();
     let log = log.0.into_inner();
     let mut seen = [0, 0];

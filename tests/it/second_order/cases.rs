@@ -18,7 +18,7 @@ pub struct Case {
     /// Its weights, and the point `x`.
     pub vars: BTreeMap<String, Var>,
     pub x: Tensor,
-    pub pass: Pass,
+    pub pass: Pass<'static>,
 }
 
 #[allow(clippy::large_enum_variant)] // a handful of them
