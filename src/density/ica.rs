@@ -55,13 +55,21 @@ pub struct Ica {
 
 impl Ica {
     /// A model in which B starts at random N(0, 1) entries with a condition number of at most D
-    /// ([`linalg::well_conditioned`]).
+    /// ([`linalg::well_conditioned`]); above 256 dimensions, where one in 55 draws meets that bound and each takes
+    /// seconds, at the first draw.
     ///
     /// # Errors
-    /// With a bound builder, B is missing or has another shape; with a new one, no draw of B met the bound.
+    /// Items have more than 1,024 numbers; with a bound builder, B is missing or has another shape; with a new one, no
+    /// draw of B met the bound.
     pub fn new(shape: &[usize], sources: Sources, builder: &Builder) -> Result<Self> {
         let dim = shape.iter().product();
+        if dim > MOST {
+            let what = format!("an unmixing matrix of {dim} x {dim} numbers, whose determinant every step takes anew");
+            return Err(Error::config(format!("{what}; the largest is {MOST} x {MOST}"))
+                .hint("a flow has a determinant that costs nothing (--set model.name=nice)"));
+        }
         let start = match builder.is_new() {
+            true if dim > DRAWN => linalg::normal(builder.key(NAME), dim),
             true => linalg::well_conditioned(builder.key(NAME), dim, 0.0)?,
             false => DMatrix::zeros(dim, dim),
         };
@@ -93,6 +101,12 @@ impl Ica {
         }
     }
 }
+
+/// The most dimensions in which B is drawn until its condition number is at most D.
+const DRAWN: usize = 256;
+
+/// The most dimensions: D³ operations an evaluation.
+const MOST: usize = 1024;
 
 /// The name of B in checkpoints.
 const NAME: &str = "unmixing";

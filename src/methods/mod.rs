@@ -28,6 +28,7 @@ mod score_matching;
 #[path = "../../docs/skeletons/method.rs"]
 mod skeleton;
 mod sliced_score_matching;
+mod snl;
 mod stein;
 mod vae;
 mod vaebm;
@@ -57,6 +58,7 @@ pub const METHODS: &[MethodRow] = &[
     diffclf::ENTRY,
     energy_discrepancy::ENTRY,
     nce::ENTRY,
+    snl::ENTRY,
     cnce::ENTRY,
     contrastive_divergence::CD,
     contrastive_divergence::PCD,

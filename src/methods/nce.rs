@@ -1,9 +1,8 @@
 //! Noise-contrastive estimation: the energy learns to tell data from draws of a known density.
 
 use candle_core::{DType, Tensor, Var};
-use serde::{Deserialize, Serialize};
 
-use super::learning::noise_density::NoiseDensity;
+use super::learning::noise_density::{NoiseChoice, NoiseDensity};
 use super::learning::readings::{GRAD_NORM, Readings, mean, scalar};
 use super::learning::trainable::Trainable;
 use super::method::only;
@@ -15,20 +14,6 @@ use crate::data::Batch;
 use crate::density::{Energy, Model};
 use crate::metrics::{Metrics, Number, Spent, Unit};
 use crate::ops::{self, Activation};
-
-/// The density with which data are contrasted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NoiseChoice {
-    /// The normal density N(μ, diag σ²) with the data's moments (released LSD code).
-    #[default]
-    Diagonal,
-    /// The normal density N(μ, Σ) with the data's mean and covariance (Gutmann & Hyvärinen): much closer to correlated
-    /// data.
-    Full,
-    /// The density of the model `noise_model`, as it is built.
-    Model,
-}
 
 crate::config! {
     /// Keys of the method `nce`.
@@ -87,7 +72,7 @@ struct Nce {
 
 impl Nce {
     fn new(config: &NceConfig, setup: Setup) -> Result<Self> {
-        let noise = noise(config, &setup)?;
+        let noise = NoiseDensity::new(config.noise, &config.noise_model, &setup)?;
         let log_z = Var::from_tensor(&Tensor::zeros((), DType::F32, setup.data.device())?)?;
         let mut weights = setup.model.params().weights.clone();
         weights.insert(LOG_Z.into(), log_z.clone());
@@ -99,14 +84,6 @@ impl Nce {
 
 /// The name of c in the state; no model has a tensor of this name.
 const LOG_Z: &str = "nce:log_z";
-
-fn noise(config: &NceConfig, setup: &Setup) -> Result<NoiseDensity> {
-    match config.noise {
-        NoiseChoice::Diagonal => NoiseDensity::diagonal(setup.data),
-        NoiseChoice::Full => NoiseDensity::full(setup.data),
-        NoiseChoice::Model => NoiseDensity::model(&config.noise_model, setup.data, setup.key.with("noise")),
-    }
-}
 
 /// The logistic loss, and the share of data and noise that G tells apart, where each of the two weighs half.
 ///

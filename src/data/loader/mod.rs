@@ -172,9 +172,16 @@ impl Data {
     /// # Errors
     /// A tensor that cannot be made on the device; what `each` refuses.
     pub fn pieces(&self, split: Split, each: &mut dyn FnMut(Tensor) -> Result<()>) -> Result<()> {
-        const PIECE: usize = 1_000;
         const GENERATED: usize = 10_000;
-        let Some(n) = self.len(split) else { return each(self.all(split, GENERATED)?.x) };
+        match self.len(split) {
+            Some(n) => self.first_pieces(split, n, each),
+            None => each(self.all(split, GENERATED)?.x),
+        }
+    }
+
+    /// Hands the first `n` items of a stored split to `each`, as [`Data::pieces`] does.
+    fn first_pieces(&self, split: Split, n: usize, each: &mut dyn FnMut(Tensor) -> Result<()>) -> Result<()> {
+        const PIECE: usize = 1_000;
         let key = self.key.with(split.name()).with("all");
         for (i, from) in (0..n).step_by(PIECE).enumerate() {
             let key = if i == 0 { key } else { key.at(i as u64) };

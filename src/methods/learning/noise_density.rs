@@ -2,11 +2,13 @@
 
 use candle_core::{DType, Device, Tensor};
 use nalgebra::{DMatrix, DVector};
+use serde::{Deserialize, Serialize};
 
 use crate::config::Spec;
 use crate::data::{Data, Split};
 use crate::density::{Context, GaussianConfig, Model};
 use crate::math::linalg;
+use crate::methods::Setup;
 use crate::{Error, Result, ops, rng::Key};
 
 /// The number of data items from which the noise takes its moments; they are always the same ones.
@@ -15,6 +17,20 @@ const ITEMS: usize = 10_000;
 /// The standard deviation whose square is added to the variance along every direction, so that constant pixels do no
 /// harm.
 const MIN_STD: f64 = 1e-3;
+
+/// The density with which data are contrasted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoiseChoice {
+    /// The normal density N(μ, diag σ²) with the data's moments (released LSD code).
+    #[default]
+    Diagonal,
+    /// The normal density N(μ, Σ) with the data's mean and covariance (Gutmann & Hyvärinen): much closer to correlated
+    /// data.
+    Full,
+    /// The density of the model `noise_model`, as it is built.
+    Model,
+}
 
 /// A fixed density on items of the data's shape. It is a function of the data and the key, so it is no part of a state.
 pub(in crate::methods) enum NoiseDensity {
@@ -25,6 +41,18 @@ pub(in crate::methods) enum NoiseDensity {
 }
 
 impl NoiseDensity {
+    /// The density that `choice` names, of the data of a method's setup.
+    ///
+    /// # Errors
+    /// The data have no such density, or the model `spec` no known normaliser.
+    pub(in crate::methods) fn new(choice: NoiseChoice, spec: &Spec, setup: &Setup) -> Result<Self> {
+        match choice {
+            NoiseChoice::Diagonal => Self::diagonal(setup.data),
+            NoiseChoice::Full => Self::full(setup.data),
+            NoiseChoice::Model => Self::model(spec, setup.data, setup.key.with("noise")),
+        }
+    }
+
     /// The normal density with the data's mean and standard deviation in every coordinate.
     pub(in crate::methods) fn diagonal(data: &Data) -> Result<Self> {
         let config = GaussianConfig { from_data: true, ..GaussianConfig::default() };

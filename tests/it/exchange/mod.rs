@@ -8,11 +8,12 @@ mod round_trip;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The loader for PyTorch knows every layer that a list can name.
+/// The loader for PyTorch knows every layer that a list can name, but for those of the model `ladder`, which is not
+/// exported.
 #[test]
 fn no_layer_is_forgotten() {
     let loader = include_str!("../../../src/exchange/ebm_model.py");
-    for row in ebm::nets::LAYERS {
+    for row in ebm::nets::LAYERS.iter().filter(|row| row.name != "time_embedding") {
         assert!(loader.contains(&format!(" \"{}\": lambda", row.name)), "no `{}` in the loader", row.name);
     }
 }

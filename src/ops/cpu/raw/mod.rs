@@ -238,13 +238,25 @@ pub fn map<T: Real, const K: usize, const M: usize>(
             #[inline(always)]
             || {
                 let (sources, target, n) = (pointers, target, n);
-                for i in from..to {
+                // Plain loops: unoptimised, as the tests are, they are ten times as fast as `map` on arrays.
+                let mut i = from;
+                while i < to {
                     // SAFETY: i < n, the length of every source.
-                    let values = f(sources.map(|s| unsafe { *s.0.add(i) }));
-                    for (m, value) in values.into_iter().enumerate() {
-                        // SAFETY: m·n + i < M·n, inside `out`'s capacity, and no other task has this i.
-                        unsafe { target.at(m * n + i).write(value) };
+                    let mut values = [unsafe { *sources[0].0.add(i) }; K];
+                    let mut k = 1;
+                    while k < K {
+                        // SAFETY: as above.
+                        values[k] = unsafe { *sources[k].0.add(i) };
+                        k += 1;
                     }
+                    let results = f(values);
+                    let mut m = 0;
+                    while m < M {
+                        // SAFETY: m·n + i < M·n, inside `out`'s capacity, and no other task has this i.
+                        unsafe { target.at(m * n + i).write(results[m]) };
+                        m += 1;
+                    }
+                    i += 1;
                 }
             },
         );
