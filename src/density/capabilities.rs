@@ -104,6 +104,11 @@ pub trait Capabilities: Energy {
         None
     }
 
+    /// Whether [`Energy::laplacian`] is a formula at the price of a gradient; otherwise it takes D second-order passes.
+    fn has_closed_laplacian(&self) -> bool {
+        false
+    }
+
     /// The same energy as a normalised density, if its normaliser is known.
     fn density(&self) -> Option<&dyn Density> {
         None

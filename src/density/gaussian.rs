@@ -184,6 +184,10 @@ impl Capabilities for Gaussian {
         Some(Form { net: None, logits: false, normal: Some(Normal { mean: &self.mean, log_std: &self.log_std }) })
     }
 
+    fn has_closed_laplacian(&self) -> bool {
+        true
+    }
+
     fn base_sample(&self, key: Key, n: usize) -> Result<Option<Tensor>> {
         self.sample(key, n).map(Some)
     }

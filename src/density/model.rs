@@ -197,6 +197,11 @@ impl Model {
         self.energy.levels()
     }
 
+    /// Whether the Laplacian is a formula, [`Capabilities::has_closed_laplacian`].
+    pub fn has_closed_laplacian(&self) -> bool {
+        self.energy.has_closed_laplacian()
+    }
+
     /// The features of a classifier, [`Capabilities::features`].
     ///
     /// # Errors

@@ -254,6 +254,10 @@ impl Capabilities for Rbm {
         Some(self)
     }
 
+    fn has_closed_laplacian(&self) -> bool {
+        true
+    }
+
     fn density(&self) -> Option<&dyn Density> {
         (self.hidden() <= DENSITY_HIDDEN).then_some(self)
     }

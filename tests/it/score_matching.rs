@@ -237,3 +237,19 @@ fn score_matching_comes_near_maximum_likelihood_on_moons() {
         assert!(gap < 0.15, "{config}: {gap} nats below maximum likelihood");
     }
 }
+
+/// A step on CIFAR-10 was killed by the system for its memory.
+#[test]
+fn more_directions_than_memory_holds_are_refused() {
+    let lab = crate::harness::Lab::new();
+    let config = |model: &str| {
+        format!(
+            "[dataset]\nname = \"gaussian\"\ndim = 1100\n[model]\n{model}\n[method]\nname = \"score_matching\"\n\
+             [train]\nsteps = 1\nbatch_size = 2\n"
+        )
+    };
+    lab.write("net.toml", &config("name = \"neural\"\nnet = { name = \"mlp\", hidden = [4] }"));
+    lab.refused(2, &["check", "net.toml"], &["net.toml:8", "1100 second-order passes", "sliced_score_matching"]);
+    lab.write("closed.toml", &config("name = \"gaussian\""));
+    lab.ok(&["check", "closed.toml"]);
+}
