@@ -32,13 +32,13 @@ crate::config! {
     }
 }
 
-/// The method `snl`: minimises E_data[E(x)] + b + E_q[exp(-E(z) - b)/q(z)] - 1 in the model's parameters and in the
-/// number b. By log z ≤ z exp(-b) + b - 1 its negative is a lower bound of E_data[log p], tight where b = log Z.
+/// The method `snl`: minimises E_data[E(x)] + b + E_q[exp(-E(z) - b)/q(z)] - 1 in the model's parameters and in b. By
+/// log z ≤ z exp(-b) + b - 1 its negative is a lower bound of E_data[log p], tight where b = log Z.
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "snl",
     about: "self-normalised likelihood: a lower bound of the log-likelihood by draws of a known density; learns log Z",
-    cite: "Senetaire, Jeha, Mattei, Frellsen 2025, \"Learning energy-based models by self-normalising the likelihood\"; arXiv \
-           2503.07021",
+    cite: "Senetaire, Jeha, Mattei, Frellsen 2025, \"Learning Energy-Based Models by Self-normalising the Likelihood\"; \
+           arXiv 2503.07021",
     schema: Schema::of::<SnlConfig>(),
     numbers: &[
         Number::new("bound", Unit::Nats, "the lower bound of the mean log-likelihood of the data").higher().lead(),

@@ -88,7 +88,8 @@ crate::config! {
     pub struct SequentialConfig {
         /// The layers, first to last, each a table with the name of a layer and its keys, such as
         /// { name = "conv", channels = 64 }: linear, conv, activation, norm, pool, global_pool, upsample, attention,
-        /// dropout, fourier, time_embedding, reshape, flatten, residual and skip. `ebm explain conv` describes that one.
+        /// dropout, fourier, time_embedding, reshape, flatten, residual and skip. `ebm explain conv` describes that
+        /// one.
         layers: Vec<LayerSpec> = default_layers();
     }
 }

@@ -337,8 +337,7 @@ fn fourier(table: &toml::Table, place: &Place) -> Result<Made> {
 fn time_embedding(table: &toml::Table, place: &Place) -> Result<Made> {
     let TimeEmbeddingConfig { units } = decode(table)?;
     let layer = TimeEmbedding::new(place.builder, place.channels(), units)?;
-    let multiplications = size(&[units, LEVEL_FEATURES + place.channels()]);
-    Ok(Made { multiplications, ..Made::light(layer, &place.item) })
+    Ok(Made { multiplications: size(&[units, LEVEL_FEATURES + place.channels()]), ..Made::light(layer, &place.item) })
 }
 
 fn reshape(table: &toml::Table, place: &Place) -> Result<Made> {
