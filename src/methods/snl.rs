@@ -37,8 +37,8 @@ crate::config! {
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "snl",
     about: "self-normalised likelihood: a lower bound of the log-likelihood by draws of a known density; learns log Z",
-    cite: "Senetaire, Jeha, Mattei, Frellsen 2025, \"Learning Energy-Based Models by Self-normalising the Likelihood\"; \
-           arXiv 2503.07021",
+    cite: "Senetaire, Jeha, Mattei, Frellsen 2025, \"Learning Energy-Based Models by Self-normalising the \
+           Likelihood\"; arXiv 2503.07021",
     schema: Schema::of::<SnlConfig>(),
     numbers: &[
         Number::new("bound", Unit::Nats, "the lower bound of the mean log-likelihood of the data").higher().lead(),
