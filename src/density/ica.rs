@@ -227,6 +227,15 @@ mod tests {
         Key::new(key).normal(shape, DType::F64, &CPU).unwrap()
     }
 
+    /// What `init` writes for MNIST starts at once, and for CIFAR-10 is refused: hours went to singular values.
+    #[test]
+    fn many_dimensions_start_at_the_first_draw_and_too_many_are_refused() {
+        let model = Ica::new(&[1, 28, 28], Sources::Laplace, &builder(DType::F32)).unwrap();
+        assert_eq!(model.unmixing.dims(), [784, 784]);
+        let error = Ica::new(&[3, 32, 32], Sources::Laplace, &builder(DType::F32)).err().unwrap();
+        assert!(error.exit_code() == 2 && error.to_string().contains("3072 x 3072"), "{error}");
+    }
+
     #[test]
     fn energy_is_that_of_the_definition_in_any_shape() {
         for sources in BOTH {
