@@ -66,7 +66,7 @@ k = 2
     build: |table, setup| Ok(Box::new(Diffclf::new(decode(table)?, setup)?)),
 };
 
-/// With T the top level, exp(-E(x, σ_i) - F_i) and exp(-E(x, σ_j) - F_j) are told apart where items of both levels lie,
+/// exp(-E(x, σ_i) - F_i) and exp(-E(x, σ_j) - F_j) are told apart where items of both levels lie,
 /// so the optimum has E_i + F_i = -log p_i + c at every mode alike, where denoising leaves a constant for each mode.
 /// Adding a number to all F changes nothing.
 struct Diffclf {

@@ -7,7 +7,7 @@ use crate::density::{Counted, Energy, Model, by_row};
 use crate::metrics::{Number, Unit};
 use crate::{Error, Result, ops, rng::Key};
 
-/// The mean of [`denoising`].
+/// The mean of [`Noisy::denoising`].
 pub(in crate::methods) const DENOISING: Number =
     Number::new("dsm", Unit::Plain, "mean |σ∇E - ε|²/D over levels: 1 for a flat energy").lower().lead();
 
