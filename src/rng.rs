@@ -40,10 +40,12 @@ impl Key {
 
     /// Standard normal draws of the given shape, f32 rounded to `dtype`.
     pub fn normal(self, shape: impl Into<Shape>, dtype: DType, device: &Device) -> Result<Tensor> {
-        let shape = shape.into();
-        let mut rng = self.rng();
-        let draws: Vec<f32> = (0..shape.elem_count()).map(|_| rng.sample(StandardNormal)).collect();
-        on_device(draws, shape, dtype, device)
+        self.normals().draw(shape, dtype, device)
+    }
+
+    /// The draws of [`Key::normal`], to be taken in pieces: together they are the same numbers.
+    pub fn normals(self) -> Normals {
+        Normals(self.rng())
     }
 
     /// Uniform draws on [0, 1) of the given shape.
@@ -60,6 +62,18 @@ impl Key {
         let mut rng = self.rng();
         let sign = |bit: bool| if bit { 1f32 } else { -1f32 };
         let draws = (0..shape.elem_count()).map(|_| sign(rng.random())).collect();
+        on_device(draws, shape, dtype, device)
+    }
+}
+
+/// A stream of standard normal draws, of which each piece goes on where the last one ended.
+pub struct Normals(ChaCha8Rng);
+
+impl Normals {
+    /// The next draws, of the given shape, f32 rounded to `dtype`.
+    pub fn draw(&mut self, shape: impl Into<Shape>, dtype: DType, device: &Device) -> Result<Tensor> {
+        let shape = shape.into();
+        let draws: Vec<f32> = (0..shape.elem_count()).map(|_| self.0.sample(StandardNormal)).collect();
         on_device(draws, shape, dtype, device)
     }
 }

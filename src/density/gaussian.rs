@@ -138,6 +138,10 @@ impl Gaussian {
 /// The smallest standard deviation at the start, for coordinates that are constant in the data.
 const MIN_STD: f64 = 1e-3;
 
+/// The number of items that are drawn at once: what a replay buffer of pictures begins with takes its own bytes, and
+/// few besides.
+const PIECE: usize = 1_000;
+
 /// Placeholders for μ and log σ, whose shape is compared with bound parameters.
 fn blank(shape: &[usize], builder: &Builder) -> Result<(Tensor, Tensor)> {
     let ones = Tensor::ones(shape, builder.dtype(), builder.device())?;
@@ -203,11 +207,21 @@ impl Density for Gaussian {
     }
 
     fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
-        let shape: Vec<usize> = std::iter::once(n).chain(self.shape.iter().copied()).collect();
-        // No graph holds the noise until the mean is added: a replay buffer of pictures is large.
         let (mean, std) = (self.mean.detach(), self.log_std.exp()?.detach());
-        let scaled = key.normal(shape, mean.dtype(), mean.device())?.broadcast_mul(&std)?;
-        Ok(scaled.broadcast_add(&mean)?)
+        let shaped = |n: usize| std::iter::once(n).chain(self.shape.iter().copied()).collect::<Vec<usize>>();
+        let mut normals = key.normals();
+        let mut piece = |n: usize| -> Result<Tensor> {
+            let scaled = normals.draw(shaped(n), mean.dtype(), mean.device())?.broadcast_mul(&std)?;
+            Ok(scaled.broadcast_add(&mean)?)
+        };
+        if n <= PIECE {
+            return piece(n);
+        }
+        let x = Tensor::zeros(shaped(n), mean.dtype(), mean.device())?;
+        for from in (0..n).step_by(PIECE) {
+            x.slice_set(&piece(PIECE.min(n - from))?, 0, from)?;
+        }
+        Ok(x)
     }
 }
 
@@ -218,6 +232,19 @@ mod tests {
     fn moments() -> Moments {
         let tensor = |v: [f64; 2]| Tensor::new(&v, &Device::Cpu).unwrap();
         Moments { mean: tensor([1.0, -2.0]), std: tensor([0.5, 2.0]), overall_mean: -0.5, overall_std: 2.0 }
+    }
+
+    #[test]
+    fn draws_in_pieces_are_the_draws_at_once() {
+        let builder = Builder::new(Key::new(0), DType::F64, &Device::Cpu);
+        let context = Context { shape: vec![2], classes: None, moments: Some(&|| Ok(moments())) };
+        let p = Gaussian::of_data(&context, 0.0, &builder).unwrap();
+        let n = 2 * PIECE + 7;
+        let noise = Key::new(1).normal((n, 2), DType::F64, &Device::Cpu).unwrap().to_vec2::<f64>().unwrap();
+        let x = p.sample(Key::new(1), n).unwrap().to_vec2::<f64>().unwrap();
+        for (x, z) in x.iter().zip(&noise) {
+            assert!((x[0] - (1.0 + 0.5 * z[0])).abs() < 1e-12 && (x[1] - (2.0 * z[1] - 2.0)).abs() < 1e-12);
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The curves of a run: one small picture for each metric, all in one file, from `metrics.jsonl` alone.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use image::RgbImage;
 
@@ -13,16 +15,63 @@ use crate::store::fs;
 /// Pixels of one panel.
 const PANEL: (u32, u32) = (560, 320);
 
+/// The least time between two pictures of one run: checkpoints may come many times a second.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// `samples/curves.png` of a run that goes on: drawn anew at checkpoints that are far enough apart, and when the run
+/// ends, however it ends. That it cannot be drawn is a warning.
+pub struct Drawn<'a> {
+    paths: &'a Paths,
+    at: Instant,
+    stale: bool,
+}
+
+impl<'a> Drawn<'a> {
+    /// The picture in a run folder, drawn when there is more to see than now.
+    pub fn new(paths: &'a Paths) -> Self {
+        Drawn { paths, at: Instant::now(), stale: !file(paths).exists() }
+    }
+
+    /// Takes note of numbers that the picture does not show.
+    pub fn outdated(&mut self) {
+        self.stale = true;
+    }
+
+    /// Draws the picture if the last one is some time ago.
+    pub fn in_time(&mut self) {
+        if self.stale && self.at.elapsed() >= PAUSE {
+            self.draw();
+        }
+    }
+
+    fn draw(&mut self) {
+        write(self.paths).unwrap_or_else(|error| tracing::warn!("no curves.png: {error}"));
+        (self.at, self.stale) = (Instant::now(), false);
+    }
+}
+
+impl Drop for Drawn<'_> {
+    fn drop(&mut self) {
+        if self.stale {
+            self.draw();
+        }
+    }
+}
+
 /// Writes `samples/curves.png`. A run without metrics has no curves.
 ///
 /// # Errors
 /// A log that cannot be read, a disk that cannot be written.
-pub fn write(paths: &Paths) -> Result<()> {
+fn write(paths: &Paths) -> Result<()> {
     let panels = panels(&metrics::read(&paths.metrics())?)?;
     if panels.is_empty() {
         return Ok(());
     }
-    fs::write_atomic(&paths.samples().join("curves.png"), &draw::png(&draw::tile(&panels, 2))?)
+    fs::write_atomic(&file(paths), &draw::png(&draw::tile(&panels, 2))?)
+}
+
+fn file(paths: &Paths) -> PathBuf {
+    paths.samples().join("curves.png")
 }
 
 /// A panel for every metric that was logged more than once, in order of first appearance.

@@ -1,7 +1,8 @@
-//! What a run writes down as it goes: metrics, times, pictures, TensorBoard events.
+//! What a run writes down as it goes: metrics, times, curves, pictures, TensorBoard events.
 
 use image::RgbImage;
 
+use super::curves::Drawn;
 use super::declared::Declared;
 use super::folder::RunFolder;
 use super::metrics::{self, MetricsLog, TimingLog};
@@ -17,6 +18,8 @@ pub struct Journal<'a> {
     timing: TimingLog,
     events: EventLog,
     declared: Declared,
+    /// The last to be dropped, as it reads what the others wrote.
+    curves: Drawn<'a>,
 }
 
 impl<'a> Journal<'a> {
@@ -29,6 +32,7 @@ impl<'a> Journal<'a> {
             metrics: MetricsLog::resume(&folder.metrics(), step)?,
             timing: TimingLog::open(&folder.timing())?,
             events: EventLog::create(folder.dir(), step)?,
+            curves: Drawn::new(folder),
             folder,
             declared,
         })
@@ -50,6 +54,7 @@ impl<'a> Journal<'a> {
     /// A full disk, among others.
     pub fn write(&mut self, step: u64, metrics: &Metrics, pictures: &[(String, RgbImage)]) -> Result<()> {
         self.metrics.append(step, metrics)?;
+        self.curves.outdated();
         self.timing.append(step)?;
         self.events.scalars(step, metrics.iter().map(|(name, value)| (self.declared.tag(name), value)))?;
         for (name, picture) in pictures {
@@ -58,6 +63,11 @@ impl<'a> Journal<'a> {
             self.events.image(step, &format!("probe/{name}"), picture.dimensions(), &png)?;
         }
         Ok(())
+    }
+
+    /// Draws the curves, if it is time.
+    pub fn draw(&mut self) {
+        self.curves.in_time();
     }
 
     /// Makes the metrics durable, before a checkpoint that counts on them.

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::best::Best;
-use super::curves;
 use super::declared::Declared;
 use super::experiment::Experiment;
 use super::folder::RunFolder;
@@ -230,7 +229,7 @@ impl Trainer {
     /// 8. **Checkpoint**, if it is due or the best so far. The guard sees its tensors first: one that cannot be used is
     ///    not written. The logs are synced, then come the file, `last`, `best`, and only then the removal of older
     ///    ones.
-    /// 9. **Curves** are drawn last; a failure is a warning.
+    /// 9. **Curves** are drawn last, not more often than every few seconds, and at the end; a failure is a warning.
     ///
     /// # Errors
     /// [`Error::Interrupted`] after a signal, [`Error::Diverged`], and whatever stops the run from being saved.
@@ -281,7 +280,7 @@ impl Trainer {
         if better || self.checkpoint_due() {
             self.save_checked(desk, &self.checkpoint()?)?;
             desk.guard.saved(self.step);
-            curves::write(desk.folder).unwrap_or_else(|error| tracing::warn!("no curves.png: {error}"));
+            desk.journal.draw();
         }
         Ok(())
     }

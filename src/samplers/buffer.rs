@@ -21,9 +21,10 @@ pub struct Taken {
 }
 
 impl Buffer {
-    /// A buffer of chains with the positions x, `[N, ..]`, in storage of their own.
+    /// A buffer of chains with the positions x, `[N, ..]`, which are overwritten where they are: nobody else may hold
+    /// their storage.
     pub fn new(x: &Tensor) -> Result<Self> {
-        Ok(Buffer { x: x.detach().copy()?.contiguous()? })
+        Ok(Buffer { x: x.detach().contiguous()? })
     }
 
     /// The positions of the chains, `[N, ..]`.
@@ -60,8 +61,7 @@ impl Buffer {
             let (have, want) = (x.dims(), self.x.dims());
             return Err(Error::Other(format!("the replay buffer has shape {have:?}, the method needs {want:?}")));
         }
-        self.x = x.to_dtype(self.x.dtype())?.to_device(self.x.device())?.copy()?.contiguous()?;
-        Ok(())
+        Ok(self.x.slice_set(&x.to_dtype(self.x.dtype())?.to_device(self.x.device())?.contiguous()?, 0, 0)?)
     }
 
     fn places(&self, key: Key, n: usize) -> Result<Vec<usize>> {

@@ -24,7 +24,7 @@ pub enum Start {
 }
 
 impl Start {
-    /// The starting points among the items, `[n, ..]`.
+    /// The starting points among the items, `[n, ..]`, in storage of their own: a replay buffer writes into it.
     ///
     /// # Errors
     /// `proposal` is asked for without one.
@@ -38,7 +38,7 @@ impl Start {
     ) -> Result<Tensor> {
         match self {
             Start::Uniform => data.uniform_init(key, n),
-            Start::Data => Ok(data.all(Split::Train, n)?.x),
+            Start::Data => Ok(data.all(Split::Train, n)?.x.copy()?),
             Start::Proposal => match proposal {
                 Some(proposal) => proposal.draw(key, n),
                 None => Err(Error::config(

@@ -12,6 +12,14 @@ use tempfile::TempDir;
 /// A folder to work in.
 pub struct Lab(TempDir);
 
+/// The folder of all labs: in memory, where nobody waits for a disk at each of a thousand checkpoints, if there is room
+/// and the user names no other.
+fn place() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let room = rustix::fs::statvfs(memory).map_or(0, |at| at.f_bavail.saturating_mul(at.f_frsize));
+    if room >= 1 << 30 && std::env::var_os("TMPDIR").is_none() { memory.to_owned() } else { std::env::temp_dir() }
+}
+
 /// How a command ended.
 pub struct Outcome {
     pub code: Option<i32>,
@@ -21,7 +29,7 @@ pub struct Outcome {
 
 impl Lab {
     pub fn new() -> Self {
-        Lab(tempfile::tempdir().unwrap())
+        Lab(tempfile::tempdir_in(place()).unwrap())
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -56,7 +56,7 @@ fn pictures_take_the_memory_of_their_bytes() {
     let lab = Lab::new();
     let model = "[model]\nname = \"neural\"\nbase_widen = 1.0\n\
                  net = { name = \"conv\", channels = [4, 4], head = \"mean\" }\n";
-    let rest = "[method]\nname = \"pcd\"\nbuffer = 1000\n[sampler]\nsteps = 20\n[train]\nsteps = 20\nbatch_size = 16\n";
+    let rest = "[method]\nname = \"pcd\"\n[sampler]\nsteps = 20\n[train]\nsteps = 20\nbatch_size = 16\n";
     lab.write("c.toml", &format!("[dataset]\nname = \"images\"\npath = \"x.npy\"\n{model}{rest}"));
     let bytes = |n: usize| (n * SHAPE.iter().product::<usize>()) as f64;
     let (few, many) = (peak(&lab, 12_000) as f64, peak(&lab, 36_000) as f64);

@@ -162,7 +162,7 @@ fn a_killed_trial_is_taken_up_where_it_was_saved() {
 
 #[test]
 fn a_signal_is_passed_on_and_every_trial_saves() {
-    let lab = lab("config = \"lsd.toml\"\nset = { train.steps = 3000, train.checkpoint_every = 0 }\nseeds = 2\n");
+    let lab = lab("config = \"lsd.toml\"\nset = { train.steps = 1000, train.checkpoint_every = 0 }\nseeds = 2\n");
     let ids = ids(&lab.json(&["sweep", "p.toml", "--dry-run"]));
     for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
         let sweep = signal.trim_start_matches('-');
