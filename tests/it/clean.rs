@@ -8,7 +8,7 @@ use crate::harness::{Lab, bare};
 fn trained(name: &str) -> Lab {
     let lab = Lab::new();
     let looks = "checkpoint_every = 10\nkeep = 0\nbest = \"test_ll\"\n\
-                 [[probe]]\nname = \"nll\"\nevery = 10\npoints = 16\nitems = 50\n";
+                 [[probe]]\nname = \"nll\"\nevery = 10\npoints = 16\nitems = 50\nsamples = 20\n";
     lab.write("c.toml", &(bare("lsd", 50) + looks));
     lab.ok(&["-q", "train", "c.toml", "--run-dir", name]);
     lab

@@ -67,7 +67,8 @@ fn two_probes_of_one_name_keep_their_numbers_apart() {
 #[test]
 fn a_run_killed_while_its_last_probes_look_trains_nothing_again() {
     let lab = Lab::new();
-    let config = |probe: &str| bare("ml_grid", 5) + "[[probe]]\nname = \"nll\"\npoints = 16\n" + probe;
+    let config =
+        |probe: &str| bare("ml_grid", 5) + "[[probe]]\nname = \"nll\"\npoints = 16\nitems = 50\nsamples = 20\n" + probe;
     lab.write("c.toml", &config("[[probe]]\nname = \"ais\"\ntemperatures = 4\nchains = 6\nraise_items = 0\n"));
     lab.ok(&["-q", "train", "c.toml", "--run-dir", "whole"]);
     let endless = ["-q", "train", "c.toml", "--run-dir", "run", "--set", "probe.1.temperatures=100000000"];

@@ -198,6 +198,7 @@ fn exact_score_matching_of_a_gaussian_gives_the_moments_of_the_batch() {
 
 /// The blurred batch has variance var + σ². Noise of the last steps, 4,000 points each: about 1 % of the variance.
 #[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
 fn denoising_score_matching_of_a_gaussian_gives_the_variance_plus_the_blur() {
     for sigma in [0.5, 1.0] {
         let [shift, growth] = fitted(&format!("name = \"denoising_score_matching\", sigma = {sigma}"), 600);

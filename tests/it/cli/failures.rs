@@ -78,7 +78,7 @@ fn divergence_is_exit_code_3_and_keeps_the_last_good_checkpoint() {
     let drawn = lab.run(&["-q", "sample", "--ckpt", LAST, "--n", "4", "--steps", "0"]);
     assert!(matches!(drawn.code, Some(0 | 3)), "{}", drawn.stderr);
     // What a probe notices is divergence too.
-    let probe = "[[probe]]\nname = \"nll\"\nevery = 1\n";
+    let probe = "[[probe]]\nname = \"nll\"\nevery = 1\npoints = 16\nitems = 50\nsamples = 20\n";
     lab.write("p.toml", &(bare("lsd", 100) + "checkpoint_every = 1\n" + probe));
     let words = ["-q", "train", "p.toml", "--run-dir", "probed", "--set", "optim.lr=1e30"];
     lab.refused(3, &words, &["diverged at step 1: probe `nll`"]);

@@ -196,7 +196,7 @@ fn every_kernel(chains: usize, steps: u64) {
 
 #[test]
 fn every_kernel_leaves_an_asymmetric_mixture_invariant() {
-    every_kernel(2_000, 50);
+    every_kernel(2_000, 15);
 }
 
 #[test]

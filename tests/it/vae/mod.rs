@@ -164,7 +164,7 @@ fn its_density_integrates_to_one() {
          decoder = { name = \"mlp\", hidden = [8] }",
         &[2],
     );
-    let grid = Grid::new([[-8.0, 8.0], [-8.0, 8.0]], 80);
+    let grid = Grid::new([[-8.0, 8.0], [-8.0, 8.0]], 50);
     let points = grid.points([0.5, 0.5], &CPU).unwrap().to_dtype(DType::F64).unwrap();
     let log_p = list(&vae.log_prob(&points).unwrap());
     assert!(grid.log_integral(&log_p).abs() < 1e-3, "{}", grid.log_integral(&log_p));

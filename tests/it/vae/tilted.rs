@@ -158,7 +158,7 @@ fn annealing_in_noise_space_finds_log_z() {
     let exact = grid.log_integral(&base.iter().zip(&f).map(|(b, f)| b - f).collect::<Vec<_>>());
     assert!(exact.abs() > 0.3, "a tilt that does little tests little: log Z = {exact}");
     let potential = Potential::new(model.noise_space(Space::Noise).unwrap(), Some(Box::new(scaled))).unwrap();
-    let config = AnnealConfig { temperatures: 60, chains: 200, reverse: 0, draws: 4000, ..AnnealConfig::default() };
+    let config = AnnealConfig { temperatures: 30, chains: 150, reverse: 0, draws: 4000, ..AnnealConfig::default() };
     let path = Annealing::new(potential.normal().unwrap(), &potential, &config, Key::new(1)).unwrap();
     let bracket = Bracket::new(&path, &config, None, Key::new(2)).unwrap();
     let se = bracket.metrics(Key::new(3)).get("log_z_se").unwrap();
