@@ -1,7 +1,10 @@
 //! Walks along the geometric path between a normalised base and an energy: annealed importance sampling (Neal 2001),
 //! its reverse (Grosse, Ghahramani & Adams 2015), and the walks of RAISE (Burda, Grosse & Salakhutdinov 2015).
 
+use std::time::{Duration, Instant};
+
 use candle_core::{DType, Tensor};
+use indicatif::HumanDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::rule;
@@ -83,6 +86,9 @@ pub struct Walk {
     /// (β, log of the mean weight up to there), in order of β.
     pub course: Vec<(f64, f64)>,
 }
+
+/// Temperatures of the pilot walk after which the time of all walks is known.
+const LOOK: usize = 3;
 
 /// Both ends of the path at the same points.
 struct Ends {
@@ -193,6 +199,20 @@ impl<'a> Annealing<'a> {
         Ok((chain.x, info.accept.unwrap_or(1.0)))
     }
 
+    /// Says how long all walks will take, if that is long: the pilot walk's first temperatures took `look`.
+    fn foretell(&self, look: Duration) {
+        let AnnealConfig { chains, reverse, pilot, temperatures, .. } = self.config;
+        let walks = 1.0 + (chains + reverse) as f64 / pilot as f64;
+        let all = look.mul_f64(walks * temperatures as f64 / LOOK as f64);
+        if all > Duration::from_secs(60) {
+            tracing::info!(
+                "ais: {temperatures} temperatures of {pilot} + {chains} + {reverse} chains take about {}; fewer take \
+                 less: `ais.temperatures`, `ais.chains`, `ais.reverse`",
+                HumanDuration(all)
+            );
+        }
+    }
+
     fn adapted(&self, key: Key) -> Result<Vec<f64>> {
         /// Transitions at the base before the path: no gradient of the target is taken.
         const WARM: u64 = 300;
@@ -209,7 +229,11 @@ impl<'a> Annealing<'a> {
         }
         let mut x = chain.x;
         let mut steps = Vec::with_capacity(self.betas.len());
+        let began = Instant::now();
         for (k, &beta) in self.betas.iter().enumerate() {
+            if k == LOOK {
+                self.foretell(began.elapsed());
+            }
             steps.push(step);
             let (next, accept) = self.move_at(key.with("pilot").at(k as u64), &self.ends(&x)?, beta, step)?;
             x = next;
