@@ -10,6 +10,7 @@ mod harness;
 
 mod amortised;
 mod annealing;
+mod claims;
 mod clean;
 mod cli;
 mod compare;
