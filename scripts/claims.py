@@ -13,7 +13,7 @@ claims.toml holds a [[paper]] for each paper, a [[record]] for each CSV file tha
   rule = "near"              |left - right| <= tolerance, or <= tolerance_share * |right|
   rule = "rank"              Spearman's correlation of x and y over the rows `of` is at_least, at_most
 
-left, right and minus (taken from left) select one row by its columns, of the claim's record, or of the one that `record`
+left, right and minus (taken from left) select one row by its columns, of the claim's record or of the one that `record`
 names in the check or in the selector; right may be a number, `times` multiplies it. The value stands in the column
 `mean`, or in the one that `column` names (`diverged` is the share of the runs).
 """
@@ -44,6 +44,9 @@ KEYS = {
     "rank": {"says", "rule", "record", "x", "y", "of", "at_least", "at_most"},
 }
 KEYS["greater"] = KEYS["less"]
+NEEDED = {"claim": ["id", "paper", "where", "claim", "setting"], "record": ["path", "command"]}
+NEEDED |= {"length": ["what", "ran", "of"], "less": ["says", "left", "right"], "greater": ["says", "left", "right"]}
+NEEDED |= {"near": ["says", "left", "right"], "rank": ["says", "x", "y"], "paper": ["key", "name"]}
 
 
 def sources(claim: dict) -> list[str]:
@@ -57,8 +60,12 @@ def sources(claim: dict) -> list[str]:
 
 
 def known(kind: str, table: dict) -> None:
-    for key in table.keys() - KEYS[kind]:
+    """Has the keys that it needs, and none but those that it may have."""
+    for key in sorted(table.keys() - KEYS[kind]):
         raise Mistake(f"unknown key `{key}` in a {kind}")
+    for key in NEEDED.get(kind, []):
+        if key not in table:
+            raise Mistake(f"no `{key}` in a {kind}")
 
 
 def commands(command: str) -> None:
@@ -82,9 +89,10 @@ def hand_made(records: Records, record: dict) -> None:
     """A record that was taken from a page: each of its numbers stands in that section of it."""
     known("record", record)
     rows = records.rows(record["path"])
-    if "command" in record:
-        commands(record["command"])
+    commands(record["command"])
     if "from" not in record:
+        if "note" not in record:
+            raise Mistake("neither a page that it is `from` nor a `note`")
         return
     text = (records.folder / record["from"]).read_text(encoding="utf-8")
     found = re.search(rf"^(#+) {re.escape(record['section'])}.*?(?=^\1 |^#{{1,2}} |\Z)", text, re.M | re.S)
@@ -136,7 +144,7 @@ def verdict(records: Records, claim: dict) -> Row:
             raise Mistake("what did not run has no check, and either a command or what it lacks")
         return Row(claim, "not run", [claim["not_run"]], [], "nothing")
     for key in ("check", "command", "length"):
-        if key not in claim:
+        if not claim.get(key):
             raise Mistake(f"neither `not_run` nor `{key}`")
     parts = []
     for check in claim["check"]:
@@ -145,16 +153,17 @@ def verdict(records: Records, claim: dict) -> Row:
         known(check["rule"], check)
         parts.append(judge(records, claim, check))
     ran, cut = length(claim, parts)
-    holding = sum(part.outcome == "holds" for part in parts)
+    counts = {word: sum(part.outcome == word for part in parts) for word in ("holds", "leans", "leans against")}
     why = []
-    if holding < len(parts):
-        inside = sum(part.outcome == "open" for part in parts)
-        count = f"{holding} of {len(parts)} hold" + (f", {inside} inside the error" if inside else "")
-        why.append("undecided, all inside the error" if inside == len(parts) else count)
+    if counts["holds"] < len(parts):
+        said = [f"{counts['holds']} of {len(parts)} hold"]
+        for word in ("leans", "leans against"):
+            said += [f"{counts[word]} {word.replace('leans', 'lean')}"] if counts[word] else []
+        why.append(", ".join(said))
     why += ["cut"] if cut else []
     why += ["another setting"] if "ours" in claim else []
     why += ["no interval"] if any(not part.value.certain for part in parts) else []
-    word = "not" if holding == 0 else "in part" if why else "reproduced"
+    word = "not" if counts["holds"] + counts["leans"] == 0 else "in part" if why else "reproduced"
     return Row(claim, word, why, parts, ran)
 
 
@@ -193,18 +202,18 @@ HEAD = """# What the papers claim, and what came of it here
 Written by `scripts/claims.py` from [claims.toml](claims.toml) and the records beside it; `scripts/claims.py --check`
 says whether the page is what they give. No verdict is typed: each is what the rules of claims.toml make of the records.
 
-A check holds or fails where its difference is beyond the 95 % interval of the numbers compared, and is open where it lies
-inside. Numbers without an interval are those of one run.
+A check holds or fails where its difference is beyond the 95 % interval of the numbers compared. Inside the interval it
+leans, as the paper claims or against it. Numbers without an interval are those of one run.
 
-- **reproduced**: every check holds beyond its interval, at the paper's setting, length and number of repeats, or at ours
-  where the paper states none.
-- **in part**: some checks hold, or all of them in a run that is cut, in another setting, or without an interval; which of
-  these stands behind it.
-- **not**: no check holds. Where all are open nothing is decided, which is said.
+- **reproduced**: every check holds, at the paper's setting, length and number of repeats, or at ours where the paper
+  states none.
+- **in part**: a check holds or leans as claimed, but others do not, or the run is cut, in another setting, or without
+  an interval; which of these stands behind it.
+- **not**: no check holds, and none leans as claimed.
 - **not run**: no run, or one that left pictures only; why, and the command that would run it.
 
-Values in brackets are 95 % intervals. ↑ large, ↓ small values are better. ° from a later paper's table, * from memory: not
-read in the paper itself. Percentages are the part of the paper's length that ran.
+Values in brackets are 95 % intervals. ↑ large, ↓ small values are better. ° from a later paper's table, * from memory:
+not read in the paper itself. Percentages are the part of the paper's length that ran.
 """
 
 
@@ -234,12 +243,14 @@ def judged(folder: pathlib.Path) -> str:
     """The page, or every mistake at once."""
     document = tomllib.loads((folder / "claims.toml").read_text(encoding="utf-8"))
     records, rows, mistakes = Records(folder), [], []
+    for paper in document["paper"]:
+        known("paper", paper)
     papers = [paper["key"] for paper in document["paper"]]
     seen: set[str] = set()
     for record in document.get("record", []):
         try:
             hand_made(records, record)
-        except (Mistake, KeyError) as mistake:
+        except (Mistake, KeyError, TypeError, ValueError) as mistake:
             mistakes.append(f"record {record.get('path')}: {mistake}")
     own = {record.get("path") for record in document.get("record", [])}
     for claim in document["claim"]:
@@ -251,7 +262,7 @@ def judged(folder: pathlib.Path) -> str:
             for used in set(sources(claim)) - own:
                 if "not_finite" not in records.rows(used)[0]:
                     raise Mistake(f"{used} is not by `ebm compare`: a [[record]] is to say where it is from")
-        except (Mistake, KeyError) as mistake:
+        except (Mistake, KeyError, TypeError, ValueError) as mistake:
             mistakes.append(f"{name}: {mistake}")
         seen.add(name)
     unused = own - {used for claim in document["claim"] for used in sources(claim)}
@@ -277,7 +288,8 @@ def main() -> None:
         return
     there = path.read_text(encoding="utf-8") if path.exists() else ""
     names = "claims.md", "what the records give"
-    print("\n".join(difflib.unified_diff(there.splitlines(), text.splitlines(), *names, lineterm="")))
+    for changed in difflib.unified_diff(there.splitlines(), text.splitlines(), *names, lineterm=""):
+        print(changed)
     sys.exit(there != text)
 
 

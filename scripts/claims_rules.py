@@ -46,7 +46,7 @@ class Value:
 
 @dataclass
 class Part:
-    """What one check found: "holds", "fails" or "open", which is inside its own error."""
+    """What one check found: "holds", "fails", or, inside its own error, "leans" as claimed or "leans against" it."""
 
     outcome: str
     found: str
@@ -128,20 +128,21 @@ def same(row: dict[str, str], name: str, key: str, value: object) -> bool:
 
 
 def compare(check: dict, left: Value, right: Value) -> Part:
-    """One of the rules less, greater and near. What is not beyond its own error is open."""
+    """One of the rules less, greater and near. What is not beyond its own error only leans."""
     rule, gap = check["rule"], left.minus(right)
     if rule == "near":
         tolerance = check["tolerance"] if "tolerance" in check else check["tolerance_share"] * abs(right.mean)
         inside, outside = max(abs(gap.low), abs(gap.high)) <= tolerance, gap.low > tolerance or gap.high < -tolerance
-        text = f"{left} within {number(tolerance)} of {right}"
+        leans, text = abs(gap.mean) <= tolerance, f"{left} within {number(tolerance)} of {right}"
     else:
         sign, margin = (-1, check.get("margin", 0)) if rule == "less" else (1, check.get("margin", 0))
         ahead = gap.scaled(sign)
-        inside, outside = ahead.low > margin, ahead.high <= margin
+        inside, outside, leans = ahead.low > margin, ahead.high <= margin, ahead.mean > margin
         text = f"{left} {'<' if sign < 0 else '>'} {right}"
         if margin:
             text += f" {'−' if sign * margin < 0 else '+'} {number(abs(margin))}"
-    return Part("holds" if inside else "fails" if outside else "open", text, gap)
+    outcome = "holds" if inside else "fails" if outside else "leans" if leans else "leans against"
+    return Part(outcome, text, gap)
 
 
 def bounds(selector: dict, claim: dict) -> tuple[float, float]:

@@ -82,7 +82,8 @@ fn a_verdict_follows_its_record() {
     for (claims, one, two, expected) in [
         (CLAIMS, good, bad, "**reproduced**"),
         (CLAIMS, bad, good, "**not**: 0 of 1 hold"),
-        (CLAIMS, (1.0, 0.9), (2.0, 0.9), "**not**: undecided, all inside the error"),
+        (CLAIMS, (1.0, 0.9), (2.0, 0.9), "**in part**: 0 of 1 hold, 1 lean"),
+        (CLAIMS, (2.0, 0.9), (1.0, 0.9), "**not**: 0 of 1 hold, 1 lean against"),
         (&cut, good, bad, "**in part**: cut"),
         (&cut, bad, good, "**not**: 0 of 1 hold; cut"),
         (&fewer, good, bad, "**in part**: cut"),
