@@ -10,7 +10,7 @@ use crate::data::Data;
 use crate::density::{Model, Proposal, Stored, WeightsOf, unfit};
 use crate::run::Experiment;
 use crate::store::{State, checkpoint};
-use crate::{Error, Result, shell};
+use crate::{Error, Result, methods, shell};
 
 /// Which weights of a checkpoint to use.
 #[derive(Args, Clone, Copy, Debug)]
@@ -70,6 +70,8 @@ impl Loaded {
             stored.map_err(|error| if sets.is_empty() { error } else { overridden(error, &written, &experiment) });
         let Stored { step, model, weights, data, state, .. } = stored?;
         let proposal = experiment.proposal(&data, &state).map_err(|e| unfit(path, &e))?;
+        let log_z = methods::level_log_z(&experiment.resolved.spec("method"), &state).map_err(|e| unfit(path, &e))?;
+        let model = model.with_level_log_z(log_z);
         Ok(Loaded { step, experiment, model, weights, data, proposal })
     }
 

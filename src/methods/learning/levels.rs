@@ -35,6 +35,14 @@ pub(in crate::methods) fn at(model: &Model, sigma: &Tensor, method: &str) -> Res
     model.at_level(sigma).ok_or_else(|| without_levels(method))
 }
 
+/// The energies, gradients in x and slopes in ln σ of the model at the levels σ `[B]` of the items x.
+///
+/// # Errors
+/// As [`count`].
+pub(in crate::methods) fn slopes(model: &Model, sigma: &Tensor, x: &Tensor, method: &str) -> Result<[Tensor; 3]> {
+    model.level_grad(sigma, x)?.ok_or_else(|| without_levels(method))
+}
+
 fn without_levels(method: &str) -> Error {
     Error::config(format!("method `{method}` needs a model that knows noise levels"))
         .hint("--set model.name=ladder, which takes the place of `neural`")
@@ -97,8 +105,31 @@ impl Noisy {
     /// The items have another shape than the model's.
     pub fn denoising(&self, energy: &dyn Energy) -> Result<(Tensor, Tensor)> {
         let (value, grad) = energy.grad(&self.x)?;
-        let left = (by_row(&grad, &self.sigma)? - &self.noise)?;
-        let dim = (left.elem_count() / left.dim(0)?.max(1)) as f64;
-        Ok((value, ops::dot(&left, &left)?.affine(1.0 / dim, 0.0)?))
+        Ok((value, self.missed_noise(&grad)?))
+    }
+
+    /// The denoising losses `[N]` of [`Noisy::denoising`], from the gradients ∇E(x, σ).
+    ///
+    /// # Errors
+    /// The gradients have another shape than the items.
+    pub fn missed_noise(&self, grad: &Tensor) -> Result<Tensor> {
+        let left = (by_row(grad, &self.sigma)? - &self.noise)?;
+        Ok(ops::dot(&left, &left)?.affine(1.0 / self.dim()?, 0.0)?)
+    }
+
+    /// The losses (∂E/∂ln σ + |ε|² - D)²/2D `[N]` of the slopes ∂E(x, σ)/∂ln σ `[N]`: ∂ log p_σ(x)/∂ln σ is the mean of
+    /// |ε|² - D over the noise of the items that are seen as x. The variance of that is 2D.
+    ///
+    /// # Errors
+    /// Slopes of another number than the items.
+    pub fn missed_slope(&self, slope: &Tensor) -> Result<Tensor> {
+        let dim = self.dim()?;
+        let target = ops::dot(&self.noise, &self.noise)?.affine(1.0, -dim)?;
+        Ok((slope + target)?.sqr()?.affine(0.5 / dim, 0.0)?)
+    }
+
+    /// D.
+    fn dim(&self) -> Result<f64> {
+        Ok((self.noise.elem_count() / self.noise.dim(0)?.max(1)) as f64)
     }
 }

@@ -59,9 +59,13 @@ impl Trainer {
     /// own.
     fn evaluated(&self) -> Result<Model> {
         let model = self.method.model();
-        let Some(ema) = &self.ema else { return model.frozen() };
         let mut tensors = model.params().tensors();
-        tensors.extend(ema.state());
-        model.on(tensors)
+        tensors.extend(self.ema.iter().flat_map(|ema| ema.state()));
+        let spec = self.experiment.resolved.spec("method");
+        let log_z = match methods::has_level_log_z(&spec) {
+            true => methods::level_log_z(&spec, &self.method.state()?)?,
+            false => None,
+        };
+        Ok(model.on(tensors)?.with_level_log_z(log_z))
     }
 }
