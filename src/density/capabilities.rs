@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Density, Energy, Form, Gaussian, NoiseSpace, Space, Vae};
+use super::{Density, Energy, Form, NoiseSpace, Space, Vae};
 use crate::{Result, rng::Key};
 
 /// A sampler that draws the hidden units of a model given x, then x given them.
@@ -50,7 +50,7 @@ pub trait Capabilities: Energy {
 
     /// The normal density that the data are close to at the highest of [`Capabilities::levels`]; `None` for a model
     /// without levels.
-    fn top(&self) -> Result<Option<Gaussian>> {
+    fn top(&self) -> Result<Option<Box<dyn Density>>> {
         Ok(None)
     }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Energy, by_row};
+use super::{Density, Energy, by_row};
 use crate::{Result, rng::Key};
 
 /// Σ_k w_k N(c_k, s²I), in f64 on the CPU.
@@ -24,6 +24,11 @@ impl Known {
     /// The energies -log p_σ, normalised, at levels σ `[B]`.
     pub fn at(&self, sigma: &Tensor) -> Blurred {
         Blurred { known: self.clone(), variance: (sigma.sqr().unwrap() + self.std * self.std).unwrap() }
+    }
+
+    /// The density under noise σ.
+    pub fn under(&self, sigma: f64) -> Under {
+        Under(self.clone(), sigma)
     }
 
     /// The mean `[D]`, and the mean of the coordinates' variances.
@@ -108,6 +113,47 @@ impl Energy for Blurred {
         let spread = (shares.broadcast_mul(&squares)?.sum(1)? - centre.sqr()?.sum(1)?)?;
         let flat = self.variance.recip()?.affine(x.dim(1)? as f64, 0.0)?;
         Ok((energy, grad, (flat - (spread / self.variance.sqr()?)?)?))
+    }
+}
+
+/// A [`Known`] mixture under noise of one level.
+pub struct Under(Known, f64);
+
+impl Under {
+    fn at(&self, x: &Tensor) -> Result<Blurred> {
+        Ok(self.0.at(&Tensor::full(self.1, x.dim(0)?, x.device())?))
+    }
+}
+
+impl Energy for Under {
+    fn energy(&self, x: &Tensor) -> Result<Tensor> {
+        self.at(x)?.energy(x)
+    }
+
+    fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.at(x)?.grad(x)
+    }
+
+    fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        self.at(x)?.directional(x, v)
+    }
+
+    fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
+        self.at(x)?.curvature(x, v)
+    }
+
+    fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        self.at(x)?.laplacian(x)
+    }
+}
+
+impl Density for Under {
+    fn log_prob(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.energy(x)?.neg()?)
+    }
+
+    fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
+        Ok(self.0.draws(key, n, self.1))
     }
 }
 

@@ -29,6 +29,7 @@ mod rbm;
 mod row;
 mod stored;
 mod tilted;
+mod top;
 pub mod vae;
 
 pub use affine::{Affine, Coordinates};
@@ -47,7 +48,7 @@ pub use ladder::by_row;
 pub use model::Model;
 pub use neural::Neural;
 pub use noise_space::{NoiseSpace, Potential, Space};
-pub use probability_flow::{ProbabilityFlow, Trace};
+pub use probability_flow::{Laplacian, ProbabilityFlow};
 pub use proposal::Proposal;
 pub use rbm::{Rbm, RbmConfig, RbmInit};
 pub use row::{ANY_ITEMS, ModelRow};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 use super::context::Context;
-use super::{BlockGibbs, Capabilities, Counted, Density, Energy, Form, Gaussian, Meter, NoiseSpace, Space, Vae, build};
+use super::{BlockGibbs, Capabilities, Counted, Density, Energy, Form, Meter, NoiseSpace, Space, Vae, build};
 use crate::config::Spec;
 use crate::nets::{Builder, NamedNet, Params, Shapes};
 use crate::{Result, rng::Key};
@@ -217,7 +217,7 @@ impl Model {
     ///
     /// # Errors
     /// A tensor operation fails.
-    pub fn top(&self) -> Result<Option<Gaussian>> {
+    pub fn top(&self) -> Result<Option<Box<dyn Density>>> {
         self.energy.top()
     }
 

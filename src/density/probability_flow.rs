@@ -1,34 +1,34 @@
 //! The distribution that the gradients of a noise ladder draw from, and its density, by an ordinary differential
 //! equation.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Tensor};
 
-use super::{Density, Energy, Gaussian, Model, Proposal};
+use super::top::{AtLevel, Top};
+use super::{Density, Energy, Model, Proposal};
 use crate::{Error, Result, rng::Key};
 
-/// The energy at noise levels σ `[B]`, one level an item.
-type AtLevel = Box<dyn Fn(&Tensor) -> Result<Box<dyn Energy>> + Send + Sync>;
-
 /// The probability flow of an energy E(x, σ) that knows noise levels: dx/du = σ²∇E(x, σ), u = ln σ, which carries the
-/// normal density at the top to level 0 (Song et al. 2021, eq. 13, for noise that adds up), by the classical
-/// Runge-Kutta method in steps of equal u.
+/// density p_T ∝ exp(-E(x, σ_T)) at the top to level 0 (Song et al. 2021, eq. 13, for noise that adds up), by the
+/// classical Runge-Kutta method in steps of equal u.
 ///
-/// Its density at level 0 is log q(x) = log N(x_T) + ∫ σ²ΔE(x(u), σ) du along the path through x. That is the density
+/// Its density at level 0 is log q(x) = log p_T(x_T) + ∫ σ²ΔE(x(u), σ) du along the path through x. That is the density
 /// of what the flow draws. It is exp(-E(x, σ_0))/Z only if the levels fit each other, each being the one below under
 /// more noise: gradients alone may be right at every level while the weights of far modes under exp(-E) are wrong.
 pub struct ProbabilityFlow {
     at: AtLevel,
-    top: Gaussian,
+    top: Box<dyn Density>,
     /// ln σ at level 0 and at the top.
     ends: [f64; 2],
     /// The number of Runge-Kutta steps, of four gradients each.
     steps: usize,
-    trace: Trace,
+    trace: Laplacian,
 }
 
 /// How the Laplacian along the flow is found.
 #[derive(Clone, Copy, Debug)]
-pub enum Trace {
+pub enum Laplacian {
     /// As the sum over all coordinates.
     Exact,
     /// As the mean of vᵀ∇²E v over so many vectors v of random signs, each held along the whole path (Hutchinson 1989).
@@ -36,7 +36,7 @@ pub enum Trace {
     Signs(usize, Key),
 }
 
-impl Trace {
+impl Laplacian {
     /// The coordinates up to which the exact trace costs little.
     const FEW: usize = 32;
     /// The vectors beyond.
@@ -44,7 +44,7 @@ impl Trace {
 
     /// The exact trace of few coordinates, and vectors of signs of more.
     pub fn for_dim(dim: usize) -> Self {
-        if dim <= Self::FEW { Trace::Exact } else { Trace::Signs(Self::SIGNS, Key::new(0).with("trace")) }
+        if dim <= Self::FEW { Laplacian::Exact } else { Laplacian::Signs(Self::SIGNS, Key::new(0).with("trace")) }
     }
 }
 
@@ -64,7 +64,7 @@ impl ProbabilityFlow {
     /// The flow of a model; `None` for a model without levels.
     ///
     /// # Errors
-    /// The device fails.
+    /// The energy at the top has no finite normaliser.
     pub fn of(model: &Model) -> Result<Option<Self>> {
         let (Some(levels), Some(top)) = (model.levels()?, model.top()?) else { return Ok(None) };
         let levels = levels.to_dtype(DType::F64)?.to_vec1::<f64>()?;
@@ -76,23 +76,25 @@ impl ProbabilityFlow {
             let energy = model.at_level(sigma).ok_or_else(|| Error::Other("the model has no noise levels".into()))?;
             Ok(Box::new(energy))
         };
-        Ok(Some(Self::new(Box::new(at), top, ends, dim)))
+        let at: AtLevel = Arc::new(at);
+        let top = Top::new(at.clone(), ends[1], top)?;
+        Ok(Some(Self::new(at, Box::new(top), ends, dim)))
     }
 
     /// The flow of the energy `at` from the density `top` at the higher of two levels to the lower, of items of `dim`
     /// numbers.
-    pub(super) fn new(at: AtLevel, top: Gaussian, sigmas: [f64; 2], dim: usize) -> Self {
-        let (ends, trace) = (sigmas.map(f64::ln), Trace::for_dim(dim));
+    fn new(at: AtLevel, top: Box<dyn Density>, sigmas: [f64; 2], dim: usize) -> Self {
+        let (ends, trace) = (sigmas.map(f64::ln), Laplacian::for_dim(dim));
         ProbabilityFlow { at, top, ends, steps: Self::STEPS, trace }
     }
 
     /// The same flow by so many Runge-Kutta steps, and with another way to the Laplacian if one is given.
-    pub fn solved(self, steps: usize, trace: Option<Trace>) -> Self {
+    pub fn solved(self, steps: usize, trace: Option<Laplacian>) -> Self {
         ProbabilityFlow { steps, trace: trace.unwrap_or(self.trace), ..self }
     }
 
     /// How the Laplacian is found.
-    pub fn trace(&self) -> Trace {
+    pub fn trace(&self) -> Laplacian {
         self.trace
     }
 
@@ -103,8 +105,8 @@ impl ProbabilityFlow {
     /// The energy fails.
     pub fn log_probs(&self, x: &Tensor, piece: u64) -> Result<Tensor> {
         let directions = match self.trace {
-            Trace::Exact => Directions::All,
-            Trace::Signs(count, key) => {
+            Laplacian::Exact => Directions::All,
+            Laplacian::Signs(count, key) => {
                 let count = count.max(1);
                 let shape = [&[count], x.dims()].concat();
                 Directions::Signs(count, key.at(piece).rademacher(shape, x.dtype(), x.device())?.flatten(0, 1)?)
@@ -209,6 +211,10 @@ impl Proposal for ProbabilityFlow {
     fn density(&self) -> Option<&dyn Density> {
         Some(self)
     }
+
+    fn is_dear(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]
@@ -216,6 +222,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
+    use crate::density::Gaussian;
     use crate::density::known::Known;
     use crate::math::stats;
 
@@ -225,14 +232,23 @@ mod tests {
         x.to_vec1().unwrap()
     }
 
-    /// The flow of the exact energies of a mixture between two levels.
+    /// The flow of the exact energies of a mixture between two levels, from its exact density at the higher one.
     fn flow(known: &Known, sigmas: [f64; 2]) -> ProbabilityFlow {
-        let (mean, variance) = known.moments();
-        let dim = mean.elem_count();
-        let log_std = Tensor::new(&[0.5 * (variance + sigmas[1] * sigmas[1]).ln()], &CPU).unwrap();
+        let (top, dim) = (Box::new(known.under(sigmas[1])), known.moments().0.elem_count());
         let known = known.clone();
         let at = move |sigma: &Tensor| Ok(Box::new(known.at(sigma)) as Box<dyn Energy>);
-        ProbabilityFlow::new(Box::new(at), Gaussian::on(&mean, &log_std), sigmas, dim)
+        ProbabilityFlow::new(Arc::new(at), top, sigmas, dim)
+    }
+
+    /// The same from the normal density with the mixture's mean and mean variance, as a model has it.
+    fn from_normal(known: &Known, sigmas: [f64; 2]) -> ProbabilityFlow {
+        let (mean, variance) = known.moments();
+        let log_std = Tensor::new(&[0.5 * (variance + sigmas[1] * sigmas[1]).ln()], &CPU).unwrap();
+        ProbabilityFlow { top: Box::new(Gaussian::on(&mean, &log_std)), ..flow(known, sigmas) }
+    }
+
+    fn mean_error(found: &Tensor, exact: &[f64]) -> f64 {
+        stats::mean(&list(found).iter().zip(exact).map(|(a, b)| (a - b).abs()).collect::<Vec<_>>())
     }
 
     /// The four modes of the leaderboard, and two modes 11 standard deviations apart in 16 coordinates.
@@ -255,15 +271,15 @@ mod tests {
     fn with_exact_energies_the_density_is_the_closed_form() {
         for (known, within) in beds() {
             let (x, exact) = drawn(&known, 0.05, 1000);
-            let found = list(&flow(&known, [0.05, 40.0]).log_prob(&x).unwrap());
-            let errors: Vec<f64> = found.iter().zip(&exact).map(|(a, b)| (a - b).abs()).collect();
-            let mean = stats::mean(&errors);
+            let mean = mean_error(&flow(&known, [0.05, 40.0]).log_prob(&x).unwrap(), &exact);
             assert!(mean < within && mean > 0.0, "mean error {mean} nats");
             // Half as many steps are some sixteen times as wrong: the method is of fourth order.
-            let coarse = ProbabilityFlow { steps: 16, ..flow(&known, [0.05, 40.0]) };
-            let coarse = list(&coarse.log_prob(&x).unwrap());
-            let coarse: Vec<f64> = coarse.iter().zip(&exact).map(|(a, b)| (a - b).abs()).collect();
-            assert!(stats::mean(&coarse) > 4.0 * mean, "{} and {mean}", stats::mean(&coarse));
+            let coarse = flow(&known, [0.05, 40.0]).solved(16, None);
+            let coarse = mean_error(&coarse.log_prob(&x).unwrap(), &exact);
+            assert!(coarse > 4.0 * mean, "{coarse} and {mean}");
+            // What the normal density at the top leaves out.
+            let normal = mean_error(&from_normal(&known, [0.05, 40.0]).log_prob(&x).unwrap(), &exact);
+            assert!(normal > mean && normal < 10.0 * within, "{normal}");
         }
     }
 
@@ -272,7 +288,7 @@ mod tests {
         let (known, _) = &beds()[1];
         let (x, _) = drawn(known, 0.05, 60);
         let exact = list(&flow(known, [0.05, 40.0]).log_prob(&x).unwrap());
-        let signs = ProbabilityFlow { trace: Trace::Signs(6, Key::new(8)), ..flow(known, [0.05, 40.0]) };
+        let signs = flow(known, [0.05, 40.0]).solved(32, Some(Laplacian::Signs(6, Key::new(8))));
         let found = signs.log_probs(&x, 0).unwrap();
         assert_eq!(found.dims(), [6, 60]);
         let rows = found.to_vec2::<f64>().unwrap();
@@ -287,7 +303,7 @@ mod tests {
     fn a_gaussian_keeps_its_quantiles_and_its_density() {
         let known = Known::new(&[vec![0.5; 3]], &[1.0], 1.3);
         let (x, exact) = drawn(&known, 0.1, 20);
-        let fine = ProbabilityFlow { steps: 200, ..flow(&known, [0.1, 10.0]) };
+        let fine = flow(&known, [0.1, 10.0]).solved(200, None);
         for (found, exact) in list(&fine.log_prob(&x).unwrap()).iter().zip(&exact) {
             assert!((found - exact).abs() < 1e-6, "{found} and {exact}");
         }

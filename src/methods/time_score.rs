@@ -45,7 +45,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         GRAD_NORM,
     ],
     cost: Spent { values: 0, gradients: 384 },
-    proposal: None,
+    proposal: Some(levels::flow),
     init: &[("model", "ladder")],
     example: r#"[dataset]
 name = "moons"

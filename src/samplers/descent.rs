@@ -18,7 +18,7 @@ pub struct Descent {
 
 impl Default for Descent {
     fn default() -> Self {
-        Descent { steps: 20, step_size: 0.3 }
+        Descent { steps: 100, step_size: 0.45 }
     }
 }
 
@@ -144,13 +144,17 @@ mod tests {
 
     #[test]
     fn both_ways_end_at_the_density_of_level_0() {
-        let (model, n) = (normal(), 3000);
-        let descent = Descent { steps: 8, step_size: 0.3 };
-        for x in [descent.annealed(Key::new(1), &model, n), descent.corrected(Key::new(1), &model, n)] {
+        let (model, n) = (normal(), 1000);
+        let check = |x: Result<Tensor>, within: [f64; 2]| {
             let x = x.unwrap().flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
-            let (mean, std) = (stats::mean(&x), stats::std(&x));
-            assert!((mean - 0.5).abs() < 0.1 && (std / 4.01f64.sqrt() - 1.0).abs() < 0.05, "{mean}, {std}");
-        }
+            let (mean, width) = (stats::mean(&x), stats::std(&x) / 4.01f64.sqrt());
+            assert!((mean - 0.5).abs() < 0.2 && width > within[0] && width < within[1], "{mean}, {width}");
+        };
+        // Steps of annealed Langevin shrink with σ, so that the width stays as it was where they were too short for it:
+        // v + v/(n r²/2 - 1) instead of v.
+        check(Descent::default().annealed(Key::new(1), &model, n), [0.99, 1.12]);
+        check(Descent { steps: 20, step_size: 0.3 }.annealed(Key::new(1), &model, n), [1.15, 3.0]);
+        check(Descent { steps: 20, step_size: 0.3 }.corrected(Key::new(1), &model, n), [0.95, 1.05]);
     }
 
     /// σ_T is 3 times the data's own width and their variances differ by 10: what stands still is seen at once.

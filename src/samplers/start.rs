@@ -80,10 +80,10 @@ crate::config! {
         /// (Langevin steps at each) or corrected (predictor and corrector).
         init: Start = Start::Normal;
         /// Of the starts annealed and corrected: Langevin steps at each noise level, or steps from each to the next.
-        level_steps: usize = 20, rule::at_least(1);
+        level_steps: usize = 100, rule::at_least(1);
         /// Of the same: the noise of a Langevin step, in units of the level's σ; corrected measures that unit by the
         /// gradient's norm.
-        level_step_size: f64 = 0.3, rule::positive;
+        level_step_size: f64 = 0.45, rule::positive;
         /// What chains move in: data (the items), noise (what a `vae`, a flow, or the base density of a `tilted` model
         /// draws with; chains start at its draws) or joint (latent variable and item).
         space: Space = Space::Data;

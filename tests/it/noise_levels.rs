@@ -4,6 +4,8 @@ use candle_core::{DType, Device, Tensor};
 use ebm::config::{Spec, find};
 use ebm::data::{Moments, Split};
 use ebm::density::{Context, Density, Energy, MODELS, Model, ProbabilityFlow};
+use ebm::metrics::Metrics;
+use ebm::probes::Subject;
 use ebm::rng::Key;
 use ebm::run::{Experiment, Trainer};
 
@@ -145,6 +147,44 @@ fn normal_data_have_their_exact_slope_top_and_flow_without_a_network() {
     let mean = drawn.iter().sum::<f64>() / 8000.0;
     let spread = drawn.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 8000.0;
     assert!((mean - 0.3).abs() < 0.07 && (spread / 2.26 - 1.0).abs() < 0.07, "{mean}, {spread}");
+}
+
+/// What the probes find of a ladder whose network is zero on the data set `text`, with its levels' F raised by `f`.
+fn looked(text: &str, f: Option<Vec<f64>>) -> Metrics {
+    let ladder = "[model]\nname = \"ladder\"\nlevels = 4\nsigma_min = 0.1\nnet = { name = \"mlp\", hidden = [4] }\n";
+    let probes = "[[probe]]\nname = \"levels\"\nitems = 800\nflow_items = 300\n[[probe]]\nname = \"ode_likelihood\"\n\
+                  items = 300\ndraws = 300\n";
+    let rest = "[method]\nname = \"none\"\n[train]\nsteps = 1\n";
+    let experiment = Experiment::parse("look.toml", &format!("{text}{ladder}{rest}{probes}"), &[]).unwrap();
+    let (data, sampler) = (experiment.data().unwrap(), experiment.sampler().unwrap());
+    let model = experiment.model(&data).unwrap();
+    model.params().weights.values().for_each(|weight| weight.set(&weight.zeros_like().unwrap()).unwrap());
+    let model = model.frozen().unwrap().with_level_log_z(f);
+    let subject = Subject { model: &model, proposal: None, data: &data, sampler: &sampler, key: Key::new(9) };
+    let mut found = Metrics::new();
+    for probe in experiment.probes().unwrap() {
+        found.extend(probe.probe.run(&subject).unwrap().metrics);
+    }
+    found
+}
+
+/// On normal data all levels are exact but for the moments that the model took from items; on two modes the scores at
+/// the top alone are near, which every number says.
+#[test]
+fn the_probes_know_exact_energies_from_wrong_ones() {
+    let exact = looked("[dataset]\nname = \"gaussian\"\nstd = 1.5\nmean = 0.5\n", Some(vec![2.0, 2.0, 2.0, 2.25]));
+    let get = |found: &Metrics, name: &str| found.get(name).unwrap_or_else(|| panic!("{name}: {found:?}"));
+    assert!(get(&exact, "levels/fisher_max") < 1e-3 && get(&exact, "levels/ess_share_min") > 0.99, "{exact:?}");
+    assert!(get(&exact, "levels/log_z_max") < 0.02 && get(&exact, "levels/flow_kl").abs() < 0.02, "{exact:?}");
+    assert!((get(&exact, "levels/f_error") - 0.25).abs() < 0.02 && get(&exact, "levels/f_0") == -0.25, "{exact:?}");
+    let [model, truth] = ["", "_exact"].map(|name| get(&exact, &format!("levels/classification{name}")));
+    assert!((model - truth).abs() < 0.02 && truth > 0.1 && truth < 4f64.ln(), "{model} and {truth}");
+    assert!(get(&exact, "ode_ess_share") > 0.99 && get(&exact, "ode_gap").abs() < 0.02, "{exact:?}");
+    let modes = looked("[dataset]\nname = \"two_modes\"\nstd = 0.5\n", None);
+    assert!(get(&modes, "levels/fisher_3") < 0.1 && get(&modes, "levels/fisher_max") > 0.5, "{modes:?}");
+    assert!(get(&modes, "levels/ess_share_min") < 0.5 && get(&modes, "levels/flow_kl") > 0.3, "{modes:?}");
+    assert!(get(&modes, "levels/classification") > get(&modes, "levels/classification_exact"), "{modes:?}");
+    assert_eq!(modes.get("levels/f_error"), None);
 }
 
 #[test]

@@ -79,8 +79,8 @@ pub(crate) const MOG40: DatasetRow = DatasetRow {
     name: "mog40",
     about: "forty Gaussians with means uniform in a cube, of equal weights or as 1 … 40, in any dimension, \
             standardised; density known at every noise level",
-    cite: "the mixture: Midgley et al. 2023, \"Flow annealed importance sampling bootstrap\", ICLR; arXiv 2208.01893; in \
-           many dimensions: OuYang et al. 2026; arXiv 2601.21025",
+    cite: "the mixture: Midgley et al. 2023, \"Flow annealed importance sampling bootstrap\", ICLR; arXiv 2208.01893; \
+           in many dimensions: OuYang et al. 2026; arXiv 2601.21025",
     schema: Schema::of::<(Mog40, Points)>(),
     origin: Origin::Generated,
     pictures: false,

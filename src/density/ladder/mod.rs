@@ -182,8 +182,8 @@ impl Capabilities for Ladder {
         AtLevel { ladder: self.clone(), sigma: Some(sigma.clone()), part: Part::Whole }.with_slope(x).map(Some)
     }
 
-    fn top(&self) -> Result<Option<Gaussian>> {
-        Ok(Some(Gaussian::on(&self.mean, &self.top_log_std()?)))
+    fn top(&self) -> Result<Option<Box<dyn Density>>> {
+        Ok(Some(Box::new(Gaussian::on(&self.mean, &self.top_log_std()?))))
     }
 
     fn levels(&self) -> Result<Option<Tensor>> {

@@ -1,10 +1,13 @@
 //! Items at the noise levels of a model that knows them, and denoising there (Song & Ermon 2019).
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use rand::Rng as _;
 
-use crate::density::{Counted, Energy, Model, by_row};
+use crate::config::Spec;
+use crate::density::{Context, Counted, Energy, Model, ProbabilityFlow, Proposal, by_row};
+use crate::methods::Standing;
 use crate::metrics::{Number, Unit};
+use crate::store::take;
 use crate::{Error, Result, ops, rng::Key};
 
 /// The mean of [`Noisy::denoising`].
@@ -41,6 +44,17 @@ pub(in crate::methods) fn at(model: &Model, sigma: &Tensor, method: &str) -> Res
 /// As [`count`].
 pub(in crate::methods) fn slopes(model: &Model, sigma: &Tensor, x: &Tensor, method: &str) -> Result<[Tensor; 3]> {
     model.level_grad(sigma, x)?.ok_or_else(|| without_levels(method))
+}
+
+/// The probability flow of a run's model, as a proposal.
+///
+/// # Errors
+/// A tensor is missing from the state or has another shape.
+pub(in crate::methods) fn flow(method: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
+    let context = Context { shape: standing.shape.to_vec(), classes: standing.classes, moments: None };
+    let weights = take(standing.state, "model");
+    let model = Model::bound(standing.model, &context, weights, DType::F32, standing.device)?;
+    Ok(Box::new(ProbabilityFlow::of(&model)?.ok_or_else(|| without_levels(method.name()))?))
 }
 
 fn without_levels(method: &str) -> Error {

@@ -23,7 +23,8 @@ crate::config! {
     pub struct ModeWeightsConfig {
         /// Grid points along each axis, in the plane.
         points: usize = 300, rule::at_least(16);
-        /// Draws elsewhere: as many around each mean, with the mixture's standard deviation times `widen`.
+        /// Draws elsewhere: as many around each mean, with the mixture's standard deviation times `widen`; where these say
+        /// nothing, of the method's proposal, and 2,000 at most of a probability flow.
         draws: usize = 40_000, rule::at_least(100);
         /// How much wider they are than the mixture: more than 1, so that weights stay bounded.
         widen: f64 = 1.12, rule::positive;
@@ -220,6 +221,8 @@ pub fn by_draws(
 /// By importance sampling from what the method keeps beside its energy, if its draws have a density.
 fn by_proposal(subject: &Subject, modes: &Modes, draws: usize, key: Key) -> Result<Option<Masses>> {
     const CHUNK: usize = 2000;
+    let dear = subject.proposal.is_some_and(Proposal::is_dear);
+    let draws = if dear { draws.min(CHUNK) } else { draws };
     let Some(proposal) = subject.proposal.and_then(Proposal::density) else { return Ok(None) };
     let (mut at, mut log_w) = (Vec::new(), Vec::new());
     for from in (0..draws).step_by(CHUNK) {

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use crate::config::{Schema, decode, rule};
 use crate::data::Split;
-use crate::density::{Density, Energy, ProbabilityFlow, Trace};
+use crate::density::{Density, Energy, Laplacian, ProbabilityFlow};
 use crate::math::{LogWeights, stats};
 use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
@@ -36,10 +36,10 @@ crate::config! {
 
 pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     name: "ode_likelihood",
-    about: "log-likelihood of the probability flow of a model `ladder`: of what its gradients draw, which may be right \
-            where exp(-E) is wrong; and the gap between the two",
-    cite: "Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole 2021, \"Score-based generative modeling through stochastic \
-           differential equations\", ICLR, eq. 13 and 39; arXiv 2011.13456",
+    about: "log-likelihood of the probability flow of a model `ladder`: of what its gradients draw, which may be \
+            right where exp(-E) is wrong; and the gap between the two",
+    cite: "Song, Sohl-Dickstein, Kingma, Kumar, Ermon, Poole 2021, \"Score-based generative modeling through \
+           stochastic differential equations\", ICLR, eq. 13 and 39; arXiv 2011.13456",
     schema: Schema::of::<(OdeConfig, FlowConfig, Schedule)>(),
     numbers: &[
         Number::new("ode_ll", Unit::Nats, "mean log-likelihood of test items under the density of the flow")
@@ -85,7 +85,7 @@ impl FlowConfig {
     /// The model has no noise levels.
     pub(super) fn of(&self, probe: &str, subject: &Subject) -> Result<ProbabilityFlow> {
         let flow = ProbabilityFlow::of(subject.model)?.ok_or_else(|| without_levels(probe))?;
-        let signs = (self.slices > 0).then(|| Trace::Signs(self.slices, subject.key.with("trace")));
+        let signs = (self.slices > 0).then(|| Laplacian::Signs(self.slices, subject.key.with("trace")));
         Ok(flow.solved(self.steps, signs))
     }
 }
@@ -155,7 +155,7 @@ pub(super) fn log_likelihoods(flow: &ProbabilityFlow, x: &Tensor) -> Result<(Vec
         return Err(not_finite("the density of the probability flow is not finite"));
     }
     let square = |of: &Vec<f64>| stats::std_error(of).powi(2);
-    let signs = matches!(flow.trace(), Trace::Signs(count, _) if count > 1);
+    let signs = matches!(flow.trace(), Laplacian::Signs(count, _) if count > 1);
     let error = signs.then(|| estimates.iter().map(square).sum::<f64>().sqrt() / means.len() as f64);
     Ok((means, error))
 }

@@ -195,12 +195,19 @@ impl<'a> Annealing<'a> {
         let mut x = chain.x;
         let mut steps = Vec::with_capacity(self.betas.len());
         for (k, &beta) in self.betas.iter().enumerate() {
-            steps.push(step);
-            let at = x.detach();
-            let ends = self.course.ends(&at)?;
-            let (next, accept) = self.move_at(key.with("pilot").at(k as u64), &at, ends.as_ref(), beta, step)?;
-            x = next;
-            step = adapt(step, accept);
+            let (key, trials) = (key.with("pilot").at(k as u64), self.course.trials());
+            for trial in 0..trials {
+                let key = if trial == 0 { key } else { key.at(trial) };
+                // The last trial is a move with the step size that is kept.
+                if trial + 1 == trials {
+                    steps.push(step);
+                }
+                let at = x.detach();
+                let ends = self.course.ends(&at)?;
+                let (next, accept) = self.move_at(key, &at, ends.as_ref(), beta, step)?;
+                x = next;
+                step = adapt(step, accept);
+            }
         }
         Ok(steps)
     }
