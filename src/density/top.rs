@@ -130,7 +130,7 @@ mod tests {
     use crate::density::known::Known;
     use crate::nets::Builder;
 
-    /// Two modes in 16 coordinates: the variance along the diagonal is 53 at σ = 4.5, and that of the normal density 23.
+    /// Two modes in 16 coordinates: at σ = 4.5 the variance along the diagonal is 53, that of the normal density 23.
     #[test]
     fn what_the_normal_density_leaves_out_is_in_the_draws_and_in_the_density() {
         let known = Known::new(&[vec![-1.4; 16], vec![1.4; 16]], &[0.5, 0.5], 1.0);

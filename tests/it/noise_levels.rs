@@ -174,17 +174,17 @@ fn looked(text: &str, f: Option<Vec<f64>>) -> Metrics {
 fn the_probes_know_exact_energies_from_wrong_ones() {
     let exact = looked("[dataset]\nname = \"gaussian\"\nstd = 1.5\nmean = 0.5\n", Some(vec![2.0, 2.0, 2.0, 2.25]));
     let get = |found: &Metrics, name: &str| found.get(name).unwrap_or_else(|| panic!("{name}: {found:?}"));
-    assert!(get(&exact, "levels/fisher_max") < 1e-3 && get(&exact, "levels/ess_share_min") > 0.99, "{exact:?}");
-    assert!(get(&exact, "levels/log_z_max") < 0.02 && get(&exact, "levels/flow_kl").abs() < 0.02, "{exact:?}");
-    assert!((get(&exact, "levels/f_error") - 0.25).abs() < 0.02 && get(&exact, "levels/f_0") == -0.25, "{exact:?}");
+    assert!(get(&exact, "levels/worst_fisher") < 1e-3 && get(&exact, "levels/worst_ess_share") > 0.99, "{exact:?}");
+    assert!(get(&exact, "levels/worst_log_z") < 0.02 && get(&exact, "levels/flow_kl").abs() < 0.02, "{exact:?}");
+    assert!((get(&exact, "levels/worst_f") - 0.25).abs() < 0.02 && get(&exact, "levels/f_0") == -0.25, "{exact:?}");
     let [model, truth] = ["", "_exact"].map(|name| get(&exact, &format!("levels/classification{name}")));
     assert!((model - truth).abs() < 0.02 && truth > 0.1 && truth < 4f64.ln(), "{model} and {truth}");
     assert!(get(&exact, "ode_ess_share") > 0.99 && get(&exact, "ode_gap").abs() < 0.02, "{exact:?}");
     let modes = looked("[dataset]\nname = \"two_modes\"\nstd = 0.5\n", None);
-    assert!(get(&modes, "levels/fisher_3") < 0.1 && get(&modes, "levels/fisher_max") > 0.5, "{modes:?}");
-    assert!(get(&modes, "levels/ess_share_min") < 0.5 && get(&modes, "levels/flow_kl") > 0.3, "{modes:?}");
+    assert!(get(&modes, "levels/fisher_3") < 0.1 && get(&modes, "levels/worst_fisher") > 0.5, "{modes:?}");
+    assert!(get(&modes, "levels/worst_ess_share") < 0.5 && get(&modes, "levels/flow_kl") > 0.3, "{modes:?}");
     assert!(get(&modes, "levels/classification") > get(&modes, "levels/classification_exact"), "{modes:?}");
-    assert_eq!(modes.get("levels/f_error"), None);
+    assert_eq!(modes.get("levels/worst_f"), None);
 }
 
 #[test]

@@ -41,10 +41,10 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
         Number::new("levels/log_z_{level}", Unit::Nats, "log of the normaliser, by the same weights"),
         Number::new("levels/f_{level}", Unit::Nats, "log-normaliser that the method learned, less that of the top")
             .when("a method that learns them, diffclf"),
-        Number::new("levels/fisher_max", Unit::Plain, "largest of the Fisher divergences").lower().lead(),
-        Number::new("levels/ess_share_min", Unit::Share, "least of the effective shares").higher().lead(),
-        Number::new("levels/log_z_max", Unit::Nats, "largest |log Z|: 0 for energies that are normalised").lower(),
-        Number::new("levels/f_error", Unit::Nats, "largest difference of f_{level} to log Z less that of the top")
+        Number::new("levels/worst_fisher", Unit::Plain, "largest of the Fisher divergences").lower().lead(),
+        Number::new("levels/worst_ess_share", Unit::Share, "least of the effective shares").higher().lead(),
+        Number::new("levels/worst_log_z", Unit::Nats, "largest |log Z|: 0 for energies that are normalised").lower(),
+        Number::new("levels/worst_f", Unit::Nats, "largest difference of f_{level} to log Z less that of the top")
             .lower()
             .when("a method that learns them, diffclf"),
         Number::new(
@@ -203,9 +203,9 @@ fn found(levels: &[Level], learned: Option<&[f64]>) -> Metrics {
         metrics.set(format!("log_z_{i}"), level.log_z());
     }
     let largest = |of: &dyn Fn(&Level) -> f64| levels.iter().map(of).fold(f64::NEG_INFINITY, f64::max);
-    metrics.set("fisher_max", largest(&|level| level.fisher));
-    metrics.set("ess_share_min", -largest(&|level| -level.share()));
-    metrics.set("log_z_max", largest(&|level| level.log_z().abs()));
+    metrics.set("worst_fisher", largest(&|level| level.fisher));
+    metrics.set("worst_ess_share", -largest(&|level| -level.share()));
+    metrics.set("worst_log_z", largest(&|level| level.log_z().abs()));
     if let (Some(learned), Some(top)) = (learned, levels.last()) {
         let last = learned.last().copied().unwrap_or(f64::NAN);
         let mut worst = 0f64;
@@ -213,7 +213,7 @@ fn found(levels: &[Level], learned: Option<&[f64]>) -> Metrics {
             metrics.set(format!("f_{i}"), f - last);
             worst = worst.max((f - last - (level.log_z() - top.log_z())).abs());
         }
-        metrics.set("f_error", worst);
+        metrics.set("worst_f", worst);
     }
     metrics
 }
@@ -272,9 +272,9 @@ mod tests {
         let levels = [level(0.1, vec![2.0, 2.0]), level(1.0, vec![-1.0, -1.0]), level(9.0, vec![0.5, 0.5])];
         let found = found(&levels, Some(&[7.5, 4.6, 6.0]));
         let get = |name: &str| found.get(name).unwrap();
-        assert_eq!((get("f_0"), get("f_2"), get("fisher_max"), get("log_z_max")), (1.5, 0.0, 9.0, 2.0));
-        assert!((get("f_error") - 0.1).abs() < 1e-12 && (get("ess_share_min") - 1.0).abs() < 1e-12);
-        assert_eq!(super::found(&levels, None).get("f_error"), None);
+        assert_eq!((get("f_0"), get("f_2"), get("worst_fisher"), get("worst_log_z")), (1.5, 0.0, 9.0, 2.0));
+        assert!((get("worst_f") - 0.1).abs() < 1e-12 && (get("worst_ess_share") - 1.0).abs() < 1e-12);
+        assert_eq!(super::found(&levels, None).get("worst_f"), None);
     }
 
     #[test]

@@ -23,8 +23,8 @@ crate::config! {
     pub struct ModeWeightsConfig {
         /// Grid points along each axis, in the plane.
         points: usize = 300, rule::at_least(16);
-        /// Draws elsewhere: as many around each mean, with the mixture's standard deviation times `widen`; where these say
-        /// nothing, of the method's proposal, and 2,000 at most of a probability flow.
+        /// Draws elsewhere: as many around each mean, with the mixture's standard deviation times `widen`; where these
+        /// say nothing, of the method's proposal, and 2,000 at most of a probability flow.
         draws: usize = 40_000, rule::at_least(100);
         /// How much wider they are than the mixture: more than 1, so that weights stay bounded.
         widen: f64 = 1.12, rule::positive;

@@ -1,8 +1,8 @@
 //! The small experiments that probes are tried on: the `example` of their rows.
 
 /// A small experiment as TOML: a setting, `plane`, `levels`, `ica`, `digits`, `stacked`, `classes`, `vae` or `taught`,
-/// and the keys of its `[[probe]]`. In the keys `{classifier}` stands for the path of a checkpoint of a classifier of the
-/// digits.
+/// and the keys of its `[[probe]]`. In the keys `{classifier}` stands for the path of a checkpoint of a classifier of
+/// the digits.
 macro_rules! example {
     (plane, $keys:literal) => {
         concat!(
