@@ -196,7 +196,8 @@ mod tests {
         assert!(found.iter().all(|(name, _)| declared(name) == 1) && found.iter().count() == ENTRY.numbers.len());
 
         let state = first.state().unwrap();
-        let standing = Standing { shape: &[2], classes: None, state: &state, device: &Device::Cpu };
+        let standing =
+            Standing { shape: &[2], model: &Spec::default(), classes: None, state: &state, device: &Device::Cpu };
         let drawn = proposal(&spec(), &standing).unwrap().draw(Key::new(4), 5).unwrap();
         assert_eq!(drawn.dims(), [5, 2]);
     }

@@ -9,8 +9,8 @@ use super::usage;
 use crate::data::Data;
 use crate::density::{Model, Proposal, Stored, WeightsOf, unfit};
 use crate::run::Experiment;
-use crate::store::{State, checkpoint};
-use crate::{Error, Result, shell};
+use crate::store::{State, checkpoint, put};
+use crate::{Error, Result, methods, shell};
 
 /// Which weights of a checkpoint to use.
 #[derive(Args, Clone, Copy, Debug)]
@@ -68,8 +68,11 @@ impl Loaded {
         let stored = Stored::of(path, checkpoint, config, weights.into(), &experiment.device);
         let stored =
             stored.map_err(|error| if sets.is_empty() { error } else { overridden(error, &written, &experiment) });
-        let Stored { step, model, weights, data, state, .. } = stored?;
+        let Stored { step, model, weights, data, mut state, .. } = stored?;
+        put(&mut state, "model", weights.clone());
         let proposal = experiment.proposal(&data, &state).map_err(|e| unfit(path, &e))?;
+        let log_z = methods::level_log_z(&experiment.resolved.spec("method"), &state).map_err(|e| unfit(path, &e))?;
+        let model = model.with_level_log_z(log_z);
         Ok(Loaded { step, experiment, model, weights, data, proposal })
     }
 

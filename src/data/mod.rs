@@ -34,7 +34,8 @@ pub use sets::{
 pub use source::{Bounds, Category, Images, Modes, PointGenerator, Records, Source, TestItems};
 
 use sets::{
-    celeba, cifar, digits, gaussian, ica, image2d, mixture, mnist, phi4, pictures, rbm, stacked, svhn, table, toy2d,
+    celeba, cifar, digits, far_modes, gaussian, ica, image2d, mixture, mnist, phi4, pictures, rbm, stacked, svhn,
+    table, toy2d,
 };
 
 use crate::config::{self, Schema};
@@ -55,6 +56,8 @@ pub const DATASETS: &[DatasetRow] = &[
     image2d::IMAGE2D,
     gaussian::GAUSSIAN,
     mixture::MIXTURE,
+    far_modes::TWO_MODES,
+    far_modes::MOG40,
     ica::ICA,
     rbm::RBM,
     phi4::PHI4,

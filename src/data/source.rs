@@ -140,30 +140,53 @@ pub struct Category {
 /// The box [low, high] of each coordinate that holds all of the data that a picture or a grid needs.
 pub type Bounds = Vec<[f64; 2]>;
 
-/// The modes of a mixture of isotropic Gaussians.
+/// The modes of a mixture of Gaussians that differ in their means alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Modes {
     /// Means, of an item's length each.
     pub centres: Vec<Vec<f64>>,
     /// How likely each is; they sum to 1.
     pub weights: Vec<f64>,
-    /// Standard deviation of each coordinate around its mean.
+    /// Standard deviation around its mean of the widest coordinate, the same for all modes.
     pub std: f64,
+    /// Standard deviation of each coordinate in units of that: all 1 where modes are round.
+    pub scales: Vec<f64>,
 }
 
 impl Modes {
-    /// The mode whose mean is nearest to x, and the squared distance.
+    /// Modes of these means and weights, with one standard deviation a coordinate.
+    pub fn new(centres: Vec<Vec<f64>>, weights: Vec<f64>, stds: &[f64]) -> Self {
+        let std = stds.iter().copied().fold(0.0, f64::max);
+        Modes { centres, weights, std, scales: stds.iter().map(|one| one / std).collect() }
+    }
+
+    /// The standard deviation of each coordinate around its mean.
+    pub fn stds(&self) -> impl Iterator<Item = f64> {
+        self.scales.iter().map(|scale| self.std * scale)
+    }
+
+    /// The mode whose mean is nearest to x in standard deviations, and the square of that distance.
     pub fn nearest(&self, x: &[f64]) -> (usize, f64) {
-        let square = |c: &Vec<f64>| x.iter().zip(c).map(|(x, c)| (x - c).powi(2)).sum::<f64>();
+        let square =
+            |c: &Vec<f64>| x.iter().zip(c).zip(self.stds()).map(|((x, c), std)| ((x - c) / std).powi(2)).sum::<f64>();
         let (k, near) = largest(&self.centres.iter().map(|c| -square(c)).collect::<Vec<_>>());
         (k, -near)
+    }
+
+    /// The weight of the points that each mode is nearest to.
+    pub fn shares(&self, points: &[Vec<f64>], weights: &[f64]) -> Vec<f64> {
+        let mut shares = vec![0.0; self.centres.len()];
+        for (x, weight) in points.iter().zip(weights) {
+            shares.get_mut(self.nearest(x).0).into_iter().for_each(|share| *share += weight);
+        }
+        shares
     }
 
     /// The mode in whose core x lies, √(2D) σ around its mean (2σ in the plane): a chain that flickers on the border
     /// between two modes is in neither.
     pub fn core(&self, x: &[f64]) -> Option<usize> {
         let (k, square) = self.nearest(x);
-        (square <= 2.0 * x.len() as f64 * self.std * self.std).then_some(k)
+        (square <= 2.0 * x.len() as f64).then_some(k)
     }
 }
 
@@ -199,8 +222,14 @@ pub trait PointGenerator: Send + Sync {
         None
     }
 
-    /// Means, weights and width of the components, where the points are a mixture of isotropic Gaussians.
+    /// Means, weights and widths of the components, where the points are a mixture of Gaussians that differ in their
+    /// means alone.
     fn modes(&self) -> Option<Modes> {
+        None
+    }
+
+    /// The distribution of the points under noise N(0, σ²I), where that has a density in closed form.
+    fn blurred(&self, _sigma: f64) -> Option<Box<dyn PointGenerator>> {
         None
     }
 

@@ -42,6 +42,18 @@ pub trait Capabilities: Energy {
         None
     }
 
+    /// The energies of items x at noise levels σ `[B]` with their gradients in x and their slopes ∂E(x, σ)/∂ln σ, x
+    /// held, all differentiable in the parameters; `None` for a model without levels.
+    fn level_grad(&self, _sigma: &Tensor, _x: &Tensor) -> Result<Option<[Tensor; 3]>> {
+        Ok(None)
+    }
+
+    /// The normal density that the data are close to at the highest of [`Capabilities::levels`]; `None` for a model
+    /// without levels.
+    fn top(&self) -> Result<Option<Box<dyn Density>>> {
+        Ok(None)
+    }
+
     /// The noise levels that the model is made for, σ_0 < … < σ_{L-1}, `[L]`; `None` for a model without levels.
     fn levels(&self) -> Result<Option<Tensor>> {
         Ok(None)

@@ -73,6 +73,11 @@ impl<E: Energy> Counted<E> {
         Counted { energy, meter: meter.clone(), live }
     }
 
+    /// Another energy, counted on the same meter and not live.
+    pub fn beside<F: Energy>(&self, energy: F) -> Counted<F> {
+        Counted::on(energy, &self.meter, false)
+    }
+
     /// The counts so far.
     pub fn spent(&self) -> Spent {
         self.meter.read()

@@ -16,16 +16,20 @@ mod form;
 mod gaussian;
 mod generator;
 mod ica;
+#[cfg(test)]
+pub(crate) mod known;
 mod ladder;
 mod model;
 mod neural;
 pub mod noise_space;
 mod phi4;
+mod probability_flow;
 mod proposal;
 mod rbm;
 mod row;
 mod stored;
 mod tilted;
+mod top;
 pub mod vae;
 
 pub use affine::{Affine, Coordinates};
@@ -44,6 +48,7 @@ pub use ladder::by_row;
 pub use model::Model;
 pub use neural::Neural;
 pub use noise_space::{NoiseSpace, Potential, Space};
+pub use probability_flow::{Laplacian, ProbabilityFlow};
 pub use proposal::Proposal;
 pub use rbm::{Rbm, RbmConfig, RbmInit};
 pub use row::{ANY_ITEMS, ModelRow};

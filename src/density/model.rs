@@ -30,6 +30,8 @@ pub struct Model {
     energy: Arc<dyn Capabilities>,
     meter: Meter,
     live: bool,
+    /// F of the noise levels, where a method learned it.
+    level_log_z: Option<Arc<[f64]>>,
 }
 
 impl Model {
@@ -43,8 +45,8 @@ impl Model {
         let Context { shape, classes, .. } = context.clone();
         let (spec, device, params, networks) = (spec.clone(), device.clone(), builder.finish(), builder.networks());
         let fixed = params.weights.is_empty() && params.buffers.is_empty();
-        let (meter, live) = (Meter::default(), !fixed);
-        Ok(Model { spec, shape, classes, dtype, device, params, networks, fixed, energy, meter, live })
+        let (meter, live, level_log_z) = (Meter::default(), !fixed, None);
+        Ok(Model { spec, shape, classes, dtype, device, params, networks, fixed, energy, meter, live, level_log_z })
     }
 
     /// A model on existing tensors, such as those of a checkpoint.
@@ -62,8 +64,8 @@ impl Model {
         let energy = build(spec, context, &builder)?;
         let Context { shape, classes, .. } = context.clone();
         let (spec, device, params, networks) = (spec.clone(), device.clone(), Params::default(), builder.networks());
-        let (fixed, meter, live) = (false, Meter::default(), false);
-        Ok(Model { spec, shape, classes, dtype, device, params, networks, fixed, energy, meter, live })
+        let (fixed, meter, live, level_log_z) = (false, Meter::default(), false, None);
+        Ok(Model { spec, shape, classes, dtype, device, params, networks, fixed, energy, meter, live, level_log_z })
     }
 
     /// The shapes of all parameters that [`Model::new`] would make, without making them.
@@ -116,6 +118,16 @@ impl Model {
     pub fn widening(&self) -> Option<&'static str> {
         let key = "base_widen";
         (self.base().is_some() && self.spec.table.contains_key(key)).then_some(key)
+    }
+
+    /// The same model with the log-normalisers of its noise levels, up to one constant, that a method learned.
+    pub fn with_level_log_z(self, log_z: Option<Vec<f64>>) -> Self {
+        Model { level_log_z: log_z.map(Arc::from), ..self }
+    }
+
+    /// The log-normalisers of [`Model::with_level_log_z`], level by level.
+    pub fn level_log_z(&self) -> Option<&[f64]> {
+        self.level_log_z.as_deref()
     }
 
     /// The meter that this model and all its views count on.
@@ -187,6 +199,26 @@ impl Model {
     /// The energy at noise levels, [`Capabilities::at_level`].
     pub fn at_level(&self, sigma: &Tensor) -> Option<Counted<Box<dyn Energy>>> {
         Some(self.counted(self.energy.at_level(sigma)?))
+    }
+
+    /// The energy with its gradient and its slope in the noise level, [`Capabilities::level_grad`]: two derivatives.
+    ///
+    /// # Errors
+    /// A tensor operation fails.
+    pub fn level_grad(&self, sigma: &Tensor, x: &Tensor) -> Result<Option<[Tensor; 3]>> {
+        let found = self.energy.level_grad(sigma, x)?;
+        if found.is_some() {
+            self.meter.derivatives(x, 2, self.live)?;
+        }
+        Ok(found)
+    }
+
+    /// The normal density at the highest noise level, [`Capabilities::top`].
+    ///
+    /// # Errors
+    /// A tensor operation fails.
+    pub fn top(&self) -> Result<Option<Box<dyn Density>>> {
+        self.energy.top()
     }
 
     /// The noise levels, [`Capabilities::levels`].

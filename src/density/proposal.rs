@@ -30,6 +30,11 @@ pub trait Proposal: Send + Sync {
         None
     }
 
+    /// Whether a draw, and its density more so, takes hundreds of evaluations of the energy.
+    fn is_dear(&self) -> bool {
+        false
+    }
+
     /// The log-density at x, `[B]`, of the draws or, for a VAE, of its items with the decoder's noise; `None` if
     /// unknown.
     fn log_density(&self, x: &Tensor) -> Result<Option<Tensor>> {

@@ -22,6 +22,11 @@ pub fn std_error(x: &[f64]) -> f64 {
     std(x) / (x.len() as f64).sqrt()
 }
 
+/// The total variation ½ Σ |p - q| of two distributions over the same things.
+pub fn total_variation(p: &[f64], q: &[f64]) -> f64 {
+    0.5 * p.iter().zip(q).map(|(p, q)| (p - q).abs()).sum::<f64>()
+}
+
 /// Wilson's interval (1927) for the probability of an event seen `hits` times in n trials, at the normal quantile z,
 /// with p̂ = hits/n: (p̂ + z²/2n ± z √(p̂(1 - p̂)/n + z²/4n²)) / (1 + z²/n).
 ///

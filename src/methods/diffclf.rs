@@ -8,10 +8,11 @@ use super::learning::trainable::Trainable;
 use super::method::only;
 use super::part::{Named, parts};
 use super::{Method, MethodRow, Setup, StepContext};
-use crate::config::{Schema, decode, rule};
+use crate::config::{Schema, Spec, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
 use crate::metrics::{Metrics, Number, Spent, Unit};
+use crate::store::State;
 use crate::{Error, Result};
 
 crate::config! {
@@ -49,7 +50,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         GRAD_NORM,
     ],
     cost: Spent { values: 0, gradients: 768 },
-    proposal: None,
+    proposal: Some(levels::flow),
     init: &[("model", "ladder")],
     example: r#"[dataset]
 name = "moons"
@@ -99,6 +100,16 @@ impl Diffclf {
     fn log_normalisers(&self) -> Result<Tensor> {
         Ok(self.offsets.value.as_tensor().affine(self.config.log_z_rate, 0.0)?)
     }
+}
+
+/// F of a run at rest, from the method's section and its state.
+///
+/// # Errors
+/// The state lacks it.
+pub(super) fn log_normalisers(spec: &Spec, state: &State) -> Result<Vec<f64>> {
+    let DiffclfConfig { log_z_rate, .. } = spec.within(decode(&spec.table))?;
+    let offsets = state.get(OFFSETS).ok_or_else(|| Error::Other(format!("the state lacks `{OFFSETS}`")))?;
+    Ok(offsets.detach().to_dtype(DType::F64)?.affine(log_z_rate, 0.0)?.to_vec1()?)
 }
 
 /// The levels of kB items, `[kB]`, as they are and moved by 1 … k - 1 of the k blocks of B, `[k, kB]`: each item's own
@@ -177,54 +188,12 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::density::{laplacian_axis_by_axis, slope_of_grad};
+    use crate::density::known::Known;
     use crate::rng::Key;
 
-    /// -log p_σ of .8 N((-3, -3), .49 I) + .2 N((3, 3), .49 I) blurred by N(0, σ²I), normalised, in closed form.
-    struct Exact(Tensor);
-
-    const MODES: [(f64, f64); 2] = [(0.8, -3.0), (0.2, 3.0)];
-
-    impl Exact {
-        fn variance(&self) -> Result<Tensor> {
-            Ok((self.0.sqr()? + 0.49)?)
-        }
-
-        /// log w_k N(x; c_k, s²I), `[B, 2]`.
-        fn logs(&self, x: &Tensor) -> Result<Tensor> {
-            let s2 = self.variance()?;
-            let of = |(w, c): (f64, f64)| -> Result<Tensor> {
-                let square = (x - c)?.sqr()?.sum(1)?;
-                let norm = (s2.log()? + (2.0 * std::f64::consts::PI).ln())?;
-                Ok((((square / &s2)? * -0.5)? - norm)?.affine(1.0, w.ln())?)
-            };
-            Ok(Tensor::stack(&MODES.map(of).into_iter().collect::<Result<Vec<_>>>()?, 1)?)
-        }
-    }
-
-    impl Energy for Exact {
-        fn energy(&self, x: &Tensor) -> Result<Tensor> {
-            Ok(self.logs(x)?.log_sum_exp(1)?.neg()?)
-        }
-
-        fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
-            let centre =
-                candle_nn::ops::softmax(&self.logs(x)?, 1)?.matmul(&Tensor::new(&[[-3f64], [3.0]], x.device())?)?;
-            let grad = x.broadcast_sub(&centre)?.broadcast_div(&self.variance()?.unsqueeze(1)?)?;
-            Ok((self.energy(x)?, grad))
-        }
-
-        fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
-            slope_of_grad(self, x, v)
-        }
-
-        fn curvature(&self, _: &Tensor, _: &Tensor) -> Result<[Tensor; 3]> {
-            Err(Error::Other("nobody asks".into()))
-        }
-
-        fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
-            laplacian_axis_by_axis(self, x)
-        }
+    /// .8 N((-3, -3), .49 I) + .2 N((3, 3), .49 I).
+    fn known() -> Known {
+        Known::new(&[vec![-3.0; 2], vec![3.0; 2]], &[0.8, 0.2], 0.7)
     }
 
     const CPU: Device = Device::Cpu;
@@ -233,9 +202,7 @@ mod tests {
 
     /// Levels of K neighbours for N items, their indices `[K, KN]`, the noisy items.
     fn drawn(sigmas: &Tensor) -> (Tensor, Noisy) {
-        let far: Vec<f64> = (0..N).map(|i| if i % 5 == 0 { 3.0 } else { -3.0 }).collect();
-        let shape = Key::new(1).normal((N, 2), DType::F64, &CPU).unwrap();
-        let clean = (shape * 0.7).unwrap().broadcast_add(&Tensor::from_vec(far, (N, 1), &CPU).unwrap()).unwrap();
+        let clean = known().draws(Key::new(1), N, 0.0);
         let level = levels::draw(Key::new(2), [K, N], sigmas.dim(0).unwrap(), true, &CPU).unwrap();
         let sigma = sigmas.index_select(&level, 0).unwrap();
         let noisy = Noisy::new(Key::new(3), &Tensor::cat(&[&clean; K], 0).unwrap(), &sigma).unwrap();
@@ -256,7 +223,7 @@ mod tests {
         let (indices, noisy) = drawn(&sigmas);
         let others = indices.narrow(0, 1, K - 1).unwrap().flatten_all().unwrap();
         let others = sigmas.index_select(&others, 0).unwrap();
-        let (dsm, energies) = compared(|sigma| Ok(Exact(sigma.clone())), &noisy, &others).unwrap();
+        let (dsm, energies) = compared(|sigma| Ok(known().at(sigma)), &noisy, &others).unwrap();
         let shares =
             candle_nn::ops::softmax(&energies.neg().unwrap().t().unwrap(), 1).unwrap().to_vec2::<f64>().unwrap();
         let at = indices.t().unwrap().to_vec2::<u32>().unwrap();
@@ -273,7 +240,7 @@ mod tests {
             let (mean, error) = mean_and_error(&columns);
             assert!(error > 0.0 && mean.abs() < 4.0 * error, "level {level}: {mean} ± {error}");
         }
-        let (_, grad) = Exact(noisy.sigma.clone()).grad(&noisy.x).unwrap();
+        let (_, grad) = known().at(&noisy.sigma).grad(&noisy.x).unwrap();
         let square = (grad.sqr().unwrap().sum(1).unwrap() * noisy.sigma.sqr().unwrap()).unwrap();
         let rest = (dsm + (square * 0.5).unwrap()).unwrap().affine(1.0, -1.0).unwrap();
         let (mean, error) = mean_and_error(&rest.to_vec1::<f64>().unwrap());
@@ -286,7 +253,7 @@ mod tests {
         let (indices, noisy) = drawn(&sigmas);
         let others = indices.narrow(0, 1, K - 1).unwrap().flatten_all().unwrap();
         let others = sigmas.index_select(&others, 0).unwrap();
-        let (_, energies) = compared(|sigma| Ok(Exact(sigma.clone())), &noisy, &others).unwrap();
+        let (_, energies) = compared(|sigma| Ok(known().at(sigma)), &noisy, &others).unwrap();
         let loss = |energies: &Tensor| {
             classification(&energies.neg().unwrap()).unwrap().0.mean_all().unwrap().to_scalar::<f64>().unwrap()
         };

@@ -30,7 +30,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     schema: Schema::of::<DsmLadderConfig>(),
     numbers: &[DENOISING, ENERGY, GRAD_NORM],
     cost: Spent { values: 0, gradients: 256 },
-    proposal: None,
+    proposal: Some(levels::flow),
     init: &[("model", "ladder")],
     example: r#"[dataset]
 name = "moons"

@@ -107,6 +107,8 @@ impl Row for MethodRow {
 pub struct Standing<'a> {
     /// The shape of one item.
     pub shape: &'a [usize],
+    /// The section `[model]`.
+    pub model: &'a Spec,
     /// The number K of classes, where the data have labels from 0 to K - 1.
     pub classes: Option<usize>,
     /// The state of the method, [`Part::state`], live or from a checkpoint.

@@ -30,6 +30,7 @@ mod skeleton;
 mod sliced_score_matching;
 mod snl;
 mod stein;
+mod time_score;
 mod vae;
 mod vaebm;
 pub mod vera;
@@ -56,6 +57,7 @@ pub const METHODS: &[MethodRow] = &[
     denoising_score_matching::ENTRY,
     dsm_ladder::ENTRY,
     diffclf::ENTRY,
+    time_score::ENTRY,
     energy_discrepancy::ENTRY,
     nce::ENTRY,
     snl::ENTRY,
@@ -107,6 +109,20 @@ pub fn networks_of_model(model: &Model) -> Vec<NamedNet> {
 /// Whether the method of `spec` learns a density of the items: all but the classifier, which learns p(y|x) alone.
 pub fn learns_density(spec: &Spec) -> bool {
     spec.name() != classifier::ENTRY.name
+}
+
+/// Whether the method of `spec` learns log-normalisers of noise levels, so that [`level_log_z`] needs its state.
+pub fn has_level_log_z(spec: &Spec) -> bool {
+    spec.name() == diffclf::ENTRY.name
+}
+
+/// The log-normalisers of the noise levels, up to one constant, that the method of `spec` learned; `None` for methods
+/// without.
+///
+/// # Errors
+/// The state lacks them.
+pub fn level_log_z(spec: &Spec, state: &State) -> Result<Option<Vec<f64>>> {
+    has_level_log_z(spec).then(|| diffclf::log_normalisers(spec, state)).transpose()
 }
 
 /// Whether the method of `spec` keeps a proposal, so that [`proposal`] needs its state.

@@ -64,7 +64,7 @@ pub use residual::Residual;
 pub use sequence::Sequence;
 pub use sequential::{LAYERS, LayerLine};
 pub use skip::Skip;
-pub use time_embedding::{LEVEL_FEATURES, TimeEmbedding, level_features};
+pub use time_embedding::{LEVEL_FEATURES, TimeEmbedding, level_features, level_slopes};
 pub use upsample::Upsample;
 pub use weight::{Scaling, Weight};
 
@@ -141,22 +141,30 @@ pub struct Pass<'a> {
     /// The key from which dropout masks are drawn while training; `None` switches dropout off. Value and tangent, and
     /// two passes with the same key, see the same masks.
     pub dropout: Option<Key>,
-    /// ln σ, the noise level of each item, `[B]`: constants for the derivatives. `None` where the model has no levels.
+    /// ln σ, the noise level of each item, `[B]`: constants for the derivatives in x and in the parameters. `None`
+    /// where the model has no levels.
     pub level: Option<&'a Tensor>,
+    /// Whether the tangent of `jvp` goes along ln σ too, at speed 1.
+    pub level_moves: bool,
 }
 
 impl Pass<'_> {
     /// The pass for evaluation: no dropout, no levels.
-    pub const EVAL: Pass<'static> = Pass { dropout: None, level: None };
+    pub const EVAL: Pass<'static> = Pass { dropout: None, level: None, level_moves: false };
 
     /// The pass for training, with masks drawn from `key`.
     pub fn train(key: Key) -> Self {
-        Pass { dropout: Some(key), level: None }
+        Pass { dropout: Some(key), ..Pass::EVAL }
     }
 
     /// This pass for items of noise levels σ, from ln σ `[B]`.
     pub fn at<'a>(self, log_sigma: &'a Tensor) -> Pass<'a> {
-        Pass { dropout: self.dropout, level: Some(log_sigma) }
+        Pass { dropout: self.dropout, level: Some(log_sigma), level_moves: false }
+    }
+
+    /// This pass for a tangent that goes along ln σ too.
+    pub fn along_level(self) -> Self {
+        Pass { level_moves: true, ..self }
     }
 }
 

@@ -24,6 +24,19 @@ pub fn level_features(log_sigma: &Tensor) -> Result<Tensor> {
     Ok(Tensor::cat(&[&c, &phases.sin()?, &phases.cos()?], 1)?)
 }
 
+/// The derivatives of [`level_features`] in ln σ: ln σ `[B]` -> `[B, 9]`.
+///
+/// # Errors
+/// The device fails.
+pub fn level_slopes(log_sigma: &Tensor) -> Result<Tensor> {
+    let features = level_features(log_sigma)?;
+    let part = |from: usize| features.narrow(1, from, FREQUENCIES.len());
+    let speeds = Tensor::new(&FREQUENCIES, log_sigma.device())?.to_dtype(log_sigma.dtype())?.affine(0.25, 0.0)?;
+    let (sin, cos) = (part(1)?, part(1 + FREQUENCIES.len())?);
+    let along = log_sigma.unsqueeze(1)?.affine(0.0, 0.25)?;
+    Ok(Tensor::cat(&[along, cos.broadcast_mul(&speeds)?, sin.broadcast_mul(&speeds.neg()?)?], 1)?)
+}
+
 /// The layer y = x + V swish(U e(σ) + u) + v, the same number at every pixel of a channel, where e are the
 /// [`level_features`] of the level that the [`Pass`] tells (Ho, Jain, Abbeel 2020, "Denoising diffusion probabilistic
 /// models", appendix B).
@@ -55,9 +68,19 @@ impl TimeEmbedding {
 
     /// What is added to x, of x's shape.
     fn shift(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        let level = pass.level.ok_or_else(|| Error::Other("`time_embedding` is told no noise level".into()))?;
-        let hidden = self.inner.forward(&level_features(level)?, pass)?;
-        let shift = self.outer.forward(&self.bend.forward(&hidden, pass)?, pass)?;
+        let hidden = self.inner.forward(&level_features(told(pass)?)?, pass)?;
+        Self::spread(&self.outer.forward(&self.bend.forward(&hidden, pass)?, pass)?, x)
+    }
+
+    /// What is added to x, with its slope in ln σ below it, of the shape of a jet `stacked` of x.
+    fn moving_shift(&self, stacked: &Tensor, pass: Pass) -> Result<Tensor> {
+        let level = told(pass)?;
+        let hidden = self.inner.jvp(&Jet::new(&level_features(level)?, &level_slopes(level)?)?, pass)?;
+        Self::spread(self.outer.jvp(&self.bend.jvp(&hidden, pass)?, pass)?.stacked(), stacked)
+    }
+
+    /// Numbers of the channels, `[N, C]`, at every pixel of items like x `[N, C, ..]`.
+    fn spread(shift: &Tensor, x: &Tensor) -> Result<Tensor> {
         let mut narrow = vec![1; x.rank()];
         narrow.iter_mut().zip(shift.dims()).for_each(|(d, &size)| *d = size);
         Ok(shift.reshape(narrow)?.broadcast_as(x.shape())?)
@@ -72,6 +95,11 @@ impl TimeEmbedding {
     }
 }
 
+/// ln σ of the items of a pass, `[B]`.
+fn told<'a>(pass: Pass<'a>) -> Result<&'a Tensor> {
+    pass.level.ok_or_else(|| Error::Other("`time_embedding` is told no noise level".into()))
+}
+
 impl Layer for TimeEmbedding {
     fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
         Ok((x + self.shift(x, pass)?)?)
@@ -82,6 +110,9 @@ impl Layer for TimeEmbedding {
     }
 
     fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {
+        if pass.level_moves {
+            return x.linear(|xx| Ok((xx + self.moving_shift(xx, pass)?)?));
+        }
         let shift = self.shift(&x.value()?, pass)?;
         x.linear(|xx| Self::add(xx, &shift))
     }

@@ -50,6 +50,8 @@ pub const PROBES: &[ProbeRow] = &[
     physics::magnetisation::ENTRY,
     samples::inpainting::ENTRY,
     likelihood::ais::ENTRY,
+    likelihood::levels::ENTRY,
+    likelihood::ode::ENTRY,
     stein::gof::lsd::PROBE,
     stein::gof::ksd::PROBE,
     stein::gof::lksd::PROBE,

@@ -10,7 +10,7 @@ use super::guard::GuardConfig;
 use super::memory::Memory;
 use super::train_config::TrainConfig;
 use crate::config::{Document, Problems, Resolved, Schema, Section, SectionKind, decode};
-use crate::data::{self, Data, Split};
+use crate::data::{self, Data, ItemSpec, Split};
 use crate::density::{self, Context, Model, Proposal};
 use crate::methods::{self, Method, Setup, Standing, State};
 use crate::probes::{self, Scheduled};
@@ -229,8 +229,10 @@ impl Experiment {
     /// # Errors
     /// Tensors that are missing or have another shape.
     pub fn proposal(&self, data: &Data, state: &State) -> Result<Option<Box<dyn Proposal>>> {
-        let subject = Standing { shape: &data.spec().shape, classes: data.spec().classes, state, device: &self.device };
-        methods::proposal(&self.resolved.spec("method"), &subject).map_err(|e| self.placed(e))
+        let [model, method] = ["model", "method"].map(|section| self.resolved.spec(section));
+        let ItemSpec { shape, classes, .. } = data.spec();
+        let standing = Standing { shape, model: &model, classes: *classes, state, device: &self.device };
+        methods::proposal(&method, &standing).map_err(|e| self.placed(e))
     }
 
     /// `[sampler]`.

@@ -8,6 +8,7 @@
 
 mod accept;
 mod buffer;
+mod descent;
 mod exact;
 mod flow_mcmc;
 mod frozen;
@@ -32,6 +33,7 @@ mod warm_up;
 
 pub use accept::{ACCEPTANCE, accept, energies};
 pub use buffer::{Buffer, Taken};
+pub use descent::Descent;
 pub use exact::Exact;
 pub use flow_mcmc::{FlowMcmc, Global};
 pub use frozen::Frozen;

@@ -162,7 +162,7 @@ impl Sampler {
         if let Some(potential) = self.potential(&Target::of(model))? {
             return Ok((potential.space().start(key, n)? * self.config.temperature)?);
         }
-        self.config.init.points(key, model, proposal, data, n)
+        self.config.points(key, model, proposal, data, n)
     }
 
     /// Runs the chains from x, which [`Sampler::start`] returned. `watch(step, chain)` sees every state, in the space

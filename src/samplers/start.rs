@@ -3,9 +3,10 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::descent::Descent;
 use crate::config::rule;
 use crate::data::{Data, Split};
-use crate::density::{Model, Proposal, Space};
+use crate::density::{Model, ProbabilityFlow, Proposal, Space};
 use crate::{Error, Result, rng::Key};
 
 /// The place where chains start.
@@ -19,15 +20,20 @@ pub enum Start {
     Normal,
     /// Items of the training data.
     Data,
-    /// Draws from the method's proposal: VERA's generator, the replay buffer of PCD.
+    /// Draws from the method's proposal: VERA's generator, the replay buffer of PCD. Where there is none, draws by the
+    /// probability flow of a model that knows noise levels.
     Proposal,
+    /// The way down the noise levels of the model by annealed Langevin dynamics.
+    Annealed,
+    /// The way down the noise levels of the model by predictor and corrector.
+    Corrected,
 }
 
 impl Start {
     /// The starting points among the items, `[n, ..]`, in storage of their own: a replay buffer writes into it.
     ///
     /// # Errors
-    /// `proposal` is asked for without one.
+    /// `proposal` is asked for without one, or noise levels of a model without.
     pub fn points(
         self,
         key: Key,
@@ -41,12 +47,10 @@ impl Start {
             Start::Data => Ok(data.all(Split::Train, n)?.x.copy()?),
             Start::Proposal => match proposal {
                 Some(proposal) => proposal.draw(key, n),
-                None => Err(Error::config(
-                    "`sampler.init = \"proposal\"` needs a method with a generator or a replay buffer, such as vera \
-                     or pcd",
-                )
-                .hint("--set sampler.init=normal")),
+                None => ProbabilityFlow::of(model)?.ok_or_else(without_proposal)?.draw(key, n),
             },
+            Start::Annealed => Descent::default().annealed(key, model, n),
+            Start::Corrected => Descent::default().corrected(key, model, n),
             Start::Normal => match model.base_sample(key, n)? {
                 Some(x) => Ok(x),
                 None => {
@@ -58,14 +62,28 @@ impl Start {
     }
 }
 
+fn without_proposal() -> Error {
+    Error::config(
+        "`sampler.init = \"proposal\"` needs a method with a generator or a replay buffer, such as vera or pcd, or a \
+         model that knows noise levels, `ladder`",
+    )
+    .hint("--set sampler.init=normal")
+}
+
 crate::config! {
     /// Keys that every sampler has.
     pub struct ChainConfig {
         /// How many steps each chain runs.
         steps: usize = 100;
-        /// Where chains start: uniform, normal (the model's base density), data, or
-        /// proposal (the method's generator or replay buffer).
+        /// Where chains start: uniform, normal (the model's base density), data, proposal (the method's generator or
+        /// replay buffer, else the probability flow of a `ladder`), or down the noise levels of a `ladder`: annealed
+        /// (Langevin steps at each) or corrected (predictor and corrector).
         init: Start = Start::Normal;
+        /// Of the starts annealed and corrected: Langevin steps at each noise level, or steps from each to the next.
+        level_steps: usize = 100, rule::at_least(1);
+        /// Of the same: the noise of a Langevin step, in units of the level's σ; corrected measures that unit by the
+        /// gradient's norm.
+        level_step_size: f64 = 0.45, rule::positive;
         /// What chains move in: data (the items), noise (what a `vae`, a flow, or the base density of a `tilted` model
         /// draws with; chains start at its draws) or joint (latent variable and item).
         space: Space = Space::Data;
@@ -74,5 +92,27 @@ crate::config! {
         /// Standard deviation of the noise that chains start at, where they move in noise: below 1, cleaner items and
         /// fewer kinds (Xiao et al. 2021 draw their largest faces at 0.7).
         temperature: f64 = 1.0, rule::positive;
+    }
+}
+
+impl ChainConfig {
+    /// The starting points among the items, `[n, ..]`, as [`Start::points`] with these keys.
+    ///
+    /// # Errors
+    /// As [`Start::points`].
+    pub fn points(
+        &self,
+        key: Key,
+        model: &Model,
+        proposal: Option<&dyn Proposal>,
+        data: &Data,
+        n: usize,
+    ) -> Result<Tensor> {
+        let descent = Descent { steps: self.level_steps, step_size: self.level_step_size };
+        match self.init {
+            Start::Annealed => descent.annealed(key, model, n),
+            Start::Corrected => descent.corrected(key, model, n),
+            init => init.points(key, model, proposal, data, n),
+        }
     }
 }

@@ -3,7 +3,9 @@
 use candle_core::{DType, Device, Tensor};
 use ebm::config::{Spec, find};
 use ebm::data::{Moments, Split};
-use ebm::density::{Context, Energy, MODELS, Model};
+use ebm::density::{Context, Density, Energy, MODELS, Model, ProbabilityFlow};
+use ebm::metrics::Metrics;
+use ebm::probes::Subject;
 use ebm::rng::Key;
 use ebm::run::{Experiment, Trainer};
 
@@ -50,6 +52,29 @@ fn the_energy_at_every_level_has_the_derivatives_that_it_says() {
     }
 }
 
+/// The slope in the level by differences of fourth order, for both ways in which a network is told the level.
+#[test]
+fn the_slope_in_the_level_is_that_of_the_energy_and_the_rest_is_the_plain_gradient() {
+    for shape in [vec![5, 2], vec![5, 1, 3, 3]] {
+        for net in [CHANNELS, LAYERS] {
+            let model = ladder(&shape[1..], net);
+            let levels = model.levels().unwrap().unwrap();
+            let x = Key::new(6).normal(shape.clone(), DType::F64, &CPU).unwrap();
+            let [energy, grad, slope] = model.level_grad(&levels, &x).unwrap().unwrap();
+            let (same, plain) = model.at_level(&levels).unwrap().grad(&x).unwrap();
+            assert_eq!((list(&energy), list(&grad)), (list(&same), list(&plain)));
+            let h = 1e-3;
+            let at = |by: f64| list(&model.at_level(&(&levels * by.exp()).unwrap()).unwrap().energy(&x).unwrap());
+            let [a, b, c, d] = [-2.0 * h, -h, h, 2.0 * h].map(at);
+            for (i, slope) in list(&slope).into_iter().enumerate() {
+                let want = (a[i] - 8.0 * b[i] + 8.0 * c[i] - d[i]) / (12.0 * h);
+                assert!((slope - want).abs() < 1e-7 * (1.0 + want.abs()), "{net}, {i}: {slope} and {want}");
+            }
+        }
+    }
+    assert!(ladder(&[2], CHANNELS).top().unwrap().is_some());
+}
+
 #[test]
 fn levels_are_geometric_and_level_0_is_the_energy_itself() {
     let model = ladder(&[2], CHANNELS);
@@ -69,13 +94,19 @@ fn levels_are_geometric_and_level_0_is_the_energy_itself() {
     }
 }
 
-/// A network of zeros leaves the normal density of each level, which is exact for normal data.
-#[test]
-fn normal_data_have_their_exact_energy_at_every_level_without_a_network() {
+/// A ladder on points of the plane whose network is zero.
+fn flat() -> Model {
     let model = ladder(&[2], CHANNELS);
     for weight in model.params().weights.values() {
         weight.set(&weight.zeros_like().unwrap()).unwrap();
     }
+    model
+}
+
+/// A network of zeros leaves the normal density of each level, which is exact for normal data.
+#[test]
+fn normal_data_have_their_exact_energy_at_every_level_without_a_network() {
+    let model = flat();
     let sigma = model.levels().unwrap().unwrap();
     let x = Key::new(1).normal((5, 2), DType::F64, &CPU).unwrap();
     let have = list(&model.at_level(&sigma).unwrap().energy(&x).unwrap());
@@ -85,6 +116,75 @@ fn normal_data_have_their_exact_energy_at_every_level_without_a_network() {
         let want = square / (2.0 * variance) + (2.0 * std::f64::consts::PI * variance).ln();
         assert!((energy - want).abs() < 1e-6, "at {sigma}: {energy} and {want}");
     }
+}
+
+/// Of N(m, vI): ∂ log p/∂ln σ = σ²/(v + σ²) (|x - m|²/(v + σ²) - D); the top is that density at the highest level, and
+/// what the probability flow draws and says of it is the density of level 0.
+#[test]
+fn normal_data_have_their_exact_slope_top_and_flow_without_a_network() {
+    let model = flat();
+    let sigma = model.levels().unwrap().unwrap();
+    let x = Key::new(1).normal((5, 2), DType::F64, &CPU).unwrap();
+    let [_, _, slope] = model.level_grad(&sigma, &x).unwrap().unwrap();
+    let square = |row: &Vec<f64>| row.iter().map(|x| (x - 0.3f32 as f64).powi(2)).sum::<f64>();
+    let rows = x.to_vec2::<f64>().unwrap();
+    for ((slope, sigma), row) in list(&slope).iter().zip(list(&sigma)).zip(&rows) {
+        let variance = 1.5f64 * 1.5 + sigma * sigma;
+        let want = -sigma * sigma / variance * (square(row) / variance - 2.0);
+        assert!((slope - want).abs() < 1e-6, "at {sigma}: {slope} and {want}");
+    }
+    let last = list(&sigma)[4];
+    let top = list(&model.top().unwrap().unwrap().log_prob(&x).unwrap());
+    let flow = ProbabilityFlow::of(&model).unwrap().unwrap();
+    let low = list(&flow.log_prob(&x).unwrap());
+    for (i, row) in rows.iter().enumerate() {
+        for (found, variance) in [(top[i], 2.25 + last * last), (low[i], 2.26)] {
+            let want = -square(row) / (2.0 * variance) - (2.0 * std::f64::consts::PI * variance).ln();
+            assert!((found - want).abs() < 1e-4, "{found} and {want}");
+        }
+    }
+    let drawn = list(&flow.sample(Key::new(2), 4000).unwrap());
+    let mean = drawn.iter().sum::<f64>() / 8000.0;
+    let spread = drawn.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 8000.0;
+    assert!((mean - 0.3).abs() < 0.07 && (spread / 2.26 - 1.0).abs() < 0.07, "{mean}, {spread}");
+}
+
+/// What the probes find of a ladder whose network is zero on the data set `text`, with its levels' F raised by `f`.
+fn looked(text: &str, f: Option<Vec<f64>>) -> Metrics {
+    let ladder = "[model]\nname = \"ladder\"\nlevels = 4\nsigma_min = 0.1\nnet = { name = \"mlp\", hidden = [4] }\n";
+    let probes = "[[probe]]\nname = \"levels\"\nitems = 800\nflow_items = 300\n[[probe]]\nname = \"ode_likelihood\"\n\
+                  items = 300\ndraws = 300\n";
+    let rest = "[method]\nname = \"none\"\n[train]\nsteps = 1\n";
+    let experiment = Experiment::parse("look.toml", &format!("{text}{ladder}{rest}{probes}"), &[]).unwrap();
+    let (data, sampler) = (experiment.data().unwrap(), experiment.sampler().unwrap());
+    let model = experiment.model(&data).unwrap();
+    model.params().weights.values().for_each(|weight| weight.set(&weight.zeros_like().unwrap()).unwrap());
+    let model = model.frozen().unwrap().with_level_log_z(f);
+    let subject = Subject { model: &model, proposal: None, data: &data, sampler: &sampler, key: Key::new(9) };
+    let mut found = Metrics::new();
+    for probe in experiment.probes().unwrap() {
+        found.extend(probe.probe.run(&subject).unwrap().metrics);
+    }
+    found
+}
+
+/// On normal data all levels are exact but for the moments that the model took from items; on two modes the scores at
+/// the top alone are near, which every number says.
+#[test]
+fn the_probes_know_exact_energies_from_wrong_ones() {
+    let exact = looked("[dataset]\nname = \"gaussian\"\nstd = 1.5\nmean = 0.5\n", Some(vec![2.0, 2.0, 2.0, 2.25]));
+    let get = |found: &Metrics, name: &str| found.get(name).unwrap_or_else(|| panic!("{name}: {found:?}"));
+    assert!(get(&exact, "levels/worst_fisher") < 1e-3 && get(&exact, "levels/worst_ess_share") > 0.99, "{exact:?}");
+    assert!(get(&exact, "levels/worst_log_z") < 0.02 && get(&exact, "levels/flow_kl").abs() < 0.02, "{exact:?}");
+    assert!((get(&exact, "levels/worst_f") - 0.25).abs() < 0.02 && get(&exact, "levels/f_0") == -0.25, "{exact:?}");
+    let [model, truth] = ["", "_exact"].map(|name| get(&exact, &format!("levels/classification{name}")));
+    assert!((model - truth).abs() < 0.02 && truth > 0.1 && truth < 4f64.ln(), "{model} and {truth}");
+    assert!(get(&exact, "ode_ess_share") > 0.99 && get(&exact, "ode_gap").abs() < 0.02, "{exact:?}");
+    let modes = looked("[dataset]\nname = \"two_modes\"\nstd = 0.5\n", None);
+    assert!(get(&modes, "levels/fisher_3") < 0.1 && get(&modes, "levels/worst_fisher") > 0.5, "{modes:?}");
+    assert!(get(&modes, "levels/worst_ess_share") < 0.5 && get(&modes, "levels/flow_kl") > 0.3, "{modes:?}");
+    assert!(get(&modes, "levels/classification") > get(&modes, "levels/classification_exact"), "{modes:?}");
+    assert_eq!(modes.get("levels/worst_f"), None);
 }
 
 #[test]
@@ -110,6 +210,20 @@ fn a_model_without_levels_and_more_levels_than_there_are_are_refused() {
     let deaf = told("ladder", "") + "\ntold = \"layers\"";
     lab.write("deaf.toml", &config(&deaf, "name = \"dsm_ladder\""));
     lab.refused(2, &["check", "deaf.toml"], &["deaf.toml:6", "no layer of the network reads the level"]);
+    for (probe, said) in
+        [("levels", "probe `levels` needs a model"), ("ode_likelihood", "probe `ode_likelihood` needs")]
+    {
+        let text = config("name = \"neural\"", "name = \"score_matching\"");
+        lab.write("probe.toml", &format!("{text}[[probe]]\nname = \"{probe}\"\n"));
+        lab.refused(2, &["check", "probe.toml"], &[said, "--set model.name=ladder"]);
+    }
+    let text = config("name = \"ladder\"", "name = \"time_score\"");
+    lab.write("unknown.toml", &format!("{text}[[probe]]\nname = \"levels\"\n"));
+    lab.refused(
+        2,
+        &["check", "unknown.toml"],
+        &["density of `moons` under noise is not known", "dataset.name=mixture"],
+    );
     lab.write("upside.toml", &config("name = \"ladder\"\nsigma_min = 2\nsigma_max = 1", "name = \"dsm_ladder\""));
     lab.refused(2, &["check", "upside.toml"], &["upside.toml:6", "not above level 0"]);
 }

@@ -97,6 +97,11 @@ impl PointGenerator for Diagonal {
         Some(point.iter().zip(self.mean.iter().zip(&self.std)).map(term).sum())
     }
 
+    fn blurred(&self, sigma: f64) -> Option<Box<dyn PointGenerator>> {
+        let std = self.std.iter().map(|std| std.hypot(sigma)).collect();
+        Some(Box::new(Diagonal { mean: self.mean.clone(), std }))
+    }
+
     fn score(&self, point: &[f64]) -> Option<Vec<f64>> {
         let term = |(x, (m, s)): (&f64, (&f64, &f64))| (m - x) / (s * s);
         Some(point.iter().zip(self.mean.iter().zip(&self.std)).map(term).collect())

@@ -1,4 +1,4 @@
-//! Mixtures of isotropic Gaussians, whose density is known.
+//! Mixtures of Gaussians that differ in their means alone, whose density is known.
 
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
@@ -47,19 +47,43 @@ fn some_weights(v: &Vec<f64>) -> rule::Complaint {
     if fine { v.iter().find_map(rule::positive) } else { Some(format!("must be 1 to 1000 numbers, got {}", v.len())) }
 }
 
-/// p(x) = Σ_k w_k N(x; c_k, σ² I).
+/// p(x) = Σ_k w_k N(x; c_k, diag(s²)).
+#[derive(Clone)]
 pub(crate) struct Mixture {
-    pub centres: Vec<Vec<f64>>,
+    centres: Vec<Vec<f64>>,
     /// Sum to 1.
-    pub weights: Vec<f64>,
-    pub std: f64,
+    weights: Vec<f64>,
+    /// s, one for each coordinate.
+    stds: Vec<f64>,
 }
 
 impl Mixture {
+    /// Modes of these means, as likely as `weights` is to their sum, isotropic.
+    pub fn new(centres: Vec<Vec<f64>>, weights: &[f64], std: f64) -> Self {
+        let total: f64 = weights.iter().sum();
+        let stds = vec![std; centres.first().map_or(0, Vec::len)];
+        Mixture { centres, weights: weights.iter().map(|w| w / total).collect(), stds }
+    }
+
     /// All modes equally likely.
     pub fn equal(centres: Vec<Vec<f64>>, std: f64) -> Self {
         let weights = vec![1.0 / centres.len() as f64; centres.len()];
-        Mixture { centres, weights, std }
+        Mixture { weights, ..Self::new(centres, &[], std) }
+    }
+
+    /// The same with mean 0 and variance 1 in every coordinate.
+    pub fn standardised(self) -> Self {
+        let parts = || self.centres.iter().zip(&self.weights);
+        let moments = |(i, std): (usize, &f64)| {
+            let mean: f64 = parts().map(|(c, w)| w * c[i]).sum();
+            let between: f64 = parts().map(|(c, w)| w * (c[i] - mean).powi(2)).sum();
+            (mean, (std * std + between).sqrt())
+        };
+        let moments: Vec<(f64, f64)> = self.stds.iter().enumerate().map(moments).collect();
+        let carried = |c: &Vec<f64>| c.iter().zip(&moments).map(|(c, (mean, scale))| (c - mean) / scale).collect();
+        let centres = self.centres.iter().map(carried).collect();
+        let stds = self.stds.iter().zip(&moments).map(|(std, (_, scale))| std / scale).collect();
+        Mixture { centres, weights: self.weights, stds }
     }
 
     /// # Errors
@@ -88,14 +112,15 @@ impl Mixture {
             .hint("give one mean for each of `dataset.weights`, of at most `dataset.dim` numbers"));
         }
         centres.iter_mut().for_each(|c| c.resize(dim, 0.0));
-        let total: f64 = weights.iter().sum();
-        Ok(Mixture { centres, weights: weights.iter().map(|w| w / total).collect(), std })
+        Ok(Mixture::new(centres, &weights, std))
     }
 
-    /// log w_k - |x - c_k|²/2σ² of every Gaussian.
+    /// log w_k - Σ (x - c_k)²/2s² of every Gaussian.
     fn exponents(&self, x: &[f64]) -> Vec<f64> {
-        let square = |c: &[f64]| x.iter().zip(c).map(|(x, c)| (x - c).powi(2)).sum::<f64>();
-        let of = |(c, w): (&Vec<f64>, &f64)| w.ln() - square(c) / (2.0 * self.std * self.std);
+        let of = |(c, w): (&Vec<f64>, &f64)| {
+            let square: f64 = x.iter().zip(c).zip(&self.stds).map(|((x, c), std)| ((x - c) / std).powi(2)).sum();
+            w.ln() - 0.5 * square
+        };
         self.centres.iter().zip(&self.weights).map(of).collect()
     }
 
@@ -126,33 +151,41 @@ impl PointGenerator for Mixture {
     fn draw(&self, rng: &mut ChaCha8Rng, point: &mut [f64]) {
         let equal = self.weights.windows(2).all(|pair| pair[0] == pair[1]);
         let k = if equal { rng.random_range(0..self.centres.len()) } else { self.mode(rng.random()) };
-        for (x, c) in point.iter_mut().zip(&self.centres[k]) {
-            *x = c + self.std * rng.sample::<f64, _>(StandardNormal);
+        for ((x, c), std) in point.iter_mut().zip(&self.centres[k]).zip(&self.stds) {
+            *x = c + std * rng.sample::<f64, _>(StandardNormal);
         }
     }
 
     fn bounds(&self) -> Bounds {
-        let reach = self.centres.iter().flatten().fold(0.0, |m: f64, c| m.max(c.abs())) + 6.0 * self.std;
+        let largest = |values: &mut dyn Iterator<Item = &f64>| values.fold(0.0, |m: f64, v| m.max(v.abs()));
+        let reach = largest(&mut self.centres.iter().flatten()) + 6.0 * largest(&mut self.stds.iter());
         vec![[-reach, reach]; self.dim()]
     }
 
     fn log_density(&self, x: &[f64]) -> Option<f64> {
-        let norm = 0.5 * self.dim() as f64 * (2.0 * std::f64::consts::PI * self.std * self.std).ln();
+        let norm: f64 = self.stds.iter().map(|std| 0.5 * (std::f64::consts::TAU * std * std).ln()).sum();
         Some(logsumexp(&self.exponents(x)) - norm)
     }
 
     fn modes(&self) -> Option<Modes> {
-        Some(Modes { centres: self.centres.clone(), weights: self.weights.clone(), std: self.std })
+        let Mixture { centres, weights, stds } = self.clone();
+        Some(Modes::new(centres, weights, &stds))
     }
 
-    /// The centres as x sees them: Σ_k w_k (c_k - x)/σ², w_k the share of the k-th Gaussian at x.
+    fn blurred(&self, sigma: f64) -> Option<Box<dyn PointGenerator>> {
+        let stds = self.stds.iter().map(|std| std.hypot(sigma)).collect();
+        Some(Box::new(Mixture { stds, ..self.clone() }))
+    }
+
+    /// The centres as x sees them: Σ_k w_k (c_k - x)/s², w_k the share of the k-th Gaussian at x.
     fn score(&self, x: &[f64]) -> Option<Vec<f64>> {
         let exponents = self.exponents(x);
         let total = logsumexp(&exponents);
         let mut score = vec![0.0; x.len()];
         for (centre, exponent) in self.centres.iter().zip(exponents) {
-            let share = (exponent - total).exp() / (self.std * self.std);
-            score.iter_mut().zip(centre.iter().zip(x)).for_each(|(s, (c, x))| *s += share * (c - x));
+            let share = (exponent - total).exp();
+            let pull = centre.iter().zip(x).zip(&self.stds).map(|((c, x), std)| (c - x) / (std * std));
+            score.iter_mut().zip(pull).for_each(|(s, pull)| *s += share * pull);
         }
         Some(score)
     }

@@ -3,6 +3,7 @@
 pub mod celeba;
 pub mod cifar;
 pub mod digits;
+pub mod far_modes;
 pub mod gaussian;
 pub mod ica;
 pub mod image2d;

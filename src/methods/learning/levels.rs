@@ -1,10 +1,13 @@
 //! Items at the noise levels of a model that knows them, and denoising there (Song & Ermon 2019).
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use rand::Rng as _;
 
-use crate::density::{Counted, Energy, Model, by_row};
+use crate::config::Spec;
+use crate::density::{Context, Counted, Energy, Model, ProbabilityFlow, Proposal, by_row};
+use crate::methods::Standing;
 use crate::metrics::{Number, Unit};
+use crate::store::take;
 use crate::{Error, Result, ops, rng::Key};
 
 /// The mean of [`Noisy::denoising`].
@@ -33,6 +36,25 @@ pub(in crate::methods) fn sigmas(model: &Model, method: &str) -> Result<Tensor> 
 /// As [`count`].
 pub(in crate::methods) fn at(model: &Model, sigma: &Tensor, method: &str) -> Result<Counted<Box<dyn Energy>>> {
     model.at_level(sigma).ok_or_else(|| without_levels(method))
+}
+
+/// The energies, gradients in x and slopes in ln σ of the model at the levels σ `[B]` of the items x.
+///
+/// # Errors
+/// As [`count`].
+pub(in crate::methods) fn slopes(model: &Model, sigma: &Tensor, x: &Tensor, method: &str) -> Result<[Tensor; 3]> {
+    model.level_grad(sigma, x)?.ok_or_else(|| without_levels(method))
+}
+
+/// The probability flow of a run's model, as a proposal.
+///
+/// # Errors
+/// A tensor is missing from the state or has another shape.
+pub(in crate::methods) fn flow(method: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
+    let context = Context { shape: standing.shape.to_vec(), classes: standing.classes, moments: None };
+    let weights = take(standing.state, "model");
+    let model = Model::bound(standing.model, &context, weights, DType::F32, standing.device)?;
+    Ok(Box::new(ProbabilityFlow::of(&model)?.ok_or_else(|| without_levels(method.name()))?))
 }
 
 fn without_levels(method: &str) -> Error {
@@ -97,8 +119,31 @@ impl Noisy {
     /// The items have another shape than the model's.
     pub fn denoising(&self, energy: &dyn Energy) -> Result<(Tensor, Tensor)> {
         let (value, grad) = energy.grad(&self.x)?;
-        let left = (by_row(&grad, &self.sigma)? - &self.noise)?;
-        let dim = (left.elem_count() / left.dim(0)?.max(1)) as f64;
-        Ok((value, ops::dot(&left, &left)?.affine(1.0 / dim, 0.0)?))
+        Ok((value, self.missed_noise(&grad)?))
+    }
+
+    /// The denoising losses `[N]` of [`Noisy::denoising`], from the gradients ∇E(x, σ).
+    ///
+    /// # Errors
+    /// The gradients have another shape than the items.
+    pub fn missed_noise(&self, grad: &Tensor) -> Result<Tensor> {
+        let left = (by_row(grad, &self.sigma)? - &self.noise)?;
+        Ok(ops::dot(&left, &left)?.affine(1.0 / self.dim()?, 0.0)?)
+    }
+
+    /// The losses (∂E/∂ln σ + |ε|² - D)²/2D `[N]` of the slopes ∂E(x, σ)/∂ln σ `[N]`: ∂ log p_σ(x)/∂ln σ is the mean of
+    /// |ε|² - D over the noise of the items that are seen as x. The variance of that is 2D.
+    ///
+    /// # Errors
+    /// Slopes of another number than the items.
+    pub fn missed_slope(&self, slope: &Tensor) -> Result<Tensor> {
+        let dim = self.dim()?;
+        let target = ops::dot(&self.noise, &self.noise)?.affine(1.0, -dim)?;
+        Ok((slope + target)?.sqr()?.affine(0.5 / dim, 0.0)?)
+    }
+
+    /// D.
+    fn dim(&self) -> Result<f64> {
+        Ok((self.noise.elem_count() / self.noise.dim(0)?.max(1)) as f64)
     }
 }

@@ -6,6 +6,7 @@ use candle_core::{DType, Tensor};
 
 use crate::Result;
 use crate::data::Modes;
+use crate::math::stats;
 use crate::metrics::{Metrics, Number, Unit};
 
 /// The numbers of [`found`].
@@ -34,12 +35,9 @@ pub(in crate::methods) fn found(
         |(a, b): (&Vec<f64>, &Vec<f64>)| matches!((modes.core(a), modes.core(b)), (Some(a), Some(b)) if a != b);
     let jumps = before.iter().zip(&after).filter(|pair| jumped(*pair)).count();
     let n = after.len().max(1) as f64;
-    let mut shares = vec![0.0; modes.weights.len()];
-    for (i, x) in after.iter().enumerate() {
-        let weight = weights.and_then(|w| w.get(i).copied()).unwrap_or(1.0 / n);
-        shares.get_mut(modes.nearest(x).0).into_iter().for_each(|s| *s += weight);
-    }
-    let tv = 0.5 * shares.iter().zip(&modes.weights).map(|(s, w)| (s - w).abs()).sum::<f64>();
+    let equal = || vec![1.0 / n; after.len()];
+    let shares = modes.shares(&after, &weights.map_or_else(equal, <[f64]>::to_vec));
+    let tv = stats::total_variation(&shares, &modes.weights);
     Ok(Metrics::new().with("jumps", jumps as f64 / n).with("walker_tv", tv))
 }
 
@@ -51,7 +49,7 @@ mod tests {
 
     #[test]
     fn jumps_go_from_core_to_core_and_shares_are_compared_with_the_weights() {
-        let modes = Modes { centres: vec![vec![-3.0, 0.0], vec![3.0, 0.0]], weights: vec![0.25, 0.75], std: 1.0 };
+        let modes = Modes::new(vec![vec![-3.0, 0.0], vec![3.0, 0.0]], vec![0.25, 0.75], &[1.0; 2]);
         let at =
             |x: [f64; 4]| Tensor::from_vec(x.iter().flat_map(|x| [*x, 0.0]).collect::<Vec<_>>(), (4, 2), &Device::Cpu);
         // One jumps, one stays, one goes to the border, one comes from it.

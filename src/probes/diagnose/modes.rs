@@ -44,11 +44,8 @@ mod tests {
 
     #[test]
     fn a_jump_is_from_core_to_core() {
-        let modes = Modes {
-            centres: vec![vec![-3.0, 0.0], vec![3.0, 0.0], vec![0.0, 50.0]],
-            weights: vec![1.0 / 3.0; 3],
-            std: 1.0,
-        };
+        let centres = vec![vec![-3.0, 0.0], vec![3.0, 0.0], vec![0.0, 50.0]];
+        let modes = Modes::new(centres, vec![1.0 / 3.0; 3], &[1.0; 2]);
         let chain = |x: [f64; 6]| x.map(|x| [x, 0.0]).concat();
         // One chain flickers at the border and goes back; the other crosses, comes back, and crosses again.
         let x = [chain([-3.0, -0.1, 0.1, -0.1, 0.1, -2.0]), chain([-3.0, 3.0, 0.2, -3.0, -0.2, 2.0])].concat();

@@ -3,6 +3,8 @@
 pub mod ais;
 pub(super) mod bound;
 pub mod exact;
+pub(super) mod levels;
 pub mod mode_weights;
 pub mod nll;
+pub(super) mod ode;
 pub(super) mod teaching;

@@ -23,7 +23,8 @@ crate::config! {
     pub struct ModeWeightsConfig {
         /// Grid points along each axis, in the plane.
         points: usize = 300, rule::at_least(16);
-        /// Draws elsewhere: as many around each mean, with the mixture's standard deviation times `widen`.
+        /// Draws elsewhere: as many around each mean, with the mixture's standard deviation times `widen`; where these
+        /// say nothing, of the method's proposal, and 2,000 at most of a probability flow.
         draws: usize = 40_000, rule::at_least(100);
         /// How much wider they are than the mixture: more than 1, so that weights stay bounded.
         widen: f64 = 1.12, rule::positive;
@@ -153,8 +154,7 @@ impl Masses {
             );
             return metrics;
         }
-        let tv = 0.5 * self.weights.iter().zip(&modes.weights).map(|(a, b)| (a - b).abs()).sum::<f64>();
-        metrics.set("mode_tv", tv);
+        metrics.set("mode_tv", stats::total_variation(&self.weights, &modes.weights));
         for (k, weight) in self.weights.iter().enumerate().take(16) {
             metrics.set(format!("mode_weight_{k}"), *weight);
         }
@@ -184,7 +184,7 @@ pub fn on_grid(
     })
 }
 
-/// By importance sampling from q(x) = 1/K Σ N(x; c_k, (widen·σ)² I), drawn as often around each mean.
+/// By importance sampling from q(x) = 1/K Σ N(x; c_k, widen² diag(s²)), drawn as often around each mean.
 ///
 /// # Errors
 /// A tensor operation that failed.
@@ -197,11 +197,13 @@ pub fn by_draws(
 ) -> Result<Masses> {
     /// Items evaluated at a time: bounds the memory, changes no result.
     const CHUNK: usize = 5000;
-    let (mut rng, std) = (key.rng(), modes.std * config.widen);
+    let mut rng = key.rng();
+    let stds: Vec<f64> = modes.stds().map(|std| std * config.widen).collect();
     // Rounded to what the energy sees, so that both densities are taken at the same point.
     let mut draw = |i: usize| -> Vec<f64> {
         let centre = modes.centres.get(i % modes.centres.len().max(1)).into_iter().flatten();
-        centre.map(|c| f64::from((c + std * rng.sample::<f64, _>(StandardNormal)) as f32)).collect()
+        let one = |(c, std): (&f64, &f64)| f64::from((c + std * rng.sample::<f64, _>(StandardNormal)) as f32);
+        centre.zip(&stds).map(one).collect()
     };
     let at: Vec<Vec<f64>> = (0..config.draws).map(&mut draw).collect();
     let mut log_w = Vec::with_capacity(at.len());
@@ -210,7 +212,7 @@ pub fn by_draws(
         let x = Tensor::from_vec(flat, (rows.len(), ()), device)?;
         let e = host(&energy.energy(&x)?)?;
         let weight =
-            |(e, x): (f64, &Vec<f64>)| if e.is_finite() { -e - log_q(modes, std, x) } else { f64::NEG_INFINITY };
+            |(e, x): (f64, &Vec<f64>)| if e.is_finite() { -e - log_q(modes, &stds, x) } else { f64::NEG_INFINITY };
         log_w.extend(e.into_iter().zip(rows).map(weight));
     }
     Ok(Masses::weighted(modes, &at, log_w, false))
@@ -219,6 +221,8 @@ pub fn by_draws(
 /// By importance sampling from what the method keeps beside its energy, if its draws have a density.
 fn by_proposal(subject: &Subject, modes: &Modes, draws: usize, key: Key) -> Result<Option<Masses>> {
     const CHUNK: usize = 2000;
+    let dear = subject.proposal.is_some_and(Proposal::is_dear);
+    let draws = if dear { draws.min(CHUNK) } else { draws };
     let Some(proposal) = subject.proposal.and_then(Proposal::density) else { return Ok(None) };
     let (mut at, mut log_w) = (Vec::new(), Vec::new());
     for from in (0..draws).step_by(CHUNK) {
@@ -231,21 +235,17 @@ fn by_proposal(subject: &Subject, modes: &Modes, draws: usize, key: Key) -> Resu
     Ok(Some(Masses::weighted(modes, &at, log_w, true)))
 }
 
-fn log_q(modes: &Modes, std: f64, x: &[f64]) -> f64 {
-    let square = |c: &Vec<f64>| x.iter().zip(c).map(|(x, c)| (x - c).powi(2)).sum::<f64>();
-    let exponents: Vec<f64> = modes.centres.iter().map(|c| -square(c) / (2.0 * std * std)).collect();
-    let norm = 0.5 * x.len() as f64 * (2.0 * std::f64::consts::PI * std * std).ln();
+fn log_q(modes: &Modes, stds: &[f64], x: &[f64]) -> f64 {
+    let square = |c: &Vec<f64>| x.iter().zip(c).zip(stds).map(|((x, c), std)| ((x - c) / std).powi(2)).sum::<f64>();
+    let exponents: Vec<f64> = modes.centres.iter().map(|c| -0.5 * square(c)).collect();
+    let norm: f64 = stds.iter().map(|std| 0.5 * (std::f64::consts::TAU * std * std).ln()).sum();
     logsumexp(&exponents) - norm - (modes.centres.len() as f64).ln()
 }
 
 /// The share of exp(log_w) in the region nearest to each mean.
 fn shares(modes: &Modes, at: &[Vec<f64>], log_w: &[f64]) -> Vec<f64> {
     let total = logsumexp(log_w);
-    let mut shares = vec![0.0; modes.centres.len()];
-    for (x, w) in at.iter().zip(log_w) {
-        shares.get_mut(modes.nearest(x).0).into_iter().for_each(|s| *s += (w - total).exp());
-    }
-    shares
+    modes.shares(at, &log_w.iter().map(|w| (w - total).exp()).collect::<Vec<_>>())
 }
 
 /// KL of the truth to the model by test items, with its standard error.

@@ -2,6 +2,7 @@
 
 use crate::config::{Schema, decode, rule};
 use crate::data::Split;
+use crate::math::stats;
 use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
@@ -89,7 +90,7 @@ fn found(drawn: &[usize], real: &[usize], labels: impl Iterator<Item = usize> + 
         counts.iter().map(|count| *count as f64 / total).collect()
     };
     let truth = shares(&mut labels.clone());
-    let distance = |q: &[f64]| 0.5 * q.iter().zip(&truth).map(|(a, b)| (a - b).abs()).sum::<f64>();
+    let distance = |q: &[f64]| stats::total_variation(q, &truth);
     let (of_drawn, of_real) = (shares(&mut drawn.iter().copied()), shares(&mut real.iter().copied()));
     let mut metrics = Metrics::new().with("class_tv", distance(&of_drawn)).with("class_tv_real", distance(&of_real));
     for (class, share) in of_drawn.iter().enumerate().filter(|(class, _)| truth.get(*class).is_some_and(|t| *t > 0.0)) {

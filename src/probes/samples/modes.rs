@@ -4,7 +4,6 @@ use candle_core::{D, Tensor};
 
 use crate::config::{Schema, decode, rule};
 use crate::data::{Modes, Split};
-use crate::math::largest;
 use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
@@ -104,11 +103,7 @@ impl Probe for ModesProbe {
 /// weight if there are none; and `mode_kl_floor`, its expectation for a perfect sampler, (K - 1)/2N.
 pub fn of_mixture(samples: &[Vec<f64>], modes: &Modes) -> Metrics {
     const REACH: f64 = 3.0;
-    let distance = |x: &[f64], c: &[f64]| x.iter().zip(c).map(|(x, c)| (x - c).powi(2)).sum::<f64>().sqrt();
-    let home = |x: &Vec<f64>| {
-        let negative: Vec<f64> = modes.centres.iter().map(|c| -distance(x, c)).collect();
-        Some(largest(&negative)).filter(|(_, d)| -d < REACH * modes.std).map(|(k, _)| k)
-    };
+    let home = |x: &Vec<f64>| Some(modes.nearest(x)).filter(|(_, square)| *square < REACH * REACH).map(|(k, _)| k);
     let k = modes.centres.len();
     let counts = histogram(k, samples.iter().filter_map(home));
     let good: usize = counts.iter().sum();
@@ -149,7 +144,7 @@ mod tests {
 
     fn grid() -> Modes {
         let centres = (0..9).map(|k| vec![f64::from(k / 3) * 10.0, f64::from(k % 3) * 10.0]).collect();
-        Modes { centres, weights: vec![1.0 / 9.0; 9], std: 1.0 }
+        Modes::new(centres, vec![1.0 / 9.0; 9], &[1.0; 2])
     }
 
     #[test]

@@ -1,13 +1,21 @@
 //! The small experiments that probes are tried on: the `example` of their rows.
 
-/// A small experiment as TOML: a setting, `plane`, `ica`, `digits`, `stacked`, `classes`, `vae` or `taught`, and the
-/// keys of its `[[probe]]`. In the keys `{classifier}` stands for the path of a checkpoint of a classifier of the
-/// digits.
+/// A small experiment as TOML: a setting, `plane`, `levels`, `ica`, `digits`, `stacked`, `classes`, `vae` or `taught`,
+/// and the keys of its `[[probe]]`. In the keys `{classifier}` stands for the path of a checkpoint of a classifier of
+/// the digits.
 macro_rules! example {
     (plane, $keys:literal) => {
         concat!(
             "[dataset]\nname = \"8gaussians\"\n[model]\nnet = { name = \"mlp\", hidden = [8, 8] }\n",
             "[method]\nname = \"none\"\n[sampler]\nname = \"mala\"\nsteps = 5\n",
+            "[train]\nsteps = 10\n[[probe]]\n",
+            $keys
+        )
+    };
+    (levels, $keys:literal) => {
+        concat!(
+            "[dataset]\nname = \"8gaussians\"\n[model]\nname = \"ladder\"\nlevels = 3\n",
+            "net = { name = \"mlp\", hidden = [8] }\n[method]\nname = \"none\"\n",
             "[train]\nsteps = 10\n[[probe]]\n",
             $keys
         )

@@ -4,6 +4,7 @@ use super::Trainer;
 use crate::density::{Model, Proposal};
 use crate::probes::{Finding, Subject};
 use crate::run::looks::Missing;
+use crate::store::put;
 use crate::{Error, Result, methods};
 
 impl Trainer {
@@ -46,22 +47,28 @@ impl Trainer {
         self.unseen.is_some()
     }
 
-    /// The source that the method keeps to draw from at once, if it keeps one, on the method's own tensors. The state
-    /// of a method without one is not asked for.
+    /// The source that the method keeps to draw from at once, if it keeps one, on the method's own tensors; the model's
+    /// are averaged where there is an average. The state of a method without a source is not asked for.
     fn proposal(&self) -> Result<Option<Box<dyn Proposal>>> {
-        match methods::has_proposal(&self.experiment.resolved.spec("method")) {
-            true => self.experiment.proposal(&self.data, &self.method.state()?),
-            false => Ok(None),
+        if !methods::has_proposal(&self.experiment.resolved.spec("method")) {
+            return Ok(None);
         }
+        let mut state = self.method.state()?;
+        self.ema.iter().for_each(|ema| put(&mut state, "model", ema.state()));
+        self.experiment.proposal(&self.data, &state)
     }
 
     /// The model that is looked at: on averaged weights where there is an average. It shares storage with the run's
     /// own.
     fn evaluated(&self) -> Result<Model> {
         let model = self.method.model();
-        let Some(ema) = &self.ema else { return model.frozen() };
         let mut tensors = model.params().tensors();
-        tensors.extend(ema.state());
-        model.on(tensors)
+        tensors.extend(self.ema.iter().flat_map(|ema| ema.state()));
+        let spec = self.experiment.resolved.spec("method");
+        let log_z = match methods::has_level_log_z(&spec) {
+            true => methods::level_log_z(&spec, &self.method.state()?)?,
+            false => None,
+        };
+        Ok(model.on(tensors)?.with_level_log_z(log_z))
     }
 }

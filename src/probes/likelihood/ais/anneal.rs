@@ -1,16 +1,16 @@
-//! Walks along the geometric path between a normalised base and an energy: annealed importance sampling (Neal 2001),
+//! Walks along a path from a normalised base to an energy: annealed importance sampling (Neal 2001),
 //! its reverse (Grosse, Ghahramani & Adams 2015), and the walks of RAISE (Burda, Grosse & Salakhutdinov 2015).
 
 use std::time::{Duration, Instant};
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use indicatif::HumanDuration;
 use serde::{Deserialize, Serialize};
 
+use super::course::{Course, Ends};
 use crate::config::rule;
-use crate::density::{Bridge, Density, Energy};
+use crate::density::{Density, Energy};
 use crate::math::{LogWeights, log_mean_exp};
-use crate::probes::support::items::not_finite;
 use crate::probes::support::rows::{CHUNK, in_chunks};
 use crate::samplers::{Chain, Hmc, Kernel, Mala, Target};
 use crate::{Result, rng::Key};
@@ -55,7 +55,7 @@ crate::config! {
         /// Leapfrog steps of a transition of hmc: as many gradients.
         leapfrog: usize = 5, rule::at_least(1);
         /// Step size where its adaptation begins, at the base; in coordinates in which a base fitted to data is N(0,
-        /// I).
+        /// I), or in units of the highest noise level.
         step_size: f64 = 0.3, rule::positive;
         /// Acceptance that a pilot walk adapts the step size to, by the temperatures before each.
         target_accept: f64 = 0.65, rule::rate;
@@ -64,11 +64,9 @@ crate::config! {
     }
 }
 
-/// The path f_β = f_0^{1-β} f^β between a normalised f_0 = exp(-E_0) and f = exp(-E), with a step size for each
-/// temperature.
+/// A path f_β = exp(-U_β) from a normalised f_0 to f = f_1, with a step size for each temperature.
 pub struct Annealing<'a> {
-    base: &'a dyn Density,
-    target: &'a dyn Energy,
+    course: Course<'a>,
     config: AnnealConfig,
     betas: Vec<f64>,
     steps: Vec<f64>,
@@ -90,14 +88,15 @@ pub struct Walk {
 /// Temperatures of the pilot walk after which the time of all walks is known.
 const LOOK: usize = 3;
 
-/// Both ends of the path at the same points.
-struct Ends {
-    x: Tensor,
-    base: (Tensor, Tensor),
-    target: (Tensor, Tensor),
-}
-
 impl<'a> Annealing<'a> {
+    /// The geometric path f_0^{1-β} f^β from `base` to `target`, as [`Annealing::along`].
+    ///
+    /// # Errors
+    /// As [`Annealing::along`].
+    pub fn new(base: &'a dyn Density, target: &'a dyn Energy, config: &AnnealConfig, key: Key) -> Result<Self> {
+        Self::along(Course::Geometric { base, target }, config, key)
+    }
+
     /// Lays out the temperatures and adapts the step sizes by a pilot walk.
     ///
     /// After each transition log ε grows by 0.15 times acceptance minus target, first at the base alone, then along the
@@ -106,9 +105,9 @@ impl<'a> Annealing<'a> {
     ///
     /// # Errors
     /// An energy that is NaN at draws from the base.
-    pub fn new(base: &'a dyn Density, target: &'a dyn Energy, config: &AnnealConfig, key: Key) -> Result<Self> {
+    pub fn along(course: Course<'a>, config: &AnnealConfig, key: Key) -> Result<Self> {
         let betas = betas(config.spacing, config.temperatures);
-        let mut path = Annealing { base, target, config: config.clone(), betas, steps: Vec::new() };
+        let mut path = Annealing { course, config: config.clone(), betas, steps: Vec::new() };
         path.steps = path.adapted(key)?;
         Ok(path)
     }
@@ -124,12 +123,13 @@ impl<'a> Annealing<'a> {
     /// # Errors
     /// An energy that is NaN where a chain stands.
     pub fn up(&self, key: Key, n: usize) -> Result<Walk> {
-        let mut walk = Walk::at(&self.base.sample(key.with("base"), n)?, 0.0)?;
+        let mut walk = Walk::at(&self.course.base().sample(key.with("base"), n)?, 0.0)?;
         let mut before = 0.0;
         for (k, (&beta, &step)) in self.betas.iter().zip(&self.steps).enumerate() {
-            let ends = self.ends(&walk.x)?;
-            walk.add(&ends.gap()?, before - beta, beta);
-            walk.moved(self.move_at(key.with("up").at(k as u64), &ends, beta, step)?);
+            let x = walk.x.detach();
+            let ends = self.course.ends(&x)?;
+            walk.add(&self.course.fall(&x, ends.as_ref(), before, beta)?, beta);
+            walk.moved(self.move_at(key.with("up").at(k as u64), &x, ends.as_ref(), beta, step)?);
             before = beta;
         }
         Ok(walk)
@@ -145,20 +145,15 @@ impl<'a> Annealing<'a> {
     /// An energy that is NaN where a chain stands.
     pub fn down(&self, key: Key, x: &Tensor) -> Result<Walk> {
         let mut walk = Walk::at(x, 1.0)?;
-        let mut ends = self.ends(x)?;
+        let mut ends = self.course.ends(&x.detach())?;
         let below = std::iter::once(&0.0).chain(&self.betas);
         let path: Vec<_> = self.betas.iter().zip(below).zip(&self.steps).enumerate().collect();
         for (k, ((&beta, &below), &step)) in path.into_iter().rev() {
-            walk.moved(self.move_at(key.with("down").at(k as u64), &ends, beta, step)?);
-            let gaps = match k {
-                // No move follows.
-                0 => gap(&self.base.energy(&walk.x)?.detach(), &self.target.energy(&walk.x)?.detach())?,
-                _ => {
-                    ends = self.ends(&walk.x)?;
-                    ends.gap()?
-                }
-            };
-            walk.add(&gaps, beta - below, below);
+            walk.moved(self.move_at(key.with("down").at(k as u64), &walk.x.detach(), ends.as_ref(), beta, step)?);
+            let x = walk.x.detach();
+            // After the last move energies are enough.
+            ends = if k == 0 { None } else { self.course.ends(&x)? };
+            walk.add(&self.course.fall(&x, ends.as_ref(), beta, below)?, below);
         }
         walk.accept.reverse();
         walk.course.reverse();
@@ -170,17 +165,8 @@ impl<'a> Annealing<'a> {
     /// # Errors
     /// An energy that is NaN.
     pub fn at_once(&self, key: Key, n: usize) -> Result<LogWeights> {
-        let x = self.base.sample(key, n)?;
-        let gaps = in_chunks(&x, CHUNK, |_, rows| {
-            gap(&self.base.energy(rows)?.detach(), &self.target.energy(rows)?.detach())
-        })?;
-        Ok(LogWeights(gaps.concat().iter().map(|gap| -gap).collect()))
-    }
-
-    fn ends(&self, x: &Tensor) -> Result<Ends> {
-        let x = x.detach();
-        let part = |(e, g): (Tensor, Tensor)| (e.detach(), g.detach());
-        Ok(Ends { base: part(self.base.grad(&x)?), target: part(self.target.grad(&x)?), x })
+        let x = self.course.base().sample(key, n)?;
+        Ok(LogWeights(in_chunks(&x, CHUNK, |_, rows| self.course.fall(rows, None, 0.0, 1.0))?.concat()))
     }
 
     fn kernel(&self, step_size: f64) -> Box<dyn Kernel> {
@@ -191,11 +177,9 @@ impl<'a> Annealing<'a> {
     }
 
     /// One transition that leaves f_β invariant; the share accepted.
-    fn move_at(&self, key: Key, ends: &Ends, beta: f64, step: f64) -> Result<(Tensor, f64)> {
-        let bridge = Bridge { from: self.base, to: self.target, beta };
-        let (energy, grad) = (bridge.mix(&ends.base.0, &ends.target.0)?, bridge.mix(&ends.base.1, &ends.target.1)?);
-        let at = Chain::known(ends.x.clone(), energy, Some(grad));
-        let (chain, info) = self.kernel(step).step(key, &Target::new(&bridge), &at)?;
+    fn move_at(&self, key: Key, x: &Tensor, ends: Option<&Ends>, beta: f64, step: f64) -> Result<(Tensor, f64)> {
+        let (energy, chain) = self.course.begin(x, ends, beta)?;
+        let (chain, info) = self.kernel(step).step(key, &Target::new(&*energy), &chain)?;
         Ok((chain.x, info.accept.unwrap_or(1.0)))
     }
 
@@ -217,13 +201,14 @@ impl<'a> Annealing<'a> {
         /// Transitions at the base before the path: no gradient of the target is taken.
         const WARM: u64 = 300;
         const RANGE: [f64; 2] = [1e-5, 10.0];
-        let mut step = self.config.step_size;
+        let (base, scale) = (self.course.base(), self.course.scale());
+        let mut step = self.config.step_size * scale;
         let adapt = |step: f64, accept: f64| {
-            (step * (0.15 * (accept - self.config.target_accept)).exp()).clamp(RANGE[0], RANGE[1])
+            (step * (0.15 * (accept - self.config.target_accept)).exp()).clamp(RANGE[0] * scale, RANGE[1] * scale)
         };
-        let mut chain = Chain::at(&self.base.sample(key.with("base"), self.config.pilot)?);
+        let mut chain = Chain::at(&base.sample(key.with("base"), self.config.pilot)?);
         for i in 0..WARM {
-            let (next, info) = self.kernel(step).step(key.with("warm").at(i), &Target::new(self.base), &chain)?;
+            let (next, info) = self.kernel(step).step(key.with("warm").at(i), &Target::new(base), &chain)?;
             chain = next;
             step = adapt(step, info.accept.unwrap_or(1.0));
         }
@@ -234,10 +219,19 @@ impl<'a> Annealing<'a> {
             if k == LOOK {
                 self.foretell(began.elapsed());
             }
-            steps.push(step);
-            let (next, accept) = self.move_at(key.with("pilot").at(k as u64), &self.ends(&x)?, beta, step)?;
-            x = next;
-            step = adapt(step, accept);
+            let (key, trials) = (key.with("pilot").at(k as u64), self.course.trials());
+            for trial in 0..trials {
+                let key = if trial == 0 { key } else { key.at(trial) };
+                // The last trial is a move with the step size that is kept.
+                if trial + 1 == trials {
+                    steps.push(step);
+                }
+                let at = x.detach();
+                let ends = self.course.ends(&at)?;
+                let (next, accept) = self.move_at(key, &at, ends.as_ref(), beta, step)?;
+                x = next;
+                step = adapt(step, accept);
+            }
         }
         Ok(steps)
     }
@@ -250,9 +244,9 @@ impl Walk {
         Ok(Walk { x: x.clone(), log_weights, accept: Vec::new(), course: vec![(beta, 0.0)] })
     }
 
-    /// log w += change · gap for each chain, on the way to β.
-    fn add(&mut self, gaps: &[f64], change: f64, beta: f64) {
-        self.log_weights.0.iter_mut().zip(gaps).for_each(|(w, gap)| *w += change * gap);
+    /// log w += fall for each chain, on the way to β.
+    fn add(&mut self, falls: &[f64], beta: f64) {
+        self.log_weights.0.iter_mut().zip(falls).for_each(|(w, fall)| *w += fall);
         self.course.push((beta, log_mean_exp(&self.log_weights.0)));
     }
 
@@ -272,25 +266,6 @@ pub fn raise(path: &Annealing, x: &Tensor, minus_e: &[f64], chains: usize, key: 
     let rows: Vec<u32> = (0..n).flat_map(|i| std::iter::repeat_n(i, chains)).collect();
     let walk = path.down(key, &x.index_select(&Tensor::new(rows, x.device())?, 0)?)?;
     Ok(minus_e.iter().zip(walk.log_weights.0.chunks(chains)).map(|(e, log_w)| e + log_mean_exp(log_w)).collect())
-}
-
-impl Ends {
-    /// E - E_0 of each point.
-    fn gap(&self) -> Result<Vec<f64>> {
-        gap(&self.base.0, &self.target.0)
-    }
-}
-
-/// E - E_0 in f64.
-///
-/// # Errors
-/// A NaN.
-fn gap(base: &Tensor, target: &Tensor) -> Result<Vec<f64>> {
-    let gaps = (target.to_dtype(DType::F64)? - base.to_dtype(DType::F64)?)?.to_vec1::<f64>()?;
-    match gaps.iter().any(|v| v.is_nan()) {
-        true => Err(not_finite("the energy is not a number where a chain of `ais` stands")),
-        false => Ok(gaps),
-    }
 }
 
 /// β_1 … β_K, the last of them 1.

@@ -2,165 +2,37 @@
 
 mod anneal;
 mod bracket;
+mod course;
+mod row;
 #[cfg(test)]
 mod tests;
 
 pub use anneal::{AnnealConfig, Annealing, Spacing, Transition, Walk, raise};
 pub use bracket::{Bracket, ChainStart};
+pub use course::{AtLevel, Course};
+pub(in crate::probes) use row::ENTRY;
+pub use row::{AisConfig, Base, Covariance, Path};
 
 use candle_core::{DType, Tensor};
-use serde::{Deserialize, Serialize};
 
-use crate::config::{Schema, decode, rule};
+use super::ode::without_levels;
 use crate::data::Split;
-use crate::density::{Affine, Coordinates, Counted, Density, Energy, Gaussian, Potential, Space};
+use crate::density::{Affine, Coordinates, Counted, Energy, Gaussian, Model, Potential, Space};
 use crate::math::stats;
-use crate::metrics::{Metrics, Number, Spent, Unit};
-use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
-use crate::probes::support::example::example;
+use crate::metrics::{Metrics, Spent};
+use crate::probes::probe::{Finding, Probe, Subject};
 use crate::probes::support::items::{items, present};
 use crate::probes::support::rows::{CHUNK, host, in_chunks};
 use crate::samplers::Target;
 use crate::{Error, Result};
-
-/// Where annealing begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Base {
-    /// A Gaussian fitted to training items.
-    #[default]
-    Data,
-    /// The density that the model tilts.
-    Model,
-    /// The noise that this density is drawn with, N(0, I): for a VAE, whose density is no closed form.
-    Noise,
-}
-
-/// Which Gaussian is fitted to the data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Covariance {
-    /// Full up to 300 dimensions.
-    #[default]
-    Auto,
-    /// All of it.
-    Full,
-    /// Its diagonal.
-    Diagonal,
-}
-
-crate::config! {
-    /// Keys of the probe `ais`, besides those of the path.
-    pub struct AisConfig {
-        /// Where annealing begins: data (a Gaussian fitted to training items), model (the density that the model tilts)
-        /// or noise (what that density is drawn with: of a VAE, chains then move in its noise space; there is no
-        /// RAISE).
-        base: Base = Base::Data;
-        /// Of base = "data": full, diagonal, or auto, which is full up to 300 dimensions.
-        covariance: Covariance = Covariance::Auto;
-        /// Of base = "data": standard deviations are multiplied by this, so that the base is broader than the model.
-        widen: f64 = 1.1, rule::positive;
-        /// Test items of the log-likelihood; 0 uses all of a stored set, and 10,000 draws.
-        items: usize = 0;
-        /// Test items whose log-likelihood RAISE bounds from below; 0 for none.
-        raise_items: usize = 20;
-        /// Chains of RAISE for each of them.
-        raise_chains: usize = 10, rule::at_least(1);
-    }
-}
-
-pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
-    name: "ais",
-    about: "log Z and test log-likelihood of any energy by annealed importance sampling up and down, RAISE, and \
-            importance sampling, with intervals, effective sample sizes and a warning where they disagree",
-    cite: "Neal 2001; Burda, Grosse & Salakhutdinov 2015, arXiv 1412.8566; Grosse, Ghahramani & Adams 2015, arXiv \
-           1511.02543",
-    schema: Schema::of::<(AisConfig, AnnealConfig, Schedule)>(),
-    numbers: &[
-        Number::new("ais/log_z", Unit::Nats, "log of the normaliser by annealing up: below the truth in expectation")
-            .lead(),
-        Number::new("ais/log_z_se", Unit::Nats, "standard error of ais/log_z"),
-        Number::new("ais/log_z_low", Unit::Nats, "lower end of a 95 % interval of the true log Z"),
-        Number::new("ais/log_z_high", Unit::Nats, "upper end of that interval, which holds ais/log_z too"),
-        Number::new("ais/ess", Unit::Plain, "effective number of annealing weights").higher(),
-        Number::new("ais/ess_share", Unit::Share, "effective share of the annealing weights").higher(),
-        Number::new("ais/accept", Unit::Share, "mean acceptance over the temperatures"),
-        Number::new("ais/accept_min", Unit::Share, "least acceptance over the temperatures"),
-        Number::new(
-            "ais/log_z_reverse",
-            Unit::Nats,
-            "log of the normaliser by annealing down: above the truth in expectation",
-        )
-        .when("`reverse` is above 0"),
-        Number::new("ais/log_z_reverse_se", Unit::Nats, "standard error of ais/log_z_reverse")
-            .when("`reverse` is above 0"),
-        Number::new(
-            "ais/reverse_exact",
-            Unit::Count,
-            "1 where the chains down begin at exact draws, so that the bound holds",
-        )
-        .when("`reverse` is above 0"),
-        Number::new("ais/bracket", Unit::Nats, "ais/log_z_reverse minus ais/log_z")
-            .lower()
-            .when("`reverse` is above 0"),
-        Number::new("ais/sis_log_z", Unit::Nats, "log of the normaliser by importance sampling without a path")
-            .when("`draws` is above 0"),
-        Number::new("ais/sis_log_z_se", Unit::Nats, "standard error of ais/sis_log_z").when("`draws` is above 0"),
-        Number::new("ais/sis_ess_share", Unit::Share, "effective share of its weights")
-            .higher()
-            .when("`draws` is above 0"),
-        Number::new("ais/trusted", Unit::Count, "1 where nothing speaks against ais/log_z and its interval")
-            .higher()
-            .lead(),
-        Number::new(
-            "ais/test_ll",
-            Unit::Nats,
-            "mean log-likelihood of test items with ais/log_z: above the truth in expectation",
-        )
-        .higher()
-        .lead(),
-        Number::new("ais/test_ll_se", Unit::Nats, "standard error of ais/test_ll, of the items and of ais/log_z"),
-        Number::new(
-            "ais/test_ll_low",
-            Unit::Nats,
-            "mean log-likelihood with ais/log_z_high, or with ais/log_z_reverse where that is higher",
-        )
-        .higher(),
-        Number::new("ais/raise_ll", Unit::Nats, "lower bound of the log-likelihood of some test items by RAISE")
-            .higher()
-            .when("`raise_items` is above 0"),
-        Number::new(
-            "ais/raise_gap",
-            Unit::Nats,
-            "by how much it lies below the log-likelihood of the same items with ais/log_z",
-        )
-        .lower()
-        .when("`raise_items` is above 0"),
-        Number::new("ais/log_z_exact", Unit::Nats, "log of the normaliser, exactly")
-            .when("the model knows its normaliser"),
-        Number::new("ais/bits_per_dim", Unit::Bits, "negative log-likelihood of pixels")
-            .lower()
-            .when("dequantised images"),
-        Number::new("ais/energy_values", Unit::Count, "energies without a gradient that the probe took"),
-        Number::new("ais/energy_gradients", Unit::Count, "gradients of the energy that the probe took"),
-    ],
-    example: example!(
-        plane,
-        "name = \"ais\"\ntemperatures = 5\nchains = 8\nreverse = 8\ndraws = 50\nitems = 40\nraise_items = 3\n\
-         raise_chains = 2\n"
-    ),
-    build: |table, _| Ok(Box::new(Ais { config: decode(table)?, anneal: decode(table)? })),
-};
 
 struct Ais {
     config: AisConfig,
     anneal: AnnealConfig,
 }
 
-/// The two ends of a path and the way into its coordinates.
+/// A path and the way into its coordinates.
 struct View<'a> {
-    base: &'a dyn Density,
-    target: &'a dyn Energy,
     coordinates: Option<&'a Coordinates>,
     /// Whether points are noise, which items cannot be carried to.
     noise: bool,
@@ -175,10 +47,11 @@ impl View<'_> {
 
 impl Probe for Ais {
     fn fits(&self, subject: &Subject) -> Result<()> {
-        match self.config.base {
-            Base::Model => subject.model.base().map(drop).ok_or_else(no_base)?,
-            Base::Noise => subject.model.noise_space(Space::Noise).map(drop).ok_or_else(no_noise)?,
-            Base::Data => {}
+        match (self.config.path, self.config.base) {
+            (Path::Levels, _) => subject.model.top()?.map(drop).ok_or_else(|| without_levels(ENTRY.name))?,
+            (_, Base::Model) => subject.model.base().map(drop).ok_or_else(no_base)?,
+            (_, Base::Noise) => subject.model.noise_space(Space::Noise).map(drop).ok_or_else(no_noise)?,
+            (_, Base::Data) => {}
         }
         present(ENTRY.name, subject, Split::Test)
     }
@@ -193,28 +66,29 @@ impl Probe for Ais {
         self.fits(subject)?;
         let items = Counted::new(subject.model);
         let mut of_noise = None;
-        let mut finding = match self.config.base {
-            Base::Model => {
+        let plain = View { coordinates: None, noise: false };
+        let mut finding = match (self.config.path, self.config.base) {
+            (Path::Levels, _) => self.down_the_levels(subject, &items)?,
+            (_, Base::Model) => {
                 let base = subject.model.base().ok_or_else(no_base)?;
-                self.look(subject, &View { base, target: &items, coordinates: None, noise: false })?
+                self.look(subject, Course::Geometric { base, target: &items }, &plain)?
             }
-            Base::Noise => {
+            (_, Base::Noise) => {
                 let space = subject.model.noise_space(Space::Noise).ok_or_else(no_noise)?;
                 let tilt = subject.model.tilt().map(|tilt| Box::new(tilt) as Box<dyn Energy>);
                 let potential = Potential::new(space, tilt)?;
                 let (base, target) = (potential.normal().ok_or_else(no_noise)?, Counted::new(&potential));
-                let found = self.look(subject, &View { base, target: &target, coordinates: None, noise: true })?;
+                let course = Course::Geometric { base, target: &target };
+                let found = self.look(subject, course, &View { noise: true, ..plain })?;
                 of_noise = Some(target.spent());
                 found
             }
-            Base::Data => {
+            (_, Base::Data) => {
                 let coordinates = self.coordinates(subject)?;
                 let base = Gaussian::standard(coordinates.dim(), DType::F32, subject.data.device())?;
                 let target = Affine { energy: &items, coordinates: &coordinates };
-                self.look(
-                    subject,
-                    &View { base: &base, target: &target, coordinates: Some(&coordinates), noise: false },
-                )?
+                let course = Course::Geometric { base: &base, target: &target };
+                self.look(subject, course, &View { coordinates: Some(&coordinates), noise: false })?
             }
         };
         let Spent { values, gradients } = of_noise.unwrap_or(items.spent());
@@ -225,6 +99,23 @@ impl Probe for Ais {
 }
 
 impl Ais {
+    fn new(config: AisConfig, anneal: AnnealConfig) -> Self {
+        Ais { config, anneal }
+    }
+
+    /// The path from the normal density at the top of the model's noise levels, counted with `items`.
+    fn down_the_levels(&self, subject: &Subject, items: &Counted<&Model>) -> Result<Finding> {
+        let missing = || without_levels(ENTRY.name);
+        let base = subject.model.top()?.ok_or_else(missing)?;
+        let levels = host(&subject.model.levels()?.ok_or_else(missing)?)?;
+        let end = |level: Option<&f64>| level.map_or(f64::NAN, |sigma| sigma.ln());
+        let at = |sigma: &Tensor| -> Result<Box<dyn Energy>> {
+            Ok(Box::new(items.beside(subject.model.at_level(sigma).ok_or_else(missing)?)))
+        };
+        let course = Course::Levels { base: &base, at: &at, ends: [end(levels.last()), end(levels.first())] };
+        self.look(subject, course, &View { coordinates: None, noise: false })
+    }
+
     fn coordinates(&self, subject: &Subject) -> Result<Coordinates> {
         /// Training items that the Gaussian is fitted to, always the same ones.
         const ITEMS: usize = 10_000;
@@ -237,9 +128,9 @@ impl Ais {
         Coordinates::of_items(&subject.data.all(Split::Train, ITEMS)?.x, full, self.config.widen)
     }
 
-    fn look(&self, subject: &Subject, view: &View) -> Result<Finding> {
+    fn look(&self, subject: &Subject, course: Course, view: &View) -> Result<Finding> {
         let key = subject.key;
-        let path = Annealing::new(view.base, view.target, &self.anneal, key.with("pilot"))?;
+        let path = Annealing::along(course, &self.anneal, key.with("pilot"))?;
         let origin = self.origin(subject, view)?;
         let bracket = Bracket::new(&path, &self.anneal, origin.as_ref(), key.with("bracket"))?;
         bracket.check()?;

@@ -1,7 +1,7 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::*;
-use crate::density::{Context, Rbm, RbmConfig, RbmInit, slope_of_grad};
+use crate::density::{Context, Density, Rbm, RbmConfig, RbmInit, slope_of_grad};
 use crate::math::Grid;
 use crate::nets::Builder;
 use crate::rng::Key;
@@ -64,9 +64,9 @@ impl Energy for Wells {
 }
 
 fn config(keys: &str) -> AnnealConfig {
-    let mut table = Schema::of::<AnnealConfig>().defaults();
+    let mut table = crate::config::Schema::of::<AnnealConfig>().defaults();
     table.extend(keys.parse::<toml::Table>().unwrap());
-    decode(&table).unwrap()
+    crate::config::decode(&table).unwrap()
 }
 
 fn normal(dim: usize) -> Gaussian {

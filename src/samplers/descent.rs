@@ -1,0 +1,180 @@
+//! Starts from the top of a noise ladder: annealed Langevin dynamics, and predictor and corrector.
+
+use candle_core::{DType, Tensor};
+
+use crate::density::{Energy, Model};
+use crate::{Error, Result, ops, rng::Key};
+
+/// The way down the noise levels of a model that knows them, from its normal density at the top to level 0. What
+/// arrives follows the gradients of the levels, not exp(-E): a start of chains, which know its density nowhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Descent {
+    /// Langevin steps at each level; with a predictor, the steps into which each gap between two levels is divided.
+    pub steps: usize,
+    /// r, the standard deviation of a Langevin step's noise: in units of the level's σ, or with a predictor, of the
+    /// ratio of the noise's norm to that of the gradient.
+    pub step_size: f64,
+}
+
+impl Default for Descent {
+    fn default() -> Self {
+        Descent { steps: 100, step_size: 0.45 }
+    }
+}
+
+/// The levels and the place of a walk.
+struct Walk<'a> {
+    model: &'a Model,
+    /// σ_0 < … < σ_{L-1}.
+    levels: Vec<f64>,
+    x: Tensor,
+    key: Key,
+    drawn: u64,
+}
+
+impl Descent {
+    /// Annealed Langevin dynamics (Song & Ermon 2019, algorithm 1): at every level from the top down `steps` steps
+    /// x ← x - ½ε²∇E(x, σ) + ε ξ with ε = r σ. Draws `[n, ..]`.
+    ///
+    /// # Errors
+    /// The model has no levels.
+    pub fn annealed(&self, key: Key, model: &Model, n: usize) -> Result<Tensor> {
+        let mut walk = Walk::new(key, model, n)?;
+        for sigma in walk.levels.clone().into_iter().rev() {
+            let step = self.step_size * sigma;
+            for _ in 0..self.steps {
+                let grad = walk.grad(sigma)?;
+                walk.step(&grad, 0.5 * step * step, step)?;
+            }
+        }
+        Ok(walk.x)
+    }
+
+    /// Predictor and corrector (Song et al. 2021, algorithms 2 and 4): from σ' to the next lower σ, geometric between
+    /// the levels, x ← x - (σ'² - σ²)∇E(x, σ') + √(σ'² - σ²) ξ, then a Langevin step at σ whose noise is r|ξ|/|∇E|
+    /// wide, the norms being means over the chains. Draws `[n, ..]`.
+    ///
+    /// # Errors
+    /// The model has no levels.
+    pub fn corrected(&self, key: Key, model: &Model, n: usize) -> Result<Tensor> {
+        let mut walk = Walk::new(key, model, n)?;
+        let finer = walk.finer(self.steps);
+        for pair in finer.windows(2) {
+            let &[high, low] = pair else { continue };
+            let (grad, gap) = (walk.grad(high)?, high * high - low * low);
+            walk.step(&grad, gap, gap.sqrt())?;
+            let grad = walk.grad(low)?;
+            let slope = grad.flatten_from(1)?.sqr()?.sum(1)?.sqrt()?.mean_all()?.to_dtype(DType::F64)?;
+            let noise = ((grad.elem_count() / n.max(1)) as f64).sqrt();
+            // A flat place has no direction to correct; noise wider than the level leaves it.
+            let step = (self.step_size * noise / slope.to_scalar::<f64>()?).min(low);
+            walk.step(&grad, 0.5 * step * step, step)?;
+        }
+        Ok(walk.x)
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn new(key: Key, model: &'a Model, n: usize) -> Result<Self> {
+        let (Some(levels), Some(top)) = (model.levels()?, model.top()?) else { return Err(without_levels()) };
+        let levels = levels.to_dtype(DType::F64)?.to_vec1()?;
+        let x = crate::density::Density::sample(&top, key.with("top"), n)?;
+        Ok(Walk { model, levels, x, key: key.with("steps"), drawn: 0 })
+    }
+
+    /// The levels from the top down with n steps, geometric, from each to the next.
+    fn finer(&self, n: usize) -> Vec<f64> {
+        let n = n.max(1);
+        let between = |pair: &[f64]| -> Vec<f64> {
+            let &[low, high] = pair else { return Vec::new() };
+            (0..n).map(|i| high * (low / high).powf(i as f64 / n as f64)).collect()
+        };
+        let mut all: Vec<f64> = self.levels.windows(2).rev().flat_map(between).collect();
+        all.extend(self.levels.first());
+        all
+    }
+
+    fn grad(&self, sigma: f64) -> Result<Tensor> {
+        let level = Tensor::full(sigma, self.x.dim(0)?, self.x.device())?.to_dtype(self.x.dtype())?;
+        let energy = self.model.at_level(&level).ok_or_else(without_levels)?;
+        Ok(energy.grad(&self.x)?.1.detach())
+    }
+
+    /// x ← x - drift ∇ + noise ξ.
+    fn step(&mut self, grad: &Tensor, drift: f64, noise: f64) -> Result<()> {
+        let fresh = self.key.at(self.drawn).normal(self.x.shape(), self.x.dtype(), self.x.device())?;
+        self.drawn += 1;
+        self.x = ops::langevin_update(&self.x, grad, &fresh, drift, noise)?;
+        Ok(())
+    }
+}
+
+fn without_levels() -> Error {
+    Error::config(
+        "`sampler.init = \"annealed\"` and `\"corrected\"` go down the noise levels of a model that knows them",
+    )
+    .at("init")
+    .hint("--set sampler.init=normal, or a model `ladder`")
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::config::{Spec, find};
+    use crate::data::Moments;
+    use crate::density::{Context, MODELS};
+    use crate::math::stats;
+
+    /// A ladder whose network is zero: the exact energies of N(0.5, 2²) at every level.
+    fn normal() -> Model {
+        let row = find(MODELS, "ladder").unwrap();
+        let keys = "levels = 12\nsigma_min = 0.1\nnet = { name = \"mlp\", hidden = [4] }";
+        let mut table = row.schema.decode(&keys.parse().unwrap()).unwrap();
+        table.insert("name".into(), "ladder".into());
+        let of = |value: f32| Tensor::full(value, 3, &Device::Cpu).unwrap();
+        let moments = Moments { mean: of(0.5), std: of(2.0), overall_mean: 0.5, overall_std: 2.0 };
+        let context = Context { shape: vec![3], classes: None, moments: Some(&|| Ok(moments.clone())) };
+        let model = Model::new(&Spec::new(table), &context, Key::new(0), DType::F32, &Device::Cpu).unwrap();
+        let weights = model.params().weights.values();
+        weights.for_each(|weight| weight.set(&weight.zeros_like().unwrap()).unwrap());
+        model.frozen().unwrap()
+    }
+
+    #[test]
+    fn both_ways_end_at_the_density_of_level_0() {
+        let (model, n) = (normal(), 1000);
+        let check = |x: Result<Tensor>, within: [f64; 2]| {
+            let x = x.unwrap().flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+            let (mean, width) = (stats::mean(&x), stats::std(&x) / 4.01f64.sqrt());
+            assert!((mean - 0.5).abs() < 0.2 && width > within[0] && width < within[1], "{mean}, {width}");
+        };
+        // Steps of annealed Langevin shrink with σ, so that the width stays as it was where they were too short for it:
+        // v + v/(n r²/2 - 1) instead of v.
+        check(Descent::default().annealed(Key::new(1), &model, n), [0.99, 1.12]);
+        check(Descent { steps: 20, step_size: 0.3 }.annealed(Key::new(1), &model, n), [1.15, 3.0]);
+        check(Descent { steps: 20, step_size: 0.3 }.corrected(Key::new(1), &model, n), [0.95, 1.05]);
+    }
+
+    /// σ_T is 3 times the data's own width and their variances differ by 10: what stands still is seen at once.
+    #[test]
+    fn the_way_down_passes_the_levels_and_other_models_have_none() {
+        let model = normal();
+        let walk = Walk::new(Key::new(2), &model, 4).unwrap();
+        let finer = walk.finer(3);
+        assert_eq!(finer.len(), 3 * 11 + 1);
+        assert!(finer.windows(2).all(|pair| pair[1] < pair[0]) && (finer[33] - 0.1).abs() < 1e-6);
+        for (i, level) in walk.levels.iter().rev().enumerate() {
+            assert!((finer[3 * i] / level - 1.0).abs() < 1e-12);
+        }
+        let top = 3.0 * 4.01f64.sqrt();
+        assert!((finer[0] / top - 1.0).abs() < 1e-5);
+        let text = "name = \"gaussian\"".parse().unwrap();
+        let of = |value: f32| Tensor::full(value, 3, &Device::Cpu).unwrap();
+        let moments = Moments { mean: of(0.0), std: of(1.0), overall_mean: 0.0, overall_std: 1.0 };
+        let context = Context { shape: vec![3], classes: None, moments: Some(&|| Ok(moments.clone())) };
+        let plain = Model::new(&Spec::new(text), &context, Key::new(0), DType::F32, &Device::Cpu).unwrap();
+        assert!(Descent::default().annealed(Key::new(1), &plain, 4).is_err());
+    }
+}
