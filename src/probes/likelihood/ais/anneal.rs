@@ -186,8 +186,8 @@ impl<'a> Annealing<'a> {
     /// Says how long all walks will take, if that is long: the pilot walk's first temperatures took `look`.
     fn foretell(&self, look: Duration) {
         let AnnealConfig { chains, reverse, pilot, temperatures, .. } = self.config;
-        let walks = 1.0 + (chains + reverse) as f64 / pilot as f64;
-        let all = look.mul_f64(walks * temperatures as f64 / LOOK as f64);
+        let others = (chains + reverse) as f64 / pilot as f64 / self.course.trials() as f64;
+        let all = look.mul_f64((1.0 + others) * temperatures as f64 / LOOK as f64);
         if all > Duration::from_secs(60) {
             tracing::info!(
                 "ais: {temperatures} temperatures of {pilot} + {chains} + {reverse} chains take about {}; fewer take \
