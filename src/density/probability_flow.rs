@@ -64,7 +64,7 @@ impl ProbabilityFlow {
     /// The flow of a model; `None` for a model without levels.
     ///
     /// # Errors
-    /// The energy at the top has no finite normaliser.
+    /// The device fails.
     pub fn of(model: &Model) -> Result<Option<Self>> {
         let (Some(levels), Some(top)) = (model.levels()?, model.top()?) else { return Ok(None) };
         let levels = levels.to_dtype(DType::F64)?.to_vec1::<f64>()?;
@@ -77,7 +77,7 @@ impl ProbabilityFlow {
             Ok(Box::new(energy))
         };
         let at: AtLevel = Arc::new(at);
-        let top = Top::new(at.clone(), ends[1], top)?;
+        let top = Top::new(at.clone(), ends[1], top);
         Ok(Some(Self::new(at, Box::new(top), ends, dim)))
     }
 

@@ -1,6 +1,6 @@
 //! The density at the highest noise level of a ladder: the energy there, normalised by draws of a normal density.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{DType, Tensor};
 
@@ -20,31 +20,43 @@ pub(super) struct Top {
     at: AtLevel,
     sigma: f64,
     normal: Box<dyn Density>,
+    /// What draws of the normal density find, when it is first asked for.
+    found: OnceLock<Found>,
+}
+
+#[derive(Clone, Copy)]
+struct Found {
     log_z: f64,
-    /// The largest log weight of the draws that found Z.
+    /// The largest log weight of the draws.
     bound: f64,
 }
 
 impl Top {
     /// The density of the level σ near `normal`.
-    ///
+    pub fn new(at: AtLevel, sigma: f64, normal: Box<dyn Density>) -> Self {
+        Top { at, sigma, normal, found: OnceLock::new() }
+    }
+
     /// # Errors
     /// exp(-E) has no finite integral as far as the draws show.
-    pub fn new(at: AtLevel, sigma: f64, normal: Box<dyn Density>) -> Result<Self> {
-        /// Draws that find Z.
-        const DRAWS: usize = 2_000;
-        let mut top = Top { at, sigma, normal, log_z: 0.0, bound: 0.0 };
-        let x = top.normal.sample(Key::new(0).with("top"), DRAWS)?;
-        let weights = top.weights(&x)?;
-        top.log_z = weights.log_mean();
-        top.bound = weights.0.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        if top.log_z.is_finite() {
-            return Ok(top);
+    fn found(&self) -> Result<Found> {
+        /// Draws at a time, which bounds the memory, and how often.
+        const DRAWS: [u64; 2] = [250, 8];
+        if let Some(found) = self.found.get() {
+            return Ok(*found);
         }
-        Err(Error::undefined(
-            format!("the energy at the noise level {sigma} has no finite normaliser"),
-            "go back to an earlier checkpoint; train with a smaller learning rate (--set optim.lr=…)",
-        ))
+        let [n, pieces] = DRAWS;
+        let key = Key::new(0).with("top");
+        let piece = |i: u64| Ok(self.weights(&self.normal.sample(key.at(i), n as usize)?)?.0);
+        let weights = LogWeights((0..pieces).map(piece).collect::<Result<Vec<_>>>()?.concat());
+        let bound = weights.0.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let found = Found { log_z: weights.log_mean(), bound };
+        if !found.log_z.is_finite() {
+            let what = format!("the energy at the noise level {} has no finite normaliser", self.sigma);
+            let remedy = "go back to an earlier checkpoint; train with a smaller learning rate (--set optim.lr=…)";
+            return Err(Error::undefined(what, remedy));
+        }
+        Ok(*self.found.get_or_init(|| found))
     }
 
     fn energy_at(&self, x: &Tensor) -> Result<Box<dyn Energy>> {
@@ -58,7 +70,7 @@ impl Top {
     }
 
     fn shifted(&self, energy: &Tensor) -> Result<Tensor> {
-        Ok(energy.affine(1.0, self.log_z)?)
+        Ok(energy.affine(1.0, self.found()?.log_z)?)
     }
 }
 
@@ -97,6 +109,7 @@ impl Density for Top {
     /// are missing are of the normal density.
     fn sample(&self, key: Key, n: usize) -> Result<Tensor> {
         const ROUNDS: u64 = 64;
+        let bound = self.found()?.bound;
         let (mut taken, mut missing) = (Vec::new(), n);
         for round in 0..ROUNDS {
             if missing == 0 {
@@ -106,7 +119,7 @@ impl Density for Top {
             let x = self.normal.sample(key.with("draw"), n)?;
             let uniform = key.with("accept").uniform(n, DType::F64, x.device())?.to_vec1::<f64>()?;
             let weights = self.weights(&x)?.0;
-            let lies = |(i, (u, w)): (usize, (&f64, &f64))| (u.ln() < w - self.bound).then_some(i as u32);
+            let lies = |(i, (u, w)): (usize, (&f64, &f64))| (u.ln() < w - bound).then_some(i as u32);
             let rows: Vec<u32> = uniform.iter().zip(&weights).enumerate().filter_map(lies).take(missing).collect();
             missing -= rows.len();
             if !rows.is_empty() {
@@ -138,8 +151,9 @@ mod tests {
         let normal = Gaussian::new(&[16], 0.0, 23.21f64.sqrt(), &builder).unwrap();
         let exact = known.clone();
         let at: AtLevel = Arc::new(move |sigma: &Tensor| Ok(Box::new(known.at(sigma)) as Box<dyn Energy>));
-        let top = Top::new(at, 4.5, Box::new(normal)).unwrap();
-        assert!(top.log_z.abs() < 0.1, "{}", top.log_z);
+        let top = Top::new(at, 4.5, Box::new(normal));
+        let Found { log_z, .. } = top.found().unwrap();
+        assert!(log_z.abs() < 0.1, "{log_z}");
         let n = 3000;
         let x = top.sample(Key::new(3), n).unwrap();
         let along = x.sum(1).unwrap().affine(0.25, 0.0).unwrap().sqr().unwrap().mean_all().unwrap();
@@ -148,7 +162,7 @@ mod tests {
         assert!((along / want - 1.0).abs() < 4.0 * (2.0 / n as f64).sqrt(), "{along} and {want}");
         let exact = exact.under(4.5).log_prob(&x).unwrap();
         let gap = (top.log_prob(&x).unwrap() - exact).unwrap().to_vec1::<f64>().unwrap();
-        assert!(gap.iter().all(|gap| (gap + top.log_z).abs() < 1e-9));
+        assert!(gap.iter().all(|gap| (gap + log_z).abs() < 1e-9));
         assert_eq!(top.sample(Key::new(3), 0).unwrap().dims(), [0, 16]);
     }
 }

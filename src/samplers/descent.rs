@@ -78,7 +78,7 @@ impl<'a> Walk<'a> {
     fn new(key: Key, model: &'a Model, n: usize) -> Result<Self> {
         let (Some(levels), Some(top)) = (model.levels()?, model.top()?) else { return Err(without_levels()) };
         let levels = levels.to_dtype(DType::F64)?.to_vec1()?;
-        let x = crate::density::Density::sample(&top, key.with("top"), n)?;
+        let x = top.sample(key.with("top"), n)?;
         Ok(Walk { model, levels, x, key: key.with("steps"), drawn: 0 })
     }
 

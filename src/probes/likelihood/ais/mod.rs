@@ -112,7 +112,7 @@ impl Ais {
         let at = |sigma: &Tensor| -> Result<Box<dyn Energy>> {
             Ok(Box::new(items.beside(subject.model.at_level(sigma).ok_or_else(missing)?)))
         };
-        let course = Course::Levels { base: &base, at: &at, ends: [end(levels.last()), end(levels.first())] };
+        let course = Course::Levels { base: &*base, at: &at, ends: [end(levels.last()), end(levels.first())] };
         self.look(subject, course, &View { coordinates: None, noise: false })
     }
 
