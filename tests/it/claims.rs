@@ -1,18 +1,18 @@
 //! `scripts/claims.py`: the page of claims is what the records give, and a verdict follows its record.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
-use crate::harness::Lab;
+use crate::harness::{Lab, Outcome, outcome};
 
 /// Runs the script by `$EBM_PYTHON`; says so and gives nothing where there is none.
-fn claims(arguments: &[&str]) -> Option<Output> {
+fn claims(arguments: &[&str]) -> Option<Outcome> {
     let Some(python) = std::env::var_os("EBM_PYTHON") else {
         println!("skipped: EBM_PYTHON names no Python 3.11");
         return None;
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/claims.py");
-    Some(Command::new(python).arg(script).args(arguments).output().unwrap())
+    Some(outcome(Command::new(python).arg(script).args(arguments)))
 }
 
 const CLAIMS: &str = r#"
@@ -52,9 +52,8 @@ fn results(claims: &str, one: (f64, f64), two: (f64, f64)) -> Lab {
 
 fn run(lab: &Lab, more: &[&str]) -> Option<(i32, String)> {
     let folder = lab.path("");
-    let output = claims(&[&["--results", folder.to_str().unwrap()], more].concat())?;
-    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-    Some((output.status.code().unwrap(), said))
+    let found = claims(&[&["--results", folder.to_str().unwrap()], more].concat())?;
+    Some((found.code.unwrap(), found.stdout + &found.stderr))
 }
 
 /// What the page says of the claim `a`.
@@ -68,9 +67,8 @@ fn verdict(lab: &Lab) -> Option<String> {
 
 #[test]
 fn the_page_of_claims_is_what_the_records_give() {
-    let Some(output) = claims(&["--check"]) else { return };
-    let said = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    assert!(output.status.success(), "{}{}", said(output.stdout), said(output.stderr));
+    let Some(found) = claims(&["--check"]) else { return };
+    assert_eq!(found.code, Some(0), "{}{}", found.stdout, found.stderr);
 }
 
 #[test]
