@@ -47,8 +47,10 @@ impl Top {
         }
         let [n, pieces] = DRAWS;
         let key = Key::new(0).with("top");
-        let piece = |i: u64| Ok(self.weights(&self.normal.sample(key.at(i), n as usize)?)?.0);
-        let weights = LogWeights((0..pieces).map(piece).collect::<Result<Vec<_>>>()?.concat());
+        let mut weights = LogWeights(Vec::new());
+        for i in 0..pieces {
+            weights.0.extend(self.weights(&self.normal.sample(key.at(i), n as usize)?)?.0);
+        }
         let bound = weights.0.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let found = Found { log_z: weights.log_mean(), bound };
         if !found.log_z.is_finite() {
