@@ -5,7 +5,8 @@ use crate::harness::{Lab, bare, read};
 /// A lab with the run `run`, stopped at step 4 of 8 by a kill.
 fn stopped(config: &str) -> Lab {
     let lab = Lab::new();
-    lab.write("c.toml", &format!("{config}checkpoint_every = 4\n[[probe]]\nname = \"nll\"\nevery = 4\npoints = 16\nitems = 50\nsamples = 20\n"));
+    let looks = "[[probe]]\nname = \"nll\"\nevery = 4\npoints = 16\nitems = 50\nsamples = 20\n";
+    lab.write("c.toml", &format!("{config}checkpoint_every = 4\n{looks}"));
     lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
     for name in ["step-00000008", "last"] {
         std::fs::remove_file(lab.path(&format!("run/checkpoints/{name}.safetensors"))).unwrap();

@@ -313,9 +313,8 @@ fn every_configuration_that_init_writes_stays_finite_or_is_refused() {
             }
         }
         let failures = failed.len();
-        println!(
-            "up to {method}: {finite} finite, {cut} cut, {stiff} refused as stiff, {unfit} do not fit, {failures} failed"
-        );
+        let refused = format!("{stiff} refused as stiff, {unfit} do not fit");
+        println!("up to {method}: {finite} finite, {cut} cut, {refused}, {failures} failed");
     }
     assert!(finite > 0 && failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
 }
