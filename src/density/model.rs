@@ -276,6 +276,11 @@ impl Model {
         self.energy.base_sample(key, n)
     }
 
+    /// Whether the model is a flow: an exact density with a noise space, and no VAE.
+    pub fn is_flow(&self) -> bool {
+        self.density().is_some() && self.noise_space(Space::Noise).is_some() && self.vae().is_none()
+    }
+
     /// The energy beside the base density, [`Capabilities::tilt`].
     pub fn tilt(&self) -> Option<Counted<Box<dyn Energy + '_>>> {
         Some(self.counted(self.energy.tilt()?))

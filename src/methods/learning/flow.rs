@@ -64,13 +64,15 @@ pub(in crate::methods) fn check_reach(data: &Data, x: &Tensor, section: &'static
     let (coordinate, width, far) = (coordinate(worst, &data.spec().shape), widths[worst], away[worst]);
     let what = format!(
         "the flow begins too narrow for the draws that it will learn from: coordinate {coordinate:?} of the items has \
-         standard deviation {width:.3e}, and the first update of the chains leads {far:.3e} away from its mean, {:.0} \
+         standard deviation {width:.3e}, and the first of these draws lie up to {far:.3e} away from its mean, {:.0} \
          times as far",
         times(worst)
     );
     let noise = digit(far / FAR, f64::ceil);
-    let hint =
-        format!("--set dataset.noise={noise}, so that no coordinate is so narrow; or a chain with smaller steps");
+    let hint = format!(
+        "--set dataset.noise={noise}, so that no coordinate is so narrow; or draws that begin nearer (smaller steps of \
+         a chain, a trained generator)"
+    );
     Err(Error::config(what).at(section).hint(hint))
 }
 

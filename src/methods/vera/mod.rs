@@ -8,7 +8,7 @@ use std::path::Path;
 use candle_core::{Tensor, Var};
 
 use self::entropy::{Entropy, EntropyConfig};
-use super::learning::likelihood_gap;
+use super::learning::{flow, likelihood_gap};
 use super::learning::readings::{GRAD_NORM, Readings, mean, scalar};
 use super::learning::supervised::{self, Supervised, SupervisedConfig};
 use super::learning::trainable::{Trainable, at_rest};
@@ -87,6 +87,11 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         ("classifier: method.classify", "100.0"),
         ("pictures: method.entropy_weight", "1e-4"),
         ("pictures: method.gradient_penalty", "0.1"),
+        // The walls of a density at pixels that hardly change are steep where a new generator draws.
+        ("nice: optim.lr", "1e-5"),
+        ("real_nvp: optim.lr", "1e-5"),
+        ("spline: optim.lr", "1e-5"),
+        ("glow: optim.lr", "1e-5"),
         ("pictures: method.samples", "5"),
         ("pictures: method.generator_optim.lr", "2e-4"),
         ("pictures: method.generator_optim.betas", "[0.0, 0.9]"),
@@ -122,6 +127,9 @@ struct Vera {
     entropy: Entropy,
 }
 
+/// Draws of the generator that show how far from the data it begins.
+const REACH: usize = 64;
+
 impl Vera {
     fn new(table: &toml::Table, setup: Setup) -> Result<Self> {
         let (config, shape, entropy): Keys = decode(table)?;
@@ -134,6 +142,9 @@ impl Vera {
             let remedy = "give `method.generator` and `method.latent` what the VAE's decoder has, whose noise must not \
                           be \"network\"";
             Stored::load(path, device)?.overwrite(&params.below("net."), &sources, path, remedy)?;
+        }
+        if setup.model.is_flow() {
+            flow::check_reach(setup.data, &generator.still.draw(setup.key.with("reach"), REACH)?, "generator")?;
         }
         let log_sigma = params.weights.get(Generator::LOG_SIGMA).cloned();
         let log_sigma = log_sigma.ok_or_else(|| Error::Other("a generator without σ".into()))?;
