@@ -120,6 +120,13 @@ impl Layer for Nonlinear {
         }
     }
 
+    fn activation(&self) -> Option<Activation> {
+        match self {
+            Nonlinear::Fixed(act) => Some(*act),
+            Nonlinear::LearnedSwish { .. } => None,
+        }
+    }
+
     /// The curve of the product of h and sigmoid(βh), which needs no division by β either.
     fn curve(&self, h: &Curve, _: Pass) -> Result<Curve> {
         let along = |act, h: &Curve| Ok(Curve::bent(activate_curve(act, h.stacked(), h.blocks())?));

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::layer_list::number;
 use super::{Builder, Curve, Init, Jet, Layer, LayerList, Pass, Pullback, Scaling, Weight};
-use crate::ops::{self, Conv};
+use crate::ops::{self, Activation, Conv};
 use crate::{Error, Result};
 
 /// The convolution y = w ⋆ x + b: cross-correlation with square K×K kernels, stride and zero padding.
@@ -76,6 +76,16 @@ impl Layer for Conv2d {
         let y = ops::conv2d(x, &w, Some(&self.bias), self.conv)?;
         let size = (x.dim(2)?, x.dim(3)?);
         Ok((y, Box::new(move |g| ops::conv2d_pullback(g, &w, self.conv, size))))
+    }
+
+    fn forward_of(&self, act: Activation, u: &Tensor) -> Result<Option<Tensor>> {
+        ops::conv2d_activated(act, u, &self.weight.get()?, &self.bias, self.conv).map(Some)
+    }
+
+    fn vjp_of<'a>(&'a self, act: Activation, u: &Tensor) -> Result<Option<(Tensor, Pullback<'a>)>> {
+        let (w, u) = (self.weight.get()?, u.clone());
+        let y = ops::conv2d_activated(act, &u, &w, &self.bias, self.conv)?;
+        Ok(Some((y, Box::new(move |g| ops::conv2d_activated_pullback(act, &u, g, &w, self.conv)))))
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {

@@ -70,6 +70,7 @@ pub use weight::{Scaling, Weight};
 
 use candle_core::Tensor;
 
+use crate::ops::Activation;
 use crate::{Error, Result, rng::Key};
 
 /// The pull-back of a layer f at the point x where `vjp` was taken: ȳ of y's shape -> x̄ = ȳ·∂f/∂x of x's shape. It is
@@ -91,6 +92,22 @@ pub trait Layer: Send + Sync {
     /// three: with J = ∂f/∂x, y' = J x' and y'' = J x'' + x'ᵀ(∂²f/∂x²)x'. It is differentiable in the parameters; the
     /// second derivative at a corner, as in a rectifier, counts as 0.
     fn curve(&self, x: &Curve, pass: Pass) -> Result<Curve>;
+
+    /// The function σ, for a layer that is a fixed non-linearity and nothing else.
+    fn activation(&self) -> Option<Activation> {
+        None
+    }
+
+    /// The output for σ(u), where the layer can apply σ on the way; `None` where it cannot.
+    fn forward_of(&self, _act: Activation, _u: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// The output for σ(u) and the pull-back to u, where the layer can apply σ and its slope on the way; `None` where
+    /// it cannot.
+    fn vjp_of<'a>(&'a self, _act: Activation, _u: &Tensor) -> Result<Option<(Tensor, Pullback<'a>)>> {
+        Ok(None)
+    }
 
     /// The features that a classifier separates: the input `[B, F]` of the last linear layer inside, or `None` without
     /// one.

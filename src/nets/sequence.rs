@@ -5,7 +5,8 @@ use candle_core::Tensor;
 use super::{Curve, Jet, Layer, LayerList, Pass, Pullback};
 use crate::Result;
 
-/// The composition f = f_n ∘ … ∘ f_1. The pull-back runs through the layers in reverse.
+/// The composition f = f_n ∘ … ∘ f_1. The pull-back runs through the layers in reverse. A non-linearity and the layer
+/// behind it are one where that layer can apply it on the way.
 #[derive(Default)]
 pub struct Sequence(Vec<Box<dyn Layer>>);
 
@@ -34,14 +35,38 @@ impl Sequence {
 
 impl Layer for Sequence {
     fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        self.0.iter().try_fold(x.clone(), |x, layer| layer.forward(&x, pass))
+        let (mut y, mut layers) = (x.clone(), self.0.iter().peekable());
+        while let Some(layer) = layers.next() {
+            let together = match (layer.activation(), layers.peek()) {
+                (Some(act), Some(next)) => next.forward_of(act, &y)?,
+                _ => None,
+            };
+            y = match together {
+                Some(y) => {
+                    layers.next();
+                    y
+                }
+                None => layer.forward(&y, pass)?,
+            };
+        }
+        Ok(y)
     }
 
     fn vjp<'a>(&'a self, x: &Tensor, pass: Pass) -> Result<(Tensor, Pullback<'a>)> {
         let mut pulls = Vec::with_capacity(self.0.len());
-        let mut y = x.clone();
-        for layer in &self.0 {
-            let (next, pull) = layer.vjp(&y, pass)?;
+        let (mut y, mut layers) = (x.clone(), self.0.iter().peekable());
+        while let Some(layer) = layers.next() {
+            let together = match (layer.activation(), layers.peek()) {
+                (Some(act), Some(next)) => next.vjp_of(act, &y)?,
+                _ => None,
+            };
+            let (next, pull) = match together {
+                Some(both) => {
+                    layers.next();
+                    both
+                }
+                None => layer.vjp(&y, pass)?,
+            };
             y = next;
             pulls.push(pull);
         }
@@ -96,7 +121,8 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
-    use crate::nets::{Builder, Linear, Nonlinear, NonlinearName, Residual, Scaling};
+    use crate::nets::{Builder, Conv2d, Linear, Nonlinear, NonlinearName, Residual, Scaling};
+    use crate::ops::{Activation, Conv};
     use crate::rng::Key;
 
     #[test]
@@ -118,5 +144,36 @@ mod tests {
         let (whole, by_features) = (net.forward(&x, Pass::EVAL).unwrap(), last.forward(&features, Pass::EVAL).unwrap());
         assert_eq!(values(whole), values(by_features));
         assert!(Sequence::new().then(bend()).features(&x, Pass::EVAL).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_non_linearity_and_the_convolution_behind_it_are_one_with_the_same_numbers() {
+        let builder = Builder::new(Key::new(1), DType::F64, &Device::Cpu);
+        let window = Conv { stride: 1, padding: 1 };
+        let conv = |name: &str, sizes| Conv2d::new(&builder.sub(name), sizes, 3, window, Scaling::Free).unwrap();
+        let bend = || Nonlinear::Fixed(Activation::Swish);
+        // A non-linearity at the end and two in a row have no convolution behind them.
+        let layers: Vec<Box<dyn Layer>> = vec![
+            Box::new(conv("a", (2, 3))),
+            Box::new(bend()),
+            Box::new(bend()),
+            Box::new(conv("b", (3, 2))),
+            Box::new(bend()),
+        ];
+        let x = Key::new(2).normal((2, 2, 5, 4), DType::F64, &Device::Cpu).unwrap();
+        let (mut y, mut pulls) = (x.clone(), Vec::new());
+        for layer in &layers {
+            let (next, pull) = layer.vjp(&y, Pass::EVAL).unwrap();
+            y = next;
+            pulls.push(pull);
+        }
+        let pulled = pulls.iter().rev().try_fold(y.clone(), |g, pull| pull(&g)).unwrap();
+        drop(pulls);
+        let net = Sequence(layers);
+        let (value, pull) = net.vjp(&x, Pass::EVAL).unwrap();
+        let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        assert_eq!(values(&net.forward(&x, Pass::EVAL).unwrap()), values(&y));
+        assert_eq!(values(&value), values(&y));
+        values(&pull(&y).unwrap()).iter().zip(values(&pulled)).for_each(|(a, b)| assert!((a - b).abs() < 1e-14));
     }
 }

@@ -40,15 +40,7 @@ pub fn conv2d_jet(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv) -> Res
 /// The shapes or the geometry do not fit, or the batch cannot be divided into so many blocks.
 pub fn conv2d_stacked(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv, blocks: usize) -> Result<Tensor> {
     shapes::splits(x, blocks)?;
-    let (&[_, channels, height, width], &[outputs, expected, kernel, across]) = (x.dims(), w.dims()) else {
-        return Err(Error::Other(format!("convolution: x {:?} and w {:?} need 4 dimensions", x.dims(), w.dims())));
-    };
-    if channels != expected || kernel != across || b.is_some_and(|b| b.dims() != [outputs]) {
-        let (x, w, b) = (x.dims(), w.dims(), b.map(|b| b.dims()));
-        return Err(Error::Other(format!("convolution: x {x:?}, w {w:?} and b {b:?} do not fit")));
-    }
-    conv.windows(height, kernel)?;
-    conv.windows(width, kernel)?;
+    check(x, w, b, conv)?;
     let op = Convolution { conv, blocks };
     let backend = b.map_or_else(|| backend(&[x, w]), |b| backend(&[x, w, b]));
     Ok(match (backend, b) {
@@ -64,6 +56,28 @@ pub fn conv2d_stacked(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv, bl
 /// # Errors
 /// The shapes or the geometry do not fit: an input of `size` must give g's H' and W'.
 pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize)) -> Result<Tensor> {
+    check_pullback(g, w, conv, size)?;
+    Ok(match backend(&[g, w]) {
+        Backend::Cpu => g.contiguous()?.apply_op2(&w.contiguous()?, Pullback { conv, size })?,
+        Backend::Composed => composed::conv2d_pullback(g, w, conv, size)?,
+    })
+}
+
+/// Whether images, weights and bias of a convolution fit; an error if not.
+pub(super) fn check(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv) -> Result<()> {
+    let (&[_, channels, height, width], &[outputs, expected, kernel, across]) = (x.dims(), w.dims()) else {
+        return Err(Error::Other(format!("convolution: x {:?} and w {:?} need 4 dimensions", x.dims(), w.dims())));
+    };
+    if channels != expected || kernel != across || b.is_some_and(|b| b.dims() != [outputs]) {
+        let (x, w, b) = (x.dims(), w.dims(), b.map(|b| b.dims()));
+        return Err(Error::Other(format!("convolution: x {x:?}, w {w:?} and b {b:?} do not fit")));
+    }
+    conv.windows(height, kernel)?;
+    conv.windows(width, kernel).map(drop)
+}
+
+/// Whether gradients and weights fit to the pull-back of a convolution of images of `size`; an error if not.
+pub(super) fn check_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize)) -> Result<()> {
     let (&[_, outputs, rows, columns], &[expected, _, kernel, across]) = (g.dims(), w.dims()) else {
         return Err(Error::Other(format!("convolution: g {:?} and w {:?} need 4 dimensions", g.dims(), w.dims())));
     };
@@ -75,14 +89,11 @@ pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize))
             w.dims()
         )));
     }
-    Ok(match backend(&[g, w]) {
-        Backend::Cpu => g.contiguous()?.apply_op2(&w.contiguous()?, Pullback { conv, size })?,
-        Backend::Composed => composed::conv2d_pullback(g, w, conv, size)?,
-    })
+    Ok(())
 }
 
 /// The back end for images, weights and perhaps a bias. Nothing is left to gain where one of them is empty.
-fn backend(tensors: &[&Tensor]) -> Backend {
+pub(super) fn backend(tensors: &[&Tensor]) -> Backend {
     let empty = tensors.iter().any(|t| t.elem_count() == 0);
     if empty { Backend::Composed } else { Backend::of(tensors) }
 }
@@ -108,7 +119,7 @@ impl CustomOp2 for Convolution {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
-        kernels::convolution((x, lx), (w, lw), None, self.conv)
+        kernels::convolution(None, (x, lx), (w, lw), None, self.conv)
     }
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Gradients {
@@ -126,7 +137,7 @@ impl CustomOp3 for Convolution {
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout, b: &CpuStorage, lb: &Layout) -> Output {
         let images = lx.dims().first().map_or(0, |images| self.biased(*images));
-        kernels::convolution((x, lx), (w, lw), Some(((b, lb), images)), self.conv)
+        kernels::convolution(None, (x, lx), (w, lw), Some(((b, lb), images)), self.conv)
     }
 
     fn bwd(
@@ -138,12 +149,14 @@ impl CustomOp3 for Convolution {
         g: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (gx, gw) = CustomOp2::bwd(self, x, w, y, g)?;
-        let gb = wanted(b, || {
-            let g = g.narrow(0, 0, self.biased(g.dim(0)?))?;
-            g.contiguous()?.flatten_from(2)?.sum(2)?.apply_op1_no_bwd(&ColumnSum)
-        })?;
+        let gb = wanted(b, || bias_gradient(&g.narrow(0, 0, self.biased(g.dim(0)?))?))?;
         Ok((gx, gw, gb))
     }
+}
+
+/// The gradient for the bias of the gradients g `[N, O, H', W']`: the sums over images and pixels, `[O]`.
+pub(super) fn bias_gradient(g: &Tensor) -> candle_core::Result<Tensor> {
+    g.contiguous()?.flatten_from(2)?.sum(2)?.apply_op1_no_bwd(&ColumnSum)
 }
 
 /// The pull-back T: (g `[N, O, H', W']`, w `[O, C, k, k]`) ↦ `[N, C, H, W]`, with (H, W) = `size`.
@@ -161,7 +174,7 @@ impl CustomOp2 for Pullback {
     }
 
     fn cpu_fwd(&self, g: &CpuStorage, lg: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
-        kernels::pullback((g, lg), (w, lw), self.conv, self.size)
+        kernels::pullback(None, (g, lg), (w, lw), self.conv, self.size)
     }
 
     fn bwd(&self, g: &Tensor, w: &Tensor, _: &Tensor, h: &Tensor) -> Gradients {
@@ -184,6 +197,6 @@ impl CustomOp2 for WeightGradient {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, g: &CpuStorage, lg: &Layout) -> Output {
-        kernels::weight_gradient((x, lx), (g, lg), self.conv, self.kernel)
+        kernels::weight_gradient(None, (x, lx), (g, lg), self.conv, self.kernel)
     }
 }

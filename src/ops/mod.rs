@@ -8,6 +8,7 @@
 //!
 //! Results do not depend on the number of threads.
 
+mod activated;
 mod activation;
 mod backend;
 mod composed;
@@ -27,6 +28,7 @@ mod skeleton;
 #[cfg(test)]
 mod tests;
 
+pub use activated::{conv2d_activated, conv2d_activated_pullback};
 pub use activation::{activate, activate_curve, activate_jet, activate_pullback};
 pub use conv::{conv2d, conv2d_jet, conv2d_pullback, conv2d_stacked};
 pub use linear::{linear, linear_jet, linear_pullback, linear_stacked};

@@ -36,6 +36,28 @@ pub fn pullback(act: Activation, u: Argument<'_>, v: Argument<'_>) -> Output {
     }))
 }
 
+/// Writes σ(u) to y, as far as both go, on the calling thread.
+pub fn apply<T: Real>(act: Activation, u: &[T], y: &mut [T]) {
+    with_curve!(act, c => in_place(u, y, #[inline(always)] |u, _| { let [y, ..] = c.jet(u); y }));
+}
+
+/// Multiplies y by σ'(u), as far as both go, on the calling thread.
+pub fn times_slope<T: Real>(act: Activation, u: &[T], y: &mut [T]) {
+    with_curve!(act, c => in_place(u, y, #[inline(always)] |u, y| { let [_, slope, ..] = c.jet(u); slope * y }));
+}
+
+/// Replaces every y by f(u, y).
+fn in_place<T: Real>(u: &[T], y: &mut [T], f: impl Fn(T, T) -> T) {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (y, &u) in y.iter_mut().zip(u) {
+                *y = f(u, *y);
+            }
+        },
+    );
+}
+
 /// σ''(u)·v·g, and with `slope_too` behind it σ'(u)·g.
 ///
 /// # Errors

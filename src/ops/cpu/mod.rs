@@ -12,6 +12,7 @@ mod pixels;
 mod raw;
 pub(in crate::ops) mod real;
 pub mod reduce;
+mod scratch;
 pub mod update;
 mod windows;
 mod winograd;

@@ -2,11 +2,10 @@
 //! s-th of them.
 
 use candle_core::Result;
-use rayon::prelude::*;
 
 use super::{
     columns::Geometry,
-    raw::{Matrix, Threads, product_into},
+    raw::{Matrix, Threads, by_parts, product_into},
     real::Real,
 };
 
@@ -35,13 +34,12 @@ fn placed<T: Real>(pixels: &[T], geometry: &Geometry, x: &mut [T]) {
 pub fn convolve<T: Real>(x: &[T], w: &[T], geometry: &Geometry) -> Result<Vec<T>> {
     let (image, positions) = (geometry.image(), geometry.positions());
     let w = Matrix::rows(w, geometry.outputs, geometry.channels)?;
-    let mut y = vec![T::ZERO; x.len() / image * geometry.outputs * positions];
-    let images = y.par_chunks_exact_mut(geometry.outputs * positions).zip(x.par_chunks_exact(image));
-    images.try_for_each_init(Vec::new, |scratch, (y, x)| {
+    let part = geometry.outputs * positions;
+    by_parts(x.len() / image * part, part, Vec::new, |scratch, number, y| {
+        let x = x.chunks_exact(image).nth(number).unwrap_or_default();
         let pixels = pixels(x, geometry, scratch);
         product_into(y, [positions, 1], false, w, Matrix::rows(pixels, geometry.channels, positions)?, Threads::One)
-    })?;
-    Ok(y)
+    })
 }
 
 /// The pixels on which the outputs depend: x itself, or a copy of every s-th pixel in `scratch`.
@@ -61,9 +59,8 @@ fn pixels<'a, T: Real>(x: &'a [T], geometry: &Geometry, scratch: &'a mut Vec<T>)
 pub fn pull_back<T: Real>(g: &[T], w: &[T], geometry: &Geometry) -> Result<Vec<T>> {
     let (image, positions) = (geometry.image(), geometry.positions());
     let w = Matrix::rows(w, geometry.outputs, geometry.channels)?.t();
-    let mut x = vec![T::ZERO; g.len() / (geometry.outputs * positions) * image];
-    let images = x.par_chunks_exact_mut(image).zip(g.par_chunks_exact(geometry.outputs * positions));
-    images.try_for_each_init(Vec::new, |scratch, (x, g)| {
+    by_parts(g.len() / (geometry.outputs * positions) * image, image, Vec::new, |scratch, number, x| {
+        let g = g.chunks_exact(geometry.outputs * positions).nth(number).unwrap_or_default();
         let g = Matrix::rows(g, geometry.outputs, positions)?;
         if geometry.conv.stride == 1 {
             return product_into(x, [positions, 1], false, w, g, Threads::One);
@@ -72,6 +69,5 @@ pub fn pull_back<T: Real>(g: &[T], w: &[T], geometry: &Geometry) -> Result<Vec<T
         product_into(scratch, [positions, 1], false, w, g, Threads::One)?;
         placed(scratch, geometry, x);
         Ok(())
-    })?;
-    Ok(x)
+    })
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::{
     columns::Geometry,
-    raw::{Matrix, Threads, product_into, transposed},
+    raw::{Matrix, Threads, by_parts, product_into, transposed},
     real::Real,
 };
 
@@ -56,14 +56,16 @@ impl<T: Real> Scratch<T> {
     }
 }
 
-fn check<T>(x: &[T], w: &[T], y: &[T], geometry: &Geometry, images: usize) -> Result<()> {
-    let sizes = (
-        geometry.image() * images,
-        geometry.outputs * geometry.window(),
-        geometry.outputs * geometry.positions() * images,
-    );
-    if (x.len(), w.len(), y.len()) != sizes || geometry.image() == 0 || geometry.outputs == 0 {
-        bail!("convolution on {} and {} and {} entries with {geometry:?}", x.len(), w.len(), y.len());
+/// Checks the lengths of images, of outputs and of weights, each if there are any to check.
+fn check(x: Option<usize>, y: Option<usize>, w: Option<usize>, geometry: &Geometry, images: usize) -> Result<()> {
+    let sizes = [
+        (x, geometry.image() * images),
+        (y, geometry.outputs * geometry.positions() * images),
+        (w, geometry.outputs * geometry.window()),
+    ];
+    let fits = sizes.iter().all(|(have, want)| have.is_none_or(|have| have == *want));
+    if !fits || geometry.image() == 0 || geometry.outputs == 0 {
+        bail!("convolution on {x:?} and {y:?} entries with {w:?} weights, {geometry:?}");
     }
     Ok(())
 }
@@ -74,22 +76,22 @@ fn check<T>(x: &[T], w: &[T], y: &[T], geometry: &Geometry, images: usize) -> Re
 /// The lengths do not fit the geometry.
 pub fn convolve<T: Real>(x: &[T], w: &[T], geometry: &Geometry, images: usize) -> Result<Vec<T>> {
     let (plan, positions) = (Plan::of(geometry), geometry.positions());
-    let mut y = vec![T::ZERO; images * geometry.outputs * positions];
-    check(x, w, &y, geometry, images)?;
+    check(Some(x.len()), None, Some(w.len()), geometry, images)?;
     let weights = Matrix::rows(w, geometry.outputs, geometry.window())?;
-    let groups =
-        y.par_chunks_mut(plan.group * geometry.outputs * positions).zip(x.par_chunks(plan.group * geometry.image()));
-    groups.try_for_each_init(
+    let (len, part) = (images * geometry.outputs * positions, plan.group * geometry.outputs * positions);
+    by_parts(
+        len,
+        part,
         || Scratch::new(geometry, plan),
-        |scratch, (y, x)| {
+        |scratch, number, y| {
+            let x = x.chunks(plan.group * geometry.image()).nth(number).unwrap_or_default();
             if plan.group == 1 {
                 image(scratch, y, x, weights, geometry, plan)
             } else {
                 group(scratch, y, x, weights, geometry)
             }
         },
-    )?;
-    Ok(y)
+    )
 }
 
 /// Convolves one large image, band by band, straight into its place in `y`.
@@ -152,24 +154,23 @@ fn side_by_side<T: Real>(y: &[T], geometry: &Geometry, width: usize, target: &mu
 /// The lengths do not fit the geometry.
 pub fn pull_back<T: Real>(g: &[T], w: &[T], geometry: &Geometry, images: usize) -> Result<Vec<T>> {
     let (plan, positions) = (Plan::of(geometry), geometry.positions());
-    let mut x = vec![T::ZERO; images * geometry.image()];
-    check(&x, w, g, geometry, images)?;
+    check(None, Some(g.len()), Some(w.len()), geometry, images)?;
     // Transposed once: `gemm` would do it for every group.
     let w = transposed(w, geometry.outputs, geometry.window());
     let weights = Matrix::rows(&w, geometry.window(), geometry.outputs)?;
-    let groups =
-        x.par_chunks_mut(plan.group * geometry.image()).zip(g.par_chunks(plan.group * geometry.outputs * positions));
-    groups.try_for_each_init(
+    by_parts(
+        images * geometry.image(),
+        plan.group * geometry.image(),
         || Scratch::new(geometry, plan),
-        |scratch, (x, g)| {
+        |scratch, number, x| {
+            let g = g.chunks(plan.group * geometry.outputs * positions).nth(number).unwrap_or_default();
             if plan.group == 1 {
                 image_back(scratch, x, g, weights, geometry, plan)
             } else {
                 group_back(scratch, x, g, weights, geometry)
             }
         },
-    )?;
-    Ok(x)
+    )
 }
 
 fn image_back<T: Real>(
@@ -222,7 +223,7 @@ const LANES: usize = 8;
 pub fn weight_gradient<T: Real>(x: &[T], g: &[T], geometry: &Geometry, images: usize) -> Result<Vec<T>> {
     let plan = Plan::of(geometry);
     let mut sum = vec![T::ZERO; geometry.outputs * geometry.window()];
-    check(x, &sum, g, geometry, images)?;
+    check(Some(x.len()), Some(g.len()), None, geometry, images)?;
     let share = images.div_ceil(plan.group).div_ceil(LANES).max(1) * plan.group;
     let lanes =
         x.par_chunks(share * geometry.image()).zip(g.par_chunks(share * geometry.outputs * geometry.positions()));

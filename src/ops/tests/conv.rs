@@ -4,7 +4,10 @@ use candle_core::{DType, Device, Tensor, Var};
 
 use crate::ops::backend::{Backend, on};
 use crate::ops::contract::{assert_close, check, entries, normal};
-use crate::ops::{Conv, composed, conv2d, conv2d_jet, conv2d_pullback, conv2d_stacked};
+use crate::ops::{
+    Activation, Conv, composed, conv2d, conv2d_activated, conv2d_activated_pullback, conv2d_jet, conv2d_pullback,
+    conv2d_stacked,
+};
 
 type Case = (usize, usize, (usize, usize), usize, usize, usize, usize);
 
@@ -65,7 +68,7 @@ type Wide = (usize, (usize, usize), usize, usize, usize, usize);
 
 /// (channels, size, outputs, kernel, stride, padding): sizes at which a convolution in f32 goes another way, with odd
 /// sizes, images lower or narrower than a tile, bands of large images, and channels that fill no vector.
-const WIDE: [Wide; 9] = [
+const WIDE: [Wide; 14] = [
     (16, (8, 8), 32, 3, 1, 1),
     (17, (9, 14), 21, 3, 1, 1),
     (32, (4, 4), 16, 3, 1, 1),
@@ -73,14 +76,26 @@ const WIDE: [Wide; 9] = [
     (16, (70, 68), 18, 3, 1, 1),
     (16, (16, 16), 24, 3, 2, 1),
     (16, (17, 12), 16, 4, 2, 1),
+    (17, (21, 9), 19, 3, 2, 1),
+    (24, (16, 16), 17, 4, 2, 1),
+    (16, (8, 32), 24, 4, 2, 1),
+    (16, (5, 7), 16, 4, 2, 1),
+    (16, (66, 64), 16, 3, 2, 1),
     (16, (11, 8), 32, 1, 1, 0),
     (32, (16, 12), 16, 1, 2, 0),
 ];
 
+/// As many images as minimal filtering asks for, two at least.
+fn enough(size: (usize, usize), kernel: usize, conv: Conv) -> usize {
+    let [down, across] = [size.0, size.1].map(|size| conv.windows(size, kernel).unwrap().div_ceil(4));
+    48usize.div_ceil(down * across).max(2)
+}
+
 #[test]
 fn wide_convolutions_in_f32_are_as_good_as_f32_can_be() {
     for (channels, size, outputs, kernel, stride, padding) in WIDE {
-        let (conv, images) = (Conv { stride, padding }, 48usize.div_ceil(size.0 * size.1 / 16).max(2));
+        let conv = Conv { stride, padding };
+        let images = enough(size, kernel, conv);
         let what = format!("{channels} -> {outputs} channels, {kernel}x{kernel}, of {size:?}, {conv:?}");
         let x = normal("x", &[images, channels, size.0, size.1]);
         let w = (normal("w", &[outputs, channels, kernel, kernel]) * 0.1).unwrap();
@@ -104,8 +119,82 @@ fn wide_convolutions_in_f32_are_as_good_as_f32_can_be() {
 }
 
 #[test]
+fn convolutions_of_activations_keep_the_contract() {
+    let acts = [Activation::Swish, Activation::LeakyRelu(0.2), Activation::Tanh];
+    for (act, (kernel, stride)) in acts.into_iter().zip([(3, 1), (4, 2), (1, 1)]) {
+        let conv = Conv { stride, padding: (kernel - 1) / 2 };
+        let (u, w) = (normal("u", &[3, 2, 6, 5]), normal("w", &[4, 2, kernel, kernel]));
+        let inputs = [u.clone(), w.clone(), normal("b", &[4])];
+        check(
+            &format!("{kernel}x{kernel} convolution of {act:?}"),
+            &|t| conv2d_activated(act, &t[0], &t[1], &t[2], conv),
+            &|t| Ok(composed::conv2d(&composed::activate(act, &t[0])?, &t[1], Some(&t[2]), conv, 1)?),
+            &inputs,
+            1,
+        );
+        let y = conv2d(&u, &w, None, conv).unwrap();
+        check(
+            &format!("pull-back of {kernel}x{kernel} convolution of {act:?}"),
+            &|t| conv2d_activated_pullback(act, &t[0], &t[1], &t[2], conv),
+            &|t| {
+                let back = composed::conv2d_pullback(&t[1], &t[2], conv, (6, 5))?;
+                Ok(composed::activate_pullback(act, &t[0], &back)?)
+            },
+            &[u, normal("g", y.dims()), w],
+            2,
+        );
+    }
+}
+
+/// Both ways have the same rounding errors, but for those of a product with σ'.
+#[test]
+fn wide_convolutions_of_activations_are_those_of_one_after_the_other() {
+    for (channels, size, outputs, kernel, stride, padding) in WIDE.into_iter().step_by(3) {
+        let (conv, act) = (Conv { stride, padding }, Activation::Swish);
+        let single = |name: &str, shape: &[usize]| normal(name, shape).to_dtype(DType::F32).unwrap();
+        let [u, w, b] = [
+            single("u", &[enough(size, kernel, conv), channels, size.0, size.1]),
+            single("w", &[outputs, channels, kernel, kernel]),
+            single("b", &[outputs]),
+        ]
+        .map(|t| Var::from_tensor(&t).unwrap());
+        let slopes = |y: &Tensor| {
+            let store = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            [&u, &w, &b].map(|t| store.get(t).unwrap().clone())
+        };
+        let at_once = conv2d_activated(act, &u, &w, &b, conv).unwrap();
+        let apart = conv2d(&crate::ops::activate(act, &u).unwrap(), &w, Some(&b), conv).unwrap();
+        let what = format!("{channels} -> {outputs} channels, {kernel}x{kernel}, of {size:?}, {conv:?}");
+        assert!(entries(&at_once) == entries(&apart), "{what}");
+        for (have, want) in slopes(&at_once).iter().zip(slopes(&apart)) {
+            assert_close(&what, have, &want, 1e-6);
+        }
+        let pulled = conv2d_activated_pullback(act, &u.detach(), &at_once.detach(), &w.detach(), conv).unwrap();
+        let back = conv2d_pullback(&apart.detach(), &w.detach(), conv, size).unwrap();
+        let want = crate::ops::activate_pullback(act, &u.detach(), &back).unwrap();
+        assert_close(&what, &pulled, &want, 1e-6);
+    }
+}
+
+#[test]
+fn an_item_that_is_not_a_number_spoils_no_other() {
+    for (kernel, stride) in [(3, 1), (3, 2), (4, 2)] {
+        let conv = Conv { stride, padding: 1 };
+        let single = |name: &str, shape: &[usize]| normal(name, shape).to_dtype(DType::F32).unwrap();
+        let (x, w) = (single("x", &[21, 16, 9, 8]), single("w", &[16, 16, kernel, kernel]));
+        let spoilt = Tensor::cat(&[&x, &(x.narrow(0, 0, 1).unwrap() * f64::NAN).unwrap(), &x], 0).unwrap();
+        let y = on(Backend::Cpu, || conv2d(&spoilt, &w, None, conv)).unwrap();
+        let back = on(Backend::Cpu, || conv2d_pullback(&y, &w, conv, (9, 8))).unwrap();
+        for result in [y, back] {
+            let finite = |from, n| entries(&result.narrow(0, from, n).unwrap()).iter().all(|v| v.is_finite());
+            assert!(finite(0, 21) && !finite(21, 1) && finite(22, 21), "{kernel}x{kernel}, stride {stride}");
+        }
+    }
+}
+
+#[test]
 fn convolutions_give_the_same_bytes_on_one_and_two_threads() {
-    for (channels, size, kernel, stride) in [(3, 32, 4, 1), (16, 8, 4, 2), (16, 16, 3, 1), (16, 16, 3, 2)] {
+    for (channels, size, kernel, stride) in [(3, 32, 4, 1), (16, 16, 4, 2), (16, 16, 3, 1), (16, 16, 3, 2)] {
         let conv = Conv { stride, padding: 1 };
         let single = |name: &str, shape: &[usize]| normal(name, shape).to_dtype(DType::F32).unwrap();
         let (x, w) = (single("x", &[37, channels, size, size]), single("w", &[24, channels, kernel, kernel]));

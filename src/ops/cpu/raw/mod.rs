@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod panels;
 pub mod planes;
 #[cfg(test)]
 mod tests;
@@ -185,6 +186,29 @@ unsafe fn call<T: Real>(
     unsafe {
         gemm::gemm(m, n, k, dst, dc, dr, keep, lhs, ac, ar, rhs, bc, br, alpha, beta, false, false, false, threads);
     }
+}
+
+/// As many numbers in new memory, made in parts of `part` by f, which is given what `init` made for its thread, the
+/// number of the part, and the part. A part is cleared when its turn comes, so that it is in the cache when f writes to
+/// it; cleared all at once, it would have left that again.
+pub fn by_parts<T: Real, I>(
+    len: usize,
+    part: usize,
+    init: impl Fn() -> I + Sync + Send,
+    f: impl Fn(&mut I, usize, &mut [T]) -> Result<()> + Sync + Send,
+) -> Result<Vec<T>> {
+    let mut out: Vec<T> = Vec::with_capacity(len);
+    let parts = out.spare_capacity_mut().get_mut(..len).unwrap_or_default().par_chunks_mut(part.max(1));
+    parts.enumerate().try_for_each_init(init, |own, (number, part)| {
+        for entry in &mut *part {
+            entry.write(T::ZERO);
+        }
+        // SAFETY: all entries of the part were written just now, so that they are numbers.
+        f(own, number, unsafe { &mut *(std::ptr::from_mut(part) as *mut [T]) })
+    })?;
+    // SAFETY: the parts, which cover 0..len, were all written, or the error was returned above.
+    unsafe { out.set_len(len) };
+    Ok(out)
 }
 
 /// The entries that one task of [`map`] handles; fixed, so that the division does not depend on the number of threads.

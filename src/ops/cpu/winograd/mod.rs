@@ -1,168 +1,309 @@
-//! The 3×3 convolution of stride 1 and padding 1 by Winograd's minimal filtering F(4×4, 3×3) (Lavin & Gray 2015): a
-//! quarter of the multiplications, and no matrix of windows.
+//! Convolutions by Winograd's minimal filtering (Lavin & Gray 2015): F(4×4, 3×3) for kernels of 3×3 at stride 1, a
+//! quarter of the multiplications; and F(4×4, 2×2) on the four phases of images, every second row and column, for
+//! kernels of 3×3 and 4×4 at stride 2, four sevenths and two fifths of them. There is no matrix of windows.
 //!
-//! The output is cut into tiles of 4×4 pixels, each of which depends on 6×6 pixels d of the input. With the matrices A,
-//! B and G of the algorithm, the tile is Aᵀ[Σ_c (G w_c Gᵀ)∘(Bᵀ d_c B)]A. Entry (i, j) of all tiles is one product of
-//! matrices, `[O, C]·[C, tiles]`, so 36 products do the work; all transforms run over many tiles at once. The gradient
-//! for w is the transposed map, Gᵀ[Σ (A g Aᵀ)∘(Bᵀ d B)]G, summed over tiles.
+//! The output is cut into tiles of 4×4 pixels, each of which depends on P×P pixels d of the input, or of each of its
+//! phases. With the matrices A, B and G of the algorithm, the tile is Aᵀ[Σ_c (G w_c Gᵀ)∘(Bᵀ d_c B)]A. Entry (i, j) of
+//! all tiles is one product of matrices, `[O, C]·[C, tiles]`, so P² products do the work; all transforms run over many
+//! tiles at once. The pull-back at stride 2 and the gradient for w are the transposed maps, B[Σ_o (G w_o Gᵀ)∘(A g_o
+//! Aᵀ)]Bᵀ and Gᵀ[Σ (A g Aᵀ)∘(Bᵀ d B)]G, summed over tiles.
 
 mod block;
 mod filters;
-mod tiles;
+mod points;
+mod product;
+mod read;
+mod write;
+
+use std::marker::PhantomData;
 
 use candle_core::{Result, bail};
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::raw::{Matrix, Threads, product_into};
-use block::{Block, Part, Read, Scratch, Write};
+use super::activation;
+use super::columns::Geometry;
+use super::raw::{Matrix, Threads, by_parts, panels::PANEL, product_into};
+use super::scratch::Scratch;
+use crate::ops::Activation;
+use block::{Block, Layout, Plan};
 pub use filters::Filters;
-use tiles::{ENTRIES, LANES, TILE};
+use filters::{Fold, Use, span};
+use points::{LANES, Points, Three, Two};
+use product::multiply;
+use read::{Lines, Part, Read, Source, phases};
+use write::{Patches, Tiles};
 
 /// The numbers that the transformed inputs and outputs of a block aim at: they stay in the second-level cache.
 const CACHED: usize = 1 << 18;
 
-/// The division of a batch, which depends on sizes alone: whole images, or bands of one image.
-#[derive(Clone, Copy)]
-struct Plan {
-    size: (usize, usize),
-    images: usize,
-    rows: usize,
-}
-
-impl Plan {
-    /// The plan for images of a size with so many channels of input and output together.
-    fn of(size: (usize, usize), channels: usize) -> Self {
-        let (down, across) = (size.0.div_ceil(TILE), size.1.div_ceil(TILE));
-        let tiles = (CACHED / (ENTRIES * channels)).clamp(4 * LANES, 12 * LANES);
-        Plan { size, images: (tiles / (down * across)).max(1), rows: (tiles / across).clamp(1, down) }
-    }
-
-    fn largest(&self) -> Block {
-        Block { size: self.size, images: self.images, from: 0, rows: self.rows }
-    }
-
-    /// The blocks of some images, no more than the plan has.
-    fn blocks(self, images: usize) -> impl Iterator<Item = Block> {
-        let (down, step) = (self.size.0.div_ceil(TILE), self.rows);
-        let froms = (0..down).step_by(step);
-        froms.map(move |from| Block { size: self.size, images, from, rows: step.min(down - from) })
-    }
-}
-
 /// The memory that a thread reuses from block to block.
 struct Memory {
-    /// The transformed inputs, 36 matrices `[C, tiles]`.
-    inputs: Vec<f32>,
-    /// The transformed outputs, 36 matrices `[O, tiles]`.
-    outputs: Vec<f32>,
-    scratch: Scratch,
+    /// The places in the transformed inputs.
+    from: Layout,
+    /// The places in the transformed outputs.
+    to: Layout,
+    inputs: Scratch,
+    outputs: Scratch,
+    lines: Lines,
 }
 
 impl Memory {
-    fn new(plan: Plan, channels: usize, outputs: usize) -> Self {
-        let largest = plan.largest();
-        let matrices = |rows: usize| vec![0.0; ENTRIES * largest.apart(rows)];
-        Memory { inputs: matrices(channels), outputs: matrices(outputs), scratch: Scratch::new(&largest) }
+    /// The memory for P² matrices of so many rows of inputs and outputs.
+    fn new(plan: Plan, side: usize, [inputs, outputs]: [usize; 2]) -> Self {
+        let pitch = plan.largest().pitch();
+        let [from, to] = [inputs, outputs].map(|rows| Layout { rows, pitch });
+        let scratch = |layout: Layout| Scratch::of(side * side * layout.apart());
+        Memory { from, to, inputs: scratch(from), outputs: scratch(to), lines: Lines::new(&plan.largest(), side) }
     }
 }
 
-/// The convolution of x `[N, C, H, W]` with the filters, `[N, O, H, W]`, with (H, W) = `size`, plus the bias `[O]` on
-/// so many images.
-///
-/// # Errors
-/// The length of x does not fit.
-pub fn convolve(x: &[f32], filters: &Filters, bias: Option<(&[f32], usize)>, size: (usize, usize)) -> Result<Vec<f32>> {
-    let Filters { channels, outputs, .. } = *filters;
-    let (input, output) = (channels * size.0 * size.1, outputs * size.0 * size.1);
-    if input == 0 || output == 0 || !x.len().is_multiple_of(input) {
-        bail!("convolution of {} entries with {channels} channels of {size:?}", x.len());
-    }
-    let plan = Plan::of(size, channels + outputs);
-    let mut y = vec![0.0; x.len() / input * output];
-    let groups = y.par_chunks_mut(plan.images * output).zip(x.par_chunks(plan.images * input));
-    groups.enumerate().try_for_each_init(
-        || Memory::new(plan, channels, outputs),
-        |memory, (group, (y, x))| -> Result<()> {
-            let bias = bias.map(|(b, images)| (b, images.saturating_sub(group * plan.images)));
-            let Memory { inputs, outputs: products, scratch } = memory;
-            for block in plan.blocks(x.len() / input) {
-                Arch::new().dispatch(Read { block, part: Part::Patches, channels, x, to: inputs, scratch });
-                multiply(filters, inputs, products, &block)?;
-                Arch::new().dispatch(Write { block, outputs, from: products, bias, y, scratch });
-            }
-            Ok(())
-        },
-    )?;
-    Ok(y)
+/// The places of a block's numbers, in memory for blocks that may be larger.
+fn places(layouts: [Layout; 2], block: &Block) -> [Layout; 2] {
+    let pitch = block.pitch();
+    layouts.map(|layout| Layout { pitch, ..layout })
 }
 
-fn multiply(filters: &Filters, inputs: &[f32], products: &mut [f32], block: &Block) -> Result<()> {
-    let (channels, outputs, pitch) = (filters.channels, filters.outputs, block.pitch());
-    let matrices = filters.matrices.chunks_exact(outputs * channels);
-    let inputs = inputs.chunks_exact(block.apart(channels));
-    for ((w, v), m) in matrices.zip(inputs).zip(products.chunks_exact_mut(block.apart(outputs))) {
-        let (w, v) = (Matrix::rows(w, outputs, channels)?, Matrix::rows(v, channels, pitch)?);
-        product_into(m, [pitch, 1], false, w, v, Threads::One)?;
+/// The tiles of a block, for so many rows of transformed inputs and outputs.
+fn aim(side: usize, rows: [usize; 2], least: usize) -> usize {
+    (CACHED / (side * side * (rows[0] + rows[1]))).clamp(least * LANES, 12 * LANES)
+}
+
+/// The filters of the convolution of a geometry with the weights w `[O, C, k, k]`.
+pub fn filters(w: &[f32], geometry: &Geometry) -> Filters {
+    match geometry.conv.stride {
+        1 => Filters::of::<Three, 6, 3>(w, geometry, Use::Forward),
+        _ => Filters::of::<Two, 5, 2>(w, geometry, Use::Forward),
+    }
+}
+
+/// The filters of its pull-back.
+pub fn filters_back(w: &[f32], geometry: &Geometry) -> Filters {
+    match geometry.conv.stride {
+        1 => Filters::of::<Three, 6, 3>(w, geometry, Use::Turned),
+        _ => Filters::of::<Two, 5, 2>(w, geometry, Use::Transposed),
+    }
+}
+
+fn check(len: usize, image: usize) -> Result<()> {
+    if image == 0 || !len.is_multiple_of(image) {
+        bail!("convolution of {len} entries with images of {image}");
     }
     Ok(())
 }
 
-/// The number of sums that run side by side; it is fixed, so that the order of additions is.
-const SUMS: usize = 8;
+/// What is done beside a convolution, to each group of images while it is in the cache.
+#[derive(Clone, Copy, Default)]
+pub struct Beside<'a> {
+    /// The function of the pixels that the convolution is applied to.
+    pub before: Option<Activation>,
+    /// What is added to each channel of so many images.
+    pub bias: Option<(&'a [f32], usize)>,
+    /// The result is multiplied by σ'(u).
+    pub through: Option<(Activation, &'a [f32])>,
+}
 
-/// The gradient for w `[O, C, 3, 3]` of x `[N, C, H, W]` and the gradients g `[N, O, H, W]`, with (H, W) = `size`.
+impl Beside<'_> {
+    /// The pixels that are read of x.
+    fn read<'a>(&self, x: &'a [f32], scratch: &'a mut Vec<f32>) -> &'a [f32] {
+        let Some(act) = self.before else { return x };
+        scratch.resize(x.len(), 0.0);
+        activation::apply(act, x, scratch);
+        scratch
+    }
+
+    /// What becomes of the images y, which begin at number `from` of all.
+    fn finish(&self, from: usize, y: &mut [f32]) {
+        if let Some((act, u)) = self.through {
+            activation::times_slope(act, u.get(from..).unwrap_or_default(), y);
+        }
+    }
+}
+
+/// The convolution of x `[N, C, H, W]`, `[N, O, H', W']`.
+///
+/// # Errors
+/// The length of x does not fit.
+pub fn convolve(x: &[f32], filters: &Filters, beside: Beside<'_>, geometry: &Geometry) -> Result<Vec<f32>> {
+    let &Geometry { channels, size, windows, conv, .. } = geometry;
+    let source = Source { x, channels, size, stride: conv.stride, border: 1 };
+    match conv.stride {
+        1 => forward::<Three, 6, 3>(source, filters, beside, windows),
+        _ => forward::<Two, 5, 2>(source, filters, beside, windows),
+    }
+}
+
+/// The pull-back of the gradients g `[N, O, H', W']`, `[N, C, H, W]`.
+///
+/// # Errors
+/// The length of g does not fit.
+pub fn pull_back(g: &[f32], filters: &Filters, beside: Beside<'_>, geometry: &Geometry) -> Result<Vec<f32>> {
+    let source = Source { x: g, channels: geometry.outputs, size: geometry.windows, stride: 1, border: 1 };
+    match geometry.conv.stride {
+        1 => forward::<Three, 6, 3>(source, filters, beside, geometry.size),
+        _ => transposed(source, filters, beside, geometry),
+    }
+}
+
+fn forward<A: Points<P, R> + Sync, const P: usize, const R: usize>(
+    source: Source<'_>,
+    filters: &Filters,
+    beside: Beside<'_>,
+    size: (usize, usize),
+) -> Result<Vec<f32>> {
+    let (input, channels) = (source.channels * source.size.0 * source.size.1, filters.rows);
+    let output = channels * size.0 * size.1;
+    check(source.x.len(), input)?;
+    let rows = [filters.depth, channels.next_multiple_of(PANEL)];
+    let plan = Plan::of(size, aim(P, rows, 2));
+    let (input_part, part) = (plan.images * input, plan.images * output);
+    let len = source.x.len() / input * output;
+    by_parts(
+        len,
+        part,
+        || (Memory::new(plan, P, rows), Vec::new()),
+        |(memory, pixels), group, y| {
+            let bias = beside.bias.map(|(b, images)| (b, images.saturating_sub(group * plan.images)));
+            let x = source.x.chunks(input_part).nth(group).unwrap_or_default();
+            let x = beside.read(x, pixels);
+            for block in plan.blocks(x.len() / input) {
+                let [from, to] = places([memory.from, memory.to], &block);
+                let Memory { inputs, outputs, lines, .. } = &mut *memory;
+                let (part, source, points) = (Part::Patches, Source { x, ..source }, PhantomData::<A>);
+                Arch::new().dispatch(Read { block, layout: from, part, source, to: inputs, lines, points });
+                multiply(filters, inputs, from, outputs, to, len <= y.len());
+                let (from, y) = (&**outputs, &mut *y);
+                Arch::new().dispatch(Tiles { block, layout: to, from, bias, y, channels, size, lines, points });
+            }
+            beside.finish(group * part, y);
+            Ok(())
+        },
+    )
+}
+
+/// The pull-back at stride 2 as the transposed map.
+fn transposed(source: Source<'_>, filters: &Filters, beside: Beside<'_>, geometry: &Geometry) -> Result<Vec<f32>> {
+    let (input, output) = (source.channels * source.size.0 * source.size.1, geometry.image());
+    check(source.x.len(), input)?;
+    let rows = [filters.depth, filters.rows.next_multiple_of(PANEL)];
+    let plan = Plan::of(source.size, aim(5, rows, 2)).whole();
+    let (input_part, part) = (plan.images * input, plan.images * output);
+    let len = source.x.len() / input * output;
+    by_parts(
+        len,
+        part,
+        || Memory::new(plan, 5, rows),
+        |memory, group, x| {
+            let g = source.x.chunks(input_part).nth(group).unwrap_or_default();
+            for block in plan.blocks(g.len() / input) {
+                let [from, to] = places([memory.from, memory.to], &block);
+                let Memory { inputs, outputs, lines, .. } = &mut *memory;
+                let (part, points) = (Part::Tiles, PhantomData::<Two>);
+                let source = Source { x: g, border: 0, ..source };
+                let read = Read { block, layout: from, part, source, to: inputs, lines, points };
+                Arch::new().dispatch(read);
+                multiply(filters, inputs, from, outputs, to, len <= x.len());
+                let (channels, size, from, x) = (geometry.channels, geometry.size, &**outputs, &mut *x);
+                Arch::new().dispatch(Patches { block, layout: to, from, x, channels, size, lines });
+            }
+            beside.finish(group * part, x);
+            Ok(())
+        },
+    )
+}
+
+/// The most sums that run side by side, and the tiles that make another one worth its memory. Both are fixed, so that
+/// the order of additions is.
+const SUMS: usize = 8;
+const SHARE: usize = 8 * LANES;
+
+/// The gradient for w `[O, C, k, k]` of x `[N, C, H, W]`, or of σ(x), and the gradients g `[N, O, H', W']`.
 ///
 /// # Errors
 /// The lengths of x and g do not fit.
-pub fn weight_gradient(
+pub fn weight_gradient(act: Option<Activation>, x: &[f32], g: &[f32], geometry: &Geometry) -> Result<Vec<f32>> {
+    match geometry.conv.stride {
+        1 => gradient::<Three, 6, 3>(act, x, g, geometry),
+        _ => gradient::<Two, 5, 2>(act, x, g, geometry),
+    }
+}
+
+fn gradient<A: Points<P, R> + Sync, const P: usize, const R: usize>(
+    act: Option<Activation>,
     x: &[f32],
     g: &[f32],
-    [outputs, channels]: [usize; 2],
-    size: (usize, usize),
+    geometry: &Geometry,
 ) -> Result<Vec<f32>> {
-    let (input, output) = (channels * size.0 * size.1, outputs * size.0 * size.1);
+    let &Geometry { channels, outputs, kernel, windows, .. } = geometry;
+    let (input, output) = (geometry.image(), outputs * geometry.positions());
     if input == 0 || output == 0 || x.len() / input * output != g.len() {
-        bail!("weight gradient of {} and {} entries with {channels}, {outputs} channels of {size:?}", x.len(), g.len());
+        bail!("weight gradient of {} and {} entries with {geometry:?}", x.len(), g.len());
     }
-    let plan = Plan::of(size, channels + outputs);
-    let share = (x.len() / input).div_ceil(plan.images).div_ceil(SUMS).max(1) * plan.images;
+    let plan = Plan::of(windows, aim(P, rows_of(geometry), 4));
+    let images = x.len() / input;
+    let sums = (plan.tiles(images) / SHARE).clamp(1, SUMS);
+    let share = images.div_ceil(plan.images).div_ceil(sums).max(1) * plan.images;
     let shares = x.par_chunks(share * input).zip(g.par_chunks(share * output));
-    let gradients: Vec<Vec<f32>> = shares
-        .map(|(x, g)| {
-            let mut sum = vec![0.0; ENTRIES * outputs * channels + LANES];
-            let Memory { mut inputs, outputs: mut slopes, mut scratch } = Memory::new(plan, channels, outputs);
-            for (x, g) in x.chunks(plan.images * input).zip(g.chunks(plan.images * output)) {
-                for block in plan.blocks(x.len() / input) {
-                    let scratch = &mut scratch;
-                    let (part, to) = (Part::Patches, &mut inputs);
-                    Arch::new().dispatch(Read { block, part, channels, x, to, scratch });
-                    let (part, to) = (Part::Tiles, &mut slopes);
-                    Arch::new().dispatch(Read { block, part, channels: outputs, x: g, to, scratch });
-                    add_products(&mut sum, &inputs, &slopes, [outputs, channels], &block)?;
-                }
-            }
-            Ok(filters::gradient(&sum, outputs, channels))
-        })
-        .collect::<Result<_>>()?;
+    let gradients: Vec<Vec<f32>> =
+        shares.map(|(x, g)| share_of::<A, P, R>(act, x, g, plan, geometry)).collect::<Result<_>>()?;
     let mut gradients = gradients.into_iter();
-    let mut total = gradients.next().unwrap_or_else(|| vec![0.0; 9 * outputs * channels]);
+    let mut total = gradients.next().unwrap_or_else(|| vec![0.0; kernel * kernel * outputs * channels]);
     gradients.for_each(|gradient| total.iter_mut().zip(gradient).for_each(|(sum, term)| *sum += term));
     Ok(total)
 }
 
-/// Adds the products of slopes and inputs, summed over tiles, to 36 matrices `[C, O]`. In this order `gemm` reads the
-/// inputs as they lie.
-fn add_products(
+/// The rows of the transformed inputs and outputs.
+fn rows_of(geometry: &Geometry) -> [usize; 2] {
+    [geometry.channels * phases(geometry.conv.stride).len(), geometry.outputs]
+}
+
+/// The weight gradient of some images, summed block after block.
+fn share_of<A: Points<P, R>, const P: usize, const R: usize>(
+    act: Option<Activation>,
+    x: &[f32],
+    g: &[f32],
+    plan: Plan,
+    geometry: &Geometry,
+) -> Result<Vec<f32>> {
+    let &Geometry { channels, outputs, size, windows, conv, .. } = geometry;
+    let (input, output, rows) = (geometry.image(), outputs * geometry.positions(), rows_of(geometry));
+    let apart = rows[0] * rows[1] + LANES;
+    let mut sum = Scratch::of(P * P * apart);
+    sum.fill(0.0);
+    let Memory { from, to, inputs: mut v, outputs: mut s, mut lines } = Memory::new(plan, P, rows);
+    let (beside, mut pixels, points) = (Beside { before: act, ..Beside::default() }, Vec::new(), PhantomData::<A>);
+    for (x, g) in x.chunks(plan.images * input).zip(g.chunks(plan.images * output)) {
+        let (images, x) = (x.len() / input, beside.read(x, &mut pixels));
+        for block in plan.blocks(images) {
+            let [from, other] = places([from, to], &block);
+            let (part, lines) = (Part::Patches, &mut lines);
+            let source = Source { x, channels, size, stride: conv.stride, border: 1 };
+            Arch::new().dispatch(Read { block, layout: from, part, source, to: &mut v, lines, points });
+            let part = Part::Tiles;
+            let source = Source { x: g, channels: outputs, size: windows, stride: 1, border: 0 };
+            Arch::new().dispatch(Read { block, layout: other, part, source, to: &mut s, lines, points });
+            add_products::<P>(&mut sum, apart, [&v, &s], [from, other], geometry)?;
+        }
+    }
+    Ok(Arch::new().dispatch(Fold::<A, P, R> { matrices: &sum, apart, geometry, points }))
+}
+
+/// Adds the products of slopes and inputs, summed over tiles, to P² matrices with a row for each channel of each phase
+/// and a column for each output. In this order `gemm` reads the inputs as they lie.
+fn add_products<const P: usize>(
     sum: &mut [f32],
-    inputs: &[f32],
-    slopes: &[f32],
-    [outputs, channels]: [usize; 2],
-    block: &Block,
+    apart: usize,
+    [inputs, slopes]: [&[f32]; 2],
+    [from, to]: [Layout; 2],
+    geometry: &Geometry,
 ) -> Result<()> {
-    let (inputs, slopes) = (inputs.chunks_exact(block.apart(channels)), slopes.chunks_exact(block.apart(outputs)));
-    for ((sum, v), g) in sum.chunks_exact_mut(outputs * channels).zip(inputs).zip(slopes) {
-        let (v, g) = (Matrix::rows(v, channels, block.pitch())?, Matrix::rows(g, outputs, block.pitch())?);
+    let (outputs, pitch) = (geometry.outputs, from.pitch);
+    let (inputs, slopes) = (inputs.chunks(from.apart()), slopes.chunks(to.apart()));
+    for (entry, ((sum, v), g)) in sum.chunks_exact_mut(apart).zip(inputs).zip(slopes).enumerate() {
+        let columns = span(geometry, P, entry);
+        let v = v.get(columns.start * pitch..).unwrap_or_default();
+        let (v, g) = (Matrix::rows(v, columns.len(), pitch)?, Matrix::rows(g, outputs, pitch)?);
+        let sum = sum.get_mut(columns.start * outputs..).unwrap_or_default();
         product_into(sum, [1, outputs], true, g, v.t(), Threads::One)?;
     }
     Ok(())

@@ -1,0 +1,113 @@
+//! The convolution of activations, conv(σ(u)), and its pull-back: the numbers of [`conv2d`](super::conv2d) and
+//! [`activate`](super::activate) one after the other, where σ(u) is made group by group of images while it is in the
+//! cache, and never kept.
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Tensor};
+
+use super::activation::{activate, activate_pullback};
+use super::backend::Backend;
+use super::conv::{self, conv2d, conv2d_pullback};
+use super::cpu::conv as kernels;
+use super::cpu::{Output, wanted};
+use super::{Activation, Conv};
+use crate::Result;
+
+/// The convolution of σ(u), plus a bias, differentiable in all three.
+///
+/// # Shapes
+/// u `[N, C, H, W]`, w `[O, C, k, k]`, b `[O]` -> `[N, O, H', W']`, as [`conv2d`].
+///
+/// # Errors
+/// As [`conv2d`].
+pub fn conv2d_activated(act: Activation, u: &Tensor, w: &Tensor, b: &Tensor, conv: Conv) -> Result<Tensor> {
+    match conv::backend(&[u, w, b]) {
+        Backend::Cpu => {
+            conv::check(u, w, Some(b), conv)?;
+            Ok(u.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, Activated { act, conv })?)
+        }
+        Backend::Composed => conv2d(&activate(act, u)?, w, Some(b), conv),
+    }
+}
+
+/// The pull-back of [`conv2d_activated`] at u, σ'(u)·T(g, w) with T that of [`conv2d`], differentiable in u, g and w:
+/// g `[N, O, H', W']` -> `[N, C, H, W]`.
+///
+/// # Errors
+/// As [`conv2d_pullback`].
+pub fn conv2d_activated_pullback(act: Activation, u: &Tensor, g: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
+    let (_, _, height, width) = u.dims4()?;
+    let tracked = [u, g, w].iter().any(|t| t.track_op());
+    if tracked || conv::backend(&[u, g, w]) == Backend::Composed || g.dim(0)? != u.dim(0)? {
+        return activate_pullback(act, u, &conv2d_pullback(g, w, conv, (height, width))?);
+    }
+    conv::check_pullback(g, w, conv, (height, width))?;
+    let pullback = Pullback { act, conv };
+    Ok(u.contiguous()?.apply_op3_no_bwd(&g.contiguous()?, &w.contiguous()?, &pullback)?)
+}
+
+/// The operation (u, w, b) ↦ conv(σ(u), w) + b.
+#[derive(Clone, Copy)]
+struct Activated {
+    act: Activation,
+    conv: Conv,
+}
+
+impl CustomOp3 for Activated {
+    fn name(&self) -> &'static str {
+        "convolution of activations"
+    }
+
+    fn cpu_fwd(&self, u: &CpuStorage, lu: &Layout, w: &CpuStorage, lw: &Layout, b: &CpuStorage, lb: &Layout) -> Output {
+        let images = lu.dims().first().copied().unwrap_or(0);
+        kernels::convolution(Some(self.act), (u, lu), (w, lw), Some(((b, lb), images)), self.conv)
+    }
+
+    fn bwd(
+        &self,
+        u: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        _: &Tensor,
+        g: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let &Activated { act, conv } = self;
+        let g = &g.contiguous()?;
+        let gu = wanted(u, || u.apply_op3_no_bwd(g, w, &Pullback { act, conv }))?;
+        let gw = wanted(w, || u.apply_op2_no_bwd(g, &WeightGradient { act, conv, kernel: w.dim(2)? }))?;
+        Ok((gu, gw, wanted(b, || conv::bias_gradient(g))?))
+    }
+}
+
+/// The operation (u, g, w) ↦ σ'(u)·T(g, w). It is not differentiated.
+struct Pullback {
+    act: Activation,
+    conv: Conv,
+}
+
+impl CustomOp3 for Pullback {
+    fn name(&self) -> &'static str {
+        "pull-back of a convolution of activations"
+    }
+
+    fn cpu_fwd(&self, u: &CpuStorage, lu: &Layout, g: &CpuStorage, lg: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
+        let (_, _, height, width) = lu.shape().dims4()?;
+        kernels::pullback(Some((self.act, (u, lu))), (g, lg), (w, lw), self.conv, (height, width))
+    }
+}
+
+/// The operation (u, g) ↦ K(σ(u), g), with K the weight gradient of a convolution. It is used in backward passes only.
+struct WeightGradient {
+    act: Activation,
+    conv: Conv,
+    kernel: usize,
+}
+
+impl CustomOp2 for WeightGradient {
+    fn name(&self) -> &'static str {
+        "weight gradient of a convolution of activations"
+    }
+
+    fn cpu_fwd(&self, u: &CpuStorage, lu: &Layout, g: &CpuStorage, lg: &Layout) -> Output {
+        kernels::weight_gradient(Some(self.act), (u, lu), (g, lg), self.conv, self.kernel)
+    }
+}

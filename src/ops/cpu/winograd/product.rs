@@ -1,0 +1,93 @@
+//! The products of transformed weights and transformed images.
+
+use std::ops::Range;
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::block::Layout;
+use super::filters::Filters;
+use crate::ops::cpu::raw::{panels, panels::PANEL, planes};
+
+/// Writes the product of each of the filters' matrices and that of the inputs, with its columns. `alone`: nothing
+/// else is computed meanwhile, so that the matrices are shared out to all threads.
+pub fn multiply(filters: &Filters, inputs: &[f32], from: Layout, products: &mut [f32], to: Layout, alone: bool) {
+    let matrices = filters.matrices().zip(inputs.chunks(from.apart())).zip(products.chunks_mut(to.apart()));
+    let one = |(((weights, [rows, depth]), inputs), products): (((&[f32], [Range<usize>; 2]), &[f32]), &mut [f32])| {
+        let columns = filters.depth;
+        Arch::new().dispatch(Product { weights, columns, rows, depth, inputs, from, products, to });
+    };
+    if alone && rayon::current_num_threads() > 1 {
+        matrices.collect::<Vec<_>>().into_par_iter().for_each(one);
+    } else {
+        matrices.for_each(one);
+    }
+}
+
+/// The product of a packed matrix and one with columns in panels.
+struct Product<'a> {
+    weights: &'a [f32],
+    /// The columns of the packed matrix.
+    columns: usize,
+    /// The rows that are not 0.
+    rows: Range<usize>,
+    /// The columns that are not 0.
+    depth: Range<usize>,
+    inputs: &'a [f32],
+    from: Layout,
+    products: &'a mut [f32],
+    to: Layout,
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Product { weights, columns, rows, depth, inputs, from, products, to } = self;
+        let (first, last) = (rows.start * to.pitch, rows.end.next_multiple_of(PANEL) * to.pitch);
+        products.get_mut(..first).unwrap_or_default().fill(0.0);
+        products.get_mut(last..).unwrap_or_default().fill(0.0);
+        for panel in rows.start / PANEL..rows.end.div_ceil(PANEL) {
+            let weights = weights.get((panel * columns + depth.start) * PANEL..).unwrap_or_default();
+            let mut column = 0;
+            while column < from.pitch {
+                let inputs = inputs.get(depth.start * from.pitch + column..).unwrap_or_default();
+                let products = products.get_mut(panel * PANEL * to.pitch + column..).unwrap_or_default();
+                // As many sums as registers hold, and no vector left alone if there are several.
+                let vectors = match (from.pitch - column) / S::F32_LANES {
+                    4 => 2,
+                    left => left.min(3),
+                };
+                let task = (weights, inputs, products, depth.len(), from.pitch);
+                match (S::REGISTER_COUNT >= 32, vectors) {
+                    (true, 3) => rows_of::<S, PANEL, 3>(simd, task),
+                    (true, 2) => rows_of::<S, PANEL, 2>(simd, task),
+                    (true, _) => rows_of::<S, PANEL, 1>(simd, task),
+                    (false, 3) => rows_of::<S, 4, 3>(simd, task),
+                    (false, 2) => rows_of::<S, 4, 2>(simd, task),
+                    (false, _) => rows_of::<S, 4, 1>(simd, task),
+                }
+                column += vectors.max(1) * S::F32_LANES;
+            }
+        }
+    }
+}
+
+/// The weights of a panel, the inputs, the place of the products, the depth, and the distance from one row to the next.
+type Task<'a> = (&'a [f32], &'a [f32], &'a mut [f32], usize, usize);
+
+/// All rows of a panel, ROWS at a time, for VECTORS vectors of columns.
+#[inline(always)]
+fn rows_of<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    simd: S,
+    (weights, inputs, products, depth, pitch): Task<'_>,
+) {
+    for row in (0..PANEL).step_by(ROWS) {
+        let weights = weights.get(row..).unwrap_or_default();
+        let Some(sums) = panels::product::<S, ROWS, VECTORS>(simd, weights, inputs, depth, pitch) else { return };
+        for (v, sums) in sums.into_iter().enumerate() {
+            planes::store::<S, ROWS>(products, row * pitch + v * S::F32_LANES, pitch, sums);
+        }
+    }
+}
