@@ -104,6 +104,7 @@ fn describe(trainer: &Trainer) -> Manifest {
         dataset_sha256: Some(trainer.data().sha256().into()),
         seed: experiment.top.seed,
         last_step: trainer.step(),
+        steps: trainer.total(),
         parameters: [model].into(),
         from: trainer.taken().cloned(),
         device: crate::device::name(&experiment.device),
