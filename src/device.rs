@@ -40,6 +40,11 @@ pub fn memory_left(device: &Device) -> Option<u64> {
     Some(group.map_or(system, |group| group.min(system)))
 }
 
+/// The most bytes that this process has held so far; `None` outside Linux.
+pub fn memory_peak() -> Option<u64> {
+    Some(1024 * number_after(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")?)
+}
+
 /// By `/proc/meminfo`.
 fn left_of_system(meminfo: &str) -> Option<u64> {
     let kilobytes = |key: &str| number_after(meminfo, key);

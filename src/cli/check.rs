@@ -1,25 +1,26 @@
 //! `ebm check`: everything that can go wrong before a long run, in seconds.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::networks::Listed;
 use super::{GlobalArgs, output};
 use crate::metrics::Unit;
-use crate::run::{Declared, Experiment, Stage, Trainer, show};
-use crate::{Error, Result};
+use crate::run::{Declared, Estimate, Experiment, Stage, Trainer, layout, show};
+use crate::{Error, Result, device};
 
-/// Checks a configuration: decodes it, opens and verifies the data, builds everything, runs one step.
+/// Checks a configuration: decodes it, opens and verifies the data, builds everything, runs a few steps; says what the
+/// run will take.
 #[derive(Args)]
 pub struct CheckArgs {
     /// The configuration file
     config: PathBuf,
 }
 
-/// Runs one step in memory; writes nothing.
+/// Runs a few steps in memory; writes nothing.
 pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     let experiment = Experiment::load(&args.config, &global.overrides())?;
     let building = Stage::new("opening the data, building everything", global.quiet, String::new);
@@ -27,37 +28,62 @@ pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     drop(building);
     refuse(&trainer.troubles()?)?;
     let mut guard = trainer.guard();
-    let (started, meter) = (Instant::now(), trainer.model().meter().clone());
-    let stepping =
-        Stage::new("running one step", global.quiet, move || format!("{} so far", output::cost(meter.read())));
-    let metrics = trainer.advance(&mut guard)?;
+    let meter = trainer.model().meter().clone();
+    let stepping = Stage::new("running one step, then a few", global.quiet, move || {
+        format!("{} so far", output::cost(meter.read()))
+    });
+    let estimate = trainer.estimate(&mut guard)?;
     drop(stepping);
-    let seconds = started.elapsed().as_secs_f64();
-    let memory = trainer.memory()?.least;
-    let parameters = trainer.model().params().count();
-    let bytes = trainer.checkpoint_bytes()?;
     let networks = Listed::all(&trainer.networks(), &trainer.experiment().resolved)?;
-    let (spec, declared) = (trainer.data().spec(), Declared::of(&trainer.experiment().resolved)?);
+    let declared = Declared::of(&trainer.experiment().resolved)?;
     if global.json {
-        let metrics = output::numbers(metrics, |name| declared.unit(name));
-        return output::print_json(&json!({
-            "config": args.config, "ok": true, "steps": trainer.total(), "parameters": parameters,
-            "dataset": spec.name, "shape": spec.shape,
-            "checkpoint_bytes": bytes, "memory_bytes_at_least": memory, "first_step_seconds": seconds,
-            "metrics": metrics, "networks": networks.iter().map(Listed::json).collect::<Vec<_>>(),
-        }));
+        return output::print_json(&document(args, &trainer, &estimate, &networks, &declared)?);
     }
-    let facts = [
-        ("data", format!("{} {:?}", spec.name, spec.shape)),
-        ("parameters", show::value(Unit::Count, parameters as f64, 0)),
-        ("steps", format!("{}, the first took {seconds:.2} s", show::value(Unit::Count, trainer.total() as f64, 0))),
-        ("checkpoint", size(bytes as f64)),
-        ("memory", format!("{} at least", size(memory as f64))),
-    ];
-    let metrics = metrics.iter().map(|(name, value)| (name, show::value(declared.unit(name), value, 5)));
-    let rows: Vec<_> = facts.into_iter().chain(metrics).map(|(name, said)| vec![format!("  {name}"), said]).collect();
+    let metrics = estimate.first.iter().map(|(name, value)| (name, show::value(declared.unit(name), value, 5)));
+    let facts = facts(&trainer, &estimate)?;
+    let widest = layout::widest(facts.iter().map(|(name, _)| *name).chain(estimate.first.iter().map(|(name, _)| name)));
+    let row = |(name, said): (&str, String)| layout::beside(&format!("  {name}"), widest + 4, &said, output::columns());
+    let rows: String = facts.into_iter().chain(metrics).map(row).collect();
     let networks: String = networks.iter().map(|listed| format!("\n{}", listed.short())).collect();
-    output::print(&format!("{}: ok\n{}{networks}", args.config.display(), output::table(&rows)))
+    output::print(&format!("{}: ok\n{rows}{networks}", args.config.display()))
+}
+
+fn document(
+    args: &CheckArgs,
+    trainer: &Trainer,
+    estimate: &Estimate,
+    networks: &[Listed],
+    declared: &Declared,
+) -> Result<Value> {
+    let spec = trainer.data().spec();
+    Ok(json!({
+        "config": args.config, "ok": true, "steps": trainer.total(), "parameters": trainer.model().params().count(),
+        "dataset": spec.name, "shape": spec.shape,
+        "checkpoint_bytes": estimate.checkpoint, "memory_bytes_at_least": trainer.memory()?.least,
+        "memory_bytes_peak": device::memory_peak(), "disk_bytes": estimate.disk,
+        "checkpoints_kept": estimate.checkpoints, "first_step_seconds": estimate.first_seconds,
+        "step_seconds": estimate.step_seconds, "seconds": estimate.seconds, "steps_run": estimate.steps,
+        "metrics": output::numbers(&estimate.first, |name| declared.unit(name)),
+        "networks": networks.iter().map(Listed::json).collect::<Vec<_>>(),
+    }))
+}
+
+/// What there is to say before the numbers of the first step.
+fn facts(trainer: &Trainer, e: &Estimate) -> Result<[(&'static str, String); 7]> {
+    let (spec, count) = (trainer.data().spec(), |n: u64| show::value(Unit::Count, n as f64, 0));
+    let time = show::time(Duration::try_from_secs_f64(e.seconds).unwrap_or(Duration::MAX));
+    let step = |seconds: f64| format!("{} ms", show::number(1e3 * seconds, 3));
+    let of = show::counted(e.checkpoints, "checkpoint");
+    let peak = device::memory_peak().map(|bytes| format!(", {} in these steps", size(bytes as f64)));
+    Ok([
+        ("data", format!("{} {:?}", spec.name, spec.shape)),
+        ("parameters", count(trainer.model().params().count() as u64)),
+        ("steps", format!("{}, the first took {:.2} s", count(trainer.total()), e.first_seconds)),
+        ("time", format!("about {time}, {} a step over {}; probes come on top", step(e.step_seconds), count(e.steps))),
+        ("checkpoint", size(e.checkpoint as f64)),
+        ("memory", format!("{} at least{}", size(trainer.memory()?.least as f64), peak.unwrap_or_default())),
+        ("disk", format!("about {} with {of}; pictures come on top", size(e.disk as f64))),
+    ])
 }
 
 /// A number of bytes, in the unit that leaves something in front of the point.

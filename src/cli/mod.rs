@@ -19,8 +19,10 @@ mod init;
 mod items;
 mod loaded;
 mod ls;
+mod man;
 mod methods;
 mod networks;
+mod note;
 mod outcome;
 mod output;
 mod outputs;
@@ -30,7 +32,9 @@ mod sample;
 mod show;
 mod suited;
 mod sweep;
+mod tag;
 mod train;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -104,7 +108,7 @@ enum Command {
     EvalLsd(eval_lsd::EvalLsdArgs),
     /// Tests whether data or samples come from a model
     Gof(gof::GofArgs),
-    /// Checks a configuration: decodes it, builds everything, runs one step
+    /// Checks a configuration: decodes it, builds everything, runs a few steps
     Check(check::CheckArgs),
     /// Shows a configuration as it is resolved, with the origin of every value
     Show(show::ShowArgs),
@@ -120,8 +124,14 @@ enum Command {
     Compare(Box<compare::CompareArgs>),
     /// Writes one HTML file about runs or sweeps: numbers, curves, pictures, settings
     Report(report::ReportArgs),
-    /// Lists runs
-    Ls(ls::LsArgs),
+    /// Lists runs: those that a filter chooses, with the columns that are asked for
+    Ls(Box<ls::LsArgs>),
+    /// Shows a run or a sweep on the terminal, as it goes
+    Watch(watch::WatchArgs),
+    /// Adds tags to a run, or removes some
+    Tag(tag::TagArgs),
+    /// Keeps a note with a run
+    Note(note::NoteArgs),
     /// Removes old checkpoints; without --yes it only says which
     Clean(clean::CleanArgs),
     /// Prints shell completions
@@ -129,6 +139,8 @@ enum Command {
         /// bash, zsh, fish, elvish or powershell
         shell: clap_complete::Shell,
     },
+    /// Writes manual pages
+    Man(man::ManArgs),
 }
 
 /// Parses the command line and runs it; gives the exit code.
@@ -184,14 +196,23 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Command::Report(args) => report::run(args, global),
         Command::Clean(args) => clean::run(args, global),
         Command::Ls(args) => ls::run(args, global),
+        Command::Watch(args) => watch::run(args, global),
+        Command::Tag(args) => tag::run(args, global),
+        Command::Note(args) => note::run(args, global),
         Command::Completions { shell } => completions(*shell),
+        Command::Man(args) => man::run(args, program(), global),
     }
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "ebm", &mut script);
+    clap_complete::generate(shell, &mut program(), "ebm", &mut script);
     output::print(&String::from_utf8_lossy(&script))
+}
+
+/// All that the command line takes, for completions and manual pages.
+fn program() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
 }
 
 /// Where runs go unless `--run-dir` says otherwise.

@@ -24,6 +24,11 @@ pub fn list<'a>(rows: impl IntoIterator<Item = (&'a str, &'a str)>, widest: usiz
     rows.into_iter().map(|(head, about)| layout::beside(head, widest + 2, about, columns())).collect()
 }
 
+/// Rows below their header as a table where the terminal is wide enough, else as blocks.
+pub fn fitted(rows: &[Vec<String>]) -> String {
+    layout::fitted(rows, columns())
+}
+
 /// Writes one JSON document to stdout.
 pub fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::Other(format!("cannot write JSON: {e}")))?;

@@ -9,7 +9,7 @@ use super::networks::Listed;
 use super::{GlobalArgs, output, usage};
 use crate::config::{Document, find};
 use crate::nets::NETS;
-use crate::run::{Experiment, sections};
+use crate::run::{Experiment, Remarks, sections};
 use crate::{Result, methods};
 
 /// Shows a configuration as it is resolved: every key, defaults filled in; or its networks as lists of layers.
@@ -43,9 +43,11 @@ pub fn run(args: &ShowArgs, global: &GlobalArgs) -> Result<()> {
         }
         return output::print(&listed.iter().map(Listed::document).collect::<Vec<_>>().join("\n"));
     }
+    // What people say of a run stands above its configuration, as comments; a checkpoint file is not the run.
+    let remarks = if args.config.is_dir() { Remarks::of(&args.config)?.comments() } else { String::new() };
     let document = match stored(&args.config)? {
         // As it was written: a version that knows other keys must be able to show it too.
-        Some(text) if sets.is_empty() && !global.json && !args.origin => return output::print(&text),
+        Some(text) if sets.is_empty() && !global.json && !args.origin => return output::print(&(remarks + &text)),
         Some(text) => Document::from_str(&format!("{} (stored configuration)", args.config.display()), &text, &sets)?,
         None => Document::load(&args.config, &sets)?,
     };
@@ -62,7 +64,7 @@ pub fn run(args: &ShowArgs, global: &GlobalArgs) -> Result<()> {
             output::print_json(&rows.collect::<Vec<_>>())
         }
         (true, false) => output::print_json(&resolved.0),
-        (false, false) => output::print(&resolved.to_toml()),
+        (false, false) => output::print(&(remarks + &resolved.to_toml())),
         (false, true) => {
             let rows: Vec<_> = resolved.leaves().into_iter().map(|leaf| row(leaf).to_vec()).collect();
             output::print(&output::table(&rows))

@@ -11,6 +11,7 @@ use super::outputs::Outputs;
 use super::{GlobalArgs, output, runs_root};
 use crate::metrics::Metrics;
 use crate::run::metrics as metrics_log;
+use crate::run::tensorboard::EventLog;
 use crate::run::{
     Declared, Experiment, Manifest, Missing, Paths, Progress, RunFolder, Status, Trainer, WarmStart, default_dir, show,
     signal,
@@ -89,6 +90,7 @@ pub(super) fn drive(trainer: &mut Trainer, folder: &RunFolder, global: &GlobalAr
     manifest.best = trainer.best().cloned();
     manifest.end(Status::of(&result));
     manifest.save(&folder.manifest())?;
+    EventLog::end_session(folder.dir(), manifest.status).unwrap_or_else(|error| tracing::warn!("{error}"));
     if matches!(result, Err(Error::Interrupted(_))) {
         tracing::warn!("go on with: {}", shell::ebm_on("resume", folder.dir()));
     }
@@ -104,6 +106,7 @@ fn describe(trainer: &Trainer) -> Manifest {
         dataset_sha256: Some(trainer.data().sha256().into()),
         seed: experiment.top.seed,
         last_step: trainer.step(),
+        steps: trainer.total(),
         parameters: [model].into(),
         from: trainer.taken().cloned(),
         device: crate::device::name(&experiment.device),

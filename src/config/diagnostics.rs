@@ -42,6 +42,18 @@ impl Problem {
         Problem { message: message.into(), place, hint, order: Some(span) }
     }
 
+    /// A problem with a text that is no configuration, such as the argument of an option; `name` is what it is called.
+    pub fn in_text(
+        name: &str,
+        text: &str,
+        range: std::ops::Range<usize>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Self {
+        let sources = [Source { name: name.to_owned(), text: text.to_owned() }];
+        Self::at(&sources, Span::new(0, range), message, hint)
+    }
+
     /// A problem that is in no text.
     pub(super) fn nowhere(message: impl Into<String>, hint: Option<String>) -> Self {
         Problem { message: message.into(), place: None, hint, order: None }
@@ -135,6 +147,12 @@ impl fmt::Display for Problems {
             0 | 1 => Ok(()),
             n => write!(f, "\n\nerror: {n} problems in {}", shown(&self.subject)),
         }
+    }
+}
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Error::Config(ConfigError::rendered(problem.to_string()))
     }
 }
 

@@ -3,8 +3,7 @@
 use super::difference::paired;
 use super::group::Group;
 use super::number::{Flavour, with_error};
-use super::summary::Summary;
-use crate::math::student_two_sided;
+use super::summary::{Summary, student_95};
 use crate::metrics::Unit;
 
 /// Pairs that are named for each metric; the others are counted.
@@ -69,7 +68,7 @@ fn gap([a, b]: [&Group<'_, '_>; 2], over: &[String], metric: &str) -> Option<Gap
     let [a, b] = [a, b].map(|group| Summary::of(&group.values_of(metric), false));
     let [u, v] = [a.std_error.powi(2), b.std_error.powi(2)];
     let freedom = (u + v).powi(2) / (u * u / (a.n as f64 - 1.0) + v * v / (b.n as f64 - 1.0));
-    let half = student_two_sided(0.95, freedom.floor().max(1.0) as u32) * (u + v).sqrt();
+    let half = student_95(freedom.floor().max(1.0) as u32) * (u + v).sqrt();
     (a.n >= 2 && b.n >= 2).then_some(Gap { mean: a.mean - b.mean, half })
 }
 

@@ -114,8 +114,9 @@ pub fn compare(runs: &[Run], request: &Request) -> Result<Comparison> {
     let mut notes = all.iter().flat_map(|group| doubts(group, &by, request)).collect::<Vec<_>>();
     let published = request.references.iter().map(|path| Published::load(path, &by)).collect::<Result<Vec<_>>>()?;
     let published = Beside { values: &published.concat(), by: &by, used: BTreeSet::new() };
-    let rows = rows(&all, &by, &metrics, request, published, &mut notes)?;
-    let base = |group: &Group<'_, '_>| baseline_of(group, &all, &by, request);
+    let baselines = Baselines::of(&all, &by, request)?;
+    let rows = rows(&all, &metrics, request, &baselines, published, &mut notes);
+    let base = |group: &Group<'_, '_>| baselines.of_group(group);
     // Along a run, neighbours are steps.
     let alike = match (request.at, request.baseline.is_empty()) {
         (At::Every, _) => Vec::new(),
@@ -174,23 +175,25 @@ pub(super) fn differing<'a>(
     runs: impl Iterator<Item = &'a Run>,
     except: &[&[String]],
 ) -> BTreeMap<String, BTreeSet<String>> {
-    let mut values: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (key, value) in runs.flat_map(|run| run.keys()) {
-        values.entry(key).or_default().insert(value.to_owned());
+        values.entry(key).or_default().insert(value);
     }
     let aside = |key: &str| {
         let short = key.strip_suffix(".name");
         let named = except.iter().any(|keys| keys.iter().any(|k| k == key || Some(k.as_str()) == short));
         named || ["run", "status", "device", "dataset.path", "arm"].contains(&key)
     };
-    values.into_iter().filter(|(k, v)| v.len() > 1 && !aside(k)).map(|(k, v)| (k.to_owned(), v)).collect()
+    let several = values.into_iter().filter(|(k, v)| v.len() > 1 && !aside(k));
+    several.map(|(k, v)| (k.to_owned(), v.into_iter().map(str::to_owned).collect())).collect()
 }
 
 /// Settings that a group mixes, and repeats that it has twice.
 fn doubts(group: &Group<'_, '_>, by: &[String], request: &Request) -> Vec<String> {
     let name = || by.iter().zip(&group.values).map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ");
     let mut doubts = Vec::new();
-    let mixed = differing(group.members.iter().map(|o| o.run), &[by, &request.over, &request.choose]);
+    let of_several = group.members.iter().map(|o| o.run).filter(|_| group.members.len() > 1);
+    let mixed = differing(of_several, &[by, &request.over, &request.choose]);
     if !mixed.is_empty() {
         let values = |(key, values): (&String, &BTreeSet<String>)| {
             format!("{key} ({})", values.iter().take(4).cloned().collect::<Vec<_>>().join(", "))
@@ -238,23 +241,15 @@ impl Beside<'_> {
 
 fn rows(
     all: &[Group<'_, '_>],
-    by: &[String],
     metrics: &[String],
     request: &Request,
+    baselines: &Baselines<'_, '_, '_>,
     mut beside: Beside<'_>,
     notes: &mut Vec<String>,
-) -> Result<Vec<GroupRow>> {
-    if let Some((key, _)) = request.baseline.iter().find(|(key, _)| !by.contains(key)) {
-        let hint = format!("the groups are made by {}; add `{key}` to --by", by.join(", "));
-        return Err(refusal(&format!("the baseline's key `{key}` makes no groups"), &hint));
-    }
-    if let Some((key, value)) = request.baseline.first().filter(|_| !all.iter().any(|g| is_baseline(g, by, request))) {
-        let known: BTreeSet<String> = all.iter().filter_map(|g| value_of(g, by, key)).map(str::to_owned).collect();
-        return Err(unknown(key, value, &known.into_iter().collect::<Vec<_>>()));
-    }
+) -> Vec<GroupRow> {
     let mut rows = Vec::new();
     for group in all {
-        let base = baseline_of(group, all, by, request);
+        let base = baselines.of_group(group);
         let find = |(i, metric): (usize, &String)| GroupMetric {
             summary: Summary::of(&group.values_of(metric), is_rate(metric, request)),
             difference: base.map(|base| paired(group, base, &request.over, metric)),
@@ -264,7 +259,7 @@ fn rows(
         rows.push(GroupRow { findings, ..row(group) });
     }
     notes.extend(beside.left());
-    Ok(rows)
+    rows
 }
 
 fn row(group: &Group<'_, '_>) -> GroupRow {
@@ -285,26 +280,54 @@ fn is_rate(metric: &str, request: &Request) -> bool {
     metric.ends_with("_reject") || metric == "reject" || request.rates.iter().any(|m| m == metric)
 }
 
-fn value_of<'a>(group: &'a Group<'_, '_>, by: &[String], key: &str) -> Option<&'a str> {
-    by.iter().zip(&group.values).find(|(k, _)| *k == key).map(|(_, v)| v.as_str())
+/// The groups that others are compared with, by the values of all keys that do not mark a baseline.
+struct Baselines<'g, 'a, 'b> {
+    /// For each key whether it marks the baseline, and with which value.
+    marks: Vec<Option<&'g str>>,
+    groups: BTreeMap<Vec<&'g str>, &'g Group<'a, 'b>>,
 }
 
-fn is_baseline(group: &Group<'_, '_>, by: &[String], request: &Request) -> bool {
-    let has = |(key, value): &(String, String)| value_of(group, by, key).is_some_and(|v| same(v, value));
-    !request.baseline.is_empty() && request.baseline.iter().all(has)
-}
+impl<'g, 'a, 'b> Baselines<'g, 'a, 'b> {
+    /// Those among `all`; none where none is asked for.
+    ///
+    /// # Errors
+    /// A key that makes no groups, a value that no group has.
+    fn of(all: &'g [Group<'a, 'b>], by: &[String], request: &'g Request) -> Result<Self> {
+        if let Some((key, _)) = request.baseline.iter().find(|(key, _)| !by.contains(key)) {
+            let hint = format!("the groups are made by {}; add `{key}` to --by", by.join(", "));
+            return Err(refusal(&format!("the baseline's key `{key}` makes no groups"), &hint));
+        }
+        let mark = |key: &String| request.baseline.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
+        let mut found = Baselines { marks: by.iter().map(mark).collect(), groups: BTreeMap::new() };
+        for group in all {
+            if found.is_one(group) {
+                let others = found.others(group);
+                found.groups.entry(others).or_insert(group);
+            }
+        }
+        if let Some((key, value)) = request.baseline.first().filter(|_| found.groups.is_empty()) {
+            let place = by.iter().position(|k| k == key).unwrap_or_default();
+            let known: BTreeSet<&String> = all.iter().filter_map(|group| group.values.get(place)).collect();
+            return Err(unknown(key, value, &known.into_iter().cloned().collect::<Vec<_>>()));
+        }
+        Ok(found)
+    }
 
-/// The baseline with the same values of all other keys; none for a baseline itself.
-fn baseline_of<'g, 'a, 'b>(
-    group: &Group<'_, '_>,
-    all: &'g [Group<'a, 'b>],
-    by: &[String],
-    request: &Request,
-) -> Option<&'g Group<'a, 'b>> {
-    let marks = |key: &String| request.baseline.iter().any(|(k, _)| k == key);
-    let alike = |other: &Group<'_, '_>| {
-        by.iter().zip(group.values.iter().zip(&other.values)).all(|(key, (a, b))| marks(key) || a == b)
-    };
-    let found = all.iter().find(|other| is_baseline(other, by, request) && alike(other));
-    found.filter(|_| !is_baseline(group, by, request))
+    fn is_one(&self, group: &Group<'_, '_>) -> bool {
+        let has = |(mark, value): (&Option<&str>, &String)| mark.is_none_or(|mark| same(mark, value));
+        self.marks.iter().any(Option::is_some) && self.marks.iter().zip(&group.values).all(has)
+    }
+
+    fn others<'v>(&self, group: &'v Group<'_, '_>) -> Vec<&'v str> {
+        let unmarked = self.marks.iter().zip(&group.values).filter(|(mark, _)| mark.is_none());
+        unmarked.map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// The baseline with the same values of all other keys; none for a baseline itself.
+    fn of_group(&self, group: &Group<'_, '_>) -> Option<&'g Group<'a, 'b>> {
+        if self.groups.is_empty() || self.is_one(group) {
+            return None;
+        }
+        self.groups.get(&self.others(group)).copied()
+    }
 }

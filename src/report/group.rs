@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::goal::{Choice, Goal};
 use super::observe::Observation;
 use super::summary::Summary;
-use super::{order, same};
+use super::{Rank, same};
 
 /// Observations with the same values of the keys.
 pub(super) struct Group<'a, 'b> {
@@ -29,11 +29,14 @@ pub(super) fn groups<'a, 'b>(all: &[&'b Observation<'a>], keys: &[String]) -> Ve
             group.members.push(observation);
         }
     }
-    groups.sort_by(|a, b| {
-        let pairs = a.values.iter().zip(&b.values).map(|(x, y)| order(x, y));
-        pairs.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+    // Read once each, where there are thousands.
+    let mut places: Vec<usize> = (0..groups.len()).collect();
+    places.sort_by_cached_key(|place| {
+        let values = groups.get(*place).into_iter().flat_map(|group| &group.values);
+        values.map(|value| Rank::of(value)).collect::<Vec<_>>()
     });
-    groups
+    let mut groups: Vec<Option<Group<'a, 'b>>> = groups.into_iter().map(Some).collect();
+    places.into_iter().filter_map(|place| groups.get_mut(place)?.take()).collect()
 }
 
 impl Group<'_, '_> {

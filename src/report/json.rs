@@ -75,8 +75,13 @@ pub(super) fn number(v: f64) -> Value {
     if v.is_finite() { json!(v) } else { Value::Null }
 }
 
+/// What is written as a number or as true or false is one; all else is text.
+pub(super) fn typed(text: &str) -> Value {
+    let plain = serde_json::from_str(text).ok().filter(|v: &Value| v.is_number() || v.is_boolean());
+    plain.unwrap_or_else(|| json!(text))
+}
+
 /// Keys with their values, numbers as numbers.
 fn object<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Value {
-    let typed = |text: &String| serde_json::from_str(text).ok().filter(|v: &Value| v.is_number() || v.is_boolean());
-    pairs.map(|(key, text)| (key.clone(), typed(text).unwrap_or_else(|| json!(text)))).collect::<Map<_, _>>().into()
+    pairs.map(|(key, text)| (key.clone(), typed(text))).collect::<Map<_, _>>().into()
 }

@@ -7,6 +7,8 @@
 mod alike;
 mod compare;
 mod difference;
+mod facts;
+mod filter;
 mod goal;
 mod group;
 mod json;
@@ -19,17 +21,21 @@ mod render;
 mod source;
 mod summary;
 mod table;
+mod thin;
 
 pub use compare::{Comparison, GroupMetric, GroupRow, Request, compare};
+pub use facts::{Fact, hint_at_name, missing};
+pub use filter::Filter;
 pub use goal::{Choice, Goal};
 pub use number::{ErrorKind, Flavour};
 pub use observe::{At, Observation, metric_names, observe};
 pub use page::page;
 pub use plot::{Correlation, Drawing, correlations, plot};
-pub use render::Format;
+pub use render::{Format, csv};
 pub use source::{Run, read};
 pub use summary::{Interval, Summary, Tally};
 pub use table::Tables;
+pub use thin::thin;
 
 use crate::Error;
 use crate::config::nearest;
@@ -40,13 +46,16 @@ fn same(a: &str, b: &str) -> bool {
     a == b || Numeral::parse(a).is_some_and(|number| Some(number) == Numeral::parse(b))
 }
 
-/// Numbers by size and before words, words by the alphabet.
-fn order(a: &str, b: &str) -> std::cmp::Ordering {
-    match (Numeral::parse(a), Numeral::parse(b)) {
-        (Some(x), Some(y)) => x.cmp(&y),
-        (Some(_), None) => std::cmp::Ordering::Less,
-        (None, Some(_)) => std::cmp::Ordering::Greater,
-        _ => a.cmp(b),
+/// The place of a written value in an order: numbers by size and before words, words by the alphabet.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Rank<'a> {
+    Number(Numeral),
+    Word(&'a str),
+}
+
+impl<'a> Rank<'a> {
+    fn of(text: &'a str) -> Self {
+        Numeral::parse(text).map_or(Rank::Word(text), Rank::Number)
     }
 }
 

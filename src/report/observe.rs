@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
+use rayon::prelude::*;
+
 use super::goal::{Choice, Goal};
 use super::source::Run;
 use super::{refusal, unknown};
@@ -77,7 +79,9 @@ impl Observation<'_> {
 pub fn metric_names(runs: &[Run], asked: &[String]) -> Result<Vec<String>> {
     let mut known: Vec<String> = Vec::new();
     if asked.is_empty() {
-        runs.iter().filter(|r| r.is_finished()).for_each(|run| add_names(&mut known, &found_at_the_end(run)));
+        let finished: Vec<&Run> = runs.iter().filter(|run| run.is_finished()).collect();
+        let ends: Vec<Metrics> = finished.into_par_iter().map(found_at_the_end).collect();
+        ends.iter().for_each(|metrics| add_names(&mut known, metrics));
         return Ok(known);
     }
     runs.iter().for_each(|run| add_names(&mut known, &run.last));
@@ -113,7 +117,9 @@ fn add_names(known: &mut Vec<String>, metrics: &Metrics) {
 }
 
 fn found_at_the_end(run: &Run) -> Metrics {
-    let first = log(run).ok().and_then(|log| log.into_iter().next()).map(|(_, metrics)| metrics).unwrap_or_default();
+    // The first line alone: ten thousand logs in full are gigabytes.
+    let first = metrics::first(&Paths::of(&run.dir).metrics()).ok().flatten();
+    let first = first.map(|(_, metrics)| metrics).unwrap_or_default();
     let late: Metrics = run.last.iter().filter(|(name, _)| first.get(name).is_none()).collect();
     if late.is_empty() { run.last.clone() } else { late }
 }

@@ -4,7 +4,7 @@ use super::compare::{Comparison, GroupRow, Request};
 use super::number::ErrorKind;
 use super::observe::At;
 use super::source::Run;
-use super::{order, unknown};
+use super::{Rank, unknown};
 use crate::Result;
 use crate::draw::{Figure, Line, Mark, Panel};
 use crate::math::stats;
@@ -88,7 +88,7 @@ fn value_of<'r>(c: &Comparison, row: &'r GroupRow, key: &str) -> Option<&'r str>
 /// The values of some keys of the rows, each once, in order.
 fn distinct(c: &Comparison, keys: &[usize]) -> Vec<Vec<String>> {
     let mut all: Vec<Vec<String>> = c.rows.iter().map(|row| values_at(row, keys)).collect();
-    all.sort_by(|a, b| a.iter().zip(b).map(|(x, y)| order(x, y)).fold(std::cmp::Ordering::Equal, |x, y| x.then(y)));
+    all.sort_by(|a, b| a.iter().map(|x| Rank::of(x)).cmp(b.iter().map(|x| Rank::of(x))));
     all.dedup();
     all
 }

@@ -84,7 +84,11 @@ fn latex(tables: &Tables<'_>) -> String {
     )
 }
 
-fn csv(rows: &[Vec<String>]) -> Result<String> {
+/// Rows as comma-separated values, quoted where they must be.
+///
+/// # Errors
+/// None is known.
+pub fn csv(rows: &[Vec<String>]) -> Result<String> {
     let failed = |e: &dyn std::fmt::Display| Error::Other(format!("cannot write CSV: {e}"));
     let mut writer = csv::Writer::from_writer(Vec::new());
     rows.iter().try_for_each(|row| writer.write_record(row)).map_err(|e| failed(&e))?;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use rayon::prelude::*;
 
 use crate::config::Resolved;
 use crate::metrics::Metrics;
-use crate::run::{Manifest, Paths, folders, metrics, standing};
+use crate::run::{Label, Manifest, Paths, Remarks, folders, metrics, standing};
 use crate::{Error, Result};
 
 /// One run as far as it can be read.
@@ -18,10 +18,16 @@ pub struct Run {
     /// `finished`, `diverged`, `failed`, `interrupted`, `killed`, `running`; `unreadable` for a damaged manifest and
     /// `unstarted` for a trial without one.
     pub status: &'static str,
+    /// Steps done, where its manifest says so.
+    pub step: Option<u64>,
+    /// When it was started, RFC 3339 in UTC; empty where that is not known.
+    pub started: String,
     /// Metrics of the last logged step.
     pub last: Metrics,
     /// Metrics of the best probe, where the run kept one.
     pub best: Option<Metrics>,
+    /// Its tags and its note.
+    pub remarks: Remarks,
     /// Every key with its value as text: dotted paths of the configuration, `arm`, `seed`, `status`, `run`.
     keys: BTreeMap<String, String>,
 }
@@ -46,15 +52,64 @@ impl Run {
     pub fn is_finished(&self) -> bool {
         self.status == "finished"
     }
-}
 
-/// What a sweep says of one of its trials.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Trial {
-    arm: Option<String>,
-    settings: BTreeMap<String, serde_json::Value>,
-    seed: Option<u64>,
+    /// The run in `dir` by its manifest alone, or by what is wrong with that: the keys are those that the manifest
+    /// knows, until [`Self::read_configuration`] adds the others.
+    pub fn of_manifest(dir: &Path, manifest: Option<Result<Manifest>>, warnings: &mut Vec<String>) -> Self {
+        let mut run = Run { dir: dir.into(), status: "unstarted", ..Run::default() };
+        match manifest {
+            None => {}
+            Some(Err(error)) => {
+                warnings.push(error.to_string());
+                run.status = "unreadable";
+            }
+            Some(Ok(manifest)) => {
+                run.status = standing(dir, &manifest);
+                for (key, value) in [("method.name", manifest.method), ("dataset.name", manifest.dataset)] {
+                    if !value.is_empty() {
+                        run.keys.insert(key.into(), value);
+                    }
+                }
+                run.keys.insert("seed".into(), manifest.seed.to_string());
+                run.step = Some(manifest.last_step);
+                run.started = manifest.started;
+                run.last = manifest.last_metrics;
+                run.best = manifest.best.map(|(_, metrics)| metrics);
+            }
+        }
+        run.remarks = Remarks::of(dir).unwrap_or_else(|error| {
+            warnings.push(error.to_string());
+            Remarks::default()
+        });
+        run.keys.insert("status".into(), run.status.into());
+        run.keys.insert("run".into(), dir.display().to_string());
+        run
+    }
+
+    /// Adds the keys of `config.toml`, whose word counts before the manifest's, and those of a sweep's `trial.json`.
+    pub fn read_configuration(&mut self, warnings: &mut Vec<String>) {
+        let paths = Paths::of(&self.dir);
+        self.keys.extend(configuration(&paths.config(), warnings));
+        let label = Label::of(&self.dir).unwrap_or_else(|error| {
+            warnings.push(format!("{error} (its arm is unknown)"));
+            None
+        });
+        let Some(label) = label else { return };
+        for (path, value) in label.settings {
+            self.keys.entry(path).or_insert_with(|| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        }
+        self.keys.extend(label.arm.map(|arm| ("arm".to_owned(), arm)));
+        self.keys.entry("seed".into()).or_insert_with(|| label.seed.to_string());
+    }
+
+    /// A finished run in `dir` with this configuration.
+    #[cfg(test)]
+    pub(super) fn written(dir: &str, config: &str) -> Self {
+        let manifest = Manifest { status: crate::run::Status::Finished, ..Manifest::default() };
+        let mut run = Self::of_manifest(Path::new(dir), Some(Ok(manifest)), &mut Vec::new());
+        run.keys.extend(plain_leaves(toml::from_str(config).unwrap()));
+        run
+    }
 }
 
 /// All runs at or under `roots`, each once, and a sentence for each that cannot be read in full.
@@ -62,54 +117,28 @@ struct Trial {
 /// # Errors
 /// A folder that cannot be listed.
 pub fn read(roots: &[PathBuf]) -> Result<(Vec<Run>, Vec<String>)> {
-    let is_run = |dir: &Path| Paths::of(dir).manifest().exists() || dir.join("trial.json").exists();
+    let is_run = |dir: &Path| Paths::of(dir).manifest().exists() || Paths::of(dir).trial().exists();
     let mut seen = BTreeSet::new();
-    let (mut runs, mut warnings) = (Vec::new(), Vec::new());
+    let mut dirs = Vec::new();
     for root in roots {
         for dir in folders(root, &is_run)? {
             if seen.insert(dir.canonicalize().unwrap_or_else(|_| dir.clone())) {
-                runs.push(run(dir, &mut warnings));
+                dirs.push(dir);
             }
         }
     }
-    Ok((runs, warnings))
+    // In the order of the folders, whichever thread reads them.
+    let read: Vec<(Run, Vec<String>)> = dirs.par_iter().map(|dir| run(dir)).collect();
+    let (runs, warnings): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+    Ok((runs, warnings.concat()))
 }
 
-fn run(dir: PathBuf, warnings: &mut Vec<String>) -> Run {
-    let paths = Paths::of(&dir);
-    let mut keys = configuration(&paths.config(), warnings);
-    let trial_path = dir.join("trial.json");
-    let trial: Trial = if trial_path.exists() { trial(&trial_path, warnings) } else { Trial::default() };
-    for (path, value) in trial.settings {
-        keys.entry(path).or_insert_with(|| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-    }
-    keys.extend(trial.arm.map(|arm| ("arm".to_owned(), arm)));
-    if let Some(seed) = trial.seed {
-        keys.entry("seed".into()).or_insert_with(|| seed.to_string());
-    }
-    let (mut run, path) = (Run { dir: dir.clone(), ..Run::default() }, paths.manifest());
-    match Manifest::load(&path) {
-        _ if !path.exists() => run.status = "unstarted",
-        Err(error) => {
-            warnings.push(error.to_string());
-            run.status = "unreadable";
-        }
-        Ok(manifest) => {
-            run.status = standing(&dir, &manifest);
-            for (key, value) in [("method.name", manifest.method), ("dataset.name", manifest.dataset)] {
-                if !value.is_empty() {
-                    keys.entry(key.into()).or_insert(value);
-                }
-            }
-            keys.entry("seed".into()).or_insert(manifest.seed.to_string());
-            run.last = manifest.last_metrics;
-            run.best = manifest.best.map(|(_, metrics)| metrics);
-        }
-    }
-    keys.insert("status".into(), run.status.into());
-    keys.insert("run".into(), dir.display().to_string());
-    run.keys = keys;
-    run
+fn run(dir: &Path) -> (Run, Vec<String>) {
+    let (path, mut warnings) = (Paths::of(dir).manifest(), Vec::new());
+    let manifest = path.exists().then(|| Manifest::load(&path));
+    let mut run = Run::of_manifest(dir, manifest, &mut warnings);
+    run.read_configuration(&mut warnings);
+    (run, warnings)
 }
 
 /// Every value of `config.toml` under its dotted path, words without their quotes.
@@ -117,12 +146,8 @@ fn configuration(path: &Path, warnings: &mut Vec<String>) -> BTreeMap<String, St
     let table = std::fs::read_to_string(path).map_err(Error::io(path)).and_then(|text| {
         toml::from_str::<toml::Table>(&text).map_err(|e| Error::Other(format!("{}: {}", path.display(), e.message())))
     });
-    let plain = |value: String| match value.strip_prefix('"').and_then(|v| v.strip_suffix('"')) {
-        Some(word) => word.to_owned(),
-        None => value,
-    };
     match table {
-        Ok(table) => Resolved(table).leaves().into_iter().map(|(key, value)| (key, plain(value))).collect(),
+        Ok(table) => plain_leaves(table),
         Err(error) => {
             warnings.push(format!("{error} (its keys are unknown)"));
             BTreeMap::new()
@@ -130,11 +155,10 @@ fn configuration(path: &Path, warnings: &mut Vec<String>) -> BTreeMap<String, St
     }
 }
 
-fn trial(path: &Path, warnings: &mut Vec<String>) -> Trial {
-    let text = std::fs::read(path).map_err(|e| e.to_string());
-    let trial = text.and_then(|text| serde_json::from_slice(&text).map_err(|e| e.to_string()));
-    trial.unwrap_or_else(|error| {
-        warnings.push(format!("{}: {error} (its arm is unknown)", path.display()));
-        Trial::default()
-    })
+fn plain_leaves(table: toml::Table) -> BTreeMap<String, String> {
+    let plain = |value: String| match value.strip_prefix('"').and_then(|v| v.strip_suffix('"')) {
+        Some(word) => word.to_owned(),
+        None => value,
+    };
+    Resolved(table).leaves().into_iter().map(|(key, value)| (key, plain(value))).collect()
 }

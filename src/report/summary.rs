@@ -1,6 +1,7 @@
 //! One metric of one group: what its repeats say.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use crate::math::{normal_quantile, stats, student_two_sided};
 
@@ -44,6 +45,16 @@ pub enum Interval {
     Wilson,
 }
 
+/// Student's t for a 95 % interval. Groups of few repeats come by the thousand, so that few degrees of freedom are
+/// looked up once.
+pub(super) fn student_95(freedom: u32) -> f64 {
+    static KNOWN: [OnceLock<f64>; 64] = [const { OnceLock::new() }; 64];
+    match KNOWN.get(freedom as usize) {
+        Some(known) => *known.get_or_init(|| student_two_sided(0.95, freedom)),
+        None => student_two_sided(0.95, freedom),
+    }
+}
+
 /// Statistics of the values that count.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
@@ -84,7 +95,7 @@ impl Summary {
                 stats::wilson(hits, n, normal_quantile(0.975))
             }
             Interval::Student => {
-                let half = student_two_sided(0.95, n.saturating_sub(1) as u32) * std_error;
+                let half = student_95(n.saturating_sub(1) as u32) * std_error;
                 (mean - half, mean + half)
             }
         };

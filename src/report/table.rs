@@ -1,8 +1,10 @@
 //! The comparison as rows and columns of text.
 
+use std::collections::BTreeMap;
+
+use super::Rank;
 use super::compare::{Comparison, GroupMetric, GroupRow};
 use super::number::{ErrorKind, Flavour, estimate};
-use super::order;
 use super::summary::{Interval, Summary};
 use crate::metrics::Unit;
 use crate::run::Declared;
@@ -48,29 +50,32 @@ impl Tables<'_> {
     pub fn wide(&self, flavour: Flavour) -> Vec<Vec<String>> {
         let (c, word) = (self.comparison, |text: &str| word(text, flavour));
         let rest: Vec<usize> = (0..c.by.len()).filter(|i| c.by.get(*i).map(String::as_str) != self.pivot).collect();
-        let (blocks, units) = (self.blocks(), self.units());
+        let (blocks, units, published) = (self.blocks(), self.units(), self.published());
         let mut header: Vec<String> = rest.iter().filter_map(|i| c.by.get(*i)).map(|key| word(key)).collect();
         header.push("runs".into());
-        header.extend(blocks.iter().flat_map(|b| self.headings(b)).map(|heading| word(&heading)));
+        header.extend(blocks.iter().flat_map(|b| self.headings(b, &published)).map(|heading| word(&heading)));
         header.push("not counted".into());
         let mut lines = vec![header];
         let values_of = |row: &GroupRow| rest.iter().filter_map(|i| row.values.get(*i).cloned()).collect::<Vec<_>>();
-        let mut seen: Vec<Vec<String>> = Vec::new();
-        for values in c.rows.iter().map(values_of) {
-            if seen.contains(&values) {
-                continue;
-            }
-            let rows: Vec<&GroupRow> = c.rows.iter().filter(|row| values_of(row) == values).collect();
+        let mut together: Vec<(Vec<String>, Vec<&GroupRow>)> = Vec::new();
+        let mut places: BTreeMap<Vec<String>, usize> = BTreeMap::new();
+        for row in &c.rows {
+            let place = *places.entry(values_of(row)).or_insert_with_key(|values| {
+                together.push((values.clone(), Vec::new()));
+                together.len() - 1
+            });
+            together.get_mut(place).into_iter().for_each(|(_, rows)| rows.push(row));
+        }
+        for (values, rows) in together {
             let mut line: Vec<String> = values.iter().map(|value| word(value)).collect();
             line.push(rows.iter().map(|row| row.runs).sum::<usize>().to_string());
             for block in &blocks {
                 let row =
                     rows.iter().find(|row| block.value.is_none() || self.pivot_value(row) == block.value.as_deref());
-                line.extend(self.cells(row.copied(), &units, flavour));
+                line.extend(self.cells(row.copied(), &units, &published, flavour));
             }
             line.push(word(&self.uncounted(&rows)));
             lines.push(line);
-            seen.push(values);
         }
         lines
     }
@@ -81,7 +86,7 @@ impl Tables<'_> {
         }
         let mut values: Vec<String> =
             self.comparison.rows.iter().filter_map(|row| self.pivot_value(row)).map(str::to_owned).collect();
-        values.sort_by(|a, b| order(a, b));
+        values.sort_by(|a, b| Rank::of(a).cmp(&Rank::of(b)));
         values.dedup();
         values.into_iter().map(|value| Block { value: Some(value) }).collect()
     }
@@ -92,17 +97,17 @@ impl Tables<'_> {
     }
 
     /// What stands above [`Self::cells`].
-    fn headings(&self, block: &Block) -> Vec<String> {
+    fn headings(&self, block: &Block, published: &[bool]) -> Vec<String> {
         let c = self.comparison;
         let of = |name: &str| match &block.value {
             None => name.to_owned(),
             Some(value) => format!("{name}, {}={value}", self.pivot.unwrap_or_default()),
         };
         let mut headings: Vec<String> = c.choose.iter().map(|key| of(key)).collect();
-        for (i, metric) in c.metrics.iter().enumerate() {
+        for (metric, published) in c.metrics.iter().zip(published) {
             headings.push(of(metric));
             headings.extend(self.has_difference().then(|| "Δ".to_owned()));
-            headings.extend(self.has_published(i).then(|| "published".to_owned()));
+            headings.extend(published.then(|| "published".to_owned()));
         }
         headings
     }
@@ -113,20 +118,20 @@ impl Tables<'_> {
         self.comparison.metrics.iter().map(|metric| declared.unit(metric)).collect()
     }
 
-    fn cells(&self, row: Option<&GroupRow>, units: &[Unit], flavour: Flavour) -> Vec<String> {
+    fn cells(&self, row: Option<&GroupRow>, units: &[Unit], published: &[bool], flavour: Flavour) -> Vec<String> {
         let c = self.comparison;
         let chosen = |i: usize| row.and_then(|row| row.choice.as_ref()?.values.get(i));
         let dash = || word("–", flavour);
         let mut cells: Vec<String> =
             (0..c.choose.len()).map(|i| chosen(i).map_or_else(dash, |v| word(v, flavour))).collect();
-        for (i, unit) in units.iter().enumerate() {
+        for (i, (unit, published)) in units.iter().zip(published).enumerate() {
             let finding = row.and_then(|row| Some((row, row.findings.get(i)?)));
             cells.push(finding.map_or_else(dash, |(row, f)| self.cell(row, &f.summary, *unit, flavour)));
             if self.has_difference() {
                 let difference = finding.and_then(|(_, f)| f.difference.as_ref()).filter(|d| d.n > 0);
                 cells.push(difference.map_or_else(dash, |d| estimate(d, self.error, *unit, flavour)));
             }
-            if self.has_published(i) {
+            if *published {
                 cells.push(finding.and_then(|(_, f)| f.published.as_ref()).map_or_else(dash, |v| word(v, flavour)));
             }
         }
@@ -146,8 +151,11 @@ impl Tables<'_> {
         !self.comparison.baseline.is_empty()
     }
 
-    fn has_published(&self, metric: usize) -> bool {
-        self.comparison.rows.iter().filter_map(|row| row.findings.get(metric)).any(|f| f.published.is_some())
+    /// For each metric whether a value of it was published.
+    fn published(&self) -> Vec<bool> {
+        let has =
+            |i: usize| self.comparison.rows.iter().filter_map(|row| row.findings.get(i)).any(|f| f.published.is_some());
+        (0..self.comparison.metrics.len()).map(has).collect()
     }
 
     /// What is in no mean, and why; `-` if everything is.

@@ -53,6 +53,11 @@ impl Paths {
         self.0.join("trial.json")
     }
 
+    /// Tags and a note, which no run reads.
+    pub fn remarks(&self) -> PathBuf {
+        self.0.join("remarks.json")
+    }
+
     /// Checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.0.join("checkpoints")
@@ -67,6 +72,16 @@ impl Paths {
     pub fn is_in_use(&self) -> bool {
         let lock = File::open(self.lock());
         lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// The process that used the folder last, if it still lives: for onlookers, who must not even try the lock, since a
+    /// run that begins in that moment would find it taken.
+    pub fn user(&self) -> Option<u32> {
+        let pid = fs::read_to_string(self.lock()).ok()?.trim().parse().ok()?;
+        let process = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
+        // A process that one may not signal is there all the same.
+        let there = rustix::process::test_kill_process(process);
+        (there.is_ok() || there == Err(rustix::io::Errno::PERM)).then_some(pid)
     }
 
     fn lock(&self) -> PathBuf {
@@ -175,7 +190,7 @@ impl RunFolder {
         }
         let events = fs::read_dir(self.dir()).map_err(Error::io(self.dir()))?.flatten().map(|entry| entry.path());
         let events = events.filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("events.out.")));
-        let files = [self.metrics(), self.timing(), self.log(), self.manifest(), self.config()];
+        let files = [self.metrics(), self.timing(), self.log(), self.remarks(), self.manifest(), self.config()];
         for file in events.collect::<Vec<_>>().into_iter().chain(files) {
             absent_is_fine(fs::remove_file(&file), &file)?;
         }

@@ -28,10 +28,12 @@ impl<'a> Journal<'a> {
     /// # Errors
     /// Files that cannot be read or written.
     pub fn open(folder: &'a RunFolder, step: u64, declared: Declared) -> Result<Self> {
+        let mut events = EventLog::create(folder.dir(), step)?;
+        events.begin_session(folder.dir())?;
         Ok(Journal {
             metrics: MetricsLog::resume(&folder.metrics(), step)?,
             timing: TimingLog::open(&folder.timing())?,
-            events: EventLog::create(folder.dir(), step)?,
+            events,
             curves: Drawn::new(folder),
             folder,
             declared,

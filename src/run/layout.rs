@@ -42,6 +42,20 @@ pub fn aligned(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect()
 }
 
+/// [`aligned`] rows below their header, if they fit into `most` columns, if there is such a limit; else for each row
+/// its first cell, and below it the others with their headings.
+pub fn fitted(rows: &[Vec<String>], most: Option<usize>) -> String {
+    let table = aligned(rows);
+    let Some(most) = most.filter(|most| widest(table.lines()) > *most) else { return table };
+    let Some((header, rows)) = rows.split_first() else { return table };
+    let block = |row: &Vec<String>| {
+        let known = header.iter().zip(row).skip(1).filter(|(_, cell)| *cell != "-");
+        let cells: Vec<String> = known.map(|(heading, cell)| format!("{heading} {}", printable(cell))).collect();
+        beside(&row.first().map(|cell| printable(cell)).unwrap_or_default(), most, &cells.join(", "), Some(most))
+    };
+    rows.iter().map(block).collect()
+}
+
 /// `head` in a column of `indent`, and `text` beside it in lines that end before column `most`, if there is such a
 /// limit; below it where the head leaves too little room.
 pub fn beside(head: &str, indent: usize, text: &str, most: Option<usize>) -> String {
@@ -77,6 +91,18 @@ mod tests {
         let rows = [row(["", "R̂", "tail ESS"]), row(["größe", "1.000", "9"]), row(["日本", "k̂ 2", "10"])];
         assert_eq!(aligned(&rows), "       R̂      tail ESS\ngröße  1.000  9\n日本   k̂ 2    10\n");
         assert_eq!((aligned(&[]), padded("R̂", 3), widest(["a", "日本"])), (String::new(), "R̂  ".to_owned(), 4));
+    }
+
+    #[test]
+    fn a_table_that_is_too_wide_becomes_blocks() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let rows = [row(["run", "status", "step"]), row(["runs/a", "finished", "100"]), row(["runs/b", "killed", "-"])];
+        assert_eq!(fitted(&rows, Some(80)), aligned(&rows));
+        assert_eq!(fitted(&rows, None), aligned(&rows));
+        assert_eq!(
+            fitted(&rows, Some(18)),
+            "runs/a\n    status\n    finished, step\n    100\nruns/b\n    status killed\n"
+        );
     }
 
     #[test]

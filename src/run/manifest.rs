@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::folder::Paths;
@@ -66,6 +67,8 @@ pub struct Manifest {
     pub seed: u64,
     /// Steps done.
     pub last_step: u64,
+    /// Steps of the whole run; 0 in manifests of versions that did not say.
+    pub steps: u64,
     /// Metrics of the last logged step.
     pub last_metrics: Metrics,
     /// Step and metrics of the best probe.
@@ -139,7 +142,7 @@ impl Manifest {
 pub fn list(root: &Path) -> Result<Vec<(PathBuf, Result<Manifest>)>> {
     let is_run = |dir: &Path| Paths::of(dir).manifest().exists();
     let load = |dir: PathBuf| (dir.clone(), Manifest::load(&Paths::of(&dir).manifest()));
-    Ok(folders(root, &is_run)?.into_iter().map(load).collect())
+    Ok(folders(root, &is_run)?.into_par_iter().map(load).collect())
 }
 
 /// The folders at or under `root` of which `wanted` says yes, by name; nothing is looked for inside one.
@@ -167,8 +170,13 @@ pub fn folders(root: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBu
 
 /// The manifest's word, except that a run that nobody runs any more was killed.
 pub fn standing(dir: &Path, manifest: &Manifest) -> &'static str {
+    standing_if(manifest, || Paths::of(dir).is_in_use())
+}
+
+/// The same where somebody else says whether a run that should be under way is.
+pub fn standing_if(manifest: &Manifest, is_alive: impl FnOnce() -> bool) -> &'static str {
     match manifest.status {
-        Status::Running if !Paths::of(dir).is_in_use() => "killed",
+        Status::Running if !is_alive() => "killed",
         Status::Running => "running",
         Status::Finished => "finished",
         Status::Diverged => "diverged",

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -102,6 +102,44 @@ pub fn read_noting(path: &Path, notes: &mut Vec<String>) -> Result<Vec<(u64, Met
         notes.push(note);
     }
     Ok(rows)
+}
+
+/// The first line that is one, without reading further.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn first(path: &Path) -> Result<Option<(u64, Metrics)>> {
+    let mut file = BufReader::new(File::open(path).map_err(Error::io(path))?);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if file.read_until(b'\n', &mut line).map_err(Error::io(path))? == 0 {
+            return Ok(None);
+        }
+        if let Some(found) = line.strip_suffix(b"\n").and_then(parse) {
+            return Ok(Some(found));
+        }
+    }
+}
+
+/// What one finished line without its end says, if it is one.
+pub fn parse(line: &[u8]) -> Option<(u64, Metrics)> {
+    let Line { step, metrics } = serde_json::from_slice(line).ok()?;
+    Some((step, metrics))
+}
+
+/// Bytes at the end of a file in which its last line is looked for.
+const LAST: u64 = 1 << 16;
+
+/// The last finished line that is one, without reading what comes long before; nothing where there is none.
+pub fn last(path: &Path) -> Option<(u64, Metrics)> {
+    let mut file = File::open(path).ok()?;
+    let start = file.metadata().ok()?.len().saturating_sub(LAST);
+    file.seek(SeekFrom::Start(start)).ok()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).ok()?;
+    let finished = bytes.iter().rposition(|byte| *byte == b'\n')?;
+    bytes.get(..finished)?.rsplit(|byte| *byte == b'\n').find_map(parse)
 }
 
 /// Cuts the file behind its last line with a step of at most `step` that comes before any with a larger one; damaged
@@ -255,6 +293,9 @@ mod tests {
             let damaged = [&good[..first], garbage, &good[first..]].concat();
             fs::write(&path, &damaged).unwrap();
             assert_eq!(read(&path).unwrap().iter().map(|r| r.0).collect::<Vec<_>>(), [1, 2, 3, 4]);
+            fs::write(&path, [garbage, &good].concat()).unwrap();
+            assert_eq!((super::first(&path).unwrap().unwrap().0, super::last(&path).unwrap().0), (1, 4));
+            fs::write(&path, &damaged).unwrap();
             truncate_after(&path, 4).unwrap();
             assert_eq!(fs::read(&path).unwrap(), damaged, "resuming takes no good line away");
             truncate_after(&path, 1).unwrap();

@@ -34,6 +34,11 @@ pub(super) fn columns_watched() -> Option<usize> {
     layout::columns_of(&std::io::stderr())
 }
 
+/// Whether somebody watches standard output on a terminal.
+pub fn is_output_watched() -> bool {
+    std::io::stdout().is_terminal()
+}
+
 /// Whether somebody watches standard error on a terminal.
 pub fn is_watched() -> bool {
     std::io::stderr().is_terminal()

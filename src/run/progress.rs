@@ -104,19 +104,10 @@ fn line(step: u64, first: u64, total: u64, elapsed: Duration, metrics: &str) -> 
     let percent = 100 * step / total.max(1);
     let rate = (step - first.min(step)) as f64 / elapsed.as_secs_f64().max(1e-9);
     let left = (total.saturating_sub(step) as f64 / rate.max(1e-9)).min(1e9);
-    let eta = if rate > 0.0 { in_words(Duration::from_secs_f64(left)) } else { "?".into() };
+    let eta = if rate > 0.0 { show::time(Duration::from_secs_f64(left)) } else { "?".into() };
     format!("step {step}/{total} ({percent} %)  {}/s  {eta} left  {metrics}", show::number(rate, DIGITS))
         .trim_end()
         .to_owned()
-}
-
-/// `3h04m`, `12m30s`, `8s`.
-fn in_words(time: Duration) -> String {
-    match time.as_secs() {
-        s if s >= 3600 => format!("{}h{:02}m", s / 3600, s / 60 % 60),
-        s if s >= 60 => format!("{}m{:02}s", s / 60, s % 60),
-        s => format!("{s}s"),
-    }
 }
 
 #[cfg(test)]
@@ -135,7 +126,6 @@ mod tests {
         assert_eq!(line(0, 0, 0, Duration::ZERO, ""), "step 0/0 (0 %)  0/s  ? left");
         assert!(line(5, 9, 3, Duration::from_secs(1), "").contains("? left"));
         assert_eq!([f64::NAN, f64::NEG_INFINITY].map(|v| show::number(v, 4)), ["NaN", "-inf"]);
-        assert_eq!(in_words(Duration::from_secs(7500)), "2h05m");
         let mut quiet = Progress::new(3, 0, true);
         quiet.step(1, &Metrics::new());
         quiet.finish();

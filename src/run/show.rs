@@ -1,5 +1,7 @@
 //! Numbers as a screen shows them: by their unit, with as many digits as are worth reading.
 
+use std::time::Duration;
+
 use crate::metrics::{Better, Number, Unit};
 
 /// `value` of this unit with `digits` significant digits. A count is whole, in groups of three digits.
@@ -31,6 +33,15 @@ pub fn fixed(value: f64, places: usize) -> String {
 /// `1 step`, `1,200 steps`.
 pub fn counted(n: u64, one: &str) -> String {
     format!("{} {one}{}", grouped(n as i64), if n == 1 { "" } else { "s" })
+}
+
+/// `3h04m`, `12m30s`, `8s`.
+pub fn time(time: Duration) -> String {
+    match time.as_secs() {
+        s if s >= 3600 => format!("{}h{:02}m", s / 3600, s / 60 % 60),
+        s if s >= 60 => format!("{}m{:02}s", s / 60, s % 60),
+        s => format!("{s}s"),
+    }
 }
 
 /// `↑` where large values are better, `↓` where small ones are, a blank where it says how things stand.
@@ -134,7 +145,9 @@ mod tests {
     }
 
     #[test]
-    fn one_thing_is_not_several() {
+    fn one_thing_is_not_several_and_a_time_has_two_units() {
+        let times = [8, 750, 7500].map(|seconds| time(Duration::from_secs(seconds)));
+        assert_eq!(times, ["8s", "12m30s", "2h05m"]);
         let said = [0, 1, 2, 1200].map(|n| counted(n, "step"));
         assert_eq!(said, ["0 steps", "1 step", "2 steps", "1,200 steps"]);
     }

@@ -1,7 +1,7 @@
 //! TensorBoard event files, written by hand: TFRecord framing around protobuf `Event` messages.
 //!
 //! A record is `length: u64 | crc(length): u32 | data | crc(data): u32`, little-endian, with masked CRC-32C. Of the
-//! messages only scalars, PNG images and the mark of a restart are needed, five field kinds in all.
+//! messages only scalars, PNG images, the mark of a restart and a run's settings are needed, five field kinds in all.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::{Error, Result};
+
+mod hparams;
 
 /// Writes one event file.
 #[derive(Debug)]

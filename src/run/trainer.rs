@@ -27,6 +27,7 @@ use crate::samplers::Sampler;
 use crate::store::checkpoint::{self, Checkpoint, Keep};
 use crate::store::{State, put, size, take};
 use crate::{Error, Result};
+pub use estimate::Estimate;
 
 /// Key of a checkpoint's metadata for the stamp of the data.
 const DATA: &str = "data";
@@ -342,6 +343,7 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
 }
 
 mod beginning;
+mod estimate;
 mod looking;
 #[cfg(test)]
 mod tests;

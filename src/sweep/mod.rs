@@ -16,4 +16,4 @@ mod trial;
 pub use folder::{Folder, TrialState};
 pub use launch::{Launch, TrialEnd, run, threads};
 pub use plan::Plan;
-pub use trial::{Label, Trial};
+pub use trial::Trial;

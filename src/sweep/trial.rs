@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde_json::json;
 
 use crate::config::{Resolved, Setting};
+use crate::run::Label;
 use crate::store::checkpoint::sha256;
 
 /// One run of a sweep.
@@ -24,17 +24,6 @@ pub struct Trial {
     /// The configuration that this comes to; its seed is that of the first trial that shares it.
     pub(super) resolved: Arc<Resolved>,
     with_seed: Arc<Vec<Setting>>,
-}
-
-/// The content of `trial.json`: what runs are grouped by.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Label {
-    /// The arm, in a sweep that has some.
-    pub arm: Option<String>,
-    /// The swept keys with their values.
-    pub settings: BTreeMap<String, serde_json::Value>,
-    /// The seed.
-    pub seed: u64,
 }
 
 impl Trial {

@@ -129,6 +129,30 @@ pub fn outcome(command: &mut Command) -> Outcome {
     Outcome { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+/// Runs a programme of Python, `$EBM_PYTHON`, in a folder; says so and gives `false` where there is none, or it lacks
+/// one of the modules that the programme `needs`.
+pub fn python(needs: &[&str], programme: &str, folder: &Path) -> bool {
+    let listed = needs.join(", ");
+    let Some(python) = std::env::var_os("EBM_PYTHON") else {
+        println!("skipped: EBM_PYTHON names no Python with {listed}");
+        return false;
+    };
+    let run = |words: &[&str]| {
+        let mut command = Command::new(&python);
+        outcome(command.current_dir(folder).args(words).stdin(Stdio::null()).env("OMP_NUM_THREADS", "1"))
+    };
+    // Found, not imported: that takes seconds.
+    let known = format!("import importlib.util as u; assert all(u.find_spec(m) for m in {needs:?})");
+    if run(&["-c", &known]).code != Some(0) {
+        println!("skipped: the Python of EBM_PYTHON lacks one of {listed}");
+        return false;
+    }
+    std::fs::write(folder.join("programme.py"), programme).unwrap();
+    let Outcome { code, stdout, stderr } = run(&["programme.py"]);
+    assert_eq!(code, Some(0), "{stdout}\n{stderr}");
+    true
+}
+
 pub fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }

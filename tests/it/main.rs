@@ -41,6 +41,7 @@ mod probe_rows;
 mod probe_values;
 mod probes;
 mod rbm;
+mod readers;
 mod report;
 mod resume;
 mod samplers;

@@ -7,11 +7,12 @@ use serde_json::{Map, Value, json};
 use super::super::compare::{Comparison, GroupRow, Request, compare, differing};
 use super::super::json::{number, summary};
 use super::super::source::Run;
+use super::super::thin::thin;
+use super::cite;
 use super::pictures::{Kind, MOST_BYTES, kinds};
-use super::{cite, thin::thin};
 use crate::config::Resolved;
 use crate::metrics::Metrics;
-use crate::run::{Declared, Manifest, Paths, metrics, show};
+use crate::run::{Declared, Manifest, Paths, Remarks, metrics, show};
 use crate::{Error, shell};
 
 /// Points of all curves of a page together, of which each curve has its share.
@@ -136,18 +137,25 @@ fn run(run: &Run, name: String, log: &[(u64, Metrics)], pictures: Vec<Value>, mo
         "best": manifest.as_ref().and_then(|m| m.best.clone()),
         "curves": curves(log, most),
         "pictures": pictures,
-        "environment": manifest.as_ref().map(environment),
+        "environment": manifest.as_ref().map(|manifest| environment(manifest, &run.remarks)),
     })
 }
 
-fn environment(m: &Manifest) -> Value {
+/// What people say of a run stands here where there is something.
+fn environment(m: &Manifest, remarks: &Remarks) -> Value {
     let git = m.git.as_ref().map(|git| format!("{}{}", git.hash, if git.dirty { ", with changes" } else { "" }));
-    json!({
+    let mut all = json!({
         "command": m.command.iter().map(shell::word).collect::<Vec<_>>().join(" "),
         "version": m.version, "source": git, "device": m.device, "threads": m.threads,
         "started": m.started, "finished": m.finished, "steps": m.last_step,
         "weights": m.parameters, "sha256 of the data": m.dataset_sha256,
-    })
+    });
+    for (name, said) in [("tags", remarks.listed()), ("note", remarks.note.clone())] {
+        if !said.is_empty() {
+            all[name] = said.into();
+        }
+    }
+    all
 }
 
 /// Steps and values of every number, in the order in which they first came.

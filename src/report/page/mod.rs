@@ -6,7 +6,6 @@
 mod cite;
 mod data;
 mod pictures;
-mod thin;
 
 use super::source::Run;
 

@@ -144,3 +144,24 @@ fn a_probe_asks_for_the_state_of_a_method_with_a_proposal_only() {
         assert_eq!(asked.get(), times, "{method}");
     }
 }
+
+#[test]
+fn as_many_checkpoints_are_expected_as_stay() {
+    let mut seen = 0;
+    let often = [(20, 3, 2, 0), (20, 3, 0, 0), (20, 3, 1, 6), (20, 2, 1, 5)];
+    let seldom = [(8, 500, 2, 0), (8, 1, 2, 0), (9, 0, 2, 3), (1, 1, 9, 1)];
+    for (steps, every, keep, keep_every) in often.into_iter().chain(seldom) {
+        let text = format!("checkpoint_every = {every}\nkeep = {keep}\nkeep_every = {keep_every}\n{LOOK}");
+        let mut trainer = trainer(ML, &text);
+        (trainer.total, trainer.best) = (steps, None);
+        let due = |step: &u64| *step == steps || (every > 0 && step.is_multiple_of(every));
+        let written: Vec<u64> = (1..=steps).filter(due).collect();
+        let stay = written.len() - trainer.keep().to_delete(&written, None).len();
+        let estimate = trainer.estimate(&mut trainer.guard()).unwrap();
+        assert_eq!(estimate.checkpoints, stay as u64, "{steps} steps, {every}, {keep}, {keep_every}");
+        assert!(estimate.disk > estimate.checkpoint * estimate.checkpoints && estimate.steps <= steps.min(10));
+        assert!(estimate.seconds >= estimate.first_seconds && trainer.step() == estimate.steps);
+        seen += stay;
+    }
+    assert!(seen > 20);
+}

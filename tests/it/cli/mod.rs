@@ -1,9 +1,11 @@
 //! The command line as a user and a script see it: exit codes, JSON, messages, files.
 
 mod checkpoints;
+mod documents;
 mod draws;
 mod energy;
 mod failures;
+mod listing;
 mod outputs;
 mod run_folders;
 mod screen;

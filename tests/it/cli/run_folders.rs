@@ -13,7 +13,7 @@ const TRIED: &[(&str, &str, &str)] = &[
     ("energy", "ckpt", "energy --ckpt @ --set dataset.limit=20"),
     ("export", "ckpt", "export @ --to model --overwrite"),
     ("import", "config", "import --from model --config @ --out back%"),
-    ("eval", "ckpt", "eval --ckpt @ --probe nll --set nll.points=16"),
+    ("eval", "ckpt", "eval --ckpt @ --probe nll --set nll.points=16 --set nll.items=50 --set nll.samples=20"),
     ("diagnose", "ckpt", "diagnose --ckpt @ --steps 20 --burn-in 5"),
     ("eval-lsd", "ckpt", "eval-lsd --ckpt @ --eval epochs=1 --eval items=100 --eval critic.hidden=[8]"),
     ("gof", "ckpt", "gof --ckpt @ --items 40 --tests ksd"),

@@ -6,7 +6,6 @@ mod python;
 mod round_trip;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 /// The loader for PyTorch knows every layer that a list can name, but for those of the model `ladder`, which is not
 /// exported.
@@ -18,17 +17,7 @@ fn no_layer_is_forgotten() {
     }
 }
 
-/// Runs a programme of Python with numpy, torch, safetensors, onnx and onnxruntime, `$EBM_PYTHON`; says so and gives
-/// `false` where there is none.
+/// Runs a programme of Python with what reads exported models; gives `false` where that is missing.
 fn python(programme: &str, folder: &Path) -> bool {
-    let Some(python) = std::env::var_os("EBM_PYTHON") else {
-        println!("skipped: EBM_PYTHON names no Python with torch, safetensors, onnx and onnxruntime");
-        return false;
-    };
-    std::fs::write(folder.join("programme.py"), programme).unwrap();
-    let mut command = Command::new(python);
-    command.current_dir(folder).arg("programme.py").stdin(Stdio::null()).env("OMP_NUM_THREADS", "1");
-    let outcome = crate::harness::outcome(&mut command);
-    assert_eq!(outcome.code, Some(0), "{}\n{}", outcome.stdout, outcome.stderr);
-    true
+    crate::harness::python(&["numpy", "torch", "safetensors", "onnx", "onnxruntime"], programme, folder)
 }

@@ -2,7 +2,7 @@
 
 /// At most `most` of the points: of every stretch its lowest and its highest, in their order. A stretch without a
 /// finite value keeps its first point, so that a gap stays a gap.
-pub(super) fn thin(points: &[(u64, f64)], most: usize) -> Vec<(u64, f64)> {
+pub fn thin(points: &[(u64, f64)], most: usize) -> Vec<(u64, f64)> {
     if points.len() <= most {
         return points.to_vec();
     }
