@@ -32,8 +32,10 @@ mod sample;
 mod show;
 mod suited;
 mod sweep;
+mod sweep_slurm;
 mod tag;
 mod train;
+mod trials;
 mod watch;
 
 use std::path::PathBuf;

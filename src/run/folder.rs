@@ -76,12 +76,18 @@ impl Paths {
 
     /// The process that used the folder last, if it still lives: for onlookers, who must not even try the lock, since a
     /// run that begins in that moment would find it taken.
-    pub fn user(&self) -> Option<u32> {
+    pub fn living_user(&self) -> Option<u32> {
         let pid = fs::read_to_string(self.lock()).ok()?.trim().parse().ok()?;
         let process = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
         // A process that one may not signal is there all the same.
         let there = rustix::process::test_kill_process(process);
         (there.is_ok() || there == Err(rustix::io::Errno::PERM)).then_some(pid)
+    }
+
+    /// The process that is using the folder, on whatever machine.
+    pub fn user(&self) -> Option<u32> {
+        let told = self.is_in_use().then(|| fs::read_to_string(self.lock()).ok())?;
+        told?.trim().parse().ok()
     }
 
     fn lock(&self) -> PathBuf {

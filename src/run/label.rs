@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::folder::Paths;
 use crate::{Error, Result};
@@ -34,5 +34,18 @@ impl Label {
         };
         let wrong = |e| Error::data(&path, format!("not the label of a trial: {e}"), "the sweep writes it anew");
         serde_json::from_slice(&text).map_err(wrong)
+    }
+
+    /// What the repeats of a trial have in common, which differ in their seeds.
+    pub fn setting(&self) -> String {
+        json!([self.arm, self.settings]).to_string()
+    }
+
+    /// The value of `arm` or of a swept key, as text.
+    pub fn value(&self, key: &str) -> Option<String> {
+        match key {
+            "arm" => self.arm.clone(),
+            _ => self.settings.get(key).map(ToString::to_string),
+        }
     }
 }

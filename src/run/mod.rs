@@ -42,7 +42,7 @@ pub use progress::Progress;
 pub use remarks::Remarks;
 pub use stage::Stage;
 pub use tail::Tail;
-pub use train_config::{BestIs, Decay, TrainConfig};
+pub use train_config::{BestIs, Decay, TrainConfig, step_at};
 pub use trainer::{Estimate, Trainer};
 pub use unchanged::{changeable, edits};
 pub use warm_start::{Inherited, WarmStart};

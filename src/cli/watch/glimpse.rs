@@ -106,7 +106,7 @@ impl Glimpse {
         let paths = Paths::of(&self.dir);
         let begun = self.manifest.as_ref().map(|manifest| manifest.started.clone());
         if let Ok(manifest) = Manifest::load(&paths.manifest()) {
-            self.status = standing_if(&manifest, || paths.user().is_some());
+            self.status = standing_if(&manifest, || paths.living_user().is_some());
             self.manifest = Some(manifest);
         }
         // Another run in the same folder has another configuration.

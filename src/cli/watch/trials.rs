@@ -113,7 +113,7 @@ impl Trial {
     fn refresh(&mut self) {
         let paths = Paths::of(&self.dir);
         let Ok(manifest) = Manifest::load(&paths.manifest()) else { return };
-        self.status = standing_if(&manifest, || paths.user().is_some());
+        self.status = standing_if(&manifest, || paths.living_user().is_some());
         (self.step, self.total) = (manifest.last_step, manifest.steps);
         self.newest = manifest.last_metrics;
         // The manifest of a run under way is older than its log.

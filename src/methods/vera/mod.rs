@@ -8,10 +8,10 @@ use std::path::Path;
 use candle_core::{Tensor, Var};
 
 use self::entropy::{Entropy, EntropyConfig};
-use super::learning::{flow, likelihood_gap};
 use super::learning::readings::{GRAD_NORM, Readings, mean, scalar};
 use super::learning::supervised::{self, Supervised, SupervisedConfig};
 use super::learning::trainable::{Trainable, at_rest};
+use super::learning::{flow, likelihood_gap};
 use super::method::only;
 use super::part::parts;
 use super::{Method, MethodRow, Setup, Standing, StepContext};
