@@ -66,7 +66,7 @@ impl EventLog {
         let word = match status {
             Status::Finished => SUCCESS,
             Status::Diverged => FAILURE,
-            Status::Running | Status::Interrupted | Status::Failed => return Ok(()),
+            Status::Running | Status::Interrupted | Status::Stopped | Status::Failed => return Ok(()),
         };
         let Some(mut log) = Self::newest(dir)? else { return Ok(()) };
         log.session(b"_hparams_/session_end_info", END, |end| {
