@@ -28,7 +28,7 @@ fn paths(value: &Value, path: &[String], found: &mut Vec<Vec<String>>) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
-                let path = [path, &[key.clone()]].concat();
+                let path = [path, std::slice::from_ref(key)].concat();
                 found.push(path.clone());
                 paths(value, &path, found);
             }

@@ -31,6 +31,7 @@ pub fn product<S: Simd, const ROWS: usize, const VECTORS: usize>(
             // above; a vector is made of plain numbers, and the read asks for no alignment.
             *column = unsafe { inputs.add(v * S::F32_LANES).cast::<S::f32s>().read_unaligned() };
         }
+        #[expect(clippy::needless_range_loop, reason = "`sums` has the vectors outside, whose weight is read once")]
         for row in 0..ROWS {
             // SAFETY: for every k < depth the ROWS numbers from k·PANEL on end inside of the weights.
             let weight = simd.splat_f32s(unsafe { *weights.add(row) });

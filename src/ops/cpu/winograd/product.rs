@@ -9,11 +9,14 @@ use super::block::Layout;
 use super::filters::Filters;
 use crate::ops::cpu::raw::{panels, panels::PANEL, planes};
 
+/// A packed matrix, and the ranges of its rows and columns that are not 0.
+type Matrix<'a> = (&'a [f32], [Range<usize>; 2]);
+
 /// Writes the product of each of the filters' matrices and that of the inputs, with its columns. `alone`: nothing
 /// else is computed meanwhile, so that the matrices are shared out to all threads.
 pub fn multiply(filters: &Filters, inputs: &[f32], from: Layout, products: &mut [f32], to: Layout, alone: bool) {
     let matrices = filters.matrices().zip(inputs.chunks(from.apart())).zip(products.chunks_mut(to.apart()));
-    let one = |(((weights, [rows, depth]), inputs), products): (((&[f32], [Range<usize>; 2]), &[f32]), &mut [f32])| {
+    let one = |(((weights, [rows, depth]), inputs), products): ((Matrix, &[f32]), &mut [f32])| {
         let columns = filters.depth;
         Arch::new().dispatch(Product { weights, columns, rows, depth, inputs, from, products, to });
     };

@@ -136,6 +136,10 @@ fn each<S: Simd, const N: usize, const P: usize>(
                 let at = row * layout.pitch + from;
                 twice(
                     simd,
+                    #[expect(
+                        clippy::redundant_closure,
+                        reason = "the closure is inlined, the function it calls may not be"
+                    )]
                     #[inline(always)]
                     |simd, d| f(simd, d),
                     #[inline(always)]

@@ -74,6 +74,7 @@ fn pixels_of<S: Simd, const P: usize, const M: usize>(
     let mut pixels = [[zero; M]; M];
     twice(
         simd,
+        #[expect(clippy::redundant_closure, reason = "the closure is inlined, the function it calls may not be")]
         #[inline(always)]
         |simd, m| f(simd, m),
         #[inline(always)]
