@@ -150,7 +150,7 @@ mod tests {
             let (mean, width) = (stats::mean(&x), stats::std(&x) / 4.01f64.sqrt());
             assert!((mean - 0.5).abs() < 0.2 && width > within[0] && width < within[1], "{mean}, {width}");
         };
-        // Steps of annealed Langevin shrink with σ, so that the width stays as it was where they became too short for it:
+        // Steps of annealed Langevin shrink with σ, so that the width stays as it was where they became too short:
         // by the recursion of the variance 1.02 times the exact one, and 1.31 times with few short steps.
         check(Descent::default().annealed(Key::new(1), &model, n), [0.99, 1.12]);
         check(Descent { steps: 20, step_size: 0.3 }.annealed(Key::new(1), &model, n), [1.15, 3.0]);
