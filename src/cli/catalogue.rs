@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::config::{self, Head, Schema};
+use crate::sweep::{Halving, Launcher};
 use crate::{data, density, methods, nets, optim, probes, samplers};
 
 /// One row of one registry.
@@ -39,5 +40,11 @@ pub fn plain_sections() -> Vec<Row> {
     vec![
         row("train", "how long to train, how often to log and to save", Schema::of::<crate::run::TrainConfig>()),
         row("guard", "when a run counts as diverged", Schema::of::<crate::run::GuardConfig>()),
+        row(
+            "launcher",
+            "of the plan of a sweep: where trials run, what a job array asks for",
+            Schema::of::<Launcher>(),
+        ),
+        row("halving", "of the plan of a sweep: which trials go on, and which are stopped", Schema::of::<Halving>()),
     ]
 }

@@ -30,7 +30,9 @@ mod sample;
 mod show;
 mod suited;
 mod sweep;
+mod sweep_slurm;
 mod train;
+mod trials;
 
 use std::path::PathBuf;
 

@@ -19,6 +19,9 @@ pub struct ResumeArgs {
     /// Trains to so many steps in all: a finished run goes on, and its configuration says the new length
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
+    /// Stops after so many steps in all, or epochs where those give the run's length; its configuration stays
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    until: Option<u64>,
 }
 
 /// Restores, cuts the logs back to the checkpoint, trains on.
@@ -47,6 +50,10 @@ pub fn run(args: &ResumeArgs, global: &GlobalArgs) -> Result<()> {
     if let Some(steps) = args.steps {
         lengthen(&trainer, &folder, steps, &longer)?;
     }
+    if let Some(part) = args.until {
+        trainer.stop_after(part);
+        refuse_done(&trainer, &folder, ("--until", part), trainer.until())?;
+    }
     // A kill between the last checkpoint and the manifest leaves a run that is done but does not say so; a lost file
     // leaves one that says so without its last checkpoint. Both are settled by driving on.
     let told = Manifest::load(&folder.manifest()).is_ok_and(|manifest| manifest.status == Status::Finished);
@@ -63,11 +70,8 @@ pub fn run(args: &ResumeArgs, global: &GlobalArgs) -> Result<()> {
 
 /// Writes the configuration of a run that is to have so many steps.
 fn lengthen(trainer: &Trainer, folder: &RunFolder, steps: u64, sets: &[String]) -> Result<()> {
+    refuse_done(trainer, folder, ("--steps", steps), steps)?;
     let done = trainer.step();
-    if steps < done {
-        let what = format!("--steps {steps}: {} has done {done} steps already", folder.dir().display());
-        return Err(usage(what, format!("give more, such as --steps {}", 2 * done)));
-    }
     let experiment = trainer.experiment();
     if !matches!(experiment.train.decay, Decay::Constant | Decay::Steps) && done > 0 {
         let decay = experiment.resolved.section("train").get("decay").map(ToString::to_string).unwrap_or_default();
@@ -77,6 +81,17 @@ fn lengthen(trainer: &Trainer, folder: &RunFolder, steps: u64, sets: &[String]) 
     }
     let config = Document::load(&folder.config(), sets)?.resolve(&sections())?;
     fs::write_atomic(&folder.config(), config.to_toml().as_bytes())
+}
+
+/// Refuses an option whose value stands for fewer `steps` than the run has done.
+fn refuse_done(trainer: &Trainer, folder: &RunFolder, (option, given): (&str, u64), steps: u64) -> Result<()> {
+    let done = trainer.step();
+    if steps >= done {
+        return Ok(());
+    }
+    let what = format!("{option} {given}: {} has done {done} steps already", folder.dir().display());
+    let more = given.saturating_mul(2 * done).div_ceil(steps.max(1));
+    Err(usage(what, format!("give more, such as {option} {more}")))
 }
 
 /// The run as it stood when `checkpoint` was written, if its configuration is still the same in what training reads.

@@ -6,21 +6,25 @@ use std::str::FromStr;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{GlobalArgs, output, runs_root};
+use super::sweep_slurm::{self, Asked, SlurmArgs};
+use super::trials::{counts, many};
+use super::{GlobalArgs, output, runs_root, usage};
 use crate::run::{show, signal};
-use crate::sweep::{Folder, Launch, Plan, Trial, TrialEnd, TrialState, threads};
+use crate::sweep::{
+    Folder, Halving, Launch, Place, Plan, Rung, Search, Trial, TrialEnd, TrialState, gpus, on_gpu, threads,
+};
 use crate::{Error, Result, device, shell, sweep};
 
 /// Runs every trial of a plan that is not done yet.
 #[derive(Args)]
 #[command(
-    after_help = "Exit codes: 0 every trial finished · 3 some diverged · 1 some failed or were killed · 128 + N \
-                        stopped by signal N (the same command goes on)"
+    after_help = "Exit codes: 0 every trial finished or was stopped by [halving] · 3 some diverged · 1 some failed or \
+                        were killed · 128 + N stopped by signal N (the same command goes on)"
 )]
 pub struct SweepArgs {
     /// The plan, such as configs/sweeps/toy2d.toml
     plan: PathBuf,
-    /// Trials at a time, which share the cores [default: as many as cores on the CPU, one on a GPU]
+    /// Trials at a time, which share the cores [default: as many as cores on the CPU, one on each GPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Shows the trials and how they stand; runs nothing
@@ -35,9 +39,17 @@ pub struct SweepArgs {
     /// Takes up trials that failed, and begins those that diverged again
     #[arg(long)]
     retry: bool,
-    /// Runs every N-th trial only, beginning with the I-th: for job arrays
+    /// Runs every N-th trial only, beginning with the I-th
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
+    /// Shows how every trial stands: queued, running and where, finished, failed and why; runs nothing
+    #[arg(long, conflicts_with_all = ["dry_run", "cancel"])]
+    status: bool,
+    /// Tells the trials that are queued or running to save and stop
+    #[arg(long, conflicts_with = "dry_run")]
+    cancel: bool,
+    #[command(flatten)]
+    slurm: SlurmArgs,
 }
 
 /// `2/8`: the second of eight parts.
@@ -64,24 +76,54 @@ pub fn run(args: &SweepArgs, global: &GlobalArgs) -> Result<()> {
     check_devices(&all)?;
     let folder = Folder::of(&args.run_dir.clone().unwrap_or_else(|| runs_root().join(&plan.name)));
     folder.check(&all)?;
+    if args.shard.is_some() && plan.halving.is_some() {
+        let hint = "start the same command several times: searches in one folder share the work";
+        return Err(usage("--shard would compare the trials of each part with each other alone", hint));
+    }
     let trials = match args.shard {
-        None => all.clone(),
+        None => args.slurm.part_of(&plan, &all)?,
         Some(Shard { part, of }) => all.iter().skip(part - 1).step_by(of).cloned().collect(),
     };
-    if args.dry_run {
-        return list(&trials, &folder, global);
+    let launcher = args.slurm.on_top_of(&plan.launcher);
+    match (args.dry_run, args.status, args.cancel) {
+        (true, ..) => return list(&trials, &folder, global),
+        (_, true, _) => return sweep_slurm::status(&trials, &folder, global),
+        (.., true) => return sweep_slurm::cancel(&trials, &folder, global),
+        _ => {}
+    }
+    if launcher.name == Place::Slurm && !args.slurm.is_task() {
+        folder.begin(&plan, &all)?;
+        let asked = Asked { plan: &plan, jobs: args.jobs, retry: args.retry, quick: args.quick };
+        return sweep_slurm::submit(&asked, &launcher, &trials, &folder, global);
     }
     signal::install_to_pass_on()?;
-    folder.begin(&plan, &all)?;
-    let launch = launch(args, &trials, global)?;
+    if !args.slurm.is_task() {
+        folder.begin(&plan, &all)?;
+    }
+    work(args, &plan, &trials, &folder, global)
+}
+
+/// Runs what is left to do of these trials, and says how they stand.
+fn work(args: &SweepArgs, plan: &Plan, trials: &[Trial], folder: &Folder, global: &GlobalArgs) -> Result<()> {
+    let (launch, is_task) = (launch(args, trials, global)?, args.slurm.is_task());
     tracing::info!("sweep    {}", folder.dir().display());
     tracing::info!("trials   {}, {} at a time", trials.len(), launch.jobs);
-    let outcomes = sweep::run(&folder, &trials, &launch).inspect_err(|error| {
-        if matches!(error, Error::Interrupted(_)) {
-            tracing::warn!("the same command goes on with it");
-        }
+    let ran = match &plan.halving {
+        None => sweep::run(folder, trials, &launch),
+        Some(halving) => sweep::search(folder, halving, trials, &launch, !is_task),
+    };
+    let outcomes = ran.inspect_err(|error| match error {
+        Error::Interrupted(signal) if is_task => sweep_slurm::stopped(*signal),
+        Error::Interrupted(_) => tracing::warn!("the same command goes on with it"),
+        _ => {}
     })?;
-    report(&trials, &outcomes, &folder, global)
+    if is_task {
+        // What the other tasks have is not this one's to judge.
+        let own: Vec<TrialState> = outcomes.iter().filter(|end| end.ran).map(|end| end.state).collect();
+        return verdict(&counts(&own), folder, plan.halving.is_some());
+    }
+    let search = plan.halving.as_ref().map(|halving| Search::new(halving, trials, folder)).transpose()?;
+    report(trials, &outcomes, folder, search.as_ref().zip(plan.halving.as_ref()), global)
 }
 
 /// A device that this binary does not have is better refused once than by every trial.
@@ -95,12 +137,12 @@ fn check_devices(trials: &[Trial]) -> Result<()> {
 }
 
 fn launch(args: &SweepArgs, trials: &[Trial], global: &GlobalArgs) -> Result<Launch> {
-    let on_gpu = |t: &Trial| t.device().starts_with("cuda") || (cfg!(feature = "cuda") && t.device() == "auto");
     // One thread for each of many trials wastes nothing; all threads for one small trial mostly wait for each other.
-    let fitting = if trials.iter().any(on_gpu) { 1 } else { threads().min(trials.len()).max(1) };
+    let gpus = gpus();
+    let fitting = if trials.iter().any(on_gpu) { gpus.len().max(1) } else { threads().min(trials.len()).max(1) };
     let program = std::env::current_exe().map_err(|e| Error::Other(format!("cannot find this program's file: {e}")))?;
     let jobs = args.jobs.map_or(fitting, usize::from);
-    Ok(Launch { jobs, retry: args.retry, quiet: global.quiet, program })
+    Ok(Launch { jobs, retry: args.retry, quiet: global.quiet, program, gpus })
 }
 
 fn describe(trial: &Trial, state: TrialState, folder: &Folder) -> Value {
@@ -128,39 +170,63 @@ fn list(trials: &[Trial], folder: &Folder, global: &GlobalArgs) -> Result<()> {
     output::print(&format!("{}{}: {total}\n", output::table(&rows), many(trials)))
 }
 
-/// `1 trial`, `12 trials`.
-fn many(trials: &[Trial]) -> String {
-    show::counted(trials.len() as u64, "trial")
-}
-
-/// How many trials stand how, those that occur.
-fn counts(states: &[TrialState]) -> Vec<(&'static str, usize)> {
-    use TrialState::{Diverged, Failed, Finished, Interrupted, Running, Waiting};
-    let count = |state: TrialState| (state.name(), states.iter().filter(|s| **s == state).count());
-    [Finished, Diverged, Failed, Interrupted, Running, Waiting].map(count).into_iter().filter(|(_, n)| *n > 0).collect()
-}
-
-fn report(trials: &[Trial], outcomes: &[TrialEnd], folder: &Folder, global: &GlobalArgs) -> Result<()> {
+fn report(
+    trials: &[Trial],
+    outcomes: &[TrialEnd],
+    folder: &Folder,
+    search: Option<(&Search<'_>, &Halving)>,
+    global: &GlobalArgs,
+) -> Result<()> {
     let states: Vec<TrialState> = outcomes.iter().map(|outcome| outcome.state).collect();
     let ran = outcomes.iter().filter(|outcome| outcome.ran).count();
     let counted = counts(&states);
     let printed = if global.json {
         let rows: Vec<Value> = trials.iter().zip(&states).map(|(t, s)| describe(t, *s, folder)).collect();
         let counts: serde_json::Map<_, _> = counted.iter().map(|(name, n)| ((*name).to_owned(), json!(n))).collect();
-        output::print_json(&json!({"sweep": folder.dir(), "counts": counts, "ran": ran, "trials": rows}))
+        let halving = search.map(|(search, halving)| halving_json(search, halving, trials, folder));
+        let (dir, halving) = (folder.dir(), halving.unwrap_or_default());
+        output::print_json(&json!({"sweep": dir, "counts": counts, "ran": ran, "halving": halving, "trials": rows}))
     } else {
         let words: Vec<String> = counted.iter().map(|(name, n)| format!("{n} {name}")).collect();
         let dir = folder.dir().display();
         let text = format!("{dir}: {}, {ran} of them run now: {}\n", many(trials), words.join(", "));
-        output::print(&format!("{text}table: {}\n", shell::ebm_on("compare", folder.dir())))
+        let found = search.map(|(search, halving)| halving_text(search, halving, trials, folder)).unwrap_or_default();
+        output::print(&format!("{text}{found}table: {}\n", shell::ebm_on("compare", folder.dir())))
     };
     // How the trials ended is the exit code, whether or not it could be printed.
-    verdict(&counted, folder).and(printed)
+    verdict(&counted, folder, search.is_some()).and(printed)
 }
 
-/// Nothing if every trial finished, or the error that says how many did not.
-fn verdict(counted: &[(&'static str, usize)], folder: &Folder) -> Result<()> {
-    let bad: Vec<_> = counted.iter().filter(|(name, _)| *name != TrialState::Finished.name()).collect();
+/// The rungs of a search, and its winners.
+fn halving_text(search: &Search<'_>, halving: &Halving, trials: &[Trial], folder: &Folder) -> String {
+    let objective = &halving.objective;
+    let head = ["", "length", "trials", &format!("best {objective}"), "of"].map(str::to_owned).to_vec();
+    let id = |trial: usize| trials.get(trial).map(|trial| trial.id.clone()).unwrap_or_default();
+    let row = |rung: &Rung| {
+        let lengths = rung.lengths.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let value = rung.best.map_or_else(|| "-".to_owned(), |(_, value)| show::number(value, 6));
+        let best = rung.best.map(|(trial, _)| id(trial)).unwrap_or_default();
+        vec![rung.of.clone(), lengths, rung.reached.to_string(), value, best]
+    };
+    let rows: Vec<_> = std::iter::once(head).chain(search.rungs().iter().map(row)).collect();
+    let steps = show::counted(search.steps(), "step");
+    let share = show::number(100.0 * search.share(folder), 3);
+    format!("{}{steps} trained, {share} % of all trials in full\n", output::table(&rows))
+}
+
+fn halving_json(search: &Search<'_>, halving: &Halving, trials: &[Trial], folder: &Folder) -> Value {
+    let rung = |rung: Rung| {
+        let best = rung.best.and_then(|(trial, value)| Some(json!({"trial": trials.get(trial)?.id, "value": value})));
+        json!({"of": rung.of, "lengths": rung.lengths, "settings": rung.reached, "best": best})
+    };
+    let rungs: Vec<Value> = search.rungs().into_iter().map(rung).collect();
+    json!({"objective": halving.objective, "rungs": rungs, "steps": search.steps(), "share": search.share(folder)})
+}
+
+/// Nothing if every trial finished, or was stopped by a search; or the error that says how many did not.
+fn verdict(counted: &[(&'static str, usize)], folder: &Folder, search: bool) -> Result<()> {
+    let good = |name: &str| name == TrialState::Finished.name() || (search && name == TrialState::Stopped.name());
+    let bad: Vec<_> = counted.iter().filter(|(name, _)| !good(name)).collect();
     if bad.is_empty() {
         return Ok(());
     }

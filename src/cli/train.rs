@@ -29,6 +29,10 @@ pub struct TrainArgs {
     /// Deletes what an earlier run left in the run folder
     #[arg(long)]
     overwrite: bool,
+    /// Stops after so many steps, or epochs where those give the run's length; its schedules stay those of the whole
+    /// run, and `ebm resume` goes on
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    until: Option<u64>,
     /// A checkpoint, or the folder of a run, whose weights the run begins with; the optimisers begin anew
     #[arg(long, value_name = "CKPT")]
     from: Option<PathBuf>,
@@ -48,6 +52,7 @@ pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
     let dir = args.run_dir.clone().unwrap_or_else(|| default_dir(&runs_root(), stem, experiment.top.seed));
     Outputs::new().folder("--run-dir", &dir)?;
     let mut trainer = begun(args, experiment)?;
+    args.until.into_iter().for_each(|part| trainer.stop_after(part));
     let folder = match args.overwrite {
         true => RunFolder::overwrite(&dir)?,
         false => RunFolder::create(&dir)?,
@@ -77,7 +82,7 @@ pub(super) fn drive(trainer: &mut Trainer, folder: &RunFolder, global: &GlobalAr
         manifest.started = earlier.started;
     }
     manifest.save(&folder.manifest())?;
-    let progress = Progress::new(trainer.total(), trainer.step(), global.quiet);
+    let progress = Progress::new(trainer.until(), trainer.step(), global.quiet);
     let declared = Declared::of(&trainer.experiment().resolved)?;
     let mut progress = progress.showing(declared);
     let result = trainer.run(folder, &mut progress);
@@ -87,7 +92,7 @@ pub(super) fn drive(trainer: &mut Trainer, folder: &RunFolder, global: &GlobalAr
         manifest.last_metrics = metrics.clone();
     }
     manifest.best = trainer.best().cloned();
-    manifest.end(Status::of(&result));
+    manifest.end(Status::of(&result, trainer.step() >= trainer.total()));
     manifest.save(&folder.manifest())?;
     if matches!(result, Err(Error::Interrupted(_))) {
         tracing::warn!("go on with: {}", shell::ebm_on("resume", folder.dir()));
@@ -104,6 +109,8 @@ fn describe(trainer: &Trainer) -> Manifest {
         dataset_sha256: Some(trainer.data().sha256().into()),
         seed: experiment.top.seed,
         last_step: trainer.step(),
+        until: trainer.until(),
+        steps: trainer.total(),
         parameters: [model].into(),
         from: trainer.taken().cloned(),
         device: crate::device::name(&experiment.device),
@@ -127,7 +134,7 @@ fn banner(trainer: &Trainer, folder: &Path) {
         tracing::info!("from     {}", taken.summary());
         taken.rest().iter().for_each(|line| tracing::info!("  {line}"));
     }
-    tracing::info!("steps    {} to {}, seed {}", trainer.step(), trainer.total(), experiment.top.seed);
+    tracing::info!("steps    {} to {}, seed {}", trainer.step(), trainer.until(), experiment.top.seed);
 }
 
 fn report(metrics: &Metrics, trainer: &Trainer, folder: &Path, global: &GlobalArgs) -> Result<()> {
@@ -143,7 +150,9 @@ fn report(metrics: &Metrics, trainer: &Trainer, folder: &Path, global: &GlobalAr
         return output::print_json(&run);
     }
     let journal = metrics_log::read(&Paths::of(folder).metrics())?;
-    let mut text = format!("{}: {}\n", folder.display(), show::counted(trainer.step(), "step"));
+    let stopped = trainer.step() < trainer.total();
+    let of_all = if stopped { format!(" of {}, stopped", trainer.total()) } else { String::new() };
+    let mut text = format!("{}: {}{of_all}\n", folder.display(), show::counted(trainer.step(), "step"));
     text += &outcome(metrics, &Declared::of(&trainer.experiment().resolved)?, &journal);
     for Missing { probe, step, why, .. } in trainer.missing() {
         let why = why.lines().next().unwrap_or_default();
@@ -151,6 +160,9 @@ fn report(metrics: &Metrics, trainer: &Trainer, folder: &Path, global: &GlobalAr
     }
     if let Some((step, path)) = best {
         text += &format!("best:     step {step}, {}\n", path.display());
+    }
+    if stopped {
+        text += &format!("go on:    {}\n", shell::ebm_on("resume", folder));
     }
     text += &format!("pictures: {}\n", folder.join("samples").display());
     output::print(&format!("{text}sample:   {}\n", shell::ebm_on("sample --ckpt", &last)))

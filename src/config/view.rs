@@ -19,6 +19,15 @@ impl Document {
     pub fn view(&self) -> View<'_> {
         View { document: self, node: &self.root }
     }
+
+    /// The same document with nothing but these keys at its top: sections that are checked by themselves.
+    pub fn only(&self, keys: &[&str]) -> Document {
+        let mut document = self.clone();
+        if let Value::Table(fields) = &mut document.root.value {
+            fields.retain(|key, _| keys.contains(&key.as_str()));
+        }
+        document
+    }
 }
 
 impl<'a> View<'a> {

@@ -122,32 +122,37 @@ impl Declared {
     /// # Errors
     /// A name that no probe of the run reports, or whose direction is not known, at its position in `document`.
     pub fn check_best(&self, document: &Document, best: &str, is: BestIs) -> std::result::Result<(), Problems> {
-        let refuse = |message: String, hint: String| Err(document.problems_at("train.best", message, Some(hint)));
         if best.is_empty() {
             return Ok(());
         }
-        let declared = match self.find(best) {
+        let judged = self.judge(best, is, ["train.best", "train.best_is"]);
+        judged.map(drop).map_err(|(message, hint)| document.problems_at("train.best", message, Some(hint)))
+    }
+
+    /// Which values of the probes' number `name` are best. `keys` are those that give the name and the direction, as
+    /// messages call them.
+    ///
+    /// # Errors
+    /// A message and a hint, where no probe of the run reports the number or its direction is not known.
+    pub fn judge(&self, name: &str, is: BestIs, keys: [&str; 2]) -> std::result::Result<Extreme, (String, String)> {
+        let [key, key_is] = keys;
+        let declared = match self.find(name) {
             Some(declared) if matches!(declared.by, Reporter::Probe(_)) => declared,
             Some(_) => {
-                let message = format!("`{best}` is reported at every step, and `train.best` is a number of a probe");
-                return refuse(message, self.known_probes());
+                let message = format!("`{name}` is reported at every step, and `{key}` is a number of a probe");
+                return Err((message, self.known_probes()));
             }
-            None => return refuse(format!("no probe of this run reports `{best}`"), self.hint(best)),
+            None => return Err((format!("no probe of this run reports `{name}`"), self.hint(name))),
         };
         match (is, declared.number.better) {
-            (BestIs::Auto, Better::Neither) => {
-                let message = format!("whether large or small values of `{best}` are best is not known");
-                return refuse(message, "set `train.best_is` to max or min".into());
-            }
-            (BestIs::Max, Better::Lower) => {
-                tracing::warn!("train.best_is = max, but small values of `{best}` are better");
-            }
-            (BestIs::Min, Better::Higher) => {
-                tracing::warn!("train.best_is = min, but large values of `{best}` are better");
-            }
+            (BestIs::Max, Better::Lower) => tracing::warn!("{key_is} = max, but small values of `{name}` are better"),
+            (BestIs::Min, Better::Higher) => tracing::warn!("{key_is} = min, but large values of `{name}` are better"),
             _ => {}
         }
-        Ok(())
+        self.extreme(name, is).ok_or_else(|| {
+            let message = format!("whether large or small values of `{name}` are best is not known");
+            (message, format!("set `{key_is}` to max or min"))
+        })
     }
 
     /// What to write in the place of a number that no probe of the run reports.

@@ -69,6 +69,12 @@ impl Paths {
         lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
+    /// The process that is using the folder, on whatever machine.
+    pub fn user(&self) -> Option<u32> {
+        let told = self.is_in_use().then(|| fs::read_to_string(self.lock()).ok())?;
+        told?.trim().parse().ok()
+    }
+
     fn lock(&self) -> PathBuf {
         self.0.join(".lock")
     }

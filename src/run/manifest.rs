@@ -25,15 +25,18 @@ pub enum Status {
     Diverged,
     /// Stopped by a signal; it can be resumed.
     Interrupted,
+    /// Stopped where it was to stop, before its last step; it can be resumed.
+    Stopped,
     /// Stopped by an error.
     Failed,
 }
 
 impl Status {
-    /// The status that a run's result stands for.
-    pub fn of<T>(result: &Result<T>) -> Self {
+    /// The status that a run's result stands for, `whole`: at its last step.
+    pub fn of<T>(result: &Result<T>, whole: bool) -> Self {
         match result {
-            Ok(_) => Status::Finished,
+            Ok(_) if whole => Status::Finished,
+            Ok(_) => Status::Stopped,
             Err(Error::Diverged { .. }) => Status::Diverged,
             Err(Error::Interrupted(_)) => Status::Interrupted,
             Err(_) => Status::Failed,
@@ -66,6 +69,10 @@ pub struct Manifest {
     pub seed: u64,
     /// Steps done.
     pub last_step: u64,
+    /// The step that the run was last sent to: its last one, or one to stop at before; 0 where an earlier version ran.
+    pub until: u64,
+    /// Steps of the whole run; 0 where an earlier version ran.
+    pub steps: u64,
     /// Metrics of the last logged step.
     pub last_metrics: Metrics,
     /// Step and metrics of the best probe.
@@ -173,6 +180,7 @@ pub fn standing(dir: &Path, manifest: &Manifest) -> &'static str {
         Status::Finished => "finished",
         Status::Diverged => "diverged",
         Status::Interrupted => "interrupted",
+        Status::Stopped => "stopped",
         Status::Failed => "failed",
     }
 }
@@ -208,7 +216,7 @@ mod tests {
         assert!(manifest.started.ends_with('Z') && !manifest.command.is_empty() && manifest.threads > 0);
         manifest.save(&path).unwrap();
         assert_eq!(Manifest::load(&path).unwrap(), manifest);
-        manifest.end(Status::of::<()>(&Err(Error::Interrupted(2))));
+        manifest.end(Status::of::<()>(&Err(Error::Interrupted(2)), true));
         manifest.save(&path).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains("\"status\": \"interrupted\"") && manifest.finished.is_some(), "{text}");

@@ -36,7 +36,7 @@ pub use memory::Memory;
 pub use out::{Listener, columns_of_output, is_watched, print_out, printed, say};
 pub use progress::Progress;
 pub use stage::Stage;
-pub use train_config::{BestIs, Decay, TrainConfig};
+pub use train_config::{BestIs, Decay, TrainConfig, step_at};
 pub use trainer::Trainer;
 pub use unchanged::{changeable, edits};
 pub use warm_start::{Inherited, WarmStart};

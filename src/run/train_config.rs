@@ -75,6 +75,12 @@ fn shares(v: &Vec<f64>) -> rule::Complaint {
 }
 
 impl TrainConfig {
+    /// The step of a run of `total` steps at which so much of it is done, in steps, or in epochs where those give its
+    /// length.
+    pub fn step_at(&self, part: u64, total: u64) -> u64 {
+        step_at(part, if self.steps > 0 { self.steps } else { self.epochs }, total)
+    }
+
     /// What learning rates are multiplied by at `step` of `total`.
     pub fn lr_scale(&self, step: u64, total: u64) -> f64 {
         if step < self.warmup {
@@ -94,6 +100,12 @@ impl TrainConfig {
     }
 }
 
+/// The step of a run of `total` steps at which `part` of its `length` is done, in whatever unit both are given.
+pub fn step_at(part: u64, length: u64, total: u64) -> u64 {
+    let step = (u128::from(part) * u128::from(total)).div_ceil(u128::from(length.max(1)));
+    u64::try_from(step).unwrap_or(total).min(total)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +122,14 @@ mod tests {
         let decay_at = vec![0.75, 0.875];
         let steps = TrainConfig { decay: Decay::Steps, decay_at, decay_by: 0.5, ..TrainConfig::default() };
         assert_eq!([0, 74, 75, 87, 88].map(|step| steps.lr_scale(step, 100)), [1.0, 1.0, 0.5, 0.5, 0.25]);
+    }
+
+    #[test]
+    fn a_part_of_a_run_ends_at_a_step() {
+        let by_steps = TrainConfig { steps: 900, ..TrainConfig::default() };
+        assert_eq!([1, 300, 900, 2000].map(|part| by_steps.step_at(part, 900)), [1, 300, 900, 900]);
+        // 4 epochs of 6.25 steps each.
+        let by_epochs = TrainConfig { epochs: 4, ..TrainConfig::default() };
+        assert_eq!([0, 1, 2, 4, u64::MAX].map(|part| by_epochs.step_at(part, 25)), [0, 7, 13, 25, 25]);
     }
 }

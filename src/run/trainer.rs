@@ -1,7 +1,5 @@
 //! The loop: step, watch, write down, look, save.
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::best::Best;
@@ -15,7 +13,6 @@ use super::memory::Memory;
 use super::progress::Progress;
 use super::signal;
 use super::train_config::TrainConfig;
-use super::unchanged;
 use super::warm_start::Inherited;
 use crate::config::find;
 use crate::data::{Batch, Data, Split};
@@ -24,18 +21,8 @@ use crate::methods::{METHODS, Method, StepContext};
 use crate::metrics::{Metrics, Spent};
 use crate::optim::Ema;
 use crate::samplers::Sampler;
-use crate::store::checkpoint::{self, Checkpoint, Keep};
-use crate::store::{State, put, size, take};
+use crate::store::{checkpoint, size};
 use crate::{Error, Result};
-
-/// Key of a checkpoint's metadata for the stamp of the data.
-const DATA: &str = "data";
-/// Key of a checkpoint's metadata for what the run has asked of its energy.
-const SPENT: &str = "spent";
-/// Key of a checkpoint's metadata for the numbers of its step, where the probes have not looked yet.
-const UNSEEN: &str = "unseen";
-/// Key of a checkpoint's metadata for what the run began with.
-const TAKEN: &str = "from";
 
 /// A run in memory: everything built, standing at some step.
 pub struct Trainer {
@@ -49,6 +36,8 @@ pub struct Trainer {
     spent: Spent,
     step: u64,
     total: u64,
+    /// The step that [`Trainer::run`] ends at: the last one, unless it is to stop before.
+    until: u64,
     /// The numbers of the step that a checkpoint was restored at, if the probes have not looked yet.
     unseen: Option<Metrics>,
     /// What it began with, if that was a checkpoint.
@@ -87,37 +76,8 @@ impl Trainer {
         let declared = Declared::of(&experiment.resolved)?;
         let TrainConfig { best, best_is, .. } = &experiment.train;
         let best = declared.extreme(best, *best_is).map(|extreme| Best::new(best, extreme));
-        let (spent, step, unseen) = (Spent::default(), 0, None);
-        Ok(Trainer { experiment, data, method, sampler, looks, ema, best, spent, step, total, unseen, taken })
-    }
-
-    /// Takes up where `checkpoint`, read from `path`, was written. Everything in it is looked at before anything
-    /// changes.
-    ///
-    /// # Errors
-    /// A tensor that is missing, left over, or has another shape; values or metadata that cannot be; other data.
-    pub fn restore(&mut self, path: &Path, checkpoint: &Checkpoint) -> Result<()> {
-        checkpoint.check_names(path, &self.state()?)?;
-        unchanged::check_content(&self.data, path, checkpoint)?;
-        let found = unchanged::best_found(&self.experiment, path, checkpoint)?;
-        let spent = checkpoint.meta::<Option<Spent>>(SPENT, path)?;
-        let (unseen, taken) = (checkpoint.meta(UNSEEN, path)?, checkpoint.meta(TAKEN, path)?);
-        let state = take(&checkpoint.tensors, "method");
-        let wrong = |e: Error| Error::checkpoint(path, e.to_string(), "use another checkpoint of the run");
-        self.method.check(&state).map_err(wrong)?;
-        self.method.load(&state)?;
-        if let Some(ema) = &mut self.ema {
-            ema.load(&take(&checkpoint.tensors, "ema"))?;
-        }
-        if let Some(best) = &mut self.best {
-            best.found = found;
-        }
-        if spent.is_none() {
-            tracing::warn!("checkpoint {} does not say what was spent, counting from 0 here", path.display());
-        }
-        self.spent = spent.unwrap_or_default();
-        (self.step, self.unseen, self.taken) = (checkpoint.step, unseen, taken);
-        Ok(())
+        let (spent, step, until, unseen) = (Spent::default(), 0, total, None);
+        Ok(Trainer { experiment, data, method, sampler, looks, ema, best, spent, step, total, until, unseen, taken })
     }
 
     /// The experiment this is a run of.
@@ -143,6 +103,17 @@ impl Trainer {
     /// Steps of the whole run.
     pub fn total(&self) -> u64 {
         self.total
+    }
+
+    /// The step that [`Trainer::run`] ends at.
+    pub fn until(&self) -> u64 {
+        self.until
+    }
+
+    /// Has [`Trainer::run`] end where so much of the run is done, in steps, or in epochs where `[train]` counts those.
+    /// Its schedules remain those of the whole run, and the probes look there as they do at the end.
+    pub fn stop_after(&mut self, part: u64) {
+        self.until = self.experiment.train.step_at(part, self.total);
     }
 
     /// The best step so far by `train.best`, with what the probes found there.
@@ -209,7 +180,7 @@ impl Trainer {
         (first..first + per_step).map(batch).collect()
     }
 
-    /// Runs to the end, to a signal, or until the guard objects; whatever happens, the folder can be resumed.
+    /// Runs to the end (or to where it is to stop before), to a signal, or until the guard objects; whatever happens, the folder can be resumed.
     ///
     /// The order of effects is a contract, on which a resumed run relies. Before the first step, the logs are cut back
     /// to the step that the run goes on from, and a run that has no step left repeats what follows its last checkpoint
@@ -239,28 +210,26 @@ impl Trainer {
         let journal = Journal::open(folder, written, Declared::of(&self.experiment.resolved)?)?;
         let mut desk = Desk { folder, seen: journal.last()?, journal, guard: self.guard() };
         desk.guard.saved(self.step);
-        if self.step == self.total && checkpoint::path_of(&folder.checkpoints(), self.step).exists() {
+        if self.step == self.until && checkpoint::path_of(&folder.checkpoints(), self.step).exists() {
             checkpoint::settle(&folder.checkpoints(), self.step, &self.keep(), self.best_step())?;
         }
         if let Some(metrics) = unseen {
             self.end_step(metrics, &mut desk)?;
         }
-        while self.step < self.total {
+        while self.step < self.until {
             if let Some(signal) = signal::stop_requested() {
                 self.save(&desk, &self.checkpoint()?)?;
                 return Err(Error::Interrupted(signal));
             }
             let metrics = self.advance(&mut desk.guard)?.clone();
             progress.step(self.step, &metrics);
-            if self.step == self.total && self.looks.due(self.step, self.total) {
-                let mut checkpoint = self.checkpoint()?;
-                checkpoint.meta.insert(UNSEEN.to_owned(), json(&metrics)?);
-                self.save_checked(&desk, &checkpoint)?;
+            if self.step == self.until && self.looks.due(self.step, self.until) {
+                self.save_checked(&desk, &self.checkpoint_unseen(&metrics)?)?;
                 desk.guard.saved(self.step);
             }
             self.end_step(metrics, &mut desk)?;
         }
-        if let Some(best) = &self.best {
+        if let Some(best) = self.best.as_ref().filter(|_| self.step == self.total) {
             best.end();
         }
         Ok(desk.seen)
@@ -268,7 +237,7 @@ impl Trainer {
 
     /// Looks, writes down and saves what is due after a step with these numbers.
     fn end_step(&mut self, mut line: Metrics, desk: &mut Desk) -> Result<()> {
-        let log = self.step.is_multiple_of(self.experiment.train.log_every) || self.step == self.total;
+        let log = self.step.is_multiple_of(self.experiment.train.log_every) || self.step == self.until;
         let found = self.look()?;
         let better = self.best.as_mut().is_some_and(|best| best.look(self.step, &found.metrics));
         if log || !found.metrics.is_empty() {
@@ -284,64 +253,10 @@ impl Trainer {
         }
         Ok(())
     }
-
-    fn checkpoint_due(&self) -> bool {
-        let every = self.experiment.train.checkpoint_every;
-        self.step == self.total || (every > 0 && self.step.is_multiple_of(every))
-    }
-
-    /// A checkpoint that cannot be used is not written: the previous one stays.
-    fn save_checked(&self, desk: &Desk, checkpoint: &Checkpoint) -> Result<()> {
-        let state = take(&checkpoint.tensors, "method");
-        desk.guard.check_tensors(self.step, state.iter().map(|(name, tensor)| (name.as_str(), tensor)))?;
-        self.save(desk, checkpoint)
-    }
-
-    /// All tensors that the rest of the run depends on, as handles: they follow the steps to come.
-    fn state(&self) -> Result<State> {
-        let mut tensors = State::new();
-        put(&mut tensors, "method", self.method.state()?);
-        if let Some(ema) = &self.ema {
-            put(&mut tensors, "ema", ema.state());
-        }
-        Ok(tensors)
-    }
-
-    /// Everything that the rest of the run depends on; to be saved before the next step.
-    fn checkpoint(&self) -> Result<Checkpoint> {
-        let content = json(&self.data.content())?;
-        let known = [(DATA, json(&self.data.stamp())?), (unchanged::CONTENT, content), (SPENT, json(&self.spent)?)];
-        let mut meta = BTreeMap::from(known);
-        if let Some(best) = self.best() {
-            meta.insert(Best::META, json(best)?);
-        }
-        if let Some(taken) = &self.taken {
-            meta.insert(TAKEN, json(taken)?);
-        }
-        let meta = meta.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        Ok(Checkpoint { step: self.step, config: self.experiment.resolved.to_toml(), meta, tensors: self.state()? })
-    }
-
-    fn save(&self, desk: &Desk, checkpoint: &Checkpoint) -> Result<()> {
-        desk.journal.sync()?;
-        checkpoint::save_in(&desk.folder.checkpoints(), checkpoint, &self.keep(), self.best_step()).map(|_| ())
-    }
-
-    fn best_step(&self) -> Option<u64> {
-        self.best().map(|(step, _)| *step)
-    }
-
-    fn keep(&self) -> Keep {
-        let TrainConfig { keep, keep_every, .. } = self.experiment.train;
-        Keep { last: if keep == 0 { usize::MAX } else { keep }, every: keep_every }
-    }
-}
-
-fn json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|e| Error::Other(format!("metadata of a checkpoint: {e}")))
 }
 
 mod beginning;
 mod looking;
+mod saving;
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use super::idle::idle;
 use super::plan::{Arm, Axis, Layer, MOST, Plan};
 use super::random::Draw;
-use super::trial::{Naming, Trial, seed_plus};
+use super::trial::{Naming, Trial, length, seed_plus};
 use crate::config::{Document, Problem, Problems, Setting};
-use crate::run::Experiment;
+use crate::run::{Declared, Experiment};
 use crate::{Error, Result};
 
 /// Checking ends after so many different mistakes.
@@ -48,7 +48,10 @@ impl Plan {
         }
         found.problems.into_result()?;
         found.idle.iter().for_each(|warning| tracing::warn!("{warning}"));
-        Ok(found.order.into_iter().filter_map(|id| found.trials.remove(&id)).collect())
+        let trials = found.order.into_iter().filter_map(|id| found.trials.remove(&id)).collect();
+        let Some(halving) = &self.halving else { return Ok(trials) };
+        halving.refuse_unknown(&self.document, &trials)?;
+        Ok(halving.drawn(trials))
     }
 
     fn no_problems(&self) -> Problems {
@@ -87,6 +90,8 @@ impl Plan {
         let last = |value: fn(&Layer) -> Option<u64>| layers.iter().rev().find_map(|layer| value(layer));
         let mut draws: BTreeMap<String, Draw> = BTreeMap::new();
         layers.iter().flat_map(|l| &l.draws).for_each(|draw| drop(draws.insert(draw.key.path(), draw.clone())));
+        // Draws that nobody counted are as many as are to begin.
+        let to_draw = self.halving.as_ref().map_or(0, |halving| halving.trials);
         let axes = own.into_iter().fold(self.top.axes.clone(), |axes, arm| overlay(axes, &arm.axes, false));
         let space = Space {
             arm: arm.map(|arm| arm.name.clone()),
@@ -95,7 +100,7 @@ impl Plan {
             with_seed: self.top.with_seed.clone(),
             fixed: layers.iter().flat_map(|layer| layer.fixed.iter().cloned()).collect(),
             axes: quick().fold(axes, |axes, quick| overlay(axes, &quick.axes, true)),
-            trials: last(|layer| layer.trials).unwrap_or(u64::from(draws.is_empty())),
+            trials: last(|layer| layer.trials).unwrap_or(if draws.is_empty() { 1 } else { to_draw }),
             random_seed: last(|layer| layer.random_seed).unwrap_or(0),
             draws: draws.into_values().collect(),
         };
@@ -192,6 +197,11 @@ impl Found {
                 return Ok(());
             }
         };
+        if let Some(halving) = &plan.halving {
+            let declared = Declared::of(&resolved)?;
+            let troubles = halving.troubles(&plan.document, &declared, length(&resolved));
+            troubles.into_iter().for_each(|problems| self.problems.extend(problems));
+        }
         self.idle.extend(point.iter().filter_map(|setting| idle(&setting.path(), &resolved)));
         let own = resolved.0.get("seed").and_then(toml::Value::as_integer).and_then(|n| u64::try_from(n).ok());
         let naming = Naming::new(space.arm.as_deref(), point, &resolved, &space.with_seed);

@@ -13,6 +13,9 @@ use crate::run::{Experiment, Manifest, Paths, Status};
 use crate::store::fs::{create_dir, write_atomic};
 use crate::{Error, Result};
 
+/// What marks of processes that start trials begin with, in `.trials/`.
+const DRIVER: &str = ".driver-";
+
 /// How a trial stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -23,6 +26,8 @@ pub enum TrialState {
     Running,
     /// Stopped or killed on the way; it goes on where it was saved.
     Interrupted,
+    /// Stopped at a rung of a search, because others are better: done, unless the search goes on.
+    Stopped,
     /// Done.
     Finished,
     /// Left the region where numbers mean anything.
@@ -38,6 +43,7 @@ impl TrialState {
             TrialState::Waiting => "waiting",
             TrialState::Running => "running",
             TrialState::Interrupted => "interrupted",
+            TrialState::Stopped => "stopped",
             TrialState::Finished => "finished",
             TrialState::Diverged => "diverged",
             TrialState::Failed => "failed",
@@ -82,6 +88,11 @@ impl Folder {
         self.0.join(".trials").join(&trial.id)
     }
 
+    /// Task lists, scripts and output of job arrays.
+    pub fn slurm(&self) -> PathBuf {
+        self.0.join("slurm")
+    }
+
     fn error(&self, trial: &Trial) -> PathBuf {
         self.0.join("errors").join(format!("{}.json", trial.id))
     }
@@ -104,6 +115,7 @@ impl Folder {
             (_, Some(failure)) if failure.exit_code == 3 => TrialState::Diverged,
             (_, Some(_)) | (Some(Status::Failed), _) => TrialState::Failed,
             (Some(Status::Diverged), _) => TrialState::Diverged,
+            (Some(Status::Stopped), _) => TrialState::Stopped,
             _ if run.config().is_file() => TrialState::Interrupted,
             _ => TrialState::Waiting,
         }
@@ -156,6 +168,34 @@ impl Folder {
             None if path.exists() => std::fs::remove_file(&path).map_err(Error::io(&path)),
             None => Ok(()),
         }
+    }
+
+    /// Marks this process as one that starts trials here, until the file is dropped or the process ends.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub(super) fn mark_driver(&self) -> Result<File> {
+        let path = self.0.join(".trials").join(format!("{DRIVER}{}", std::process::id()));
+        let file = File::create(&path).map_err(Error::io(&path))?;
+        // Without locks on this file system, nobody finds the mark.
+        let _ = file.try_lock();
+        Ok(file)
+    }
+
+    /// The processes that start trials here; marks of dead ones are removed.
+    pub fn drivers(&self) -> Vec<u32> {
+        let entries = std::fs::read_dir(self.0.join(".trials")).into_iter().flatten().flatten();
+        let mut found = Vec::new();
+        for entry in entries {
+            let pid = entry.file_name().to_str().and_then(|name| name.strip_prefix(DRIVER)?.parse().ok());
+            let Some(pid) = pid else { continue };
+            let file = File::open(entry.path());
+            match file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))) {
+                true => found.push(pid),
+                false => drop(std::fs::remove_file(entry.path())),
+            }
+        }
+        found
     }
 
     /// Makes the folder and writes `sweep.json`: the plan, every command line so far, and the trials.

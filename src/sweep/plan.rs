@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::launcher::Launcher;
 use super::random::{Distribution, Draw, is_distribution};
+use super::rungs::Halving;
 use crate::Result;
 use crate::config::{Document, Problem, Problems, Setting, View};
 use crate::run::show;
@@ -21,6 +23,10 @@ pub struct Plan {
     pub(super) top: Layer,
     pub(super) arms: Vec<Arm>,
     pub(super) quick: Option<Layer>,
+    /// How its trials are halved, if they are.
+    pub halving: Option<Halving>,
+    /// Where its trials run.
+    pub launcher: Launcher,
 }
 
 /// Keys that vary together; a key of `[grid]` is an axis of its own.
@@ -63,10 +69,11 @@ pub(super) struct Layer {
     pub draws: Vec<Draw>,
 }
 
-const TOP: &[&str] = &["config", "seeds", "with_seed", "set", "grid", "zip", "random", "arm", "quick"];
+const TOP: &[&str] =
+    &["config", "seeds", "with_seed", "set", "grid", "zip", "random", "arm", "quick", "halving", "launcher"];
 const ARM: &[&str] = &["name", "config", "set", "grid", "zip", "quick"];
 const ARM_QUICK: &[&str] = &["set", "grid", "zip"];
-const QUICK: &[&str] = &["seeds", "set", "grid", "zip", "random"];
+const QUICK: &[&str] = &["seeds", "set", "grid", "zip", "random", "halving"];
 
 impl Plan {
     /// Reads a plan; `quick` asks for its quick version, where it has one.
@@ -87,6 +94,15 @@ impl Plan {
         if quick && shorter.is_none() && arms.iter().all(|arm| arm.quick.is_none()) {
             reader.problems.push(root.wrong("this plan has no [quick]", Some("leave --quick out".into())));
         }
+        let shortened = field(root, "quick").filter(|_| quick);
+        let halving = Halving::read(&document, shortened).unwrap_or_else(|problems| {
+            reader.problems.extend(problems);
+            None
+        });
+        let launcher = Launcher::read(&document).unwrap_or_else(|problems| {
+            reader.problems.extend(problems);
+            Launcher::default()
+        });
         reader.problems.is_empty().then_some(()).ok_or(reader.problems)?;
         let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or("sweep");
         let name = if quick { format!("{stem}-quick") } else { stem.to_owned() };
@@ -94,7 +110,7 @@ impl Plan {
             shorter = None;
             arms.iter_mut().for_each(|arm| arm.quick = None);
         }
-        Ok(Plan { name, path: path.into(), document, top, arms, quick: shorter })
+        Ok(Plan { name, path: path.into(), document, top, arms, quick: shorter, halving, launcher })
     }
 }
 

@@ -37,6 +37,21 @@ pub struct Label {
     pub seed: u64,
 }
 
+impl Label {
+    /// What its repeats have in common, which differ in their seeds.
+    pub(super) fn setting(&self) -> String {
+        json!([self.arm, self.settings]).to_string()
+    }
+
+    /// The value of `arm` or of a swept key, as text.
+    pub(super) fn value(&self, key: &str) -> Option<String> {
+        match key {
+            "arm" => self.arm.clone(),
+            _ => self.settings.get(key).map(ToString::to_string),
+        }
+    }
+}
+
 impl Trial {
     /// The complete configuration.
     pub fn resolved(&self) -> Resolved {
@@ -49,10 +64,22 @@ impl Trial {
         resolved
     }
 
+    /// Its length, in steps or in epochs as its experiment counts.
+    pub(super) fn length(&self) -> u64 {
+        length(&self.resolved)
+    }
+
     /// Where its tensors live, as the configuration says it.
     pub fn device(&self) -> &str {
         self.resolved.0.get("device").and_then(toml::Value::as_str).unwrap_or("cpu")
     }
+}
+
+/// The length of an experiment, in steps or in epochs as it counts.
+pub(super) fn length(resolved: &Resolved) -> u64 {
+    let train = resolved.section("train");
+    let length = |key: &str| train.get(key).and_then(toml::Value::as_integer).and_then(|n| u64::try_from(n).ok());
+    length("steps").filter(|n| *n > 0).or_else(|| length("epochs")).unwrap_or(0)
 }
 
 /// The value that a key of `with_seed` has in the trial of a seed: its own value plus the seed.

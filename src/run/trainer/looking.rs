@@ -9,7 +9,7 @@ use crate::{Error, Result, methods};
 impl Trainer {
     /// Everything that the probes find that are due at this step.
     pub(super) fn look(&mut self) -> Result<Finding> {
-        if !self.looks.due(self.step, self.total) {
+        if !self.looks.due(self.step, self.until) {
             return Ok(Finding::default());
         }
         let (model, proposal) = (self.evaluated()?, self.proposal()?);
@@ -22,7 +22,7 @@ impl Trainer {
         };
         // After the last step there is nothing left to stop.
         let stops = self.experiment.guard.enabled && self.step < self.total;
-        self.looks.look((self.step, self.total), &subject, stops)
+        self.looks.look((self.step, self.until), &subject, stops)
     }
 
     /// What is known to go wrong with the probes, before they look; at their lines of the configuration.

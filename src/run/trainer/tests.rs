@@ -1,10 +1,13 @@
 use std::cell::Cell;
+use std::path::Path;
 use std::rc::Rc;
 
 use candle_core::{DType, Device, Tensor};
 
+use super::saving::SPENT;
 use super::*;
 use crate::methods::Part;
+use crate::store::{Checkpoint, State};
 
 /// The probe that finds what is best, at the end of a run only.
 const LOOK: &str = "[[probe]]\nname = \"nll\"\n";

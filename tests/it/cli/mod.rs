@@ -184,7 +184,7 @@ fn every_row_of_every_registry_is_explained() {
         let only = lab.json(&["methods", "--kind", row["kind"].as_str().unwrap()]);
         assert!(only.as_array().unwrap().contains(row));
     }
-    for name in ["train", "guard"] {
+    for name in ["train", "guard", "halving", "launcher"] {
         assert!(lab.ok(&["explain", name]).contains("keys:"));
     }
 }

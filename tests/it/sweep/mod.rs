@@ -1,6 +1,8 @@
 //! Sweeps with the real binary: what a plan comes to, and that nothing is lost or done twice, whatever is killed.
 
+mod halving;
 mod plans;
+mod slurm;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
