@@ -11,7 +11,7 @@ use super::trials::{counts, many};
 use super::{GlobalArgs, output, runs_root, usage};
 use crate::run::{show, signal};
 use crate::sweep::{
-    Folder, Halving, Launch, Place, Plan, Rung, Search, Trial, TrialEnd, TrialState, gpus, on_gpu, threads,
+    Folder, Halving, Launch, Plan, Rung, Scheduler, Search, Trial, TrialEnd, TrialState, gpus, on_gpu, threads,
 };
 use crate::{Error, Result, device, shell, sweep};
 
@@ -91,7 +91,7 @@ pub fn run(args: &SweepArgs, global: &GlobalArgs) -> Result<()> {
         (.., true) => return sweep_slurm::cancel(&trials, &folder, global),
         _ => {}
     }
-    if launcher.name == Place::Slurm && !args.slurm.is_task() {
+    if launcher.name == Scheduler::Slurm && !args.slurm.is_task() {
         folder.begin(&plan, &all)?;
         let asked = Asked { plan: &plan, jobs: args.jobs, retry: args.retry, quick: args.quick };
         return sweep_slurm::submit(&asked, &launcher, &trials, &folder, global);

@@ -11,7 +11,7 @@ use super::trials::{counts, many};
 use super::{GlobalArgs, output, usage};
 use crate::run::Manifest;
 use crate::sweep::slurm::{self, QueuedTask, TaskList};
-use crate::sweep::{Folder, Launcher, Place, Plan, Search, Trial, TrialState};
+use crate::sweep::{Folder, Launcher, Plan, Scheduler, Search, Trial, TrialState};
 use crate::{Error, Result, shell};
 
 /// Where trials run; what is given here counts above `[launcher]` of the plan.
@@ -70,8 +70,8 @@ impl SlurmArgs {
     /// The launcher of a plan with what the command line says on top.
     pub fn on_top_of(&self, plan: &Launcher) -> Launcher {
         let name = match self.launcher.as_deref() {
-            Some("slurm") => Place::Slurm,
-            Some(_) => Place::Local,
+            Some("slurm") => Scheduler::Slurm,
+            Some(_) => Scheduler::Local,
             None => plan.name,
         };
         let text = |own: &Option<String>, below: &String| own.clone().unwrap_or_else(|| below.clone());

@@ -181,7 +181,8 @@ impl Trainer {
         (first..first + per_step).map(batch).collect()
     }
 
-    /// Runs to the end (or to where it is to stop before), to a signal, or until the guard objects; whatever happens, the folder can be resumed.
+    /// Runs to the end (or to where it is to stop before), to a signal, or until the guard objects; whatever happens,
+    /// the folder can be resumed.
     ///
     /// The order of effects is a contract, on which a resumed run relies. Before the first step, the logs are cut back
     /// to the step that the run goes on from, and a run that has no step left repeats what follows its last checkpoint

@@ -7,7 +7,7 @@ use crate::config::{Document, Problems, Schema, Section, SectionKind, decode, ru
 /// Where trials run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum Scheduler {
     /// On this machine, while the command runs.
     #[default]
     Local,
@@ -19,7 +19,7 @@ crate::config! {
     /// Keys of `[launcher]`.
     pub struct Launcher {
         /// Where trials run: local, or slurm for a job array.
-        name: Place = Place::Local;
+        name: Scheduler = Scheduler::Local;
         /// With slurm: the partition; empty for the cluster's own.
         partition: String = String::new();
         /// GPUs of a task; it runs as many trials at a time, each on one of them.

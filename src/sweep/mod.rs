@@ -27,7 +27,7 @@ mod trial;
 pub use folder::{Folder, TrialState};
 pub use gpus::{gpus, on_gpu};
 pub use launch::{run, search};
-pub use launcher::{Launcher, Place};
+pub use launcher::{Launcher, Scheduler};
 pub use plan::Plan;
 pub use pool::{Launch, TrialEnd, threads};
 pub use rungs::Halving;
