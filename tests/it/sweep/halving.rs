@@ -87,9 +87,13 @@ fn the_best_third_goes_on_and_the_others_are_shown_as_stopped() {
     assert!(lab.ok(&["ls", "runs/p"]).matches("stopped").count() == stopped.as_u64().unwrap() as usize);
     let table = lab.json(&["compare", "runs/p", "--by", "method", "--unfinished"]);
     assert!(table.to_string().contains(&format!("\"stopped\":{stopped}")), "{table}");
-    // Without [halving], the stopped ones go on to their ends.
-    lab.write("p.toml", HALVING.split("[halving]").next().unwrap());
-    assert_eq!(lab.json(&["-q", "sweep", "p.toml"])["counts"]["finished"], 9);
+    // Without [halving], a stopped one goes on to its end.
+    let worst = rows(&report).iter().find(|row| row["state"] == "stopped").unwrap();
+    let lr = worst["settings"]["optim.lr"].to_string();
+    lab.write("p.toml", &format!("config = \"judged.toml\"\n[grid]\n\"optim.lr\" = [{lr}]\n"));
+    let alone = lab.json(&["-q", "sweep", "p.toml"]);
+    assert_eq!((&alone["ran"], &rows(&alone)[0]["id"]), (&1.into(), &worst["id"]));
+    assert_eq!(lab.manifest(worst["run"].as_str().unwrap())["last_step"], 36);
 }
 
 #[test]
