@@ -172,7 +172,7 @@ mod tests {
         let quick = read(plan).unwrap().unwrap();
         assert_eq!((quick.rungs, quick.trials, quick.eta, quick.objective.as_str()), (2, 5, 3, "test_ll"));
         for (text, says) in [
-            ("rungs = 3", "`objective` in [halving] must be given"),
+            ("rungs = 3", "`objective` in [halving] must name a number of a probe"),
             ("objective = \"x\"", "`rungs` or `min_steps`"),
             ("objective = \"x\"\nrungs = 3\nmin_steps = 3", "both given"),
             ("objective = \"x\"\nrungs = 1", "from 2 to 40"),
