@@ -1,6 +1,7 @@
 //! Convolutions by Winograd's minimal filtering (Lavin & Gray 2015): F(4×4, 3×3) for kernels of 3×3 at stride 1, a
 //! quarter of the multiplications; and F(4×4, 2×2) on the four phases of images, every second row and column, for
-//! kernels of 3×3 and 4×4 at stride 2, four sevenths and two fifths of them. There is no matrix of windows.
+//! kernels of 3×3 and 4×4 at stride 2, four sevenths and two fifths of them. There is no matrix of windows. The forms
+//! for stride 2 wait for a measurement in which they win: `conv` takes those for stride 1 alone.
 //!
 //! The output is cut into tiles of 4×4 pixels, each of which depends on P×P pixels d of the input, or of each of its
 //! phases. With the matrices A, B and G of the algorithm, the tile is Aᵀ[Σ_c (G w_c Gᵀ)∘(Bᵀ d_c B)]A. Entry (i, j) of
