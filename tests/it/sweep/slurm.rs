@@ -111,8 +111,12 @@ fn local_sweeps_have_a_status_and_can_be_cancelled() {
     assert_eq!(status()["counts"]["waiting"], 3);
     lab.refused(2, &[&words[..], &["--cancel"]].concat(), &["nothing is queued or running here"]);
     let mut child = lab.spawn(&[&words[..], &["--jobs", "2"]].concat());
-    wait_until("two trials under way", || status()["counts"]["running"] == 2);
-    assert!(status()["trials"][0]["where"].as_str().unwrap().starts_with("process "));
+    // A trial is taken before its process has the run folder.
+    wait_until("two trials under way", || {
+        let now = status();
+        let there = |i: usize| now["trials"][i]["where"].as_str().unwrap().starts_with("process ");
+        now["counts"]["running"] == 2 && there(0) && there(1)
+    });
     let told = lab.json(&[&words[..], &["--cancel"]].concat());
     assert_eq!(told["processes"], 1);
     assert_eq!(child.wait().unwrap().code(), Some(143));
