@@ -15,7 +15,7 @@ use super::{
     raw::GRAIN,
     real::Real,
     windows,
-    winograd::{self, Beside},
+    winograd::{self, Beside, Filters},
 };
 use crate::ops::{Activation, Conv};
 
@@ -35,10 +35,10 @@ pub fn convolution(
     let geometry = Geometry::new((height, width), w.1.dims(), conv)?;
     let shape = (images, geometry.outputs, geometry.windows.0, geometry.windows.1);
     if let (CpuStorage::F32(_), Way::Winograd) = (x.0, Way::of::<f32>(&geometry, images)) {
-        let filters = winograd::filters(slice(w)?, &geometry);
+        let filters = Filters::of(slice(w)?, &geometry);
         let bias = bias.map(|(b, images)| Ok::<_, candle_core::Error>((slice(b)?, images))).transpose()?;
         let beside = Beside { before: act, bias, through: None };
-        return output(winograd::convolve(slice(x)?, &filters, beside, &geometry)?, shape);
+        return output(winograd::convolve(slice(x)?, &filters, beside, geometry.size)?, shape);
     }
     on_floats!(x.0, T => {
         let (x, w) = (activated(act, slice::<T>(x)?), slice(w)?);
@@ -70,10 +70,10 @@ pub fn pullback(
     let images = g.1.shape().dims4()?.0;
     let shape = (images, geometry.channels, size.0, size.1);
     if let (CpuStorage::F32(_), Way::Winograd) = (g.0, Way::of::<f32>(&geometry, images)) {
-        let filters = winograd::filters_back(slice(w)?, &geometry);
+        let filters = Filters::of_pullback(slice(w)?, &geometry);
         let through = through.map(|(act, u)| Ok::<_, candle_core::Error>((act, slice(u)?))).transpose()?;
         let beside = Beside { through, ..Beside::default() };
-        return output(winograd::pull_back(slice(g)?, &filters, beside, &geometry)?, shape);
+        return output(winograd::convolve(slice(g)?, &filters, beside, geometry.size)?, shape);
     }
     on_floats!(g.0, T => {
         let (g, w) = (slice::<T>(g)?, slice(w)?);

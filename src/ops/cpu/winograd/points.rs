@@ -1,8 +1,9 @@
-//! The matrices A, B and G of F(4, R), applied to vectors of numbers, and the transform of small matrices by them.
+//! The matrices A, B and G of F(4, 3), 4 outputs of a filter of 3 taps out of 6 inputs with 6 multiplications, applied
+//! to vectors of numbers, and the transform of small matrices by them.
 //!
-//! The points are symmetric about 0, so that a transform is the sum and the difference of an even and an odd part, and
-//! close together: with the usual ±1, ±2 the rounding errors of f32 are two to four times as large, since powers of 2
-//! differ more in size.
+//! The points ±1/√2, ±√2, 0 and ∞ are symmetric about 0, so that a transform is the sum and the difference of an even
+//! and an odd part, and close together: with the usual ±1, ±2 the rounding errors of f32 are two to four times as
+//! large, since powers of 2 differ more in size.
 
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 
@@ -14,23 +15,11 @@ pub const TILE: usize = 4;
 /// The numbers that a vector register has at most: lengths are multiples of it, so that vectors fit without a rest.
 pub const LANES: usize = 16;
 
-/// The algorithm F(4, R): 4 outputs of a filter of R taps out of P = R + 3 inputs, with P multiplications.
-pub trait Points<const P: usize, const R: usize> {
-    /// Bᵀ d: a patch of the input.
-    fn patch<S: Simd>(simd: S, d: [S::f32s; P]) -> [S::f32s; P];
+/// The side of a kernel.
+pub const TAPS: usize = 3;
 
-    /// Aᵀ m: a tile of the output.
-    fn tile<S: Simd>(simd: S, m: [S::f32s; P]) -> [S::f32s; TILE];
-
-    /// A g: the gradient for a tile of the output, the transpose of [`Points::tile`].
-    fn spread<S: Simd>(simd: S, g: [S::f32s; TILE]) -> [S::f32s; P];
-
-    /// G w: a kernel.
-    fn kernel<S: Simd>(simd: S, w: [S::f32s; R]) -> [S::f32s; P];
-
-    /// Gᵀ u: the gradient for a kernel, the transpose of [`Points::kernel`].
-    fn fold<S: Simd>(simd: S, u: [S::f32s; P]) -> [S::f32s; R];
-}
+/// The side of the patch that a tile depends on, and of a transformed kernel.
+pub const SIDE: usize = TILE + TAPS - 1;
 
 /// The transform f of the rows of an N×N matrix of vectors, which `row` gives, and then of the columns, of which the
 /// M×M result's are handed to `column`.
@@ -75,138 +64,58 @@ fn both<S: Simd>(simd: S, x: S::f32s, y: S::f32s) -> [S::f32s; 2] {
     [simd.add_f32s(x, y), simd.sub_f32s(x, y)]
 }
 
-/// F(4, 3) at the points ±1/√2, ±√2, 0 and ∞.
-pub struct Three;
-
-impl Points<6, 3> for Three {
-    #[inline(always)]
-    fn patch<S: Simd>(simd: S, d: [S::f32s; 6]) -> [S::f32s; 6] {
-        let near_odd = times(simd, plus(simd, d[1], -2.0, d[3]), FRAC_1_SQRT_2);
-        let far_odd = times(simd, plus(simd, d[1], -0.5, d[3]), SQRT_2);
-        let [near, minus_near] = both(simd, plus(simd, d[2], -2.0, d[4]), near_odd);
-        let [far, minus_far] = both(simd, plus(simd, d[2], -0.5, d[4]), far_odd);
-        let zero = plus(simd, d[2], -2.5, simd.add_f32s(d[0], d[4]));
-        [zero, near, minus_near, far, minus_far, plus(simd, d[3], -2.5, simd.add_f32s(d[1], d[5]))]
-    }
-
-    #[inline(always)]
-    fn tile<S: Simd>(simd: S, m: [S::f32s; 6]) -> [S::f32s; TILE] {
-        let ([near, near_odd], [far, far_odd]) = (both(simd, m[1], m[2]), both(simd, m[3], m[4]));
-        let (near_odd, far_odd) = (times(simd, near_odd, FRAC_1_SQRT_2), times(simd, far_odd, SQRT_2));
-        [
-            simd.add_f32s(m[0], simd.add_f32s(near, far)),
-            simd.add_f32s(near_odd, far_odd),
-            plus(simd, far, 2.0, times(simd, near, 0.5)),
-            plus(simd, far_odd, 2.0, plus(simd, near_odd, 0.5, m[5])),
-        ]
-    }
-
-    #[inline(always)]
-    fn spread<S: Simd>(simd: S, g: [S::f32s; TILE]) -> [S::f32s; 6] {
-        let near_odd = times(simd, plus(simd, g[3], 0.5, g[1]), FRAC_1_SQRT_2);
-        let far_odd = times(simd, plus(simd, g[3], 2.0, g[1]), SQRT_2);
-        let [near, minus_near] = both(simd, plus(simd, g[2], 0.5, g[0]), near_odd);
-        let [far, minus_far] = both(simd, plus(simd, g[2], 2.0, g[0]), far_odd);
-        [g[0], near, minus_near, far, minus_far, g[3]]
-    }
-
-    #[inline(always)]
-    fn kernel<S: Simd>(simd: S, w: [S::f32s; 3]) -> [S::f32s; 6] {
-        let near = times(simd, plus(simd, w[2], 0.5, w[0]), -1.0 / 1.5);
-        let far = times(simd, plus(simd, w[2], 2.0, w[0]), 1.0 / 6.0);
-        let [near, minus_near] = both(simd, near, times(simd, w[1], -FRAC_1_SQRT_2 / 1.5));
-        let [far, minus_far] = both(simd, far, times(simd, w[1], SQRT_2 / 6.0));
-        [w[0], near, minus_near, far, minus_far, w[2]]
-    }
-
-    #[inline(always)]
-    fn fold<S: Simd>(simd: S, u: [S::f32s; 6]) -> [S::f32s; 3] {
-        let ([near, near_odd], [far, far_odd]) = (both(simd, u[1], u[2]), both(simd, u[3], u[4]));
-        let (near, far) = (times(simd, near, -1.0 / 1.5), times(simd, far, 1.0 / 6.0));
-        [
-            simd.add_f32s(u[0], simd.add_f32s(near, far)),
-            plus(simd, near_odd, -FRAC_1_SQRT_2 / 1.5, times(simd, far_odd, SQRT_2 / 6.0)),
-            plus(simd, near, 0.5, plus(simd, far, 2.0, u[5])),
-        ]
-    }
+/// Bᵀ d: a patch of the input.
+#[inline(always)]
+pub fn patch<S: Simd>(simd: S, d: [S::f32s; SIDE]) -> [S::f32s; SIDE] {
+    let near_odd = times(simd, plus(simd, d[1], -2.0, d[3]), FRAC_1_SQRT_2);
+    let far_odd = times(simd, plus(simd, d[1], -0.5, d[3]), SQRT_2);
+    let [near, minus_near] = both(simd, plus(simd, d[2], -2.0, d[4]), near_odd);
+    let [far, minus_far] = both(simd, plus(simd, d[2], -0.5, d[4]), far_odd);
+    let zero = plus(simd, d[2], -2.5, simd.add_f32s(d[0], d[4]));
+    [zero, near, minus_near, far, minus_far, plus(simd, d[3], -2.5, simd.add_f32s(d[1], d[5]))]
 }
 
-/// F(4, 2) at the points ±1/2, ±5/4 and ∞, all of whose squares are binary fractions.
-pub struct Two;
-
-impl Two {
-    /// The points, and their squares.
-    const NEAR: f32 = 0.5;
-    const FAR: f32 = 1.25;
-    const NEAR_2: f32 = 0.25;
-    const FAR_2: f32 = 1.5625;
-    /// 1/(2·NEAR·(NEAR² - FAR²)) and 1/(2·FAR·(FAR² - NEAR²)), the scales of the filters.
-    const AT_NEAR: f32 = -1.0 / 1.3125;
-    const AT_FAR: f32 = 1.0 / 3.28125;
-
-    /// B m: the gradient for a patch of the input, the transpose of [`Points::patch`].
-    #[inline(always)]
-    pub fn unpatch<S: Simd>(simd: S, m: [S::f32s; 5]) -> [S::f32s; 5] {
-        let ([near, near_odd], [far, far_odd]) = (both(simd, m[0], m[1]), both(simd, m[2], m[3]));
-        let (near_odd, far_odd) = (times(simd, near_odd, Self::NEAR), times(simd, far_odd, Self::FAR));
-        let last = times(simd, m[4], Self::NEAR_2 * Self::FAR_2);
-        [
-            plus(simd, near_odd, -Self::FAR_2, plus(simd, far_odd, -Self::NEAR_2, last)),
-            plus(simd, near, -Self::FAR_2, times(simd, far, -Self::NEAR_2)),
-            plus(simd, m[4], -(Self::NEAR_2 + Self::FAR_2), simd.add_f32s(near_odd, far_odd)),
-            simd.add_f32s(near, far),
-            m[4],
-        ]
-    }
+/// Aᵀ m: a tile of the output.
+#[inline(always)]
+pub fn tile<S: Simd>(simd: S, m: [S::f32s; SIDE]) -> [S::f32s; TILE] {
+    let ([near, near_odd], [far, far_odd]) = (both(simd, m[1], m[2]), both(simd, m[3], m[4]));
+    let (near_odd, far_odd) = (times(simd, near_odd, FRAC_1_SQRT_2), times(simd, far_odd, SQRT_2));
+    [
+        simd.add_f32s(m[0], simd.add_f32s(near, far)),
+        simd.add_f32s(near_odd, far_odd),
+        plus(simd, far, 2.0, times(simd, near, 0.5)),
+        plus(simd, far_odd, 2.0, plus(simd, near_odd, 0.5, m[5])),
+    ]
 }
 
-impl Points<5, 2> for Two {
-    #[inline(always)]
-    fn patch<S: Simd>(simd: S, d: [S::f32s; 5]) -> [S::f32s; 5] {
-        let near_odd = times(simd, plus(simd, d[0], -Self::FAR_2, d[2]), Self::NEAR);
-        let far_odd = times(simd, plus(simd, d[0], -Self::NEAR_2, d[2]), Self::FAR);
-        let [near, minus_near] = both(simd, plus(simd, d[1], -Self::FAR_2, d[3]), near_odd);
-        let [far, minus_far] = both(simd, plus(simd, d[1], -Self::NEAR_2, d[3]), far_odd);
-        let last = plus(simd, d[2], -(Self::NEAR_2 + Self::FAR_2), d[4]);
-        [near, minus_near, far, minus_far, plus(simd, d[0], Self::NEAR_2 * Self::FAR_2, last)]
-    }
+/// A g: the gradient for a tile of the output, the transpose of [`tile`].
+#[inline(always)]
+pub fn spread<S: Simd>(simd: S, g: [S::f32s; TILE]) -> [S::f32s; SIDE] {
+    let near_odd = times(simd, plus(simd, g[3], 0.5, g[1]), FRAC_1_SQRT_2);
+    let far_odd = times(simd, plus(simd, g[3], 2.0, g[1]), SQRT_2);
+    let [near, minus_near] = both(simd, plus(simd, g[2], 0.5, g[0]), near_odd);
+    let [far, minus_far] = both(simd, plus(simd, g[2], 2.0, g[0]), far_odd);
+    [g[0], near, minus_near, far, minus_far, g[3]]
+}
 
-    #[inline(always)]
-    fn tile<S: Simd>(simd: S, m: [S::f32s; 5]) -> [S::f32s; TILE] {
-        let ([near, near_odd], [far, far_odd]) = (both(simd, m[0], m[1]), both(simd, m[2], m[3]));
-        let (near_odd, far_odd) = (times(simd, near_odd, Self::NEAR), times(simd, far_odd, Self::FAR));
-        [
-            simd.add_f32s(near, far),
-            simd.add_f32s(near_odd, far_odd),
-            plus(simd, near, Self::NEAR_2, times(simd, far, Self::FAR_2)),
-            plus(simd, near_odd, Self::NEAR_2, plus(simd, far_odd, Self::FAR_2, m[4])),
-        ]
-    }
+/// G w: a kernel.
+#[inline(always)]
+pub fn kernel<S: Simd>(simd: S, w: [S::f32s; TAPS]) -> [S::f32s; SIDE] {
+    let near = times(simd, plus(simd, w[2], 0.5, w[0]), -1.0 / 1.5);
+    let far = times(simd, plus(simd, w[2], 2.0, w[0]), 1.0 / 6.0);
+    let [near, minus_near] = both(simd, near, times(simd, w[1], -FRAC_1_SQRT_2 / 1.5));
+    let [far, minus_far] = both(simd, far, times(simd, w[1], SQRT_2 / 6.0));
+    [w[0], near, minus_near, far, minus_far, w[2]]
+}
 
-    #[inline(always)]
-    fn spread<S: Simd>(simd: S, g: [S::f32s; TILE]) -> [S::f32s; 5] {
-        let near_odd = times(simd, plus(simd, g[3], Self::NEAR_2, g[1]), Self::NEAR);
-        let far_odd = times(simd, plus(simd, g[3], Self::FAR_2, g[1]), Self::FAR);
-        let [near, minus_near] = both(simd, plus(simd, g[2], Self::NEAR_2, g[0]), near_odd);
-        let [far, minus_far] = both(simd, plus(simd, g[2], Self::FAR_2, g[0]), far_odd);
-        [near, minus_near, far, minus_far, g[3]]
-    }
-
-    #[inline(always)]
-    fn kernel<S: Simd>(simd: S, w: [S::f32s; 2]) -> [S::f32s; 5] {
-        let near_odd = times(simd, w[1], Self::NEAR * Self::AT_NEAR);
-        let far_odd = times(simd, w[1], Self::FAR * Self::AT_FAR);
-        let [near, near_left] = both(simd, near_odd, times(simd, w[0], Self::AT_NEAR));
-        let [far, far_left] = both(simd, far_odd, times(simd, w[0], Self::AT_FAR));
-        [near, near_left, far, far_left, w[1]]
-    }
-
-    #[inline(always)]
-    fn fold<S: Simd>(simd: S, u: [S::f32s; 5]) -> [S::f32s; 2] {
-        let ([near, near_odd], [far, far_odd]) = (both(simd, u[0], u[1]), both(simd, u[2], u[3]));
-        [
-            plus(simd, near_odd, Self::AT_NEAR, times(simd, far_odd, Self::AT_FAR)),
-            plus(simd, near, Self::NEAR * Self::AT_NEAR, plus(simd, far, Self::FAR * Self::AT_FAR, u[4])),
-        ]
-    }
+/// Gᵀ u: the gradient for a kernel, the transpose of [`kernel`].
+#[inline(always)]
+pub fn fold<S: Simd>(simd: S, u: [S::f32s; SIDE]) -> [S::f32s; TAPS] {
+    let ([near, near_odd], [far, far_odd]) = (both(simd, u[1], u[2]), both(simd, u[3], u[4]));
+    let (near, far) = (times(simd, near, -1.0 / 1.5), times(simd, far, 1.0 / 6.0));
+    [
+        simd.add_f32s(u[0], simd.add_f32s(near, far)),
+        plus(simd, near_odd, -FRAC_1_SQRT_2 / 1.5, times(simd, far_odd, SQRT_2 / 6.0)),
+        plus(simd, near, 0.5, plus(simd, far, 2.0, u[5])),
+    ]
 }

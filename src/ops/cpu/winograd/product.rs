@@ -1,7 +1,5 @@
 //! The products of transformed weights and transformed images.
 
-use std::ops::Range;
-
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -9,16 +7,13 @@ use super::block::Layout;
 use super::filters::Filters;
 use crate::ops::cpu::raw::{panels, panels::PANEL, planes};
 
-/// A packed matrix, and the ranges of its rows and columns that are not 0.
-type Matrix<'a> = (&'a [f32], [Range<usize>; 2]);
-
 /// Writes the product of each of the filters' matrices and that of the inputs, with its columns. `alone`: nothing
 /// else is computed meanwhile, so that the matrices are shared out to all threads.
 pub fn multiply(filters: &Filters, inputs: &[f32], from: Layout, products: &mut [f32], to: Layout, alone: bool) {
     let matrices = filters.matrices().zip(inputs.chunks(from.apart())).zip(products.chunks_mut(to.apart()));
-    let one = |(((weights, [rows, depth]), inputs), products): ((Matrix, &[f32]), &mut [f32])| {
-        let columns = filters.depth;
-        Arch::new().dispatch(Product { weights, columns, rows, depth, inputs, from, products, to });
+    let one = |((weights, inputs), products): ((&[f32], &[f32]), &mut [f32])| {
+        let &Filters { rows, depth, .. } = filters;
+        Arch::new().dispatch(Product { weights, rows, depth, inputs, from, products, to });
     };
     if alone && rayon::current_num_threads() > 1 {
         matrices.collect::<Vec<_>>().into_par_iter().for_each(one);
@@ -30,12 +25,10 @@ pub fn multiply(filters: &Filters, inputs: &[f32], from: Layout, products: &mut 
 /// The product of a packed matrix and one with columns in panels.
 struct Product<'a> {
     weights: &'a [f32],
-    /// The columns of the packed matrix.
-    columns: usize,
-    /// The rows that are not 0.
-    rows: Range<usize>,
-    /// The columns that are not 0.
-    depth: Range<usize>,
+    /// The rows of the packed matrix.
+    rows: usize,
+    /// Its columns.
+    depth: usize,
     inputs: &'a [f32],
     from: Layout,
     products: &'a mut [f32],
@@ -47,22 +40,19 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Product { weights, columns, rows, depth, inputs, from, products, to } = self;
-        let (first, last) = (rows.start * to.pitch, rows.end.next_multiple_of(PANEL) * to.pitch);
-        products.get_mut(..first).unwrap_or_default().fill(0.0);
-        products.get_mut(last..).unwrap_or_default().fill(0.0);
-        for panel in rows.start / PANEL..rows.end.div_ceil(PANEL) {
-            let weights = weights.get((panel * columns + depth.start) * PANEL..).unwrap_or_default();
+        let Product { weights, rows, depth, inputs, from, products, to } = self;
+        for panel in 0..rows.div_ceil(PANEL) {
+            let weights = weights.get(panel * depth * PANEL..).unwrap_or_default();
             let mut column = 0;
             while column < from.pitch {
-                let inputs = inputs.get(depth.start * from.pitch + column..).unwrap_or_default();
+                let inputs = inputs.get(column..).unwrap_or_default();
                 let products = products.get_mut(panel * PANEL * to.pitch + column..).unwrap_or_default();
                 // As many sums as registers hold, and no vector left alone if there are several.
                 let vectors = match (from.pitch - column) / S::F32_LANES {
                     4 => 2,
                     left => left.min(3),
                 };
-                let task = (weights, inputs, products, depth.len(), from.pitch);
+                let task = (weights, inputs, products, depth, from.pitch);
                 match (S::REGISTER_COUNT >= 32, vectors) {
                     (true, 3) => rows_of::<S, PANEL, 3>(simd, task),
                     (true, 2) => rows_of::<S, PANEL, 2>(simd, task),
