@@ -16,12 +16,6 @@ pub struct Descent {
     pub step_size: f64,
 }
 
-impl Default for Descent {
-    fn default() -> Self {
-        Descent { steps: 100, step_size: 0.45 }
-    }
-}
-
 /// The levels and the place of a walk.
 struct Walk<'a> {
     model: &'a Model,
@@ -152,7 +146,7 @@ mod tests {
         };
         // Steps of annealed Langevin shrink with σ, so that the width stays as it was where they became too short:
         // by the recursion of the variance 1.02 times the exact one, and 1.31 times with few short steps.
-        check(Descent::default().annealed(Key::new(1), &model, n), [0.99, 1.12]);
+        check(Descent { steps: 100, step_size: 0.45 }.annealed(Key::new(1), &model, n), [0.99, 1.12]);
         check(Descent { steps: 20, step_size: 0.3 }.annealed(Key::new(1), &model, n), [1.15, 3.0]);
         check(Descent { steps: 20, step_size: 0.3 }.corrected(Key::new(1), &model, n), [0.95, 1.05]);
     }
@@ -175,6 +169,6 @@ mod tests {
         let moments = Moments { mean: of(0.0), std: of(1.0), overall_mean: 0.0, overall_std: 1.0 };
         let context = Context { shape: vec![3], classes: None, moments: Some(&|| Ok(moments.clone())) };
         let plain = Model::new(&Spec::new(text), &context, Key::new(0), DType::F32, &Device::Cpu).unwrap();
-        assert!(Descent::default().annealed(Key::new(1), &plain, 4).is_err());
+        assert!(Descent { steps: 100, step_size: 0.45 }.annealed(Key::new(1), &plain, 4).is_err());
     }
 }

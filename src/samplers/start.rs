@@ -29,39 +29,6 @@ pub enum Start {
     Corrected,
 }
 
-impl Start {
-    /// The starting points among the items, `[n, ..]`, in storage of their own: a replay buffer writes into it.
-    ///
-    /// # Errors
-    /// `proposal` is asked for without one, or noise levels of a model without.
-    pub fn points(
-        self,
-        key: Key,
-        model: &Model,
-        proposal: Option<&dyn Proposal>,
-        data: &Data,
-        n: usize,
-    ) -> Result<Tensor> {
-        match self {
-            Start::Uniform => data.uniform_init(key, n),
-            Start::Data => Ok(data.all(Split::Train, n)?.x.copy()?),
-            Start::Proposal => match proposal {
-                Some(proposal) => proposal.draw(key, n),
-                None => ProbabilityFlow::of(model)?.ok_or_else(without_proposal)?.draw(key, n),
-            },
-            Start::Annealed => Descent::default().annealed(key, model, n),
-            Start::Corrected => Descent::default().corrected(key, model, n),
-            Start::Normal => match model.base_sample(key, n)? {
-                Some(x) => Ok(x),
-                None => {
-                    let shape: Vec<usize> = std::iter::once(n).chain(data.spec().shape.iter().copied()).collect();
-                    key.normal(shape, candle_core::DType::F32, data.device())
-                }
-            },
-        }
-    }
-}
-
 fn without_proposal() -> Error {
     Error::config(
         "`sampler.init = \"proposal\"` needs a method with a generator or a replay buffer, such as vera or pcd, or a \
@@ -96,10 +63,10 @@ crate::config! {
 }
 
 impl ChainConfig {
-    /// The starting points among the items, `[n, ..]`, as [`Start::points`] with these keys.
+    /// The starting points among the items, `[n, ..]`, in storage of their own: a replay buffer writes into it.
     ///
     /// # Errors
-    /// As [`Start::points`].
+    /// `proposal` is asked for without one, or noise levels of a model without.
     pub fn points(
         &self,
         key: Key,
@@ -110,9 +77,21 @@ impl ChainConfig {
     ) -> Result<Tensor> {
         let descent = Descent { steps: self.level_steps, step_size: self.level_step_size };
         match self.init {
+            Start::Uniform => data.uniform_init(key, n),
+            Start::Data => Ok(data.all(Split::Train, n)?.x.copy()?),
+            Start::Proposal => match proposal {
+                Some(proposal) => proposal.draw(key, n),
+                None => ProbabilityFlow::of(model)?.ok_or_else(without_proposal)?.draw(key, n),
+            },
             Start::Annealed => descent.annealed(key, model, n),
             Start::Corrected => descent.corrected(key, model, n),
-            init => init.points(key, model, proposal, data, n),
+            Start::Normal => match model.base_sample(key, n)? {
+                Some(x) => Ok(x),
+                None => {
+                    let shape: Vec<usize> = std::iter::once(n).chain(data.spec().shape.iter().copied()).collect();
+                    key.normal(shape, candle_core::DType::F32, data.device())
+                }
+            },
         }
     }
 }

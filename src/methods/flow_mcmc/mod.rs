@@ -23,7 +23,7 @@ use crate::data::{Batch, Data, Split};
 use crate::density::flow::Flow;
 use crate::density::{Energy as _, Model, Proposal};
 use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
-use crate::samplers::{FlowMcmc, Global, Kernel, Lifetime, Start, Target, build_local};
+use crate::samplers::{ChainConfig, FlowMcmc, Global, Kernel, Lifetime, Start, Target, build_local};
 use crate::{Error, Result, rng::Key};
 
 /// The estimator of the energy's mean under the model.
@@ -156,7 +156,8 @@ impl FlowTrained {
             check_tilt(&model, &flow)?;
         }
         let start = key.with("walkers");
-        let walkers = config.init.points(start, &model, Some(&flow.still), data, config.walkers)?.detach();
+        let begin = ChainConfig { init: config.init, ..ChainConfig::default() };
+        let walkers = begin.points(start, &model, Some(&flow.still), data, config.walkers)?.detach();
         let found = walkers.dim(0)?;
         if found < config.walkers {
             return Err(Error::config(format!("{} walkers cannot begin at {found} training items", config.walkers))
