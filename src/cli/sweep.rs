@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::sweep_slurm::{self, Asked, SlurmArgs};
-use super::trials::{counts, many};
+use super::trials::{counts, in_words, many};
 use super::{GlobalArgs, output, runs_root, usage};
 use crate::run::{show, signal};
 use crate::sweep::{
@@ -166,8 +166,7 @@ fn list(trials: &[Trial], folder: &Folder, global: &GlobalArgs) -> Result<()> {
         let sets: Vec<String> = trial.sets.iter().map(shell::word).collect();
         rows.push(vec![state.name().into(), trial.id.clone(), config, sets.join(" ")]);
     }
-    let total = counts(&states).into_iter().map(|(name, n)| format!("{n} {name}")).collect::<Vec<_>>().join(", ");
-    output::print(&format!("{}{}: {total}\n", output::table(&rows), many(trials)))
+    output::print(&format!("{}{}: {}\n", output::table(&rows), many(trials), in_words(counts(&states))))
 }
 
 fn report(
@@ -187,9 +186,9 @@ fn report(
         let (dir, halving) = (folder.dir(), halving.unwrap_or_default());
         output::print_json(&json!({"sweep": dir, "counts": counts, "ran": ran, "halving": halving, "trials": rows}))
     } else {
-        let words: Vec<String> = counted.iter().map(|(name, n)| format!("{n} {name}")).collect();
+        let stand = in_words(counted.iter().copied());
         let dir = folder.dir().display();
-        let text = format!("{dir}: {}, {ran} of them run now: {}\n", many(trials), words.join(", "));
+        let text = format!("{dir}: {}, {ran} of them run now: {}\n", many(trials), stand);
         let found = search.map(|(search, halving)| halving_text(search, halving, trials, folder)).unwrap_or_default();
         output::print(&format!("{text}{found}table: {}\n", shell::ebm_on("compare", folder.dir())))
     };
@@ -226,12 +225,12 @@ fn halving_json(search: &Search<'_>, halving: &Halving, trials: &[Trial], folder
 /// Nothing if every trial finished, or was stopped by a search; or the error that says how many did not.
 fn verdict(counted: &[(&'static str, usize)], folder: &Folder, search: bool) -> Result<()> {
     let good = |name: &str| name == TrialState::Finished.name() || (search && name == TrialState::Stopped.name());
-    let bad: Vec<_> = counted.iter().filter(|(name, _)| !good(name)).collect();
+    let bad: Vec<_> = counted.iter().filter(|(name, _)| !good(name)).copied().collect();
     if bad.is_empty() {
         return Ok(());
     }
     let diverged = bad.iter().all(|(name, _)| *name == TrialState::Diverged.name());
-    let what = bad.iter().map(|(name, n)| format!("{n} {name}")).collect::<Vec<_>>().join(", ");
+    let what = in_words(bad);
     let errors = folder.dir().join("errors");
     let remedy = format!(
         "{} says why; --retry takes up what failed and begins again what diverged; what was interrupted goes on with \

@@ -7,7 +7,7 @@ use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::trials::{counts, many};
+use super::trials::{counts, in_words, many};
 use super::{GlobalArgs, output, usage};
 use crate::run::Manifest;
 use crate::sweep::slurm::{self, QueuedTask, TaskList};
@@ -156,7 +156,7 @@ fn is_left(state: TrialState, retry: bool) -> bool {
     }
 }
 
-/// Has the task queued again that was told to stop before its time is up. One that is preempted or told off (SIGTERM)
+/// Has the task queued again that was told to stop before its time is up. One that is preempted or cancelled (SIGTERM)
 /// is SLURM's to queue again, or not.
 pub fn stopped(signal: i32) {
     if signal == Signal::USR1.as_raw()
@@ -204,14 +204,13 @@ pub fn status(trials: &[Trial], folder: &Folder, global: &GlobalArgs) -> Result<
     if global.json {
         return output::print_json(&json!({"sweep": folder.dir(), "counts": states, "trials": list}));
     }
-    let total = states.into_iter().map(|(name, n)| format!("{n} {name}")).collect::<Vec<_>>().join(", ");
-    output::print(&format!("{}{}: {total}\n", output::table(&rows), many(trials)))
+    output::print(&format!("{}{}: {}\n", output::table(&rows), many(trials), in_words(states)))
 }
 
 /// `--cancel`.
 ///
 /// # Errors
-/// SLURM's own; nothing that could be told off.
+/// SLURM's own; there is nothing to cancel.
 pub fn cancel(trials: &[Trial], folder: &Folder, global: &GlobalArgs) -> Result<()> {
     let jobs = slurm::cancel(&tasks(folder)?)?;
     let drivers = if jobs.is_empty() { folder.drivers() } else { Vec::new() };
@@ -226,7 +225,7 @@ pub fn cancel(trials: &[Trial], folder: &Folder, global: &GlobalArgs) -> Result<
         return Err(usage(format!("{}: nothing is queued or running here", folder.dir().display()), hint));
     }
     let states: Vec<TrialState> = trials.iter().map(|trial| folder.state(trial)).collect();
-    let stand = counts(&states).into_iter().map(|(name, n)| format!("{n} {name}")).collect::<Vec<_>>().join(", ");
+    let stand = in_words(counts(&states));
     let what = if jobs.is_empty() { format!("{told} processes") } else { format!("job {}", jobs.join(", ")) };
     let text = format!("told to save and stop: {what}\n{}: {stand}", many(trials));
     said(&json!({"sweep": folder.dir(), "jobs": jobs, "processes": told}), &text, global)

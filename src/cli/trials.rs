@@ -8,6 +8,11 @@ pub fn many(trials: &[Trial]) -> String {
     show::counted(trials.len() as u64, "trial")
 }
 
+/// `3 finished, 1 failed`.
+pub fn in_words<'a>(counts: impl IntoIterator<Item = (&'a str, usize)>) -> String {
+    counts.into_iter().map(|(name, n)| format!("{n} {name}")).collect::<Vec<_>>().join(", ")
+}
+
 /// How many trials stand how, those that occur.
 pub fn counts(states: &[TrialState]) -> Vec<(&'static str, usize)> {
     use TrialState::{Diverged, Failed, Finished, Interrupted, Running, Stopped, Waiting};

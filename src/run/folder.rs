@@ -5,7 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use crate::store::fs::{create_dir, is_temporary, sweep_temporary};
+use crate::store::fs::{create_dir, is_locked, is_temporary, sweep_temporary};
 use crate::{Error, Result, shell};
 
 /// The files of a run, by name. Reading them needs no lock.
@@ -70,8 +70,7 @@ impl Paths {
 
     /// Whether a live process is using the folder now; a manifest that says `running` without one tells of a crash.
     pub fn is_in_use(&self) -> bool {
-        let lock = File::open(self.lock());
-        lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        is_locked(&self.lock())
     }
 
     /// The process that used the folder last, if it still lives: for onlookers, who must not even try the lock, since a

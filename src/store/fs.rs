@@ -3,7 +3,7 @@
 //! A file is written to a temporary name in the same folder, synced, renamed over the target, and the folder is synced.
 //! A crash leaves at most a stale temporary file, which [`sweep_temporary`] removes at start-up.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,6 +79,12 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         return written.map_err(Error::io(path));
     }
     write_atomic_watched(&place_of(path), bytes, &Unwatched)
+}
+
+/// Whether another process holds a lock on the file `path` now. The system lets go of it when the process ends, however
+/// it ends.
+pub fn is_locked(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Whether there is something at `path` that is neither a file nor a folder: a device, a pipe.

@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::trial::Trial;
 use crate::config::Document;
 use crate::run::{Experiment, Manifest, Paths, Status};
-use crate::store::fs::{create_dir, write_atomic};
+use crate::store::fs::{create_dir, is_locked, write_atomic};
 use crate::{Error, Result};
 
 /// What marks of processes that start trials begin with, in `.trials/`.
@@ -122,9 +122,7 @@ impl Folder {
     }
 
     fn is_taken(&self, trial: &Trial) -> bool {
-        let claim = File::open(self.said(trial));
-        let claimed = claim.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
-        claimed || self.run(trial).is_in_use()
+        is_locked(&self.said(trial)) || self.run(trial).is_in_use()
     }
 
     /// Takes a trial for this process: nothing if another has it. The lock lives as long as the file is open anywhere,
@@ -189,8 +187,7 @@ impl Folder {
         for entry in entries {
             let pid = entry.file_name().to_str().and_then(|name| name.strip_prefix(DRIVER)?.parse().ok());
             let Some(pid) = pid else { continue };
-            let file = File::open(entry.path());
-            match file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))) {
+            match is_locked(&entry.path()) {
                 true => found.push(pid),
                 false => drop(std::fs::remove_file(entry.path())),
             }
