@@ -126,6 +126,9 @@ pub struct Number {
     pub lead: bool,
     /// Whether it tells of Markov chains, or of what a step costs, and not of what is learned.
     pub chain: bool,
+    /// The number that it is measured against: its floor, its ceiling, or the same of real items; empty where there is
+    /// none.
+    pub against: &'static str,
     /// When it is reported, such as "data from a known mixture"; empty where no key and no data set takes it away.
     pub when: &'static str,
 }
@@ -175,7 +178,8 @@ pub enum Watch {
 impl Number {
     /// A number that is neither better high nor low and has no limit.
     pub const fn new(name: &'static str, unit: Unit, about: &'static str) -> Self {
-        Number { name, about, unit, better: Better::Neither, watch: Watch::Finite, lead: false, chain: false, when: "" }
+        let (better, watch) = (Better::Neither, Watch::Finite);
+        Number { name, about, unit, better, watch, lead: false, chain: false, against: "", when: "" }
     }
 
     /// Small values are better.
@@ -196,6 +200,11 @@ impl Number {
     /// It tells of Markov chains, or of cost.
     pub const fn chain(self) -> Self {
         Number { chain: true, ..self }
+    }
+
+    /// It is measured against the number of this name.
+    pub const fn against(self, against: &'static str) -> Self {
+        Number { against, ..self }
     }
 
     /// It is reported only under this condition.

@@ -50,7 +50,8 @@ fn numbers(numbers: &[Number]) -> String {
     let row = |number: &Number| {
         let when = if number.when.is_empty() { String::new() } else { format!(" (if {})", number.when) };
         let head = format!("  {} {} {}", number.name, show::arrow(Some(number)), show::unit(number.unit));
-        format!("{}\n{}", head.trim_end(), paragraph(6, &format!("{}{when}", number.about)))
+        let against = if number.against.is_empty() { String::new() } else { format!(", against {}", number.against) };
+        format!("{}\n{}", head.trim_end(), paragraph(6, &format!("{}{against}{when}", number.about)))
     };
     let rows: String = numbers.iter().map(row).collect();
     if rows.is_empty() { rows } else { format!("\nnumbers (↑ large, ↓ small values are better):\n{rows}") }

@@ -5,7 +5,7 @@ use clap::Args;
 use super::{GlobalArgs, catalogue, output, suited, usage};
 use crate::config::{Document, Problems, Setting, find, nearest, template};
 use crate::data::DATASETS;
-use crate::density::MODELS;
+use crate::density::{MODELS, flow::FLOWS};
 use crate::methods::METHODS;
 use crate::run::{Experiment, sections};
 use crate::{Error, Result, shell};
@@ -108,10 +108,13 @@ fn chosen(args: &InitArgs, said: Vec<(String, String)>) -> Result<Vec<(String, S
     // How long to train has no default; the first file that a user makes should run all the same.
     chosen.push(owned(("train.steps", "1000")));
     let pictures = find(DATASETS, dataset).is_some_and(|row| row.pictures) && suited::are_large(&said);
+    let is_flow = FLOWS.iter().any(|(flow, _)| *flow == model);
     // Keys of the model that the method asks for mean nothing to another one.
     let fits = |key: &str| !key.starts_with("model.") || named("model").is_none_or(|own| own == model);
     let applies = |(key, value): (&'static str, &'static str)| match key.split_once(": ") {
-        Some((condition, key)) => (condition == model || condition == "pictures" && pictures).then_some((key, value)),
+        Some(("pictures", key)) => pictures.then_some((key, value)),
+        Some(("flow", key)) => is_flow.then_some((key, value)),
+        Some((condition, key)) => (condition == model).then_some((key, value)),
         None => fits(key).then_some((key, value)),
     };
     chosen.extend(of_method.iter().copied().filter_map(applies).map(owned));

@@ -26,6 +26,7 @@ mod note;
 mod outcome;
 mod output;
 mod outputs;
+mod picture;
 mod report;
 mod resume;
 mod sample;

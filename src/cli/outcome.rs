@@ -1,32 +1,52 @@
-//! What a run came to: its last numbers, the ones that matter first, and how they changed since the look before.
+//! What a run came to: the numbers that matter, what they are measured against, how they changed since the look before,
+//! and below them the rest.
 
 use std::collections::BTreeSet;
 
 use crate::metrics::{Better, Metrics};
-use crate::run::{Declared, Reporter, layout, show};
+use crate::run::{Declared, Reporter, columns_of_output, layout, show};
 
 /// Significant digits of a number.
 const DIGITS: usize = 5;
 
-/// The rows of `metrics`, those declared as leading first. A standard error stands behind its number. `log` is the
-/// run's: a number of a probe is compared with the value that the log has of it before its last one.
+/// Columns of the paragraph where the output is no terminal.
+const WIDTH: usize = 120;
+
+/// A row for each of `metrics` that is declared as leading, or for all where none is, and a paragraph of the others. A
+/// standard error stands behind its number, as does what the number is measured against. `log` is the run's: a number
+/// of a probe is compared with the value that the log has of it before its last one.
 pub(super) fn outcome(metrics: &Metrics, declared: &Declared, log: &[(u64, Metrics)]) -> String {
     let leads: BTreeSet<&str> = declared.leads(metrics).into_iter().map(|(name, _)| name).collect();
     let of_another = |name: &str| name.strip_suffix("_se").is_some_and(|name| metrics.get(name).is_some());
-    let shown = || metrics.iter().filter(|(name, _)| !of_another(name));
-    let (first, rest): (Vec<_>, Vec<_>) = shown().partition(|(name, _)| leads.contains(name));
-    let widest = layout::widest(shown().map(|(name, _)| name));
-    let row = |(name, value): (&str, f64)| {
-        let found = declared.find(name).map(|declared| &declared.number);
+    let measures: BTreeSet<&str> = leads
+        .iter()
+        .filter_map(|name| Some(declared.against(name, metrics)?.0))
+        .filter(|name| !leads.contains(name))
+        .collect();
+    let shown = metrics.iter().filter(|(name, _)| !of_another(name) && !measures.contains(name));
+    let (first, rest): (Vec<_>, Vec<_>) = shown.partition(|(name, _)| leads.contains(name));
+    let widest = layout::widest(first.iter().map(|(name, _)| *name));
+    let number = |name: &str, value: f64| {
         let unit = declared.unit(name);
         let number = match metrics.get(&format!("{name}_se")) {
             Some(error) => show::with_error(value, error, DIGITS),
             None => show::value(unit, value, DIGITS),
         };
-        let text = format!("  {} {} {number} {}", layout::padded(name, widest), show::arrow(found), show::unit(unit));
-        format!("{}{}\n", text.trim_end(), change(name, value, declared, log).unwrap_or_default())
+        format!("{number} {}", show::unit(unit)).trim_end().to_owned()
     };
-    first.into_iter().chain(rest).map(row).collect()
+    let row = |(name, value): (&str, f64)| {
+        let found = declared.find(name).map(|declared| &declared.number);
+        let head = format!("  {} {} {}", layout::padded(name, widest), show::arrow(found), number(name, value));
+        let against =
+            declared.against(name, metrics).map(|(other, value)| format!("   {other} {}", number(other, value)));
+        format!("{head}{}{}\n", against.unwrap_or_default(), change(name, value, declared, log).unwrap_or_default())
+    };
+    let rows: String = first.into_iter().map(row).collect();
+    let others: Vec<String> = rest.into_iter().map(|(name, value)| format!("{name} {}", number(name, value))).collect();
+    match others.is_empty() {
+        true => rows,
+        false => rows + &layout::beside("also:", 10, &others.join(", "), Some(columns_of_output().unwrap_or(WIDTH))),
+    }
 }
 
 /// `   better than -2.614 at step 500`, of a number of a probe that is better high or low and was looked at before.
@@ -58,8 +78,10 @@ mod tests {
         let last = look(-2.5134).with("edge_mass", -0.0).with("ais/energy_gradients", 1_344_000.0);
         let text = outcome(&last, &declared, &[(5, look(-2.6)), (10, last.clone())]);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "  test_ll              ↑ -2.513 ± 0.012 nats   better than -2.6000 at step 5");
-        assert_eq!(lines[1], "  log_z                  1.2500 nats");
-        assert_eq!(&lines[2..], ["  edge_mass            ↓ 0", "  ais/energy_gradients   1,344,000"]);
+        assert_eq!(lines[0], "  test_ll ↑ -2.513 ± 0.012 nats   better than -2.6000 at step 5");
+        assert_eq!(&lines[1..], ["also:     log_z 1.2500 nats, edge_mass 0, ais/energy_gradients 1,344,000"]);
+        let text = outcome(&last.clone().with("true_ll", -2.4), &declared, &[]);
+        assert!(text.starts_with("  test_ll ↑ -2.513 ± 0.012 nats   true_ll -2.4000 nats\n"), "{text}");
+        assert_eq!(text.matches("true_ll").count(), 1, "{text}");
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::loaded::Weights;
 use super::outcome::outcome;
 use super::outputs::Outputs;
+use super::picture;
 use super::{GlobalArgs, output, runs_root};
 use crate::metrics::Metrics;
 use crate::run::metrics as metrics_log;
@@ -166,6 +167,23 @@ fn report(metrics: &Metrics, trainer: &Trainer, folder: &Path, global: &GlobalAr
     if stopped {
         text += &format!("go on:    {}\n", shell::ebm_on("resume", folder));
     }
-    text += &format!("pictures: {}\n", folder.join("samples").display());
-    output::print(&format!("{text}sample:   {}\n", shell::ebm_on("sample --ckpt", &last)))
+    let samples = newest_samples(&Paths::of(folder).samples());
+    samples.iter().for_each(|path| picture::show(path));
+    text += &format!("pictures: {}\n", samples.unwrap_or_else(|| folder.join("samples")).display());
+    text += &format!("sample:   {}\n", shell::ebm_on("sample --ckpt", &last));
+    text += &format!("report:   {}\n", shell::ebm_on("report", folder));
+    if !stopped {
+        text += &format!("longer:   {} --steps {}\n", shell::ebm_on("resume", folder), 2 * trainer.total());
+    }
+    output::print(&text)
+}
+
+/// The last picture of samples that the run drew.
+fn newest_samples(folder: &Path) -> Option<PathBuf> {
+    let files = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let samples = files.filter(|path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with("samples-") && name.ends_with(".png")
+    });
+    samples.max()
 }

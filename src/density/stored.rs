@@ -43,7 +43,18 @@ impl Stored {
     /// # Errors
     /// The file is no good checkpoint, or this version does not know its configuration.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
-        let checkpoint = checkpoint::load_from(path, device)?;
+        Self::whole(path, checkpoint::load_from(path, device)?, device)
+    }
+
+    /// The model of the checkpoint in the bytes of a file; `path` is named in errors.
+    ///
+    /// # Errors
+    /// As [`Stored::load`].
+    pub fn decode(path: &Path, bytes: &[u8], device: &Device) -> Result<Self> {
+        Self::whole(path, Checkpoint::decode(path, bytes, device)?, device)
+    }
+
+    fn whole(path: &Path, checkpoint: Checkpoint, device: &Device) -> Result<Self> {
         let config = checkpoint.config.parse();
         let config = config.map_err(|e| unfit(path, &Error::Other(format!("its configuration: {e}"))))?;
         Self::of(path, checkpoint, config, WeightsOf::Average, device)

@@ -28,7 +28,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     numbers: score::NUMBERS,
     cost: Spent { values: 0, gradients: 256 },
     proposal: None,
-    init: &[],
+    init: score::INIT,
     example: r#"[dataset]
 name = "moons"
 
@@ -41,6 +41,6 @@ name = "denoising_score_matching"
     build: |table, setup| {
         let DenoisingScoreMatchingConfig { sigma } = decode(table)?;
         let estimate: Estimate = Box::new(move |energy, key, x| denoising(energy, key, x, sigma));
-        Ok(Box::new(ScoreDescent::new(estimate, ADVICE, setup)?))
+        Ok(Box::new(ScoreDescent::new(estimate, ADVICE, sigma, setup)?))
     },
 };

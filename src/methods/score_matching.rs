@@ -22,7 +22,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     numbers: score::NUMBERS,
     cost: Spent { values: 0, gradients: 512 },
     proposal: None,
-    init: &[],
+    init: score::INIT,
     example: r#"[dataset]
 name = "moons"
 
@@ -35,7 +35,7 @@ name = "score_matching"
     build: |_, setup| {
         few_directions(&setup)?;
         let estimate: Estimate = Box::new(|energy, _, x| exact(energy, x));
-        Ok(Box::new(ScoreDescent::new(estimate, &[SHARP], setup)?))
+        Ok(Box::new(ScoreDescent::new(estimate, &[SHARP], 0.0, setup)?))
     },
 };
 

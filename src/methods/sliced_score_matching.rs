@@ -31,7 +31,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     numbers: score::NUMBERS,
     cost: Spent { values: 0, gradients: 512 },
     proposal: None,
-    init: &[],
+    init: score::INIT,
     example: r#"[dataset]
 name = "moons"
 
@@ -46,6 +46,6 @@ name = "sliced_score_matching"
         let SlicedScoreMatchingConfig { probe: noise, projections: count, variance_reduced } = config;
         let slices = Slices { noise, count, variance_reduced };
         let estimate: Estimate = Box::new(move |energy, key, x| sliced(energy, key, x, slices));
-        Ok(Box::new(ScoreDescent::new(estimate, ADVICE, setup)?))
+        Ok(Box::new(ScoreDescent::new(estimate, ADVICE, 0.0, setup)?))
     },
 };

@@ -91,6 +91,13 @@ impl Declared {
         self.find(name).map_or(Unit::Plain, |declared| declared.number.unit)
     }
 
+    /// The number among `metrics` that `name` is measured against.
+    pub fn against<'a>(&self, name: &str, metrics: &'a Metrics) -> Option<(&'a str, f64)> {
+        let number = &self.find(name).filter(|declared| !declared.number.against.is_empty())?.number;
+        let other = format!("{}{}", name.strip_suffix(number.name)?, number.against);
+        metrics.iter().find(|(name, _)| *name == other)
+    }
+
     /// The names among `metrics` that are shown first; all of them, if none is.
     pub fn leads<'a>(&self, metrics: &'a Metrics) -> Vec<(&'a str, f64)> {
         let lead = |(name, _): &(&str, f64)| self.find(name).is_some_and(|declared| declared.number.lead);

@@ -74,8 +74,15 @@ impl Checkpoint {
     /// # Errors
     /// The file is missing, empty, truncated, corrupt, not a checkpoint of this program, or of a newer version.
     pub fn load(path: &Path, device: &Device) -> Result<Self> {
-        let bytes = format::read(path)?;
-        format::decode(&bytes, device).map_err(|wrong| wrong.at(path))
+        Self::decode(path, &format::read(path)?, device)
+    }
+
+    /// The checkpoint in the bytes of a file, onto `device`; `path` is named in errors.
+    ///
+    /// # Errors
+    /// The bytes are truncated, corrupt, no checkpoint of this program, or of a newer version.
+    pub fn decode(path: &Path, bytes: &[u8], device: &Device) -> Result<Self> {
+        format::decode(bytes, device).map_err(|wrong| wrong.at(path))
     }
 
     /// The value of `meta` called `key`, read from its JSON; `path` is named in errors.

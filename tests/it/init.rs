@@ -182,6 +182,26 @@ fn a_flow_far_narrower_than_what_it_will_learn_from_is_refused_with_the_coordina
     }
 }
 
+/// A flow as narrow as black pixels, whose score is so steep that no rate would do.
+#[test]
+fn scores_too_steep_to_be_matched_are_refused_with_the_coordinate_and_what_to_set() {
+    let lab = Lab::new();
+    std::fs::create_dir(lab.path("pictures")).unwrap();
+    for i in 0..50u8 {
+        // Black on the left, of many shades on the right.
+        let pixel = |x: u32, y: u32| image::Luma([if x < 8 { 0 } else { (x * y) as u8 / 2 + 5 * i }]);
+        image::GrayImage::from_fn(16, 16, pixel).save(lab.path("pictures").join(format!("{i}.png"))).unwrap();
+    }
+    for method in ["sliced_score_matching", "denoising_score_matching"] {
+        let words = ["init", "--dataset", "images", "--set", "dataset.path=pictures", "--model", "nice", "--method"];
+        lab.write("steep.toml", &lab.ok(&[&words[..], &[method]].concat()));
+        let train = ["train", "steep.toml", "--run-dir", "run", "--overwrite", "--set", "train.steps=3"];
+        let text = lab.refused(2, &train, &["[method]", "coordinate [0, ", "a Gaussian of width", "dataset.noise="]);
+        let set = text.split("--set ").nth(1).unwrap().split([' ', ',', ';']).next().unwrap();
+        lab.ok(&[&train[..], &["--set", set]].concat());
+    }
+}
+
 #[test]
 fn what_is_set_is_written() {
     let lab = Lab::new();

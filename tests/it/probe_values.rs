@@ -76,3 +76,19 @@ fn chains_on_the_conditional_energy_give_the_label_that_was_asked_for() {
     let (drawn, revised) = (found("label_accuracy_drawn"), found("label_accuracy"));
     assert!((drawn - 0.1).abs() < 0.08 && revised > 0.95, "{drawn}, then {revised}");
 }
+
+/// The classifier that ships with the program, by itself and as the judge of samples that are nothing but noise.
+#[test]
+fn the_shipped_classifier_reads_test_digits_and_is_not_sure_of_noise() {
+    let found = numbers(
+        "[dataset]\nname = \"digits\"\ntransform = \"scaled\"\nnoise = 0.03\n\
+         [model]\nname = \"gaussian\"\n[method]\nname = \"none\"\n[sampler]\nname = \"exact\"\n[train]\nsteps = 1\n\
+         [[probe]]\nname = \"class_balance\"\nn = 300\nclassifier = \"digits\"\n",
+    );
+    assert!(found("class_sure_real") > 0.85 && found("class_tv_real") < 0.15, "{}", found("class_sure_real"));
+    assert!(found("class_sure") < found("class_sure_real") - 0.2, "{}", found("class_sure"));
+    let lab = Lab::new();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/datasets/digits/classifier.safetensors");
+    let eval: Value = lab.json(&["-q", "eval", "--ckpt", shipped, "--probe", "accuracy"]);
+    assert!(eval.to_string().contains("\"test_accuracy\":0.97"), "{eval}");
+}

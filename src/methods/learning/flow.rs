@@ -1,6 +1,6 @@
 //! Flows beside an energy: they propose to its chains and are trained by maximum likelihood.
 
-use candle_core::{DType, Tensor};
+use candle_core::{D, DType, Tensor};
 
 use super::readings::{Readings, scalar};
 use super::trainable::{Trainable, at_rest};
@@ -52,23 +52,33 @@ impl Trainable<Flow> {
 /// # Errors
 /// The refusal ([`Error::Config`]), with the coordinate, at the section `section` of the method.
 pub(in crate::methods) fn check_reach(data: &Data, x: &Tensor, section: &'static str) -> Result<()> {
-    /// Standard deviations that still leave gradients of a size that clipping and Adam cope with.
+    /// Standard deviations in one coordinate that still leave gradients of a size that clipping and Adam cope with.
     const FAR: f64 = 100.0;
+    /// The sum of the squared standard deviations of all coordinates of a draw, likewise.
+    const FAR_IN_ALL: f64 = 5e5;
     let moments = data.mean_std(MOMENT_ITEMS)?;
-    let away = x.detach().broadcast_sub(&moments.mean)?.abs()?.max(0)?;
-    let away: Vec<f64> = away.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?;
-    let widths: Vec<f64> = flow::first_widths(&moments)?.flatten_all()?.to_vec1()?;
-    let times = |i: usize| away[i] / widths[i];
-    let worst = (0..away.len().min(widths.len())).max_by(|&a, &b| times(a).total_cmp(&times(b)));
-    let Some(worst) = worst.filter(|&i| times(i) > FAR) else { return Ok(()) };
+    let widths = flow::first_widths(&moments)?;
+    let away = x.detach().broadcast_sub(&moments.mean)?.abs()?.to_dtype(DType::F64)?;
+    let host = |t: Tensor| -> Result<Vec<f64>> { Ok(t.flatten_all()?.to_vec1()?) };
+    let times = host(away.broadcast_div(&widths)?.max(0)?)?;
+    let in_all =
+        host(away.broadcast_div(&widths)?.sqr()?.flatten_from(1)?.sum(D::Minus1)?)?.into_iter().fold(0.0, f64::max);
+    let Some(worst) = (0..times.len()).max_by(|&a, &b| times[a].total_cmp(&times[b])) else { return Ok(()) };
+    if times[worst] <= FAR && in_all <= FAR_IN_ALL {
+        return Ok(());
+    }
+    let (away, widths) = (host(away.max(0)?)?, host(widths)?);
     let (coordinate, width, far) = (coordinate(worst, &data.spec().shape), widths[worst], away[worst]);
     let what = format!(
         "the flow begins too narrow for the draws that it will learn from: coordinate {coordinate:?} of the items has \
          standard deviation {width:.3e}, and the first of these draws lie up to {far:.3e} away from its mean, {:.0} \
-         times as far",
-        times(worst)
+         times as far; over all coordinates up to {:.0} standard deviations",
+        times[worst],
+        in_all.sqrt()
     );
-    let noise = digit(far / FAR, f64::ceil);
+    // With noise this wide, one coordinate is no further away than `FAR`, and all of them are no further than the sum.
+    let distance = away.iter().map(|far| far * far).sum::<f64>().sqrt();
+    let noise = digit((far / FAR).max(distance / FAR_IN_ALL.sqrt()), f64::ceil);
     let hint = format!(
         "--set dataset.noise={noise}, so that no coordinate is so narrow; or draws that begin nearer (smaller steps of \
          a chain, a trained generator)"

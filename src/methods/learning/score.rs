@@ -4,7 +4,7 @@
 //! E_p[½|s|² + tr ∇s] = E_p[½|∇E|² - ΔE] (theorem 1). J needs no normaliser and no samples, but second derivatives. The
 //! methods differ in how they estimate ½|∇E|² and ΔE.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::readings::{ENERGY, GRAD_NORM, Readings, mean};
 use super::trainable::Trainable;
@@ -14,7 +14,8 @@ use crate::methods::method::only;
 use crate::methods::part::parts;
 use crate::methods::{Method, Noise, Setup, StepContext};
 use crate::metrics::{Metrics, Number, Unit, numbers};
-use crate::{Result, ops, rng::Key};
+use crate::samplers::{coordinate, digit};
+use crate::{Error, Result, ops, rng::Key};
 
 /// The terms of the objective J = mean[½|∇E|² - ΔE] at each item, `[B]`, differentiable in the parameters.
 pub struct Terms {
@@ -107,6 +108,9 @@ pub(in crate::methods) const NUMBERS: &[Number] = numbers![
     [ENERGY, GRAD_NORM]
 ];
 
+/// What `ebm init` writes for them: the curvature of a flow's walls follows its widths fast, and J has no lower bound.
+pub(in crate::methods) const INIT: &[(&str, &str)] = &[("flow: optim.lr", "1e-5")];
+
 /// The estimator of J on a batch, from energy, key and items.
 pub(in crate::methods) type Estimate = Box<dyn Fn(&dyn Energy, Key, &Tensor) -> Result<Terms>>;
 
@@ -114,13 +118,47 @@ pub(in crate::methods) type Estimate = Box<dyn Fn(&dyn Energy, Key, &Tensor) -> 
 pub(in crate::methods) struct ScoreDescent {
     estimate: Estimate,
     advice: &'static [&'static str],
+    blur: f64,
     trained: Trainable<Model>,
 }
 
 impl ScoreDescent {
-    /// The method of the estimator `estimate`, with its advice for a run that diverges.
-    pub(in crate::methods) fn new(estimate: Estimate, advice: &'static [&'static str], setup: Setup) -> Result<Self> {
-        Ok(ScoreDescent { estimate, advice, trained: Trainable::model(setup.model, setup.optim)? })
+    /// The method of the estimator `estimate`, with its advice for a run that diverges; `blur` is the standard
+    /// deviation of the noise that the estimator itself adds to the items.
+    pub(in crate::methods) fn new(
+        estimate: Estimate,
+        advice: &'static [&'static str],
+        blur: f64,
+        setup: Setup,
+    ) -> Result<Self> {
+        Ok(ScoreDescent { estimate, advice, blur, trained: Trainable::model(setup.model, setup.optim)? })
+    }
+
+    /// Refuses a model whose energy is so steep where the items lie, before the first step, that J is too large to
+    /// descend: its gradient in a width of the model is of the size of |∇E|².
+    ///
+    /// # Errors
+    /// The refusal ([`Error::Config`]), with the coordinate in which the energy is steepest and the noise that mends it.
+    fn check_slopes(&self, x: &Tensor, half_norm: &Tensor) -> Result<()> {
+        /// The largest mean |∇E|², well below the gradients at which the guard stops a run.
+        const STEEP: f64 = 3e5;
+        let square = 2.0 * mean(half_norm)?.to_scalar::<f64>()?;
+        if square <= STEEP {
+            return Ok(());
+        }
+        let slopes = self.trained.still.grad(x)?.1.detach().sqr()?.mean(0)?.flatten_all()?.to_dtype(DType::F64)?;
+        let slopes: Vec<f64> = slopes.to_vec1()?;
+        let Some(worst) = (0..slopes.len()).max_by(|&a, &b| slopes[a].total_cmp(&slopes[b])) else { return Ok(()) };
+        let what = format!(
+            "the energy is too steep for its score to be matched: before the first step |∇E|² is {square:.1e} in the \
+             mean over a batch, and steepest in coordinate {:?} of the items, where it rises as that of a Gaussian of \
+             width {:.1e} does",
+            coordinate(worst, x.dims().get(1..).unwrap_or_default()),
+            slopes[worst].sqrt().recip()
+        );
+        let noise = digit((slopes.len() as f64 / STEEP).sqrt().max(self.blur), f64::ceil);
+        let hint = format!("--set dataset.noise={noise}, so that no coordinate is so narrow; or another model");
+        Err(Error::config(what).at("method").hint(hint))
     }
 }
 
@@ -135,6 +173,9 @@ impl Method for ScoreDescent {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let batch = only(batches)?;
         let terms = (self.estimate)(&self.trained.live, cx.key.with("score"), &batch.x)?;
+        if cx.step == 0 {
+            self.check_slopes(&batch.x, &terms.half_norm)?;
+        }
         let loss = terms.objective()?.mean_all()?;
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let (half_norm, curvature) = (mean(&terms.half_norm)?, mean(&terms.curvature)?);

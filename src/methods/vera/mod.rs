@@ -88,10 +88,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         ("pictures: method.entropy_weight", "1e-4"),
         ("pictures: method.gradient_penalty", "0.1"),
         // The walls of a density at pixels that hardly change are steep where a new generator draws.
-        ("nice: optim.lr", "1e-5"),
-        ("real_nvp: optim.lr", "1e-5"),
-        ("spline: optim.lr", "1e-5"),
-        ("glow: optim.lr", "1e-5"),
+        ("flow: optim.lr", "1e-5"),
         ("pictures: method.samples", "5"),
         ("pictures: method.generator_optim.lr", "2e-4"),
         ("pictures: method.generator_optim.betas", "[0.0, 0.9]"),

@@ -27,7 +27,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     cite: "",
     schema: Schema::of::<(LikelihoodConfig, Schedule)>(),
     numbers: &[
-        Number::new("test_ll", Unit::Nats, "mean log-likelihood of test items").higher().lead(),
+        Number::new("test_ll", Unit::Nats, "mean log-likelihood of test items").higher().against("true_ll").lead(),
         Number::new("test_ll_se", Unit::Nats, "standard error of test_ll"),
         Number::new("true_ll", Unit::Nats, "mean log-density of the data's own distribution on the same items")
             .when("the data's density is known"),

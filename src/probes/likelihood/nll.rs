@@ -33,7 +33,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     cite: "",
     schema: Schema::of::<(NllConfig, Schedule)>(),
     numbers: &[
-        Number::new("test_ll", Unit::Nats, "mean log-likelihood of test items").higher().lead(),
+        Number::new("test_ll", Unit::Nats, "mean log-likelihood of test items").higher().against("true_ll").lead(),
         Number::new("test_ll_se", Unit::Nats, "standard error of test_ll"),
         Number::new("log_z", Unit::Nats, "log of the normaliser, by quadrature"),
         Number::new(

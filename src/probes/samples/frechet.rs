@@ -21,9 +21,10 @@ crate::config! {
         n: usize = 2_000, rule::at_least(4);
         /// The data that samples are compared with: test, validation or train.
         split: Split = Split::Test;
-        /// Checkpoint of a classifier that ebm trained, whose last linear layer's input is the feature space, or the
-        /// weights of Inception-v3 (docs/methods.md), which make this the FID; empty: the numbers of an item as the
-        /// model sees them. Numbers of different features cannot be compared.
+        /// Network whose last linear layer's input is the feature space: a classifier of ebm (a checkpoint or the folder
+        /// of its run, or `digits`, the shipped one of the 8×8 digits), or the weights of Inception-v3
+        /// (docs/methods.md), which make this the FID; empty: the numbers of an item as the model sees them. Numbers of
+        /// different features cannot be compared.
         features: String = String::new();
         /// Nearest neighbours of precision, recall, density and coverage (Naeem et al. 2020: 5; Kynkäänniemi et al.
         /// 2019: 3).
@@ -44,6 +45,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
             "squared Fréchet distance between samples and data in the features (the FID of Inception)",
         )
         .lower()
+        .against("frechet_floor")
         .lead(),
         Number::new(
             "kid",
@@ -54,7 +56,10 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
         Number::new("precision", Unit::Share, "share of samples that lie among the data").higher(),
         Number::new("recall", Unit::Share, "share of the data that lie among the samples").higher(),
         Number::new("density", Unit::Plain, "precision with every neighbourhood counted").higher(),
-        Number::new("coverage", Unit::Share, "share of the data with a sample in their neighbourhood").higher().lead(),
+        Number::new("coverage", Unit::Share, "share of the data with a sample in their neighbourhood")
+            .higher()
+            .against("coverage_floor")
+            .lead(),
         Number::new(
             "{number}_floor",
             Unit::Plain,

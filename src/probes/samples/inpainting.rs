@@ -28,7 +28,8 @@ crate::config! {
         completions: usize = 5, rule::at_least(2);
         /// Where the items come from: test, validation or train.
         split: Split = Split::Test;
-        /// Checkpoint of a classifier that ebm trained on such images, which reads the completed ones; empty: none.
+        /// Classifier of such images that reads the completed ones: a checkpoint of ebm or the folder of its run, or
+        /// `digits`, the shipped one of the 8×8 digits; empty: none.
         classifier: String = String::new();
         /// How many items the picture shows, a row each; 0 for no picture.
         shown: usize = 8;
@@ -42,7 +43,10 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     cite: "Xie, Zheng & Li 2021, arXiv 2012.14936, section 5.4",
     schema: Schema::of::<(InpaintingConfig, Schedule)>(),
     numbers: &[
-        Number::new("inpaint_mse", Unit::Plain, "mean squared error of the filled pixels in [0, 1]").lower().lead(),
+        Number::new("inpaint_mse", Unit::Plain, "mean squared error of the filled pixels in [0, 1]")
+            .lower()
+            .against("inpaint_mse_mean")
+            .lead(),
         Number::new(
             "inpaint_diversity",
             Unit::Plain,
@@ -53,6 +57,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
             .when("a kernel that accepts or rejects"),
         Number::new("inpaint_accuracy", Unit::Share, "completed images that the classifier gives their item's label")
             .higher()
+            .against("inpaint_accuracy_real")
             .lead()
             .when("`classifier` is given"),
         Number::new("inpaint_accuracy_real", Unit::Share, "whole images that it gives their label")

@@ -20,8 +20,9 @@ crate::config! {
         n: usize = 500, rule::at_least(2);
         /// Training items that neighbours are sought among; 0 for all.
         train: usize = 10_000;
-        /// Checkpoint of a classifier that ebm trained, whose last linear layer's input is the space, or the weights of
-        /// Inception-v3 (docs/methods.md); empty: the numbers of an item as the model sees them.
+        /// Network whose last linear layer's input is the space: a classifier of ebm (a checkpoint or the folder of its
+        /// run, or `digits`, the shipped one of the 8×8 digits), or the weights of Inception-v3 (docs/methods.md);
+        /// empty: the numbers of an item as the model sees them.
         features: String = String::new();
         /// Of images: how many samples the picture shows beside their nearest training item, nearest first; 0 for no
         /// picture.
@@ -42,6 +43,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
             "median distance to the nearest training item, over that of test \
                                                      items: 1 for a perfect sampler, 0 for copies",
         )
+        .against("memorised_ratio_floor")
         .lead(),
         Number::new(
             "memorised_share",

@@ -25,6 +25,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     numbers: &[
         Number::new("mmd2", Unit::Plain, "unbiased squared maximum mean discrepancy between samples and data")
             .lower()
+            .against("mmd2_floor")
             .lead(),
         Number::new("mmd2_floor", Unit::Plain, "the same between two sets of real items"),
         Number::new("mmd_p", Unit::Share, "p-value of the permutation test, uniform for a perfect sampler")

@@ -20,7 +20,8 @@ crate::config! {
     pub struct ModesConfig {
         /// Samples drawn (the literature has 2,500 for 25 Gaussians).
         n: usize = 2_500, rule::at_least(1);
-        /// Checkpoint of a classifier that ebm trained, for images; empty: the model itself, if it is a classifier.
+        /// Classifier of images: a checkpoint of ebm or the folder of its run, or `digits`, the shipped one of the 8×8
+        /// digits; empty: the model itself, if it is a classifier.
         classifier: String = String::new();
     }
 }
@@ -38,6 +39,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
             .when("a Gaussian mixture"),
         Number::new("mode_kl", Unit::Nats, "divergence of the histogram of samples from the weights of the modes")
             .lower()
+            .against("mode_kl_floor")
             .lead(),
         Number::new("mode_kl_floor", Unit::Nats, "its expectation for a perfect sampler"),
         Number::new("classifier_sha", Unit::Hash, "sha256 of the classifier's file").when("`classifier` is given"),

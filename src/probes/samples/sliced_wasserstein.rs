@@ -30,6 +30,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
             "squared 2-Wasserstein distance between samples and data, mean over directions",
         )
         .lower()
+        .against("sw2_floor")
         .lead(),
         Number::new("sw2_floor", Unit::Plain, "the same between two sets of real items"),
         Number::new("sw_items", Unit::Count, "size of each set"),

@@ -19,8 +19,8 @@ crate::config! {
     pub struct StackedModesConfig {
         /// Samples drawn; 0 for 26·10^c of c channels, as the literature has.
         n: usize = 0;
-        /// Checkpoint of a classifier of single digits that ebm trained (on digits or mnist, as the stacks are); must
-        /// be given.
+        /// Classifier of single digits (of digits or mnist, as the stacks are): a checkpoint of ebm or the folder of its
+        /// run, or `digits`, the shipped one of the 8×8 digits; must be given.
         classifier: String = String::new();
     }
 }
@@ -32,7 +32,10 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     cite: "Metz et al. 2017; Srivastava et al. 2017 (VEEGAN); Lin et al. 2018 (PacGAN)",
     schema: Schema::of::<(StackedModesConfig, Schedule)>(),
     numbers: &[
-        Number::new("stacked_modes", Unit::Count, "modes that have a sample").higher().lead(),
+        Number::new("stacked_modes", Unit::Count, "modes that have a sample")
+            .higher()
+            .against("stacked_modes_real")
+            .lead(),
         Number::new(
             "stacked_modes_sure",
             Unit::Count,
@@ -41,6 +44,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
         .higher(),
         Number::new("stacked_kl", Unit::Nats, "divergence of the histogram of samples from the uniform one")
             .lower()
+            .against("stacked_kl_floor")
             .lead(),
         Number::new("stacked_kl_floor", Unit::Nats, "its expectation for perfect draws"),
         Number::new("stacked_n", Unit::Count, "samples"),

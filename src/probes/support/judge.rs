@@ -1,6 +1,7 @@
 //! A classifier out of a checkpoint that looks at another model's samples: their classes, and features in which like
 //! images are close.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
@@ -10,7 +11,7 @@ use super::rows::{CHUNK, in_chunks};
 use crate::data::{Data, ItemSpec};
 use crate::density::Stored;
 use crate::metrics::Metrics;
-use crate::store::checkpoint::sha256;
+use crate::store::checkpoint::{self, sha256};
 use crate::{Error, Result};
 
 /// A classifier that `ebm` trained, frozen, with the hash of its file.
@@ -44,7 +45,7 @@ impl Judge {
     /// As [`Judge::load`].
     pub fn of(path: &str, bytes: &[u8], device: &Device) -> Result<Self> {
         let file = Path::new(path);
-        let stored = Stored::load(file, device)?;
+        let stored = Stored::decode(file, bytes, device)?;
         let shape: Vec<usize> = std::iter::once(1).chain(stored.data.spec().shape.iter().copied()).collect();
         if stored.model.logits(&Tensor::zeros(shape, DType::F32, device)?)?.is_none() {
             let what = format!("its model `{}` is no classifier", stored.section("model").name());
@@ -114,14 +115,25 @@ impl Judge {
     }
 }
 
-/// The bytes of a checkpoint.
+/// The name by which a probe asks for the classifier of the 8×8 digits that ships with the program.
+const SHIPPED: &str = "digits";
+
+/// The bytes of a checkpoint: of the file `path`, of the newest whole one of a run folder, or of the classifier that is
+/// [`SHIPPED`].
 ///
 /// # Errors
-/// A file that cannot be read.
-pub(in crate::probes) fn read(path: &str) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| {
+/// A file that cannot be read; a folder without a checkpoint.
+pub(in crate::probes) fn read(path: &str) -> Result<Cow<'static, [u8]>> {
+    if path == SHIPPED {
+        return Ok(Cow::Borrowed(include_bytes!("../../../datasets/digits/classifier.safetensors")));
+    }
+    let mut file = Path::new(path).to_owned();
+    if file.is_dir() {
+        file = checkpoint::found_in(&file, &Device::Cpu)?.0;
+    }
+    std::fs::read(&file).map(Cow::Owned).map_err(|e| {
         let remedy = "train a classifier with ebm and give the path of its checkpoint";
-        Error::checkpoint(Path::new(path), format!("cannot be read: {e}"), remedy)
+        Error::checkpoint(&file, format!("cannot be read: {e}"), remedy)
     })
 }
 

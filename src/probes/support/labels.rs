@@ -80,16 +80,21 @@ pub(in crate::probes) fn logits(probe: &str, model: &Model, x: &Tensor) -> Resul
 /// # Errors
 /// A model that is no classifier; logits that are not finite.
 pub(in crate::probes) fn log_probabilities(probe: &str, model: &Model, x: &Tensor) -> Result<Vec<Vec<f64>>> {
-    let chunks = in_chunks(x, CHUNK, |_, rows| host_rows(&logits(probe, model, rows)?))?;
-    let normalised = chunks.into_iter().flatten().map(|row| {
-        let total = logsumexp(&row);
-        row.into_iter().map(|v| v - total).collect::<Vec<_>>()
-    });
-    let rows: Vec<Vec<f64>> = normalised.collect();
+    let chunks = in_chunks(x, CHUNK, |_, rows| log_softmax(&logits(probe, model, rows)?))?;
+    let rows: Vec<Vec<f64>> = chunks.into_iter().flatten().collect();
     if rows.iter().flatten().any(|v| !v.is_finite()) {
         return Err(not_finite("the logits are not finite"));
     }
     Ok(rows)
+}
+
+/// log p(y|x) of every item by its logits, `[N, K]`.
+pub(in crate::probes) fn log_softmax(logits: &Tensor) -> Result<Vec<Vec<f64>>> {
+    let normalised = |row: Vec<f64>| {
+        let total = logsumexp(&row);
+        row.into_iter().map(|v| v - total).collect()
+    };
+    Ok(host_rows(logits)?.into_iter().map(normalised).collect())
 }
 
 /// The class of each item by its logits, `[B, K]`.
