@@ -1,9 +1,9 @@
 //! What a run came to: the numbers that matter, what they are measured against, how they changed since the look before,
-//! and below them the rest.
+//! and below them the rest, but for hashes and numbers that are one of many.
 
 use std::collections::BTreeSet;
 
-use crate::metrics::{Better, Metrics};
+use crate::metrics::{Better, Metrics, Unit};
 use crate::run::{Declared, Reporter, columns_of_output, layout, show};
 
 /// Significant digits of a number.
@@ -42,7 +42,14 @@ pub(super) fn outcome(metrics: &Metrics, declared: &Declared, log: &[(u64, Metri
         format!("{head}{}{}\n", against.unwrap_or_default(), change(name, value, declared, log).unwrap_or_default())
     };
     let rows: String = first.into_iter().map(row).collect();
-    let others: Vec<String> = rest.into_iter().map(|(name, value)| format!("{name} {}", number(name, value))).collect();
+    // One of many of its kind says little here, and a hash nothing.
+    let alone = |name: &str| declared.find(name).is_none_or(|d| d.number.unit != Unit::Hash && !d.name.contains('{'));
+    let (alone, many): (Vec<_>, Vec<_>) = rest.into_iter().partition(|(name, _)| alone(name));
+    let mut others: Vec<String> =
+        alone.iter().map(|(name, value)| format!("{name} {}", number(name, *value))).collect();
+    if !many.is_empty() {
+        others.push(format!("{} more in metrics.jsonl", many.len()));
+    }
     match others.is_empty() {
         true => rows,
         false => rows + &layout::beside("also:", 10, &others.join(", "), Some(columns_of_output().unwrap_or(WIDTH))),

@@ -1,9 +1,11 @@
 //! Pictures on the terminal, by the protocols of kitty, iTerm2 and sixel.
 
-use std::io::{IsTerminal as _, stdin, stdout};
+use std::io::{IsTerminal as _, stdin};
 use std::path::Path;
 
 use viuer::{Config, KittySupport, get_kitty_support, is_iterm_supported, is_sixel_supported};
+
+use super::output;
 
 /// The columns that a picture takes at most.
 const COLUMNS: u32 = 48;
@@ -11,7 +13,8 @@ const COLUMNS: u32 = 48;
 /// Shows the picture in a file where the terminal can show pictures. A terminal is asked what it can do only if its
 /// environment names one that answers: others would print the question, or wait for ever.
 pub(super) fn show(path: &Path) {
-    let known = stdout().is_terminal() && stdin().is_terminal() && shows_pictures(|name| std::env::var(name).ok());
+    let terminal = output::columns().is_some() && stdin().is_terminal();
+    let known = terminal && shows_pictures(|name| std::env::var(name).ok());
     if known && (get_kitty_support() != KittySupport::None || is_iterm_supported() || is_sixel_supported()) {
         let config = Config { absolute_offset: false, width: Some(COLUMNS), ..Config::default() };
         let shown = image::open(path).map_err(|e| e.to_string());

@@ -155,7 +155,9 @@ fn report(metrics: &Metrics, trainer: &Trainer, folder: &Path, global: &GlobalAr
     let journal = metrics_log::read(&Paths::of(folder).metrics())?;
     let stopped = trainer.step() < trainer.total();
     let of_all = if stopped { format!(" of {}, stopped", trainer.total()) } else { String::new() };
-    let mut text = format!("{}: {}{of_all}\n", folder.display(), show::counted(trainer.step(), "step"));
+    let (steps, method) = (show::counted(trainer.step(), "step"), trainer.experiment().resolved.spec("method"));
+    let (method, data) = (method.name(), &trainer.data().spec().name);
+    let mut text = format!("{}: {steps}{of_all} of {method} on {data}\n", folder.display());
     text += &outcome(metrics, &Declared::of(&trainer.experiment().resolved)?, &journal);
     for Missing { probe, step, why, .. } in trainer.missing() {
         let why = why.lines().next().unwrap_or_default();

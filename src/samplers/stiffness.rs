@@ -48,6 +48,9 @@ pub struct Stiff {
 const NEAR: f64 = 1e-2;
 const FAR: f64 = 1e3;
 
+/// Nats that a chain may climb in one update: where a run is stopped that has no limit of its own.
+const TALL: f64 = 1e6;
+
 /// Products with the Hessian: a direction twice as steep as another outweighs it thousandfold by then.
 const ROUNDS: usize = 10;
 
@@ -93,11 +96,24 @@ impl Drift {
         // No step of infinitely many updates is none.
         let steps = (life.steps as f64 * life.updates).max(life.steps as f64);
         let what = self.complaint(section, &stiff);
-        if !stiff.steepens && stiff.offset.ln() + steps * growth.ln() < FAR.ln() {
+        let returns = stiff.offset.ln() + steps * growth.ln() < FAR.ln();
+        if !stiff.steepens && returns && self.climb(energy, x, life.steps)? < TALL {
             tracing::warn!("{what}. Better: {}", self.remedy(section, model, &stiff));
             return Ok(());
         }
         Err(Error::config(what).at(self.key).hint(self.remedy(section, model, &stiff)))
+    }
+
+    /// The largest energy above the start, in nats, that chains at x reach in so many steps without noise; infinite
+    /// where it is not finite. The energy may bend more where they come by than where they began.
+    fn climb(&self, energy: &dyn Energy, x: &Tensor, steps: usize) -> Result<f64> {
+        let (mut x, first) = (x.detach(), energy.energy(x)?.detach());
+        for _ in 0..steps {
+            let slope = energy.grad(&x)?.1.detach();
+            x = (&x - (slope * self.drift)?)?;
+        }
+        let climbed = host(&(energy.energy(&x)?.detach() - first)?)?;
+        Ok(climbed.into_iter().fold(0.0, |most, climb| if climb.is_finite() { climb.max(most) } else { f64::INFINITY }))
     }
 
     fn complaint(&self, section: &str, Stiff { coordinate, curvature, .. }: &Stiff) -> String {

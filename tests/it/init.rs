@@ -130,6 +130,14 @@ fn chains_of_what_init_writes_stay_finite() {
             }
         }
     }
+    // A flow that bends more where its chains come by than where they begin.
+    let digits = find(DATASETS, "digits").unwrap();
+    match first_steps(init_on(&lab, "cd", digits, Some("glow")), &mut opened, 4, Duration::MAX) {
+        Outcome::Refused(why) if why.contains("overshoot") => {}
+        Outcome::Finite => {}
+        Outcome::Refused(why) | Outcome::Failed(why) => panic!("{why}"),
+        Outcome::Cut(steps) => panic!("cut after {steps}"),
+    }
 }
 
 /// A configuration of the user's own, whose base density is as narrow as pixels that never change.
