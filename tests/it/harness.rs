@@ -157,15 +157,16 @@ pub fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// Waits until something holds; gives up (and fails) only after a minute.
+/// Waits until something holds; gives up (and fails) only after three minutes, as SLURM lets what it queued again
+/// wait for two.
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..30_000 {
+    for _ in 0..90_000 {
         if holds() {
             return;
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    panic!("{what}: not within a minute");
+    panic!("{what}: not within three minutes");
 }
 
 /// The small experiment of a method's row: `[dataset]`, `[model]` and `[method]`.

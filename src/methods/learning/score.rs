@@ -138,7 +138,8 @@ impl ScoreDescent {
     /// descend: its gradient in a width of the model is of the size of |∇E|².
     ///
     /// # Errors
-    /// The refusal ([`Error::Config`]), with the coordinate in which the energy is steepest and the noise that mends it.
+    /// The refusal ([`Error::Config`]), with the coordinate in which the energy is steepest and the noise that mends
+    /// it.
     fn check_slopes(&self, x: &Tensor, half_norm: &Tensor) -> Result<()> {
         /// The largest mean |∇E|², well below the gradients at which the guard stops a run.
         const STEEP: f64 = 3e5;

@@ -19,8 +19,8 @@ crate::config! {
     pub struct ConditionalConfig {
         /// Draws, class i mod K in turn.
         n: usize = 1_000, rule::at_least(1);
-        /// Classifier that judges: a checkpoint of ebm or the folder of its run, or `digits`, the shipped one of the 8×8
-        /// digits; empty: the model itself.
+        /// Classifier that judges: a checkpoint of ebm or the folder of its run, or `digits`, the shipped one of the
+        /// 8×8 digits; empty: the model itself.
         classifier: String = String::new();
     }
 }

@@ -22,8 +22,8 @@ crate::config! {
     pub struct ClassBalanceConfig {
         /// Samples drawn by the run's sampler.
         n: usize = 2_000, rule::at_least(1);
-        /// Classifier: a checkpoint of ebm or the folder of its run, or `digits`, the shipped one of the 8×8 digits; must
-        /// be given.
+        /// Classifier: a checkpoint of ebm or the folder of its run, or `digits`, the shipped one of the 8×8 digits;
+        /// must be given.
         classifier: String = String::new();
     }
 }
@@ -163,8 +163,8 @@ fn found(drawn: &[usize], real: &[usize], labels: impl Iterator<Item = usize> + 
 
 fn no_classifier() -> Error {
     Error::config("probe `class_balance` needs a classifier").at("classifier").hint(
-        "`digits` is the shipped one of the 8×8 digits; for other data train one on all classes and set `classifier` of \
-         the probe to its checkpoint",
+        "`digits` is the shipped one of the 8×8 digits; for other data train one on all classes and set `classifier` \
+         of the probe to its checkpoint",
     )
 }
 

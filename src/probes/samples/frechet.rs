@@ -21,8 +21,8 @@ crate::config! {
         n: usize = 2_000, rule::at_least(4);
         /// The data that samples are compared with: test, validation or train.
         split: Split = Split::Test;
-        /// Network whose last linear layer's input is the feature space: a classifier of ebm (a checkpoint or the folder
-        /// of its run, or `digits`, the shipped one of the 8×8 digits), or the weights of Inception-v3
+        /// Network whose last linear layer's input is the feature space: a classifier of ebm (a checkpoint or the
+        /// folder of its run, or `digits`, the shipped one of the 8×8 digits), or the weights of Inception-v3
         /// (docs/methods.md), which make this the FID; empty: the numbers of an item as the model sees them. Numbers of
         /// different features cannot be compared.
         features: String = String::new();

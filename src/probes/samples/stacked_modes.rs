@@ -19,8 +19,8 @@ crate::config! {
     pub struct StackedModesConfig {
         /// Samples drawn; 0 for 26·10^c of c channels, as the literature has.
         n: usize = 0;
-        /// Classifier of single digits (of digits or mnist, as the stacks are): a checkpoint of ebm or the folder of its
-        /// run, or `digits`, the shipped one of the 8×8 digits; must be given.
+        /// Classifier of single digits (of digits or mnist, as the stacks are): a checkpoint of ebm or the folder of
+        /// its run, or `digits`, the shipped one of the 8×8 digits; must be given.
         classifier: String = String::new();
     }
 }
