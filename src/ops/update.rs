@@ -21,7 +21,7 @@ pub fn langevin_update(x: &Tensor, grad: &Tensor, noise: &Tensor, drift: f64, st
     shapes::same("langevin update", x, noise)?;
     let [x, grad, noise] = [x, grad, noise].map(Tensor::detach);
     Ok(match Backend::of(&[&x, &grad, &noise]) {
-        Backend::Cpu => {
+        Backend::Kernels => {
             x.contiguous()?.apply_op3_no_bwd(&grad.contiguous()?, &noise.contiguous()?, &Langevin { drift, std })?
         }
         Backend::Composed => composed::langevin(&x, &grad, &noise, drift, std)?,
@@ -54,7 +54,7 @@ impl CustomOp3 for Langevin {
 pub fn adam_update(var: &Var, grad: &Tensor, first: &Var, second: &Var, numbers: &Adam) -> Result<f64> {
     apart(&[var, first, second, grad])?;
     match Backend::of(&[var, first, second, grad]) {
-        Backend::Cpu => Ok(kernels::adam(var, first, second, grad, numbers)?),
+        Backend::Kernels => Ok(kernels::adam(var, first, second, grad, numbers)?),
         Backend::Composed => {
             composed::adam(var, first, second, grad, numbers)?;
             sum_of_squares(grad)
@@ -70,7 +70,7 @@ pub fn adam_update(var: &Var, grad: &Tensor, first: &Var, second: &Var, numbers:
 pub fn sgd_update(var: &Var, grad: &Tensor, velocity: &Var, numbers: &Sgd) -> Result<f64> {
     apart(&[var, velocity, grad])?;
     match Backend::of(&[var, velocity, grad]) {
-        Backend::Cpu => Ok(kernels::sgd(var, velocity, grad, numbers)?),
+        Backend::Kernels => Ok(kernels::sgd(var, velocity, grad, numbers)?),
         Backend::Composed => {
             composed::sgd(var, velocity, grad, numbers)?;
             sum_of_squares(grad)
@@ -86,7 +86,7 @@ pub fn lerp_update(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
     apart(&[a, b])?;
     let b = b.detach().contiguous()?;
     match Backend::of(&[a, &b]) {
-        Backend::Cpu => kernels::lerp(a, &b, weight)?,
+        Backend::Kernels => kernels::lerp(a, &b, weight)?,
         Backend::Composed => composed::lerp(a, &b, weight)?,
     }
     Ok(())
@@ -99,7 +99,7 @@ pub fn lerp_update(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
 pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
     let x = x.detach().contiguous()?;
     Ok(match Backend::of(&[&x]) {
-        Backend::Cpu => kernels::sum_of_squares(&x)?,
+        Backend::Kernels => kernels::sum_of_squares(&x)?,
         Backend::Composed => composed::sum_of_squares(&x)?,
     })
 }

@@ -1,0 +1,17 @@
+//! The kernels of GPUs: functions of storages, like those of `cpu/`. Convolutions are cuDNN's (feature `cudnn`), the
+//! activations are our own (feature `cuda`); whatever else is asked of a GPU is composed of candle's operations.
+//!
+//! `plan.rs` is arithmetic, and tested on any machine; `activation.cu` is compiled as C++ there and held against the CPU.
+
+#[cfg(feature = "cuda")]
+pub mod access;
+#[cfg(feature = "cuda")]
+pub mod activation;
+#[cfg(feature = "cudnn")]
+pub mod conv;
+#[cfg(feature = "cudnn")]
+mod cudnn;
+#[cfg_attr(not(feature = "cudnn"), allow(dead_code))] // what only convolutions ask, and tests
+mod plan;
+#[cfg(test)]
+mod twin;
