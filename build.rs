@@ -5,11 +5,12 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::Command;
 
-const SOURCE: &str = "src/ops/cuda/activation.cu";
+const SOURCES: [&str; 2] = ["activation", "update"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed={SOURCE}");
     let names = ["NVCC", "CUDA_HOME", "CUDA_COMPUTE_CAP"];
+    let source = |name: &str| format!("src/ops/cuda/{name}.cu");
+    SOURCES.iter().for_each(|name| println!("cargo::rerun-if-changed={}", source(name)));
     names.iter().for_each(|name| println!("cargo::rerun-if-env-changed={name}"));
     if std::env::var_os("CARGO_FEATURE_CUDA").is_none() {
         return Ok(());
@@ -19,9 +20,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let of_home = home.map(|home| PathBuf::from(home).join("bin/nvcc"));
     let nvcc = nvcc.map(PathBuf::from).or(of_home.filter(|nvcc| nvcc.exists())).unwrap_or_else(|| "nvcc".into());
     let architecture = architecture.and_then(|number| number.into_string().ok()).unwrap_or_else(|| "80".into());
-    let to = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets no OUT_DIR")?).join("activation.ptx");
-    let mut command = Command::new(&nvcc);
-    command.args(["--ptx", "-O3", "-std=c++17", &format!("-arch=compute_{architecture}"), "-o"]).arg(to).arg(SOURCE);
-    let status = command.status().map_err(|error| format!("{}: {error}; set NVCC or CUDA_HOME", nvcc.display()))?;
-    if status.success() { Ok(()) } else { Err(format!("{} {SOURCE}: {status}", nvcc.display()).into()) }
+    let to = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets no OUT_DIR")?);
+    for name in SOURCES {
+        let mut command = Command::new(&nvcc);
+        command.args(["--ptx", "-O3", "-std=c++17", &format!("-arch=compute_{architecture}"), "-o"]);
+        command.arg(to.join(name).with_extension("ptx")).arg(source(name));
+        let status = command.status().map_err(|error| format!("{}: {error}; set NVCC or CUDA_HOME", nvcc.display()))?;
+        if !status.success() {
+            return Err(format!("{} {}: {status}", nvcc.display(), source(name)).into());
+        }
+    }
+    Ok(())
 }

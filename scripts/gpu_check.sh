@@ -22,7 +22,7 @@ train() {
   local on=$1 to=$2 config=$3
   shift 3
   timeout 120 "$ebm" -q train "$config" --device "$on" --run-dir "$to" --set train.epochs=0 --set train.steps=20 \
-    --set train.log_every=1 --set train.checkpoint_every=10 --set 'probe=[]' "$@"
+    --set train.log_every=1 --set train.checkpoint_every=10 --set 'probe=[]' "$@" > /dev/null
 }
 
 say facts
@@ -73,7 +73,7 @@ else
 fi
 
 say "memory over a long chain"
-"$ebm" -q sample --ckpt "$out/whole" --device "$device" --n 64 --steps 3000 --out "$out/chain.npy" --overwrite &
+"$ebm" -q sample --ckpt "$out/whole" --device "$device" --n 64 --steps 3000 --out "$out/chain.npy" &
 chain=$!
 while kill -0 $chain 2> /dev/null; do
   if command -v nvidia-smi > /dev/null; then nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits; fi

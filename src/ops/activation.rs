@@ -18,7 +18,7 @@ use crate::{Error, Result};
 /// # Errors
 /// The device fails.
 pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
-    Ok(match Backend::of_activation(&[u]) {
+    Ok(match Backend::of_entries(&[u]) {
         Backend::Kernels => u.contiguous()?.apply_op1(Value(act))?,
         Backend::Composed => composed::activate(act, u)?,
     })
@@ -30,7 +30,7 @@ pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
 /// u and v differ in shape.
 pub fn activate_pullback(act: Activation, u: &Tensor, v: &Tensor) -> Result<Tensor> {
     shapes::same("activation pull-back", u, v)?;
-    Ok(match Backend::of_activation(&[u, v]) {
+    Ok(match Backend::of_entries(&[u, v]) {
         Backend::Kernels => u.contiguous()?.apply_op2(&v.contiguous()?, Pullback(act))?,
         Backend::Composed => composed::activate_pullback(act, u, v)?,
     })
@@ -42,7 +42,7 @@ pub fn activate_pullback(act: Activation, u: &Tensor, v: &Tensor) -> Result<Tens
 /// The first dimension is odd.
 pub fn activate_jet(act: Activation, stacked: &Tensor) -> Result<Tensor> {
     shapes::splits(stacked, 2)?;
-    Ok(match Backend::of_activation(&[stacked]) {
+    Ok(match Backend::of_entries(&[stacked]) {
         Backend::Kernels => stacked.contiguous()?.apply_op1(Jet(act))?,
         Backend::Composed => composed::activate_jet(act, stacked)?,
     })
@@ -58,7 +58,7 @@ pub fn activate_curve(act: Activation, stacked: &Tensor, blocks: usize) -> Resul
         return Err(Error::Other(format!("a curve has 2 or 3 blocks of rows, not {blocks}")));
     }
     shapes::splits(stacked, blocks)?;
-    Ok(match Backend::of_activation(&[stacked]) {
+    Ok(match Backend::of_entries(&[stacked]) {
         Backend::Kernels => stacked.contiguous()?.apply_op1(Curved { act, blocks })?,
         Backend::Composed => composed::activate_curve(act, stacked, blocks)?,
     })

@@ -7,8 +7,8 @@ use candle_core::{DType, Device, Tensor};
 /// The back ends. All give the same numbers, up to rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
-    /// Kernels for f32 and f64: those of `cpu/`, or of `cuda/` for the operations that have some there. Which of the two
-    /// is a matter of the storage, and candle's.
+    /// Kernels for f32 and f64: those of `cpu/`, or of `cuda/` for the operations that have some there. Which of the
+    /// two is a matter of the storage, and candle's.
     Kernels,
     /// Candle's own operations (`composed.rs`), for every other device and type, and the reference of all others.
     Composed,
@@ -21,8 +21,8 @@ impl Backend {
         Self::with_kernels(tensors, Device::is_cpu)
     }
 
-    /// The back end for the activations and their derivatives, which have kernels on a GPU too.
-    pub fn of_activation(tensors: &[&Tensor]) -> Self {
+    /// The back end for what goes entry by entry, activations and updates, which have kernels on a GPU too.
+    pub fn of_entries(tensors: &[&Tensor]) -> Self {
         Self::with_kernels(tensors, |device| device.is_cpu() || (cfg!(feature = "cuda") && device.is_cuda()))
     }
 

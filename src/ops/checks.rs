@@ -88,8 +88,8 @@ impl OpCheck {
         self.tracked
     }
 
-    /// The largest difference between an entry of value or gradients in `dtype` on `device` and what it is in f64 on the
-    /// CPU for the same arguments, as a share of the largest entry, or of 1 if that is larger. What is not a number is
+    /// The largest difference between an entry of value or gradients in `dtype` on `device` and what it is in f64 on
+    /// the CPU for the same arguments, as a share of the largest entry, or of 1 if that is larger. What is not a number is
     /// infinitely far off.
     ///
     /// # Errors
@@ -198,19 +198,19 @@ fn convolutions() -> Result<Vec<OpCheck>> {
             move |t| composed::conv2d(&t[0], &t[1], Some(&t[2]), conv, 2),
         ));
         all.push(OpCheck::new(
-            format!("its pull-back {what}"),
+            format!("convolution {what}: pull-back"),
             vec![g.clone(), w.clone()],
             move |t| conv2d_pullback(&t[0], &t[1], conv, size),
             move |t| composed::conv2d_pullback(&t[0], &t[1], conv, size),
         ));
         all.push(OpCheck::new(
-            format!("after an activation {what}"),
+            format!("convolution {what} of σ"),
             inputs,
             move |t| conv2d_activated(ACT, &t[0], &t[1], &t[2], conv),
             move |t| composed::conv2d(&composed::activate(ACT, &t[0])?, &t[1], Some(&t[2]), conv, 1),
         ));
         all.push(OpCheck::new(
-            format!("pull-back of that {what}"),
+            format!("convolution {what} of σ: pull-back"),
             vec![x, g, w],
             move |t| conv2d_activated_pullback(ACT, &t[0], &t[1], &t[2], conv),
             move |t| composed::activate_pullback(ACT, &t[0], &composed::conv2d_pullback(&t[1], &t[2], conv, size)?),

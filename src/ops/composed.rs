@@ -152,7 +152,7 @@ pub fn conv2d(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv, blocks: us
     }
 }
 
-/// The images y `[N, O, H, W]` plus a number b `[O]` for each channel, on the first of `blocks` equal blocks of the batch.
+/// The images y `[N, O, H, W]` plus a number b `[O]` for each channel, on the first of `blocks` equal blocks of images.
 pub fn biased(y: &Tensor, b: &Tensor, blocks: usize) -> Result<Tensor> {
     on_values(y, blocks, |value| value.broadcast_add(&b.reshape((1, (), 1, 1))?))
 }

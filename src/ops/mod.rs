@@ -3,8 +3,8 @@
 //! Each is differentiable by one ordinary `backward()`, derivative passes included, and runs on every device. A file
 //! here holds an operation with its shape checks and its derivatives, which are operations again; `backend.rs` alone
 //! chooses who computes it: kernels, or candle's own operations (`composed.rs`), which serve every device and type. The
-//! kernels of `cpu/` are behind the `cpu_fwd` of the operations, those of `cuda/` behind the `cuda_fwd` of those that have
-//! one: the convolution, the activations, and their derivatives.
+//! kernels of `cpu/` are behind the `cpu_fwd` of the operations, those of `cuda/` behind the `cuda_fwd` of those that
+//! have one: the convolution, the activations and their derivatives, the updates.
 //!
 //! Results do not depend on the number of threads.
 

@@ -31,8 +31,8 @@ pub fn accept(key: Key, log_ratio: &[f64], proposal: &Chain, chain: &Chain) -> R
     Ok((choose(&accepted, proposal, chain)?, info))
 }
 
-/// The choices, 1 with probability min(1, exp(ratio)) for each ratio and 0 for a ratio that is NaN. They are made on the
-/// host, where the ratios are.
+/// The choices, 1 with probability min(1, exp(ratio)) for each ratio and 0 for a ratio that is NaN. They are made
+/// on the host, where the ratios are.
 pub(super) fn decide(key: Key, log_ratio: &[f64]) -> Result<Vec<u8>> {
     // Draws have 24 bits: 0 stands for all that is below the smallest of them, and must not accept everything.
     const LEAST: f64 = 1.0 / (1u64 << 25) as f64;

@@ -30,41 +30,45 @@ template <class T> __device__ __forceinline__ Jet<T> jet(int kind, T alpha, T u)
 
 typedef unsigned long long Index;
 
-// What an entry i < n of a map is made of: up to three arguments and the result, in blocks of n entries, σ at one of
-// them, and `form`, which says how many blocks there are, or what else is asked for.
+// What a map is told beside its tensors: how many blocks there are, or what else is asked for; the activation and its α.
+template <class T> struct Choice {
+  int form, kind;
+  T alpha;
+};
+
+// What an entry i < n of a map is made of: up to three arguments and the result, in blocks of n entries.
 template <class T> struct Entry {
   const T *a, *b, *c;
   T *y;
   Index i, n;
-  int form, kind;
-  T alpha;
+  Choice<T> of;
 
-  __device__ __forceinline__ Jet<T> jet() const { return ::jet(kind, alpha, a[i]); }
+  __device__ __forceinline__ Jet<T> sigma() const { return jet(of.kind, of.alpha, a[i]); }
 };
 
 // y = σ(u).
-template <class T> __device__ __forceinline__ void value(const Entry<T> &e) { e.y[e.i] = e.jet().value; }
+template <class T> __device__ __forceinline__ void value(const Entry<T> &e) { e.y[e.i] = e.sigma().value; }
 
 // y = σ'(u)·v.
-template <class T> __device__ __forceinline__ void pullback(const Entry<T> &e) { e.y[e.i] = e.jet().slope * e.b[e.i]; }
+template <class T> __device__ __forceinline__ void pullback(const Entry<T> &e) { e.y[e.i] = e.sigma().slope * e.b[e.i]; }
 
 // y = σ''(u)·v·g, and behind it σ'(u)·g where `form` is 2.
 template <class T> __device__ __forceinline__ void bend(const Entry<T> &e) {
-  Jet<T> f = e.jet();
+  Jet<T> f = e.sigma();
   e.y[e.i] = f.bend * e.b[e.i] * e.c[e.i];
-  if (e.form == 2) e.y[e.n + e.i] = f.slope * e.c[e.i];
+  if (e.of.form == 2) e.y[e.n + e.i] = f.slope * e.c[e.i];
 }
 
 // y = [σ(u); σ'(u)·u'] of a = [u; u'].
 template <class T> __device__ __forceinline__ void tangent(const Entry<T> &e) {
-  Jet<T> f = e.jet();
+  Jet<T> f = e.sigma();
   e.y[e.i] = f.value;
   e.y[e.n + e.i] = f.slope * e.a[e.n + e.i];
 }
 
 // y = [σ'g + σ''u'h; σ'h] of a = [u; u'] and b = [g; h].
 template <class T> __device__ __forceinline__ void tangent_backward(const Entry<T> &e) {
-  Jet<T> f = e.jet();
+  Jet<T> f = e.sigma();
   T h = e.b[e.n + e.i];
   e.y[e.i] = f.slope * e.b[e.i] + f.bend * e.a[e.n + e.i] * h;
   e.y[e.n + e.i] = f.slope * h;
@@ -72,32 +76,29 @@ template <class T> __device__ __forceinline__ void tangent_backward(const Entry<
 
 // y = [σ(u); σ'u'; σ''u'² + σ'u''] of `form` blocks a = [u; u'; u''], or [u; u'] where u'' = 0.
 template <class T> __device__ __forceinline__ void curve(const Entry<T> &e) {
-  Jet<T> f = e.jet();
+  Jet<T> f = e.sigma();
   T first = e.a[e.n + e.i], second = f.bend * first * first;
   e.y[e.i] = f.value;
   e.y[e.n + e.i] = f.slope * first;
-  e.y[2 * e.n + e.i] = e.form == 2 ? second : second + f.slope * e.a[2 * e.n + e.i];
+  e.y[2 * e.n + e.i] = e.of.form == 2 ? second : second + f.slope * e.a[2 * e.n + e.i];
 }
 
 // y = [σ'g + σ''u'h + (σ'''u'² + σ''u'')k; σ'h + 2σ''u'k; σ'k] of a as above and b = [g; h; k], without the last block
 // where a has no u''.
 template <class T> __device__ __forceinline__ void curve_backward(const Entry<T> &e) {
-  Jet<T> f = e.jet();
+  Jet<T> f = e.sigma();
   T first = e.a[e.n + e.i], h = e.b[e.n + e.i], k = e.b[2 * e.n + e.i], third = f.third * first * first;
-  if (e.form == 3) third = third + f.bend * e.a[2 * e.n + e.i];
+  if (e.of.form == 3) third = third + f.bend * e.a[2 * e.n + e.i];
   e.y[e.i] = f.slope * e.b[e.i] + f.bend * first * h + third * k;
   e.y[e.n + e.i] = f.slope * h + (T)2 * f.bend * first * k;
-  if (e.form == 3) e.y[2 * e.n + e.i] = f.slope * k;
+  if (e.of.form == 3) e.y[2 * e.n + e.i] = f.slope * k;
 }
 
 // All kernels take the same.
 #define KERNEL(map, T, name)                                                                                           \
-  extern "C" __global__ void map##_##name(const T *a, const T *b, const T *c, T *y, Index n, int form, int kind,       \
-                                          T alpha) {                                                                   \
+  extern "C" __global__ void map##_##name(const T *a, const T *b, const T *c, T *y, Index n, Choice<T> of) {           \
     Index every = (Index)gridDim.x * blockDim.x;                                                                       \
-    for (Index i = (Index)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += every) {                                  \
-      map<T>({a, b, c, y, i, n, form, kind, alpha});                                                                   \
-    }                                                                                                                  \
+    for (Index i = (Index)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += every) map<T>({a, b, c, y, i, n, of});    \
   }
 #define KERNELS(map) KERNEL(map, float, f32) KERNEL(map, double, f64)
 

@@ -2,17 +2,18 @@
 #![allow(unsafe_code)] // launches
 
 use candle_core::backend::BackendStorage;
-use candle_core::cuda::cudarc::driver::{DeviceRepr, LaunchConfig, PushKernelArg};
-use candle_core::cuda::{CudaDType, WrapErr};
+use candle_core::cuda::CudaDType;
+use candle_core::cuda::cudarc::driver::{DevicePtr, DevicePtrMut, DeviceRepr};
 use candle_core::{CudaStorage, DType, Result, Shape, bail};
 
 use super::access::{Argument, Output, entries};
-use super::plan::{block, grid, number};
+use super::launch::{Choice, Kernels};
+use super::plan::{block, number};
 use crate::ops::Activation;
 use crate::ops::cpu::real::Real;
 
-/// The kernels, as the driver takes them.
-const KERNELS: &str = include_str!(concat!(env!("OUT_DIR"), "/activation.ptx"));
+const KERNELS: Kernels =
+    Kernels { name: "ebm_activation", ptx: include_str!(concat!(env!("OUT_DIR"), "/activation.ptx")) };
 
 /// σ(u).
 ///
@@ -96,22 +97,20 @@ fn typed<T: CudaDType + DeviceRepr + Real>(
     let (Some(n), Some(((first, _), _))) = (block(lengths), arguments.first()) else {
         bail!("{kernel}: arguments whose numbers of entries do not fit")
     };
-    let device = &first.device;
+    let (device, stream) = (&first.device, first.device.cuda_stream());
     // SAFETY: the kernel below writes every entry, and nobody reads before it.
     let mut made = unsafe { device.alloc::<T>(shape.elem_count())? };
     if n > 0 {
         let given = arguments.iter().map(|(argument, _)| entries::<T>(*argument)).collect::<Result<Vec<_>>>()?;
-        let ((kind, alpha), (blocks, threads)) = (number(act), grid(n));
-        let (count, none, form, alpha) = (n as u64, 0u64, i32::try_from(form)?, T::of(alpha));
-        let function = device.get_or_load_custom_func(kernel, "ebm_activation", KERNELS)?;
-        let mut launch = function.builder();
-        given.iter().for_each(|view| _ = launch.arg(view));
-        (given.len()..3).for_each(|_| _ = launch.arg(&none));
-        launch.arg(&mut made).arg(&count).arg(&form).arg(&kind).arg(&alpha);
-        let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (threads, 1, 1), shared_mem_bytes: 0 };
+        // A kernel reads as many arguments as its map has.
+        let mut places = [0; 4];
+        places.iter_mut().zip(&given).for_each(|(place, view)| *place = view.device_ptr(&stream).0);
+        places[3] = made.device_ptr_mut(&stream).0;
+        let (kind, alpha) = number(act);
+        let choice = Choice { form: i32::try_from(form)?, kind, alpha: T::of(alpha) };
         // SAFETY: these are the arguments that the kernel takes, each as long as it reads or writes: the arguments by
         // `block`, the result by the shapes above.
-        unsafe { launch.launch(config) }.w()?;
+        unsafe { KERNELS.launch(device, kernel, n, &places, &[n as u64], &[choice])? };
     }
     Ok((CudaStorage::wrap_cuda_slice(made, device.clone()), shape))
 }

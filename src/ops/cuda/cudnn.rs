@@ -212,7 +212,7 @@ enum Algorithm {
     WeightGradient(sys::cudnnConvolutionBwdFilterAlgo_t),
 }
 
-/// The algorithm for one of the three maps, with its memory, among those that cuDNN offers for a handle and descriptors.
+/// The algorithm for one of the three maps, with its memory, among those that cuDNN offers.
 macro_rules! algorithm {
     ($Kind:path, $plain:expr, $offers:ident, $memory:ident, ($($known:expr),+)) => {{
         let found = offers(|most, count, room| {

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, bail};
 
-use crate::ops::{Activation, Conv};
+use crate::ops::{Activation, Adam, Conv, Sgd};
 
 /// The three maps that a convolution and its derivatives consist of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -145,9 +145,46 @@ pub fn grid(n: usize) -> (u32, u32) {
     (n.div_ceil(THREADS).clamp(1, MOST) as u32, THREADS as u32)
 }
 
+/// The numbers of an update in the order of `update.cu`, which takes ten of each.
+pub fn some<const N: usize>(numbers: [f64; N]) -> [f64; 10] {
+    std::array::from_fn(|k| numbers.get(k).copied().unwrap_or(0.0))
+}
+
+/// The numbers of an Adam step.
+pub fn adam_numbers(k: &Adam) -> [f64; 10] {
+    some([k.scale, k.l2, k.betas[0], k.rest[0], k.betas[1], k.rest[1], k.keep, k.rate, k.root, k.eps])
+}
+
+/// The numbers of a step with momentum.
+pub fn sgd_numbers(k: &Sgd) -> [f64; 10] {
+    some([k.lr, k.momentum, k.weight_decay, k.scale, f64::from(u8::from(k.nesterov))])
+}
+
+/// How many partial sums are left after each round of a sum of n terms; at last one, and none of no terms.
+pub fn partial_sums(n: usize) -> Vec<usize> {
+    let next = |left: &usize| match left {
+        0 | 1 => None,
+        2..=256 => Some(1),
+        257..=0x1_0000 => Some(256),
+        _ => Some(0x1_0000),
+    };
+    // A single term is summed once too, since it is squared there.
+    let first = next(&n).or((n == 1).then_some(1));
+    std::iter::successors(first, next).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sum_ends_with_one_number() {
+        assert!(partial_sums(0).is_empty());
+        assert_eq!(partial_sums(1), [1]);
+        assert_eq!(partial_sums(200), [1]);
+        assert_eq!(partial_sums(257), [256, 1]);
+        assert_eq!(partial_sums(3 << 20), [65536, 256, 1]);
+    }
 
     #[test]
     fn a_kernel_has_threads_for_all_entries_and_never_too_many_blocks() {
