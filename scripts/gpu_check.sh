@@ -4,11 +4,12 @@
 #   scripts/gpu_check.sh OUT [DEVICE]      DEVICE is cuda:0 unless given; cpu tries the script itself
 #
 # EBM is the binary, default target/cuda/release/ebm (scripts/build_cuda.sh --cudnn). Needs python3, and nothing of its
-# packages; libraries of CUDA are taken from a PyTorch if it has some. Exit code 1 where something is wrong.
+# packages; libraries of CUDA are taken from a PyTorch if it has some. STEPS, default 20, is the length of the runs. Exit
+# code 1 where something is wrong.
 set -uo pipefail
 out=${1:?usage: scripts/gpu_check.sh OUT [DEVICE]} device=${2:-cuda:0}
 cd "$(dirname "$0")/.." || exit
-ebm=${EBM:-target/cuda/release/ebm}
+ebm=${EBM:-target/cuda/release/ebm} steps=${STEPS:-20}
 wheels=$(python3 -c 'import nvidia, pathlib
 print(":".join(map(str, pathlib.Path(list(nvidia.__path__)[0]).glob("*/lib"))))' 2> /dev/null)
 export LD_LIBRARY_PATH=$wheels${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
@@ -17,12 +18,12 @@ exec > >(tee "$out/report.txt") 2>&1
 wrong=0
 say() { printf '\n== %s (%s s)\n' "$*" $SECONDS; }
 fails() { echo "WRONG: $*"; wrong=1; }
-# Trains a configuration for 20 steps: train DEVICE FOLDER CONFIG [arguments].
+# Trains a configuration for a few steps: train DEVICE FOLDER CONFIG [arguments].
 train() {
   local on=$1 to=$2 config=$3
   shift 3
-  timeout 120 "$ebm" -q train "$config" --device "$on" --run-dir "$to" --set train.epochs=0 --set train.steps=20 \
-    --set train.log_every=1 --set train.checkpoint_every=10 --set 'probe=[]' "$@" > /dev/null
+  timeout 300 "$ebm" -q train "$config" --device "$on" --run-dir "$to" --set train.epochs=0 --set "train.steps=$steps" \
+    --set train.log_every=1 --set "train.checkpoint_every=$((steps / 2))" --set 'probe=[]' --set 'train.best=""' "$@" > /dev/null
 }
 
 say facts
@@ -33,7 +34,7 @@ git log -1 --format='ebm of commit %h' 2> /dev/null
 say operations
 timeout 180 "$ebm" doctor --device "$device" || fails "operations"
 
-say "runs of 20 steps on the CPU and on $device: the largest distance of a number at the first and at the last step"
+say "runs of $steps steps on the CPU and on $device: the largest distance of a number at the first and at the last step"
 for config in lsd_digits sm_toy2d dsm_toy2d ml_grid_toy2d pcd_toy2d vera_toy2d coopflow_toy2d flow_mcmc_toy2d vae_digits \
   glow_mnist; do
   file=configs/$config.toml
@@ -64,7 +65,7 @@ done
 
 say "a run that was stopped and one that was not"
 config=configs/lsd_digits.toml
-if train "$device" "$out/whole" $config && train "$device" "$out/twice" $config --until 10 \
+if train "$device" "$out/whole" $config && train "$device" "$out/twice" $config --until $((steps / 2)) \
   && "$ebm" -q resume "$out/twice" --device "$device"; then
   sum() { sha256sum < "$out/$1/checkpoints/last.safetensors"; }
   if [ "$(sum whole)" = "$(sum twice)" ]; then echo "the same bytes"; else fails "other bytes"; fi
@@ -73,7 +74,7 @@ else
 fi
 
 say "memory over a long chain"
-"$ebm" -q sample --ckpt "$out/whole" --device "$device" --n 64 --steps 3000 --out "$out/chain.npy" &
+"$ebm" -q sample --ckpt "$out/whole" --device "$device" --n 64 --steps $((steps * 150)) --out "$out/chain.npy" &
 chain=$!
 while kill -0 $chain 2> /dev/null; do
   if command -v nvidia-smi > /dev/null; then nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits; fi
