@@ -89,8 +89,8 @@ impl OpCheck {
     }
 
     /// The largest difference between an entry of value or gradients in `dtype` on `device` and what it is in f64 on
-    /// the CPU for the same arguments, as a share of the largest entry, or of 1 if that is larger. What is not a number is
-    /// infinitely far off.
+    /// the CPU for the same arguments, as a share of the largest entry, or of 1 if that is larger. What is not a number
+    /// is infinitely far off.
     ///
     /// # Errors
     /// The operation fails on this device.
