@@ -131,11 +131,36 @@ pub enum Error {
     },
     /// A tensor operation failed: shapes, data types, device.
     #[error("tensor operation failed: {}", first_line(.0))]
-    Tensor(#[from] candle_core::Error),
+    Tensor(#[source] candle_core::Error),
     /// Anything else, in one sentence.
     #[error("{0}")]
     Other(String),
 }
+
+/// A GPU whose memory ran out is a resource that ran out, whichever library asked for it.
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        let said = error.to_string();
+        match OUT_OF_MEMORY.iter().find(|name| said.contains(**name)) {
+            Some(name) => Error::Resource {
+                what: format!("the memory of the GPU ran out ({name})"),
+                remedy: "take smaller batches, fewer chains or a smaller network; `nvidia-smi` shows who else holds \
+                         memory there"
+                    .into(),
+            },
+            None => Error::Tensor(error),
+        }
+    }
+}
+
+/// How the driver, cuBLAS, cuDNN and cuRAND name an allocation that failed.
+const OUT_OF_MEMORY: [&str; 5] = [
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CURAND_STATUS_ALLOCATION_FAILED",
+];
 
 impl Error {
     /// The exit code of the process (table in `ebm --help`).
@@ -276,6 +301,21 @@ pub(crate) fn first_line(error: &candle_core::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gpu_whose_memory_ran_out_is_a_resource() {
+        let driver = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
+        for said in [driver, "CublasError(CUBLAS_STATUS_ALLOC_FAILED)", "CudnnError(CUDNN_STATUS_ALLOC_FAILED)"] {
+            for error in [candle_core::Error::Cuda(said.into()), candle_core::Error::Cuda(said.into()).bt()] {
+                let error = Error::from(error);
+                assert_eq!(error.exit_code(), 5, "{said}");
+                assert!(error.to_string().contains("batch"), "{error}");
+            }
+        }
+        let other = Error::from(candle_core::Error::Cuda("DriverError(CUDA_ERROR_INVALID_VALUE)".into()));
+        assert_eq!(other.exit_code(), 1);
+        assert!(other.to_string().contains("INVALID_VALUE"), "{other}");
+    }
 
     #[test]
     fn nothing_out_of_a_file_moves_the_cursor() {

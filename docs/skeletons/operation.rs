@@ -17,7 +17,7 @@ use crate::Result;
 pub fn square_distance(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     shapes::same("square distance", x, y)?;
     Ok(match Backend::of(&[x, y]) {
-        Backend::Cpu => x.contiguous()?.apply_op2(&y.contiguous()?, SquareDistance)?,
+        Backend::Kernels => x.contiguous()?.apply_op2(&y.contiguous()?, SquareDistance)?,
         Backend::Composed => composed::square_distance(x, y)?,
     })
 }

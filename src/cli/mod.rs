@@ -7,6 +7,7 @@ mod clean;
 mod compare;
 mod data;
 mod diagnose;
+mod doctor;
 mod draws;
 mod energy;
 mod eval;
@@ -113,6 +114,8 @@ enum Command {
     Gof(gof::GofArgs),
     /// Checks a configuration: decodes it, builds everything, runs a few steps
     Check(check::CheckArgs),
+    /// Says what a device is, and whether it computes what it should
+    Doctor(doctor::DoctorArgs),
     /// Shows a configuration as it is resolved, with the origin of every value
     Show(show::ShowArgs),
     /// Lists methods, models, samplers, data sets, networks, optimisers and probes
@@ -190,6 +193,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Command::EvalLsd(args) => eval_lsd::run(args, global),
         Command::Gof(args) => gof::run(args, global),
         Command::Check(args) => check::run(args, global),
+        Command::Doctor(args) => doctor::run(args, global),
         Command::Show(args) => show::run(args, global),
         Command::Methods(args) => methods::run(args, global),
         Command::Explain(args) => explain::run(args, global),

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::{Density, Energy};
 use crate::math::LogWeights;
@@ -119,7 +119,7 @@ impl Density for Top {
             }
             let key = key.at(round);
             let x = self.normal.sample(key.with("draw"), n)?;
-            let uniform = key.with("accept").uniform(n, DType::F64, x.device())?.to_vec1::<f64>()?;
+            let uniform = key.with("accept").uniform(n, DType::F64, &Device::Cpu)?.to_vec1::<f64>()?;
             let weights = self.weights(&x)?.0;
             let lies = |(i, (u, w)): (usize, (&f64, &f64))| (u.ln() < w - bound).then_some(i as u32);
             let rows: Vec<u32> = uniform.iter().zip(&weights).enumerate().filter_map(lies).take(missing).collect();

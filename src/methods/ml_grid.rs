@@ -1,7 +1,7 @@
 //! Exact maximum likelihood in 2-D with the normaliser by quadrature, the ceiling by which every other method is
 //! measured.
 
-use candle_core::{D, DType};
+use candle_core::{D, DType, Device};
 
 use super::learning::readings::{ENERGY, GRAD_NORM, Readings, scalar};
 use super::learning::trainable::Trainable;
@@ -84,7 +84,7 @@ parts!(MlGrid: trained);
 impl Method for MlGrid {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let batch = only(batches)?;
-        let shift = cx.key.with("shift").uniform(2, DType::F64, batch.x.device())?.to_vec1::<f64>()?;
+        let shift = cx.key.with("shift").uniform(2, DType::F64, &Device::Cpu)?.to_vec1::<f64>()?;
         let points = self.grid.points([shift[0], shift[1]], batch.x.device())?;
         let on_data = self.trained.live.energy(&batch.x)?.mean_all()?;
         let on_grid = self.trained.live.energy(&points)?;

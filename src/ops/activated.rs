@@ -20,8 +20,8 @@ use crate::Result;
 /// # Errors
 /// As [`conv2d`].
 pub fn conv2d_activated(act: Activation, u: &Tensor, w: &Tensor, b: &Tensor, conv: Conv) -> Result<Tensor> {
-    match conv::backend(&[u, w, b]) {
-        Backend::Cpu => {
+    match backend(&[u, w, b]) {
+        Backend::Kernels => {
             conv::check(u, w, Some(b), conv)?;
             Ok(u.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, Activated { act, conv })?)
         }
@@ -37,12 +37,19 @@ pub fn conv2d_activated(act: Activation, u: &Tensor, w: &Tensor, b: &Tensor, con
 pub fn conv2d_activated_pullback(act: Activation, u: &Tensor, g: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
     let (_, _, height, width) = u.dims4()?;
     let tracked = [u, g, w].iter().any(|t| t.track_op());
-    if tracked || conv::backend(&[u, g, w]) == Backend::Composed || g.dim(0)? != u.dim(0)? {
+    if tracked || backend(&[u, g, w]) == Backend::Composed || g.dim(0)? != u.dim(0)? {
         return activate_pullback(act, u, &conv2d_pullback(g, w, conv, (height, width))?);
     }
     conv::check_pullback(g, w, conv, (height, width))?;
     let pullback = Pullback { act, conv };
     Ok(u.contiguous()?.apply_op3_no_bwd(&g.contiguous()?, &w.contiguous()?, &pullback)?)
+}
+
+/// The back end for the two at once, which only the CPU has; nothing is left to gain where a tensor is empty. On a GPU
+/// they are one after the other.
+fn backend(tensors: &[&Tensor]) -> Backend {
+    let empty = tensors.iter().any(|t| t.elem_count() == 0);
+    if empty { Backend::Composed } else { Backend::of(tensors) }
 }
 
 /// The operation (u, w, b) ↦ conv(σ(u), w) + b.

@@ -1,11 +1,15 @@
 //! The activations σ as differentiable operations: value, pull-back, and first- and second-order tangent pass, one pass
 //! over memory each.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Tensor};
 
 use super::backend::Backend;
 use super::cpu::Output;
 use super::cpu::activation as kernels;
+#[cfg(feature = "cuda")]
+use super::cuda::{access::Output as OnGpu, activation as gpu};
 use super::{Activation, composed, shapes};
 use crate::{Error, Result};
 
@@ -14,8 +18,8 @@ use crate::{Error, Result};
 /// # Errors
 /// The device fails.
 pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
-    Ok(match Backend::of(&[u]) {
-        Backend::Cpu => u.contiguous()?.apply_op1(Value(act))?,
+    Ok(match Backend::of_entries(&[u]) {
+        Backend::Kernels => u.contiguous()?.apply_op1(Value(act))?,
         Backend::Composed => composed::activate(act, u)?,
     })
 }
@@ -26,8 +30,8 @@ pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
 /// u and v differ in shape.
 pub fn activate_pullback(act: Activation, u: &Tensor, v: &Tensor) -> Result<Tensor> {
     shapes::same("activation pull-back", u, v)?;
-    Ok(match Backend::of(&[u, v]) {
-        Backend::Cpu => u.contiguous()?.apply_op2(&v.contiguous()?, Pullback(act))?,
+    Ok(match Backend::of_entries(&[u, v]) {
+        Backend::Kernels => u.contiguous()?.apply_op2(&v.contiguous()?, Pullback(act))?,
         Backend::Composed => composed::activate_pullback(act, u, v)?,
     })
 }
@@ -38,8 +42,8 @@ pub fn activate_pullback(act: Activation, u: &Tensor, v: &Tensor) -> Result<Tens
 /// The first dimension is odd.
 pub fn activate_jet(act: Activation, stacked: &Tensor) -> Result<Tensor> {
     shapes::splits(stacked, 2)?;
-    Ok(match Backend::of(&[stacked]) {
-        Backend::Cpu => stacked.contiguous()?.apply_op1(Jet(act))?,
+    Ok(match Backend::of_entries(&[stacked]) {
+        Backend::Kernels => stacked.contiguous()?.apply_op1(Jet(act))?,
         Backend::Composed => composed::activate_jet(act, stacked)?,
     })
 }
@@ -54,8 +58,8 @@ pub fn activate_curve(act: Activation, stacked: &Tensor, blocks: usize) -> Resul
         return Err(Error::Other(format!("a curve has 2 or 3 blocks of rows, not {blocks}")));
     }
     shapes::splits(stacked, blocks)?;
-    Ok(match Backend::of(&[stacked]) {
-        Backend::Cpu => stacked.contiguous()?.apply_op1(Curved { act, blocks })?,
+    Ok(match Backend::of_entries(&[stacked]) {
+        Backend::Kernels => stacked.contiguous()?.apply_op1(Curved { act, blocks })?,
         Backend::Composed => composed::activate_curve(act, stacked, blocks)?,
     })
 }
@@ -71,6 +75,11 @@ impl CustomOp1 for Value {
 
     fn cpu_fwd(&self, u: &CpuStorage, l: &Layout) -> Output {
         kernels::value(self.0, (u, l))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, u: &CudaStorage, l: &Layout) -> OnGpu {
+        gpu::value(self.0, (u, l))
     }
 
     fn bwd(&self, u: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
@@ -89,6 +98,11 @@ impl CustomOp2 for Pullback {
 
     fn cpu_fwd(&self, u: &CpuStorage, lu: &Layout, v: &CpuStorage, lv: &Layout) -> Output {
         kernels::pullback(self.0, (u, lu), (v, lv))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, u: &CudaStorage, lu: &Layout, v: &CudaStorage, lv: &Layout) -> OnGpu {
+        gpu::pullback(self.0, (u, lu), (v, lv))
     }
 
     fn bwd(
@@ -130,6 +144,19 @@ impl CustomOp3 for Bend {
     fn cpu_fwd(&self, u: &CpuStorage, lu: &Layout, v: &CpuStorage, lv: &Layout, g: &CpuStorage, lg: &Layout) -> Output {
         kernels::bend(self.act, (u, lu), (v, lv), (g, lg), self.slope_too)
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        u: &CudaStorage,
+        lu: &Layout,
+        v: &CudaStorage,
+        lv: &Layout,
+        g: &CudaStorage,
+        lg: &Layout,
+    ) -> OnGpu {
+        gpu::bend(self.act, (u, lu), (v, lv), (g, lg), self.slope_too)
+    }
 }
 
 /// The operation [u; u̇] ↦ [σ(u); σ'(u)·u̇]; `[a; b]` are equal halves along the first dimension.
@@ -143,6 +170,11 @@ impl CustomOp1 for Jet {
 
     fn cpu_fwd(&self, uu: &CpuStorage, l: &Layout) -> Output {
         kernels::jet(self.0, (uu, l))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, uu: &CudaStorage, l: &Layout) -> OnGpu {
+        gpu::jet(self.0, (uu, l))
     }
 
     fn bwd(&self, uu: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
@@ -161,6 +193,11 @@ impl CustomOp2 for JetBackward {
 
     fn cpu_fwd(&self, uu: &CpuStorage, lu: &Layout, gg: &CpuStorage, lg: &Layout) -> Output {
         kernels::jet_backward(self.0, (uu, lu), (gg, lg))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, uu: &CudaStorage, lu: &Layout, gg: &CudaStorage, lg: &Layout) -> OnGpu {
+        gpu::jet_backward(self.0, (uu, lu), (gg, lg))
     }
 }
 
@@ -183,6 +220,11 @@ impl CustomOp1 for Curved {
         kernels::curve(self.act, (stacked, l), self.blocks)
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, stacked: &CudaStorage, l: &Layout) -> OnGpu {
+        gpu::curve(self.act, (stacked, l), self.blocks)
+    }
+
     fn bwd(&self, stacked: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
         stacked.apply_op2_no_bwd(&g.contiguous()?, &CurvedBackward(*self)).map(Some)
     }
@@ -200,5 +242,10 @@ impl CustomOp2 for CurvedBackward {
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, g: &CpuStorage, lg: &Layout) -> Output {
         kernels::curve_backward(self.0.act, (x, lx), (g, lg), self.0.blocks)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, g: &CudaStorage, lg: &Layout) -> OnGpu {
+        gpu::curve_backward(self.0.act, (x, lx), (g, lg), self.0.blocks)
     }
 }

@@ -147,9 +147,14 @@ fn covered(windows: usize, kernel: usize, conv: Conv) -> usize {
 pub fn conv2d(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv, blocks: usize) -> Result<Tensor> {
     let y = unbiased(x, w, conv)?;
     match b {
-        Some(b) => on_values(&y, blocks, |value| value.broadcast_add(&b.reshape((1, (), 1, 1))?)),
+        Some(b) => biased(&y, b, blocks),
         None => Ok(y),
     }
+}
+
+/// The images y `[N, O, H, W]` plus a number b `[O]` for each channel, on the first of `blocks` equal blocks of images.
+pub fn biased(y: &Tensor, b: &Tensor, blocks: usize) -> Result<Tensor> {
+    on_values(y, blocks, |value| value.broadcast_add(&b.reshape((1, (), 1, 1))?))
 }
 
 /// The convolution without bias. The input is padded and cut beforehand: candle's backward pass of a convolution that

@@ -5,17 +5,14 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::backend::{Backend, on};
-use crate::{Result, rng::Key};
-
-/// An operation on tensors.
-pub type Op<'a> = &'a dyn Fn(&[Tensor]) -> Result<Tensor>;
+use super::checks::{self, Op};
 
 /// The back ends that must agree.
-const BACKENDS: [Backend; 2] = [Backend::Cpu, Backend::Composed];
+const BACKENDS: [Backend; 2] = [Backend::Kernels, Backend::Composed];
 
 /// Standard normal numbers in f64, the same for the same name.
 pub fn normal(name: &str, shape: &[usize]) -> Tensor {
-    Key::new(7).with(name).normal(shape, DType::F64, &Device::Cpu).unwrap()
+    checks::normal(name, shape).unwrap()
 }
 
 /// All entries in memory order, whatever the shape.
@@ -33,20 +30,14 @@ pub fn assert_close(what: &str, have: &Tensor, want: &Tensor, tolerance: f64) {
     }
 }
 
-/// The weighted sum Σ weight∘f(inputs), with weights that depend on the shape only.
+/// The weighted sum Σ weight∘f(inputs).
 fn loss(f: Op, inputs: &[Tensor]) -> Tensor {
-    let y = f(inputs).unwrap();
-    let weight = normal("loss weight", y.dims()).to_dtype(y.dtype()).unwrap();
-    (y * weight).unwrap().sum_all().unwrap()
+    checks::loss(f, inputs).unwrap()
 }
 
 /// The gradient for every input, by one ordinary backward pass.
 fn gradients(f: Op, inputs: &[Tensor]) -> Vec<Tensor> {
-    let vars: Vec<Var> = inputs.iter().map(|x| Var::from_tensor(x).unwrap()).collect();
-    let tracked: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
-    let store = loss(f, &tracked).backward().unwrap();
-    // None: the result does not depend on it, as candle sees it (the slope of a rectifier).
-    vars.iter().map(|v| store.get(v).cloned().unwrap_or_else(|| v.zeros_like().unwrap())).collect()
+    checks::gradients(f, inputs).unwrap()
 }
 
 /// The gradient for input `k`, by central differences.

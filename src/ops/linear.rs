@@ -45,8 +45,8 @@ pub fn linear_stacked(x: &Tensor, w: &Tensor, b: Option<&Tensor>, blocks: usize)
     }
     let backend = b.map_or_else(|| Backend::of(&[x, w]), |b| Backend::of(&[x, w, b]));
     Ok(match (backend, b) {
-        (Backend::Cpu, Some(b)) => x.apply_op3(w, &b.contiguous()?, Linear { blocks })?,
-        (Backend::Cpu, None) => x.apply_op2(w, Linear { blocks })?,
+        (Backend::Kernels, Some(b)) => x.apply_op3(w, &b.contiguous()?, Linear { blocks })?,
+        (Backend::Kernels, None) => x.apply_op2(w, Linear { blocks })?,
         (Backend::Composed, _) => composed::linear(x, w, b, blocks)?,
     })
 }
@@ -61,7 +61,7 @@ pub fn linear_pullback(g: &Tensor, w: &Tensor) -> Result<Tensor> {
         (g, w) => return Err(Error::Other(format!("linear pull-back: g {g:?} and w {w:?} do not fit"))),
     }
     Ok(match Backend::of(&[g, w]) {
-        Backend::Cpu => g.apply_op2(w, Pullback)?,
+        Backend::Kernels => g.apply_op2(w, Pullback)?,
         Backend::Composed => composed::linear_pullback(g, w)?,
     })
 }

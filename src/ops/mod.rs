@@ -2,18 +2,21 @@
 //!
 //! Each is differentiable by one ordinary `backward()`, derivative passes included, and runs on every device. A file
 //! here holds an operation with its shape checks and its derivatives, which are operations again; `backend.rs` alone
-//! chooses who computes it: the kernels of `cpu/`, or candle's own operations (`composed.rs`), which serve every device
-//! and type. Kernels for CUDA would be a third folder, `cuda/`, behind the same choice and the `cuda_fwd` of the same
-//! operations; there are none yet.
+//! chooses who computes it: kernels, or candle's own operations (`composed.rs`), which serve every device and type. The
+//! kernels of `cpu/` are behind the `cpu_fwd` of the operations, those of `cuda/` behind the `cuda_fwd` of those that
+//! have one: the convolution, the activations and their derivatives, the updates.
 //!
 //! Results do not depend on the number of threads.
 
 mod activated;
 mod activation;
 mod backend;
+mod checks;
 mod composed;
 mod conv;
 mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
 mod linear;
 mod shapes;
 mod spec;
@@ -30,6 +33,7 @@ mod tests;
 
 pub use activated::{conv2d_activated, conv2d_activated_pullback};
 pub use activation::{activate, activate_curve, activate_jet, activate_pullback};
+pub use checks::OpCheck;
 pub use conv::{conv2d, conv2d_jet, conv2d_pullback, conv2d_stacked};
 pub use linear::{linear, linear_jet, linear_pullback, linear_stacked};
 pub use spec::{Activation, Adam, Conv, Sgd};

@@ -15,7 +15,7 @@ use crate::Result;
 pub fn column_sum(x: &Tensor) -> Result<Tensor> {
     x.dims2()?;
     Ok(match Backend::of(&[x]) {
-        Backend::Cpu => x.contiguous()?.apply_op1(ColumnSum)?,
+        Backend::Kernels => x.contiguous()?.apply_op1(ColumnSum)?,
         Backend::Composed => composed::column_sum(x)?,
     })
 }
@@ -27,7 +27,7 @@ pub fn column_sum(x: &Tensor) -> Result<Tensor> {
 pub fn dot(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     shapes::same("dot", x, y)?;
     Ok(match Backend::of(&[x, y]) {
-        Backend::Cpu => x.contiguous()?.apply_op2(&y.contiguous()?, Dot)?,
+        Backend::Kernels => x.contiguous()?.apply_op2(&y.contiguous()?, Dot)?,
         Backend::Composed => composed::dot(x, y)?,
     })
 }

@@ -5,12 +5,27 @@
 //! made the matrix products of a whole network four times slower. So what an update on the CPU leaves faint it sets to
 //! 0. A GPU computes with such numbers as fast as with others.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Tensor, Var};
 
 use super::backend::Backend;
 use super::cpu::{Output, update as kernels};
+#[cfg(feature = "cuda")]
+use super::cuda::{access::Output as OnGpu, update as gpu};
 use super::{Adam, Sgd, composed, shapes};
 use crate::{Error, Result};
+
+/// Calls the kernel of the device on which a tensor is.
+macro_rules! on_its_device {
+    ($tensor:expr, $kernel:ident($($argument:expr),+)) => {
+        match $tensor.device() {
+            #[cfg(feature = "cuda")]
+            candle_core::Device::Cuda(_) => gpu::$kernel($($argument),+),
+            _ => kernels::$kernel($($argument),+),
+        }
+    };
+}
 
 /// The Langevin move x - drift·grad + std·noise, of x's shape, in one pass over memory; it is not tracked.
 ///
@@ -20,8 +35,8 @@ pub fn langevin_update(x: &Tensor, grad: &Tensor, noise: &Tensor, drift: f64, st
     shapes::same("langevin update", x, grad)?;
     shapes::same("langevin update", x, noise)?;
     let [x, grad, noise] = [x, grad, noise].map(Tensor::detach);
-    Ok(match Backend::of(&[&x, &grad, &noise]) {
-        Backend::Cpu => {
+    Ok(match Backend::of_entries(&[&x, &grad, &noise]) {
+        Backend::Kernels => {
             x.contiguous()?.apply_op3_no_bwd(&grad.contiguous()?, &noise.contiguous()?, &Langevin { drift, std })?
         }
         Backend::Composed => composed::langevin(&x, &grad, &noise, drift, std)?,
@@ -42,6 +57,19 @@ impl CustomOp3 for Langevin {
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, g: &CpuStorage, lg: &Layout, n: &CpuStorage, ln: &Layout) -> Output {
         kernels::langevin((x, lx), (g, lg), (n, ln), self.drift, self.std)
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        lx: &Layout,
+        g: &CudaStorage,
+        lg: &Layout,
+        n: &CudaStorage,
+        ln: &Layout,
+    ) -> OnGpu {
+        gpu::langevin((x, lx), (g, lg), (n, ln), self.drift, self.std)
+    }
 }
 
 /// One Adam step: `var` and its moments change in place, and so does everything that shares their storage.
@@ -53,8 +81,8 @@ impl CustomOp3 for Langevin {
 /// The shapes differ, or two of the tensors share their storage.
 pub fn adam_update(var: &Var, grad: &Tensor, first: &Var, second: &Var, numbers: &Adam) -> Result<f64> {
     apart(&[var, first, second, grad])?;
-    match Backend::of(&[var, first, second, grad]) {
-        Backend::Cpu => Ok(kernels::adam(var, first, second, grad, numbers)?),
+    match Backend::of_entries(&[var, first, second, grad]) {
+        Backend::Kernels => Ok(on_its_device!(var, adam(var, first, second, grad, numbers))?),
         Backend::Composed => {
             composed::adam(var, first, second, grad, numbers)?;
             sum_of_squares(grad)
@@ -69,8 +97,8 @@ pub fn adam_update(var: &Var, grad: &Tensor, first: &Var, second: &Var, numbers:
 /// The shapes differ, or two of the tensors share their storage.
 pub fn sgd_update(var: &Var, grad: &Tensor, velocity: &Var, numbers: &Sgd) -> Result<f64> {
     apart(&[var, velocity, grad])?;
-    match Backend::of(&[var, velocity, grad]) {
-        Backend::Cpu => Ok(kernels::sgd(var, velocity, grad, numbers)?),
+    match Backend::of_entries(&[var, velocity, grad]) {
+        Backend::Kernels => Ok(on_its_device!(var, sgd(var, velocity, grad, numbers))?),
         Backend::Composed => {
             composed::sgd(var, velocity, grad, numbers)?;
             sum_of_squares(grad)
@@ -85,8 +113,8 @@ pub fn sgd_update(var: &Var, grad: &Tensor, velocity: &Var, numbers: &Sgd) -> Re
 pub fn lerp_update(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
     apart(&[a, b])?;
     let b = b.detach().contiguous()?;
-    match Backend::of(&[a, &b]) {
-        Backend::Cpu => kernels::lerp(a, &b, weight)?,
+    match Backend::of_entries(&[a, &b]) {
+        Backend::Kernels => on_its_device!(a, lerp(a, &b, weight))?,
         Backend::Composed => composed::lerp(a, &b, weight)?,
     }
     Ok(())
@@ -98,8 +126,8 @@ pub fn lerp_update(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
 /// The device fails.
 pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
     let x = x.detach().contiguous()?;
-    Ok(match Backend::of(&[&x]) {
-        Backend::Cpu => kernels::sum_of_squares(&x)?,
+    Ok(match Backend::of_entries(&[&x]) {
+        Backend::Kernels => on_its_device!(x, sum_of_squares(&x))?,
         Backend::Composed => composed::sum_of_squares(&x)?,
     })
 }

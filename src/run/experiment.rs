@@ -109,6 +109,7 @@ impl Experiment {
         let top: TopConfig = decode(&resolved.section(""))?;
         let train: TrainConfig = decode(&resolved.section("train"))?;
         let device = device::open(&top.device).map_err(|e| document.placed(e.at_path("device"), stored))?;
+        device::set_precision(train.precision);
         Ok(Experiment { guard: decode(&resolved.section("guard"))?, resolved, top, train, device, document, stored })
     }
 

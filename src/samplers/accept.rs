@@ -26,16 +26,17 @@ pub fn energies(chain: &Chain) -> Result<Vec<f64>> {
 pub fn accept(key: Key, log_ratio: &[f64], proposal: &Chain, chain: &Chain) -> Result<(Chain, Info)> {
     let bad = nonfinite(&energies(proposal)?);
     let ratio: Vec<f64> = log_ratio.iter().zip(&bad).map(|(r, b)| if *b > 0 { f64::NAN } else { *r }).collect();
-    let accepted = decide(key, &ratio, chain.x.device())?;
+    let accepted = decide(key, &ratio)?;
     let info = Info { chance: Some(chance(&ratio)), ..Info::of(&accepted, bad) };
     Ok((choose(&accepted, proposal, chain)?, info))
 }
 
-/// The choices, 1 with probability min(1, exp(ratio)) for each ratio and 0 for a ratio that is NaN.
-pub(super) fn decide(key: Key, log_ratio: &[f64], device: &Device) -> Result<Vec<u8>> {
+/// The choices, 1 with probability min(1, exp(ratio)) for each ratio and 0 for a ratio that is NaN. They are made
+/// on the host, where the ratios are.
+pub(super) fn decide(key: Key, log_ratio: &[f64]) -> Result<Vec<u8>> {
     // Draws have 24 bits: 0 stands for all that is below the smallest of them, and must not accept everything.
     const LEAST: f64 = 1.0 / (1u64 << 25) as f64;
-    let uniform = key.uniform(log_ratio.len(), DType::F64, device)?.to_vec1::<f64>()?;
+    let uniform = key.uniform(log_ratio.len(), DType::F64, &Device::Cpu)?.to_vec1::<f64>()?;
     // A comparison with NaN is false.
     Ok(uniform.iter().zip(log_ratio).map(|(u, ratio)| u8::from(u.max(LEAST).ln() < *ratio)).collect())
 }

@@ -1,6 +1,6 @@
 //! Hamiltonian Monte Carlo: long moves along the energy's contours, with accept-reject.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::accept::{ACCEPTANCE, chance, choose, decide, energies, nonfinite};
 use super::kernel::Tuning;
@@ -61,7 +61,7 @@ impl Kernel for Hmc {
     fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
         let chain = &chain.filled(Need::Gradient, on.energy())?;
         let momentum = key.with("momentum").normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
-        let u: f64 = key.with("jitter").uniform(1, DType::F64, chain.x.device())?.squeeze(0)?.to_scalar()?;
+        let u: f64 = key.with("jitter").uniform(1, DType::F64, &Device::Cpu)?.squeeze(0)?.to_scalar()?;
         let eps = self.step_size * (1.0 + self.jitter * (2.0 * u - 1.0));
         let s = self.scale.as_ref();
         let mut p = (&momentum - (scaled(chain.slope()?, s)? * (0.5 * eps))?)?;
@@ -76,7 +76,7 @@ impl Kernel for Hmc {
         // NaN, not -∞ or ∞, for an end without a finite energy: it is never accepted.
         let finite = |e: f64| if e.is_finite() { e } else { f64::NAN };
         let ratio: Vec<f64> = (0..now.len()).map(|i| now[i] + before[i] - finite(then[i]) - after[i]).collect();
-        let accepted = decide(key.with("accept"), &ratio, chain.x.device())?;
+        let accepted = decide(key.with("accept"), &ratio)?;
         let total = |i: usize| if accepted[i] == 1 { then[i] + after[i] } else { now[i] + before[i] };
         let info = Info {
             chance: Some(chance(&ratio)),

@@ -1,6 +1,6 @@
 //! Iterated sampling importance resampling: a choice by weight among many independent draws and the chain's own place.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::accept::{ACCEPTANCE, choose};
 use super::independent::log_weights;
@@ -61,7 +61,7 @@ impl Kernel for Isir {
         let y = Chain::at(&q.sample(key.with("draw"), chains * fresh)?).filled(Need::Value, e)?;
         let here = log_weights(chain.value()?, q, &chain.x)?;
         let there = log_weights(y.value()?, q, &y.x)?;
-        let uniform = key.with("choose").uniform(chains, DType::F64, chain.x.device())?.to_vec1::<f64>()?;
+        let uniform = key.with("choose").uniform(chains, DType::F64, &Device::Cpu)?.to_vec1::<f64>()?;
         let (mut place, mut moved, mut bad) = (Vec::new(), Vec::new(), Vec::new());
         for (i, (own, u)) in here.into_iter().zip(uniform).enumerate() {
             let others = there.get(i * fresh..(i + 1) * fresh).unwrap_or_default();

@@ -98,7 +98,7 @@ impl ParallelTempering {
         let (back, forth) = (self.log_proposal(all, &there, chains)?, self.log_proposal(&there, all, chains)?);
         let finite = |e: f64| if e.is_finite() { e } else { f64::NAN };
         let ratio = |i: usize| (now[i] - finite(then[i])) / self.temperature(i, chains) + back[i] - forth[i];
-        let accepted = decide(key.with("accept"), &(0..rows).map(ratio).collect::<Vec<_>>(), all.x.device())?;
+        let accepted = decide(key.with("accept"), &(0..rows).map(ratio).collect::<Vec<_>>())?;
         Ok((choose(&accepted, &there, all)?, accepted, nonfinite(&then)))
     }
 
@@ -112,7 +112,7 @@ impl ParallelTempering {
             let cold = |row: usize| 1.0 / self.temperature(row, chains);
             (cold(*i) - cold(i + chains)) * (energy[*i] - energy[i + chains])
         };
-        let swapped = decide(key, &pairs.iter().map(ratio).collect::<Vec<_>>(), all.x.device())?;
+        let swapped = decide(key, &pairs.iter().map(ratio).collect::<Vec<_>>())?;
         for (i, _) in pairs.iter().zip(&swapped).filter(|(_, s)| **s == 1) {
             place.swap(*i, i + chains);
         }
@@ -164,4 +164,25 @@ fn parted(all: &Chain, place: Vec<u32>, chains: usize) -> Result<(Chain, Chain)>
     let place = Tensor::new(place, all.x.device())?;
     let of = |from: usize, n: usize| all.map(|t| Ok(t.index_select(&place, 0)?.narrow(0, from, n)?.contiguous()?));
     Ok((of(0, chains)?, of(chains, rows - chains)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    /// There is one pair of two temperatures, and the odd rounds, which begin at the second one, have none.
+    #[test]
+    fn two_temperatures_swap_at_even_rounds_only() {
+        let kernel = ParallelTempering::new(2, 4.0, 0.1);
+        let x = Tensor::zeros((6, 1), DType::F32, &Device::Cpu).unwrap();
+        let energy = Tensor::new(&[9f32, 9.0, 9.0, 1.0, 1.0, 1.0], &Device::Cpu).unwrap();
+        let all = Chain::known(x, energy, None);
+        let (place, share) = kernel.swaps(Key::new(1), &all, 3, 0).unwrap();
+        assert_eq!((place, share), (vec![3, 4, 5, 0, 1, 2], 1.0));
+        let (place, share) = kernel.swaps(Key::new(1), &all, 3, 1).unwrap();
+        assert_eq!(place, [0, 1, 2, 3, 4, 5]);
+        assert!(share.is_nan());
+    }
 }

@@ -125,6 +125,10 @@ pub(in crate::methods) fn scalar(t: &Tensor) -> Result<Tensor> {
 
 /// The mean of energies `[B]` or losses in f64, without a graph, for [`Readings`].
 pub(in crate::methods) fn mean(t: &Tensor) -> Result<Tensor> {
+    // On a GPU candle would upload the list of its dimensions, which is empty, and the driver refuses.
+    if t.rank() == 0 {
+        return scalar(t);
+    }
     Ok(t.detach().to_dtype(DType::F64)?.mean_all()?)
 }
 

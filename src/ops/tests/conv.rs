@@ -110,7 +110,7 @@ fn wide_convolutions_in_f32_are_as_good_as_f32_can_be() {
             [&[y, back], &gradients[..]].concat()
         };
         let names = ["value", "pull-back", "gradient of x", "gradient of w", "gradient of b"];
-        let have = on(Backend::Cpu, || results(DType::F32));
+        let have = on(Backend::Kernels, || results(DType::F32));
         let want = on(Backend::Composed, || results(DType::F64));
         for ((name, have), want) in names.iter().zip(have).zip(want) {
             assert_close(&format!("{name}: {what}"), &have, &want, 5e-6);
@@ -183,8 +183,8 @@ fn an_item_that_is_not_a_number_spoils_no_other() {
         let single = |name: &str, shape: &[usize]| normal(name, shape).to_dtype(DType::F32).unwrap();
         let (x, w) = (single("x", &[21, 16, 9, 8]), single("w", &[16, 16, kernel, kernel]));
         let spoilt = Tensor::cat(&[&x, &(x.narrow(0, 0, 1).unwrap() * f64::NAN).unwrap(), &x], 0).unwrap();
-        let y = on(Backend::Cpu, || conv2d(&spoilt, &w, None, conv)).unwrap();
-        let back = on(Backend::Cpu, || conv2d_pullback(&y, &w, conv, (9, 8))).unwrap();
+        let y = on(Backend::Kernels, || conv2d(&spoilt, &w, None, conv)).unwrap();
+        let back = on(Backend::Kernels, || conv2d_pullback(&y, &w, conv, (9, 8))).unwrap();
         for result in [y, back] {
             let finite = |from, n| entries(&result.narrow(0, from, n).unwrap()).iter().all(|v| v.is_finite());
             assert!(finite(0, 21) && !finite(21, 1) && finite(22, 21), "{kernel}x{kernel}, stride {stride}");
@@ -205,7 +205,7 @@ fn convolutions_give_the_same_bytes_on_one_and_two_threads() {
             [&y, store.get(&x).unwrap(), store.get(&w).unwrap()].map(entries)
         };
         let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
-        let run = || on(Backend::Cpu, run);
+        let run = || on(Backend::Kernels, run);
         assert!(pool(1).install(run) == pool(2).install(run));
     }
 }

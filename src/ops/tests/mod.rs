@@ -134,6 +134,27 @@ fn activations_stay_finite_far_out_and_pass_nan_on() {
     }
 }
 
+/// Group norm of a constant plane and layers that begin at 0 meet it.
+#[test]
+fn at_exactly_zero_all_back_ends_have_one_slope() {
+    let zeros = Tensor::new(&[0f64, -0.0], &Device::Cpu).unwrap();
+    let stacked = Tensor::cat(&[&zeros, &zeros.ones_like().unwrap()], 0).unwrap();
+    for act in ALL {
+        let derivatives = |backend| {
+            backend::on(backend, || {
+                let u = candle_core::Var::from_tensor(&zeros).unwrap();
+                let store = activate(act, &u).unwrap().sum_all().unwrap().backward().unwrap();
+                let curve = activate_curve(act, &stacked, 2).unwrap();
+                [store.get(&u).unwrap().clone(), activate_jet(act, &stacked).unwrap(), curve]
+            })
+        };
+        let [have, want] = [backend::Backend::Composed, backend::Backend::Kernels].map(derivatives);
+        for (have, want) in have.iter().zip(&want) {
+            assert_close(&format!("{act:?} at 0"), have, want, 1e-15);
+        }
+    }
+}
+
 #[test]
 fn sums_keep_the_contract() {
     check("column sum", &|t| column_sum(&t[0]), &|t| Ok(t[0].sum(0)?), &[normal("x", &[7, 21])], 1);

@@ -13,19 +13,19 @@ fn fused_updates_are_the_composed_ones() {
     for decoupled in [false, true] {
         let numbers = adam([0.9, 0.99], if decoupled { (0.0, 0.97) } else { (0.3, 1.0) }, 3, 0.7);
         let (a, b) = (vars(["p", "m", "v"]), vars(["p", "m", "v"]));
-        on(Backend::Cpu, || adam_update(&a[0], &grad, &a[1], &a[2], &numbers)).unwrap();
+        on(Backend::Kernels, || adam_update(&a[0], &grad, &a[1], &a[2], &numbers)).unwrap();
         composed::adam(&b[0], &b[1], &b[2], &grad, &numbers).unwrap();
         a.iter().zip(&b).for_each(|(a, b)| assert_close("adam", a, b, 1e-14));
     }
     for nesterov in [false, true] {
         let numbers = Sgd { lr: 0.1, momentum: 0.9, nesterov, weight_decay: 0.3, scale: 0.7 };
         let (a, b) = (vars(["p", "m", "v"]), vars(["p", "m", "v"]));
-        on(Backend::Cpu, || sgd_update(&a[0], &grad, &a[1], &numbers)).unwrap();
+        on(Backend::Kernels, || sgd_update(&a[0], &grad, &a[1], &numbers)).unwrap();
         composed::sgd(&b[0], &b[1], &grad, &numbers).unwrap();
         a.iter().zip(&b).for_each(|(a, b)| assert_close("sgd", a, b, 1e-14));
     }
     let want = entries(&grad).iter().map(|g| g * g).sum::<f64>();
-    for backend in [Backend::Cpu, Backend::Composed] {
+    for backend in [Backend::Kernels, Backend::Composed] {
         assert!((on(backend, || sum_of_squares(&grad)).unwrap() / want - 1.0).abs() < 1e-13);
     }
 }
@@ -41,7 +41,7 @@ fn adam(betas: [f64; 2], (l2, keep): (f64, f64), t: i32, scale: f64) -> Adam {
 fn shrunk(mut step: impl FnMut(&Var, &Tensor)) -> Vec<f32> {
     let p = Var::from_tensor(&normal("p", &[1_000]).to_dtype(DType::F32).unwrap()).unwrap();
     let none = p.zeros_like().unwrap();
-    on(Backend::Cpu, || (0..300).for_each(|_| step(&p, &none)));
+    on(Backend::Kernels, || (0..300).for_each(|_| step(&p, &none)));
     p.to_vec1().unwrap()
 }
 

@@ -122,6 +122,7 @@ fn what_reads_a_checkpoint_says_what_the_page_says() {
 fn lists_say_what_the_page_says() {
     let lab = Lab::new();
     told(&lab, &["methods"]);
+    told(&lab, &["doctor"]);
     told(&lab, &["explain lsd"]);
     told(&lab, &["init"]);
     told(&lab, &["data list", "data verify digits"]);

@@ -159,3 +159,22 @@ fn every_subcommand_has_a_page_of_the_manual_and_completions() {
         assert!(names(&cli).iter().all(|name| script.contains(name.as_str())), "{shell}");
     }
 }
+
+#[test]
+fn doctor_holds_every_operation_of_the_device_against_the_composed_one() {
+    let lab = Lab::new();
+    let told = lab.ok(&["doctor"]);
+    for says in ["device", "cpu", "threads", "operation", "f64", "f32", "convolution", "Swish tangent"] {
+        assert!(told.contains(says), "{says}: {told}");
+    }
+    let facts = lab.ok(&["doctor", "--facts"]);
+    assert!(facts.contains("threads") && !facts.contains("operation"), "{facts}");
+    let json = lab.json(&["doctor"]);
+    let all = json["operations"].as_array().unwrap();
+    assert!(all.len() > 40 && all.iter().all(|one| one["ok"] == true), "{json}");
+    if !cfg!(feature = "cuda") {
+        lab.refused(2, &["doctor", "--device", "cuda:0"], &["built without CUDA", "scripts/build_cuda.sh"]);
+        let auto = lab.run(&["doctor", "--facts", "--device", "auto"]);
+        assert!(auto.stderr.contains("device auto: the CPU computes, since this binary was built without CUDA"));
+    }
+}

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Looks after the CUDA back end on a machine that has neither a GPU nor a toolkit.
+#
+#   scripts/check_cuda.sh [cargo clippy arguments]   compiles and lints everything under the feature cudnn
+#   scripts/check_cuda.sh run OUT                    builds ebm so, and runs scripts/gpu_check.sh OUT on a stand-in: a
+#                                                    driver, cuBLAS and cuDNN of plain memory (tests/standin/)
+#
+# candle's kernels are not compiled in either case: the compiler that its build script finds writes empty files. What is
+# built here runs on nothing but the stand-in; scripts/build_cuda.sh builds for a card. `run` needs g++.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Always at one place, since the build scripts run again where the compiler has moved.
+toolkit=$(realpath -m "${CARGO_TARGET_DIR:-target}")/cuda-check
+mkdir -p "$toolkit/bin" "$toolkit/lib"
+# nvcc is called as `-o FILE …` and as `--ptx --output-directory FOLDER … SOURCE`.
+cat >"$toolkit/bin/nvcc" <<'NVCC'
+#!/usr/bin/env bash
+file='' folder=''
+for word in "$@"; do
+  case ${before:-} in
+    -o) file=$word ;;
+    --output-directory) folder=$word ;;
+  esac
+  before=$word
+done
+if [ -n "$folder" ]; then file=$folder/$(basename "${before%.cu}").ptx; fi
+case $file in
+  '') ;;
+  *.a) printf '!<arch>\n' >"$file" ;; # an empty archive
+  *) : >"$file" ;;
+esac
+NVCC
+chmod +x "$toolkit/bin/nvcc"
+
+export NVCC=$toolkit/bin/nvcc CUDA_HOME=$toolkit CUDA_PATH=$toolkit
+export CUDA_COMPUTE_CAP=90 CUDARC_CUDA_VERSION=13000
+
+# One library in the place of all: what tests/standin/ defines, and for every other name that the binary could ask for a
+# function that answers 0.
+make_standin() {
+  local work=$toolkit/standin registry=${CARGO_HOME:-$HOME/.cargo}/registry/src bindings foreign part library
+  mkdir -p "$work"
+  cargo fetch -q --locked
+  bindings=$(echo "$registry"/*/cudarc-0.19.*/src)
+  foreign=$(echo "$registry"/*/candle-kernels-0.11.*/src/ffi.rs)
+  for part in driver libraries; do
+    g++ -O2 -std=c++17 -fPIC -Wall -Wextra -ffp-contract=off -c "tests/standin/$part.cpp" -o "$work/$part.o"
+  done
+  nm --defined-only "$work/driver.o" "$work/libraries.o" | awk '$2 == "T" {print $3}' | sort -u >"$work/defined"
+  { grep -rohE 'fn (cu|nvrtc)[A-Za-z0-9_]+' "$bindings"/{driver,cublas,cublaslt,curand,nvrtc,cudnn}/sys
+    grep -ohE 'fn [A-Za-z0-9_]+' "$foreign"; } | awk '{print $2}' | sort -u |
+    comm -23 - "$work/defined" | awk '{print "int " $1 "(void) { return 0; }"}' >"$work/rest.c"
+  gcc -w -fPIC -c "$work/rest.c" -o "$work/rest.o"
+  g++ -shared -Wl,-soname,libstandin.so -o "$toolkit/lib/libstandin.so" "$work"/{driver,libraries,rest}.o
+  for library in cuda cublas cublasLt curand nvrtc cudnn cudart; do
+    ln -sf libstandin.so "$toolkit/lib/lib$library.so"
+  done
+}
+
+if [ "${1:-}" != run ]; then
+  exec cargo clippy --locked --features cudnn "$@" -- -D warnings
+fi
+make_standin
+export LIBRARY_PATH=$toolkit/lib${LIBRARY_PATH:+:$LIBRARY_PATH}
+cargo build --locked --features cudnn
+EBM=${CARGO_TARGET_DIR:-target}/debug/ebm STEPS=4 LD_LIBRARY_PATH=$toolkit/lib scripts/gpu_check.sh "${2:?a folder for what comes out}"

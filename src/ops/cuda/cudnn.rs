@@ -1,0 +1,312 @@
+//! The calls of cuDNN: what is asked once for a geometry is kept, and all calls share one piece of memory.
+#![allow(unsafe_code)] // a library of C
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use candle_core::cuda::cudarc::cudnn::result::{self, CudnnError};
+use candle_core::cuda::cudarc::cudnn::{CudnnDataType, sys};
+use candle_core::cuda::cudarc::driver::sys::CUdeviceptr;
+use candle_core::cuda::cudarc::driver::{CudaSlice, CudaStream, DevicePtrMut, DeviceRepr};
+use candle_core::cuda::{CudaDevice, DeviceId};
+use candle_core::{Result, bail};
+
+use super::plan::{Candidate, Geometry, Map, Roles, chosen};
+use crate::device::Precision;
+
+type Answer<T> = std::result::Result<T, CudnnError>;
+
+/// What an algorithm may take beside the tensors. The fastest of a wide network's ask for a few hundred mebibytes.
+const ROOM: usize = 1 << 30;
+
+/// The types in which convolutions are computed.
+pub trait Float: CudnnDataType + DeviceRepr + From<u8> {}
+
+impl Float for f32 {}
+impl Float for f64 {}
+
+/// cuDNN on one device, for one thread.
+pub struct Cudnn {
+    raw: sys::cudnnHandle_t,
+    stream: Arc<CudaStream>,
+    plans: RefCell<HashMap<Key, Rc<Plan>>>,
+    /// Work in one stream is done in order, so that one piece of memory does for all.
+    workspace: RefCell<Option<CudaSlice<u8>>>,
+}
+
+type Key = (Map, Geometry, sys::cudnnDataType_t, Precision);
+
+thread_local! {
+    static OPEN: RefCell<HashMap<DeviceId, Rc<Cudnn>>> = RefCell::new(HashMap::new());
+}
+
+impl Cudnn {
+    /// cuDNN on this device, opened at the first call.
+    ///
+    /// # Errors
+    /// The library does not open.
+    pub fn of(device: &CudaDevice) -> Result<Rc<Self>> {
+        OPEN.with_borrow_mut(|open| {
+            if let Some(there) = open.get(&device.id()) {
+                return Ok(there.clone());
+            }
+            let stream = device.cuda_stream();
+            stream.context().bind_to_thread()?;
+            let raw = result::create_handle()?;
+            let cudnn = Rc::new(Cudnn { raw, stream, plans: RefCell::default(), workspace: RefCell::default() });
+            // SAFETY: handle and stream live, the stream as long as the handle.
+            unsafe { result::set_stream(raw, cudnn.stream.cu_stream().cast())? };
+            open.insert(device.id(), cudnn.clone());
+            Ok(cudnn)
+        })
+    }
+
+    /// Computes one of the three maps.
+    ///
+    /// # Safety
+    /// Each place of memory holds as many entries of type `T` as its shape in `geometry` has, one after the other.
+    pub unsafe fn compute<T: Float>(
+        &self,
+        map: Map,
+        geometry: Geometry,
+        precision: Precision,
+        at: Roles<CUdeviceptr>,
+    ) -> Result<()> {
+        let plan = self.plan((map, geometry, T::DATA_TYPE, precision))?;
+        let memory = self.memory(plan.memory)?;
+        let (one, zero) = (T::from(1), T::from(0));
+        let (one, zero) = ((&raw const one).cast::<c_void>(), (&raw const zero).cast::<c_void>());
+        let Plan { images: x, weights: w, outputs: y, conv, memory: size, .. } = &*plan;
+        let (x, w, y, conv) = (x.raw, w.raw, y.raw, conv.raw);
+        let Roles { images, weights, outputs } = at;
+        let [images, weights, outputs] = [images, weights, outputs].map(|place| place as *mut c_void);
+        // SAFETY: descriptors and memory live until the call, which is queued behind what made the arguments.
+        unsafe {
+            match plan.algorithm {
+                Algorithm::Forward(algorithm) => result::convolution_forward(
+                    self.raw, one, x, images, w, weights, conv, algorithm, memory, *size, zero, y, outputs,
+                ),
+                Algorithm::Pullback(algorithm) => result::convolution_backward_data(
+                    self.raw, one, w, weights, y, outputs, conv, algorithm, memory, *size, zero, x, images,
+                ),
+                Algorithm::WeightGradient(algorithm) => result::convolution_backward_filter(
+                    self.raw, one, x, images, y, outputs, conv, algorithm, memory, *size, zero, w, weights,
+                ),
+            }?;
+        }
+        Ok(())
+    }
+
+    /// Adds a number to each channel, in place: `bias` `[O]` to `outputs` of a shape `[N, O, H', W']`.
+    ///
+    /// # Safety
+    /// Both places hold at least so many entries of type `T`, one after the other.
+    pub unsafe fn add<T: Float>(&self, bias: CUdeviceptr, outputs: CUdeviceptr, shape: [i32; 4]) -> Result<()> {
+        let small = tensor([1, shape[1], 1, 1], T::DATA_TYPE)?;
+        let large = tensor(shape, T::DATA_TYPE)?;
+        let one = T::from(1);
+        let factor = (&raw const one).cast::<c_void>();
+        let (bias, outputs) = (bias as *const c_void, outputs as *mut c_void);
+        // SAFETY: as in `compute`.
+        unsafe { sys::cudnnAddTensor(self.raw, factor, small.raw, bias, factor, large.raw, outputs).result()? };
+        Ok(())
+    }
+
+    /// The shared memory, of at least so many bytes.
+    fn memory(&self, bytes: usize) -> Result<*mut c_void> {
+        if bytes == 0 {
+            return Ok(std::ptr::null_mut());
+        }
+        let mut held = self.workspace.borrow_mut();
+        if held.as_ref().is_none_or(|memory| memory.len() < bytes) {
+            // The old piece goes first; its memory is used again behind the work that still needs it.
+            *held = None;
+            // SAFETY: an algorithm reads what it has written only.
+            *held = Some(unsafe { self.stream.alloc::<u8>(bytes)? });
+        }
+        match held.as_mut() {
+            Some(memory) => Ok(memory.device_ptr_mut(&self.stream).0 as *mut c_void),
+            None => bail!("no memory for a convolution"),
+        }
+    }
+
+    fn plan(&self, key: Key) -> Result<Rc<Plan>> {
+        if let Some(plan) = self.plans.borrow().get(&key) {
+            return Ok(plan.clone());
+        }
+        let plan = Rc::new(Plan::new(self.raw, key)?);
+        self.plans.borrow_mut().insert(key, plan.clone());
+        Ok(plan)
+    }
+}
+
+impl Drop for Cudnn {
+    fn drop(&mut self) {
+        // SAFETY: the handle was opened by `of` and is closed here only.
+        let _ = unsafe { result::destroy_handle(self.raw) };
+    }
+}
+
+/// A descriptor, which goes with its owner.
+struct Descriptor<D: Copy> {
+    raw: D,
+    destroy: unsafe fn(D) -> Answer<()>,
+}
+
+impl<D: Copy> Drop for Descriptor<D> {
+    fn drop(&mut self) {
+        // SAFETY: it was made by cuDNN and is destroyed here only.
+        let _ = unsafe { (self.destroy)(self.raw) };
+    }
+}
+
+const LAYOUT: sys::cudnnTensorFormat_t = sys::cudnnTensorFormat_t::CUDNN_TENSOR_NCHW;
+
+fn tensor(shape: [i32; 4], kind: sys::cudnnDataType_t) -> Answer<Descriptor<sys::cudnnTensorDescriptor_t>> {
+    let raw = result::create_tensor_descriptor()?;
+    let made = Descriptor { raw, destroy: result::destroy_tensor_descriptor };
+    // SAFETY: the descriptor was made above.
+    unsafe { result::set_tensor4d_descriptor(raw, LAYOUT, kind, shape)? };
+    Ok(made)
+}
+
+fn filter(shape: [i32; 4], kind: sys::cudnnDataType_t) -> Answer<Descriptor<sys::cudnnFilterDescriptor_t>> {
+    let raw = result::create_filter_descriptor()?;
+    let made = Descriptor { raw, destroy: result::destroy_filter_descriptor };
+    // SAFETY: the descriptor was made above.
+    unsafe { result::set_filter4d_descriptor(raw, kind, LAYOUT, shape)? };
+    Ok(made)
+}
+
+fn convolution(
+    geometry: Geometry,
+    kind: sys::cudnnDataType_t,
+    precision: Precision,
+) -> Answer<Descriptor<sys::cudnnConvolutionDescriptor_t>> {
+    let Geometry { stride, padding, .. } = geometry;
+    let raw = result::create_convolution_descriptor()?;
+    let made = Descriptor { raw, destroy: result::destroy_convolution_descriptor };
+    let mode = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
+    // cuDNN's default takes TF32 for f32; only this one leaves the factors as they are.
+    let math = match precision {
+        Precision::F32 => sys::cudnnMathType_t::CUDNN_FMA_MATH,
+        Precision::Tf32 => sys::cudnnMathType_t::CUDNN_DEFAULT_MATH,
+    };
+    // SAFETY: the descriptor was made above.
+    unsafe {
+        result::set_convolution2d_descriptor(raw, padding, padding, stride, stride, 1, 1, mode, kind)?;
+        result::set_convolution_math_type(raw, math)?;
+    }
+    Ok(made)
+}
+
+/// An algorithm of each of the three maps.
+#[derive(Clone, Copy)]
+enum Algorithm {
+    Forward(sys::cudnnConvolutionFwdAlgo_t),
+    Pullback(sys::cudnnConvolutionBwdDataAlgo_t),
+    WeightGradient(sys::cudnnConvolutionBwdFilterAlgo_t),
+}
+
+/// The algorithm for one of the three maps, with its memory, among those that cuDNN offers.
+macro_rules! algorithm {
+    ($Kind:path, $plain:expr, $offers:ident, $memory:ident, ($($known:expr),+)) => {{
+        let found = offers(|most, count, room| {
+            // SAFETY: handle and descriptors live, and there is room for so many offers.
+            unsafe { result::$offers($($known),+, most, count, room) }
+        })?;
+        let memory = |algorithm| {
+            // SAFETY: handle and descriptors live.
+            unsafe { result::$memory($($known),+, algorithm) }.ok()
+        };
+        chosen(&found, $plain, ROOM, memory).map(|(algorithm, memory)| ($Kind(algorithm), memory))
+    }};
+}
+
+/// How one of the three maps is computed for one geometry.
+struct Plan {
+    images: Descriptor<sys::cudnnTensorDescriptor_t>,
+    weights: Descriptor<sys::cudnnFilterDescriptor_t>,
+    outputs: Descriptor<sys::cudnnTensorDescriptor_t>,
+    conv: Descriptor<sys::cudnnConvolutionDescriptor_t>,
+    algorithm: Algorithm,
+    /// The bytes that the algorithm asks for beside the tensors.
+    memory: usize,
+}
+
+impl Plan {
+    fn new(handle: sys::cudnnHandle_t, (map, geometry, kind, precision): Key) -> Result<Self> {
+        let Roles { images, weights, outputs } = geometry.shapes;
+        let (images, outputs) = (tensor(images, kind)?, tensor(outputs, kind)?);
+        let (weights, conv) = (filter(weights, kind)?, convolution(geometry, kind, precision)?);
+        let (x, w, y, c) = (images.raw, weights.raw, outputs.raw, conv.raw);
+        let found = match map {
+            Map::Forward => algorithm!(
+                Algorithm::Forward,
+                sys::cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM,
+                get_convolution_forward_algorithm,
+                get_convolution_forward_workspace_size,
+                (handle, x, w, c, y)
+            ),
+            Map::Pullback => algorithm!(
+                Algorithm::Pullback,
+                sys::cudnnConvolutionBwdDataAlgo_t::CUDNN_CONVOLUTION_BWD_DATA_ALGO_1,
+                get_convolution_backward_data_algorithm,
+                get_convolution_backward_data_workspace_size,
+                (handle, w, y, c, x)
+            ),
+            Map::WeightGradient => algorithm!(
+                Algorithm::WeightGradient,
+                sys::cudnnConvolutionBwdFilterAlgo_t::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1,
+                get_convolution_backward_filter_algorithm,
+                get_convolution_backward_filter_workspace_size,
+                (handle, x, y, c, w)
+            ),
+        };
+        match found {
+            Some((algorithm, memory)) => Ok(Plan { images, weights, outputs, conv, algorithm, memory }),
+            None => bail!("cuDNN has no algorithm for {map:?} of {geometry:?} that gives the same bytes each time"),
+        }
+    }
+}
+
+/// What cuDNN says of an algorithm; one type for each of the three maps.
+trait Offer: Copy {
+    type Algorithm;
+
+    fn candidate(self) -> Candidate<Self::Algorithm>;
+}
+
+macro_rules! offer {
+    ($Offer:ident, $Algorithm:ident) => {
+        impl Offer for sys::$Offer {
+            type Algorithm = sys::$Algorithm;
+
+            fn candidate(self) -> Candidate<Self::Algorithm> {
+                Candidate {
+                    algorithm: self.algo,
+                    usable: self.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS,
+                    deterministic: self.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC,
+                }
+            }
+        }
+    };
+}
+offer!(cudnnConvolutionFwdAlgoPerfStruct, cudnnConvolutionFwdAlgo_t);
+offer!(cudnnConvolutionBwdDataAlgoPerfStruct, cudnnConvolutionBwdDataAlgo_t);
+offer!(cudnnConvolutionBwdFilterAlgoPerfStruct, cudnnConvolutionBwdFilterAlgo_t);
+
+/// The algorithms that cuDNN offers, the fastest first: `ask` is given a number, a place for how many there are, and
+/// room for so many.
+fn offers<O: Offer>(ask: impl FnOnce(c_int, *mut c_int, *mut O) -> Answer<()>) -> Answer<Vec<Candidate<O::Algorithm>>> {
+    const MOST: usize = 16;
+    let (mut room, mut count) = ([MaybeUninit::<O>::uninit(); MOST], 0);
+    ask(MOST as c_int, &raw mut count, room.as_mut_ptr().cast())?;
+    let written = room.iter().take(usize::try_from(count).unwrap_or(0));
+    // SAFETY: cuDNN has written so many.
+    Ok(written.map(|offer| unsafe { offer.assume_init() }.candidate()).collect())
+}

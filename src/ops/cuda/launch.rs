@@ -1,0 +1,67 @@
+//! The launch of a kernel of our own.
+#![allow(unsafe_code)] // what a kernel does with its arguments, the compiler does not see
+
+use candle_core::Result;
+use candle_core::cuda::cudarc::driver::{DeviceRepr, LaunchConfig, PushKernelArg};
+use candle_core::cuda::{CudaDevice, WrapErr};
+
+use super::plan::grid;
+
+/// A file of kernels as the driver takes it, with its name.
+pub struct Kernels {
+    /// The name.
+    pub name: &'static str,
+    /// The text.
+    pub ptx: &'static str,
+}
+
+/// The numbers of an update, as `update.cu` has them.
+#[repr(transparent)]
+pub struct Numbers<T>(pub [T; 10]);
+
+// SAFETY: as many numbers one after the other, which the driver copies, as the struct of C++ has.
+unsafe impl<T: DeviceRepr> DeviceRepr for Numbers<T> {}
+
+/// What a map of `activation.cu` is told beside its tensors.
+#[repr(C)]
+pub struct Choice<T> {
+    /// The number of blocks, or what else is asked for.
+    pub form: i32,
+    /// The number of the activation.
+    pub kind: i32,
+    /// Its α.
+    pub alpha: T,
+}
+
+// SAFETY: the same three numbers in the same order as the struct of C++ has.
+unsafe impl<T: DeviceRepr> DeviceRepr for Choice<T> {}
+
+impl Kernels {
+    /// Queues a kernel with so many threads' worth of entries: it is given `places` in the memory of the device, then
+    /// `counts`, then whatever `rest` adds.
+    ///
+    /// # Safety
+    /// These are the arguments that the kernel takes, and it reads and writes no entry that is not there.
+    ///
+    /// # Errors
+    /// There is no such kernel, or the driver refuses.
+    pub unsafe fn launch<R: DeviceRepr>(
+        &self,
+        device: &CudaDevice,
+        kernel: &str,
+        entries: usize,
+        places: &[u64],
+        counts: &[u64],
+        rest: &[R],
+    ) -> Result<()> {
+        let function = device.get_or_load_custom_func(kernel, self.name, self.ptx)?;
+        let mut launch = function.builder();
+        places.iter().chain(counts).for_each(|argument| _ = launch.arg(argument));
+        rest.iter().for_each(|argument| _ = launch.arg(argument));
+        let (blocks, threads) = grid(entries);
+        let config = LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (threads, 1, 1), shared_mem_bytes: 0 };
+        // SAFETY: as this function's.
+        unsafe { launch.launch(config) }.w()?;
+        Ok(())
+    }
+}

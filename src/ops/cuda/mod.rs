@@ -1,0 +1,23 @@
+//! The kernels of GPUs: functions of storages, like those of `cpu/`. Convolutions are cuDNN's (feature `cudnn`);
+//! activations and updates in place are our own (feature `cuda`); whatever else is asked of a GPU is composed of
+//! candle's operations.
+//!
+//! `plan.rs` is arithmetic, and tested on any machine; the `.cu` files are compiled as C++ there and held against
+//! the CPU.
+
+#[cfg(feature = "cuda")]
+pub mod access;
+#[cfg(feature = "cuda")]
+pub mod activation;
+#[cfg(feature = "cudnn")]
+pub mod conv;
+#[cfg(feature = "cudnn")]
+mod cudnn;
+#[cfg(feature = "cuda")]
+mod launch;
+#[cfg_attr(not(feature = "cudnn"), allow(dead_code))] // what only convolutions ask, and tests
+mod plan;
+#[cfg(test)]
+mod twin;
+#[cfg(feature = "cuda")]
+pub mod update;

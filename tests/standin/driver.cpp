@@ -1,0 +1,353 @@
+// A GPU of plain memory, for tests on machines without one: enough of CUDA's driver to run what `ebm` asks of a card,
+// at once and on the CPU. Memory that was not written holds what is not a number, and what the driver refuses is
+// refused: empty allocations, empty launches, places that are none. At the end of the process standard error says how
+// often what was done; STANDIN_NAMES counts every kernel too, STANDIN_MEMORY is how many bytes there are.
+//
+// Our own kernels run as they are, thread after thread; candle's are the functions below, by name and arguments.
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <type_traits>
+#include <utility>
+
+#include "standin.h"
+
+#define __device__
+#define __global__
+#define __forceinline__ inline
+struct Place {
+  unsigned x;
+};
+static Place blockIdx, blockDim, threadIdx, gridDim;
+using std::exp;
+using std::expm1;
+using std::fabs;
+using std::log1p;
+using std::sqrt;
+using std::tanh;
+namespace activation {
+#include "../../src/ops/cuda/activation.cu"
+}
+namespace update {
+#include "../../src/ops/cuda/update.cu"
+}
+
+std::map<std::string, u64> counts;
+static std::map<char *, size_t> memory;
+static size_t taken;
+static void at_exit() {
+  for (auto &c : counts) std::fprintf(stderr, "standin %-28s %llu\n", c.first.c_str(), c.second);
+}
+bool held(const void *p, size_t bytes) {
+  auto next = memory.upper_bound((char *)p);
+  if (next == memory.begin()) return false;
+  --next;
+  return (char *)p + bytes <= next->first + next->second;
+}
+
+typedef std::function<void(void **)> Run;
+static std::map<std::string, Run> kernels;
+
+template <class... A, size_t... I>
+static void call(void (*f)(A...), void **p, std::index_sequence<I...>) {
+  f(*(A *)p[I]...);
+}
+// A kernel of ours: every thread of the launch.
+template <class... A>
+static Run threads(void (*f)(A...)) {
+  return [f](void **p) {
+    for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x)
+      for (threadIdx.x = 0; threadIdx.x < blockDim.x; ++threadIdx.x) call(f, p, std::index_sequence_for<A...>());
+  };
+}
+// A kernel of candle's, as one function.
+template <class... A>
+static Run whole(void (*f)(A...)) {
+  return [f](void **p) { call(f, p, std::index_sequence_for<A...>()); };
+}
+
+static size_t strided(size_t i, size_t nd, const size_t *dims, const size_t *strides) {
+  size_t at = 0;
+  for (size_t d = nd; d-- > 0;) {
+    at += i % dims[d] * strides[d];
+    i /= dims[d];
+  }
+  return at;
+}
+template <class T, class O, class F>
+static void binary(size_t n, size_t nd, const size_t *info, const T *l, const T *r, O *o) {
+  for (size_t i = 0; i < n; ++i)
+    o[i] = F()(info ? l[strided(i, nd, info, info + nd)] : l[i], info ? r[strided(i, nd, info, info + 2 * nd)] : r[i]);
+}
+template <class T, class F>
+static void unary(size_t n, size_t nd, const size_t *info, const T *x, T *o) {
+  for (size_t i = 0; i < n; ++i) o[i] = F()(x ? (info ? x[strided(i, nd, info, info + nd)] : x[i]) : o[i]);
+}
+template <class T>
+static void affine(size_t n, size_t nd, const size_t *info, const T *x, T *o, T mul, T add) {
+  for (size_t i = 0; i < n; ++i) o[i] = (x ? (info ? x[strided(i, nd, info, info + nd)] : x[i]) : o[i]) * mul + add;
+}
+template <class T>
+static void fill(T *o, T v, size_t n) {
+  for (size_t i = 0; i < n; ++i) o[i] = v;
+}
+template <class T>
+static void const_set(size_t n, size_t nd, const size_t *info, T v, T *o) {
+  for (size_t i = 0; i < n; ++i) o[info ? strided(i, nd, info, info + nd) : i] = v;
+}
+template <class T>
+static void copy2d(const T *s, T *d, uint32_t d1, uint32_t d2, uint32_t ss, uint32_t ds) {
+  for (uint32_t i = 0; i < d1; ++i)
+    for (uint32_t j = 0; j < d2; ++j) d[(size_t)i * ds + j] = s[(size_t)i * ss + j];
+}
+template <class S, class T>
+static void cast(size_t n, size_t nd, const size_t *info, const S *x, T *o) {
+  for (size_t i = 0; i < n; ++i) o[i] = (T)(info ? x[strided(i, nd, info, info + nd)] : x[i]);
+}
+template <class C, class T>
+static void where(size_t n, size_t nd, const size_t *info, const C *c, const T *t, const T *f, T *o) {
+  for (size_t i = 0; i < n; ++i) {
+    auto at = [&](int k) { return info ? strided(i, nd, info, info + k * nd) : i; };
+    o[i] = c[at(1)] ? t[at(2)] : f[at(3)];
+  }
+}
+template <class T, class F>
+static void reduce(size_t outs, size_t each, size_t nd, const size_t *info, const T *x, T *o, T from) {
+  for (size_t j = 0; j < outs; ++j) {
+    T sum = from;
+    for (size_t i = j * each; i < (j + 1) * each; ++i) sum = F()(sum, info ? x[strided(i, nd, info, info + nd)] : x[i]);
+    o[j] = sum;
+  }
+}
+template <class T, class F>
+static void fast(size_t n, size_t each, size_t nd, const size_t *info, const T *x, T *o) {
+  reduce<T, F>(gridDim.x, each, nd, info, x, o, std::is_same<F, std::plus<T>>::value ? (T)0 : x[0]);
+  (void)n;
+}
+template <class T>
+static void fast_small(size_t outs, size_t each, size_t nd, const size_t *info, const T *x, T *o) {
+  reduce<T, std::plus<T>>(outs, each, nd, info, x, o, 0);
+}
+template <class I, class T>
+static void index_select(size_t n, size_t nd, const size_t *info, const I *ids, const T *x, T *o, size_t left,
+                         size_t src, size_t dim, size_t right) {
+  (void)left;
+  (void)nd;
+  (void)info;
+  for (size_t i = 0; i < n; ++i) o[i] = x[((i / right / dim) * src + ids[i / right % dim]) * right + i % right];
+}
+template <class I, class T>
+static void index_add(const I *ids, size_t count, const T *x, T *o, size_t left, size_t, size_t dim, size_t right) {
+  for (size_t i = 0; i < left * right; ++i) {
+    for (size_t j = 0; j < count; ++j) {
+      o[(i / right * dim + ids[j]) * right + i % right] += x[(i / right * count + j) * right + i % right];
+    }
+  }
+}
+template <class T>
+struct Max {
+  T operator()(T a, T b) { return a > b ? a : b; }
+};
+template <class T>
+struct Min {
+  T operator()(T a, T b) { return a < b ? a : b; }
+};
+#define U(Name, e)                  \
+  template <class T>                \
+  struct Name {                     \
+    T operator()(T x) { return e; } \
+  };
+U(Copy, x)
+U(Neg, -x)
+U(Exp, std::exp(x)) U(Log, std::log(x)) U(Sqr, x *x) U(Sqrt, std::sqrt(x)) U(Recip, 1 / x) U(Abs, std::fabs(x))
+    U(Relu, std::isnan(x) ? x
+            : x > 0       ? x
+                          : 0) U(Tanh, std::tanh(x)) U(Sin, std::sin(x)) U(Cos, std::cos(x))
+
+        template <class T>
+        static void floats(const std::string &t) {
+  kernels["badd_" + t] = whole(binary<T, T, std::plus<T>>);
+  kernels["bsub_" + t] = whole(binary<T, T, std::minus<T>>);
+  kernels["bmul_" + t] = whole(binary<T, T, std::multiplies<T>>);
+  kernels["bdiv_" + t] = whole(binary<T, T, std::divides<T>>);
+  kernels["bmaximum_" + t] = whole(binary<T, T, Max<T>>);
+  kernels["bminimum_" + t] = whole(binary<T, T, Min<T>>);
+#define N(name, F) kernels[name "_" + t] = whole(unary<T, F<T>>);
+  N("ucopy", Copy)
+  N("uneg", Neg)
+  N("uexp", Exp) N("ulog", Log) N("usqr", Sqr) N("usqrt", Sqrt) N("urecip", Recip) N("uabs", Abs) N("urelu", Relu)
+      N("utanh", Tanh) N("usin", Sin) N("ucos", Cos) kernels["affine_" + t] = whole(affine<T>);
+  kernels["fast_sum_" + t] = whole(fast<T, std::plus<T>>);
+  kernels["fast_max_" + t] = whole(fast<T, Max<T>>);
+  kernels["fast_min_" + t] = whole(fast<T, Min<T>>);
+  kernels["fast_sum_small_" + t] = whole(fast_small<T>);
+  kernels["where_u8_" + t] = whole(where<uint8_t, T>);
+  kernels["is_u32_" + t] = whole(index_select<uint32_t, T>);
+  kernels["ia_u32_" + t] = whole(index_add<uint32_t, T>);
+}
+template <class T>
+static void any(const std::string &t) {
+  kernels["fill_" + t] = whole(fill<T>);
+  kernels["const_set_" + t] = whole(const_set<T>);
+  kernels["copy2d_" + t] = whole(copy2d<T>);
+  kernels["ucopy_" + t] = whole(unary<T, Copy<T>>);
+  kernels["eq_" + t] = whole(binary<T, uint8_t, std::equal_to<T>>);
+  kernels["ne_" + t] = whole(binary<T, uint8_t, std::not_equal_to<T>>);
+  kernels["lt_" + t] = whole(binary<T, uint8_t, std::less<T>>);
+  kernels["le_" + t] = whole(binary<T, uint8_t, std::less_equal<T>>);
+  kernels["gt_" + t] = whole(binary<T, uint8_t, std::greater<T>>);
+  kernels["ge_" + t] = whole(binary<T, uint8_t, std::greater_equal<T>>);
+  kernels["cast_" + t + "_f32"] = whole(cast<T, float>);
+  kernels["cast_" + t + "_f64"] = whole(cast<T, double>);
+  kernels["cast_" + t + "_u8"] = whole(cast<T, uint8_t>);
+  kernels["cast_" + t + "_u32"] = whole(cast<T, uint32_t>);
+  kernels["cast_" + t + "_i64"] = whole(cast<T, int64_t>);
+}
+static void list() {
+  std::atexit(at_exit);
+  floats<float>("f32"), floats<double>("f64");
+  any<float>("f32"), any<double>("f64"), any<uint8_t>("u8"), any<uint32_t>("u32"), any<int64_t>("i64");
+#define OWN(space, name) \
+  kernels[#name "_f32"] = threads(space::name##_f32), kernels[#name "_f64"] = threads(space::name##_f64);
+  OWN(activation, value)
+  OWN(activation, pullback)
+  OWN(activation, bend) OWN(activation, tangent) OWN(activation, tangent_backward) OWN(activation, curve)
+      OWN(activation, curve_backward) OWN(update, adam) OWN(update, sgd) OWN(update, lerp) OWN(update, langevin)
+          OWN(update, squares) kernels["sums"] = threads(update::sums);
+}
+
+extern "C" {
+int cuInit(unsigned) {
+  static bool once = (list(), true);
+  return once ? 0 : 1;
+}
+int cuDeviceGet(int *d, int n) {
+  *d = n;
+  return n == 0 ? 0 : 101;
+}
+int cuDeviceGetCount(int *n) {
+  *n = 1;
+  return 0;
+}
+int cuDeviceGetName(char *s, int n, int) {
+  std::snprintf(s, n, "stand-in of plain memory");
+  return 0;
+}
+int cuDriverGetVersion(int *v) {
+  *v = 13000;
+  return 0;
+}
+int cuDeviceGetAttribute(int *v, int which, int) {
+  *v = which == 75 ? 9 : which == 76 ? 0 : 1;
+  return 0;
+}
+int cuDevicePrimaryCtxRetain(void **c, int) {
+  *c = (void *)0x10;
+  return 0;
+}
+static void *current;
+int cuCtxGetCurrent(void **c) {
+  *c = current;
+  return 0;
+}
+int cuCtxSetCurrent(void *c) {
+  current = c;
+  return 0;
+}
+int cuStreamCreate(void **s, unsigned) {
+  *s = (void *)0x20;
+  return 0;
+}
+int cuMemGetInfo_v2(size_t *f, size_t *t) {
+  *f = 1ull << 33, *t = 1ull << 34;
+  return 0;
+}
+int cuDeviceGetDefaultMemPool(void **p, int) {
+  *p = (void *)0x30;
+  return 0;
+}
+int cuMemPoolSetAttribute(void *p, int a, void *v) {
+  counts["pool keeps memory"] += p == (void *)0x30 && a == 4 && *(u64 *)v == ~0ull;
+  return 0;
+}
+int cuGetErrorString(int, const char **s) {
+  *s = "refused by the stand-in";
+  return 0;
+}
+int cuGetErrorName(int, const char **s) {
+  *s = "STANDIN";
+  return 0;
+}
+static int take(char **p, size_t n) {
+  static const char *most = std::getenv("STANDIN_MEMORY");
+  if (!n) return 1;
+  if (most && taken + n > std::strtoull(most, nullptr, 10)) return 2;  // out of memory
+  *p = (char *)std::malloc(n);
+  if (!*p) return 2;
+  taken += n;
+  std::memset(*p, 0xff, n);
+  memory[*p] = n;
+  ++counts["allocations"];
+  return 0;
+}
+int cuMemAllocAsync(char **p, size_t n, void *) { return take(p, n); }
+int cuMemAlloc_v2(char **p, size_t n) { return take(p, n); }
+int cuMemFreeAsync(char *p, void *) {
+  auto piece = memory.find(p);
+  if (piece == memory.end()) return 1;
+  taken -= piece->second;
+  memory.erase(piece);
+  std::free(p);
+  return 0;
+}
+int cuMemFree_v2(char *p) { return cuMemFreeAsync(p, nullptr); }
+int cuMemcpyHtoDAsync_v2(char *d, const void *s, size_t n, void *) {
+  ++counts["copies to the device"];
+  if (!held(d, n)) return 1;
+  std::memcpy(d, s, n);
+  return 0;
+}
+int cuMemcpyDtoHAsync_v2(void *d, const char *s, size_t n, void *) {
+  ++counts["copies to the host"];
+  if (!held(s, n)) return 1;
+  std::memcpy(d, s, n);
+  return 0;
+}
+int cuMemcpyDtoDAsync_v2(char *d, const char *s, size_t n, void *) {
+  if (!held(d, n) || !held(s, n)) return 1;
+  std::memcpy(d, s, n);
+  return 0;
+}
+int cuMemsetD8Async(char *d, unsigned char v, size_t n, void *) {
+  if (!held(d, n)) return 1;
+  std::memset(d, v, n);
+  return 0;
+}
+int cuModuleLoadData(void **m, const void *) {
+  *m = (void *)0x40;
+  return 0;
+}
+int cuModuleGetFunction(void **f, void *, const char *name) {
+  *f = (void *)kernels.insert({name, Run()}).first->first.c_str();
+  return 0;
+}
+int cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned,
+                   void *, void **p, void **) {
+  if (!gx || !bx || gy != 1 || gz != 1 || by != 1 || bz != 1) return 1;
+  const std::string name = (const char *)f;
+  Run &run = kernels[name];
+  if (!run) {
+    std::fprintf(stderr, "standin: no kernel %s\n", name.c_str());
+    return 500;  // not found
+  }
+  ++counts["launches"];
+  static bool each = std::getenv("STANDIN_NAMES");
+  if (each) ++counts["kernel " + name];
+  gridDim.x = gx, blockDim.x = bx;
+  run(p);
+  return 0;
+}
+}

@@ -1,0 +1,223 @@
+// cuBLAS, cuRAND and cuDNN of the stand-in: products and convolutions as their definitions say. Arguments that a
+// library would refuse are refused. Of its algorithms this cuDNN offers the fastest first: one that adds in any order,
+// one that does not know the geometry, and a good one.
+#include <algorithm>
+#include <vector>
+
+#include "standin.h"
+
+extern "C" {
+int cublasCreate_v2(void **h) {
+  *h = (void *)0x50;
+  return 0;
+}
+int cublasGetVersion_v2(void *, int *v) {
+  *v = 130002;
+  return 0;
+}
+int curandCreateGenerator(void **g, int) {
+  *g = (void *)0x60;
+  return 0;
+}
+}
+// C = alpha·A B + beta·C, column by column, with A or B transposed where it is asked for.
+template <class T>
+static int gemm(int ta, int tb, int m, int n, int k, T alpha, const T *a, int lda, u64 sa, const T *b, int ldb, u64 sb,
+                T beta, T *c, int ldc, u64 sc, int batch) {
+  std::vector<T> column(m);
+  for (int l = 0; l < batch; ++l) {
+    for (int j = 0; j < n; ++j) {
+      std::fill(column.begin(), column.end(), (T)0);
+      auto of_b = [&](int q) { return tb ? b[l * sb + j + (size_t)q * ldb] : b[l * sb + q + (size_t)j * ldb]; };
+      if (ta) {
+        for (int i = 0; i < m; ++i) {
+          for (int q = 0; q < k; ++q) column[i] += a[l * sa + q + (size_t)i * lda] * of_b(q);
+        }
+      } else {
+        for (int q = 0; q < k; ++q) {
+          const T factor = of_b(q), *from = a + l * sa + (size_t)q * lda;
+          for (int i = 0; i < m; ++i) column[i] += from[i] * factor;
+        }
+      }
+      T *to = c + l * sc + (size_t)j * ldc;
+      for (int i = 0; i < m; ++i) to[i] = alpha * column[i] + (beta != 0 ? beta * to[i] : 0);
+    }
+  }
+  return 0;
+}
+extern "C" {
+int cublasGemmStridedBatchedEx(void *, int ta, int tb, int m, int n, int k, const void *alpha, const void *a, int at,
+                               int lda, long long sa, const void *b, int, int ldb, long long sb, const void *beta,
+                               void *c, int, int ldc, long long sc, int batch, int compute, int) {
+  ++counts[compute == 77 ? "products in TF32" : "products in f32"];
+  if (at != 0) return 15;
+  return gemm<float>(ta, tb, m, n, k, *(float *)alpha, (float *)a, lda, sa, (float *)b, ldb, sb, *(float *)beta,
+                     (float *)c, ldc, sc, batch);
+}
+int cublasDgemmStridedBatched(void *, int ta, int tb, int m, int n, int k, const double *alpha, const double *a,
+                              int lda, long long sa, const double *b, int ldb, long long sb, const double *beta,
+                              double *c, int ldc, long long sc, int batch) {
+  ++counts["products in f64"];
+  return gemm<double>(ta, tb, m, n, k, *alpha, a, lda, sa, b, ldb, sb, *beta, c, ldc, sc, batch);
+}
+struct Desc {
+  int kind, shape[4], pad[2], stride[2], math;
+};
+int cudnnCreate(void **h) {
+  *h = (void *)0x70;
+  return 0;
+}
+size_t cudnnGetVersion() { return 91002; }
+int cudnnSetStream(void *, void *s) { return s == (void *)0x20 ? 0 : 2000; }
+int cudnnCreateTensorDescriptor(Desc **d) {
+  *d = new Desc();
+  return 0;
+}
+int cudnnCreateFilterDescriptor(Desc **d) {
+  *d = new Desc();
+  return 0;
+}
+int cudnnCreateConvolutionDescriptor(Desc **d) {
+  *d = new Desc();
+  return 0;
+}
+int cudnnDestroyTensorDescriptor(Desc *d) {
+  delete d;
+  return 0;
+}
+int cudnnDestroyFilterDescriptor(Desc *d) {
+  delete d;
+  return 0;
+}
+int cudnnDestroyConvolutionDescriptor(Desc *d) {
+  delete d;
+  return 0;
+}
+int cudnnSetTensor4dDescriptor(Desc *d, int format, int kind, int n, int c, int h, int w) {
+  if (format) return 2000;
+  *d = {kind, {n, c, h, w}, {}, {}, 0};
+  return 0;
+}
+int cudnnSetFilter4dDescriptor(Desc *d, int kind, int format, int n, int c, int h, int w) {
+  if (format) return 2000;
+  *d = {kind, {n, c, h, w}, {}, {}, 0};
+  return 0;
+}
+int cudnnSetConvolution2dDescriptor(Desc *d, int ph, int pw, int sh, int sw, int dh, int dw, int mode, int kind) {
+  if (dh != 1 || dw != 1 || mode != 1) return 2000;
+  *d = {kind, {}, {ph, pw}, {sh, sw}, 0};
+  return 0;
+}
+int cudnnSetConvolutionMathType(Desc *d, int math) {
+  d->math = math;
+  return 0;
+}
+struct Offer {
+  int algo, status;
+  float time;
+  size_t memory;
+  int determinism, math, reserved[3];
+};
+static int offer(int n, int *count, Offer *o, int good) {
+  if (n < 3) return 2000;
+  o[0] = {0, 0, 0.1f, 0, 0, 0, {}}, o[1] = {good + 1, 3000, -1.f, 0, 1, 0, {}}, o[2] = {good, 0, 0.3f, 100, 1, 0, {}};
+  *count = 3;
+  return 0;
+}
+int cudnnGetConvolutionForwardAlgorithm_v7(void *, Desc *x, Desc *w, Desc *, Desc *y, int n, int *c, Offer *o) {
+  return x->shape[1] == w->shape[1] && y->shape[1] == w->shape[0] ? offer(n, c, o, 1) : 2000;
+}
+int cudnnGetConvolutionBackwardDataAlgorithm_v7(void *, Desc *w, Desc *y, Desc *, Desc *x, int n, int *c, Offer *o) {
+  return x->shape[1] == w->shape[1] && y->shape[1] == w->shape[0] ? offer(n, c, o, 1) : 2000;
+}
+int cudnnGetConvolutionBackwardFilterAlgorithm_v7(void *, Desc *x, Desc *y, Desc *, Desc *w, int n, int *c, Offer *o) {
+  return x->shape[1] == w->shape[1] && y->shape[1] == w->shape[0] ? offer(n, c, o, 1) : 2000;
+}
+static int size(int algo, size_t *s) {
+  *s = 1000 + algo;
+  return algo == 1 ? 0 : 3000;
+}
+int cudnnGetConvolutionForwardWorkspaceSize(void *, Desc *, Desc *, Desc *, Desc *, int a, size_t *s) {
+  return size(a, s);
+}
+int cudnnGetConvolutionBackwardDataWorkspaceSize(void *, Desc *, Desc *, Desc *, Desc *, int a, size_t *s) {
+  return size(a, s);
+}
+int cudnnGetConvolutionBackwardFilterWorkspaceSize(void *, Desc *, Desc *, Desc *, Desc *, int a, size_t *s) {
+  return size(a, s);
+}
+}
+// f(x, w, y) for every pair of an input entry and an output entry that a window connects.
+template <class T, class F>
+static void windows(const Desc *x, const Desc *w, const Desc *y, const Desc *c, F f) {
+  const int *X = x->shape, *W = w->shape, *Y = y->shape;
+  for (int n = 0; n < X[0]; ++n)
+    for (int o = 0; o < W[0]; ++o)
+      for (int i = 0; i < Y[2]; ++i)
+        for (int j = 0; j < Y[3]; ++j)
+          for (int k = 0; k < X[1]; ++k)
+            for (int a = 0; a < W[2]; ++a)
+              for (int b = 0; b < W[3]; ++b) {
+                int r = i * c->stride[0] + a - c->pad[0], s = j * c->stride[1] + b - c->pad[1];
+                if (r >= 0 && s >= 0 && r < X[2] && s < X[3])
+                  f((((size_t)n * X[1] + k) * X[2] + r) * X[3] + s, (((size_t)o * W[1] + k) * W[2] + a) * W[3] + b,
+                    (((size_t)n * Y[1] + o) * Y[2] + i) * Y[3] + j);
+              }
+}
+static size_t entries(const Desc *d) { return (size_t)d->shape[0] * d->shape[1] * d->shape[2] * d->shape[3]; }
+static size_t bytes(const Desc *d) { return entries(d) * (d->kind == 1 ? sizeof(double) : sizeof(float)); }
+template <class T>
+static int convolve(int map, const void *one, const void *zero, const Desc *x, void *xp, const Desc *w, void *wp,
+                    const Desc *y, void *yp, const Desc *c) {
+  if (*(T *)one != 1 || *(T *)zero != 0) return 2000;
+  T *X = (T *)xp, *W = (T *)wp, *Y = (T *)yp, *out = map == 0 ? Y : map == 1 ? X : W;
+  std::vector<double> sum(entries(map == 0 ? y : map == 1 ? x : w));
+  windows<T>(x, w, y, c, [&](size_t i, size_t k, size_t o) {
+    if (map == 0)
+      sum[o] += (double)X[i] * W[k];
+    else if (map == 1)
+      sum[i] += (double)Y[o] * W[k];
+    else
+      sum[k] += (double)X[i] * Y[o];
+  });
+  for (size_t i = 0; i < sum.size(); ++i) out[i] = (T)sum[i];
+  return 0;
+}
+static int convolution(int map, const void *one, const void *zero, const Desc *x, const void *xp, const Desc *w,
+                       const void *wp, const Desc *y, const void *yp, const Desc *c, int algo, void *ws, size_t n) {
+  if (algo != 1 || n != 1001 || !held(ws, n)) return 2000;
+  if (!held(xp, bytes(x)) || !held(wp, bytes(w)) || !held(yp, bytes(y))) return 2000;
+  for (int d = 0; d < 2; ++d)
+    if ((x->shape[2 + d] + 2 * c->pad[d] - w->shape[2 + d]) / c->stride[d] + 1 != y->shape[2 + d]) return 2000;
+  if (x->shape[0] != y->shape[0]) return 2000;
+  ++counts[c->math == 3 ? "convolutions, FMA" : "convolutions, default math"];
+  return (x->kind == 1 ? convolve<double> : convolve<float>)(map, one, zero, x, (void *)xp, w, (void *)wp, y,
+                                                             (void *)yp, c);
+}
+extern "C" {
+int cudnnConvolutionForward(void *, const void *one, Desc *x, const void *xp, Desc *w, const void *wp, Desc *c,
+                            int algo, void *ws, size_t n, const void *zero, Desc *y, void *yp) {
+  return convolution(0, one, zero, x, xp, w, wp, y, yp, c, algo, ws, n);
+}
+int cudnnConvolutionBackwardData(void *, const void *one, Desc *w, const void *wp, Desc *y, const void *yp, Desc *c,
+                                 int algo, void *ws, size_t n, const void *zero, Desc *x, void *xp) {
+  return convolution(1, one, zero, x, xp, w, wp, y, yp, c, algo, ws, n);
+}
+int cudnnConvolutionBackwardFilter(void *, const void *one, Desc *x, const void *xp, Desc *y, const void *yp, Desc *c,
+                                   int algo, void *ws, size_t n, const void *zero, Desc *w, void *wp) {
+  return convolution(2, one, zero, x, xp, w, wp, y, yp, c, algo, ws, n);
+}
+}
+template <class T>
+static int add(const void *one, const Desc *b, const T *bias, const void *beta, const Desc *y, T *out) {
+  if (*(T *)one != 1 || *(T *)beta != 1 || b->shape[1] != y->shape[1]) return 2000;
+  size_t plane = (size_t)y->shape[2] * y->shape[3];
+  for (size_t i = 0; i < entries(y); ++i) out[i] += bias[i / plane % y->shape[1]];
+  return 0;
+}
+extern "C" int cudnnAddTensor(void *, const void *one, Desc *b, const void *bias, const void *beta, Desc *y,
+                              void *out) {
+  if (!held(bias, bytes(b)) || !held(out, bytes(y))) return 2000;
+  return y->kind == 1 ? add<double>(one, b, (double *)bias, beta, y, (double *)out)
+                      : add<float>(one, b, (float *)bias, beta, y, (float *)out);
+}
