@@ -197,7 +197,7 @@ fn scores_too_steep_to_be_matched_are_refused_with_the_coordinate_and_what_to_se
     std::fs::create_dir(lab.path("pictures")).unwrap();
     for i in 0..50u8 {
         // Black on the left, of many shades on the right.
-        let pixel = |x: u32, y: u32| image::Luma([if x < 8 { 0 } else { (x * y) as u8 / 2 + 5 * i }]);
+        let pixel = |x: u32, y: u32| image::Luma([if x < 8 { 0 } else { (x * y) as u8 / 4 + 4 * i }]);
         image::GrayImage::from_fn(16, 16, pixel).save(lab.path("pictures").join(format!("{i}.png"))).unwrap();
     }
     for method in ["sliced_score_matching", "denoising_score_matching"] {

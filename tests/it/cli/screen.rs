@@ -18,7 +18,8 @@ fn the_bar_has_a_line_of_its_own_on_a_terminal_of_any_width() {
     for columns in [80, 40, 20] {
         let run = format!("run{columns}");
         let said = lab.on_terminal(columns, &["train", "c.toml", "--run-dir", &run]);
-        let (bar, summary) = said.rsplit_once(&format!("\n{run}: 30 steps\n")).expect("the summary begins a line");
+        let (bar, summary) =
+            said.rsplit_once(&format!("\n{run}: 30 steps of ml_grid on ")).expect("the summary begins a line");
         let last = bar.rsplit(['\n', '\r']).next().unwrap().replace("\x1b[2K", "");
         assert!(last.contains("30/30"), "{columns}: {said:?}");
         assert!(last.trim_end().width() <= usize::from(columns), "{columns}: the bar is one line: {last:?}");
