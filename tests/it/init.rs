@@ -204,7 +204,7 @@ fn scores_too_steep_to_be_matched_are_refused_with_the_coordinate_and_what_to_se
         let words = ["init", "--dataset", "images", "--set", "dataset.path=pictures", "--model", "nice", "--method"];
         lab.write("steep.toml", &lab.ok(&[&words[..], &[method]].concat()));
         let train = ["train", "steep.toml", "--run-dir", "run", "--overwrite", "--set", "train.steps=3"];
-        let text = lab.refused(2, &train, &["[method]", "coordinate [0, ", "a Gaussian of width", "dataset.noise="]);
+        let text = lab.refused(2, &train, &["coordinate [0, ", "a Gaussian of width", "dataset.noise="]);
         let set = text.split("--set ").nth(1).unwrap().split([' ', ',', ';']).next().unwrap();
         lab.ok(&[&train[..], &["--set", set]].concat());
     }

@@ -159,7 +159,7 @@ impl ScoreDescent {
         );
         let noise = digit((slopes.len() as f64 / STEEP).sqrt().max(self.blur), f64::ceil);
         let hint = format!("--set dataset.noise={noise}, so that no coordinate is so narrow; or another model");
-        Err(Error::config(what).at("method").hint(hint))
+        Err(Error::config(what).hint(hint))
     }
 }
 
