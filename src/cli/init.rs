@@ -111,10 +111,13 @@ fn chosen(args: &InitArgs, said: Vec<(String, String)>) -> Result<Vec<(String, S
     let is_flow = FLOWS.iter().any(|(flow, _)| *flow == model);
     // Keys of the model that the method asks for mean nothing to another one.
     let fits = |key: &str| !key.starts_with("model.") || named("model").is_none_or(|own| own == model);
+    let holds = |condition| match condition {
+        "pictures" => pictures,
+        "flow" => is_flow,
+        name => name == model,
+    };
     let applies = |(key, value): (&'static str, &'static str)| match key.split_once(": ") {
-        Some(("pictures", key)) => pictures.then_some((key, value)),
-        Some(("flow", key)) => is_flow.then_some((key, value)),
-        Some((condition, key)) => (condition == model).then_some((key, value)),
+        Some((conditions, key)) => conditions.split(' ').all(holds).then_some((key, value)),
         None => fits(key).then_some((key, value)),
     };
     chosen.extend(of_method.iter().copied().filter_map(applies).map(owned));

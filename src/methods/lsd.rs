@@ -18,9 +18,6 @@ crate::config! {
     pub struct LsdConfig {
         /// Critic updates before each model update, each on a fresh batch.
         critic_steps: usize = 5, rule::at_least(1);
-        /// Whether warm-up and decay of the rate (`train.decay`) are the model's alone. The critic, whose rate stays,
-        /// then comes nearer to its best the slower the model moves.
-        critic_constant: bool = false;
         /// λ, the weight of the penalty λ E|f|² that makes the best critic unique: f* = (∇log q - ∇log p)/2λ.
         lambda: f64 = 10.0, rule::positive;
         /// Hutchinson's probe: gaussian (the paper's) or rademacher.
@@ -99,8 +96,7 @@ impl Lsd {
     /// The items have another shape than the model's.
     pub fn update_critic(&mut self, cx: &StepContext, i: u64, x: &Tensor) -> Result<SteinSample> {
         let score = self.trained.still.grad(x)?.1.detach().neg()?;
-        let lr_scale = if self.config.critic_constant { 1.0 } else { cx.lr_scale };
-        self.critic.step(cx.key.with("critic").at(i), x, &score, lr_scale)
+        self.critic.step(cx.key.with("critic").at(i), x, &score, cx.lr_scale)
     }
 
     /// Takes one descent step on mean[s·f] as a function of the model's parameters: minus the slope of E along the

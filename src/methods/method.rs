@@ -89,7 +89,7 @@ pub struct MethodRow {
     /// What `ebm init` writes in the place of a default: names of rows (`dataset`, `model`, `model.base`), for a method
     /// that trains one kind of model or needs labels, or values of keys, as TOML. What holds for one model alone, for
     /// every flow, or for pictures of 16 pixels and more a side, says so in front: `classifier: method.classify`,
-    /// `flow: …`, `pictures: …`.
+    /// `flow: …`, `pictures: …`, `flow pictures: …`. Of two values for a key the first that applies counts.
     pub init: &'static [(&'static str, &'static str)],
     /// A small experiment that the method trains, as TOML: `[dataset]`, `[model]` and `[method]`. The contract tests
     /// run it.

@@ -89,6 +89,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         ("pictures: method.gradient_penalty", "0.1"),
         // The walls of a density at pixels that hardly change are steep where a new generator draws.
         ("flow: optim.lr", "1e-5"),
+        ("flow pictures: dataset.noise", "0.1"),
         ("pictures: method.samples", "5"),
         ("pictures: method.generator_optim.lr", "2e-4"),
         ("pictures: method.generator_optim.betas", "[0.0, 0.9]"),
