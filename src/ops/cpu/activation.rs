@@ -17,7 +17,7 @@ use crate::ops::Activation;
 pub fn value(act: Activation, u: Argument<'_>) -> Output {
     let shape = u.1.shape();
     with_curve!(act, c => on_floats!(u.0, T => {
-        output(map([slice::<T>(u)?], #[inline(always)] |[u]| { let [y, ..] = c.jet(u); [y] })?, shape)
+        output(map([slice::<T>(u)?], #[inline(always)] move |[u]| { let [y, ..] = c.jet(u); [y] })?, shape)
     }))
 }
 
@@ -28,7 +28,7 @@ pub fn value(act: Activation, u: Argument<'_>) -> Output {
 pub fn pullback(act: Activation, u: Argument<'_>, v: Argument<'_>) -> Output {
     let shape = u.1.shape();
     with_curve!(act, c => on_floats!(u.0, T => {
-        let pulled = map([slice::<T>(u)?, slice(v)?], #[inline(always)] |[u, v]: [T; 2]| {
+        let pulled = map([slice::<T>(u)?, slice(v)?], #[inline(always)] move |[u, v]: [T; 2]| {
             let [_, slope, ..] = c.jet(u);
             [slope * v]
         })?;
@@ -38,19 +38,19 @@ pub fn pullback(act: Activation, u: Argument<'_>, v: Argument<'_>) -> Output {
 
 /// Writes σ(u) to y, as far as both go, on the calling thread.
 pub fn apply<T: Real>(act: Activation, u: &[T], y: &mut [T]) {
-    with_curve!(act, c => in_place(u, y, #[inline(always)] |u, _| { let [y, ..] = c.jet(u); y }));
+    with_curve!(act, c => in_place(u, y, #[inline(always)] move |u, _| { let [y, ..] = c.jet(u); y }));
 }
 
 /// Multiplies y by σ'(u), as far as both go, on the calling thread.
 pub fn times_slope<T: Real>(act: Activation, u: &[T], y: &mut [T]) {
-    with_curve!(act, c => in_place(u, y, #[inline(always)] |u, y| { let [_, slope, ..] = c.jet(u); slope * y }));
+    with_curve!(act, c => in_place(u, y, #[inline(always)] move |u, y| { let [_, slope, ..] = c.jet(u); slope * y }));
 }
 
 /// Replaces every y by f(u, y).
-fn in_place<T: Real>(u: &[T], y: &mut [T], f: impl Fn(T, T) -> T) {
+fn in_place<T: Real>(u: &[T], y: &mut [T], f: impl Fn(T, T) -> T + Copy) {
     pulp::Arch::new().dispatch(
         #[inline(always)]
-        || {
+        move || {
             for (y, &u) in y.iter_mut().zip(u) {
                 *y = f(u, *y);
             }
@@ -67,13 +67,13 @@ pub fn bend(act: Activation, u: Argument<'_>, v: Argument<'_>, g: Argument<'_>, 
     with_curve!(act, c => on_floats!(u.0, T => {
         let sources = [slice::<T>(u)?, slice(v)?, slice(g)?];
         if slope_too {
-            let both = map(sources, #[inline(always)] |[u, v, g]: [T; 3]| {
+            let both = map(sources, #[inline(always)] move |[u, v, g]: [T; 3]| {
                 let [_, slope, bend, _] = c.jet(u);
                 [bend * v * g, slope * g]
             })?;
             output(both, [&[2], shape.dims()].concat())
         } else {
-            let bent = map(sources, #[inline(always)] |[u, v, g]: [T; 3]| {
+            let bent = map(sources, #[inline(always)] move |[u, v, g]: [T; 3]| {
                 let [_, _, bend, _] = c.jet(u);
                 [bend * v * g]
             })?;
@@ -89,7 +89,7 @@ pub fn bend(act: Activation, u: Argument<'_>, v: Argument<'_>, g: Argument<'_>, 
 pub fn jet(act: Activation, uu: Argument<'_>) -> Output {
     let shape = uu.1.shape();
     with_curve!(act, c => on_floats!(uu.0, T => {
-        let jet = map(blocks::<T, 2>(uu)?, #[inline(always)] |[u, du]: [T; 2]| {
+        let jet = map(blocks::<T, 2>(uu)?, #[inline(always)] move |[u, du]: [T; 2]| {
             let [y, slope, ..] = c.jet(u);
             [y, slope * du]
         })?;
@@ -105,7 +105,7 @@ pub fn jet_backward(act: Activation, uu: Argument<'_>, gg: Argument<'_>) -> Outp
     let shape = uu.1.shape();
     with_curve!(act, c => on_floats!(uu.0, T => {
         let ([u, du], [g, dg]) = (blocks::<T, 2>(uu)?, blocks::<T, 2>(gg)?);
-        output(map([u, du, g, dg], #[inline(always)] |[u, du, g, dg]: [T; 4]| {
+        output(map([u, du, g, dg], #[inline(always)] move |[u, du, g, dg]: [T; 4]| {
             let [_, slope, bend, _] = c.jet(u);
             [slope * g + bend * du * dg, slope * dg]
         })?, shape)
@@ -121,12 +121,12 @@ pub fn curve(act: Activation, stacked: Argument<'_>, count: usize) -> Output {
     shape.iter_mut().take(1).for_each(|rows| *rows = *rows / count.max(1) * 3);
     with_curve!(act, c => on_floats!(stacked.0, T => {
         if count == 2 {
-            output(map(blocks::<T, 2>(stacked)?, #[inline(always)] |[u, du]: [T; 2]| {
+            output(map(blocks::<T, 2>(stacked)?, #[inline(always)] move |[u, du]: [T; 2]| {
                 let [y, slope, bend, _] = c.jet(u);
                 [y, slope * du, bend * du * du]
             })?, shape)
         } else {
-            output(map(blocks::<T, 3>(stacked)?, #[inline(always)] |[u, du, ddu]: [T; 3]| {
+            output(map(blocks::<T, 3>(stacked)?, #[inline(always)] move |[u, du, ddu]: [T; 3]| {
                 let [y, slope, bend, _] = c.jet(u);
                 [y, slope * du, bend * du * du + slope * ddu]
             })?, shape)
@@ -145,13 +145,13 @@ pub fn curve_backward(act: Activation, x: Argument<'_>, g: Argument<'_>, count: 
         let ([a, b, c], two) = (blocks::<T, 3>(g)?, T::of(2.0));
         if count == 2 {
             let [u, du] = blocks::<T, 2>(x)?;
-            output(map([u, du, a, b, c], #[inline(always)] |[u, du, a, b, c]: [T; 5]| {
+            output(map([u, du, a, b, c], #[inline(always)] move |[u, du, a, b, c]: [T; 5]| {
                 let [_, slope, bend, third] = f.jet(u);
                 [slope * a + bend * du * b + third * du * du * c, slope * b + two * bend * du * c]
             })?, shape)
         } else {
             let [u, du, ddu] = blocks::<T, 3>(x)?;
-            output(map([u, du, ddu, a, b, c], #[inline(always)] |[u, du, ddu, a, b, c]: [T; 6]| {
+            output(map([u, du, ddu, a, b, c], #[inline(always)] move |[u, du, ddu, a, b, c]: [T; 6]| {
                 let [_, slope, bend, third] = f.jet(u);
                 let first = slope * a + bend * du * b + (third * du * du + bend * ddu) * c;
                 [first, slope * b + two * bend * du * c, slope * c]

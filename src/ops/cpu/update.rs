@@ -22,7 +22,7 @@ pub fn langevin(x: Argument<'_>, g: Argument<'_>, noise: Argument<'_>, drift: f6
     on_floats!(x.0, T => {
         let (drift, std) = (T::of(drift), T::of(std));
         let sources = [slice::<T>(x)?, slice(g)?, slice(noise)?];
-        output(map(sources, |[x, g, noise]| [x - drift * g + std * noise])?, x.1.shape())
+        output(map(sources, move |[x, g, noise]| [x - drift * g + std * noise])?, x.1.shape())
     })
 }
 
@@ -45,10 +45,10 @@ impl<T: Real> Adam<T> {
         [(self.keep * p - self.rate * m / (v.root() * self.root + self.eps)).settled(), m.settled(), v]
     }
 
-    fn entries(&self, p: &mut [T], m: &mut [T], v: &mut [T], g: &[T]) {
+    fn entries(self, p: &mut [T], m: &mut [T], v: &mut [T], g: &[T]) {
         pulp::Arch::new().dispatch(
             #[inline(always)]
-            || {
+            move || {
                 for (((p, m), v), &g) in p.iter_mut().zip(m).zip(v).zip(g) {
                     [*p, *m, *v] = self.entry(*p, *m, *v, g);
                 }
@@ -63,7 +63,7 @@ impl Sgd {
         let [lr, momentum, decay, scale] = [self.lr, self.momentum, self.weight_decay, self.scale].map(T::of);
         pulp::Arch::new().dispatch(
             #[inline(always)]
-            || {
+            move || {
                 for ((p, b), &g) in p.iter_mut().zip(b).zip(g) {
                     let g = scale * g + decay * *p;
                     *b = (momentum * *b + g).settled();

@@ -246,7 +246,7 @@ impl<T> Target<T> {
 /// The slices differ in length.
 pub fn map<T: Real, const K: usize, const M: usize>(
     sources: [&[T]; K],
-    f: impl Fn([T; K]) -> [T; M] + Sync,
+    f: impl Fn([T; K]) -> [T; M] + Copy + Sync,
 ) -> Result<Vec<T>> {
     let n = sources.first().map_or(0, |s| s.len());
     if sources.iter().any(|s| s.len() != n) {
@@ -258,10 +258,12 @@ pub fn map<T: Real, const K: usize, const M: usize>(
     // Everything the loop needs is a local copy: what it might reload through a reference would keep it from
     // becoming vector code.
     let run = |from: usize, to: usize| {
+        let (sources, target, n, f) = (pointers, target, n, f);
         pulp::Arch::new().dispatch(
             #[inline(always)]
-            || {
-                let (sources, target, n) = (pointers, target, n);
+            move || {
+                // Whole captures: the pointers inside of them could not be shared.
+                let (sources, target) = (sources, target);
                 // Plain loops: unoptimised, as the tests are, they are ten times as fast as `map` on arrays.
                 let mut i = from;
                 while i < to {

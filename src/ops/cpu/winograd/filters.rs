@@ -2,7 +2,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::points::{LANES, SIDE, TAPS, fold, kernel, twice};
+use super::points::{Fold as Folded, Kernel, LANES, SIDE, TAPS, twice};
 use crate::ops::cpu::columns::Geometry;
 use crate::ops::cpu::raw::{panels::PANEL, planes};
 use crate::ops::cpu::scratch::Scratch;
@@ -91,7 +91,7 @@ impl WithSimd for Pack<'_> {
             }
             twice(
                 simd,
-                kernel,
+                Kernel,
                 #[inline(always)]
                 |a| planes::load::<S, TAPS>(simd, taps[a].as_flattened(), 0, LANES).unwrap_or([zero; TAPS]),
                 #[inline(always)]
@@ -131,7 +131,7 @@ impl WithSimd for Fold<'_> {
                 let at = channel * outputs + output;
                 twice(
                     simd,
-                    fold,
+                    Folded,
                     #[inline(always)]
                     |i| planes::load::<S, SIDE>(simd, matrices, at + i * SIDE * apart, apart).unwrap_or([zero; SIDE]),
                     #[inline(always)]

@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::block::{Block, Layout};
-use super::points::{SIDE, TILE, patch, spread, twice};
+use super::points::{Map, Patch, SIDE, Spread, TILE, twice};
 use crate::ops::cpu::raw::planes::{load, store};
 use crate::ops::cpu::scratch::Scratch;
 
@@ -63,8 +63,8 @@ impl WithSimd for Read<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match self.part {
-            Part::Patches => self.each(simd, patch),
-            Part::Tiles => self.each(simd, spread),
+            Part::Patches => self.each(simd, Patch),
+            Part::Tiles => self.each(simd, Spread),
         }
     }
 }
@@ -72,7 +72,7 @@ impl WithSimd for Read<'_> {
 impl Read<'_> {
     /// The transform f of N×N pixels for every tile.
     #[inline(always)]
-    fn each<S: Simd, const N: usize>(self, simd: S, f: impl Fn(S, [S::f32s; N]) -> [S::f32s; SIDE] + Copy) {
+    fn each<S: Simd, const N: usize>(self, simd: S, f: impl Map<N, SIDE>) {
         let Read { block, layout, source, to, lines: Lines(lines), .. } = self;
         let (length, apart) = (block.pitch() * TILE, layout.apart());
         let pixels = source.size.0 * source.size.1;

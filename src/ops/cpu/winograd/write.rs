@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::block::{Block, Layout};
-use super::points::{SIDE, TILE, tile, twice};
+use super::points::{SIDE, TILE, Tile, twice};
 use super::read::Lines;
 use crate::ops::cpu::raw::planes::{load, store};
 
@@ -58,7 +58,7 @@ fn pixels_of<S: Simd>(simd: S, from: &[f32], (at, apart): (usize, usize)) -> [[S
     let mut pixels = [[zero; TILE]; TILE];
     twice(
         simd,
-        tile,
+        Tile,
         #[inline(always)]
         |i| load::<S, SIDE>(simd, from, at + i * SIDE * apart, apart).unwrap_or([zero; SIDE]),
         #[inline(always)]
