@@ -7,9 +7,10 @@ mod works;
 use divan::Bencher;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ebm::allocator::Allocator = ebm::allocator::ALLOCATOR;
 
 fn main() {
+    ebm::allocator::keep();
     divan::main();
 }
 

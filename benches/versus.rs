@@ -7,9 +7,10 @@ mod works;
 use std::{io::BufRead, time::Instant};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ebm::allocator::Allocator = ebm::allocator::ALLOCATOR;
 
 fn main() -> ebm::Result<()> {
+    ebm::allocator::keep();
     if std::env::args().any(|argument| argument == "--bench") {
         println!("this one answers scripts/bench_vs_torch.sh; `cargo bench --bench speed` times the same works");
         return Ok(());

@@ -30,6 +30,7 @@ pub mod store; // files written all or nothing, checkpoints with a checksum: wha
 pub mod config; // TOML with positions: extends, --set, decoding, diagnostics, registries
 pub mod ops; // tensor operations where candle's are many times slower on a CPU, each with its derivatives
 
+pub mod allocator; // memory that a program keeps from step to step
 pub mod device; // cpu, cuda:0, auto
 pub mod error; // every way to fail, and its exit code
 pub mod metrics; // named numbers of one step

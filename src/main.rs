@@ -1,9 +1,9 @@
 //! Parse, dispatch, exit code: see `ebm::cli`.
 
-/// Tensors are freed and made anew at every step; glibc would hand the pages back to the system each time.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ebm::allocator::Allocator = ebm::allocator::ALLOCATOR;
 
 fn main() {
+    ebm::allocator::keep();
     std::process::exit(ebm::cli::main());
 }

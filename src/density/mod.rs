@@ -22,6 +22,7 @@ mod ladder;
 mod model;
 mod neural;
 pub mod noise_space;
+mod parts;
 mod phi4;
 mod probability_flow;
 mod proposal;

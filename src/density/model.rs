@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 use super::context::Context;
+use super::parts::by_parts;
 use super::{BlockGibbs, Capabilities, Counted, Density, Energy, Form, Meter, NoiseSpace, Space, Vae, build};
 use crate::config::Spec;
 use crate::nets::{Builder, NamedNet, Params, Shapes};
@@ -30,6 +31,8 @@ pub struct Model {
     energy: Arc<dyn Capabilities>,
     meter: Meter,
     live: bool,
+    /// Whether the energies of a batch are those of its items alone: not where masks are drawn for the whole.
+    divisible: bool,
     /// F of the noise levels, where a method learned it.
     level_log_z: Option<Arc<[f64]>>,
 }
@@ -46,7 +49,22 @@ impl Model {
         let (spec, device, params, networks) = (spec.clone(), device.clone(), builder.finish(), builder.networks());
         let fixed = params.weights.is_empty() && params.buffers.is_empty();
         let (meter, live, level_log_z) = (Meter::default(), !fixed, None);
-        Ok(Model { spec, shape, classes, dtype, device, params, networks, fixed, energy, meter, live, level_log_z })
+        let divisible = true;
+        Ok(Model {
+            spec,
+            shape,
+            classes,
+            dtype,
+            device,
+            params,
+            networks,
+            fixed,
+            energy,
+            meter,
+            live,
+            divisible,
+            level_log_z,
+        })
     }
 
     /// A model on existing tensors, such as those of a checkpoint.
@@ -65,7 +83,22 @@ impl Model {
         let Context { shape, classes, .. } = context.clone();
         let (spec, device, params, networks) = (spec.clone(), device.clone(), Params::default(), builder.networks());
         let (fixed, meter, live, level_log_z) = (false, Meter::default(), false, None);
-        Ok(Model { spec, shape, classes, dtype, device, params, networks, fixed, energy, meter, live, level_log_z })
+        let divisible = true;
+        Ok(Model {
+            spec,
+            shape,
+            classes,
+            dtype,
+            device,
+            params,
+            networks,
+            fixed,
+            energy,
+            meter,
+            live,
+            divisible,
+            level_log_z,
+        })
     }
 
     /// The shapes of all parameters that [`Model::new`] would make, without making them.
@@ -104,7 +137,7 @@ impl Model {
     /// Every pass sees the same masks.
     pub fn in_training(&self, key: Key) -> Self {
         match self.energy.in_training(key) {
-            Some(view) => Model { energy: Arc::from(view), ..self.clone() },
+            Some(view) => Model { energy: Arc::from(view), divisible: false, ..self.clone() },
             None => self.clone(),
         }
     }
@@ -161,7 +194,11 @@ impl Energy for Model {
     }
 
     fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
-        self.counted(&*self.energy).grad(x)
+        let counted = self.counted(&*self.energy);
+        if self.divisible && self.params.weights.is_empty() && !x.track_op() && x.device().is_cpu() {
+            return by_parts(x, |x| counted.grad(x));
+        }
+        counted.grad(x)
     }
 
     fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {

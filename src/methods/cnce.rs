@@ -122,7 +122,7 @@ impl Method for Cnce {
         let loss = scalar(&loss)?;
         if self.config.adapt {
             let next = Tensor::new(adapted(epsilon, loss.to_scalar()?), self.epsilon.value.device())?;
-            self.epsilon.value.set(&next)?;
+            ops::assign(&self.epsilon.value, &next)?;
         }
         Readings::new()
             .with("loss", loss)

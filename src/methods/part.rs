@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{Tensor, Var};
 
 use crate::nets::{NamedNet, Params};
+use crate::ops;
 use crate::optim::Optimiser;
 use crate::samplers::Buffer;
 use crate::store::{State, put, take};
@@ -225,7 +226,7 @@ impl Part for Named<Var> {
     }
 
     fn load(&mut self, state: &State) -> Result<()> {
-        Ok(self.value.set(&fitting(state, &self.name, &self.value)?)?)
+        Ok(ops::assign(&self.value, &fitting(state, &self.name, &self.value)?)?)
     }
 
     fn learned(&self) -> BTreeMap<String, Var> {

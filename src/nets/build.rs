@@ -270,7 +270,7 @@ impl Builder {
         if let Source::New(params) = &self.source
             && let Some(var) = params.borrow_mut().shelf(shelf).get(&self.full(name))
         {
-            var.set(&start.to_dtype(self.dtype)?)?;
+            crate::ops::assign(var, &start.to_dtype(self.dtype)?)?;
         }
         Ok(tensor)
     }

@@ -6,9 +6,9 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Tensor};
 
 use super::activation::{activate, activate_pullback};
 use super::backend::Backend;
-use super::conv::{self, conv2d, conv2d_pullback};
+use super::conv::{self, Kernel, conv2d, conv2d_pullback};
 use super::cpu::conv as kernels;
-use super::cpu::{Output, wanted};
+use super::cpu::{Output, Place, wanted};
 use super::{Activation, Conv};
 use crate::Result;
 
@@ -19,11 +19,23 @@ use crate::Result;
 ///
 /// # Errors
 /// As [`conv2d`].
-pub fn conv2d_activated(act: Activation, u: &Tensor, w: &Tensor, b: &Tensor, conv: Conv) -> Result<Tensor> {
+pub fn conv2d_activated<'a>(
+    act: Activation,
+    u: &Tensor,
+    w: impl Into<Kernel<'a>>,
+    b: &Tensor,
+    conv: Conv,
+) -> Result<Tensor> {
+    let kernel = w.into();
+    let w = kernel.weights();
     match backend(&[u, w, b]) {
         Backend::Kernels => {
             conv::check(u, w, Some(b), conv)?;
-            Ok(u.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, Activated { act, conv })?)
+            Ok(u.contiguous()?.apply_op3(
+                &w.contiguous()?,
+                &b.contiguous()?,
+                Activated { act, conv, place: kernel.place() },
+            )?)
         }
         Backend::Composed => conv2d(&activate(act, u)?, w, Some(b), conv),
     }
@@ -34,14 +46,22 @@ pub fn conv2d_activated(act: Activation, u: &Tensor, w: &Tensor, b: &Tensor, con
 ///
 /// # Errors
 /// As [`conv2d_pullback`].
-pub fn conv2d_activated_pullback(act: Activation, u: &Tensor, g: &Tensor, w: &Tensor, conv: Conv) -> Result<Tensor> {
+pub fn conv2d_activated_pullback<'a>(
+    act: Activation,
+    u: &Tensor,
+    g: &Tensor,
+    w: impl Into<Kernel<'a>>,
+    conv: Conv,
+) -> Result<Tensor> {
+    let kernel = w.into();
+    let w = kernel.weights();
     let (_, _, height, width) = u.dims4()?;
     let tracked = [u, g, w].iter().any(|t| t.track_op());
     if tracked || backend(&[u, g, w]) == Backend::Composed || g.dim(0)? != u.dim(0)? {
         return activate_pullback(act, u, &conv2d_pullback(g, w, conv, (height, width))?);
     }
     conv::check_pullback(g, w, conv, (height, width))?;
-    let pullback = Pullback { act, conv };
+    let pullback = Pullback { act, conv, place: kernel.place() };
     Ok(u.contiguous()?.apply_op3_no_bwd(&g.contiguous()?, &w.contiguous()?, &pullback)?)
 }
 
@@ -53,10 +73,11 @@ fn backend(tensors: &[&Tensor]) -> Backend {
 }
 
 /// The operation (u, w, b) ↦ conv(σ(u), w) + b.
-#[derive(Clone, Copy)]
 struct Activated {
     act: Activation,
     conv: Conv,
+    /// Where what is made of the weights is kept.
+    place: Option<Place>,
 }
 
 impl CustomOp3 for Activated {
@@ -66,7 +87,7 @@ impl CustomOp3 for Activated {
 
     fn cpu_fwd(&self, u: &CpuStorage, lu: &Layout, w: &CpuStorage, lw: &Layout, b: &CpuStorage, lb: &Layout) -> Output {
         let images = lu.dims().first().copied().unwrap_or(0);
-        kernels::convolution(Some(self.act), (u, lu), (w, lw), Some(((b, lb), images)), self.conv)
+        kernels::convolution(Some(self.act), (u, lu), (w, lw), Some(((b, lb), images)), self.conv, self.place.as_ref())
     }
 
     fn bwd(
@@ -77,9 +98,10 @@ impl CustomOp3 for Activated {
         _: &Tensor,
         g: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let &Activated { act, conv } = self;
+        let Activated { act, conv, place } = self;
+        let (act, conv) = (*act, *conv);
         let g = &g.contiguous()?;
-        let gu = wanted(u, || u.apply_op3_no_bwd(g, w, &Pullback { act, conv }))?;
+        let gu = wanted(u, || u.apply_op3_no_bwd(g, w, &Pullback { act, conv, place: place.clone() }))?;
         let gw = wanted(w, || u.apply_op2_no_bwd(g, &WeightGradient { act, conv, kernel: w.dim(2)? }))?;
         Ok((gu, gw, wanted(b, || conv::bias_gradient(g))?))
     }
@@ -89,6 +111,7 @@ impl CustomOp3 for Activated {
 struct Pullback {
     act: Activation,
     conv: Conv,
+    place: Option<Place>,
 }
 
 impl CustomOp3 for Pullback {
@@ -98,7 +121,7 @@ impl CustomOp3 for Pullback {
 
     fn cpu_fwd(&self, u: &CpuStorage, lu: &Layout, g: &CpuStorage, lg: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
         let (_, _, height, width) = lu.shape().dims4()?;
-        kernels::pullback(Some((self.act, (u, lu))), (g, lg), (w, lw), self.conv, (height, width))
+        kernels::pullback(Some((self.act, (u, lu))), (g, lg), (w, lw), self.conv, (height, width), self.place.as_ref())
     }
 }
 

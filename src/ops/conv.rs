@@ -9,12 +9,40 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Tensor};
 
 use super::backend::Backend;
 use super::cpu::conv as kernels;
-use super::cpu::{Output, wanted};
+use super::cpu::{Kept, Output, Place, wanted};
 #[cfg(feature = "cudnn")]
 use super::cuda::{access::Output as OnGpu, conv as gpu};
 use super::sums::ColumnSum;
 use super::{Conv, composed, shapes};
 use crate::{Error, Result};
+
+/// The weights of a convolution, and the place where a frozen network keeps what is made of them.
+#[derive(Clone, Copy)]
+pub struct Kernel<'a> {
+    weights: &'a Tensor,
+    kept: Option<&'a Kept>,
+}
+
+impl<'a> Kernel<'a> {
+    /// The weights w `[O, C, k, k]` with a place.
+    pub fn kept(weights: &'a Tensor, kept: &'a Kept) -> Self {
+        Kernel { weights, kept: Some(kept) }
+    }
+
+    pub(super) fn weights(&self) -> &'a Tensor {
+        self.weights
+    }
+
+    pub(super) fn place(&self) -> Option<Place> {
+        self.kept?.place(self.weights)
+    }
+}
+
+impl<'a> From<&'a Tensor> for Kernel<'a> {
+    fn from(weights: &'a Tensor) -> Self {
+        Kernel { weights, kept: None }
+    }
+}
 
 type Gradients = candle_core::Result<(Option<Tensor>, Option<Tensor>)>;
 
@@ -26,7 +54,7 @@ type Gradients = candle_core::Result<(Option<Tensor>, Option<Tensor>)>;
 ///
 /// # Errors
 /// The shapes or the geometry do not fit.
-pub fn conv2d(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv) -> Result<Tensor> {
+pub fn conv2d<'a>(x: &Tensor, w: impl Into<Kernel<'a>>, b: Option<&Tensor>, conv: Conv) -> Result<Tensor> {
     conv2d_stacked(x, w, b, conv, 1)
 }
 
@@ -34,7 +62,7 @@ pub fn conv2d(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv) -> Result<
 ///
 /// # Errors
 /// The shapes or the geometry do not fit, or the batch is odd.
-pub fn conv2d_jet(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv) -> Result<Tensor> {
+pub fn conv2d_jet<'a>(x: &Tensor, w: impl Into<Kernel<'a>>, b: Option<&Tensor>, conv: Conv) -> Result<Tensor> {
     conv2d_stacked(x, w, b, conv, 2)
 }
 
@@ -42,12 +70,20 @@ pub fn conv2d_jet(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv) -> Res
 ///
 /// # Errors
 /// The shapes or the geometry do not fit, or the batch cannot be divided into so many blocks.
-pub fn conv2d_stacked(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv, blocks: usize) -> Result<Tensor> {
+pub fn conv2d_stacked<'a>(
+    x: &Tensor,
+    w: impl Into<Kernel<'a>>,
+    b: Option<&Tensor>,
+    conv: Conv,
+    blocks: usize,
+) -> Result<Tensor> {
+    let kernel = w.into();
+    let (w, op) = (kernel.weights, Convolution { conv, blocks, place: kernel.place() });
     shapes::splits(x, blocks)?;
     check(x, w, b, conv)?;
     match most_images(x.device(), x.dims(), w.dims(), conv)? {
-        Some(most) if x.dim(0)? > most => in_pieces(x, w, b, Convolution { conv, blocks }, most),
-        _ => at_once(x, w, b, Convolution { conv, blocks }),
+        Some(most) if x.dim(0)? > most => in_pieces(x, w, b, op, most),
+        _ => at_once(x, w, b, op),
     }
 }
 
@@ -62,7 +98,7 @@ fn at_once(x: &Tensor, w: &Tensor, b: Option<&Tensor>, op: Convolution) -> Resul
 
 /// The convolution of `most` images after the other.
 fn in_pieces(x: &Tensor, w: &Tensor, b: Option<&Tensor>, op: Convolution, most: usize) -> Result<Tensor> {
-    let y = by_pieces(x, most, |x| at_once(x, w, None, Convolution { blocks: 1, ..op }))?;
+    let y = by_pieces(x, most, |x| at_once(x, w, None, Convolution { blocks: 1, ..op.clone() }))?;
     match b {
         Some(b) => Ok(composed::biased(&y, b, op.blocks)?),
         None => Ok(y),
@@ -102,12 +138,14 @@ fn most_of(entries: [usize; 3]) -> usize {
 ///
 /// # Errors
 /// The shapes or the geometry do not fit: an input of `size` must give g's H' and W'.
-pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize)) -> Result<Tensor> {
+pub fn conv2d_pullback<'a>(g: &Tensor, w: impl Into<Kernel<'a>>, conv: Conv, size: (usize, usize)) -> Result<Tensor> {
+    let kernel = w.into();
+    let (w, op) = (kernel.weights, Pullback { conv, size, place: kernel.place() });
     check_pullback(g, w, conv, size)?;
     let images = [g.dim(0)?, w.dim(1)?, size.0, size.1];
     let back = |g: &Tensor| -> Result<Tensor> {
         Ok(match Backend::of_convolution(&[g, w]) {
-            Backend::Kernels => g.contiguous()?.apply_op2(&w.contiguous()?, Pullback { conv, size })?,
+            Backend::Kernels => g.contiguous()?.apply_op2(&w.contiguous()?, op.clone())?,
             Backend::Composed => composed::conv2d_pullback(g, w, conv, size)?,
         })
     };
@@ -148,9 +186,11 @@ pub(super) fn check_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, u
 
 /// The convolution C: (x `[N, C, H, W]`, w `[O, C, k, k]`) ↦ `[N, O, H', W']`; with b `[O]` also + b, on the first
 /// N/`blocks` images.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Convolution {
     conv: Conv,
+    /// Where what is made of the weights is kept.
+    place: Option<Place>,
     /// The number of equal blocks of the batch: values, then derivatives of them; the bias is added to the values only.
     blocks: usize,
 }
@@ -167,7 +207,7 @@ impl CustomOp2 for Convolution {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
-        kernels::convolution(None, (x, lx), (w, lw), None, self.conv)
+        kernels::convolution(None, (x, lx), (w, lw), None, self.conv, self.place.as_ref())
     }
 
     #[cfg(feature = "cudnn")]
@@ -178,7 +218,9 @@ impl CustomOp2 for Convolution {
     fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Gradients {
         let (_, _, height, width) = x.dims4()?;
         let g = &g.contiguous()?;
-        let gx = wanted(x, || g.apply_op2_no_bwd(w, &Pullback { conv: self.conv, size: (height, width) }))?;
+        let gx = wanted(x, || {
+            g.apply_op2_no_bwd(w, &Pullback { conv: self.conv, size: (height, width), place: self.place.clone() })
+        })?;
         Ok((gx, wanted(w, || x.apply_op2_no_bwd(g, &WeightGradient { conv: self.conv, kernel: w.dim(2)? }))?))
     }
 }
@@ -190,7 +232,7 @@ impl CustomOp3 for Convolution {
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout, b: &CpuStorage, lb: &Layout) -> Output {
         let images = lx.dims().first().map_or(0, |images| self.biased(*images));
-        kernels::convolution(None, (x, lx), (w, lw), Some(((b, lb), images)), self.conv)
+        kernels::convolution(None, (x, lx), (w, lw), Some(((b, lb), images)), self.conv, self.place.as_ref())
     }
 
     #[cfg(feature = "cudnn")]
@@ -231,8 +273,10 @@ pub(super) fn bias_gradient(g: &Tensor) -> candle_core::Result<Tensor> {
 }
 
 /// The pull-back T: (g `[N, O, H', W']`, w `[O, C, k, k]`) ↦ `[N, C, H, W]`, with (H, W) = `size`.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Pullback {
+    /// Where what is made of the weights is kept.
+    place: Option<Place>,
     /// The stride and padding of the convolution.
     conv: Conv,
     /// The size (H, W) of the convolution's input.
@@ -245,7 +289,7 @@ impl CustomOp2 for Pullback {
     }
 
     fn cpu_fwd(&self, g: &CpuStorage, lg: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
-        kernels::pullback(None, (g, lg), (w, lw), self.conv, self.size)
+        kernels::pullback(None, (g, lg), (w, lw), self.conv, self.size, self.place.as_ref())
     }
 
     #[cfg(feature = "cudnn")]
@@ -255,7 +299,7 @@ impl CustomOp2 for Pullback {
 
     fn bwd(&self, g: &Tensor, w: &Tensor, _: &Tensor, h: &Tensor) -> Gradients {
         let h = &h.contiguous()?;
-        let plain = Convolution { conv: self.conv, blocks: 1 };
+        let plain = Convolution { conv: self.conv, blocks: 1, place: self.place.clone() };
         let gg = wanted(g, || h.apply_op2_no_bwd(w, &plain))?;
         Ok((gg, wanted(w, || h.apply_op2_no_bwd(g, &WeightGradient { conv: self.conv, kernel: w.dim(2)? }))?))
     }
@@ -306,7 +350,7 @@ mod tests {
         for (blocks, most) in [(1, 4), (3, 1), (2, 5)] {
             check(
                 &format!("convolution of {most} images after the other, {blocks} blocks"),
-                &|t| in_pieces(&t[0], &t[1], Some(&t[2]), Convolution { conv, blocks }, most),
+                &|t| in_pieces(&t[0], &t[1], Some(&t[2]), Convolution { conv, blocks, place: None }, most),
                 &|t| Ok(composed::conv2d(&t[0], &t[1], Some(&t[2]), conv, blocks)?),
                 &inputs,
                 0,

@@ -5,6 +5,9 @@
 //! made the matrix products of a whole network four times slower. So what an update on the CPU leaves faint it sets to
 //! 0. A GPU computes with such numbers as fast as with others.
 
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Tensor, Var};
@@ -15,6 +18,36 @@ use super::cpu::{Output, update as kernels};
 use super::cuda::{access::Output as OnGpu, update as gpu};
 use super::{Adam, Sgd, composed, shapes};
 use crate::{Error, Result};
+
+/// The numbers of the last updates of storages, by address, and of the last of all.
+static UPDATES: RwLock<(BTreeMap<usize, u64>, u64)> = RwLock::new((BTreeMap::new(), 0));
+
+/// The version of a tensor's numbers: while the tensor lives and its version stays, so do its numbers.
+pub fn version(t: &Tensor) -> u64 {
+    let updates = UPDATES.read().unwrap_or_else(PoisonError::into_inner);
+    updates.0.get(&address(t)).copied().unwrap_or(0)
+}
+
+fn updated(tensors: &[&Tensor]) {
+    let mut updates = UPDATES.write().unwrap_or_else(PoisonError::into_inner);
+    for tensor in tensors {
+        updates.1 += 1;
+        let number = updates.1;
+        updates.0.insert(address(tensor), number);
+    }
+}
+
+/// Gives a variable the numbers of a tensor of its shape and type, in place. Nothing but this and the updates here
+/// changes a tensor (clippy.toml).
+///
+/// # Errors
+/// The shapes or types differ.
+pub fn assign(var: &Var, value: &Tensor) -> candle_core::Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "this is the place that counts")]
+    let done = var.set(value);
+    updated(&[var]);
+    done
+}
 
 /// Calls the kernel of the device on which a tensor is.
 macro_rules! on_its_device {
@@ -81,13 +114,15 @@ impl CustomOp3 for Langevin {
 /// The shapes differ, or two of the tensors share their storage.
 pub fn adam_update(var: &Var, grad: &Tensor, first: &Var, second: &Var, numbers: &Adam) -> Result<f64> {
     apart(&[var, first, second, grad])?;
-    match Backend::of_entries(&[var, first, second, grad]) {
-        Backend::Kernels => Ok(on_its_device!(var, adam(var, first, second, grad, numbers))?),
+    let squares = match Backend::of_entries(&[var, first, second, grad]) {
+        Backend::Kernels => on_its_device!(var, adam(var, first, second, grad, numbers))?,
         Backend::Composed => {
             composed::adam(var, first, second, grad, numbers)?;
-            sum_of_squares(grad)
+            sum_of_squares(grad)?
         }
-    }
+    };
+    updated(&[var, first, second]);
+    Ok(squares)
 }
 
 /// One step of gradient descent with momentum for a parameter p = `var` with gradient g, in place: ĝ = scale·g +
@@ -97,13 +132,15 @@ pub fn adam_update(var: &Var, grad: &Tensor, first: &Var, second: &Var, numbers:
 /// The shapes differ, or two of the tensors share their storage.
 pub fn sgd_update(var: &Var, grad: &Tensor, velocity: &Var, numbers: &Sgd) -> Result<f64> {
     apart(&[var, velocity, grad])?;
-    match Backend::of_entries(&[var, velocity, grad]) {
-        Backend::Kernels => Ok(on_its_device!(var, sgd(var, velocity, grad, numbers))?),
+    let squares = match Backend::of_entries(&[var, velocity, grad]) {
+        Backend::Kernels => on_its_device!(var, sgd(var, velocity, grad, numbers))?,
         Backend::Composed => {
             composed::sgd(var, velocity, grad, numbers)?;
-            sum_of_squares(grad)
+            sum_of_squares(grad)?
         }
-    }
+    };
+    updated(&[var, velocity]);
+    Ok(squares)
 }
 
 /// Moves a towards b in place: a ← a + weight·(b - a).
@@ -117,6 +154,7 @@ pub fn lerp_update(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
         Backend::Kernels => on_its_device!(a, lerp(a, &b, weight))?,
         Backend::Composed => composed::lerp(a, &b, weight)?,
     }
+    updated(&[a]);
     Ok(())
 }
 

@@ -132,7 +132,7 @@ mod tests {
         let context = Context { shape: vec![3], classes: None, moments: Some(&|| Ok(moments.clone())) };
         let model = Model::new(&Spec::new(table), &context, Key::new(0), DType::F32, &Device::Cpu).unwrap();
         let weights = model.params().weights.values();
-        weights.for_each(|weight| weight.set(&weight.zeros_like().unwrap()).unwrap());
+        weights.for_each(|weight| crate::ops::assign(weight, &weight.zeros_like().unwrap()).unwrap());
         model.frozen().unwrap()
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 
 use candle_core::{Tensor, Var};
 
-use crate::{Error, Result};
+use crate::{Error, Result, ops};
 
 /// The tensors that a run needs to go on as if never stopped (weights, moments, buffers, chains), by name.
 pub type State = BTreeMap<String, Tensor>;
@@ -109,7 +109,7 @@ pub fn overwrite<'a>(whose: &str, vars: impl IntoIterator<Item = (&'a str, &'a V
 pub fn overwrite_fitting(vars: &BTreeMap<String, Var>, given: &State) -> Result<()> {
     for (name, var) in vars {
         if let Some(tensor) = given.get(name).filter(|tensor| tensor.dims() == var.dims()) {
-            var.set(&tensor.to_dtype(var.dtype())?.to_device(var.device())?)?;
+            ops::assign(var, &tensor.to_dtype(var.dtype())?.to_device(var.device())?)?;
         }
     }
     Ok(())

@@ -13,6 +13,7 @@ use crate::methods::Part;
 use crate::methods::learning::trainable::descend;
 use crate::methods::part::Named;
 use crate::metrics::{Metrics, Number, Unit};
+use crate::ops;
 use crate::optim::{self, Optimiser};
 use crate::samplers::{Hmc, Kernel as _, Target};
 use crate::store::State;
@@ -177,7 +178,7 @@ impl Entropy {
             }
         }
         let grown = step_size.ln() + ADAPTATION * (acceptance - TARGET_ACCEPTANCE);
-        self.log_scale.value.set(&Tensor::full(grown as f32, 1, x.device())?)?;
+        ops::assign(&self.log_scale.value, &Tensor::full(grown as f32, 1, x.device())?)?;
         let c = sum.affine(1.0 / (generator.sigma()?.powi(2) * (steps - burn) as f64), 0.0)?;
         let metrics = Metrics::new().with("posterior_acceptance", acceptance).with("posterior_step", step_size);
         Ok((c, metrics))

@@ -20,6 +20,7 @@ use crate::data::Batch;
 use crate::density::{Energy, Generator, GeneratorConfig, Model, Proposal, Stored};
 use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
 use crate::nets::Builder;
+use crate::ops;
 use crate::{Error, Result};
 
 crate::config! {
@@ -218,7 +219,7 @@ impl Vera {
         let loss = ((x * field)?.sum_all()? / x.dim(0)? as f64)?;
         metrics.set("generator_grad_norm", self.generator.descend(&loss, cx.lr_scale)?);
         let [low, high] = self.generator.live.log_sigma_range();
-        self.log_sigma.set(&self.log_sigma.as_detached_tensor().clamp(low as f32, high as f32)?)?;
+        ops::assign(&self.log_sigma, &self.log_sigma.as_detached_tensor().clamp(low as f32, high as f32)?)?;
         metrics.set("sigma", self.generator.live.sigma()?);
         Ok(metrics)
     }

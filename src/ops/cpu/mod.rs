@@ -7,6 +7,7 @@ pub mod activation;
 mod columns;
 pub mod conv;
 mod curve;
+mod kept;
 pub mod linear;
 mod pixels;
 mod raw;
@@ -18,3 +19,4 @@ mod windows;
 mod winograd;
 
 pub use access::{Output, wanted};
+pub use kept::{Kept, Place};

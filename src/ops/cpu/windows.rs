@@ -42,16 +42,19 @@ struct Scratch<T> {
     columns: Vec<T>,
     /// The outputs of a group, `[O, windows]`.
     outputs: Vec<T>,
+    /// The threads for a product: those that no other group needs.
+    threads: Threads,
 }
 
 impl<T: Real> Scratch<T> {
-    fn new(geometry: &Geometry, plan: Plan) -> Self {
+    fn new(geometry: &Geometry, plan: Plan, images: usize) -> Self {
         let columns = plan.group * plan.rows * geometry.windows.1;
         let outputs = if plan.group > 1 { geometry.outputs * columns } else { 0 };
         Scratch {
             phases: vec![T::ZERO; geometry.phases()],
             columns: vec![T::ZERO; geometry.window() * columns],
             outputs: vec![T::ZERO; outputs],
+            threads: if images > plan.group { Threads::One } else { Threads::Pool },
         }
     }
 }
@@ -82,7 +85,7 @@ pub fn convolve<T: Real>(x: &[T], w: &[T], geometry: &Geometry, images: usize) -
     by_parts(
         len,
         part,
-        || Scratch::new(geometry, plan),
+        || Scratch::new(geometry, plan, images),
         |scratch, number, y| {
             let x = x.chunks(plan.group * geometry.image()).nth(number).unwrap_or_default();
             if plan.group == 1 {
@@ -109,7 +112,7 @@ fn image<T: Real>(
         geometry.gather(&scratch.phases, band, &mut scratch.columns, width, 0);
         let columns = Matrix::rows(&scratch.columns, geometry.window(), width)?;
         let target = y.get_mut(from..).unwrap_or_default();
-        product_into(target, [geometry.positions(), 1], false, w, columns, Threads::One)?;
+        product_into(target, [geometry.positions(), 1], false, w, columns, scratch.threads)?;
     }
     Ok(())
 }
@@ -119,7 +122,7 @@ fn group<T: Real>(scratch: &mut Scratch<T>, y: &mut [T], x: &[T], w: Matrix<'_, 
     let positions = geometry.positions();
     let width = gather_group(scratch, x, geometry);
     let columns = Matrix::rows(&scratch.columns, geometry.window(), width)?;
-    product_into(&mut scratch.outputs, [width, 1], false, w, columns, Threads::One)?;
+    product_into(&mut scratch.outputs, [width, 1], false, w, columns, scratch.threads)?;
     for (i, y) in y.chunks_exact_mut(geometry.outputs * positions).enumerate() {
         for (y, row) in y.chunks_exact_mut(positions).zip(scratch.outputs.chunks_exact(width)) {
             row.iter().skip(i * positions).zip(y).for_each(|(&from, to)| *to = from);
@@ -161,7 +164,7 @@ pub fn pull_back<T: Real>(g: &[T], w: &[T], geometry: &Geometry, images: usize) 
     by_parts(
         images * geometry.image(),
         plan.group * geometry.image(),
-        || Scratch::new(geometry, plan),
+        || Scratch::new(geometry, plan, images),
         |scratch, number, x| {
             let g = g.chunks(plan.group * geometry.outputs * positions).nth(number).unwrap_or_default();
             if plan.group == 1 {
@@ -186,7 +189,7 @@ fn image_back<T: Real>(
         let (from, width) = (band.start * geometry.windows.1, band.len() * geometry.windows.1);
         let source = g.get(from..).unwrap_or_default();
         let source = Matrix::new(source, [geometry.outputs, width], [geometry.positions(), 1])?;
-        product_into(&mut scratch.columns, [width, 1], false, w, source, Threads::One)?;
+        product_into(&mut scratch.columns, [width, 1], false, w, source, scratch.threads)?;
         geometry.scatter(&scratch.columns, band, &mut scratch.phases, width, 0);
     }
     geometry.collect(&scratch.phases, x);
@@ -204,7 +207,7 @@ fn group_back<T: Real>(
     let width = g.len() / geometry.outputs;
     side_by_side(g, geometry, width, &mut scratch.outputs);
     let source = Matrix::rows(&scratch.outputs, geometry.outputs, width)?;
-    product_into(&mut scratch.columns, [width, 1], false, w, source, Threads::One)?;
+    product_into(&mut scratch.columns, [width, 1], false, w, source, scratch.threads)?;
     for (i, x) in x.chunks_exact_mut(geometry.image()).enumerate() {
         scratch.phases.fill(T::ZERO);
         geometry.scatter(&scratch.columns, 0..geometry.windows.0, &mut scratch.phases, width, i * positions);
@@ -227,7 +230,7 @@ pub fn weight_gradient<T: Real>(x: &[T], g: &[T], geometry: &Geometry, images: u
     let share = images.div_ceil(plan.group).div_ceil(LANES).max(1) * plan.group;
     let lanes =
         x.par_chunks(share * geometry.image()).zip(g.par_chunks(share * geometry.outputs * geometry.positions()));
-    let sums: Vec<Vec<T>> = lanes.map(|(x, g)| lane(x, g, geometry, plan)).collect::<Result<_>>()?;
+    let sums: Vec<Vec<T>> = lanes.map(|(x, g)| lane(x, g, geometry, plan, images)).collect::<Result<_>>()?;
     for lane in sums {
         sum.iter_mut().zip(lane).for_each(|(s, l)| *s += l);
     }
@@ -236,12 +239,13 @@ pub fn weight_gradient<T: Real>(x: &[T], g: &[T], geometry: &Geometry, images: u
 
 /// The transposed weight gradient of some images, added up group by group: in this order `gemm` reads the columns as
 /// they lie.
-fn lane<T: Real>(x: &[T], g: &[T], geometry: &Geometry, plan: Plan) -> Result<Vec<T>> {
+fn lane<T: Real>(x: &[T], g: &[T], geometry: &Geometry, plan: Plan, images: usize) -> Result<Vec<T>> {
     let mut sum = vec![T::ZERO; geometry.outputs * geometry.window()];
-    let mut scratch = Scratch::new(geometry, plan);
+    let mut scratch = Scratch::new(geometry, plan, images);
+    let threads = scratch.threads;
     let mut add = |g: Matrix<'_, T>, columns: &[T], width: usize| {
         let windows = Matrix::rows(columns, geometry.window(), width)?.t();
-        product_into(&mut sum, [1, geometry.outputs], true, g, windows, Threads::One)
+        product_into(&mut sum, [1, geometry.outputs], true, g, windows, threads)
     };
     let groups =
         x.chunks(plan.group * geometry.image()).zip(g.chunks(plan.group * geometry.outputs * geometry.positions()));

@@ -49,6 +49,11 @@ impl Plan {
         Plan { tiles, images: (aim / (down * across)).max(1), rows: (aim / across).clamp(1, down) }
     }
 
+    /// The same with whole images only.
+    pub fn whole(self) -> Self {
+        Plan { rows: self.tiles.0, ..self }
+    }
+
     /// The tiles of so many images.
     pub fn tiles(&self, images: usize) -> usize {
         images * self.tiles.0 * self.tiles.1

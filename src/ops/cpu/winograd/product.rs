@@ -10,10 +10,9 @@ use crate::ops::cpu::raw::{panels, panels::PANEL, planes};
 /// Writes the product of each of the filters' matrices and that of the inputs, with its columns. `alone`: nothing
 /// else is computed meanwhile, so that the matrices are shared out to all threads.
 pub fn multiply(filters: &Filters, inputs: &[f32], from: Layout, products: &mut [f32], to: Layout, alone: bool) {
-    let matrices = filters.matrices().zip(inputs.chunks(from.apart())).zip(products.chunks_mut(to.apart()));
-    let one = |((weights, inputs), products): ((&[f32], &[f32]), &mut [f32])| {
-        let &Filters { rows, depth, .. } = filters;
-        Arch::new().dispatch(Product { weights, rows, depth, inputs, from, products, to });
+    let matrices = inputs.chunks(from.apart()).zip(products.chunks_mut(to.apart())).enumerate();
+    let one = |(entry, (inputs, products)): (usize, (&[f32], &mut [f32]))| {
+        Arch::new().dispatch(Product { filters, entry, inputs, from, products, to });
     };
     if alone && rayon::current_num_threads() > 1 {
         matrices.collect::<Vec<_>>().into_par_iter().for_each(one);
@@ -22,13 +21,11 @@ pub fn multiply(filters: &Filters, inputs: &[f32], from: Layout, products: &mut 
     }
 }
 
-/// The product of a packed matrix and one with columns in panels.
+/// The product of one of the filters' matrices and one with columns in panels.
 struct Product<'a> {
-    weights: &'a [f32],
-    /// The rows of the packed matrix.
-    rows: usize,
-    /// Its columns.
-    depth: usize,
+    filters: &'a Filters,
+    /// The number of the matrix.
+    entry: usize,
     inputs: &'a [f32],
     from: Layout,
     products: &'a mut [f32],
@@ -40,9 +37,10 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Product { weights, rows, depth, inputs, from, products, to } = self;
-        for panel in 0..rows.div_ceil(PANEL) {
-            let weights = weights.get(panel * depth * PANEL..).unwrap_or_default();
+        let Product { filters, entry, inputs, from, products, to } = self;
+        let depth = filters.depth;
+        for panel in 0..filters.rows.div_ceil(PANEL) {
+            let weights = filters.panel(entry, panel);
             let mut column = 0;
             while column < from.pitch {
                 let inputs = inputs.get(column..).unwrap_or_default();

@@ -240,7 +240,7 @@ mod tests {
         for (loudness, norm) in [(1.0, Norm::Linf), (1.0, Norm::L2), (16384.0, Norm::Linf), (16384.0, Norm::L2)] {
             let trained = linear();
             for var in trained.params().weights.values() {
-                var.set(&(var.as_tensor() * loudness).unwrap()).unwrap();
+                crate::ops::assign(var, &(var.as_tensor() * loudness).unwrap()).unwrap();
             }
             let model = trained.frozen().unwrap();
             let victim = Victim { model: &model, kernel: &Sgld::default(), refine: 0 };
