@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used)] // A benchmark fails by panicking.
 
+#[allow(unused_imports, dead_code)] // The growth of Langevin steps is for `versus`.
 mod works;
 
 use divan::Bencher;

@@ -19,12 +19,21 @@ fn main() -> ebm::Result<()> {
         let line = line.map_err(|e| ebm::Error::Other(format!("standard input: {e}")))?;
         let Some((name, budget)) = line.split_once(' ') else { continue };
         let budget: f64 = budget.trim().parse().unwrap_or(500.0);
-        match works::WORKS.iter().find(|work| work.0 == name) {
-            Some((_, make)) => println!("{:?}", times(make()?, budget)?),
-            None => println!("[]"),
+        match (works::WORKS.iter().find(|work| work.0 == name), sizes(name)) {
+            (Some((_, make)), _) => println!("{:?}", times(make()?, budget)?),
+            (None, Some([chains, dim, hidden, steps])) => {
+                println!("{:?}", times(works::grown(chains, dim, hidden, steps)?, budget)?);
+            }
+            (None, None) => println!("[]"),
         }
     }
     Ok(())
+}
+
+/// The sizes of Langevin steps, `growth,chains,dim,hidden,steps` (`scripts/bench/growth.py`).
+fn sizes(name: &str) -> Option<[usize; 4]> {
+    let numbers = name.strip_prefix("growth,")?.split(',').map(|n| n.parse().ok());
+    numbers.collect::<Option<Vec<_>>>()?.try_into().ok()
 }
 
 /// `[wall, cpu]` milliseconds of a step: the median of the wall times and the mean processor time of all threads, over

@@ -1,11 +1,14 @@
 //! The works that are timed: each is one step of what training and sampling repeat millions of times, set up from a
 //! configuration and run by the code that `ebm train` and `ebm sample` run.
 
+mod growth;
 mod image;
 mod joint;
 mod lsd;
-mod score;
+mod method;
 mod wide;
+
+pub use growth::langevin as grown;
 
 use candle_core::{DType, Device, Tensor};
 use ebm::{
@@ -29,12 +32,16 @@ pub const WORKS: &[(&str, Make)] = &[
     ("critic-2d", || lsd::critic(lsd::TWO_D)),
     ("model-2d", || lsd::model(lsd::TWO_D)),
     ("grad-2d", || lsd::gradient(lsd::TWO_D)),
-    ("ssm-2d", || score::sliced(100, 2, 300)),
+    ("ssm-2d", || method::step(100, 2, &method::energy(300), "sliced_score_matching")),
+    ("nce-2d", || method::step(100, 2, &method::energy(300), "nce")),
+    ("flow-mcmc-2d", method::flow_mcmc),
     ("critic-50d", || lsd::critic(lsd::WIDE_BATCH)),
     ("critic-image", || lsd::critic(lsd::IMAGE)),
     ("model-image", || lsd::model(lsd::IMAGE)),
     ("grad-image", || lsd::gradient(lsd::IMAGE)),
-    ("ssm-image", || score::sliced(128, 784, 1000)),
+    ("ssm-image", || method::step(128, 784, &method::energy(1000), "sliced_score_matching")),
+    ("vera-image", method::vera),
+    ("vaebm-image", method::vaebm),
     ("langevin-60", image::langevin),
     ("conv-train", image::train),
     ("jem-step", || joint::step(joint::JEM)),
@@ -48,6 +55,7 @@ pub const WORKS: &[(&str, Make)] = &[
     ("wrn28-train", || wide::step(wide::WRN_28_10, wide::CLASSIFIER)),
     ("wrn28-grad", || wide::gradient(wide::WRN_28_10)),
     ("adam", adam),
+    ("gemm", gemm),
 ];
 
 /// An experiment with these sections and this method; the data are normal points with `dim` coordinates.
@@ -74,4 +82,10 @@ fn adam() -> Result<Step> {
     let grads = loss.backward()?;
     let mut optimiser = optim::build(&experiment.resolved.spec("optim"), &net.params().weights)?;
     Ok(Box::new(move || optimiser.step(&grads, 1.0).map(drop)))
+}
+
+/// A product of matrices 1024×1024 by the machine's own library: what a step can hope for.
+fn gemm() -> Result<Step> {
+    let (a, b) = (normal(&[1024, 1024])?, normal(&[1024, 1024])?);
+    Ok(Box::new(move || Ok(a.matmul(&b).map(drop)?)))
 }

@@ -5,7 +5,7 @@
 
 #[cfg(feature = "cudnn")]
 use candle_core::CudaStorage;
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Tensor, Var};
 
 use super::backend::Backend;
 use super::cpu::conv as kernels;
@@ -40,6 +40,12 @@ impl<'a> Kernel<'a> {
 
 impl<'a> From<&'a Tensor> for Kernel<'a> {
     fn from(weights: &'a Tensor) -> Self {
+        Kernel { weights, kept: None }
+    }
+}
+
+impl<'a> From<&'a Var> for Kernel<'a> {
+    fn from(weights: &'a Var) -> Self {
         Kernel { weights, kept: None }
     }
 }

@@ -142,7 +142,7 @@ mod tests {
     fn numbers_are_read_in_order_and_as_they_were() {
         let weight = candle_core::Var::new(1.5f32, &Device::Cpu).unwrap();
         let mut readings = Readings::new().with("loss", scalar(&weight).unwrap()).with("rate", 0.25);
-        crate::ops::assign(weight, &Tensor::new(2.5f32, &Device::Cpu).unwrap()).unwrap();
+        crate::ops::assign(&weight, &Tensor::new(2.5f32, &Device::Cpu).unwrap()).unwrap();
         readings.extend([("mean", mean(&Tensor::new(&[1.0f32, 2.0, 6.0], &Device::Cpu).unwrap()).unwrap())]);
         readings.extend(Metrics::new().with("rate", 0.5));
         let read = readings.read().unwrap();
