@@ -12,7 +12,8 @@ use super::{Step, experiment, method, normal};
 /// `steps` Langevin steps of `chains` chains on an energy D-H-H-1 with `dim` coordinates.
 pub fn langevin(chains: usize, dim: usize, hidden: usize, steps: usize) -> Result<Step> {
     let experiment = experiment(dim, &method::energy(hidden), "none")?;
-    let energy = experiment.model(&experiment.data()?)?.frozen()?;
+    let data = experiment.data()?;
+    let energy = experiment.model(&data)?.frozen()?;
     energy.grad(&normal(&[1, dim])?)?;
     let kernel = Langevin { step_size: 1e-2 };
     let start = kernel.init(&Target::of(&energy), &normal(&[chains, dim])?)?;

@@ -39,22 +39,22 @@ def works():
             return p - 1e-3 * (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8), m, v
 
         out = jax.tree.map(one, weights, *moments, grads)
-        pick = lambda i: jax.tree.map(lambda triple: triple[i], out, is_leaf=lambda n: isinstance(n, tuple) and len(n) == 3 and not isinstance(n[0], tuple))
-        return pick(0), (pick(1), pick(2))
+        return tuple(jax.tree.transpose(jax.tree.structure(weights), jax.tree.structure((0, 0, 0)), out))
 
-    def trained(weights, loss):
-        """A step that keeps its state and descends loss(weights, key)."""
+    def trained(weights, loss, *given):
+        """A step that keeps its state and descends loss(weights, key, *given). What is given comes as arguments: what a
+        compiled function finds around it is constant, and what follows from it alone would be computed once."""
         zeros = jax.tree.map(jnp.zeros_like, weights)
         state = [weights, (zeros, zeros), key, 1.0]
 
         @jax.jit
-        def update(weights, moments, key, t):
+        def update(weights, moments, key, t, *given):
             key, now = jax.random.split(key)
-            weights, moments = adam(weights, moments, jax.grad(loss)(weights, now), t)
-            return weights, moments, key, t + 1
+            weights, *moments = adam(weights, moments, jax.grad(loss)(weights, now, *given), t)
+            return weights, tuple(moments), key, t + 1
 
         def step():
-            state[:] = jax.block_until_ready(update(*state))
+            state[:] = jax.block_until_ready(update(*state, *given))
 
         return step
 
@@ -64,22 +64,22 @@ def works():
     def critic(*sizes):
         x, model, weights = pair(*sizes)
 
-        def loss(weights, key):
+        def loss(weights, key, x, model):
             score = -jax.grad(energy, 1)(model, x)
             probe = normal(key, x.shape)
             f, tangent = jax.jvp(lambda x: apply(weights, x), (x,), (probe,))
             return (10.0 * (f * f).sum(1) - (score * f).sum(1) - (tangent * probe).sum(1)).mean()
 
-        return trained(weights, loss)
+        return trained(weights, loss, x, model)
 
     def model(*sizes):
         x, weights, critic = pair(*sizes)
 
-        def loss(weights, _):
+        def loss(weights, _, x, critic):
             f = apply(critic, x)
             return -(jax.jvp(lambda x: apply(weights, x)[:, 0], (x,), (f,))[1]).mean()
 
-        return trained(weights, loss)
+        return trained(weights, loss, x, critic)
 
     def gradient(*sizes):
         x, weights, _ = pair(*sizes)
@@ -115,11 +115,11 @@ def works():
     def conv_train():
         weights, of, x = conv_energy()
 
-        def loss(weights, _):
+        def loss(weights, _, x):
             y = of(weights, x)
             return y[:32].mean() - y[32:].mean()
 
-        return trained(weights, loss)
+        return trained(weights, loss, x)
 
     two_d, image = (100, 2, 300), (128, 784, 1000)
     return {
