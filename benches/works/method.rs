@@ -32,7 +32,8 @@ pub fn vera() -> Result<Step> {
 /// The second stage of VAEBM: ten Langevin steps in the noise space of a VAE, then a step of the tilt.
 pub fn vaebm() -> Result<Step> {
     let keys = "model = { name = \"tilted\", net = { hidden = [512, 512] }, base = { name = \"vae\", latent = 32, \
-                encoder = { name = \"mlp\", hidden = [512, 256] }, decoder = { name = \"mlp\", hidden = [256, 512] } } }\n\
+                encoder = { name = \"mlp\", hidden = [512, 256] }, \
+                decoder = { name = \"mlp\", hidden = [256, 512] } } }\n\
                 method.vae_steps = 0\nmethod.energy_l2 = 0.001\n\
                 method.sampler = { name = \"langevin\", steps = 10, step_size = 0.05 }\n";
     step(128, 784, keys, "vaebm")

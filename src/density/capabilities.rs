@@ -29,6 +29,12 @@ pub trait Capabilities: Energy {
         Ok(None)
     }
 
+    /// The logits `[B, K]` with the slope of the energy along v, (f(x), v·∇x E(x)), by one pass, of a model that has
+    /// logits; differentiable in the parameters.
+    fn logits_along(&self, _x: &Tensor, _v: &Tensor) -> Result<Option<[Tensor; 2]>> {
+        Ok(None)
+    }
+
     /// The energy of x within a class, `-f(x)[y]` with the logits f, for items x with the labels y `[B]` (u32); `None`
     /// for a model that is no classifier.
     fn given(&self, _y: &Tensor) -> Option<Box<dyn Energy>> {

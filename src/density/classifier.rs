@@ -63,6 +63,16 @@ fn softmax(logits: &Tensor) -> Result<Tensor> {
     Ok(candle_nn::ops::softmax(logits, D::Minus1)?)
 }
 
+impl Classifier {
+    /// The logits, and the slope of the energy along v.
+    fn along(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 2]> {
+        let jet = self.net.jvp(&Jet::new(x, v)?, self.pass)?;
+        let logits = jet.value()?;
+        let slope = (softmax(&logits)? * jet.tangent()?)?.sum(D::Minus1)?.neg()?;
+        Ok([logits, slope])
+    }
+}
+
 impl Energy for Classifier {
     fn energy(&self, x: &Tensor) -> Result<Tensor> {
         energy_of(&self.net.forward(x, self.pass)?)
@@ -74,9 +84,7 @@ impl Energy for Classifier {
     }
 
     fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
-        let jet = self.net.jvp(&Jet::new(x, v)?, self.pass)?;
-        let logits = jet.value()?;
-        let slope = (softmax(&logits)? * jet.tangent()?)?.sum(D::Minus1)?.neg()?;
+        let [logits, slope] = self.along(x, v)?;
         Ok((energy_of(&logits)?, slope))
     }
 
@@ -97,6 +105,10 @@ impl Energy for Classifier {
 impl Capabilities for Classifier {
     fn logits(&self, x: &Tensor) -> Result<Option<Tensor>> {
         self.net.forward(x, self.pass).map(Some)
+    }
+
+    fn logits_along(&self, x: &Tensor, v: &Tensor) -> Result<Option<[Tensor; 2]>> {
+        self.along(x, v).map(Some)
     }
 
     fn features(&self, x: &Tensor) -> Result<Option<Tensor>> {

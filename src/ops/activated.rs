@@ -6,10 +6,10 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Tensor};
 
 use super::activation::{activate, activate_pullback};
 use super::backend::Backend;
-use super::conv::{self, Kernel, conv2d, conv2d_pullback};
+use super::conv::{self, conv2d, conv2d_pullback};
 use super::cpu::conv as kernels;
 use super::cpu::{Output, Place, wanted};
-use super::{Activation, Conv};
+use super::{Activation, Conv, ConvWeights};
 use crate::Result;
 
 /// The convolution of σ(u), plus a bias, differentiable in all three.
@@ -22,7 +22,7 @@ use crate::Result;
 pub fn conv2d_activated<'a>(
     act: Activation,
     u: &Tensor,
-    w: impl Into<Kernel<'a>>,
+    w: impl Into<ConvWeights<'a>>,
     b: &Tensor,
     conv: Conv,
 ) -> Result<Tensor> {
@@ -50,7 +50,7 @@ pub fn conv2d_activated_pullback<'a>(
     act: Activation,
     u: &Tensor,
     g: &Tensor,
-    w: impl Into<Kernel<'a>>,
+    w: impl Into<ConvWeights<'a>>,
     conv: Conv,
 ) -> Result<Tensor> {
     let kernel = w.into();

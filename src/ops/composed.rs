@@ -187,9 +187,9 @@ pub fn adam(p: &Var, m: &Var, v: &Var, g: &Tensor, k: &Adam) -> Result<()> {
     let m1 = ((m.detach() * k.betas[0])? + (&g * k.rest[0])?)?;
     let v1 = ((v.detach() * k.betas[1])? + (g.sqr()? * k.rest[1])?)?;
     let step = ((&m1 * k.rate)? / ((v1.sqrt()? * k.root)? + k.eps)?)?;
-    super::update::assign(p, &((&p0 * k.keep)? - step)?)?;
-    super::update::assign(m, &m1)?;
-    super::update::assign(v, &v1)
+    super::version::assign(p, &((&p0 * k.keep)? - step)?)?;
+    super::version::assign(m, &m1)?;
+    super::version::assign(v, &v1)
 }
 
 /// One step of gradient descent of p with the velocity b.
@@ -198,14 +198,14 @@ pub fn sgd(p: &Var, b: &Var, g: &Tensor, k: &Sgd) -> Result<()> {
     let g = ((g.detach() * k.scale)? + (&p0 * k.weight_decay)?)?;
     let b1 = ((b.detach() * k.momentum)? + &g)?;
     let step = if k.nesterov { (g + (&b1 * k.momentum)?)? } else { b1.clone() };
-    super::update::assign(p, &(p0 - (step * k.lr)?)?)?;
-    super::update::assign(b, &b1)
+    super::version::assign(p, &(p0 - (step * k.lr)?)?)?;
+    super::version::assign(b, &b1)
 }
 
 /// The move a ← a + weight·(b - a).
 pub fn lerp(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
     let a0 = a.detach();
-    super::update::assign(a, &(&a0 + ((b - &a0)? * weight)?)?)
+    super::version::assign(a, &(&a0 + ((b - &a0)? * weight)?)?)
 }
 
 /// The sum of squares in f64.

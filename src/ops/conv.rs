@@ -5,50 +5,16 @@
 
 #[cfg(feature = "cudnn")]
 use candle_core::CudaStorage;
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Tensor, Var};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Tensor};
 
 use super::backend::Backend;
 use super::cpu::conv as kernels;
-use super::cpu::{Kept, Output, Place, wanted};
+use super::cpu::{Output, Place, wanted};
 #[cfg(feature = "cudnn")]
 use super::cuda::{access::Output as OnGpu, conv as gpu};
 use super::sums::ColumnSum;
-use super::{Conv, composed, shapes};
+use super::{Conv, ConvWeights, composed, shapes};
 use crate::{Error, Result};
-
-/// The weights of a convolution, and the place where a frozen network keeps what is made of them.
-#[derive(Clone, Copy)]
-pub struct Kernel<'a> {
-    weights: &'a Tensor,
-    kept: Option<&'a Kept>,
-}
-
-impl<'a> Kernel<'a> {
-    /// The weights w `[O, C, k, k]` with a place.
-    pub fn kept(weights: &'a Tensor, kept: &'a Kept) -> Self {
-        Kernel { weights, kept: Some(kept) }
-    }
-
-    pub(super) fn weights(&self) -> &'a Tensor {
-        self.weights
-    }
-
-    pub(super) fn place(&self) -> Option<Place> {
-        self.kept?.place(self.weights)
-    }
-}
-
-impl<'a> From<&'a Tensor> for Kernel<'a> {
-    fn from(weights: &'a Tensor) -> Self {
-        Kernel { weights, kept: None }
-    }
-}
-
-impl<'a> From<&'a Var> for Kernel<'a> {
-    fn from(weights: &'a Var) -> Self {
-        Kernel { weights, kept: None }
-    }
-}
 
 type Gradients = candle_core::Result<(Option<Tensor>, Option<Tensor>)>;
 
@@ -60,7 +26,7 @@ type Gradients = candle_core::Result<(Option<Tensor>, Option<Tensor>)>;
 ///
 /// # Errors
 /// The shapes or the geometry do not fit.
-pub fn conv2d<'a>(x: &Tensor, w: impl Into<Kernel<'a>>, b: Option<&Tensor>, conv: Conv) -> Result<Tensor> {
+pub fn conv2d<'a>(x: &Tensor, w: impl Into<ConvWeights<'a>>, b: Option<&Tensor>, conv: Conv) -> Result<Tensor> {
     conv2d_stacked(x, w, b, conv, 1)
 }
 
@@ -68,7 +34,7 @@ pub fn conv2d<'a>(x: &Tensor, w: impl Into<Kernel<'a>>, b: Option<&Tensor>, conv
 ///
 /// # Errors
 /// The shapes or the geometry do not fit, or the batch is odd.
-pub fn conv2d_jet<'a>(x: &Tensor, w: impl Into<Kernel<'a>>, b: Option<&Tensor>, conv: Conv) -> Result<Tensor> {
+pub fn conv2d_jet<'a>(x: &Tensor, w: impl Into<ConvWeights<'a>>, b: Option<&Tensor>, conv: Conv) -> Result<Tensor> {
     conv2d_stacked(x, w, b, conv, 2)
 }
 
@@ -78,13 +44,13 @@ pub fn conv2d_jet<'a>(x: &Tensor, w: impl Into<Kernel<'a>>, b: Option<&Tensor>, 
 /// The shapes or the geometry do not fit, or the batch cannot be divided into so many blocks.
 pub fn conv2d_stacked<'a>(
     x: &Tensor,
-    w: impl Into<Kernel<'a>>,
+    w: impl Into<ConvWeights<'a>>,
     b: Option<&Tensor>,
     conv: Conv,
     blocks: usize,
 ) -> Result<Tensor> {
     let kernel = w.into();
-    let (w, op) = (kernel.weights, Convolution { conv, blocks, place: kernel.place() });
+    let (w, op) = (kernel.weights(), Convolution { conv, blocks, place: kernel.place() });
     shapes::splits(x, blocks)?;
     check(x, w, b, conv)?;
     match most_images(x.device(), x.dims(), w.dims(), conv)? {
@@ -144,9 +110,14 @@ fn most_of(entries: [usize; 3]) -> usize {
 ///
 /// # Errors
 /// The shapes or the geometry do not fit: an input of `size` must give g's H' and W'.
-pub fn conv2d_pullback<'a>(g: &Tensor, w: impl Into<Kernel<'a>>, conv: Conv, size: (usize, usize)) -> Result<Tensor> {
+pub fn conv2d_pullback<'a>(
+    g: &Tensor,
+    w: impl Into<ConvWeights<'a>>,
+    conv: Conv,
+    size: (usize, usize),
+) -> Result<Tensor> {
     let kernel = w.into();
-    let (w, op) = (kernel.weights, Pullback { conv, size, place: kernel.place() });
+    let (w, op) = (kernel.weights(), Pullback { conv, size, place: kernel.place() });
     check_pullback(g, w, conv, size)?;
     let images = [g.dim(0)?, w.dim(1)?, size.0, size.1];
     let back = |g: &Tensor| -> Result<Tensor> {

@@ -22,6 +22,8 @@ mod shapes;
 mod spec;
 mod sums;
 mod update;
+mod version;
+mod weights;
 
 #[cfg(test)]
 mod contract;
@@ -34,9 +36,11 @@ mod tests;
 pub use activated::{conv2d_activated, conv2d_activated_pullback};
 pub use activation::{activate, activate_curve, activate_jet, activate_pullback};
 pub use checks::OpCheck;
-pub use conv::{Kernel, conv2d, conv2d_jet, conv2d_pullback, conv2d_stacked};
+pub use conv::{conv2d, conv2d_jet, conv2d_pullback, conv2d_stacked};
 pub use cpu::Kept;
 pub use linear::{linear, linear_jet, linear_pullback, linear_stacked};
 pub use spec::{Activation, Adam, Conv, Sgd};
 pub use sums::{column_sum, dot};
-pub use update::{adam_update, assign, langevin_update, lerp_update, sgd_update, sum_of_squares, version};
+pub use update::{adam_update, langevin_update, lerp_update, sgd_update, sum_of_squares};
+pub use version::{assign, version};
+pub use weights::ConvWeights;

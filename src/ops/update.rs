@@ -5,9 +5,6 @@
 //! made the matrix products of a whole network four times slower. So what an update on the CPU leaves faint it sets to
 //! 0. A GPU computes with such numbers as fast as with others.
 
-use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock};
-
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, Layout, Tensor, Var};
@@ -16,38 +13,9 @@ use super::backend::Backend;
 use super::cpu::{Output, update as kernels};
 #[cfg(feature = "cuda")]
 use super::cuda::{access::Output as OnGpu, update as gpu};
+use super::version::{address, updated};
 use super::{Adam, Sgd, composed, shapes};
 use crate::{Error, Result};
-
-/// The numbers of the last updates of storages, by address, and of the last of all.
-static UPDATES: RwLock<(BTreeMap<usize, u64>, u64)> = RwLock::new((BTreeMap::new(), 0));
-
-/// The version of a tensor's numbers: while the tensor lives and its version stays, so do its numbers.
-pub fn version(t: &Tensor) -> u64 {
-    let updates = UPDATES.read().unwrap_or_else(PoisonError::into_inner);
-    updates.0.get(&address(t)).copied().unwrap_or(0)
-}
-
-fn updated(tensors: &[&Tensor]) {
-    let mut updates = UPDATES.write().unwrap_or_else(PoisonError::into_inner);
-    for tensor in tensors {
-        updates.1 += 1;
-        let number = updates.1;
-        updates.0.insert(address(tensor), number);
-    }
-}
-
-/// Gives a variable the numbers of a tensor of its shape and type, in place. Nothing but this and the updates here
-/// changes a tensor (clippy.toml).
-///
-/// # Errors
-/// The shapes or types differ.
-pub fn assign(var: &Var, value: &Tensor) -> candle_core::Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "this is the place that counts")]
-    let done = var.set(value);
-    updated(&[var]);
-    done
-}
 
 /// Calls the kernel of the device on which a tensor is.
 macro_rules! on_its_device {
@@ -181,8 +149,4 @@ fn apart(tensors: &[&Tensor]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn address(t: &Tensor) -> usize {
-    std::ptr::from_ref(&*t.storage_and_layout().0).addr()
 }

@@ -21,7 +21,7 @@ const FLOORS: &[&[&str]] = &[
     &["nets"],
     &["data", "draw", "math", "optim", "store"],
     &["config", "ops"],
-    &["device", "error", "metrics", "rng", "shell"],
+    &["allocator", "device", "error", "metrics", "rng", "shell"],
 ];
 
 fn floor(room: &str) -> Option<usize> {

@@ -95,7 +95,17 @@ impl Supervised {
 /// # Errors
 /// The model is no classifier.
 pub(in crate::methods) fn logits(model: &Model, x: &Tensor) -> Result<Tensor> {
-    model.logits(x)?.ok_or_else(|| {
-        Error::config("the method trains p(y|x), and the model has no classes").hint("--set model.name=classifier")
-    })
+    model.logits(x)?.ok_or_else(without_classes)
+}
+
+/// The class logits of a model, with the slope of its energy along v, for a method that needs both.
+///
+/// # Errors
+/// The model is no classifier.
+pub(in crate::methods) fn logits_along(model: &Model, x: &Tensor, v: &Tensor) -> Result<[Tensor; 2]> {
+    model.logits_along(x, v)?.ok_or_else(without_classes)
+}
+
+fn without_classes() -> Error {
+    Error::config("the method trains p(y|x), and the model has no classes").hint("--set model.name=classifier")
 }

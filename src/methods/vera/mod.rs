@@ -17,7 +17,7 @@ use super::part::parts;
 use super::{Method, MethodRow, Setup, Standing, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::Batch;
-use crate::density::{Energy, Generator, GeneratorConfig, Model, Proposal, Stored};
+use crate::density::{Energy, Generator, GeneratorConfig, Model, Proposal, Stored, energy_of};
 use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
 use crate::nets::Builder;
 use crate::ops;
@@ -129,6 +129,17 @@ struct Vera {
 /// Draws of the generator that show how far from the data it begins.
 const REACH: usize = 64;
 
+/// What the energy's loss needs of data.
+struct OnData {
+    /// The energies E(x), `[B]`.
+    energies: Tensor,
+    /// The class logits, where p(y|x) is trained.
+    logits: Option<Tensor>,
+    /// With γ > 0, a scalar whose value is mean ½|∇ₓE|² and whose gradient in the weights is that of it: that of mean
+    /// v·∇ₓE, with v = ∇ₓE held constant.
+    penalty: Option<Tensor>,
+}
+
 impl Vera {
     fn new(table: &toml::Table, setup: Setup) -> Result<Self> {
         let (config, shape, entropy): Keys = decode(table)?;
@@ -169,7 +180,7 @@ impl Vera {
     }
 
     fn energy_loss(&self, step: u64, energy: &Model, batch: &Batch, negative: &Tensor) -> Result<(Tensor, Readings)> {
-        let (up, penalty) = self.on_data(energy, &batch.x)?;
+        let OnData { energies: up, logits, penalty } = self.on_data(energy, &batch.x)?;
         let down = energy.energy(negative)?;
         let mut loss = (up.mean_all()? - down.mean_all()?)?;
         let terms = [(self.config.energy_l2, &up), (self.config.sample_energy_l2, &down)];
@@ -184,25 +195,33 @@ impl Vera {
             metrics.set("gradient_penalty", scalar(&penalty)?);
             loss = (loss + (penalty * self.config.gradient_penalty)?)?;
         }
-        if let Some(supervised) = &self.supervised {
-            let (extra, found) = supervised.loss(step, energy, &supervised::logits(energy, &batch.x)?, batch)?;
+        if let (Some(supervised), Some(logits)) = (&self.supervised, &logits) {
+            let (extra, found) = supervised.loss(step, energy, logits, batch)?;
             loss = (loss + extra)?;
             metrics.extend(found);
         }
         Ok((loss, metrics))
     }
 
-    /// The energies E(x) `[B]`, and with γ > 0 a scalar whose value is mean ½|∇ₓE|² and whose gradient in the weights
-    /// is that of it: that of mean v·∇ₓE, with v = ∇ₓE held constant.
-    fn on_data(&self, energy: &Model, x: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
+    /// What the loss needs of data x, by one pass, or by two with a gradient penalty.
+    fn on_data(&self, energy: &Model, x: &Tensor) -> Result<OnData> {
+        let labelled = self.supervised.is_some();
         if self.config.gradient_penalty == 0.0 {
-            return Ok((energy.energy(x)?, None));
+            let logits = labelled.then(|| supervised::logits(energy, x)).transpose()?;
+            let energies = logits.as_ref().map_or_else(|| energy.energy(x), energy_of)?;
+            return Ok(OnData { energies, logits, penalty: None });
         }
         let v = energy.held().grad(x)?.1.detach();
-        let (up, slope) = energy.directional(x, &v)?;
+        let (energies, logits, slope) = if labelled {
+            let [logits, slope] = supervised::logits_along(energy, x, &v)?;
+            (energy_of(&logits)?, Some(logits), slope)
+        } else {
+            let (energies, slope) = energy.directional(x, &v)?;
+            (energies, None, slope)
+        };
         let value = (slope.detach().mean_all()? * 0.5)?;
         let slope = slope.mean_all()?;
-        Ok((up, Some(((&slope - slope.detach())? + value)?)))
+        Ok(OnData { energies, logits, penalty: Some(((&slope - slope.detach())? + value)?) })
     }
 
     /// Updates the generator: x⁻, with its graph, moves along λc - ∇E(x⁻), where c is the estimate of -∇ₓ log q(x⁻).

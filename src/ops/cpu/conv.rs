@@ -144,7 +144,8 @@ enum Way {
 impl Way {
     /// The way for `images` images of a type, by what was measured (`docs/results/speed.md`): minimal filtering pays
     /// from 16 channels on, if its weights, four or more times as many, serve some tens of tiles, fewer where they are
-    /// kept; at stride 2 with kernels of 4×4 alone. Of f64 nobody asks speed, so that it keeps the matrix of windows, which is more accurate.
+    /// kept; at stride 2 with kernels of 4×4 alone. Of f64 nobody asks speed, so that it keeps the matrix of windows,
+    /// which is more accurate.
     fn of<T: Real>(geometry: &Geometry, images: usize, place: Option<&Place>) -> Self {
         let Geometry { channels, outputs, kernel, conv, .. } = *geometry;
         if kernel == 1 && conv.padding == 0 {

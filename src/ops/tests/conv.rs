@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use crate::ops::backend::{Backend, on};
 use crate::ops::contract::{assert_close, check, entries, normal};
 use crate::ops::{
-    Activation, Adam, Conv, Kept, Kernel, Sgd, adam_update, assign, composed, conv2d, conv2d_activated,
+    Activation, Adam, Conv, ConvWeights, Kept, Sgd, adam_update, assign, composed, conv2d, conv2d_activated,
     conv2d_activated_pullback, conv2d_jet, conv2d_pullback, conv2d_stacked, lerp_update, sgd_update,
 };
 
@@ -190,8 +190,8 @@ fn what_is_kept_of_weights_follows_their_updates() {
         let (twin, kept) = (live.as_detached_tensor(), Kept::default());
         let x = single("x", &[3, channels, size, size]);
         let both = |w: &Tensor, kept: &Kept| {
-            let y = conv2d(&x, Kernel::kept(w, kept), None, conv).unwrap();
-            let back = conv2d_pullback(&y, Kernel::kept(w, kept), conv, (size, size)).unwrap();
+            let y = conv2d(&x, ConvWeights::kept(w, kept), None, conv).unwrap();
+            let back = conv2d_pullback(&y, ConvWeights::kept(w, kept), conv, (size, size)).unwrap();
             [entries(&y), entries(&back)]
         };
         let fresh = |w: &Tensor| both(&w.copy().unwrap(), &Kept::default());

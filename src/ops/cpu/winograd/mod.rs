@@ -293,8 +293,8 @@ fn share_of<A: Points<P, R>, const P: usize, const R: usize>(
 }
 
 /// Adds the products of slopes and inputs, summed over tiles, to P² matrices with a row for each channel of each phase
-/// and a column for each output, on all threads that have nothing else to do; without `keep` it overwrites them. In this
-/// order `gemm` reads the inputs as they lie.
+/// and a column for each output, on all threads that have nothing else to do; without `keep` it overwrites them. In
+/// this order `gemm` reads the inputs as they lie.
 fn add_products(
     sum: &mut [f32],
     apart: usize,
