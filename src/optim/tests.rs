@@ -229,7 +229,7 @@ fn averages_follow_their_formula_and_survive_a_round_trip() {
     let weights = weights(DType::F64);
     let mut ema = Ema::new(0.9, &weights).unwrap();
     let start = numbers(&weights["b"]);
-    weights["b"].set(&weights["b"].zeros_like().unwrap()).unwrap();
+    crate::ops::assign(&weights["b"], &weights["b"].zeros_like().unwrap()).unwrap();
     ema.update(&weights).unwrap();
     ema.update(&weights).unwrap();
     let have = numbers(&ema.weights()["b"]);

@@ -99,7 +99,7 @@ pub fn overwrite<'a>(whose: &str, vars: impl IntoIterator<Item = (&'a str, &'a V
             writes.push((var, tensor.to_dtype(var.dtype())?.to_device(var.device())?));
         }
     }
-    writes.iter().try_for_each(|(var, tensor)| Ok(var.set(tensor)?))
+    writes.iter().try_for_each(|(var, tensor)| Ok(ops::assign(var, tensor)?))
 }
 
 /// Overwrites each variable for which there is a tensor of its name and shape, and leaves the others as they are.

@@ -67,7 +67,7 @@ fn a_frozen_network_builds_no_graph_and_follows_updates_in_place() {
         assert!(net.params().count() > 0 && frozen.params().count() == 0);
         let before = entries(&frozen.forward(&x, Pass::EVAL).unwrap());
         for var in net.params().weights.values() {
-            var.set(&(var.as_tensor() * 1.5).unwrap().affine(1.0, 0.1).unwrap()).unwrap();
+            ebm::ops::assign(var, &(var.as_tensor() * 1.5).unwrap().affine(1.0, 0.1).unwrap()).unwrap();
         }
         net.power_iterate().unwrap();
         let ((y, g), (tracked, want)) = (frozen.grad(&x, Pass::EVAL).unwrap(), net.grad(&x, Pass::EVAL).unwrap());
@@ -103,7 +103,7 @@ fn power_iteration_reaches_every_spectral_norm() {
         assert_eq!(before.len(), 2 * matrices);
         // New weights, so that vectors that had converged move again.
         for var in net.params().weights.values().filter(|v| v.rank() > 1) {
-            var.set(&Key::new(9).normal(var.dims(), DType::F64, &Device::Cpu).unwrap()).unwrap();
+            ebm::ops::assign(var, &Key::new(9).normal(var.dims(), DType::F64, &Device::Cpu).unwrap()).unwrap();
         }
         net.power_iterate().unwrap();
         for ((name, a), (_, b)) in before.iter().zip(state()) {

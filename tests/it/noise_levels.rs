@@ -98,7 +98,7 @@ fn levels_are_geometric_and_level_0_is_the_energy_itself() {
 fn flat() -> Model {
     let model = ladder(&[2], CHANNELS);
     for weight in model.params().weights.values() {
-        weight.set(&weight.zeros_like().unwrap()).unwrap();
+        ebm::ops::assign(weight, &weight.zeros_like().unwrap()).unwrap();
     }
     model
 }
@@ -158,7 +158,7 @@ fn looked(text: &str, f: Option<Vec<f64>>) -> Metrics {
     let experiment = Experiment::parse("look.toml", &format!("{text}{ladder}{rest}{probes}"), &[]).unwrap();
     let (data, sampler) = (experiment.data().unwrap(), experiment.sampler().unwrap());
     let model = experiment.model(&data).unwrap();
-    model.params().weights.values().for_each(|weight| weight.set(&weight.zeros_like().unwrap()).unwrap());
+    model.params().weights.values().for_each(|weight| ebm::ops::assign(weight, &weight.zeros_like().unwrap()).unwrap());
     let model = model.frozen().unwrap().with_level_log_z(f);
     let subject = Subject { model: &model, proposal: None, data: &data, sampler: &sampler, key: Key::new(9) };
     let mut found = Metrics::new();

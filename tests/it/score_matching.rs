@@ -99,7 +99,7 @@ fn network() -> ebm::density::Model {
         ebm::density::Model::new(&experiment.resolved.spec("model"), &context, Key::new(4), DType::F64, &CPU).unwrap();
     // Larger than their initial values, so that the network bends.
     for var in model.params().weights.values() {
-        var.set(&(var.as_tensor() * 2.5).unwrap()).unwrap();
+        ebm::ops::assign(var, &(var.as_tensor() * 2.5).unwrap()).unwrap();
     }
     model
 }

@@ -109,7 +109,7 @@ fn check_penalty(model: &Model, x: &Tensor, what: &str) {
     let before: Vec<Tensor> = weights.values().map(|var| var.as_tensor().copy().unwrap()).collect();
     let at = |step: f64| {
         for ((name, var), start) in weights.iter().zip(&before) {
-            var.set(&(start + (along(name, var) * step).unwrap()).unwrap()).unwrap();
+            ebm::ops::assign(var, &(start + (along(name, var) * step).unwrap()).unwrap()).unwrap();
         }
         penalty().to_scalar::<f64>().unwrap()
     };

@@ -176,7 +176,9 @@ fn updates() -> [Update; 5] {
         ("sgd", sgd_numbers(&SGD), |v, g| sgd_update(&v[0], g, &v[1], &SGD).map(drop)),
         ("sgd", sgd_numbers(&AHEAD), |v, g| sgd_update(&v[0], g, &v[1], &AHEAD).map(drop)),
         ("lerp", some([0.3]), |v, g| lerp_update(&v[0], g, 0.3)),
-        ("langevin", some([0.3, 0.7]), |v, g| Ok(v[0].set(&langevin_update(&v[1], g, &v[2], 0.3, 0.7)?)?)),
+        ("langevin", some([0.3, 0.7]), |v, g| {
+            Ok(crate::ops::assign(&v[0], &langevin_update(&v[1], g, &v[2], 0.3, 0.7)?)?)
+        }),
     ]
 }
 

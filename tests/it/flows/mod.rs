@@ -76,7 +76,7 @@ impl Case {
         let (flow, params) = self.fresh(dtype);
         for (name, var) in &params.weights {
             let noise = Key::new(4).with(name).normal(var.dims(), dtype, &CPU).unwrap();
-            var.set(&(var.as_tensor() + noise.affine(0.3, 0.0).unwrap()).unwrap()).unwrap();
+            ebm::ops::assign(var, &(var.as_tensor() + noise.affine(0.3, 0.0).unwrap()).unwrap()).unwrap();
         }
         (flow, params)
     }
@@ -131,7 +131,7 @@ fn the_inverse_inverts_at_the_defaults() {
         let (flow, params) = case.fresh(DType::F32);
         for (name, var) in &params.weights {
             let noise = Key::new(4).with(name).normal(var.dims(), DType::F32, &CPU).unwrap();
-            var.set(&(var.as_tensor() + noise.affine(0.02, 0.0).unwrap()).unwrap()).unwrap();
+            ebm::ops::assign(var, &(var.as_tensor() + noise.affine(0.02, 0.0).unwrap()).unwrap()).unwrap();
         }
         let x = case.batch(20, DType::F32, 5);
         let z = flow.body().forward(&x).unwrap().0;

@@ -64,7 +64,8 @@ fn case(name: &str, shape: &[usize], make: impl FnOnce(&Builder) -> Box<dyn Laye
     let mut vars = builder.finish().weights;
     // Off their constant initial values, so that no term vanishes by chance.
     for (name, var) in &vars {
-        var.set(&(var.as_tensor() + normal(name, var.dims()).affine(0.3, 0.0).unwrap()).unwrap()).unwrap();
+        ebm::ops::assign(var, &(var.as_tensor() + normal(name, var.dims()).affine(0.3, 0.0).unwrap()).unwrap())
+            .unwrap();
     }
     vars.insert("x".into(), x.clone());
     Case { name: name.into(), layer, vars, x: x.as_tensor().clone(), pass: Pass::train(Key::new(3)) }

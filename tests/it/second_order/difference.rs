@@ -33,11 +33,11 @@ pub fn numeric(var: &Var, loss: &dyn Fn() -> Result<Tensor>) -> Vec<f64> {
     let at = |i: usize, step: f64| {
         let mut moved = here.clone();
         moved[i] += step;
-        var.set(&Tensor::from_vec(moved, var.dims(), var.device()).unwrap()).unwrap();
+        ebm::ops::assign(var, &Tensor::from_vec(moved, var.dims(), var.device()).unwrap()).unwrap();
         number(&loss().unwrap())
     };
     let slopes = (0..here.len()).map(|i| (at(i, H) - at(i, -H)) / (2.0 * H)).collect();
-    var.set(&Tensor::from_vec(here, var.dims(), var.device()).unwrap()).unwrap();
+    ebm::ops::assign(var, &Tensor::from_vec(here, var.dims(), var.device()).unwrap()).unwrap();
     slopes
 }
 
