@@ -16,6 +16,7 @@ use ebm::{
     config::decode,
     methods::LsdConfig,
     nets::{Builder, Io, Network},
+    ops::{self, Activation},
     optim,
     rng::Key,
     run::Experiment,
@@ -56,6 +57,7 @@ pub const WORKS: &[(&str, Make)] = &[
     ("wrn28-grad", || wide::gradient(wide::WRN_28_10)),
     ("adam", adam),
     ("gemm", gemm),
+    ("swish", swish),
 ];
 
 /// An experiment with these sections and this method; the data are normal points with `dim` coordinates.
@@ -88,4 +90,13 @@ fn adam() -> Result<Step> {
 fn gemm() -> Result<Step> {
     let (a, b) = (normal(&[1024, 1024])?, normal(&[1024, 1024])?);
     Ok(Box::new(move || Ok(a.matmul(&b).map(drop)?)))
+}
+
+/// Swish of a million numbers, and its pull-back: arithmetic, if it is vector code.
+fn swish() -> Result<Step> {
+    let (u, v) = (normal(&[1 << 20])?, normal(&[1 << 20])?);
+    Ok(Box::new(move || {
+        ops::activate(Activation::Swish, &u)?;
+        ops::activate_pullback(Activation::Swish, &u, &v).map(drop)
+    }))
 }

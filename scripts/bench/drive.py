@@ -40,6 +40,7 @@ WORKS = {
     "wrn10-jem": ("WRN-10-2, batch 32: JEM step, K = 20", 1.4, IMAGES),
     "wrn28-train": ("WRN-28-10, batch 4: training step", 1.3, IMAGES),
     "wrn28-grad": ("WRN-28-10, batch 4: ∇ₓE", 1.5, IMAGES),
+    "swish": ("swish of 1 M numbers, and its pull-back", None, ("eager",)),
     "adam": ("Adam, 2.6 M weights", None, ("eager",)),
     "adam-fused": ("the same, against fused=True", None, ("eager",)),
 }

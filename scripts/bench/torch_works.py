@@ -325,6 +325,15 @@ def works(form):
 
         return step
 
+    def swish():
+        u, v = torch.randn(1 << 20), torch.randn(1 << 20)
+
+        def step():
+            nn.functional.silu(u)
+            torch.ops.aten.silu_backward(v, u)
+
+        return step
+
     def adam(**options):
         weights = list(mlp(784, 1000, 1000, 784).parameters())
         for weight in weights:
@@ -351,6 +360,7 @@ def works(form):
         "wrn10-jem": lambda: wide_jem(10, 2, 32),
         "wrn28-train": lambda: wide_train(28, 10, 4),
         "wrn28-grad": lambda: wide_gradient(28, 10, 4),
+        "swish": swish,
         "adam": adam,
         "adam-fused": lambda: adam(fused=True),
     }

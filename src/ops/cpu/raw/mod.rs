@@ -1,4 +1,4 @@
-//! The only `unsafe` code of the project: products by the `gemm` crate, maps into memory that is not zeroed first, and
+//! The `unsafe` code of the CPU's kernels: products by the `gemm` crate, maps into memory that is not zeroed first, and
 //! vectors out of many planes of numbers.
 //!
 //! Why it is here: `gemm` takes raw pointers with strides, and that is what lets a transposed or sliced matrix be
