@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::layer_list::number;
 use super::{Builder, Curve, Init, Jet, Layer, LayerList, Pass, Pullback, Scaling, Weight};
-use crate::ops::{self, Activation, Conv, ConvWeights, Kept};
+use crate::ops::{self, Activation, Conv, Kept, LayerWeights};
 use crate::{Error, Result};
 
 /// The convolution y = w ⋆ x + b: cross-correlation with square K×K kernels, stride and zero padding.
@@ -75,27 +75,29 @@ impl Conv2d {
 
 impl Layer for Conv2d {
     fn forward(&self, x: &Tensor, _: Pass) -> Result<Tensor> {
-        ops::conv2d(x, ConvWeights::kept(&self.weight.get()?, &self.kept), Some(&self.bias), self.conv)
+        ops::conv2d(x, LayerWeights::kept(&self.weight.get()?, &self.kept), Some(&self.bias), self.conv)
     }
 
     fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
         let w = self.weight.get()?;
-        let y = ops::conv2d(x, ConvWeights::kept(&w, &self.kept), Some(&self.bias), self.conv)?;
+        let y = ops::conv2d(x, LayerWeights::kept(&w, &self.kept), Some(&self.bias), self.conv)?;
         let size = (x.dim(2)?, x.dim(3)?);
-        Ok((y, Box::new(move |g| ops::conv2d_pullback(g, ConvWeights::kept(&w, &self.kept), self.conv, size))))
+        Ok((y, Box::new(move |g| ops::conv2d_pullback(g, LayerWeights::kept(&w, &self.kept), self.conv, size))))
     }
 
     fn forward_of(&self, act: Activation, u: &Tensor) -> Result<Option<Tensor>> {
-        ops::conv2d_activated(act, u, ConvWeights::kept(&self.weight.get()?, &self.kept), &self.bias, self.conv)
+        ops::conv2d_activated(act, u, LayerWeights::kept(&self.weight.get()?, &self.kept), &self.bias, self.conv)
             .map(Some)
     }
 
     fn vjp_of<'a>(&'a self, act: Activation, u: &Tensor) -> Result<Option<(Tensor, Pullback<'a>)>> {
         let (w, u) = (self.weight.get()?, u.clone());
-        let y = ops::conv2d_activated(act, &u, ConvWeights::kept(&w, &self.kept), &self.bias, self.conv)?;
+        let y = ops::conv2d_activated(act, &u, LayerWeights::kept(&w, &self.kept), &self.bias, self.conv)?;
         Ok(Some((
             y,
-            Box::new(move |g| ops::conv2d_activated_pullback(act, &u, g, ConvWeights::kept(&w, &self.kept), self.conv)),
+            Box::new(move |g| {
+                ops::conv2d_activated_pullback(act, &u, g, LayerWeights::kept(&w, &self.kept), self.conv)
+            }),
         )))
     }
 

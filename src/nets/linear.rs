@@ -4,7 +4,8 @@ use candle_core::Tensor;
 
 use super::layer_list::number;
 use super::{Builder, Curve, Init, Jet, Layer, LayerList, Pass, Pullback, Scaling, Weight};
-use crate::{Result, ops};
+use crate::Result;
+use crate::ops::{self, Kept, LayerWeights};
 
 /// The layer y = x Wᵀ + b.
 ///
@@ -14,6 +15,8 @@ use crate::{Result, ops};
 pub struct Linear {
     weight: Weight,
     bias: Tensor,
+    /// What a frozen network makes of the weight once between two updates.
+    kept: Kept,
 }
 
 impl Linear {
@@ -24,7 +27,7 @@ impl Linear {
     pub fn new(builder: &Builder, input: usize, output: usize, scaling: Scaling) -> Result<Self> {
         let init = Init::Uniform(1.0 / (input.max(1) as f64).sqrt());
         let weight = Weight::new(builder, &[output, input], init, scaling)?;
-        Ok(Linear { weight, bias: builder.weight("bias", &[output], init)? })
+        Ok(Linear { weight, bias: builder.weight("bias", &[output], init)?, kept: Kept::default() })
     }
 
     /// A layer with W = 0 and b = 0: the last layer of a network that is 0 until it is trained.
@@ -33,7 +36,7 @@ impl Linear {
     /// As [`Builder::weight`].
     pub fn zero(builder: &Builder, input: usize, output: usize) -> Result<Self> {
         let weight = Weight::new(builder, &[output, input], Init::Constant(0.0), Scaling::Free)?;
-        Ok(Linear { weight, bias: builder.weight("bias", &[output], Init::Constant(0.0))? })
+        Ok(Linear { weight, bias: builder.weight("bias", &[output], Init::Constant(0.0))?, kept: Kept::default() })
     }
 
     /// How W is scaled.
@@ -54,23 +57,23 @@ impl Linear {
 
 impl Layer for Linear {
     fn forward(&self, x: &Tensor, _: Pass) -> Result<Tensor> {
-        ops::linear(x, &self.weight.get()?, Some(&self.bias))
+        ops::linear(x, LayerWeights::kept(&self.weight.get()?, &self.kept), Some(&self.bias))
     }
 
     fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
         let w = self.weight.get()?;
-        let y = ops::linear(x, &w, Some(&self.bias))?;
-        Ok((y, Box::new(move |g| ops::linear_pullback(g, &w))))
+        let y = ops::linear(x, LayerWeights::kept(&w, &self.kept), Some(&self.bias))?;
+        Ok((y, Box::new(move |g| ops::linear_pullback(g, LayerWeights::kept(&w, &self.kept)))))
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
         let w = self.weight.get()?;
-        x.linear(|xx| ops::linear_jet(xx, &w, Some(&self.bias)))
+        x.linear(|xx| ops::linear_jet(xx, LayerWeights::kept(&w, &self.kept), Some(&self.bias)))
     }
 
     fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
         let w = self.weight.get()?;
-        x.linear(|xx| ops::linear_stacked(xx, &w, Some(&self.bias), x.blocks()))
+        x.linear(|xx| ops::linear_stacked(xx, LayerWeights::kept(&w, &self.kept), Some(&self.bias), x.blocks()))
     }
 
     fn features(&self, x: &Tensor, _: Pass) -> Result<Option<Tensor>> {

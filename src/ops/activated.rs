@@ -9,7 +9,7 @@ use super::backend::Backend;
 use super::conv::{self, conv2d, conv2d_pullback};
 use super::cpu::conv as kernels;
 use super::cpu::{Output, Place, wanted};
-use super::{Activation, Conv, ConvWeights};
+use super::{Activation, Conv, LayerWeights};
 use crate::Result;
 
 /// The convolution of σ(u), plus a bias, differentiable in all three.
@@ -22,7 +22,7 @@ use crate::Result;
 pub fn conv2d_activated<'a>(
     act: Activation,
     u: &Tensor,
-    w: impl Into<ConvWeights<'a>>,
+    w: impl Into<LayerWeights<'a>>,
     b: &Tensor,
     conv: Conv,
 ) -> Result<Tensor> {
@@ -50,7 +50,7 @@ pub fn conv2d_activated_pullback<'a>(
     act: Activation,
     u: &Tensor,
     g: &Tensor,
-    w: impl Into<ConvWeights<'a>>,
+    w: impl Into<LayerWeights<'a>>,
     conv: Conv,
 ) -> Result<Tensor> {
     let kernel = w.into();

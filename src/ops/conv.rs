@@ -13,7 +13,7 @@ use super::cpu::{Output, Place, wanted};
 #[cfg(feature = "cudnn")]
 use super::cuda::{access::Output as OnGpu, conv as gpu};
 use super::sums::ColumnSum;
-use super::{Conv, ConvWeights, composed, shapes};
+use super::{Conv, LayerWeights, composed, shapes};
 use crate::{Error, Result};
 
 type Gradients = candle_core::Result<(Option<Tensor>, Option<Tensor>)>;
@@ -26,7 +26,7 @@ type Gradients = candle_core::Result<(Option<Tensor>, Option<Tensor>)>;
 ///
 /// # Errors
 /// The shapes or the geometry do not fit.
-pub fn conv2d<'a>(x: &Tensor, w: impl Into<ConvWeights<'a>>, b: Option<&Tensor>, conv: Conv) -> Result<Tensor> {
+pub fn conv2d<'a>(x: &Tensor, w: impl Into<LayerWeights<'a>>, b: Option<&Tensor>, conv: Conv) -> Result<Tensor> {
     conv2d_stacked(x, w, b, conv, 1)
 }
 
@@ -34,7 +34,7 @@ pub fn conv2d<'a>(x: &Tensor, w: impl Into<ConvWeights<'a>>, b: Option<&Tensor>,
 ///
 /// # Errors
 /// The shapes or the geometry do not fit, or the batch is odd.
-pub fn conv2d_jet<'a>(x: &Tensor, w: impl Into<ConvWeights<'a>>, b: Option<&Tensor>, conv: Conv) -> Result<Tensor> {
+pub fn conv2d_jet<'a>(x: &Tensor, w: impl Into<LayerWeights<'a>>, b: Option<&Tensor>, conv: Conv) -> Result<Tensor> {
     conv2d_stacked(x, w, b, conv, 2)
 }
 
@@ -44,7 +44,7 @@ pub fn conv2d_jet<'a>(x: &Tensor, w: impl Into<ConvWeights<'a>>, b: Option<&Tens
 /// The shapes or the geometry do not fit, or the batch cannot be divided into so many blocks.
 pub fn conv2d_stacked<'a>(
     x: &Tensor,
-    w: impl Into<ConvWeights<'a>>,
+    w: impl Into<LayerWeights<'a>>,
     b: Option<&Tensor>,
     conv: Conv,
     blocks: usize,
@@ -112,7 +112,7 @@ fn most_of(entries: [usize; 3]) -> usize {
 /// The shapes or the geometry do not fit: an input of `size` must give g's H' and W'.
 pub fn conv2d_pullback<'a>(
     g: &Tensor,
-    w: impl Into<ConvWeights<'a>>,
+    w: impl Into<LayerWeights<'a>>,
     conv: Conv,
     size: (usize, usize),
 ) -> Result<Tensor> {

@@ -7,9 +7,9 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Tensor};
 
 use super::backend::Backend;
 use super::cpu::linear as kernels;
-use super::cpu::{Output, wanted};
+use super::cpu::{Output, Place, wanted};
 use super::sums::ColumnSum;
-use super::{composed, shapes};
+use super::{LayerWeights, composed, shapes};
 use crate::{Error, Result};
 
 type Gradients = candle_core::Result<(Option<Tensor>, Option<Tensor>)>;
@@ -18,7 +18,7 @@ type Gradients = candle_core::Result<(Option<Tensor>, Option<Tensor>)>;
 ///
 /// # Errors
 /// The shapes do not fit.
-pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+pub fn linear<'a>(x: &Tensor, w: impl Into<LayerWeights<'a>>, b: Option<&Tensor>) -> Result<Tensor> {
     linear_stacked(x, w, b, 1)
 }
 
@@ -26,7 +26,7 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
 ///
 /// # Errors
 /// The shapes do not fit, or the number of rows is odd.
-pub fn linear_jet(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+pub fn linear_jet<'a>(x: &Tensor, w: impl Into<LayerWeights<'a>>, b: Option<&Tensor>) -> Result<Tensor> {
     linear_stacked(x, w, b, 2)
 }
 
@@ -34,7 +34,14 @@ pub fn linear_jet(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> 
 ///
 /// # Errors
 /// The shapes do not fit, or the rows cannot be divided into so many blocks.
-pub fn linear_stacked(x: &Tensor, w: &Tensor, b: Option<&Tensor>, blocks: usize) -> Result<Tensor> {
+pub fn linear_stacked<'a>(
+    x: &Tensor,
+    w: impl Into<LayerWeights<'a>>,
+    b: Option<&Tensor>,
+    blocks: usize,
+) -> Result<Tensor> {
+    let weights = w.into();
+    let w = weights.weights();
     shapes::splits(x, blocks)?;
     let (&[_, inputs], &[outputs, expected]) = (x.dims(), w.dims()) else {
         return Err(Error::Other(format!("linear: x {:?} and w {:?} must be matrices", x.dims(), w.dims())));
@@ -45,8 +52,8 @@ pub fn linear_stacked(x: &Tensor, w: &Tensor, b: Option<&Tensor>, blocks: usize)
     }
     let backend = b.map_or_else(|| Backend::of(&[x, w]), |b| Backend::of(&[x, w, b]));
     Ok(match (backend, b) {
-        (Backend::Kernels, Some(b)) => x.apply_op3(w, &b.contiguous()?, Linear { blocks })?,
-        (Backend::Kernels, None) => x.apply_op2(w, Linear { blocks })?,
+        (Backend::Kernels, Some(b)) => x.apply_op3(w, &b.contiguous()?, Linear { blocks, place: weights.place() })?,
+        (Backend::Kernels, None) => x.apply_op2(w, Linear { blocks, place: weights.place() })?,
         (Backend::Composed, _) => composed::linear(x, w, b, blocks)?,
     })
 }
@@ -55,20 +62,24 @@ pub fn linear_stacked(x: &Tensor, w: &Tensor, b: Option<&Tensor>, blocks: usize)
 ///
 /// # Errors
 /// The shapes do not fit.
-pub fn linear_pullback(g: &Tensor, w: &Tensor) -> Result<Tensor> {
+pub fn linear_pullback<'a>(g: &Tensor, w: impl Into<LayerWeights<'a>>) -> Result<Tensor> {
+    let weights = w.into();
+    let w = weights.weights();
     match (g.dims(), w.dims()) {
         (&[_, have], &[want, _]) if have == want => {}
         (g, w) => return Err(Error::Other(format!("linear pull-back: g {g:?} and w {w:?} do not fit"))),
     }
     Ok(match Backend::of(&[g, w]) {
-        Backend::Kernels => g.apply_op2(w, Pullback)?,
+        Backend::Kernels => g.apply_op2(w, Pullback { place: weights.place() })?,
         Backend::Composed => composed::linear_pullback(g, w)?,
     })
 }
 
 /// The linear map L: (x `[N, I]`, w `[O, I]`) ↦ x wᵀ `[N, O]`; with b `[O]` also + b, on the first N/`blocks` rows.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Linear {
+    /// Where what is made of the weights is kept.
+    place: Option<Place>,
     /// The number of equal blocks of rows: values, then derivatives of them; the bias is added to the values only.
     blocks: usize,
 }
@@ -85,11 +96,12 @@ impl CustomOp2 for Linear {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
-        kernels::linear((x, lx), (w, lw))
+        kernels::linear((x, lx), (w, lw), self.place.as_ref())
     }
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, g: &Tensor) -> Gradients {
-        Ok((wanted(x, || g.apply_op2_no_bwd(w, &Pullback))?, wanted(w, || g.apply_op2_no_bwd(x, &WeightGradient))?))
+        let gx = wanted(x, || g.apply_op2_no_bwd(w, &Pullback { place: self.place.clone() }))?;
+        Ok((gx, wanted(w, || g.apply_op2_no_bwd(x, &WeightGradient))?))
     }
 }
 
@@ -100,7 +112,7 @@ impl CustomOp3 for Linear {
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout, b: &CpuStorage, lb: &Layout) -> Output {
         let rows = lx.dims().first().map_or(0, |rows| self.biased(*rows));
-        kernels::biased((x, lx), (w, lw), (b, lb), rows)
+        kernels::biased((x, lx), (w, lw), (b, lb), rows, self.place.as_ref())
     }
 
     fn bwd(
@@ -118,8 +130,11 @@ impl CustomOp3 for Linear {
 }
 
 /// The pull-back P: (g `[N, O]`, w `[O, I]`) ↦ g w `[N, I]`.
-#[derive(Clone, Copy)]
-struct Pullback;
+#[derive(Clone)]
+struct Pullback {
+    /// Where what is made of the weights is kept.
+    place: Option<Place>,
+}
 
 impl CustomOp2 for Pullback {
     fn name(&self) -> &'static str {
@@ -127,11 +142,11 @@ impl CustomOp2 for Pullback {
     }
 
     fn cpu_fwd(&self, g: &CpuStorage, lg: &Layout, w: &CpuStorage, lw: &Layout) -> Output {
-        kernels::pullback((g, lg), (w, lw))
+        kernels::pullback((g, lg), (w, lw), self.place.as_ref())
     }
 
     fn bwd(&self, g: &Tensor, w: &Tensor, _: &Tensor, h: &Tensor) -> Gradients {
-        let plain = Linear { blocks: 1 };
+        let plain = Linear { blocks: 1, place: self.place.clone() };
         Ok((wanted(g, || h.apply_op2_no_bwd(w, &plain))?, wanted(w, || g.apply_op2_no_bwd(h, &WeightGradient))?))
     }
 }

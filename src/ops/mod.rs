@@ -43,4 +43,4 @@ pub use spec::{Activation, Adam, Conv, Sgd};
 pub use sums::{column_sum, dot};
 pub use update::{adam_update, langevin_update, lerp_update, sgd_update, sum_of_squares};
 pub use version::{assign, version};
-pub use weights::ConvWeights;
+pub use weights::LayerWeights;

@@ -1,20 +1,21 @@
-//! The weights of a convolution as an operation is given them.
+//! The weights of a layer as an operation is given them.
 
 use candle_core::{Tensor, Var};
 
 use super::cpu::{Kept, Place};
 
-/// The weights of a convolution, and the place where a frozen network keeps what is made of them.
+/// The weights of a linear map `[O, I]` or of a convolution `[O, C, k, k]`, and the place where a frozen network keeps
+/// what is made of them.
 #[derive(Clone, Copy)]
-pub struct ConvWeights<'a> {
+pub struct LayerWeights<'a> {
     weights: &'a Tensor,
     kept: Option<&'a Kept>,
 }
 
-impl<'a> ConvWeights<'a> {
-    /// The weights w `[O, C, k, k]` with a place.
+impl<'a> LayerWeights<'a> {
+    /// The weights with a place.
     pub fn kept(weights: &'a Tensor, kept: &'a Kept) -> Self {
-        ConvWeights { weights, kept: Some(kept) }
+        LayerWeights { weights, kept: Some(kept) }
     }
 
     pub(super) fn weights(&self) -> &'a Tensor {
@@ -26,14 +27,14 @@ impl<'a> ConvWeights<'a> {
     }
 }
 
-impl<'a> From<&'a Tensor> for ConvWeights<'a> {
+impl<'a> From<&'a Tensor> for LayerWeights<'a> {
     fn from(weights: &'a Tensor) -> Self {
-        ConvWeights { weights, kept: None }
+        LayerWeights { weights, kept: None }
     }
 }
 
-impl<'a> From<&'a Var> for ConvWeights<'a> {
+impl<'a> From<&'a Var> for LayerWeights<'a> {
     fn from(weights: &'a Var) -> Self {
-        ConvWeights { weights, kept: None }
+        LayerWeights { weights, kept: None }
     }
 }

@@ -38,7 +38,7 @@ pub fn convolution(
     let shape = (images, geometry.outputs, geometry.windows.0, geometry.windows.1);
     if let (CpuStorage::F32(_), Way::Winograd) = (x.0, Way::of::<f32>(&geometry, images, place)) {
         let (w, place) = (slice(w)?, place.filter(|_| pays(&geometry, images)));
-        let filters = kept::filters(place, false, || winograd::filters(w, &geometry));
+        let filters = kept::made(place, false, || winograd::filters(w, &geometry));
         let bias = bias.map(|(b, images)| Ok::<_, candle_core::Error>((slice(b)?, images))).transpose()?;
         let beside = Beside { before: act, bias, through: None };
         return output(winograd::convolve(slice(x)?, &filters, beside, &geometry)?, shape);
@@ -75,7 +75,7 @@ pub fn pullback(
     let shape = (images, geometry.channels, size.0, size.1);
     if let (CpuStorage::F32(_), Way::Winograd) = (g.0, Way::of::<f32>(&geometry, images, place)) {
         let (w, place) = (slice(w)?, place.filter(|_| pays(&geometry, images)));
-        let filters = kept::filters(place, true, || winograd::filters_back(w, &geometry));
+        let filters = kept::made(place, true, || winograd::filters_back(w, &geometry));
         let through = through.map(|(act, u)| Ok::<_, candle_core::Error>((act, slice(u)?))).transpose()?;
         let beside = Beside { through, ..Beside::default() };
         return output(winograd::pull_back(slice(g)?, &filters, beside, &geometry)?, shape);

@@ -1,16 +1,26 @@
 //! The products of matrices on the CPU. Operands may be transposed or cut out: `gemm` takes strides.
 
+use candle_core::{CpuStorage, Result};
+
 use super::{
     access::{Argument, Output, matrix, on_floats, output, slice},
-    raw::{Matrix, Threads, product, product_by_columns, product_into, transposed},
+    kept::{self, Place},
+    raw::{
+        Matrix, Threads,
+        dense::{self, Panels},
+        product, product_by_columns, product_into, transposed,
+    },
     real::Real,
 };
 
-/// The product x wᵀ of x `[N, I]` and w `[O, I]`.
+/// The product x wᵀ of x `[N, I]` and w `[O, I]`. What is made of the weights is kept in a place, if there is one.
 ///
 /// # Errors
 /// The arguments are no matrices of one type.
-pub fn linear(x: Argument<'_>, w: Argument<'_>) -> Output {
+pub fn linear(x: Argument<'_>, w: Argument<'_>, place: Option<&Place>) -> Output {
+    if let Some(y) = by_panels(x, (w, true), None, place)? {
+        return Ok(y);
+    }
     on_floats!(x.0, T => {
         let (x, w) = (matrix::<T>(x)?, matrix(w)?);
         if few_rows(&x, &w) { by_columns(x, w) } else { multiply(x, w.t()) }
@@ -21,7 +31,10 @@ pub fn linear(x: Argument<'_>, w: Argument<'_>) -> Output {
 ///
 /// # Errors
 /// As [`linear`].
-pub fn biased(x: Argument<'_>, w: Argument<'_>, b: Argument<'_>, rows: usize) -> Output {
+pub fn biased(x: Argument<'_>, w: Argument<'_>, b: Argument<'_>, rows: usize, place: Option<&Place>) -> Output {
+    if let Some(y) = by_panels(x, (w, true), Some((b, rows)), place)? {
+        return Ok(y);
+    }
     on_floats!(x.0, T => {
         let (x, w, b) = (matrix::<T>(x)?, matrix(w)?, slice::<T>(b)?);
         let ([all, _], [columns, _]) = (x.shape(), w.shape());
@@ -45,7 +58,10 @@ pub fn biased(x: Argument<'_>, w: Argument<'_>, b: Argument<'_>, rows: usize) ->
 ///
 /// # Errors
 /// As [`linear`].
-pub fn pullback(g: Argument<'_>, w: Argument<'_>) -> Output {
+pub fn pullback(g: Argument<'_>, w: Argument<'_>, place: Option<&Place>) -> Output {
+    if let Some(x) = by_panels(g, (w, false), None, place)? {
+        return Ok(x);
+    }
     on_floats!(g.0, T => multiply(matrix::<T>(g)?, matrix(w)?))
 }
 
@@ -55,6 +71,27 @@ pub fn pullback(g: Argument<'_>, w: Argument<'_>) -> Output {
 /// As [`linear`].
 pub fn weight_gradient(g: Argument<'_>, x: Argument<'_>) -> Output {
     on_floats!(g.0, T => multiply(matrix::<T>(g)?.t(), matrix(x)?))
+}
+
+/// The product of x and the matrix w, or its transpose, plus a bias on so many rows, by weights that are packed once and
+/// kept; `None` where there is no place for them, they are not f32, or too small.
+fn by_panels(
+    x: Argument<'_>,
+    (w, transposed): (Argument<'_>, bool),
+    bias: Option<(Argument<'_>, usize)>,
+    place: Option<&Place>,
+) -> Result<Option<(CpuStorage, candle_core::Shape)>> {
+    let (CpuStorage::F32(_), Some(place)) = (x.0, place) else { return Ok(None) };
+    let (x, w) = (matrix::<f32>(x)?, matrix::<f32>(w)?);
+    let w = if transposed { w.t() } else { w };
+    let [depth, columns] = w.shape();
+    if depth < 16 || columns < 16 {
+        return Ok(None);
+    }
+    let panels = kept::made(Some(place), !transposed, || Panels::of(w));
+    let bias = bias.map(|(b, rows)| Ok::<_, candle_core::Error>((slice::<f32>(b)?, rows))).transpose()?;
+    let rows = x.shape()[0];
+    output(dense::multiply(x, &panels, bias)?, (rows, columns)).map(Some)
 }
 
 fn multiply<T: Real>(a: Matrix<'_, T>, b: Matrix<'_, T>) -> Output {

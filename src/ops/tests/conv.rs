@@ -5,13 +5,9 @@ use candle_core::{DType, Device, Tensor, Var};
 use crate::ops::backend::{Backend, on};
 use crate::ops::contract::{assert_close, check, entries, normal};
 use crate::ops::{
-    Activation, Adam, Conv, ConvWeights, Kept, Sgd, adam_update, assign, composed, conv2d, conv2d_activated,
-    conv2d_activated_pullback, conv2d_jet, conv2d_pullback, conv2d_stacked, lerp_update, sgd_update,
+    Activation, Conv, composed, conv2d, conv2d_activated, conv2d_activated_pullback, conv2d_jet, conv2d_pullback,
+    conv2d_stacked,
 };
-
-const ADAM: Adam =
-    Adam { scale: 1.0, l2: 0.0, betas: [0.9, 0.999], rest: [0.1, 0.001], keep: 1.0, rate: 0.1, root: 1.0, eps: 1e-8 };
-const SGD: Sgd = Sgd { lr: 0.1, momentum: 0.9, weight_decay: 0.0, nesterov: false, scale: 1.0 };
 
 type Case = (usize, usize, (usize, usize), usize, usize, usize, usize);
 
@@ -177,46 +173,6 @@ fn wide_convolutions_of_activations_are_those_of_one_after_the_other() {
         let back = conv2d_pullback(&apart.detach(), &w.detach(), conv, size).unwrap();
         let want = crate::ops::activate_pullback(act, &u.detach(), &back).unwrap();
         assert_close(&what, &pulled, &want, 1e-6);
-    }
-}
-
-/// A frozen twin shares the storage of the weights; what it keeps must follow every way in which they change.
-#[test]
-fn what_is_kept_of_weights_follows_their_updates() {
-    for (channels, size, kernel, stride) in [(16, 8, 3, 1), (24, 16, 4, 2)] {
-        let conv = Conv { stride, padding: 1 };
-        let single = |name: &str, shape: &[usize]| normal(name, shape).to_dtype(DType::F32).unwrap();
-        let live = Var::from_tensor(&single("w", &[channels, channels, kernel, kernel])).unwrap();
-        let (twin, kept) = (live.as_detached_tensor(), Kept::default());
-        let x = single("x", &[3, channels, size, size]);
-        let both = |w: &Tensor, kept: &Kept| {
-            let y = conv2d(&x, ConvWeights::kept(w, kept), None, conv).unwrap();
-            let back = conv2d_pullback(&y, ConvWeights::kept(w, kept), conv, (size, size)).unwrap();
-            [entries(&y), entries(&back)]
-        };
-        let fresh = |w: &Tensor| both(&w.copy().unwrap(), &Kept::default());
-        let (moment, square) =
-            (Var::from_tensor(&twin.zeros_like().unwrap()), Var::from_tensor(&twin.zeros_like().unwrap()));
-        let (moment, square) = (moment.unwrap(), square.unwrap());
-        let g = single("g", twin.dims());
-        let changes: [(&str, &dyn Fn()); 4] = [
-            ("adam", &|| adam_update(&live, &g, &moment, &square, &ADAM).map(drop).unwrap()),
-            ("sgd", &|| sgd_update(&live, &g, &moment, &SGD).map(drop).unwrap()),
-            ("lerp", &|| lerp_update(&live, &g, 0.5).unwrap()),
-            ("assign", &|| assign(&live, &g).unwrap()),
-        ];
-        on(Backend::Kernels, || {
-            let mut before = both(&twin, &kept);
-            assert!(before == both(&twin, &kept) && before == fresh(&twin));
-            for (name, change) in changes {
-                change();
-                let after = both(&twin, &kept);
-                assert!(after != before && after == fresh(&twin), "{name}, {kernel}x{kernel}");
-                before = after;
-            }
-            // Other weights at the same place.
-            assert!(both(&g, &kept) == fresh(&g));
-        });
     }
 }
 

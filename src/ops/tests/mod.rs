@@ -1,6 +1,7 @@
 //! Every operation of the list against its composition of candle's operations, and what it refuses.
 
 mod conv;
+mod kept;
 mod update;
 
 use candle_core::{DType, Device, Tensor};

@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod dense;
 pub mod panels;
 pub mod planes;
 #[cfg(test)]

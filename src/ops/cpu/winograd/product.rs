@@ -76,7 +76,10 @@ fn rows_of<S: Simd, const ROWS: usize, const VECTORS: usize>(
 ) {
     for row in (0..PANEL).step_by(ROWS) {
         let weights = weights.get(row..).unwrap_or_default();
-        let Some(sums) = panels::product::<S, ROWS, VECTORS>(simd, weights, inputs, depth, pitch) else { return };
+        let Some(sums) = panels::product::<S, ROWS, VECTORS>(simd, (weights, [1, PANEL]), (inputs, pitch), depth)
+        else {
+            return;
+        };
         for (v, sums) in sums.into_iter().enumerate() {
             planes::store::<S, ROWS>(products, row * pitch + v * S::F32_LANES, pitch, sums);
         }
