@@ -38,14 +38,14 @@ WORKS = {
     "wrn10-train": ("WRN-10-2, 3×32×32, batch 32: training step", 1.3, IMAGES),
     "wrn10-grad": ("WRN-10-2, batch 32: ∇ₓE", 1.5, IMAGES),
     "wrn10-jem": ("WRN-10-2, batch 32: JEM step, K = 20", 1.4, IMAGES),
-    "wrn28-train": ("WRN-28-10, batch 4: training step", 1.3, IMAGES),
-    "wrn28-grad": ("WRN-28-10, batch 4: ∇ₓE", 1.5, IMAGES),
+    "wrn28-train": ("WRN-28-10, batch 4: training step", 1.3, ("eager", "last")),
+    "wrn28-grad": ("WRN-28-10, batch 4: ∇ₓE", 1.5, ("eager", "last")),
     "swish": ("swish of 1 M numbers, and its pull-back", None, ("eager",)),
     "adam": ("Adam, 2.6 M weights", None, ("eager",)),
     "adam-fused": ("the same, against fused=True", None, ("eager",)),
 }
 SAME_AS = {"adam-fused": "adam"}
-JAX = ("critic-2d", "model-2d", "grad-2d", "critic-50d", "critic-image", "model-image", "grad-image", "langevin-60", "conv-train")
+JAX = ("critic-2d", "model-2d", "grad-2d", "critic-50d", "critic-image", "model-image", "grad-image", "conv-train")
 SHOWN = {"eager": "PyTorch", "last": "channels last", "compile": "compiled", "jax": "JAX"}
 BUDGET = 400  # milliseconds of a measurement
 

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::layer_list::number;
 use super::{Builder, Curve, Init, Jet, Layer, LayerList, Pass, Pullback, Scaling, Weight};
-use crate::ops::{self, Activation, Conv, Kept, LayerWeights};
+use crate::ops::{self, Activation, Conv};
 use crate::{Error, Result};
 
 /// The convolution y = w ⋆ x + b: cross-correlation with square K×K kernels, stride and zero padding.
@@ -16,8 +16,6 @@ pub struct Conv2d {
     weight: Weight,
     bias: Tensor,
     conv: Conv,
-    /// What a frozen network makes of the weight once between two updates.
-    kept: Kept,
 }
 
 impl Conv2d {
@@ -36,7 +34,7 @@ impl Conv2d {
         let fan_in = (input * kernel * kernel).max(1);
         let init = Init::Uniform(1.0 / (fan_in as f64).sqrt());
         let weight = Weight::new(builder, &[output, input, kernel, kernel], init, scaling)?;
-        Ok(Conv2d { weight, bias: builder.weight("bias", &[output], init)?, conv, kept: Kept::default() })
+        Ok(Conv2d { weight, bias: builder.weight("bias", &[output], init)?, conv })
     }
 
     /// A convolution with w = 0 and b = 0: the last layer of a network that is 0 until it is trained.
@@ -49,7 +47,6 @@ impl Conv2d {
             weight,
             bias: builder.weight("bias", &[output], Init::Constant(0.0))?,
             conv,
-            kept: Kept::default(),
         })
     }
 
@@ -75,28 +72,28 @@ impl Conv2d {
 
 impl Layer for Conv2d {
     fn forward(&self, x: &Tensor, _: Pass) -> Result<Tensor> {
-        ops::conv2d(x, LayerWeights::kept(&self.weight.get()?, &self.kept), Some(&self.bias), self.conv)
+        ops::conv2d(x, self.weight.given(&self.weight.get()?), Some(&self.bias), self.conv)
     }
 
     fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
         let w = self.weight.get()?;
-        let y = ops::conv2d(x, LayerWeights::kept(&w, &self.kept), Some(&self.bias), self.conv)?;
+        let y = ops::conv2d(x, self.weight.given(&w), Some(&self.bias), self.conv)?;
         let size = (x.dim(2)?, x.dim(3)?);
-        Ok((y, Box::new(move |g| ops::conv2d_pullback(g, LayerWeights::kept(&w, &self.kept), self.conv, size))))
+        Ok((y, Box::new(move |g| ops::conv2d_pullback(g, self.weight.given(&w), self.conv, size))))
     }
 
     fn forward_of(&self, act: Activation, u: &Tensor) -> Result<Option<Tensor>> {
-        ops::conv2d_activated(act, u, LayerWeights::kept(&self.weight.get()?, &self.kept), &self.bias, self.conv)
+        ops::conv2d_activated(act, u, self.weight.given(&self.weight.get()?), &self.bias, self.conv)
             .map(Some)
     }
 
     fn vjp_of<'a>(&'a self, act: Activation, u: &Tensor) -> Result<Option<(Tensor, Pullback<'a>)>> {
         let (w, u) = (self.weight.get()?, u.clone());
-        let y = ops::conv2d_activated(act, &u, LayerWeights::kept(&w, &self.kept), &self.bias, self.conv)?;
+        let y = ops::conv2d_activated(act, &u, self.weight.given(&w), &self.bias, self.conv)?;
         Ok(Some((
             y,
             Box::new(move |g| {
-                ops::conv2d_activated_pullback(act, &u, g, LayerWeights::kept(&w, &self.kept), self.conv)
+                ops::conv2d_activated_pullback(act, &u, g, self.weight.given(&w), self.conv)
             }),
         )))
     }

@@ -4,8 +4,7 @@ use candle_core::Tensor;
 
 use super::layer_list::number;
 use super::{Builder, Curve, Init, Jet, Layer, LayerList, Pass, Pullback, Scaling, Weight};
-use crate::Result;
-use crate::ops::{self, Kept, LayerWeights};
+use crate::{Result, ops};
 
 /// The layer y = x Wᵀ + b.
 ///
@@ -15,8 +14,6 @@ use crate::ops::{self, Kept, LayerWeights};
 pub struct Linear {
     weight: Weight,
     bias: Tensor,
-    /// What a frozen network makes of the weight once between two updates.
-    kept: Kept,
 }
 
 impl Linear {
@@ -27,7 +24,7 @@ impl Linear {
     pub fn new(builder: &Builder, input: usize, output: usize, scaling: Scaling) -> Result<Self> {
         let init = Init::Uniform(1.0 / (input.max(1) as f64).sqrt());
         let weight = Weight::new(builder, &[output, input], init, scaling)?;
-        Ok(Linear { weight, bias: builder.weight("bias", &[output], init)?, kept: Kept::default() })
+        Ok(Linear { weight, bias: builder.weight("bias", &[output], init)? })
     }
 
     /// A layer with W = 0 and b = 0: the last layer of a network that is 0 until it is trained.
@@ -36,7 +33,7 @@ impl Linear {
     /// As [`Builder::weight`].
     pub fn zero(builder: &Builder, input: usize, output: usize) -> Result<Self> {
         let weight = Weight::new(builder, &[output, input], Init::Constant(0.0), Scaling::Free)?;
-        Ok(Linear { weight, bias: builder.weight("bias", &[output], Init::Constant(0.0))?, kept: Kept::default() })
+        Ok(Linear { weight, bias: builder.weight("bias", &[output], Init::Constant(0.0))? })
     }
 
     /// How W is scaled.
@@ -57,23 +54,23 @@ impl Linear {
 
 impl Layer for Linear {
     fn forward(&self, x: &Tensor, _: Pass) -> Result<Tensor> {
-        ops::linear(x, LayerWeights::kept(&self.weight.get()?, &self.kept), Some(&self.bias))
+        ops::linear(x, self.weight.given(&self.weight.get()?), Some(&self.bias))
     }
 
     fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
         let w = self.weight.get()?;
-        let y = ops::linear(x, LayerWeights::kept(&w, &self.kept), Some(&self.bias))?;
-        Ok((y, Box::new(move |g| ops::linear_pullback(g, LayerWeights::kept(&w, &self.kept)))))
+        let y = ops::linear(x, self.weight.given(&w), Some(&self.bias))?;
+        Ok((y, Box::new(move |g| ops::linear_pullback(g, self.weight.given(&w)))))
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
         let w = self.weight.get()?;
-        x.linear(|xx| ops::linear_jet(xx, LayerWeights::kept(&w, &self.kept), Some(&self.bias)))
+        x.linear(|xx| ops::linear_jet(xx, self.weight.given(&w), Some(&self.bias)))
     }
 
     fn curve(&self, x: &Curve, _: Pass) -> Result<Curve> {
         let w = self.weight.get()?;
-        x.linear(|xx| ops::linear_stacked(xx, LayerWeights::kept(&w, &self.kept), Some(&self.bias), x.blocks()))
+        x.linear(|xx| ops::linear_stacked(xx, self.weight.given(&w), Some(&self.bias), x.blocks()))
     }
 
     fn features(&self, x: &Tensor, _: Pass) -> Result<Option<Tensor>> {

@@ -4,6 +4,7 @@
 use candle_core::{DType, Tensor};
 
 use super::{Builder, Init};
+use crate::ops::{Kept, LayerWeights};
 use crate::{Error, Result};
 
 /// The power iterations done when a weight is made, so that σ is a good estimate before the first step.
@@ -59,6 +60,8 @@ const CALIBRATED_STD: f64 = 0.2;
 pub struct Weight {
     raw: Tensor,
     scale: Scale,
+    /// What a frozen network makes of the weight once between two updates.
+    kept: Kept,
 }
 
 #[derive(Clone)]
@@ -91,7 +94,7 @@ impl Weight {
             Scaling::Spectral => Scale::Spectral(Singular { u: vector("u", rows)?, v: vector("v", columns)? }),
             Scaling::Norm => Scale::Norm(builder.weight(LOG_SCALE, &[rows], Init::Constant(0.0))?),
         };
-        let weight = Weight { raw, scale };
+        let weight = Weight { raw, scale, kept: Kept::default() };
         if builder.is_new() {
             for _ in 0..WARM_UP {
                 weight.power_iterate()?;
@@ -146,6 +149,15 @@ impl Weight {
         let wv = self.raw.flatten_from(1)?.matmul(&v.unsqueeze(1)?)?;
         let sigma = u.unsqueeze(0)?.matmul(&wv)?;
         Ok(self.raw.broadcast_div(&sigma.reshape(vec![1; self.raw.rank()])?)?)
+    }
+
+    /// The weight w that [`Weight::get`] gave, for an operation: with the place where a frozen network keeps what is made
+    /// of it, unless it is scaled anew in each pass.
+    pub fn given<'a>(&'a self, w: &'a Tensor) -> LayerWeights<'a> {
+        match self.scale {
+            Scale::Free => LayerWeights::kept(w, &self.kept),
+            _ => w.into(),
+        }
     }
 
     /// Does one power iteration under spectral norm, v ← Wᵀu/‖Wᵀu‖, u ← Wv/‖Wv‖, in place and without a graph.

@@ -33,7 +33,15 @@ impl Panels {
             if used < WIDE {
                 to.fill(0.0);
             }
-            // In blocks that fit the cache, whichever way the matrix lies.
+            if across == 1 {
+                for (row, to) in to.chunks_exact_mut(WIDE).enumerate() {
+                    let from = row * down + first;
+                    let source = b.data.get(from..from + used).unwrap_or_default();
+                    to.iter_mut().zip(source).for_each(|(to, from)| *to = *from);
+                }
+                continue;
+            }
+            // In blocks that fit the cache.
             for (block, to) in to.chunks_mut(BLOCK * WIDE).enumerate() {
                 for column in 0..used {
                     let from = (first + column) * across + block * BLOCK * down;
