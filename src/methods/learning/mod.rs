@@ -2,6 +2,7 @@
 
 pub(super) mod elbo;
 pub(super) mod flow;
+pub(super) mod jumps;
 pub(super) mod levels;
 pub(super) mod likelihood_gap;
 pub(super) mod noise_density;
