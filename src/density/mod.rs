@@ -24,6 +24,7 @@ mod neural;
 pub mod noise_space;
 mod parts;
 mod phi4;
+mod potential;
 mod probability_flow;
 mod proposal;
 mod rbm;
@@ -71,6 +72,7 @@ pub const MODELS: &[ModelRow] = &[
     rbm::ENTRY,
     ica::ENTRY,
     phi4::ENTRY,
+    potential::ENTRY,
     flow::NICE,
     flow::REAL_NVP,
     flow::SPLINE,

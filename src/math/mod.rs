@@ -1,6 +1,7 @@
 //! Mathematics without models: sums of exponentials, statistics, special functions, small matrices, scores of
 //! predictions.
 
+mod assignment;
 mod bennett;
 mod bulk;
 mod calibration;
@@ -20,6 +21,7 @@ pub mod stats;
 mod student;
 pub mod two_samples;
 
+pub use assignment::assignment;
 pub use bennett::Bennett;
 pub use bulk::{fill_logistic, fill_normal};
 pub use calibration::{Bin, Calibration, largest};

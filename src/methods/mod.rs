@@ -12,6 +12,7 @@ mod denoising_score_matching;
 mod diffclf;
 mod dsm_ladder;
 mod energy_discrepancy;
+mod energy_matching;
 mod flow_mcmc;
 mod jarzynski;
 mod learning;
@@ -59,6 +60,7 @@ pub const METHODS: &[MethodRow] = &[
     diffclf::ENTRY,
     time_score::ENTRY,
     energy_discrepancy::ENTRY,
+    energy_matching::ENTRY,
     nce::ENTRY,
     snl::ENTRY,
     cnce::ENTRY,
