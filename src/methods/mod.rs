@@ -10,6 +10,7 @@ mod contrastive_divergence;
 mod cooperative;
 mod denoising_score_matching;
 mod diffclf;
+mod drl;
 mod dsm_ladder;
 mod energy_discrepancy;
 mod energy_matching;
@@ -59,6 +60,7 @@ pub const METHODS: &[MethodRow] = &[
     dsm_ladder::ENTRY,
     diffclf::ENTRY,
     time_score::ENTRY,
+    drl::ENTRY,
     energy_discrepancy::ENTRY,
     energy_matching::ENTRY,
     nce::ENTRY,
