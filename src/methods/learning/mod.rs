@@ -1,5 +1,6 @@
 //! Parts that several methods share: losses, trained parts, penalties and diagnostics.
 
+pub(super) mod chain_kl;
 pub(super) mod elbo;
 pub(super) mod flow;
 pub(super) mod jumps;
