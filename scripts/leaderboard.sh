@@ -1,15 +1,20 @@
 #!/usr/bin/env bash
 # Every method on the same data with the same energy at an equal number of its gradients: scripts/leaderboard.sh NAME… [--quick] [--jobs N]
-# NAME: 2d 8x8, or all. Leaves tables in docs/results/leaderboard.
+# NAME: 2d 16d 8x8, or all. Leaves tables in docs/results/leaderboard.
 # --quick runs one seed instead of three. The same command again goes on where it was stopped. $EBM names another binary,
 # $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=leaderboard known=(2d 8x8)
+paper=leaderboard known=(2d 16d 8x8)
 source "$(dirname "$0")/reproduce_common.sh"
 
 2d() {
     sweep 2d
     compare 2d --by arm --over seed --metric test_ll,true_ll,mode_tv,mode_kl_data,energy_values,energy_gradients,seconds
+}
+
+16d() {
+    sweep 16d
+    compare 16d --by arm --over seed --metric ais/test_ll,ais/trusted,mode_tv,mode_kl_data,mode_ess_share,energy_values,energy_gradients,seconds
 }
 
 8x8() {

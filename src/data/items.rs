@@ -59,4 +59,44 @@ pub struct Batch {
     pub x: Tensor,
     /// `[B]`, u32.
     pub y: Option<Tensor>,
+    /// Of a training batch of a data set with `noise`: the items without it.
+    pub clean: Option<Clean>,
+}
+
+/// Items before the noise that is part of their data set.
+#[derive(Clone, Debug)]
+pub struct Clean {
+    /// As [`Batch::x`].
+    pub x: Tensor,
+    /// Standard deviation of the noise.
+    pub noise: f64,
+}
+
+impl Batch {
+    /// The items without the noise of their data set, and its standard deviation: what methods that add noise of their
+    /// own begin with, so that both come in one draw.
+    pub fn beneath(&self) -> (&Tensor, f64) {
+        self.clean.as_ref().map_or((&self.x, 0.0), |clean| (&clean.x, clean.noise))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::DType;
+
+    use crate::data::{Split, of_text};
+    use crate::math::stats;
+
+    #[test]
+    fn a_training_batch_has_its_items_before_their_noise() {
+        let noisy = of_text("name = \"mixture\"\nnoise = 0.5");
+        let batch = noisy.batch(Split::Train, 0, 2000).unwrap();
+        let (clean, own) = batch.beneath();
+        let apart = (&batch.x - clean).unwrap().to_dtype(DType::F64).unwrap().flatten_all().unwrap();
+        let width = stats::std(&apart.to_vec1::<f64>().unwrap());
+        assert!(own == 0.5 && (width / 0.5 - 1.0).abs() < 4.0 / 8000f64.sqrt(), "{width}");
+        assert!(noisy.all(Split::Test, 10).unwrap().clean.is_none());
+        let plain = of_text("name = \"mixture\"").batch(Split::Train, 0, 10).unwrap();
+        assert!(plain.clean.is_none() && plain.beneath().1 == 0.0);
+    }
 }

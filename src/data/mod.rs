@@ -21,7 +21,7 @@ pub use files::{
     images, locate, manifest, verify,
 };
 pub use formats::file;
-pub use items::{Batch, ItemSpec, Stamp};
+pub use items::{Batch, Clean, ItemSpec, Stamp};
 pub use keys::{Columns, Files, Pixels, Points};
 pub use loader::{Data, LabelledItems, Moments, NaturalColumn, Rescaling};
 pub use pipeline::{split::Split, transform::Transform};

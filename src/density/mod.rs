@@ -24,9 +24,11 @@ mod neural;
 pub mod noise_space;
 mod parts;
 mod phi4;
+mod potential;
 mod probability_flow;
 mod proposal;
 mod rbm;
+mod recovery;
 mod row;
 mod stored;
 mod tilted;
@@ -52,6 +54,7 @@ pub use noise_space::{NoiseSpace, Potential, Space};
 pub use probability_flow::{Laplacian, ProbabilityFlow};
 pub use proposal::Proposal;
 pub use rbm::{Rbm, RbmConfig, RbmInit};
+pub use recovery::Recovery;
 pub use row::{ANY_ITEMS, ModelRow};
 pub use stored::{Stored, WeightsOf, unfit};
 pub use vae::{Likelihood, Vae};
@@ -71,6 +74,7 @@ pub const MODELS: &[ModelRow] = &[
     rbm::ENTRY,
     ica::ENTRY,
     phi4::ENTRY,
+    potential::ENTRY,
     flow::NICE,
     flow::REAL_NVP,
     flow::SPLINE,

@@ -4,17 +4,18 @@ use std::f64::consts::LN_2;
 
 use candle_core::{Tensor, Var};
 
+use super::learning::jumps::Jumps;
 use super::learning::readings::{GRAD_NORM, Readings, mean, scalar};
 use super::learning::trainable::Trainable;
 use super::method::only;
 use super::part::{Named, parts};
 use super::{Method, MethodRow, Setup, StepContext};
-use crate::Result;
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
 use crate::metrics::{Metrics, Number, Spent, Unit};
 use crate::ops::{self, Activation};
+use crate::{Error, Result, rng::Key};
 
 crate::config! {
     /// Keys of the method `cnce`.
@@ -27,7 +28,16 @@ crate::config! {
         /// of chance (x and y are too alike), halved where it is below half of chance (too different). `epsilon` is the
         /// start.
         adapt: bool = false;
+        /// K, groups of training items (k-means) between whose centres some of the copies jump, so that energies of far
+        /// modes are compared; 0 for noise alone.
+        jumps: usize = 0;
+        /// With `jumps`: the share of the copies that jump to any of the K, their own included.
+        jump_share: f64 = 0.5, share;
     }
+}
+
+fn share(v: &f64) -> rule::Complaint {
+    (!(0.0 < *v && *v <= 1.0)).then(|| format!("must be above 0 and at most 1, got {v}"))
 }
 
 pub(super) const ENTRY: MethodRow = MethodRow {
@@ -64,40 +74,64 @@ adapt = true
 /// The method `cnce` (Ceylan & Gutmann 2018, eq. 10): for data x and noisy copies y with the conditional density
 /// p_c(y|x) = N(y; x, ε² I), minimises mean softplus(-G) with G = log[p(x) p_c(y|x) / p(y) p_c(x|y)] = E(y) - E(x). p_c
 /// is symmetric, so it cancels, and so does the normaliser. The paper's loss is twice this one; that of chance is log 2
-/// here.
+/// here. Under [`Jumps`] p_c is not symmetric and stays in G.
 struct Cnce {
     config: CnceConfig,
     trained: Trainable<Model>,
     /// The standard deviation ε, which `adapt` changes, as a scalar in f64.
     epsilon: Named<Var>,
+    jumps: Option<Jumps>,
 }
 
 impl Cnce {
     fn new(config: CnceConfig, setup: Setup) -> Result<Self> {
-        let epsilon = Var::from_tensor(&Tensor::new(config.epsilon, &candle_core::Device::Cpu)?)?;
+        let CnceConfig { epsilon, adapt, jumps, jump_share, .. } = config;
+        if adapt && jumps > 0 {
+            return Err(Error::config("`adapt` looks at how alike items and copies are, and copies that jump are not")
+                .at("adapt")
+                .hint("--set method.adapt=false, with `epsilon` about a tenth of the data's width"));
+        }
+        let epsilon = Var::from_tensor(&Tensor::new(epsilon, &candle_core::Device::Cpu)?)?;
         let epsilon = Named::new("epsilon", epsilon);
-        Ok(Cnce { config, trained: Trainable::model(setup.model, setup.optim)?, epsilon })
+        let groups = || Jumps::new(jumps, jump_share, setup.data, setup.key.with("jumps"));
+        let jumps = (jumps > 0).then(groups).transpose()?;
+        Ok(Cnce { config, trained: Trainable::model(setup.model, setup.optim)?, epsilon, jumps })
+    }
+
+    /// Copies y `[κB, ..]` of the items x, in the order of [`copied`], and log p_c(y|x) - log p_c(x|y), `[κB]`, where
+    /// it is not 0.
+    fn pairs(&self, key: Key, x: &Tensor, epsilon: f64) -> Result<(Tensor, Option<Tensor>)> {
+        let copies = copied(x, self.config.kappa)?;
+        let Some(jumps) = &self.jumps else { return Ok((noisy(key, &copies, epsilon)?, None)) };
+        let y = jumps.copies(key, &copies, epsilon)?;
+        let ratio = jumps.log_ratio(&copies, &y, epsilon)?;
+        Ok((y, Some(ratio)))
     }
 }
 
-/// The items x repeated κ times, with noise: `[B, ..]` -> `[κB, ..]`, all items once, then all again.
-fn noisy_copies(cx: &StepContext, x: &Tensor, kappa: usize, epsilon: f64) -> Result<Tensor> {
-    let copies = Tensor::cat(&vec![x; kappa], 0)?;
-    let noise = cx.key.with("noise").normal(copies.dims(), x.dtype(), x.device())?;
-    Ok((copies + (noise * epsilon)?)?)
+/// The items x repeated κ times: `[B, ..]` -> `[κB, ..]`, all items once, then all again.
+fn copied(x: &Tensor, kappa: usize) -> Result<Tensor> {
+    Ok(Tensor::cat(&vec![x; kappa], 0)?)
 }
 
-/// The loss mean softplus(E(x) - E(y)), and the share of pairs in which the data item has the lower energy.
+/// Items with noise of standard deviation ε.
+fn noisy(key: Key, x: &Tensor, epsilon: f64) -> Result<Tensor> {
+    let noise = key.with("noise").normal(x.dims(), x.dtype(), x.device())?;
+    Ok((x + (noise * epsilon)?)?)
+}
+
+/// The loss mean softplus(E(x) - E(y) - r), r = log p_c(y|x) - log p_c(x|y) or 0, and the share of pairs in which the
+/// data item has the lower energy.
 ///
 /// # Shapes
-/// x `[B, ..]`, y `[κB, ..]` in the order of [`noisy_copies`].
-fn logistic_loss(energy: &dyn Energy, x: &Tensor, y: &Tensor) -> Result<(Tensor, Tensor)> {
+/// x `[B, ..]`, y `[κB, ..]` in the order of [`copied`], r `[κB]`.
+fn logistic_loss(energy: &dyn Energy, x: &Tensor, y: &Tensor, ratio: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
     let (b, n) = (x.dim(0)?, y.dim(0)?);
     let all = energy.energy(&Tensor::cat(&[x, y], 0)?)?;
     let on_data = all.narrow(0, 0, b)?;
-    let on_data = Tensor::cat(&vec![&on_data; n / b.max(1)], 0)?;
-    let minus_g = (on_data - all.narrow(0, b, n)?)?;
-    let told = mean(&minus_g.lt(0.0)?)?;
+    let gap = (copied(&on_data, n / b.max(1))? - all.narrow(0, b, n)?)?;
+    let told = mean(&gap.lt(0.0)?)?;
+    let minus_g = ratio.map_or_else(|| Ok(gap.clone()), |ratio| &gap - ratio)?;
     Ok((ops::activate(Activation::Softplus, &minus_g)?.mean_all()?, told))
 }
 
@@ -110,14 +144,14 @@ fn adapted(epsilon: f64, loss: f64) -> f64 {
     }
 }
 
-parts!(Cnce: trained, epsilon);
+parts!(Cnce: trained, epsilon, jumps);
 
 impl Method for Cnce {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let x = &only(batches)?.x;
         let epsilon: f64 = self.epsilon.value.to_scalar()?;
-        let y = noisy_copies(cx, x, self.config.kappa, epsilon)?;
-        let (loss, told) = logistic_loss(&self.trained.live, x, &y)?;
+        let (y, ratio) = self.pairs(cx.key, x, epsilon)?;
+        let (loss, told) = logistic_loss(&self.trained.live, x, &y, ratio.as_ref())?;
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let loss = scalar(&loss)?;
         if self.config.adapt {

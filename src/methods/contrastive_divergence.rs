@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
+use super::learning::chain_kl::{ChainKl, KL, KlConfig};
 use super::learning::likelihood_gap::{self, likelihood_gap};
-use super::learning::readings::{ACCEPTANCE, FROZEN, GRAD_NORM, Readings};
+use super::learning::readings::{ACCEPTANCE, FROZEN, GRAD_NORM, Readings, mean};
 use super::learning::supervised::{self, Supervised, SupervisedConfig};
 use super::learning::trainable::Trainable;
 use super::method::only;
@@ -26,6 +27,9 @@ crate::config! {
     pub struct ChainsConfig {
         /// Weight of mean E(x⁺)² + mean E(x⁻)², which keeps the energy's level from drifting (IGEBM: 1).
         energy_l2: f64 = 0.0, rule::non_negative;
+        /// Standard deviation of noise that is added to the ends of chains before they are contrasted with the data:
+        /// that of `dataset.noise`, where chains of low temperature leave smoother items than the data.
+        negative_noise: f64 = 0.0, rule::non_negative;
     }
     parts {
         /// The chains of the negative phase; their `init` is where fresh ones begin.
@@ -49,14 +53,14 @@ pub(super) fn probability(v: &f64) -> rule::Complaint {
 }
 
 /// The numbers of methods whose negative phase is a Markov chain.
-const NUMBERS: &[Number] = numbers![likelihood_gap::NUMBERS, [GRAD_NORM, ACCEPTANCE, FROZEN]];
+const NUMBERS: &[Number] = numbers![likelihood_gap::NUMBERS, [KL, GRAD_NORM, ACCEPTANCE, FROZEN]];
 
 /// Contrastive divergence (Hinton 2002).
 pub(super) const CD: MethodRow = MethodRow {
     name: "cd",
     about: "contrastive divergence: k steps of a chain that begins at the data",
     cite: "Hinton 2002, \"Training products of experts by minimizing contrastive divergence\"",
-    schema: Schema::of::<ChainsConfig>(),
+    schema: Schema::of::<(ChainsConfig, KlConfig)>(),
     numbers: NUMBERS,
     cost: Spent { values: 0, gradients: 640 },
     proposal: None,
@@ -80,7 +84,7 @@ pub(super) const SHORT_RUN: MethodRow = MethodRow {
     about: "chains that begin at noise in every step: the learned object is the short run itself",
     cite: "Nijkamp, Hill, Zhu, Wu 2019, \"Learning non-convergent non-persistent short-run MCMC toward energy-based \
            model\"",
-    schema: Schema::of::<ChainsConfig>(),
+    schema: Schema::of::<(ChainsConfig, KlConfig)>(),
     numbers: NUMBERS,
     cost: Spent { values: 0, gradients: 640 },
     proposal: None,
@@ -103,7 +107,7 @@ pub(super) const PCD: MethodRow = MethodRow {
     name: "pcd",
     about: "persistent contrastive divergence: chains go on where they stood, out of a replay buffer",
     cite: "Tieleman 2008; with a replay buffer: Du & Mordatch 2019, arXiv 1903.08689",
-    schema: Schema::of::<(ChainsConfig, BufferConfig)>(),
+    schema: Schema::of::<(ChainsConfig, KlConfig, BufferConfig)>(),
     numbers: NUMBERS,
     cost: Spent { values: 0, gradients: 640 },
     proposal: Some(proposal),
@@ -129,7 +133,7 @@ pub(super) const JEM: MethodRow = MethodRow {
     about: "joint energy model: cross-entropy for p(y|x), persistent chains for p(x) of the same classifier",
     cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Norouzi, Swersky 2020, \"Your classifier is secretly an energy based \
            model and you should treat it like one\", ICLR, Algorithm 1; arXiv 1912.03263",
-    schema: Schema::of::<(ChainsConfig, BufferConfig, SupervisedConfig)>(),
+    schema: Schema::of::<(ChainsConfig, KlConfig, BufferConfig, SupervisedConfig)>(),
     numbers: numbers![*NUMBERS, supervised::NUMBERS],
     cost: Spent { values: 0, gradients: 640 },
     proposal: Some(proposal),
@@ -200,8 +204,8 @@ struct Negative {
 }
 
 impl Negative {
-    /// The ends of chains for a batch x⁺, as many as it has items.
-    fn draw(&self, key: Key, model: &Model, x: &Tensor) -> Result<Trace> {
+    /// The ends of chains for a batch x⁺, as many as it has items, and where they stood one step before.
+    fn draw(&self, key: Key, model: &Model, x: &Tensor) -> Result<(Trace, Tensor)> {
         let n = x.dim(0)?;
         let fresh = || self.sampler.start(key.with("start"), model, None, &self.data, n);
         let (start, taken): (Tensor, Option<(&Buffer, Taken)>) = match &self.chains {
@@ -212,11 +216,17 @@ impl Negative {
                 (taken.x.clone(), Some((&buffer.value, taken)))
             }
         };
-        let trace = self.sampler.run(key.with("chain"), &Target::of(model), &start, |_, _| Ok(()))?;
+        let (mut before, last) = (start.clone(), self.sampler.config.steps);
+        let trace = self.sampler.run(key.with("chain"), &Target::of(model), &start, |step, chain| {
+            if step + 2 == last {
+                before = chain.x.clone();
+            }
+            Ok(())
+        })?;
         if let Some((buffer, taken)) = taken {
             buffer.put(&taken, &trace.chain.x)?;
         }
-        Ok(trace)
+        Ok((trace, before))
     }
 
     /// Refuses chains that would overshoot without end on the model as it is.
@@ -237,6 +247,8 @@ impl Negative {
 /// times the cross-entropy of the labels + β times the mean entropy of p(y|x).
 struct Contrastive {
     energy_l2: f64,
+    negative_noise: f64,
+    kl: Option<ChainKl>,
     negative: Negative,
     supervised: Option<Supervised>,
     trained: Trainable<Model>,
@@ -255,7 +267,9 @@ impl Contrastive {
         let negative = Negative { sampler, chains, data: data.clone() };
         let trained = Trainable::model(model, setup.optim)?;
         config.sampler.within(negative.check_stable(key.with("stiffness"), &trained.still))?;
-        Ok(Box::new(Contrastive { energy_l2: config.energy_l2, negative, supervised, trained }))
+        let kl = ChainKl::new(&decode(table)?, &negative.sampler)?;
+        let ChainsConfig { energy_l2, negative_noise, .. } = config;
+        Ok(Box::new(Contrastive { energy_l2, negative_noise, kl, negative, supervised, trained }))
     }
 
     /// The loss on n data items and as many samples, one after the other in `both`, with the numbers to report.
@@ -282,9 +296,21 @@ parts!(Contrastive: trained, negative.chains);
 impl Method for Contrastive {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let batch = only(batches)?;
-        let trace = self.negative.draw(cx.key.with("negative"), &self.trained.still, &batch.x)?;
-        let both = Tensor::cat(&[&batch.x, &trace.x], 0)?;
-        let (loss, mut metrics) = self.trained.in_training(cx, |energy| self.loss(cx.step, energy, &both, batch))?;
+        let (trace, before) = self.negative.draw(cx.key.with("negative"), &self.trained.still, &batch.x)?;
+        let mut ends = trace.x.clone();
+        if self.negative_noise > 0.0 {
+            let noise = cx.key.with("negative_noise").normal(ends.shape(), ends.dtype(), ends.device())?;
+            ends = (ends + (noise * self.negative_noise)?)?;
+        }
+        let both = Tensor::cat(&[&batch.x, &ends], 0)?;
+        let (mut loss, mut metrics) =
+            self.trained.in_training(cx, |energy| self.loss(cx.step, energy, &both, batch))?;
+        if let Some(kl) = &self.kl {
+            let slope = kl.slope(&self.trained.still, &trace.x)?;
+            let term = self.trained.in_training(cx, |energy| kl.loss(energy, &before, &slope))?;
+            metrics.set(KL.name, mean(&term)?);
+            loss = (loss + term)?;
+        }
         metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
         metrics.set_chains(&trace)?;
         metrics.read()
@@ -302,6 +328,7 @@ impl Method for Contrastive {
             format!("longer chains (--set method.sampler.steps={steps})"),
             "a penalty on the level of the energy (--set method.energy_l2=0.1)".to_owned(),
             "noise on the data (--set dataset.noise=0.1)".to_owned(),
+            "the term that contrastive divergence leaves out (--set method.kl=1)".to_owned(),
             "a smooth activation (--set model.net.activation=swish)".to_owned(),
         ]
     }

@@ -145,7 +145,7 @@ parts!(Diffclf: trained, offsets);
 
 impl Method for Diffclf {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
-        let (x, k) = (&only(batches)?.x, self.config.k);
+        let ((x, own), k) = (only(batches)?.beneath(), self.config.k);
         let key = cx.key.with("levels");
         let level = levels::draw(key, [k, x.dim(0)?], self.levels, self.config.neighbours, x.device())?;
         let indices = rolled(&level, k)?;
@@ -153,7 +153,7 @@ impl Method for Diffclf {
         let (dsm, logits) = self.trained.in_training(cx, |model| {
             let sigmas = levels::sigmas(model, NAME)?;
             let of = |indices: &Tensor| sigmas.index_select(&indices.flatten_all()?, 0);
-            let noisy = Noisy::new(cx.key.with("noise"), &Tensor::cat(&vec![x; k], 0)?, &of(&level)?)?;
+            let noisy = Noisy::new(cx.key.with("noise"), &Tensor::cat(&vec![x; k], 0)?, own, &of(&level)?)?;
             let others = of(&indices.narrow(0, 1, k - 1)?)?;
             let (dsm, energies) = compared(|sigma| levels::at(model, sigma, NAME), &noisy, &others)?;
             let log_z = log_z.index_select(&indices.flatten_all()?, 0)?.reshape(indices.shape())?;
@@ -205,7 +205,7 @@ mod tests {
         let clean = known().draws(Key::new(1), N, 0.0);
         let level = levels::draw(Key::new(2), [K, N], sigmas.dim(0).unwrap(), true, &CPU).unwrap();
         let sigma = sigmas.index_select(&level, 0).unwrap();
-        let noisy = Noisy::new(Key::new(3), &Tensor::cat(&[&clean; K], 0).unwrap(), &sigma).unwrap();
+        let noisy = Noisy::new(Key::new(3), &Tensor::cat(&[&clean; K], 0).unwrap(), 0.0, &sigma).unwrap();
         (rolled(&level, K).unwrap(), noisy)
     }
 

@@ -62,11 +62,11 @@ parts!(DsmLadder: trained);
 
 impl Method for DsmLadder {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
-        let x = &only(batches)?.x;
+        let (x, own) = only(batches)?.beneath();
         let level = levels::draw(cx.key.with("levels"), [1, x.dim(0)?], self.levels, true, x.device())?;
         let (energy, loss) = self.trained.in_training(cx, |model| {
             let sigma = levels::sigmas(model, NAME)?.index_select(&level, 0)?;
-            let noisy = Noisy::new(cx.key.with("noise"), x, &sigma)?;
+            let noisy = Noisy::new(cx.key.with("noise"), x, own, &sigma)?;
             noisy.denoising(&levels::at(model, &sigma, NAME)?)
         })?;
         let grad_norm = self.trained.descend(&loss.mean_all()?, cx.lr_scale)?;

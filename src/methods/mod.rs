@@ -10,8 +10,10 @@ mod contrastive_divergence;
 mod cooperative;
 mod denoising_score_matching;
 mod diffclf;
+mod drl;
 mod dsm_ladder;
 mod energy_discrepancy;
+mod energy_matching;
 mod flow_mcmc;
 mod jarzynski;
 mod learning;
@@ -58,7 +60,9 @@ pub const METHODS: &[MethodRow] = &[
     dsm_ladder::ENTRY,
     diffclf::ENTRY,
     time_score::ENTRY,
+    drl::ENTRY,
     energy_discrepancy::ENTRY,
+    energy_matching::ENTRY,
     nce::ENTRY,
     snl::ENTRY,
     cnce::ENTRY,

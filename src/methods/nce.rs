@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor, Var};
 
-use super::learning::noise_density::{NoiseChoice, NoiseDensity};
+use super::learning::noise_density::{NoiseConfig, NoiseDensity};
 use super::learning::readings::{GRAD_NORM, Readings, mean, scalar};
 use super::learning::trainable::Trainable;
 use super::method::only;
@@ -20,12 +20,6 @@ crate::config! {
     pub struct NceConfig {
         /// ν, noise draws for each data item.
         noise_ratio: usize = 1, rule::at_least(1);
-        /// Density of the noise: "diagonal" or "full" (normal, with the data's moments), or "model".
-        noise: NoiseChoice = NoiseChoice::Diagonal;
-    }
-    parts {
-        /// With noise = "model": a model with a known normaliser, not trained.
-        noise_model: "gaussian" of crate::density::schemas;
     }
 }
 
@@ -33,7 +27,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     name: "nce",
     about: "noise-contrastive estimation: logistic regression between data and a known density; learns log Z as well",
     cite: "Gutmann & Hyvärinen 2010, \"Noise-contrastive estimation\", AISTATS; the ratio ν: 2012, JMLR 13, eq. 8",
-    schema: Schema::of::<NceConfig>(),
+    schema: Schema::of::<(NceConfig, NoiseConfig)>(),
     numbers: &[
         Number::new("loss", Unit::Nats, "logistic loss between data and noise").lower().lead(),
         Number::new("accuracy", Unit::Share, "share of data and noise told apart, each weighing half").lead(),
@@ -71,8 +65,8 @@ struct Nce {
 }
 
 impl Nce {
-    fn new(config: &NceConfig, setup: Setup) -> Result<Self> {
-        let noise = NoiseDensity::new(config.noise, &config.noise_model, &setup)?;
+    fn new((config, noise): &(NceConfig, NoiseConfig), setup: Setup) -> Result<Self> {
+        let noise = NoiseDensity::new(noise, &setup)?;
         let log_z = Var::from_tensor(&Tensor::zeros((), DType::F32, setup.data.device())?)?;
         let mut weights = setup.model.params().weights.clone();
         weights.insert(LOG_Z.into(), log_z.clone());
@@ -107,7 +101,7 @@ fn logistic_loss(
     Ok(((positive + (negative / b as f64)?)?, told))
 }
 
-parts!(Nce: trained, log_z);
+parts!(Nce: trained, log_z, noise);
 
 impl Method for Nce {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor, Var};
 
-use super::learning::noise_density::{NoiseChoice, NoiseDensity};
+use super::learning::noise_density::{NoiseConfig, NoiseDensity};
 use super::learning::readings::{GRAD_NORM, Readings, mean, scalar};
 use super::learning::trainable::Trainable;
 use super::method::only;
@@ -19,16 +19,9 @@ crate::config! {
     pub struct SnlConfig {
         /// ν, draws of the density q for each data item.
         noise_ratio: usize = 1, rule::at_least(1);
-        /// The density q: "diagonal" or "full" (normal, with the data's moments), or "model". Its tails must not be
-        /// lighter than the model's: the loss has the variance of exp(-E)/q.
-        noise: NoiseChoice = NoiseChoice::Diagonal;
         /// Log-weights -E - b - log q above this count by the tangent of exp there, so that one far draw does not end
         /// the training.
         cap: f64 = 6.0, rule::non_negative;
-    }
-    parts {
-        /// With noise = "model": a model with a known normaliser, not trained.
-        noise_model: "gaussian" of crate::density::schemas;
     }
 }
 
@@ -39,7 +32,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     about: "self-normalised likelihood: a lower bound of the log-likelihood by draws of a known density; learns log Z",
     cite: "Senetaire, Jeha, Mattei, Frellsen 2025, \"Learning Energy-Based Models by Self-normalising the \
            Likelihood\"; arXiv 2503.07021",
-    schema: Schema::of::<SnlConfig>(),
+    schema: Schema::of::<(SnlConfig, NoiseConfig)>(),
     numbers: &[
         Number::new("bound", Unit::Nats, "the lower bound of the mean log-likelihood of the data").higher().lead(),
         Number::new("log_z", Unit::Nats, "b, the estimate of log Z").lead(),
@@ -78,8 +71,8 @@ const LOG_Z: &str = "snl:log_z";
 const FIRST: usize = 1024;
 
 impl Snl {
-    fn new(config: SnlConfig, setup: Setup) -> Result<Self> {
-        let noise = NoiseDensity::new(config.noise, &config.noise_model, &setup)?;
+    fn new((config, noise): (SnlConfig, NoiseConfig), setup: Setup) -> Result<Self> {
+        let noise = NoiseDensity::new(&noise, &setup)?;
         let log_z = Var::from_tensor(&first_log_z(&setup.model, &noise, setup.key.with("first"))?)?;
         let mut weights = setup.model.params().weights.clone();
         weights.insert(LOG_Z.into(), log_z.clone());
@@ -125,7 +118,7 @@ fn lower_bound(
     Ok((loss.neg()?, capped))
 }
 
-parts!(Snl: trained, log_z);
+parts!(Snl: trained, log_z, noise);
 
 impl Method for Snl {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {

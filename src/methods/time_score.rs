@@ -78,11 +78,11 @@ parts!(TimeScore: trained);
 
 impl Method for TimeScore {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
-        let x = &only(batches)?.x;
+        let (x, own) = only(batches)?.beneath();
         let level = levels::draw(cx.key.with("levels"), [1, x.dim(0)?], self.levels, true, x.device())?;
         let [energy, dsm, time] = self.trained.in_training(cx, |model| {
             let sigma = levels::sigmas(model, NAME)?.index_select(&level, 0)?;
-            let noisy = Noisy::new(cx.key.with("noise"), x, &sigma)?;
+            let noisy = Noisy::new(cx.key.with("noise"), x, own, &sigma)?;
             let [energy, grad, slope] = levels::slopes(model, &sigma, &noisy.x, NAME)?;
             Ok([energy, noisy.missed_noise(&grad)?, noisy.missed_slope(&slope)?])
         })?;
@@ -113,18 +113,18 @@ mod tests {
     use crate::math::stats;
     use crate::rng::Key;
 
-    /// Of N(0, vI) at every level: ∂ log p_σ/∂ln σ = σ²/(v + σ²) (|x|²/(v + σ²) - D) leaves a rest of the target that
-    /// has mean 0, alone and times any function of x, here |x|².
+    /// Of N(0, vI), with noise of its own or not, at every level: ∂ log p_σ/∂ln σ = σ²/(v + σ²) (|x|²/(v + σ²) - D)
+    /// leaves a rest of the target that has mean 0, alone and times any function of x, here |x|².
     #[test]
     fn the_targets_mean_is_the_slope_of_the_log_density_of_a_gaussian() {
         const N: usize = 6000;
         let (v, dim) = (1.7f64, 3);
-        for (i, sigma) in [0.3f64, 1.0, 4.0].into_iter().enumerate() {
+        for (i, (sigma, own)) in [(0.3f64, 0.0), (1.0, 0.0), (4.0, 0.0), (0.5, 0.8)].into_iter().enumerate() {
             let key = Key::new(5).at(i as u64);
             let clean = (key.with("x").normal((N, dim), DType::F64, &Device::Cpu).unwrap() * v.sqrt()).unwrap();
             let level = Tensor::full(sigma, N, &Device::Cpu).unwrap();
-            let noisy = Noisy::new(key.with("noise"), &clean, &level).unwrap();
-            let total = v + sigma * sigma;
+            let noisy = Noisy::new(key.with("noise"), &clean, own, &level).unwrap();
+            let (total, part) = (v + own * own + sigma * sigma, (sigma / sigma.hypot(own)).powi(2));
             let square = noisy.x.sqr().unwrap().sum(1).unwrap();
             let share = sigma * sigma / total;
             let of = |factor: f64| {
@@ -139,7 +139,7 @@ mod tests {
             assert!(mean.abs() < 4.0 * error, "σ = {sigma}: {mean} ± {error}");
             // Without the slope the loss is the target's variance over 2D.
             let (mean, error) = (stats::mean(&flat), stats::std_error(&flat));
-            assert!((mean - 1.0).abs() < 4.0 * error, "σ = {sigma}: {mean} ± {error}");
+            assert!((mean - part * part).abs() < 4.0 * error, "σ = {sigma}: {mean} ± {error}");
             assert!(stats::mean(&exact) < mean && stats::mean(&below) > mean, "σ = {sigma}");
         }
     }

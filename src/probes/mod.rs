@@ -29,6 +29,7 @@ pub const PROBES: &[ProbeRow] = &[
     likelihood::exact::ENTRY,
     likelihood::bound::ENTRY,
     likelihood::teaching::ENTRY,
+    likelihood::own_density::ENTRY,
     classifier::conditional::ENTRY,
     samples::pictures::ENTRY,
     stein::lsd::ENTRY,

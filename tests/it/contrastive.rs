@@ -10,12 +10,15 @@ use ebm::methods::{Method, State, StepContext};
 use ebm::rng::Key;
 use ebm::run::Experiment;
 
+use crate::harness::Lab;
+
 /// The objectives, with noise that is not the data's own density.
-const METHODS: [&str; 4] = [
+const METHODS: [&str; 5] = [
     "name = \"nce\"\nnoise_ratio = 3\nnoise = \"model\"\nnoise_model = { name = \"gaussian\", mean = 1.0, std = 1.5 }",
     "name = \"nce\"\nnoise = \"full\"",
     "name = \"cnce\"\nepsilon = 0.4\nkappa = 3",
     "name = \"cnce\"\nepsilon = 0.2\nkappa = 2\nadapt = true",
+    "name = \"cnce\"\nepsilon = 0.3\njumps = 3",
 ];
 
 /// Maximum likelihood by walkers whose weights stand in for the chains that would have to mix.
@@ -50,12 +53,16 @@ fn parameters(state: &State) -> Vec<f64> {
     trained.flat_map(|(_, t)| entries(t)).collect()
 }
 
+fn copy(state: State) -> State {
+    state.into_iter().map(|(name, t)| (name, t.copy().unwrap())).collect()
+}
+
 /// z-scores of the mean gradient over 300 batches, by one step of gradient descent from the same point for each.
 fn gradient_z(method: &str, mean: f64) -> Vec<f64> {
     let model = format!("name = \"gaussian\"\nmean = {mean}\nstd = {STD}");
     let (experiment, data) = experiment(method, &model, "name = \"sgd\"\nlr = 1.0", 1);
     let mut trained = experiment.method(&data).unwrap();
-    let start: State = trained.state().unwrap().into_iter().map(|(k, t)| (k, t.copy().unwrap())).collect();
+    let start = copy(trained.state().unwrap());
     let before = parameters(&start);
     let mut moves = vec![Vec::new(); before.len()];
     for i in 0..300 {
@@ -74,6 +81,42 @@ fn the_gradient_vanishes_at_the_truth_and_not_beside_it() {
         assert!(at_truth.len() >= 4 && at_truth.iter().all(|z| z.abs() < 4.0), "{method}: {at_truth:?}");
         let beside = gradient_z(method, MEAN + 0.3);
         assert!(beside.iter().any(|z| z.abs() > 10.0), "{method}: {beside:?}");
+    }
+}
+
+/// A checkpoint of a normal density is the noise that its model is, and a run goes on beside no other.
+#[test]
+fn noise_can_be_what_another_run_learned() {
+    let lab = Lab::new();
+    let normal = |std: f64| format!("name = \"gaussian\"\nmean = 1.0\nstd = {std}");
+    let data = format!("[dataset]\nname = \"gaussian\"\ndim = 2\nmean = {MEAN}\nstd = {STD}\n");
+    for (run, std) in [("one", 1.5), ("other", 1.4)] {
+        let model = normal(std);
+        let rest = "[method]\nname = \"ml\"\n[optim]\nname = \"sgd\"\nlr = 1e-12\n[train]\nsteps = 1\n";
+        lab.write("ml.toml", &format!("{data}[model]\n{model}\n{rest}"));
+        lab.ok(&["-q", "train", "ml.toml", "--run-dir", run]);
+    }
+    let learned = |run: &str| {
+        let path = lab.path(run);
+        format!("name = \"nce\"\nnoise = \"checkpoint\"\nnoise_ckpt = {:?}", path.display().to_string())
+    };
+    let begin = |method: &str| {
+        let (experiment, data) = experiment(method, "name = \"gaussian\"", "name = \"sgd\"\nlr = 0.1", 1);
+        let mut begun = experiment.method(&data).unwrap();
+        (0..3).for_each(|i| step(&mut *begun, &data, experiment.key(), i, 64, 1.0));
+        begun
+    };
+    let mut from_run = begin(&learned("one"));
+    let state = copy(from_run.state().unwrap());
+    assert_eq!(parameters(&state), parameters(&begin(&METHODS[0].replace("ratio = 3", "ratio = 1")).state().unwrap()));
+    from_run.load(&state).unwrap();
+    let refused = begin(&learned("other")).load(&state).unwrap_err();
+    assert!(refused.exit_code() == 4 && refused.to_string().contains("weights are not those"), "{refused}");
+    for (keys, word) in [("noise = \"checkpoint\"", "noise_ckpt"), ("noise_ckpt = \"run\"", "belong together")] {
+        let (experiment, data) =
+            experiment(&format!("name = \"nce\"\n{keys}"), "name = \"gaussian\"", "name = \"sgd\"", 1);
+        let refused = experiment.method(&data).err().unwrap();
+        assert!(refused.exit_code() == 2 && refused.to_string().contains(word), "{refused}");
     }
 }
 

@@ -160,7 +160,7 @@ impl Data {
     pub fn all(&self, split: Split, max: usize) -> Result<Batch> {
         let key = self.key.with(split.name()).with("all");
         match self.len(split) {
-            Some(n) => self.lens.finish(self.items.rows(split, 0..n.min(max)), key),
+            Some(n) => Ok(Batch { clean: None, ..self.lens.finish(self.items.rows(split, 0..n.min(max)), key)? }),
             None => self.remembered(split, max, key),
         }
     }
@@ -195,7 +195,7 @@ impl Data {
         match &*drawn {
             Some((of, count, batch)) if *of == split && *count == n => Ok(batch.clone()),
             _ => {
-                let batch = self.fresh(key, n)?;
+                let batch = Batch { clean: None, ..self.fresh(key, n)? };
                 *drawn = Some((split, n, batch.clone()));
                 Ok(batch)
             }

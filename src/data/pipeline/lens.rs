@@ -9,7 +9,7 @@ use super::{
     rows::{Drawn, Table},
     transform::PixelMap,
 };
-use crate::data::items::Batch;
+use crate::data::items::{Batch, Clean};
 use crate::{Result, rng::Key};
 
 /// Pixels that are dequantised at a time.
@@ -59,11 +59,13 @@ impl Lens {
         };
         let count = values.len().checked_div(self.shape.iter().product()).unwrap_or(0);
         let mut x = Tensor::from_vec(values, self.shaped(count), &self.device)?;
+        let mut clean = None;
         if self.noise > 0.0 {
+            clean = Some(Clean { x: x.clone(), noise: self.noise });
             x = (&x + (key.with("noise").normal(x.dims(), DType::F32, &self.device)? * self.noise)?)?;
         }
         let y = rows.labels.map(|labels| Tensor::from_vec(labels, count, &self.device)).transpose()?;
-        Ok(Batch { x, y })
+        Ok(Batch { x, y, clean })
     }
 
     /// Dequantised and transformed pixels; every number depends on its own draw alone, so threads change nothing.

@@ -1,13 +1,13 @@
 //! Items at the noise levels of a model that knows them, and denoising there (Song & Ermon 2019).
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use rand::Rng as _;
 
+use super::trainable::model_at_rest;
 use crate::config::Spec;
-use crate::density::{Context, Counted, Energy, Model, ProbabilityFlow, Proposal, by_row};
+use crate::density::{Counted, Energy, Model, ProbabilityFlow, Proposal, by_row};
 use crate::methods::Standing;
 use crate::metrics::{Number, Unit};
-use crate::store::take;
 use crate::{Error, Result, ops, rng::Key};
 
 /// The mean of [`Noisy::denoising`].
@@ -51,9 +51,7 @@ pub(in crate::methods) fn slopes(model: &Model, sigma: &Tensor, x: &Tensor, meth
 /// # Errors
 /// A tensor is missing from the state or has another shape.
 pub(in crate::methods) fn flow(method: &Spec, standing: &Standing) -> Result<Box<dyn Proposal>> {
-    let context = Context { shape: standing.shape.to_vec(), classes: standing.classes, moments: None };
-    let weights = take(standing.state, "model");
-    let model = Model::bound(standing.model, &context, weights, DType::F32, standing.device)?;
+    let model = model_at_rest(standing)?;
     Ok(Box::new(ProbabilityFlow::of(&model)?.ok_or_else(|| without_levels(method.name()))?))
 }
 
@@ -99,21 +97,25 @@ pub(in crate::methods) struct Noisy {
     noise: Tensor,
     /// σ, `[N]`.
     pub sigma: Tensor,
+    /// √(s² + σ²), the standard deviation of all the noise on the clean items, `[N]`.
+    width: Tensor,
 }
 
 impl Noisy {
-    /// The items `clean` `[N, ..]` under fresh noise of the levels σ `[N]`.
+    /// The items `clean` `[N, ..]` under fresh noise of the levels σ `[N]` on top of that of their data set, of
+    /// standard deviation s ([`crate::data::Batch::beneath`]): both come in one draw, which is known whole.
     ///
     /// # Errors
     /// The device fails.
-    pub fn new(key: Key, clean: &Tensor, sigma: &Tensor) -> Result<Self> {
+    pub fn new(key: Key, clean: &Tensor, own: f64, sigma: &Tensor) -> Result<Self> {
         let noise = key.normal(clean.shape(), clean.dtype(), clean.device())?;
-        let x = (clean + by_row(&noise, sigma)?)?;
-        Ok(Noisy { x, noise, sigma: sigma.clone() })
+        let width = if own > 0.0 { sigma.sqr()?.affine(1.0, own * own)?.sqrt()? } else { sigma.clone() };
+        let x = (clean + by_row(&noise, &width)?)?;
+        Ok(Noisy { x, noise, sigma: sigma.clone(), width })
     }
 
-    /// The energies and the denoising losses |σ∇E(x, σ) - ε|²/D of the items, `[N]` each: Vincent's |∇E - ε/σ|² times
-    /// σ²/D, so that no level drowns the others. `energy` is that of the items' levels.
+    /// The energies and the denoising losses |τ∇E(x, σ) - ε|²/D of the items, `[N]` each, τ = √(s² + σ²): Vincent's
+    /// |∇E - ε/τ|² times τ²/D, so that no level drowns the others. `energy` is that of the items' levels.
     ///
     /// # Errors
     /// The items have another shape than the model's.
@@ -127,18 +129,19 @@ impl Noisy {
     /// # Errors
     /// The gradients have another shape than the items.
     pub fn missed_noise(&self, grad: &Tensor) -> Result<Tensor> {
-        let left = (by_row(grad, &self.sigma)? - &self.noise)?;
+        let left = (by_row(grad, &self.width)? - &self.noise)?;
         Ok(ops::dot(&left, &left)?.affine(1.0 / self.dim()?, 0.0)?)
     }
 
-    /// The losses (∂E/∂ln σ + |ε|² - D)²/2D `[N]` of the slopes ∂E(x, σ)/∂ln σ `[N]`: ∂ log p_σ(x)/∂ln σ is the mean of
-    /// |ε|² - D over the noise of the items that are seen as x. The variance of that is 2D.
+    /// The losses (∂E/∂ln σ + r(|ε|² - D))²/2D `[N]` of the slopes ∂E(x, σ)/∂ln σ `[N]`, r = σ²/τ²: ∂ log p_σ(x)/∂ln σ
+    /// is the mean of r(|ε|² - D) over the noise of the items that are seen as x. The variance of |ε|² is 2D.
     ///
     /// # Errors
     /// Slopes of another number than the items.
     pub fn missed_slope(&self, slope: &Tensor) -> Result<Tensor> {
         let dim = self.dim()?;
-        let target = ops::dot(&self.noise, &self.noise)?.affine(1.0, -dim)?;
+        let share = (&self.sigma / &self.width)?.sqr()?;
+        let target = (ops::dot(&self.noise, &self.noise)?.affine(1.0, -dim)? * share)?;
         Ok((slope + target)?.sqr()?.affine(0.5 / dim, 0.0)?)
     }
 

@@ -1,7 +1,9 @@
 //! Parts that several methods share: losses, trained parts, penalties and diagnostics.
 
+pub(super) mod chain_kl;
 pub(super) mod elbo;
 pub(super) mod flow;
+pub(super) mod jumps;
 pub(super) mod levels;
 pub(super) mod likelihood_gap;
 pub(super) mod noise_density;

@@ -1,14 +1,18 @@
 //! The densities that noise-contrastive estimation tells data from: log p is known, and exact draws are too.
 
+use std::path::Path;
+
 use candle_core::{DType, Device, Tensor};
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Spec;
 use crate::data::{Data, Split};
-use crate::density::{Context, GaussianConfig, Model};
+use crate::density::{Context, Density, GaussianConfig, Model, Proposal, Stored};
 use crate::math::linalg;
-use crate::methods::Setup;
+use crate::methods::part::{Part, fitting};
+use crate::methods::{self, Setup, Standing};
+use crate::store::{State, checkpoint::sha256, put};
 use crate::{Error, Result, ops, rng::Key};
 
 /// The number of data items from which the noise takes its moments; they are always the same ones.
@@ -30,26 +34,158 @@ pub enum NoiseChoice {
     Full,
     /// The density of the model `noise_model`, as it is built.
     Model,
+    /// The density that another run learned, out of its checkpoint `noise_ckpt`.
+    Checkpoint,
 }
 
-/// A fixed density on items of the data's shape. It is a function of the data and the key, so it is no part of a state.
+crate::config! {
+    /// Keys of methods that contrast data with a known density.
+    pub struct NoiseConfig {
+        /// The known density: "diagonal" or "full" (normal, with the data's moments), "model" (`noise_model`,
+        /// untrained) or "checkpoint" (`noise_ckpt`). Its tails must not be lighter than the model's.
+        noise: NoiseChoice = NoiseChoice::Diagonal;
+        /// With noise = "checkpoint": a checkpoint, or the folder of its run, whose model has a known normaliser (a
+        /// flow, a Gaussian), or whose method keeps a density beside its energy (`flow_mcmc`, the methods on a
+        /// `ladder`).
+        noise_ckpt: String = String::new();
+    }
+    parts {
+        /// With noise = "model": a model with a known normaliser, not trained.
+        noise_model: "gaussian" of crate::density::schemas;
+    }
+}
+
+/// A fixed density on items of the data's shape. It is a function of the data, the key and the checkpoint that it came
+/// from: a state keeps the hash of the last, so that a run goes on beside the density that it began with.
 pub(in crate::methods) enum NoiseDensity {
     /// The normal density N(μ, diag σ²), or any model.
     Built(Box<Model>),
     /// The normal density N(μ, Σ) with a full covariance Σ.
     Full(FullGaussian),
+    /// The density of a checkpoint.
+    Learned(Learned),
+}
+
+/// The density of a checkpoint: of its model, or of what its method keeps beside the energy.
+pub(in crate::methods) struct Learned {
+    density: Box<dyn Proposal>,
+    path: String,
+    /// The first 12 hexadecimal digits of the sha256 of the weights, as an integer, which f64 holds.
+    hash: Tensor,
+}
+
+/// A normalised model as a proposal.
+struct Normalised(Model);
+
+impl Proposal for Normalised {
+    fn draw(&self, key: Key, n: usize) -> Result<Tensor> {
+        self.0.density().ok_or_else(|| unnormalised("noise"))?.sample(key, n)
+    }
+
+    fn density(&self) -> Option<&dyn Density> {
+        self.0.density()
+    }
+}
+
+impl Learned {
+    /// # Errors
+    /// The file is no good checkpoint, it is of other items, or nothing in it is a known density.
+    fn load(path: &str, data: &Data) -> Result<Self> {
+        let file = Path::new(path);
+        let stored = Stored::load(file, data.device())?;
+        let (own, its) = (stored.data.spec(), data.spec());
+        if own.shape != its.shape || own.image != its.image || stored.data.rescaling() != data.rescaling() {
+            let (was, is) = (stored.data.in_words(), data.in_words());
+            let what = format!("it is of items {:?} ({was}), and these are {:?} ({is})", own.shape, its.shape);
+            return Err(Error::checkpoint(file, what, "give one of a run on the data of this run"));
+        }
+        let hash = hash(&stored.weights)?;
+        let name = stored.section("model").name().to_owned();
+        let density = match stored.model.density().is_some() {
+            true => Some(Box::new(Normalised(stored.model)) as Box<dyn Proposal>),
+            false => beside(stored, data.device())?.filter(|proposal| proposal.density().is_some()),
+        };
+        let Some(density) = density else {
+            let what = format!("neither its model `{name}` nor what its method keeps has a known normaliser");
+            let remedy = "give one of a run that trained a flow, such as method `ml` or `flow_mcmc`";
+            return Err(Error::checkpoint(file, what, remedy));
+        };
+        Ok(Learned { density, path: path.to_owned(), hash })
+    }
+
+    fn known(&self) -> Result<&dyn Density> {
+        self.density.density().ok_or_else(|| unnormalised("noise"))
+    }
+}
+
+/// What the method of a checkpoint keeps beside its energy.
+fn beside(stored: Stored, device: &Device) -> Result<Option<Box<dyn Proposal>>> {
+    let [model, method] = ["model", "method"].map(|section| stored.section(section));
+    let mut state = stored.state;
+    put(&mut state, "model", stored.weights);
+    let spec = stored.data.spec();
+    let standing = Standing { shape: &spec.shape, model: &model, classes: spec.classes, state: &state, device };
+    methods::proposal(&method, &standing)
+}
+
+/// The hash of [`Learned`], of weights by name.
+fn hash(weights: &State) -> Result<Tensor> {
+    let mut bytes = Vec::new();
+    for (name, tensor) in weights {
+        bytes.extend(name.as_bytes());
+        let values: Vec<f64> = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
+        bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+    }
+    let digits = sha256(&bytes);
+    let number = digits.get(..12).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default();
+    Ok(Tensor::new(number as f64, &Device::Cpu)?)
+}
+
+/// The name of the hash in the state.
+const HASH: &str = "noise:hash";
+
+impl Part for NoiseDensity {
+    fn save(&self, state: &mut State) -> Result<()> {
+        if let NoiseDensity::Learned(learned) = self {
+            state.insert(HASH.into(), learned.hash.clone());
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, state: &State) -> Result<()> {
+        self.check(state)
+    }
+
+    /// # Errors
+    /// The run began beside another density than the checkpoint gives now.
+    fn check(&self, state: &State) -> Result<()> {
+        let NoiseDensity::Learned(learned) = self else { return Ok(()) };
+        let began = fitting(state, HASH, &learned.hash)?.to_scalar::<f64>()?;
+        if began == learned.hash.to_scalar::<f64>()? {
+            return Ok(());
+        }
+        let remedy = "put the checkpoint that the run began with there, or begin a new run";
+        Err(Error::checkpoint(Path::new(&learned.path), "its weights are not those that this run began beside", remedy))
+    }
 }
 
 impl NoiseDensity {
-    /// The density that `choice` names, of the data of a method's setup.
+    /// The density that the keys name, of the data of a method's setup.
     ///
     /// # Errors
-    /// The data have no such density, or the model `spec` no known normaliser.
-    pub(in crate::methods) fn new(choice: NoiseChoice, spec: &Spec, setup: &Setup) -> Result<Self> {
-        match choice {
+    /// The data have no such density, the model no known normaliser, or the checkpoint is of no use.
+    pub(in crate::methods) fn new(config: &NoiseConfig, setup: &Setup) -> Result<Self> {
+        let NoiseConfig { noise, noise_ckpt, noise_model } = config;
+        if noise_ckpt.is_empty() == (*noise == NoiseChoice::Checkpoint) {
+            return Err(Error::config("`noise = \"checkpoint\"` and `noise_ckpt` belong together")
+                .at(if noise_ckpt.is_empty() { "noise" } else { "noise_ckpt" })
+                .hint("--set method.noise=checkpoint --set method.noise_ckpt=runs/flow"));
+        }
+        match noise {
             NoiseChoice::Diagonal => Self::diagonal(setup.data),
             NoiseChoice::Full => Self::full(setup.data),
-            NoiseChoice::Model => Self::model(spec, setup.data, setup.key.with("noise")),
+            NoiseChoice::Model => Self::model(noise_model, setup.data, setup.key.with("noise")),
+            NoiseChoice::Checkpoint => Ok(NoiseDensity::Learned(Learned::load(noise_ckpt, setup.data)?)),
         }
     }
 
@@ -88,6 +224,7 @@ impl NoiseDensity {
             NoiseDensity::Built(model) => {
                 Ok(model.density().ok_or_else(|| unnormalised("noise"))?.log_prob(x)?.detach())
             }
+            NoiseDensity::Learned(learned) => Ok(learned.known()?.log_prob(x)?.detach()),
         }
     }
 
@@ -98,6 +235,7 @@ impl NoiseDensity {
             NoiseDensity::Built(model) => {
                 Ok(model.density().ok_or_else(|| unnormalised("noise"))?.sample(key, n)?.detach())
             }
+            NoiseDensity::Learned(learned) => Ok(learned.known()?.sample(key, n)?.detach()),
         }
     }
 }

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::config::Spec;
 use crate::density::flow::Flow;
-use crate::density::{Capabilities, Generator, Model, Vae};
+use crate::density::{Capabilities, Context, Generator, Model, Vae};
 use crate::methods::part::{Named, parts};
 use crate::methods::{Standing, StepContext};
 use crate::nets::{Builder, NamedNet, Network, Params};
@@ -159,4 +159,13 @@ pub(in crate::methods) fn at_rest<T>(
     build: impl FnOnce(&Builder) -> Result<T>,
 ) -> Result<T> {
     build(&Builder::bound(take(standing.state, name), DType::F32, standing.device))
+}
+
+/// The run's model at rest, without a graph, on the tensors of its state.
+///
+/// # Errors
+/// A tensor is missing from the state or has another shape.
+pub(in crate::methods) fn model_at_rest(standing: &Standing) -> Result<Model> {
+    let context = Context { shape: standing.shape.to_vec(), classes: standing.classes, moments: None };
+    Model::bound(standing.model, &context, take(standing.state, "model"), DType::F32, standing.device)
 }

@@ -7,4 +7,5 @@ pub(super) mod levels;
 pub mod mode_weights;
 pub mod nll;
 pub(super) mod ode;
+pub(super) mod own_density;
 pub(super) mod teaching;

@@ -99,7 +99,10 @@ pub fn normalise(
 }
 
 /// -E in the middle of each cell, f64.
-fn minus_energy(energy: &dyn Energy, grid: &Grid, device: &candle_core::Device) -> Result<Vec<f64>> {
+///
+/// # Errors
+/// The energy fails.
+pub(super) fn minus_energy(energy: &dyn Energy, grid: &Grid, device: &candle_core::Device) -> Result<Vec<f64>> {
     const CHUNK: usize = 20_000;
     let points = grid.points([0.5, 0.5], device)?;
     Ok(in_chunks(&points, CHUNK, |_, rows| host(&energy.energy(rows)?.neg()?))?.concat())

@@ -100,7 +100,7 @@ impl Probe for Inpainting {
         self.fits(subject)?;
         let image = subject.data.spec().image.ok_or_else(|| no_image(subject))?;
         let InpaintingConfig { hole, items, completions, split, shown, .. } = &self.config;
-        let Batch { x: truth, y } = subject.data.all(*split, *items)?;
+        let Batch { x: truth, y, .. } = subject.data.all(*split, *items)?;
         let freedom = Freedom::new(&subject.data.spec().shape, &hole.mask(image), subject.data.device())?;
         let known = repeated(&truth, *completions)?;
         let (filled, accept) = completed(subject, &freedom, &known)?;
