@@ -8,7 +8,7 @@ use super::{Step, experiment, normal};
 pub fn step(batch: usize, dim: usize, sections: &str, name: &str) -> Result<Step> {
     let experiment = experiment(dim, sections, name)?;
     let mut method = experiment.method(&experiment.data()?)?;
-    let batches = [Batch { x: normal(&[batch, dim])?, y: None }];
+    let batches = [Batch { x: normal(&[batch, dim])?, y: None, clean: None }];
     let mut step = 0;
     Ok(Box::new(move || {
         step += 1;

@@ -4,6 +4,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::parts::by_parts;
 use super::{Density, Energy, Gaussian, slope_of_grad};
 use crate::{Error, Result, rng::Key};
 
@@ -82,16 +83,9 @@ impl<'a> Potential<'a> {
     }
 }
 
-impl Energy for Potential<'_> {
-    fn energy(&self, at: &Tensor) -> Result<Tensor> {
-        let (base, _) = self.space.base(at)?;
-        match &self.tilt {
-            Some(tilt) => Ok((base + tilt.energy(&self.space.push(at)?)?)?),
-            None => Ok(base),
-        }
-    }
-
-    fn grad(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
+impl Potential<'_> {
+    /// The potential and its gradient at points `[N, ..]`.
+    fn grad_of(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
         let (mut value, mut grad) = self.space.base(at)?;
         if let Some(tilt) = &self.tilt {
             let energies = std::cell::RefCell::new(None);
@@ -105,6 +99,21 @@ impl Energy for Potential<'_> {
             (value, grad) = ((value + energy)?, (grad + pulled)?);
         }
         Ok((value, grad))
+    }
+}
+
+impl Energy for Potential<'_> {
+    fn energy(&self, at: &Tensor) -> Result<Tensor> {
+        let (base, _) = self.space.base(at)?;
+        match &self.tilt {
+            Some(tilt) => Ok((base + tilt.energy(&self.space.push(at)?)?)?),
+            None => Ok(base),
+        }
+    }
+
+    fn grad(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
+        let divisible = !at.track_op() && at.device().is_cpu();
+        if divisible { by_parts(at, |at| self.grad_of(at)) } else { self.grad_of(at) }
     }
 
     fn directional(&self, at: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {

@@ -43,11 +43,7 @@ impl Conv2d {
     /// As [`Builder::weight`].
     pub fn zero(builder: &Builder, (input, output): (usize, usize), kernel: usize, conv: Conv) -> Result<Self> {
         let weight = Weight::new(builder, &[output, input, kernel, kernel], Init::Constant(0.0), Scaling::Free)?;
-        Ok(Conv2d {
-            weight,
-            bias: builder.weight("bias", &[output], Init::Constant(0.0))?,
-            conv,
-        })
+        Ok(Conv2d { weight, bias: builder.weight("bias", &[output], Init::Constant(0.0))?, conv })
     }
 
     /// The size (H', W') of the output for images of size (H, W).
@@ -83,19 +79,13 @@ impl Layer for Conv2d {
     }
 
     fn forward_of(&self, act: Activation, u: &Tensor) -> Result<Option<Tensor>> {
-        ops::conv2d_activated(act, u, self.weight.given(&self.weight.get()?), &self.bias, self.conv)
-            .map(Some)
+        ops::conv2d_activated(act, u, self.weight.given(&self.weight.get()?), &self.bias, self.conv).map(Some)
     }
 
     fn vjp_of<'a>(&'a self, act: Activation, u: &Tensor) -> Result<Option<(Tensor, Pullback<'a>)>> {
         let (w, u) = (self.weight.get()?, u.clone());
         let y = ops::conv2d_activated(act, &u, self.weight.given(&w), &self.bias, self.conv)?;
-        Ok(Some((
-            y,
-            Box::new(move |g| {
-                ops::conv2d_activated_pullback(act, &u, g, self.weight.given(&w), self.conv)
-            }),
-        )))
+        Ok(Some((y, Box::new(move |g| ops::conv2d_activated_pullback(act, &u, g, self.weight.given(&w), self.conv)))))
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
