@@ -151,8 +151,8 @@ impl Weight {
         Ok(self.raw.broadcast_div(&sigma.reshape(vec![1; self.raw.rank()])?)?)
     }
 
-    /// The weight w that [`Weight::get`] gave, for an operation: with the place where a frozen network keeps what is made
-    /// of it, unless it is scaled anew in each pass.
+    /// The weight w that [`Weight::get`] gave, for an operation: with the place where a frozen network keeps what is
+    /// made of it, unless it is scaled anew in each pass.
     pub fn given<'a>(&'a self, w: &'a Tensor) -> LayerWeights<'a> {
         match self.scale {
             Scale::Free => LayerWeights::kept(w, &self.kept),

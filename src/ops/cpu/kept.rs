@@ -11,8 +11,8 @@ use candle_core::{Tensor, TensorId};
 
 use crate::ops::version;
 
-/// The place where one layer keeps what is made of its weights, forwards and for its pull-back. All clones are one place.
-/// It takes the memory of the weights twice, for transformed ones up to seven times.
+/// The place where one layer keeps what is made of its weights, forwards and for its pull-back. All clones are one
+/// place. It takes the memory of the weights twice, for transformed ones up to seven times.
 #[derive(Clone, Default)]
 pub struct Kept(Arc<[Mutex<Option<Made>>; 2]>);
 

@@ -73,8 +73,8 @@ pub fn weight_gradient(g: Argument<'_>, x: Argument<'_>) -> Output {
     on_floats!(g.0, T => multiply(matrix::<T>(g)?.t(), matrix(x)?))
 }
 
-/// The product of x and the matrix w, or its transpose, plus a bias on so many rows, by weights that are packed once and
-/// kept; `None` where there is no place for them, they are not f32, or too small.
+/// The product of x and the matrix w, or its transpose, plus a bias on so many rows, by weights that are packed once
+/// and kept; `None` where there is no place for them, they are not f32, or too small.
 fn by_panels(
     x: Argument<'_>,
     (w, transposed): (Argument<'_>, bool),

@@ -14,8 +14,8 @@ const WIDE: usize = 48;
 /// The numbers of the largest vector.
 const LANES: usize = 16;
 
-/// A matrix `[k, n]` whose columns lie side by side in panels: entry (i, j) of a panel is number i·WIDE + j. Columns behind
-/// the last are 0.
+/// A matrix `[k, n]` whose columns lie side by side in panels: entry (i, j) of a panel is number i·WIDE + j. Columns
+/// behind the last are 0.
 pub struct Panels {
     packed: Scratch,
     rows: usize,

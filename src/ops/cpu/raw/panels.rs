@@ -6,8 +6,8 @@ use pulp::Simd;
 pub const PANEL: usize = 8;
 
 /// The sums Σₖ weights(row, k)·inputs(k, column) over `depth` k, for ROWS rows and VECTORS vectors of columns. Entry
-/// (row, k) of the weights is at row·`apart[0]` + k·`apart[1]`, row k of the inputs begins at k·`pitch`. Terms are added
-/// in order of k, whatever ROWS and VECTORS. `None` where one of the slices is too short.
+/// (row, k) of the weights is at row·`apart[0]` + k·`apart[1]`, row k of the inputs begins at k·`pitch`. Terms are
+/// added in order of k, whatever ROWS and VECTORS. `None` where one of the slices is too short.
 #[inline(always)]
 pub fn product<S: Simd, const ROWS: usize, const VECTORS: usize>(
     simd: S,
