@@ -112,8 +112,7 @@ impl Energy for Potential<'_> {
     }
 
     fn grad(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
-        let divisible = !at.track_op() && at.device().is_cpu();
-        if divisible { by_parts(at, |at| self.grad_of(at)) } else { self.grad_of(at) }
+        if at.track_op() { self.grad_of(at) } else { by_parts(at, |at| self.grad_of(at)) }
     }
 
     fn directional(&self, at: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {

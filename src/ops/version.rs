@@ -24,8 +24,8 @@ pub(super) fn updated(tensors: &[&Tensor]) {
     }
 }
 
-/// Gives a variable the numbers of a tensor of its shape and type, in place. Nothing but this and the updates here, such
-/// as [`super::adam_update`], changes a variable (clippy.toml).
+/// Gives a variable the numbers of a tensor of its shape and type, in place. Nothing but this and the updates here,
+/// such as [`super::adam_update`], changes a variable (clippy.toml).
 ///
 /// # Errors
 /// The shapes or types differ.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::posterior::{Force, Posterior};
 use crate::config::rule;
-use crate::density::Generator;
+use crate::density::{Generator, by_parts_of};
 use crate::methods::Part;
 use crate::methods::learning::trainable::descend;
 use crate::methods::part::Named;
@@ -124,20 +124,11 @@ impl Entropy {
     fn importance(&self, key: Key, generator: &Generator, x: &Tensor, z0: &Tensor) -> Result<(Tensor, Metrics)> {
         let (b, latent) = z0.dims2()?;
         let s = self.config.samples;
-        let noise = key.normal((b * s, latent), z0.dtype(), z0.device())?;
-        let z = (repeated(z0, s)? + noise.broadcast_mul(&self.eta()?)?)?;
-        let residual = (repeated(x, s)? - generator.mean(&z)?)?;
-        let sigma2 = generator.sigma()?.powi(2);
-        let square = |t: &Tensor| -> Result<Tensor> { Ok(t.sqr()?.flatten_from(1)?.sum(1)?.to_dtype(DType::F64)?) };
-        // log N(z_s; z₀, η²) is -½|ξ|² up to a number that all s share.
-        let log_w = (square(&residual)?.affine(-0.5 / sigma2, 0.0)? + square(&z)?.affine(-0.5, 0.0)?)?;
-        let log_w = (log_w + square(&noise)?.affine(0.5, 0.0)?)?.reshape((b, s))?;
-        let w = candle_nn::ops::softmax(&log_w, D::Minus1)?;
-        let ess = stats::mean(&w.sqr()?.sum(1)?.recip()?.to_vec1::<f64>()?);
-        let weighted = residual.flatten_from(1)?.reshape((b, s, ()))?;
-        let w = w.to_dtype(x.dtype())?.unsqueeze(1)?;
-        let c = w.matmul(&weighted)?.squeeze(1)?.affine(1.0 / sigma2, 0.0)?.reshape(x.dims())?;
-        Ok((c, Metrics::new().with("posterior_ess", ess)))
+        let noise = key.normal((b * s, latent), z0.dtype(), z0.device())?.reshape((b, s * latent))?;
+        let (eta, sigma2) = (self.eta()?, generator.sigma()?.powi(2));
+        let (c, effective) =
+            by_parts_of([x, z0, &noise], |[x, z0, noise]| weighted_residuals(generator, x, z0, noise, &eta, sigma2))?;
+        Ok((c, Metrics::new().with("posterior_ess", stats::mean(&effective.to_vec1::<f64>()?))))
     }
 
     /// Takes one step in η up mean[log N(x; g(z), σ²) + log N(z)] + Σ log η, with z = z₀ + ηξ.
@@ -207,6 +198,33 @@ impl Part for Entropy {
         moments.remove(SCALE);
         self.optim.load(&moments)
     }
+}
+
+/// The estimate c of items x `[B, ..]` made of z₀ `[B, L]`, by importance samples with the noise ξ `[B, S·L]` and the
+/// scale η `[L]`, and the effective number of the samples of each item, `[B]` in f64.
+fn weighted_residuals(
+    generator: &Generator,
+    x: &Tensor,
+    z0: &Tensor,
+    noise: &Tensor,
+    eta: &Tensor,
+    sigma2: f64,
+) -> Result<(Tensor, Tensor)> {
+    let (b, latent) = z0.dims2()?;
+    let s = noise.elem_count() / (b * latent).max(1);
+    let noise = noise.reshape((b * s, latent))?;
+    let z = (repeated(z0, s)? + noise.broadcast_mul(eta)?)?;
+    let residual = (repeated(x, s)? - generator.mean(&z)?)?;
+    let square = |t: &Tensor| -> Result<Tensor> { Ok(t.sqr()?.flatten_from(1)?.sum(1)?.to_dtype(DType::F64)?) };
+    // log N(z_s; z₀, η²) is -½|ξ|² up to a number that all s share.
+    let log_w = (square(&residual)?.affine(-0.5 / sigma2, 0.0)? + square(&z)?.affine(-0.5, 0.0)?)?;
+    let log_w = (log_w + square(&noise)?.affine(0.5, 0.0)?)?.reshape((b, s))?;
+    let w = candle_nn::ops::softmax(&log_w, D::Minus1)?;
+    let effective = w.sqr()?.sum(1)?.recip()?;
+    let weighted = residual.flatten_from(1)?.reshape((b, s, ()))?;
+    let w = w.to_dtype(x.dtype())?.unsqueeze(1)?;
+    let c = w.matmul(&weighted)?.squeeze(1)?.affine(1.0 / sigma2, 0.0)?.reshape(x.dims())?;
+    Ok((c, effective))
 }
 
 /// The rows of x, s times, one after the other: `[B, ..]` -> `[sB, ..]`.
