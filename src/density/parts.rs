@@ -10,6 +10,9 @@ use crate::Result;
 /// division depends on the number of items alone, so that results do not depend on that of threads.
 const PART: usize = 32;
 
+/// The most parts, as a power of two: enough for sixteen threads.
+const MOST: u32 = 4;
+
 /// The function f of a batch `[N, ..]`, applied to parts of it side by side; two tensors `[N, ..]`.
 ///
 /// # Errors
@@ -34,7 +37,7 @@ pub fn by_parts_of<const K: usize>(
     }
     // A power of two, or the last threads would wait for a part more of the first.
     let parts = (items / PART).ilog2();
-    let size = items.div_ceil(1 << parts.min(4));
+    let size = items.div_ceil(1 << parts.min(MOST));
     let starts = (0..items).step_by(size).collect::<Vec<_>>();
     let part = |from: usize| {
         let here = tensors.iter().map(|t| t.narrow(0, from, size.min(items - from)));
