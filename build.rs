@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::Command;
 
-const SOURCES: [&str; 2] = ["activation", "update"];
+const SOURCES: [&str; 3] = ["activation", "random", "update"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let names = ["NVCC", "CUDA_HOME", "CUDA_COMPUTE_CAP"];
@@ -23,6 +23,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let to = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets no OUT_DIR")?);
     for name in SOURCES {
         let mut command = Command::new(&nvcc);
+        if name == "random" {
+            command.arg("-fmad=false"); // what it draws is to be what a CPU draws, to the bit
+        }
         command.args(["--ptx", "-O3", "-std=c++17", &format!("-arch=compute_{architecture}"), "-o"]);
         command.arg(to.join(name).with_extension("ptx")).arg(source(name));
         let status = command.status().map_err(|error| format!("{}: {error}; set NVCC or CUDA_HOME", nvcc.display()))?;

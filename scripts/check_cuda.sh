@@ -3,7 +3,8 @@
 #
 #   scripts/check_cuda.sh [cargo clippy arguments]   compiles and lints everything under the feature cudnn
 #   scripts/check_cuda.sh run OUT                    builds ebm so, and runs scripts/gpu_check.sh OUT on a stand-in: a
-#                                                    driver, cuBLAS and cuDNN of plain memory (tests/standin/)
+#                                                    driver, cuBLAS and cuDNN of plain memory (tests/standin/); then
+#                                                    holds what a step costs against its bounds
 #
 # candle's kernels are not compiled in either case: the compiler that its build script finds writes empty files. What is
 # built here runs on nothing but the stand-in; scripts/build_cuda.sh builds for a card. `run` needs g++.
@@ -64,4 +65,6 @@ fi
 make_standin
 export LIBRARY_PATH=$toolkit/lib${LIBRARY_PATH:+:$LIBRARY_PATH}
 cargo build --locked --features cudnn
-EBM=${CARGO_TARGET_DIR:-target}/debug/ebm STEPS=4 LD_LIBRARY_PATH=$toolkit/lib scripts/gpu_check.sh "${2:?a folder for what comes out}"
+export EBM=${CARGO_TARGET_DIR:-target}/debug/ebm LD_LIBRARY_PATH=$toolkit/lib
+STEPS=4 scripts/gpu_check.sh "${2:?a folder for what comes out}"
+tests/standin/counts.py "$EBM" "$2/counts"

@@ -2,8 +2,9 @@
 //!
 //! A [`Key`] is a value, as in JAX: derive one for each purpose and each step, and draw from it.
 //! Nothing is stored in a checkpoint, there is no global generator, and what a step draws does not
-//! depend on what ran before it. That is what makes resume exact. Draws are made on the host, so a
-//! CPU run and a GPU run see the same numbers.
+//! depend on what ran before it. That is what makes resume exact. CPU and GPU see the same numbers:
+//! what a key draws here is made on the host, and what operations draw from its [`Counter`], the
+//! noise of chains and the masks of dropout, is made where the tensors are.
 
 use candle_core::{DType, Device, Shape, Tensor};
 use rand::{Rng as _, SeedableRng as _};
@@ -38,6 +39,12 @@ impl Key {
         ChaCha8Rng::from_seed(self.0)
     }
 
+    /// The numbers of this stream by their place, for operations that draw on any device.
+    pub fn counter(self) -> Counter {
+        let (words, _) = self.0.as_chunks();
+        Counter { words: std::array::from_fn(|k| words.get(k).copied().map_or(0, u32::from_le_bytes)), first: 0 }
+    }
+
     /// Standard normal draws of the given shape, f32 rounded to `dtype`.
     pub fn normal(self, shape: impl Into<Shape>, dtype: DType, device: &Device) -> Result<Tensor> {
         self.normals().draw(shape, dtype, device)
@@ -63,6 +70,32 @@ impl Key {
         let sign = |bit: bool| if bit { 1f32 } else { -1f32 };
         let draws = (0..shape.elem_count()).map(|_| sign(rng.random())).collect();
         on_device(draws, shape, dtype, device)
+    }
+}
+
+/// A stream of random numbers of which each can be had alone: number i is a function of key and i, whatever device,
+/// thread or part of a batch asks for it. `ops/cpu/philox.rs` has the function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// The key of the generator in two words, and the upper half of its counter in two.
+    words: [u32; 4],
+    first: u64,
+}
+
+impl Counter {
+    /// The stream from number n on, for the part of a batch that has n numbers before it.
+    pub fn after(self, n: u64) -> Self {
+        Counter { first: self.first.wrapping_add(n), ..self }
+    }
+
+    /// The key of the generator in two words, and the upper half of its counter in two.
+    pub fn words(self) -> [u32; 4] {
+        self.words
+    }
+
+    /// The number that comes first.
+    pub fn first(self) -> u64 {
+        self.first
     }
 }
 

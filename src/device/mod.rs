@@ -61,6 +61,25 @@ pub fn open(name: &str) -> Result<Device> {
     }
 }
 
+/// While it lives, what candle tells its kernels on a GPU of shapes and strides is uploaded once for each and kept there,
+/// instead of with every launch. It is for code that uploads nothing else: small data would be kept too. On a CPU there
+/// is nothing to keep.
+pub struct ShapesKept {
+    _guard: Option<Box<dyn std::any::Any>>,
+}
+
+/// Keeps the shapes that kernels are told on this device ([`ShapesKept`]), for this thread.
+pub fn keep_shapes(device: &Device) -> ShapesKept {
+    #[cfg(feature = "cuda")]
+    let _guard = match device {
+        Device::Cuda(device) => Some(Box::new(device.enable_cuda_graph_htod_cache()) as Box<dyn std::any::Any>),
+        _ => None,
+    };
+    #[cfg(not(feature = "cuda"))]
+    let (_, _guard) = (device, None);
+    ShapesKept { _guard }
+}
+
 /// The name to print and to store: `cpu` or `cuda:N`.
 pub fn name(device: &Device) -> String {
     match device.location() {

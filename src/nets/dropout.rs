@@ -4,12 +4,14 @@ use candle_core::Tensor;
 
 use super::{Builder, Curve, Jet, Layer, LayerList, Pass, Pullback};
 use crate::Result;
+use crate::ops::{self, Dropping};
+use crate::rng::Key;
 
 /// Inverted dropout (Srivastava et al. 2014): y = m∘x/(1-p) with m ~ Bernoulli(1-p) for each number, or the identity
 /// where [`Pass`] has no key.
 ///
-/// The mask is a function of the pass's key and of the layer's path, so value, pull-back and tangent of one pass, and
-/// the passes of a network and of its frozen copy, all see the same mask.
+/// The mask is made in the operation and kept nowhere. It is a function of the pass's key and of the layer's path, so
+/// value, pull-back and tangent of one pass, and the passes of a network and of its frozen copy, all see the same mask.
 pub struct Dropout {
     rate: f64,
     path: String,
@@ -21,36 +23,29 @@ impl Dropout {
         Dropout { rate, path: builder.path().to_owned() }
     }
 
-    /// The factor m/(1-p) of one pass on x, of x's shape; `None` where dropout is off.
-    fn mask(&self, x: &Tensor, pass: Pass) -> Result<Option<Tensor>> {
-        let Some(key) = pass.dropout.filter(|_| self.rate > 0.0) else { return Ok(None) };
-        let uniform = key.with(&self.path).uniform(x.dims(), x.dtype(), x.device())?;
-        Ok(Some(uniform.ge(self.rate)?.to_dtype(x.dtype())?.affine(1.0 / (1.0 - self.rate), 0.0)?))
+    /// The tensor x of equal blocks of a batch, with one mask for all; itself where dropout is off.
+    fn dropped(&self, x: &Tensor, blocks: usize, key: Option<Key>) -> Result<Tensor> {
+        let Some(key) = key.filter(|_| self.rate > 0.0) else { return Ok(x.clone()) };
+        ops::dropout(x, &Dropping { rate: self.rate, counter: key.with(&self.path).counter(), blocks })
     }
 }
 
 impl Layer for Dropout {
     fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        scale(x, self.mask(x, pass)?.as_ref())
+        self.dropped(x, 1, pass.dropout)
     }
 
     fn vjp<'a>(&'a self, x: &Tensor, pass: Pass) -> Result<(Tensor, Pullback<'a>)> {
-        let mask = self.mask(x, pass)?;
-        Ok((scale(x, mask.as_ref())?, Box::new(move |g| scale(g, mask.as_ref()))))
+        let key = pass.dropout;
+        Ok((self.dropped(x, 1, key)?, Box::new(move |g| self.dropped(g, 1, key))))
     }
 
     fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {
-        match self.mask(&x.value()?, pass)? {
-            None => Ok(x.clone()),
-            Some(mask) => x.linear(|xx| Ok((xx * Tensor::cat(&[&mask, &mask], 0)?)?)),
-        }
+        x.linear(|xx| self.dropped(xx, 2, pass.dropout))
     }
 
     fn curve(&self, x: &Curve, pass: Pass) -> Result<Curve> {
-        match self.mask(&x.value()?, pass)? {
-            None => Ok(x.clone()),
-            Some(mask) => x.linear(|xx| Ok((xx * Tensor::cat(&vec![&mask; x.blocks()], 0)?)?)),
-        }
+        x.linear(|xx| self.dropped(xx, x.blocks(), pass.dropout))
     }
 
     /// A layer that drops nothing is left out.
@@ -60,19 +55,11 @@ impl Layer for Dropout {
     }
 }
 
-fn scale(x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
-    Ok(match mask {
-        Some(mask) => (x * mask)?,
-        None => x.clone(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
-    use crate::rng::Key;
 
     const N: usize = 40_000;
 

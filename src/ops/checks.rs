@@ -4,9 +4,10 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::{
-    Activation, Adam, Conv, Sgd, activate, activate_curve, activate_jet, activate_pullback, adam_update, column_sum,
-    composed, conv2d_activated, conv2d_activated_pullback, conv2d_pullback, conv2d_stacked, dot, langevin_update,
-    lerp_update, linear_pullback, linear_stacked, sgd_update, sum_of_squares,
+    Activation, Adam, Conv, Dropping, LangevinMove, Sgd, activate, activate_curve, activate_jet, activate_pullback,
+    adam_update, column_sum, composed, conv2d_activated, conv2d_activated_pullback, conv2d_pullback, conv2d_stacked,
+    dot, dropout, langevin_move, langevin_update, lerp_update, linear_pullback, linear_stacked, sgd_update,
+    sum_of_squares,
 };
 use crate::device::Precision;
 use crate::{Result, rng::Key};
@@ -129,6 +130,7 @@ impl OpCheck {
         all.iter_mut().for_each(|check| check.multiplies = true);
         all.extend(activations()?);
         all.extend(sums()?);
+        all.push(masked()?);
         let mut updates = updates()?;
         updates.iter_mut().for_each(|check| check.tracked = false);
         all.extend(updates);
@@ -261,10 +263,17 @@ fn sums() -> Result<Vec<OpCheck>> {
     ])
 }
 
+fn masked() -> Result<OpCheck> {
+    let by = Dropping { rate: 0.3, counter: Key::new(7).with("mask").counter().after(5), blocks: 2 };
+    let x = normal("x", &[6, 43])?;
+    Ok(OpCheck::new("dropout", vec![x], move |t| dropout(&t[0], &by), move |t| composed::dropout(&t[0], &by)))
+}
+
 /// Numbers of an Adam step, the third of a run.
 const ADAM: Adam =
     Adam { scale: 0.7, l2: 0.3, betas: [0.9, 0.99], rest: [0.1, 0.01], keep: 0.97, rate: 0.37, root: 5.8, eps: 1e-8 };
 const SGD: Sgd = Sgd { lr: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.3, scale: 0.7 };
+const BOUNDED: LangevinMove = LangevinMove { drift: 0.3, std: 0.7, clip: 1.5, bounds: [-2.0, 1.0] };
 
 /// Tensors that an update changes, as it leaves them: f is given variables that begin at `t`.
 fn changed(t: &[Tensor], f: impl FnOnce(&[Var]) -> Result<()>) -> Result<Tensor> {
@@ -277,13 +286,19 @@ fn updates() -> Result<Vec<OpCheck>> {
     let shape = [5_003];
     let [p, m, g] = ["p", "m", "g"].map(|name| normal(name, &shape));
     let (p, m, g, v) = (p?, m?, g?, normal("v", &shape)?.sqr()?);
-    let drawn = vec![p.clone(), m.clone(), g.clone()];
+    let (drawn, noise) = (vec![p.clone(), m.clone(), g.clone()], Key::new(7).with("noise").counter().after(5));
     Ok(vec![
         OpCheck::new(
             "Langevin move",
             drawn.clone(),
             |t| langevin_update(&t[0], &t[1], &t[2], 0.3, 0.7),
             |t| composed::langevin(&t[0], &t[1], &t[2], 0.3, 0.7),
+        ),
+        OpCheck::new(
+            "Langevin move with its noise",
+            vec![p.clone(), g.clone()],
+            move |t| langevin_move(&t[0], &t[1], &BOUNDED, noise),
+            move |t| composed::langevin_move(&t[0], &t[1], &BOUNDED, noise),
         ),
         OpCheck::new(
             "Adam step",

@@ -5,7 +5,9 @@
 
 use candle_core::{DType, Result, Tensor, Var};
 
-use super::{Activation, Adam, Conv, Sgd};
+use super::cpu::random::{normal_numbers, random_words};
+use super::{Activation, Adam, Conv, Dropping, LangevinMove, Sgd};
+use crate::rng::Counter;
 
 /// The linear map x wᵀ + b, x `[N, I]`, w `[O, I]`, b `[O]`, with the bias on the first of `blocks` equal blocks of
 /// rows.
@@ -178,6 +180,23 @@ pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize))
 /// The Langevin move x - drift·g + std·noise.
 pub fn langevin(x: &Tensor, g: &Tensor, noise: &Tensor, drift: f64, std: f64) -> Result<Tensor> {
     (x - (g * drift)?)? + (noise * std)?
+}
+
+/// The Langevin move with noise from a counter, drawn on the host.
+pub fn langevin_move(x: &Tensor, g: &Tensor, by: &LangevinMove, counter: Counter) -> Result<Tensor> {
+    let noise =
+        Tensor::from_vec(normal_numbers(counter, x.elem_count()), x.shape(), x.device())?.to_dtype(x.dtype())?;
+    let free = |bounds: [f64; 2]| bounds == [f64::NEG_INFINITY, f64::INFINITY];
+    let bounded = |t: Tensor, k: [f64; 2]| if free(k) { Ok(t) } else { t.clamp(k[0], k[1]) };
+    bounded(langevin(x, &bounded(g.clone(), [-by.clip, by.clip])?, &noise, by.drift, by.std)?, by.bounds)
+}
+
+/// Dropout with a mask that is drawn on the host.
+pub fn dropout(x: &Tensor, by: &Dropping) -> Result<Tensor> {
+    let words = random_words(by.counter, x.elem_count() / by.blocks.max(1));
+    let mask: Vec<f32> = words.iter().map(|word| if *word >= by.least() { 1.0 } else { 0.0 }).collect();
+    let mask = vec![mask; by.blocks].concat();
+    x * Tensor::from_vec(mask, x.shape(), x.device())?.to_dtype(x.dtype())?.affine(by.scale(), 0.0)?
 }
 
 /// One Adam step of p with the moments m and v.

@@ -4,7 +4,7 @@
 //! here holds an operation with its shape checks and its derivatives, which are operations again; `backend.rs` alone
 //! chooses who computes it: kernels, or candle's own operations (`composed.rs`), which serve every device and type. The
 //! kernels of `cpu/` are behind the `cpu_fwd` of the operations, those of `cuda/` behind the `cuda_fwd` of those that
-//! have one: the convolution, the activations and their derivatives, the updates.
+//! have one: the convolution, the activations and their derivatives, the updates, and what draws as it computes.
 //!
 //! Results do not depend on the number of threads.
 
@@ -18,6 +18,7 @@ mod cpu;
 #[cfg(any(test, feature = "cuda"))]
 mod cuda;
 mod linear;
+mod random;
 mod shapes;
 mod spec;
 mod sums;
@@ -39,8 +40,10 @@ pub use checks::OpCheck;
 pub use conv::{conv2d, conv2d_jet, conv2d_pullback, conv2d_stacked};
 pub use cpu::Kept;
 pub use linear::{linear, linear_jet, linear_pullback, linear_stacked};
+pub use random::{Dropping, LangevinMove, dropout, langevin_move};
 pub use spec::{Activation, Adam, Conv, Sgd};
 pub use sums::{column_sum, dot};
+pub use update::{Stepping, adam_steps, lerp_updates, sgd_steps};
 pub use update::{adam_update, langevin_update, lerp_update, sgd_update, sum_of_squares};
 pub use version::{assign, version};
 pub use weights::LayerWeights;

@@ -126,6 +126,95 @@ pub fn lerp_update(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
     Ok(())
 }
 
+/// A parameter with its gradient, what an optimiser remembers of it, and the numbers of its step.
+#[derive(Clone, Copy)]
+pub struct Stepping<'a, N, const K: usize> {
+    /// The parameter.
+    pub var: &'a Var,
+    /// Its gradient.
+    pub grad: &'a Tensor,
+    /// The moments or the velocity.
+    pub memory: [&'a Var; K],
+    /// The numbers of the step; the factor of the gradient comes on top of what limits its norm.
+    pub numbers: N,
+}
+
+/// One Adam step of several parameters ([`adam_update`]), with gradients scaled down to the norm `limit` over all of
+/// them together; 0 leaves them. Returns that norm √Σ‖g‖² before. On a GPU it is one launch, with another two for the
+/// norm, and one number for the host to wait for.
+///
+/// # Errors
+/// As [`adam_update`].
+pub fn adam_steps(all: &[Stepping<'_, Adam, 2>], limit: f64) -> Result<f64> {
+    #[cfg(feature = "cuda")]
+    if on_gpu(all.iter().map(|step| (step.var, step.grad, &step.memory[..])))? {
+        return Ok(gpu::adam_steps(all, limit)?.sqrt());
+    }
+    let factor = factor(all.iter().map(|step| step.grad), limit)?;
+    let one = |step: &Stepping<'_, Adam, 2>| {
+        let ([first, second], numbers) = (step.memory, step.numbers);
+        adam_update(step.var, step.grad, first, second, &Adam { scale: factor * numbers.scale, ..numbers })
+    };
+    Ok(all.iter().map(one).sum::<Result<f64>>()?.sqrt())
+}
+
+/// One step of gradient descent with momentum of several parameters ([`sgd_update`]), as [`adam_steps`].
+///
+/// # Errors
+/// As [`sgd_update`].
+pub fn sgd_steps(all: &[Stepping<'_, Sgd, 1>], limit: f64) -> Result<f64> {
+    #[cfg(feature = "cuda")]
+    if on_gpu(all.iter().map(|step| (step.var, step.grad, &step.memory[..])))? {
+        return Ok(gpu::sgd_steps(all, limit)?.sqrt());
+    }
+    let factor = factor(all.iter().map(|step| step.grad), limit)?;
+    let one = |step: &Stepping<'_, Sgd, 1>| {
+        let ([velocity], numbers) = (step.memory, step.numbers);
+        sgd_update(step.var, step.grad, velocity, &Sgd { scale: factor * numbers.scale, ..numbers })
+    };
+    Ok(all.iter().map(one).sum::<Result<f64>>()?.sqrt())
+}
+
+/// Moves each a towards its b in place ([`lerp_update`]); one launch on a GPU.
+///
+/// # Errors
+/// As [`lerp_update`].
+pub fn lerp_updates(all: &[(&Var, &Tensor)], weight: f64) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if on_gpu(all.iter().map(|(a, b)| (*a, *b, &[][..])))? {
+        return Ok(gpu::lerp_updates(all, weight)?);
+    }
+    all.iter().try_for_each(|(a, b)| lerp_update(a, b, weight))
+}
+
+/// The factor that brings gradients to a norm of at most `limit`; 1 for the limit 0, which stands for none.
+fn factor<'a>(grads: impl Iterator<Item = &'a Tensor>, limit: f64) -> Result<f64> {
+    if limit <= 0.0 {
+        return Ok(1.0);
+    }
+    let norm = grads.map(sum_of_squares).sum::<Result<f64>>()?.sqrt();
+    Ok(if norm > limit { limit / norm } else { 1.0 })
+}
+
+/// Whether the kernels of a GPU take all of these at once; what they change counts as changed then.
+#[cfg(feature = "cuda")]
+fn on_gpu<'a>(all: impl Iterator<Item = (&'a Var, &'a Tensor, &'a [&'a Var])>) -> Result<bool> {
+    let (mut tensors, mut changed) = (Vec::new(), Vec::new());
+    for (var, grad, memory) in all {
+        let here: Vec<&Tensor> = std::iter::once(var).chain(memory.iter().copied()).map(Var::as_tensor).collect();
+        apart(&[&here[..], &[grad]].concat())?;
+        tensors.extend(here.iter().copied().chain([grad]));
+        changed.extend(here);
+    }
+    let served = tensors.first().is_some_and(|t| t.device().is_cuda())
+        && Backend::of_entries(&tensors) == Backend::Kernels
+        && tensors.iter().all(|t| t.device().same_device(tensors[0].device()));
+    if served {
+        updated(&changed);
+    }
+    Ok(served)
+}
+
 /// The sum of squares Σ x² in f64, whatever x's type.
 ///
 /// # Errors

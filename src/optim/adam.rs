@@ -38,14 +38,14 @@ pub(super) const ENTRY: Entry<BuildOptim> = Entry {
 };
 
 impl AdamConfig {
-    /// The numbers of step t ≥ 1 with the learning rate times `lr_scale`, on gradients times `scale`. They contain the
-    /// corrections m̂ = m/(1-β₁ᵗ) and v̂ = v/(1-β₂ᵗ).
-    fn step(&self, t: u64, lr_scale: f64, scale: f64) -> ops::Adam {
+    /// The numbers of step t ≥ 1 with the learning rate times `lr_scale`. They contain the corrections m̂ = m/(1-β₁ᵗ) and
+    /// v̂ = v/(1-β₂ᵗ).
+    fn step(&self, t: u64, lr_scale: f64) -> ops::Adam {
         let AdamConfig { lr, betas, eps, weight_decay, decoupled, .. } = *self;
         let lr = lr * lr_scale;
         let correction = betas.map(|beta| 1.0 - beta.powf(t as f64));
         ops::Adam {
-            scale,
+            scale: 1.0,
             l2: if decoupled { 0.0 } else { weight_decay },
             betas,
             rest: betas.map(|beta| 1.0 - beta),
@@ -73,9 +73,15 @@ impl Adam {
 
 impl Optimiser for Adam {
     fn step(&mut self, grads: &GradStore, lr_scale: f64) -> Result<GradStats> {
-        self.slots.step(grads, self.config.clip_norm, |slot, grad, scale| {
-            let [first, second] = &slot.memory;
-            ops::adam_update(&slot.var, grad, first, second, &self.config.step(slot.steps, lr_scale, scale))
+        let AdamConfig { clip_norm, .. } = self.config;
+        self.slots.step(grads, |pairs| {
+            let all = pairs.iter().map(|&(slot, grad)| ops::Stepping {
+                var: &slot.var,
+                grad,
+                memory: slot.memory.each_ref(),
+                numbers: self.config.step(slot.steps, lr_scale),
+            });
+            ops::adam_steps(&all.collect::<Vec<_>>(), clip_norm)
         })
     }
 

@@ -31,11 +31,11 @@ impl Ema {
     /// # Errors
     /// A weight is missing or has another shape.
     pub fn update(&mut self, weights: &Weights) -> Result<()> {
-        for (name, shadow) in &self.shadow {
-            let var = weights.get(name).ok_or_else(|| Error::Other(format!("parameter `{name}` is missing")))?;
-            ops::lerp_update(shadow, var, 1.0 - self.decay)?;
-        }
-        Ok(())
+        let pair = |(name, shadow)| match weights.get(name) {
+            Some(var) => Ok((shadow, var.as_tensor())),
+            None => Err(Error::Other(format!("parameter `{name}` is missing"))),
+        };
+        ops::lerp_updates(&self.shadow.iter().map(pair).collect::<Result<Vec<_>>>()?, 1.0 - self.decay)
     }
 
     /// The averages by name; they share storage and follow later updates.

@@ -51,10 +51,15 @@ impl Sgd {
 impl Optimiser for Sgd {
     fn step(&mut self, grads: &GradStore, lr_scale: f64) -> Result<GradStats> {
         let SgdConfig { lr, momentum, nesterov, weight_decay, clip_norm } = self.config;
-        self.slots.step(grads, clip_norm, |slot, grad, scale| {
-            let [velocity] = &slot.memory;
-            let numbers = ops::Sgd { lr: lr * lr_scale, momentum, nesterov, weight_decay, scale };
-            ops::sgd_update(&slot.var, grad, velocity, &numbers)
+        let numbers = ops::Sgd { lr: lr * lr_scale, momentum, nesterov, weight_decay, scale: 1.0 };
+        self.slots.step(grads, |pairs| {
+            let all = pairs.iter().map(|&(slot, grad)| ops::Stepping {
+                var: &slot.var,
+                grad,
+                memory: slot.memory.each_ref(),
+                numbers,
+            });
+            ops::sgd_steps(&all.collect::<Vec<_>>(), clip_norm)
         })
     }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor, Var, backprop::GradStore};
 
-use super::clip;
 use super::optimiser::{GradStats, Weights};
 use crate::store::{Mismatch, State, overwrite};
 use crate::{Error, Result};
@@ -47,26 +46,21 @@ impl<const K: usize> Slots<K> {
         Ok(Slots { labels, slots: weights.iter().map(slot).collect::<Result<_>>()? })
     }
 
-    /// Calls `update` for each parameter that has a gradient, with the factor that clips the global norm to
-    /// `clip_norm`. An update returns the sum of its gradient's squares; only clipping needs that sum beforehand.
+    /// Counts a step of each parameter that has a gradient, and lets `update` change all of these. An update returns the
+    /// norm of all gradients together, before clipping.
     pub(super) fn step(
         &mut self,
         grads: &GradStore,
-        clip_norm: f64,
-        mut update: impl FnMut(&Slot<K>, &Tensor, f64) -> Result<f64>,
+        update: impl FnOnce(&[(&Slot<K>, &Tensor)]) -> Result<f64>,
     ) -> Result<GradStats> {
-        let mut pairs: Vec<(&mut Slot<K>, &Tensor)> =
-            self.slots.iter_mut().filter_map(|slot| grads.get(&slot.var).map(|g| (slot, g))).collect();
-        let factor = match clip_norm > 0.0 {
-            true => clip::factor(clip::global_norm(pairs.iter().map(|(_, g)| *g))?, clip_norm),
-            false => 1.0,
-        };
-        let mut squares = 0.0;
-        for (slot, grad) in &mut pairs {
-            slot.steps += 1;
-            squares += update(slot, grad, factor)?;
+        let mut pairs = Vec::new();
+        for slot in &mut self.slots {
+            if let Some(grad) = grads.get(&slot.var) {
+                slot.steps += 1;
+                pairs.push((&*slot, grad));
+            }
         }
-        Ok(GradStats { norm: squares.sqrt() })
+        Ok(GradStats { norm: update(&pairs)? })
     }
 
     /// The memory and the step counts by name. The memory shares storage with the slots.

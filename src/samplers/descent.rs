@@ -3,7 +3,8 @@
 use candle_core::{DType, Tensor};
 
 use crate::density::{Energy, Model};
-use crate::{Error, Result, ops, rng::Key};
+use crate::ops::{self, LangevinMove};
+use crate::{Error, Result, rng::Key};
 
 /// The way down the noise levels of a model that knows them, from its normal density at the top to level 0. What
 /// arrives follows the gradients of the levels, not exp(-E): a start of chains, which know its density nowhere.
@@ -96,9 +97,9 @@ impl<'a> Walk<'a> {
 
     /// x ← x - drift ∇ + noise ξ.
     fn step(&mut self, grad: &Tensor, drift: f64, noise: f64) -> Result<()> {
-        let fresh = self.key.at(self.drawn).normal(self.x.shape(), self.x.dtype(), self.x.device())?;
+        let fresh = self.key.at(self.drawn).counter();
         self.drawn += 1;
-        self.x = ops::langevin_update(&self.x, grad, &fresh, drift, noise)?;
+        self.x = ops::langevin_move(&self.x, grad, &LangevinMove::free(drift, noise), fresh)?;
         Ok(())
     }
 }

@@ -6,7 +6,8 @@ use candle_core::{DType, Tensor};
 use super::kernel::{Chain, Need};
 use crate::density::Energy;
 use crate::math::LogWeights;
-use crate::{Result, ops, rng::Key};
+use crate::ops::{self, LangevinMove};
+use crate::{Result, rng::Key};
 
 /// Walkers with weights e^A: after any steps, Σ e^A f(x)/Σ e^A estimates the mean of f under the present energy, and
 /// the mean of e^A estimates its normaliser, if it was that of the first energy at the beginning (Carbone, Hua, Coste &
@@ -43,10 +44,9 @@ impl Weighted {
     /// # Errors
     /// A tensor operation fails.
     pub fn step(&mut self, key: Key, step_size: f64, will: &dyn Energy) -> Result<()> {
-        let from = &self.chain;
-        let (noise, drift) =
-            (key.normal(from.x.shape(), from.x.dtype(), from.x.device())?, 0.5 * step_size * step_size);
-        let to = ops::langevin_update(&from.x, from.slope()?, &noise, drift, step_size)?;
+        let (from, drift) = (&self.chain, 0.5 * step_size * step_size);
+        let by = LangevinMove::free(drift, step_size);
+        let to = ops::langevin_move(&from.x, from.slope()?, &by, key.counter())?;
         let to = Chain::at(&to).filled(Need::Gradient, will)?;
         let (forth, back) = (alpha(from, &to.x, drift)?, alpha(&to, &from.x, drift)?);
         for (a, (forth, back)) in self.log_weights.0.iter_mut().zip(forth.iter().zip(&back)) {

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::stiffness::Drift;
 use crate::density::{BlockGibbs, Density, Energy, Model, Proposal};
-use crate::{Error, Result, rng::Key};
+use crate::{Error, Result, device, rng::Key};
 
 /// The target of a kernel: the energy that chains move on, and the densities and Gibbs sweeps that some kernels use.
 #[derive(Clone, Copy)]
@@ -151,6 +151,7 @@ impl Chain {
     /// # Errors
     /// The energy fails.
     pub fn filled(&self, need: Need, e: &dyn Energy) -> Result<Self> {
+        let _shapes = device::keep_shapes(self.x.device());
         let (energy, grad) = match need {
             Need::Gradient if self.energy.is_none() || self.grad.is_none() => {
                 let (energy, grad) = e.grad(&self.x)?;

@@ -6,7 +6,8 @@ use super::start::ChainConfig;
 use super::stiffness::Drift;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
-use crate::{Result, ops, rng::Key};
+use crate::ops::{self, LangevinMove};
+use crate::{Result, rng::Key};
 
 crate::config! {
     /// Keys of the sampler `langevin`.
@@ -42,9 +43,8 @@ impl Kernel for Langevin {
 
     fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
         let chain = chain.filled(Need::Gradient, on.energy())?;
-        let noise = key.normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
-        let drift = 0.5 * self.step_size * self.step_size;
-        let x = ops::langevin_update(&chain.x, chain.slope()?, &noise, drift, self.step_size)?;
+        let by = LangevinMove::free(0.5 * self.step_size * self.step_size, self.step_size);
+        let x = ops::langevin_move(&chain.x, chain.slope()?, &by, key.counter())?;
         Ok((Chain::at(&x), Info::default()))
     }
 

@@ -7,7 +7,8 @@ use super::start::ChainConfig;
 use super::stiffness::Drift;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
-use crate::{Result, ops, rng::Key};
+use crate::ops::{self, LangevinMove};
+use crate::{Result, rng::Key};
 
 crate::config! {
     /// Keys of the sampler `sgld`.
@@ -75,15 +76,10 @@ impl Kernel for Sgld {
 
     fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
         let chain = chain.filled(Need::Gradient, on.energy())?;
-        let noise = key.normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
-        let grad = match self.clip_grad {
-            0.0 => chain.slope()?.clone(),
-            bound => chain.slope()?.clamp(-bound, bound)?,
-        };
-        let mut x = ops::langevin_update(&chain.x, &grad, &noise, self.drift, self.noise)?;
-        if let Some([low, high]) = self.clamp {
-            x = x.clamp(low, high)?;
-        }
+        let clip = if self.clip_grad > 0.0 { self.clip_grad } else { f64::INFINITY };
+        let free = LangevinMove::free(self.drift, self.noise);
+        let by = LangevinMove { clip, bounds: self.clamp.unwrap_or(free.bounds), ..free };
+        let x = ops::langevin_move(&chain.x, chain.slope()?, &by, key.counter())?;
         Ok((Chain::at(&x), Info::default()))
     }
 

@@ -18,6 +18,7 @@
 #define __device__
 #define __global__
 #define __forceinline__ inline
+#define __grid_constant__
 struct Place {
   unsigned x;
 };
@@ -30,6 +31,9 @@ using std::sqrt;
 using std::tanh;
 namespace activation {
 #include "../../src/ops/cuda/activation.cu"
+}
+namespace drawing {
+#include "../../src/ops/cuda/random.cu"
 }
 namespace update {
 #include "../../src/ops/cuda/update.cu"
@@ -215,8 +219,8 @@ static void list() {
   OWN(activation, value)
   OWN(activation, pullback)
   OWN(activation, bend) OWN(activation, tangent) OWN(activation, tangent_backward) OWN(activation, curve)
-      OWN(activation, curve_backward) OWN(update, adam) OWN(update, sgd) OWN(update, lerp) OWN(update, langevin)
-          OWN(update, squares) kernels["sums"] = threads(update::sums);
+      OWN(activation, curve_backward) OWN(update, adam) OWN(update, sgd) OWN(update, lerp) OWN(update, langevin_update)
+          OWN(update, squares) OWN(update, norm) OWN(drawing, langevin) OWN(drawing, dropout) kernels["sums"] = threads(update::sums);
 }
 
 extern "C" {
@@ -326,6 +330,17 @@ int cuMemsetD8Async(char *d, unsigned char v, size_t n, void *) {
   std::memset(d, v, n);
   return 0;
 }
+int cuStreamIsCapturing(void *, int *status) {
+  *status = 0;
+  return 0;
+}
+// A copy to the host waits too.
+int cuStreamSynchronize(void *) {
+  ++counts["waits"];
+  return 0;
+}
+int cuCtxSynchronize() { return cuStreamSynchronize(nullptr); }
+int cuEventSynchronize(void *) { return cuStreamSynchronize(nullptr); }
 int cuModuleLoadData(void **m, const void *) {
   *m = (void *)0x40;
   return 0;

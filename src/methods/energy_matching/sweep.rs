@@ -7,7 +7,8 @@ use crate::config::{Spec, decode};
 use crate::density::{Energy, Model, Proposal};
 use crate::methods::Standing;
 use crate::methods::learning::trainable::model_at_rest;
-use crate::{Result, ops, rng::Key};
+use crate::ops::{self, LangevinMove};
+use crate::{Result, rng::Key};
 
 /// The temperature of a chain at the schedule's time t.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,9 +54,9 @@ impl Sweep {
         let mut x = x.detach();
         for step in 0..self.steps {
             let grad = energy.grad(&x)?.1.detach();
-            let noise = key.at(step as u64).normal(x.shape(), x.dtype(), x.device())?;
             let std = (2.0 * self.temperature(step, heat) * self.step_size).sqrt();
-            x = ops::langevin_update(&x, &grad, &noise, self.epsilon * self.step_size, std)?;
+            let by = LangevinMove::free(self.epsilon * self.step_size, std);
+            x = ops::langevin_move(&x, &grad, &by, key.at(step as u64).counter())?;
         }
         Ok(x)
     }

@@ -5,7 +5,7 @@ use candle_core::Result;
 use candle_core::cuda::cudarc::driver::{DeviceRepr, LaunchConfig, PushKernelArg};
 use candle_core::cuda::{CudaDevice, WrapErr};
 
-use super::plan::grid;
+use super::plan::{PIECES, grid};
 
 /// A file of kernels as the driver takes it, with its name.
 pub struct Kernels {
@@ -22,6 +22,32 @@ pub struct Numbers<T>(pub [T; 10]);
 // SAFETY: as many numbers one after the other, which the driver copies, as the struct of C++ has.
 unsafe impl<T: DeviceRepr> DeviceRepr for Numbers<T> {}
 
+/// A tensor that is changed, its companions and its gradient, as `update.cu` has them: the places of n entries each.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Piece<T> {
+    /// The places, that of the gradient last.
+    pub places: [u64; 4],
+    /// The entries.
+    pub n: u64,
+    /// The numbers of the update.
+    pub numbers: [T; 10],
+}
+
+/// The tensors that one launch changes.
+#[repr(C)]
+pub struct Pieces<T> {
+    /// The tensors, of which the first `count` are there.
+    pub at: [Piece<T>; PIECES],
+    /// How many there are.
+    pub count: u64,
+    /// The norm that gradients are limited to, where they are.
+    pub limit: f64,
+}
+
+// SAFETY: the same numbers in the same order as the struct of C++ has.
+unsafe impl<T: DeviceRepr> DeviceRepr for Pieces<T> {}
+
 /// What a map of `activation.cu` is told beside its tensors.
 #[repr(C)]
 pub struct Choice<T> {
@@ -35,6 +61,24 @@ pub struct Choice<T> {
 
 // SAFETY: the same three numbers in the same order as the struct of C++ has.
 unsafe impl<T: DeviceRepr> DeviceRepr for Choice<T> {}
+
+/// What a kernel of `random.cu` is told beside its tensors.
+#[repr(C)]
+pub struct Draws<T> {
+    /// The words of the stream.
+    pub words: [u32; 4],
+    /// The number that comes first.
+    pub first: u64,
+    /// The least word that keeps a number.
+    pub least: u32,
+    /// The number of blocks that have one mask.
+    pub blocks: u32,
+    /// The numbers of a move.
+    pub numbers: [T; 5],
+}
+
+// SAFETY: the same numbers in the same order as the struct of C++ has.
+unsafe impl<T: DeviceRepr> DeviceRepr for Draws<T> {}
 
 impl Kernels {
     /// Queues a kernel with so many threads' worth of entries: it is given `places` in the memory of the device, then

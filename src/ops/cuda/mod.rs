@@ -1,5 +1,5 @@
 //! The kernels of GPUs: functions of storages, like those of `cpu/`. Convolutions are cuDNN's (feature `cudnn`);
-//! activations and updates in place are our own (feature `cuda`); whatever else is asked of a GPU is composed of
+//! activations, updates in place and what draws random numbers are our own (feature `cuda`); whatever else is asked of a GPU is composed of
 //! candle's operations.
 //!
 //! `plan.rs` is arithmetic, and tested on any machine; the `.cu` files are compiled as C++ there and held against
@@ -17,6 +17,8 @@ mod cudnn;
 mod launch;
 #[cfg_attr(not(feature = "cudnn"), allow(dead_code))] // what only convolutions ask, and tests
 mod plan;
+#[cfg(feature = "cuda")]
+pub mod random;
 #[cfg(test)]
 mod twin;
 #[cfg(feature = "cuda")]

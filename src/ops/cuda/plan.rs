@@ -145,6 +145,24 @@ pub fn grid(n: usize) -> (u32, u32) {
     (n.div_ceil(THREADS).clamp(1, MOST) as u32, THREADS as u32)
 }
 
+/// How many counters of `random.cu` n numbers need, from number `first` of a stream on; a thread takes one.
+pub fn counters(first: u64, n: u64) -> usize {
+    (16 * (first.wrapping_add(n).div_ceil(64) - first / 64)) as usize
+}
+
+/// How many tensors one launch changes, as `update.cu` has it: the arguments of a kernel have some 32,000 bytes of room.
+pub const PIECES: usize = 128;
+
+/// How many sums of squares the host is given, and adds.
+pub const SUMS: usize = 256;
+
+/// The threads that change tensors with n entries in all; each leaves a sum.
+pub fn crowd(n: usize) -> usize {
+    const MOST: usize = 1 << 17;
+    let (blocks, threads) = grid(n.min(MOST));
+    blocks as usize * threads as usize
+}
+
 /// The numbers of an update in the order of `update.cu`, which takes ten of each.
 pub fn some<const N: usize>(numbers: [f64; N]) -> [f64; 10] {
     std::array::from_fn(|k| numbers.get(k).copied().unwrap_or(0.0))
@@ -190,6 +208,19 @@ mod tests {
     fn a_kernel_has_threads_for_all_entries_and_never_too_many_blocks() {
         assert_eq!([0, 1, 256, 257].map(|n| grid(n).0), [1, 1, 1, 2]);
         assert_eq!(grid(usize::MAX), (1 << 16, 256));
+    }
+
+    #[test]
+    fn the_threads_of_an_update_are_whole_blocks_and_bounded() {
+        assert_eq!([1, 256, 257, usize::MAX].map(crowd), [256, 256, 512, 1 << 17]);
+    }
+
+    #[test]
+    fn all_numbers_have_a_counter() {
+        assert_eq!(
+            [(0, 1), (0, 64), (0, 65), (63, 2), (64, 64)].map(|(first, n)| counters(first, n)),
+            [16, 16, 32, 32, 16]
+        );
     }
 
     #[test]

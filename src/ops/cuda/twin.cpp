@@ -3,7 +3,11 @@
 //
 //   twin KERNEL n form activation alpha LENGTH_OF_A LENGTH_OF_B LENGTH_OF_C LENGTH_OF_RESULT     of activation.cu
 //   twin KERNEL n m                                         sums of update.cu: n terms, m sums
-//   twin KERNEL n NUMBER * 10        updates of update.cu: a, b, c and g of n entries each; a, b and c are written
+//   twin KERNEL n first least blocks WORD * 4 NUMBER * 5    of random.cu: x, and g where blocks is 1, of n·blocks entries
+//   twin philox WORD * 4 KEY * 2                            the four words that it makes of these
+//   twin KERNEL n NUMBER * 10        a move of update.cu: a, x, noise and g of n entries each; a is written
+//   twin KERNEL limit count (n NUMBER * 10) * count         updates of update.cu: a, b, c and g of each tensor; a, b and c
+//                                    of each are written, and sums of squares
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -14,6 +18,7 @@
 #define __device__
 #define __global__
 #define __forceinline__ inline
+#define __grid_constant__
 struct Place {
   unsigned x;
 };
@@ -22,6 +27,9 @@ using std::exp, std::expm1, std::fabs, std::log1p, std::sqrt, std::tanh;
 
 namespace activation {
 #include "activation.cu"
+}
+namespace drawing {
+#include "random.cu"
 }
 namespace update {
 #include "update.cu"
@@ -61,14 +69,47 @@ static int run(void (*kernel)(const T *, const T *, const T *, T *, activation::
   return write(y), 0;
 }
 
-template <class T>
-static int run(void (*kernel)(T *, T *, T *, const T *, update::Index, update::Numbers<T>), char **words) {
-  long long n = std::atoll(words[2]);
-  std::vector<T> a = given<T>(n), b = given<T>(n), c = given<T>(n), g = given<T>(n);
+static auto update_norm(float) { return update::norm_f32; }
+static auto update_norm(double) { return update::norm_f64; }
+
+template <class T> static update::Numbers<T> numbers(char **words) {
   update::Numbers<T> numbers;
-  for (int k = 0; k < 10; ++k) numbers.k[k] = (T)std::atof(words[3 + k]);
-  threads([&] { kernel(a.data(), b.data(), c.data(), g.data(), n, numbers); });
-  return write(a), write(b), write(c), 0;
+  for (int k = 0; k < 10; ++k) numbers.k[k] = (T)std::atof(words[k]);
+  return numbers;
+}
+
+template <class T>
+static int run(void (*kernel)(T *, const T *, const T *, const T *, update::Index, update::Numbers<T>), char **words) {
+  long long n = std::atoll(words[2]);
+  std::vector<T> a = unwritten<T>(n), x = given<T>(n), noise = given<T>(n), g = given<T>(n);
+  threads([&] { kernel(a.data(), x.data(), noise.data(), g.data(), n, numbers<T>(words + 3)); });
+  return write(a), 0;
+}
+
+template <class T>
+static int run(void (*kernel)(double *, const double *, const update::Pieces<T>), char **words) {
+  update::Pieces<T> by;
+  by.limit = std::atof(words[2]), by.count = std::atoi(words[3]);
+  std::vector<std::vector<T>> tensors;
+  for (update::Index k = 0; k < by.count; ++k) {
+    char **piece = words + 4 + 11 * k;
+    long long n = std::atoll(piece[0]);
+    for (int t = 0; t < 4; ++t) tensors.push_back(given<T>(n));
+    T *at[4];
+    for (int t = 0; t < 4; ++t) at[t] = tensors[4 * k + t].data();
+    by.at[k] = {at[0], at[1], at[2], at[3], (update::Index)n, numbers<T>(piece + 1)};
+  }
+  // As many sums as there are threads.
+  std::vector<double> sums = unwritten<double>(12), few = unwritten<double>(update::SUMS);
+  bool limited = by.limit > 0;
+  auto first = limited ? update_norm(T()) : kernel;
+  threads([&] { first(sums.data(), nullptr, by); });
+  threads([&] { update::sums(sums.data(), few.data(), sums.size(), few.size()); });
+  if (limited) threads([&] { kernel(nullptr, few.data(), by); });
+  for (size_t t = 0; t < tensors.size(); ++t) {
+    if (t % 4 < 3) write(tensors[t]);
+  }
+  return write(few), 0;
 }
 
 template <class T> static int run(void (*kernel)(const T *, double *, update::Index, update::Index), char **words) {
@@ -79,19 +120,39 @@ template <class T> static int run(void (*kernel)(const T *, double *, update::In
   return write(y), 0;
 }
 
+template <class T>
+static int run(void (*kernel)(const T *, const T *, T *, drawing::Index, drawing::Draws<T>), char **words) {
+  long long n = std::atoll(words[2]), entries = n * std::atoll(words[5]);
+  std::vector<T> x = given<T>(entries), g = given<T>(n == entries ? n : 0), y = unwritten<T>(entries);
+  drawing::Draws<T> by;
+  by.first = std::strtoull(words[3], nullptr, 10);
+  by.least = std::strtoul(words[4], nullptr, 10), by.blocks = std::atoi(words[5]);
+  for (int k = 0; k < 4; ++k) by.words[k] = std::strtoul(words[6 + k], nullptr, 10);
+  for (int k = 0; k < 5; ++k) by.k[k] = (T)std::atof(words[10 + k]);
+  threads([&] { kernel(x.data(), g.data(), y.data(), n, by); });
+  return write(y), 0;
+}
+
+static int known_answer(char **words) {
+  std::vector<unsigned> w(6);
+  for (int k = 0; k < 6; ++k) w[k] = std::strtoul(words[2 + k], nullptr, 10);
+  drawing::philox(w.data(), w[4], w[5]);
+  w.resize(4);
+  return write(w), 0;
+}
+
 #define ROW(name, T)                                                                                                   \
   if (!std::strcmp(words[1], #name)) return run<T>(name, words);
 #define ROWS(name) ROW(name##_f32, float) ROW(name##_f64, double)
 
 int main(int count, char **words) {
   using namespace activation;
+  using namespace drawing;
   using namespace update;
-  if (count == 10) {
-    ROWS(value) ROWS(pullback) ROWS(bend) ROWS(tangent) ROWS(tangent_backward) ROWS(curve) ROWS(curve_backward)
-  } else if (count == 13) {
-    ROWS(adam) ROWS(sgd) ROWS(lerp) ROWS(langevin)
-  } else if (count == 4) {
-    ROWS(squares) ROW(sums, double)
-  }
+  if (count < 2) return 2;
+  ROWS(value) ROWS(pullback) ROWS(bend) ROWS(tangent) ROWS(tangent_backward) ROWS(curve) ROWS(curve_backward)
+  ROWS(langevin) ROWS(dropout)
+  ROWS(langevin_update) ROWS(adam) ROWS(sgd) ROWS(lerp) ROWS(squares) ROW(sums, double)
+  if (!std::strcmp(words[1], "philox")) return known_answer(words);
   return 2;
 }

@@ -6,11 +6,15 @@ use std::process::{Command, Stdio};
 
 use candle_core::{CpuStorage, DType, Layout, Tensor, Var};
 
-use super::plan::{adam_numbers, number, partial_sums, sgd_numbers, some};
+use super::plan::{SUMS, adam_numbers, number, partial_sums, sgd_numbers, some};
 use crate::ops::backend::{Backend, on};
 use crate::ops::contract::{entries, normal};
+use crate::ops::cpu::random as drawing;
 use crate::ops::cpu::{Output, activation as kernels};
-use crate::ops::{Activation, Adam, Sgd, adam_update, langevin_update, lerp_update, sgd_update};
+use crate::ops::random::{Dropping, LangevinMove};
+use crate::ops::{Activation, Adam, Sgd, Stepping};
+use crate::ops::{adam_steps, langevin_update, lerp_updates, sgd_steps, sum_of_squares};
+use crate::rng::{Counter, Key};
 
 /// The program of `twin.cpp`, in this folder; `None` where nothing compiles C++.
 fn program(folder: &Path) -> Option<PathBuf> {
@@ -141,7 +145,54 @@ fn the_kernels_of_gpus_give_what_those_of_the_cpu_give() {
     let Some(twin) = program(folder.path()) else { return };
     activations_are_alike(&twin);
     updates_are_alike(&twin);
+    moves_are_alike(&twin);
     sums_of_squares_are_alike(&twin);
+    the_generator_gives_the_known_answers(&twin);
+    draws_are_the_same_bits(&twin);
+}
+
+/// As the generator of the CPU does (`cpu/philox.rs`, which names the source).
+fn the_generator_gives_the_known_answers(twin: &Path) {
+    let pi = [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344, 0xa409_3822, 0x299f_31d0];
+    for (given, want) in [
+        ([0; 6], [0x6627_e8d5_u32, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]),
+        ([u32::MAX; 6], [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]),
+        (pi, [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]),
+    ] {
+        let words: Vec<String> = ["philox".to_owned()].into_iter().chain(given.map(|w| w.to_string())).collect();
+        assert_eq!(run(twin, &words, &[]), want.map(u32::to_ne_bytes).concat());
+    }
+}
+
+/// Moves and masks from several places of a stream on, some of which no tile begins at.
+fn draws_are_the_same_bits(twin: &Path) {
+    const N: usize = 1000;
+    let drawn = |name: String, counter: Counter, [least, blocks]: [u32; 2], numbers: [f64; 5], input: &[u8]| {
+        let mut words = vec![name, N.to_string(), counter.first().to_string(), least.to_string(), blocks.to_string()];
+        words.extend(counter.words().map(|w| w.to_string()));
+        words.extend(numbers.map(|k| k.to_string()));
+        run(twin, &words, input)
+    };
+    for (single, first) in [true, false].into_iter().flat_map(|s| [0, 64, 1, 1000, (1 << 40) + 7].map(|n| (s, n))) {
+        let (kind, counter) = (if single { "f32" } else { "f64" }, Key::new(3).with("noise").counter().after(first));
+        let made = |name: &str, n: usize| match single {
+            true => CpuStorage::F32(entries(&normal(name, &[n])).iter().map(|x| *x as f32).collect()),
+            false => CpuStorage::F64(entries(&normal(name, &[n]))),
+        };
+        let ([x, g], layout) = (["x", "g"].map(|name| made(name, N)), Layout::contiguous((N,)));
+        let bounded = LangevinMove { drift: 0.3, std: 0.7, clip: 0.5, bounds: [-1.5, 1.0] };
+        for by in [LangevinMove::free(0.3, 0.7), bounded] {
+            let have =
+                drawn(format!("langevin_{kind}"), counter, [0, 1], by.numbers(), &[bytes(&x), bytes(&g)].concat());
+            let want = drawing::langevin((&x, &layout), (&g, &layout), &by, counter).unwrap().0;
+            assert!(have == bytes(&want), "Langevin move in {kind} from number {first} on");
+        }
+        let (x, layout) = (made("x", 3 * N), Layout::contiguous((3 * N,)));
+        let by = Dropping { rate: 0.3, counter, blocks: 3 };
+        let numbers = [by.scale(), 0.0, 0.0, 0.0, 0.0];
+        let have = drawn(format!("dropout_{kind}"), counter, [by.least(), 3], numbers, &bytes(&x));
+        assert!(have == bytes(&drawing::dropout((&x, &layout), &by).unwrap().0), "dropout in {kind} from {first} on");
+    }
 }
 
 fn activations_are_alike(twin: &Path) {
@@ -156,48 +207,90 @@ fn activations_are_alike(twin: &Path) {
     }
 }
 
-/// Three tensors and a gradient, f32 or f64; the second and third have no negative entries, as moments have none.
-fn four(single: bool) -> [Tensor; 4] {
+/// Three tensors of n entries and a gradient, f32 or f64; the second and third have no negative entries, as moments have
+/// none.
+fn four(n: usize, single: bool) -> [Tensor; 4] {
     let dtype = if single { DType::F32 } else { DType::F64 };
-    let one = |name| normal(name, &[N]).to_dtype(dtype).unwrap();
+    let one = |name: &str| normal(&format!("{name} {n}"), &[n]).to_dtype(dtype).unwrap();
     [one("a"), one("b"), one("c").sqr().unwrap(), one("g")]
 }
 
-/// An update as the CPU computes it, with the numbers that the kernel is given.
-type Update = (&'static str, [f64; 10], fn(&[Var; 3], &Tensor) -> crate::Result<()>);
+/// The bytes of tensors one after the other.
+fn raw<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Vec<u8> {
+    let one = |t: &Tensor| match t.dtype() {
+        DType::F32 => bytes(&CpuStorage::F32(t.to_vec1().unwrap())),
+        _ => bytes(&CpuStorage::F64(t.to_vec1().unwrap())),
+    };
+    tensors.into_iter().flat_map(one).collect()
+}
+
+/// An update of several tensors as the CPU computes it, with the numbers that the kernel is given. It returns the norm of
+/// their gradients.
+type Update = (&'static str, [f64; 10], fn(&[(&[Var; 3], &Tensor)], f64) -> crate::Result<f64>);
 
 const ADAM: Adam =
     Adam { scale: 0.7, l2: 0.3, betas: [0.9, 0.99], rest: [0.1, 0.01], keep: 0.97, rate: 0.37, root: 5.8, eps: 1e-8 };
 const SGD: Sgd = Sgd { lr: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.3, scale: 0.7 };
+const AHEAD: Sgd = Sgd { nesterov: true, ..SGD };
 
-fn updates() -> [Update; 5] {
+fn by_momentum(all: &[(&[Var; 3], &Tensor)], limit: f64, numbers: Sgd) -> crate::Result<f64> {
+    let all = all.iter().map(|&(v, grad)| Stepping { var: &v[0], grad, memory: [&v[1]], numbers });
+    sgd_steps(&all.collect::<Vec<_>>(), limit)
+}
+
+fn updates() -> [Update; 4] {
     [
-        ("adam", adam_numbers(&ADAM), |v, g| adam_update(&v[0], g, &v[1], &v[2], &ADAM).map(drop)),
-        ("sgd", sgd_numbers(&SGD), |v, g| sgd_update(&v[0], g, &v[1], &SGD).map(drop)),
-        ("sgd", sgd_numbers(&AHEAD), |v, g| sgd_update(&v[0], g, &v[1], &AHEAD).map(drop)),
-        ("lerp", some([0.3]), |v, g| lerp_update(&v[0], g, 0.3)),
-        ("langevin", some([0.3, 0.7]), |v, g| {
-            Ok(crate::ops::assign(&v[0], &langevin_update(&v[1], g, &v[2], 0.3, 0.7)?)?)
+        ("adam", adam_numbers(&ADAM), |all, limit| {
+            let all = all.iter();
+            let all = all.map(|&(v, grad)| Stepping { var: &v[0], grad, memory: [&v[1], &v[2]], numbers: ADAM });
+            adam_steps(&all.collect::<Vec<_>>(), limit)
+        }),
+        ("sgd", sgd_numbers(&SGD), |all, limit| by_momentum(all, limit, SGD)),
+        ("sgd", sgd_numbers(&AHEAD), |all, limit| by_momentum(all, limit, AHEAD)),
+        ("lerp", some([0.3]), |all, _| {
+            lerp_updates(&all.iter().map(|(v, g)| (&v[0], *g)).collect::<Vec<_>>(), 0.3)?;
+            global_norm(all.iter().map(|(_, g)| *g))
         }),
     ]
 }
 
-const AHEAD: Sgd = Sgd { nesterov: true, ..SGD };
+/// The norm over all, by the operation of one.
+fn global_norm<'a>(all: impl Iterator<Item = &'a Tensor>) -> crate::Result<f64> {
+    Ok(all.map(sum_of_squares).sum::<crate::Result<f64>>()?.sqrt())
+}
 
+/// Tensors of several sizes at once, with gradients as they are and limited.
 fn updates_are_alike(twin: &Path) {
-    for (single, (name, given, cpu)) in [true, false].into_iter().flat_map(|s| updates().map(|update| (s, update))) {
-        let [a, b, c, g] = four(single);
-        let raw = |t: &Tensor| match single {
-            true => bytes(&CpuStorage::F32(t.to_vec1().unwrap())),
-            false => bytes(&CpuStorage::F64(t.to_vec1().unwrap())),
-        };
-        let mut words = vec![format!("{name}_{}", if single { "f32" } else { "f64" }), N.to_string()];
-        words.extend(given.map(|number| number.to_string()));
-        let have = numbers(&run(twin, &words, &[&a, &b, &c, &g].map(raw).concat()), single);
-        let vars = [a, b, c].map(|t| Var::from_tensor(&t).unwrap());
-        on(Backend::Kernels, || cpu(&vars, &g)).unwrap();
-        let want = vars.iter().flat_map(|v| entries(v)).collect::<Vec<_>>();
-        assert_alike(&format!("{name}, {given:?}"), &have, &want, single);
+    for (single, limit) in [(true, 0.0), (false, 0.0), (true, 2.0), (false, 2.0), (false, 1e9)] {
+        for (name, given, cpu) in updates().into_iter().filter(|update| limit == 0.0 || update.0 != "lerp") {
+            let tensors = [N, 1, 90].map(|n| four(n, single));
+            let kind = if single { "f32" } else { "f64" };
+            let mut words = vec![format!("{name}_{kind}"), limit.to_string(), tensors.len().to_string()];
+            for four in &tensors {
+                words.push(four[3].elem_count().to_string());
+                words.extend(given.map(|number| number.to_string()));
+            }
+            let written = run(twin, &words, &raw(tensors.iter().flatten()));
+            let (have, sums) = written.split_at(written.len() - SUMS * size_of::<f64>());
+            let vars = tensors.each_ref().map(|[a, b, c, _]| [a, b, c].map(|t| Var::from_tensor(t).unwrap()));
+            let all = vars.iter().zip(&tensors).map(|(vars, four)| (vars, &four[3])).collect::<Vec<_>>();
+            let norm = on(Backend::Kernels, || cpu(&all, limit)).unwrap();
+            let want = numbers(&raw(vars.iter().flatten().map(Var::as_tensor)), single);
+            assert_alike(&format!("{name}, {given:?}, limit {limit}"), &numbers(have, single), &want, single);
+            let squares: f64 = numbers(sums, false).iter().sum();
+            assert!((squares.sqrt() / norm - 1.0).abs() < 1e-13, "{name}: {squares}, {norm}");
+        }
+    }
+}
+
+fn moves_are_alike(twin: &Path) {
+    for single in [true, false] {
+        let [x, noise, _, g] = four(N, single);
+        let mut words = vec![format!("langevin_update_{}", if single { "f32" } else { "f64" }), N.to_string()];
+        words.extend(some([0.3, 0.7]).map(|number| number.to_string()));
+        let have = numbers(&run(twin, &words, &raw([&x, &noise, &g])), single);
+        let want = on(Backend::Kernels, || langevin_update(&x, &g, &noise, 0.3, 0.7)).unwrap();
+        assert_alike("Langevin move", &have, &entries(&want), single);
     }
 }
 

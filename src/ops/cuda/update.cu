@@ -1,5 +1,6 @@
-// What changes tensors in place, one launch a tensor, the Langevin move, and sums of squares: the twin of cpu/update.rs,
-// without its care for faint numbers, with which a GPU computes as fast as with others. A test compiles it as C++.
+// What changes tensors in place, all tensors of an optimiser in one launch, with the sum of the squares of their gradients;
+// the Langevin move with noise that is given, and sums of squares: the twin of cpu/update.rs, without its care for faint
+// numbers, with which a GPU computes as fast as with others. A test compiles it as C++.
 
 typedef unsigned long long Index;
 
@@ -31,26 +32,70 @@ template <class T> __device__ __forceinline__ void lerp(T &a, T &, T &, T g, con
   a = a + n.k[0] * (g - a);
 }
 
-// a ← b - drift·g + std·c: positions b, noise c.
-template <class T> __device__ __forceinline__ void langevin(T &a, T &b, T &c, T g, const Numbers<T> &n) {
-  a = b - n.k[0] * g + n.k[1] * c;
-}
-
 // Runs the body for every entry i < n, divided among all threads.
 #define EACH(n)                                                                                                        \
   for (Index i = (Index)blockIdx.x * blockDim.x + threadIdx.x, every = (Index)gridDim.x * blockDim.x; i < n; i += every)
 
-// All updates take the same; a tensor that one has no use for is any other of its tensors.
+// A tensor with n entries that is changed, and its gradient; of a, b and c some may be one.
+template <class T> struct Piece {
+  T *a, *b, *c;
+  const T *g;
+  Index n;
+  Numbers<T> numbers;
+};
+
+// As many as plan.rs has, and as the arguments of a kernel have room for. The first `count` are there.
+enum { PIECES = 128, SUMS = 256 };
+
+template <class T> struct Pieces {
+  Piece<T> at[PIECES];
+  Index count;
+  double limit;
+};
+
+// The factor that brings gradients with these sums of squares to a norm of at most `limit`.
+__device__ __forceinline__ double limited(const double *squares, double limit) {
+  double sum = 0.0;
+  for (int k = 0; k < SUMS; ++k) sum += squares[k];
+  double norm = sqrt(sum);
+  return norm > limit ? limit / norm : 1.0;
+}
+
+// Nothing changes: for the sums alone.
+template <class T> __device__ __forceinline__ void norm(T &, T &, T &, T, const Numbers<T> &) {}
+
+// All updates take the same: `sums` is nothing, or gets Σ g² of each thread; `squares` is nothing, or the sums of squares
+// by which gradients are limited.
 #define UPDATE(map, T, name)                                                                                           \
-  extern "C" __global__ void map##_##name(T *a, T *b, T *c, const T *g, Index n, Numbers<T> numbers) {                 \
-    EACH(n) map<T>(a[i], b[i], c[i], g[i], numbers);                                                                   \
+  extern "C" __global__ void map##_##name(double *sums, const double *squares, const __grid_constant__ Pieces<T> by) { \
+    T factor = squares ? (T)limited(squares, by.limit) : (T)1;                                                         \
+    double sum = 0.0;                                                                                                  \
+    for (Index k = 0; k < by.count; ++k) {                                                                             \
+      const Piece<T> &p = by.at[k];                                                                                    \
+      EACH(p.n) {                                                                                                      \
+        T g = p.g[i];                                                                                                  \
+        sum += (double)g * (double)g;                                                                                  \
+        map<T>(p.a[i], p.b[i], p.c[i], squares ? factor * g : g, p.numbers);                                           \
+      }                                                                                                                \
+    }                                                                                                                  \
+    if (sums) sums[(Index)blockIdx.x * blockDim.x + threadIdx.x] = sum;                                                \
   }
 #define UPDATES(map) UPDATE(map, float, f32) UPDATE(map, double, f64)
 
+UPDATES(norm)
 UPDATES(adam)
 UPDATES(sgd)
 UPDATES(lerp)
-UPDATES(langevin)
+
+// a ← x - drift·g + std·noise.
+#define LANGEVIN(T, name)                                                                                              \
+  extern "C" __global__ void langevin_update_##name(T *a, const T *x, const T *noise, const T *g, Index n,             \
+                                                    Numbers<T> by) {                                                   \
+    EACH(n) a[i] = x[i] - by.k[0] * g[i] + by.k[1] * noise[i];                                                         \
+  }
+
+LANGEVIN(float, f32)
+LANGEVIN(double, f64)
 
 // y, m entries: partial sums of f(x), each over every m-th of n entries, in one order whatever the threads.
 #define SUM(kernel, T, term)                                                                                           \

@@ -1,47 +1,78 @@
-//! What changes tensors in place on a GPU, one launch a tensor, the Langevin move, and the sum of squares: `update.cu`.
+//! What changes tensors in place on a GPU, all tensors of an optimiser in one launch, the Langevin move with noise that is
+//! given, and the sum of squares: `update.cu`.
 #![allow(unsafe_code)] // launches
 
 use std::cell::RefCell;
 
 use candle_core::backend::BackendStorage;
-use candle_core::cuda::cudarc::driver::{DevicePtr, DevicePtrMut, DeviceRepr};
+use candle_core::cuda::cudarc::driver::{CudaSlice, DevicePtr, DevicePtrMut, DeviceRepr};
 use candle_core::cuda::{CudaDType, CudaDevice};
 use candle_core::{CpuStorage, CudaStorage, DType, InplaceOp1, Layout, Result, Storage, Tensor, Var, bail};
 
 use super::access::{Argument, Output, entries};
-use super::launch::{Kernels, Numbers};
-use super::plan::{adam_numbers, partial_sums, sgd_numbers, some};
+use super::launch::{Kernels, Numbers, Piece, Pieces};
+use super::plan::{PIECES, SUMS, adam_numbers, crowd, partial_sums, sgd_numbers, some};
 use crate::ops::cpu::real::Real;
-use crate::ops::{Adam, Sgd};
+use crate::ops::{Adam, Sgd, Stepping};
 
 const KERNELS: Kernels = Kernels { name: "ebm_update", ptx: include_str!(concat!(env!("OUT_DIR"), "/update.ptx")) };
 
-/// Moves p along -m̂/(√v̂ + eps), with m̂ and v̂ the corrected moments, and updates m and v, in place. Returns Σ g².
+/// One Adam step of several parameters. Returns Σ‖g‖² over all, before gradients are limited to the norm `limit`; 0
+/// leaves them.
 ///
 /// # Errors
 /// As all of these functions: a tensor is not contiguous, of another type or on another device, or a launch fails.
-pub fn adam(p: &Var, m: &Var, v: &Var, g: &Tensor, k: &Adam) -> Result<f64> {
-    let g = g.detach().contiguous()?;
-    changed("adam", [p, m, v], &g, adam_numbers(k))?;
-    sum_of_squares(&g)
+pub fn adam_steps(all: &[Stepping<'_, Adam, 2>], limit: f64) -> Result<f64> {
+    let all = all.iter().map(|step| {
+        let ([m, v], by) = (step.memory, step.grad.detach());
+        Changed { tensors: [step.var, m, v], by, numbers: adam_numbers(&step.numbers) }
+    });
+    changed("adam", all.collect(), Some(limit))
 }
 
-/// Moves p along minus the velocity b, both in place. Returns Σ g².
+/// One step with momentum of several parameters, as [`adam_steps`].
 ///
 /// # Errors
-/// As [`adam`].
+/// As [`adam_steps`].
+pub fn sgd_steps(all: &[Stepping<'_, Sgd, 1>], limit: f64) -> Result<f64> {
+    let all = all.iter().map(|step| {
+        let ([b], by) = (step.memory, step.grad.detach());
+        Changed { tensors: [step.var, b, b], by, numbers: sgd_numbers(&step.numbers) }
+    });
+    changed("sgd", all.collect(), Some(limit))
+}
+
+/// Adds weight·(b - a) to each a, in place.
+///
+/// # Errors
+/// As [`adam_steps`].
+pub fn lerp_updates(all: &[(&Var, &Tensor)], weight: f64) -> Result<()> {
+    let all = all.iter().map(|&(a, b)| Changed { tensors: [a; 3], by: b.detach(), numbers: some([weight]) });
+    changed("lerp", all.collect(), None).map(drop)
+}
+
+/// The step of one parameter. Returns Σ g².
+///
+/// # Errors
+/// As [`adam_steps`].
+pub fn adam(p: &Var, m: &Var, v: &Var, g: &Tensor, k: &Adam) -> Result<f64> {
+    adam_steps(&[Stepping { var: p, grad: g, memory: [m, v], numbers: *k }], 0.0)
+}
+
+/// The step of one parameter. Returns Σ g².
+///
+/// # Errors
+/// As [`adam_steps`].
 pub fn sgd(p: &Var, b: &Var, g: &Tensor, k: &Sgd) -> Result<f64> {
-    let g = g.detach().contiguous()?;
-    changed("sgd", [p, b, b], &g, sgd_numbers(k))?;
-    sum_of_squares(&g)
+    sgd_steps(&[Stepping { var: p, grad: g, memory: [b], numbers: *k }], 0.0)
 }
 
 /// Adds weight·(b - a) to a, in place.
 ///
 /// # Errors
-/// As [`adam`].
+/// As [`adam_steps`].
 pub fn lerp(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
-    changed("lerp", [a, a, a], b, some([weight]))
+    lerp_updates(&[(a, b)], weight)
 }
 
 /// The move x - drift·g + std·noise.
@@ -59,11 +90,13 @@ pub fn langevin(x: Argument<'_>, g: Argument<'_>, noise: Argument<'_>, drift: f6
         // SAFETY: the kernel writes every entry, and nobody reads before it.
         let mut made = unsafe { device.alloc::<T>(shape.elem_count())? };
         let [x, g, noise] = [entries::<T>(arguments[0])?, entries(arguments[1])?, entries(arguments[2])?];
-        {
+        if shape.elem_count() > 0 {
             let (x, g, noise) = (x.device_ptr(&stream), g.device_ptr(&stream), noise.device_ptr(&stream));
             let places = [made.device_ptr_mut(&stream).0, x.0, noise.0, g.0];
-            // SAFETY: all have as many entries of type `T`.
-            unsafe { update::<T>(device, "langevin", shape.elem_count(), places, numbers)? };
+            let (kernel, n) = (named::<T>("langevin_update"), shape.elem_count());
+            let numbers = [Numbers(numbers.map(T::of))];
+            // SAFETY: all have n entries of type `T`, and these are the arguments of the kernel.
+            unsafe { KERNELS.launch(device, &kernel, n, &places, &[n as u64], &numbers)? };
         }
         Ok((CudaStorage::wrap_cuda_slice(made, device.clone()), shape.clone()))
     }
@@ -114,83 +147,113 @@ fn squares<T: CudaDType + DeviceRepr>(kernel: &str, x: Argument<'_>) -> Result<f
     }
 }
 
-fn device_place<T>(slice: &candle_core::cuda::cudarc::driver::CudaSlice<T>, device: &CudaDevice) -> u64 {
+fn device_place<T>(slice: &CudaSlice<T>, device: &CudaDevice) -> u64 {
     slice.device_ptr(&device.cuda_stream()).0
 }
 
-/// Runs an update of three tensors, of which some may be one, by a fourth.
-fn changed(kernel: &str, tensors: [&Var; 3], g: &Tensor, numbers: [f64; 10]) -> Result<()> {
-    let (storage, layout) = g.storage_and_layout();
-    let Storage::Cuda(g) = &*storage else { bail!("a tensor on another device") };
-    match g.dtype() {
-        DType::F32 => changed_by::<f32>(kernel, tensors, (g, layout), numbers),
-        DType::F64 => changed_by::<f64>(kernel, tensors, (g, layout), numbers),
-        other => bail!("the kernels of GPUs work in f32 and f64, got {other:?}"),
-    }
+/// The name of a kernel for entries of type `T`.
+fn named<T>(kernel: &str) -> String {
+    format!("{kernel}_{}", if size_of::<T>() == 4 { "f32" } else { "f64" })
 }
 
-fn changed_by<T: CudaDType + DeviceRepr + Real>(
-    kernel: &str,
-    tensors: [&Var; 3],
-    g: Argument<'_>,
+/// Three tensors, of which some may be one, that are changed in place by a fourth.
+struct Changed<'a> {
+    tensors: [&'a Var; 3],
+    by: Tensor,
     numbers: [f64; 10],
-) -> Result<()> {
-    let (device, n) = (&g.0.device, g.1.shape().elem_count());
-    let view = entries::<T>(g)?;
-    let from = view.device_ptr(&device.cuda_stream()).0;
-    let mut places = [0; 3];
-    held::<T>(&tensors, n, &mut places, 0, &mut |[a, b, c]| {
-        // SAFETY: `held` has seen that each has n entries of type `T`, and nobody else touches them now.
-        unsafe { update::<T>(device, kernel, n, [a, b, c, from], numbers) }
-    })
 }
 
-/// Queues an update.
-///
-/// # Safety
-/// Each place has n entries of type `T`.
-unsafe fn update<T: DeviceRepr + Real>(
-    device: &CudaDevice,
-    kernel: &str,
-    n: usize,
-    places: [u64; 4],
-    numbers: [f64; 10],
-) -> Result<()> {
-    if n == 0 {
-        return Ok(());
+/// Changes all tensors. Returns the sum of the squares of what they are changed by, if a limit for its root is given; 0
+/// is none.
+fn changed(kernel: &str, mut all: Vec<Changed<'_>>, limit: Option<f64>) -> Result<f64> {
+    for one in &mut all {
+        one.by = one.by.contiguous()?;
     }
-    let kernel = format!("{kernel}_{}", if size_of::<T>() == 4 { "f32" } else { "f64" });
-    let numbers = [Numbers(numbers.map(T::of))];
-    // SAFETY: as this function's; these are the arguments of all updates.
-    unsafe { KERNELS.launch(device, &kernel, n, &places, &[n as u64], &numbers) }
-}
-
-/// What is done with the places of three tensors.
-type Use<'a> = dyn FnMut([u64; 3]) -> Result<()> + 'a;
-
-/// Takes the tensors from number k on, so that nobody else reads or writes them, and does something with the places of
-/// all. A tensor that is there already is not taken twice.
-fn held<T: CudaDType>(tensors: &[&Var; 3], n: usize, places: &mut [u64; 3], k: usize, f: &mut Use<'_>) -> Result<()> {
-    let Some(tensor) = tensors.get(k) else { return f(*places) };
-    if let Some(before) = tensors.iter().take(k).position(|before| std::ptr::eq(*before, *tensor)) {
-        places[k] = places[before];
-        return held::<T>(tensors, n, places, k + 1, f);
+    match all.first().map(|one| one.by.dtype()) {
+        None => Ok(0.0),
+        Some(DType::F32) => changed_by::<f32>(kernel, &all, limit),
+        Some(DType::F64) => changed_by::<f64>(kernel, &all, limit),
+        Some(other) => bail!("the kernels of GPUs work in f32 and f64, got {other:?}"),
     }
-    taken::<T>(tensor, n, &mut |place| {
-        places[k] = place;
-        held::<T>(tensors, n, places, k + 1, f)
-    })
 }
 
-/// Gives f the place of a tensor of n entries of type `T`, while nobody else reads or writes it.
-fn taken<T: CudaDType>(tensor: &Tensor, n: usize, f: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
-    struct Taken<'a, T> {
+fn changed_by<T: CudaDType + DeviceRepr + Real>(kernel: &str, all: &[Changed<'_>], limit: Option<f64>) -> Result<f64> {
+    let pieces = all.iter().map(Changed::piece::<T>).collect::<Result<Vec<_>>>()?;
+    let entries = pieces.iter().map(|piece| piece.n as usize).sum();
+    let Some(first) = all.first().filter(|_| entries > 0) else { return Ok(0.0) };
+    let device = first.by.device().as_cuda_device()?;
+    let launches = Launches { device, threads: crowd(entries), pieces };
+    let Some(limit) = limit else { return launches.queue(kernel, [0, 0], 0.0).map(|()| 0.0) };
+    let (count, stream) = (launches.sums(), device.cuda_stream());
+    // SAFETY: the kernels write every entry of both, and nobody reads before them.
+    let (mut sums, mut few) = unsafe { (device.alloc::<f64>(count)?, device.alloc::<f64>(SUMS)?) };
+    {
+        let (sums, few) = (sums.device_ptr_mut(&stream).0, few.device_ptr_mut(&stream).0);
+        launches.queue(if limit > 0.0 { "norm" } else { kernel }, [sums, 0], 0.0)?;
+        // SAFETY: there are so many terms, and so many places for their sums.
+        unsafe { KERNELS.launch::<u64>(device, "sums", SUMS, &[sums, few], &[count as u64, SUMS as u64], &[])? };
+        if limit > 0.0 {
+            launches.queue(kernel, [0, few], limit)?;
+        }
+    }
+    Ok(device.clone_dtoh(&few)?.iter().sum())
+}
+
+/// The launches that change tensors, each as many as its arguments have room for.
+struct Launches<'a, T> {
+    device: &'a CudaDevice,
+    threads: usize,
+    pieces: Vec<Piece<T>>,
+}
+
+impl<T: DeviceRepr + Real> Launches<'_, T> {
+    /// The sums that all launches leave, one of each thread.
+    fn sums(&self) -> usize {
+        self.pieces.len().div_ceil(PIECES) * self.threads
+    }
+
+    /// Queues all of them. `places`: where [`Launches::sums`] sums go, and where [`SUMS`] sums of squares are by which
+    /// gradients are limited; 0 for nowhere.
+    fn queue(&self, kernel: &str, [mut sums, squares]: [u64; 2], limit: f64) -> Result<()> {
+        for pieces in self.pieces.chunks(PIECES) {
+            let mut at = [Piece { places: [0; 4], n: 0, numbers: [T::ZERO; 10] }; PIECES];
+            at.iter_mut().zip(pieces).for_each(|(at, piece)| *at = *piece);
+            let by = Pieces { at, count: pieces.len() as u64, limit };
+            // SAFETY: every piece has the entries that it says (`Changed::piece`), and there is room for the sums.
+            unsafe { KERNELS.launch(self.device, &named::<T>(kernel), self.threads, &[sums, squares], &[], &[by])? };
+            if sums > 0 {
+                sums += (self.threads * size_of::<f64>()) as u64;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Changed<'_> {
+    /// The places of all tensors. They are what the tensors have until this step is queued, since the step borrows them
+    /// all; whatever reads or writes them next is queued behind it, in the one stream that there is.
+    fn piece<T: CudaDType + DeviceRepr + Real>(&self) -> Result<Piece<T>> {
+        let (storage, layout) = self.by.storage_and_layout();
+        let Storage::Cuda(storage) = &*storage else { bail!("a tensor on another device") };
+        let n = layout.shape().elem_count();
+        let by = entries::<T>((storage, layout))?.device_ptr(&storage.device.cuda_stream()).0;
+        let mut places = [0, 0, 0, by];
+        for (place, tensor) in places.iter_mut().zip(self.tensors) {
+            *place = place_of::<T>(tensor, n)?;
+        }
+        Ok(Piece { places, n: n as u64, numbers: self.numbers.map(T::of) })
+    }
+}
+
+/// The place of a tensor of n entries of type `T`, to be written to.
+fn place_of<T: CudaDType>(tensor: &Tensor, n: usize) -> Result<u64> {
+    struct Looked<T> {
         n: usize,
-        f: RefCell<&'a mut dyn FnMut(u64) -> Result<()>>,
+        place: RefCell<u64>,
         kind: std::marker::PhantomData<T>,
     }
 
-    impl<T: CudaDType> InplaceOp1 for Taken<'_, T> {
+    impl<T: CudaDType> InplaceOp1 for Looked<T> {
         fn name(&self) -> &'static str {
             "update in place"
         }
@@ -201,16 +264,18 @@ fn taken<T: CudaDType>(tensor: &Tensor, n: usize, f: &mut dyn FnMut(u64) -> Resu
 
         fn cuda_fwd(&self, storage: &mut CudaStorage, layout: &Layout) -> Result<()> {
             let stream = storage.device.cuda_stream();
-            let place = match layout.contiguous_offsets() {
+            match layout.contiguous_offsets() {
                 Some((from, to)) if to - from == self.n => {
                     let mut view = storage.as_cuda_slice_mut::<T>()?.slice_mut(from..to);
-                    view.device_ptr_mut(&stream).0
+                    self.place.replace(view.device_ptr_mut(&stream).0);
+                    Ok(())
                 }
                 _ => bail!("an update in place needs {} contiguous entries, got {layout:?}", self.n),
-            };
-            (self.f.borrow_mut())(place)
+            }
         }
     }
 
-    tensor.inplace_op1(&Taken::<T> { n, f: RefCell::new(f), kind: std::marker::PhantomData })
+    let looked = Looked::<T> { n, place: RefCell::new(0), kind: std::marker::PhantomData };
+    tensor.inplace_op1(&looked)?;
+    Ok(looked.place.into_inner())
 }

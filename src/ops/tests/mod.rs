@@ -2,6 +2,7 @@
 
 mod conv;
 mod kept;
+mod random;
 mod update;
 
 use candle_core::{DType, Device, Tensor};

@@ -1,0 +1,159 @@
+//! What draws random numbers by counter on the CPU: the Langevin move with its noise, and dropout with its mask, one pass
+//! over memory each.
+
+use candle_core::bail;
+use pulp::{Simd, WithSimd};
+
+use super::access::{Argument, Output, on_floats, output, slice};
+use super::philox::{Tile, normals, tiles, words};
+use super::raw::{GRAIN, by_parts};
+use super::real::Real;
+use crate::ops::random::{Dropping, LangevinMove};
+use crate::rng::Counter;
+
+/// The move of `by` with noise from `counter`.
+///
+/// # Errors
+/// The arguments differ in length.
+pub fn langevin(x: Argument<'_>, g: Argument<'_>, by: &LangevinMove, counter: Counter) -> Output {
+    on_floats!(x.0, T => {
+        let (from, g) = (slice::<T>(x)?, slice::<T>(g)?);
+        if from.len() != g.len() {
+            bail!("a Langevin move of {} numbers with {} of a gradient", from.len(), g.len())
+        }
+        let by = by.numbers().map(T::of);
+        let moved = by_parts(from.len(), GRAIN, || (), |(), part, y| {
+            let (at, len) = (part * GRAIN, y.len());
+            let (Some(x), Some(g)) = (from.get(at..at + len), g.get(at..at + len)) else { return Ok(()) };
+            pulp::Arch::new().dispatch(Moves { y, x, g, counter: counter.after(at as u64), by });
+            Ok(())
+        })?;
+        output(moved, x.1.shape())
+    })
+}
+
+/// A part of a move. A type of its own, not a closure: that would be a call from vector code to code that is none.
+struct Moves<'a, T> {
+    y: &'a mut [T],
+    x: &'a [T],
+    g: &'a [T],
+    counter: Counter,
+    by: [T; 5],
+}
+
+impl<T: Real> WithSimd for Moves<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Moves { y, x, g, counter, by } = self;
+        tiles(
+            counter,
+            y.len(),
+            #[inline(always)]
+            |tile, skipped, at| {
+                let noise = normals(counter.words(), tile);
+                let n = at.len();
+                let (y, x, g, z) = (&mut y[at.clone()], &x[at.clone()], &g[at], &noise[skipped..skipped + n]);
+                let mut i = 0;
+                while i < n {
+                    y[i] = moved(x[i], g[i], T::of(f64::from(z[i])), by);
+                    i += 1;
+                }
+            },
+        );
+    }
+}
+
+/// The number x after a move with noise z, by the numbers of [`LangevinMove::numbers`]. What is not a number stays so.
+#[inline(always)]
+fn moved<T: Real>(x: T, g: T, z: T, [drift, std, clip, low, high]: [T; 5]) -> T {
+    let within = |x: T, low: T, high: T| {
+        if x < low {
+            low
+        } else if x > high {
+            high
+        } else {
+            x
+        }
+    };
+    within(x - drift * within(g, -clip, clip) + std * z, low, high)
+}
+
+/// The numbers x∘m/(1-p), with one mask m for each of equal blocks.
+///
+/// # Errors
+/// There are no equal blocks.
+pub fn dropout(x: Argument<'_>, by: &Dropping) -> Output {
+    on_floats!(x.0, T => {
+        let (from, scale, least) = (slice::<T>(x)?, T::of(by.scale()), by.least());
+        let block = by.block(from.len())?;
+        let kept = by_parts(from.len(), GRAIN, || (), |(), part, y| {
+            let mut at = part * GRAIN;
+            let mut rest = y;
+            // A part reaches over the end of a block at times.
+            while !rest.is_empty() {
+                let here = rest.len().min(block - at % block);
+                let (y, next) = rest.split_at_mut(here);
+                let (Some(x), counter) = (from.get(at..at + here), by.counter.after((at % block) as u64)) else {
+                    return Ok(());
+                };
+                pulp::Arch::new().dispatch(Drops { y, x, counter, least, scale });
+                (rest, at) = (next, at + here);
+            }
+            Ok(())
+        })?;
+        output(kept, x.1.shape())
+    })
+}
+
+/// A part of a block.
+struct Drops<'a, T> {
+    y: &'a mut [T],
+    x: &'a [T],
+    counter: Counter,
+    least: u32,
+    scale: T,
+}
+
+impl<T: Real> WithSimd for Drops<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Drops { y, x, counter, least, scale } = self;
+        tiles(
+            counter,
+            y.len(),
+            #[inline(always)]
+            |tile, skipped, at| {
+                let words = words(counter.words(), tile);
+                let n = at.len();
+                let (y, x, w) = (&mut y[at.clone()], &x[at], &words[skipped..skipped + n]);
+                let mut i = 0;
+                while i < n {
+                    y[i] = if w[i] >= least { x[i] * scale } else { T::ZERO };
+                    i += 1;
+                }
+            },
+        );
+    }
+}
+
+/// The first n normal numbers of a stream.
+pub fn normal_numbers(counter: Counter, n: usize) -> Vec<f32> {
+    listed(counter, n, normals)
+}
+
+/// The first n words of a stream.
+pub fn random_words(counter: Counter, n: usize) -> Vec<u32> {
+    listed(counter, n, words)
+}
+
+fn listed<T: Copy + Default>(counter: Counter, n: usize, tile: impl Fn([u32; 4], u64) -> Tile<T>) -> Vec<T> {
+    let mut all = Vec::with_capacity(n);
+    tiles(counter, n, |number, skipped, at| {
+        all.extend(tile(counter.words(), number).iter().skip(skipped).take(at.len()));
+    });
+    all
+}

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""What a step costs on the stand-in for a GPU: launches, copies and waits of the host.
+
+    counts.py EBM OUT      needs what scripts/check_cuda.sh sets up
+
+Each count is the difference of two runs that differ in their number of steps alone, divided by it. Exit code 1 where one is
+over its bound.
+"""
+
+import os
+import re
+import subprocess
+import sys
+
+EBM, OUT = sys.argv[1:]
+wrong = False
+
+
+def ebm(*words):
+    """How often what was done in a run."""
+    done = subprocess.run([EBM, "-q", *words], env={**os.environ, "STANDIN_NAMES": "1"}, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{words}: exit code {done.returncode}\n{done.stderr}")
+    return {name: int(count) for name, count in re.findall(r"^standin (.*?) +(\d+)$", done.stderr, re.M)}
+
+
+def per_step(run, few, many):
+    """Counts of one step: run(steps) gives those of a run."""
+    before, after = run(few), run(many)
+    return {name: (after[name] - before.get(name, 0)) / (many - few) for name in after}
+
+
+def bounded(what, count, most):
+    global wrong
+    wrong |= count > most
+    print(f"{what:60} {count:6.1f}, at most {most}{'' if count <= most else ': TOO MANY'}")
+
+
+def chain(what, folder, launches, *sets):
+    """A step of Langevin: gradient and move, in chains that go on from a checkpoint."""
+
+    def run(steps):
+        words = ["--ckpt", folder, "--device", "cuda:0", "--n", "4", "--steps", str(steps), "--out", f"{OUT}/chain.npy"]
+        return ebm("sample", *words, *(word for one in sets for word in ("--set", one)))
+
+    counts = per_step(run, 4, 12)
+    if os.environ.get("STANDIN_SHOW"):
+        print({name: count for name, count in counts.items() if count})
+    bounded(f"{what}: copies to the device", counts.get("copies to the device", 0), 0)
+    bounded(f"{what}: copies to the host, each a wait", counts.get("copies to the host", 0), 0)
+    bounded(f"{what}: other waits", counts.get("waits", 0), 0)
+    bounded(f"{what}: launches", counts["launches"], launches)
+
+
+def training(what, config, *sets):
+    """A step of training: the optimisers' part of it."""
+
+    def run(steps):
+        words = [config, "--device", "cuda:0", "--run-dir", f"{OUT}/{what}-{steps}", "--overwrite"]
+        fixed = ["train.epochs=0", f"train.steps={steps}", "train.log_every=1", "train.checkpoint_every=0", "probe=[]"]
+        words += (word for one in [*fixed, 'train.best=""', *sets] for word in ("--set", one))
+        return ebm("train", *words)
+
+    counts = per_step(run, 2, 4)
+    kernels = [name for name in counts if re.fullmatch(r"kernel (adam|sgd|norm|lerp|squares)_f32|kernel sums", name)]
+    if os.environ.get("STANDIN_SHOW"):
+        print({name: count for name, count in counts.items() if count})
+    return counts, sum(counts[name] for name in kernels)
+
+
+if __name__ == "__main__":
+    os.makedirs(OUT, exist_ok=True)
+    # One optimiser, its norm, and gradients that are limited.
+    for limit, launches in [(0, 2), (1, 3)]:
+        counts, updates = training(f"dense-{limit}", "configs/sm_toy2d.toml", f"optim.clip_norm={limit}")
+        bounded(f"an optimiser step, clip_norm = {limit}: launches", updates, launches)
+        bounded(f"an optimiser step, clip_norm = {limit}: copies to the host", counts["copies to the host"], 2)
+    langevin = ["sampler.name=langevin", "sampler.step_size=0.01", "sampler.init=normal"]
+    chain("Langevin, dense network", f"{OUT}/dense-0-2", 40, *langevin)
+    wide = ["dataset.name=digits", "dataset.flip=false", "dataset.crop_pad=0", "dataset.validation=100"]
+    wide += ["model.net.width=1", "model.net.stem=2", "method.buffer=8", "method.sampler.steps=1", "train.batch_size=4"]
+    training("wide", "configs/jem_cifar.toml", *wide)
+    chain("Langevin, WRN-28", f"{OUT}/wide-2", 150, "sampler.name=sgld", "sampler.init=uniform")
+    sys.exit(wrong)
