@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Builder, Curve, Jet, Layer, LayerList, Pass, Pullback};
+use super::{Builder, Curve, Gradients, Jet, Layer, LayerList, Pass, Pullback, Tape};
 use crate::Result;
 
 /// Inverted dropout (Srivastava et al. 2014): y = m∘x/(1-p) with m ~ Bernoulli(1-p) for each number, or the identity
@@ -37,6 +37,16 @@ impl Layer for Dropout {
     fn vjp<'a>(&'a self, x: &Tensor, pass: Pass) -> Result<(Tensor, Pullback<'a>)> {
         let mask = self.mask(x, pass)?;
         Ok((scale(x, mask.as_ref())?, Box::new(move |g| scale(g, mask.as_ref()))))
+    }
+
+    fn record(&self, x: &Tensor, pass: Pass, tape: &mut Tape) -> Result<Tensor> {
+        let mask = self.mask(x, pass)?;
+        tape.push(mask.clone());
+        scale(x, mask.as_ref())
+    }
+
+    fn reverse(&self, g: &Tensor, tape: &mut Tape, _: &mut Gradients, _: bool) -> Result<Option<Tensor>> {
+        scale(g, tape.pop_any().as_ref()).map(Some)
     }
 
     fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {

@@ -4,8 +4,8 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Builder, Curve, Dropout, Fourier, GroupNorm, Io, Jet, Layer, LayerList, Linear, Nonlinear, NonlinearName, Pass,
-    Pullback, Reshape, Scaling, Sequence, trace_by_pullbacks,
+    Builder, Curve, Dropout, Fourier, Gradients, GroupNorm, Io, Jet, Layer, LayerList, Linear, Nonlinear,
+    NonlinearName, Pass, Pullback, Reshape, Scaling, Sequence, Tape, trace_by_pullbacks,
 };
 use crate::config::{self, Spec, rule};
 use crate::{Result, ops};
@@ -110,6 +110,14 @@ impl Layer for Mlp {
 
     fn vjp<'a>(&'a self, x: &Tensor, pass: Pass) -> Result<(Tensor, Pullback<'a>)> {
         self.body.vjp(x, pass)
+    }
+
+    fn record(&self, x: &Tensor, pass: Pass, tape: &mut Tape) -> Result<Tensor> {
+        self.body.record(x, pass, tape)
+    }
+
+    fn reverse(&self, g: &Tensor, tape: &mut Tape, grads: &mut Gradients, wanted: bool) -> Result<Option<Tensor>> {
+        self.body.reverse(g, tape, grads, wanted)
     }
 
     fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Curve, Jet, Layer, LayerList, Pass, Pullback};
+use super::{Curve, Gradients, Jet, Layer, LayerList, Pass, Pullback, Tape};
 use crate::Result;
 
 /// The layer y = s(x) + f(x), with s the identity unless f changes the shape (He et al. 2016).
@@ -42,6 +42,23 @@ impl Layer for Residual {
                 ((z + y)?, Box::new(move |g| Ok((along(g)? + pull(g)?)?)))
             }
         })
+    }
+
+    fn record(&self, x: &Tensor, pass: Pass, tape: &mut Tape) -> Result<Tensor> {
+        let y = self.body.record(x, pass, tape)?;
+        Ok(match &self.shortcut {
+            None => (x + y)?,
+            Some(s) => (s.record(x, pass, tape)? + y)?,
+        })
+    }
+
+    fn reverse(&self, g: &Tensor, tape: &mut Tape, grads: &mut Gradients, wanted: bool) -> Result<Option<Tensor>> {
+        let along = match &self.shortcut {
+            None => wanted.then(|| g.clone()),
+            Some(s) => s.reverse(g, tape, grads, wanted)?,
+        };
+        let through = self.body.reverse(g, tape, grads, wanted)?;
+        Ok(along.zip(through).map(|(along, through)| along + through).transpose()?)
     }
 
     fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {

@@ -5,8 +5,8 @@ use candle_core::{DType, Device, Tensor, Var};
 
 use super::{
     Activation, Adam, Conv, Sgd, activate, activate_curve, activate_jet, activate_pullback, adam_update, column_sum,
-    composed, conv2d_activated, conv2d_activated_pullback, conv2d_pullback, conv2d_stacked, dot, langevin_update,
-    lerp_update, linear_pullback, linear_stacked, sgd_update, sum_of_squares,
+    composed, conv2d_activated, conv2d_activated_pullback, conv2d_pullback, conv2d_stacked, dot, group_norm,
+    group_norm_jacobian, langevin_update, lerp_update, linear_pullback, linear_stacked, sgd_update, sum_of_squares,
 };
 use crate::device::Precision;
 use crate::{Result, rng::Key};
@@ -129,6 +129,7 @@ impl OpCheck {
         all.iter_mut().for_each(|check| check.multiplies = true);
         all.extend(activations()?);
         all.extend(sums()?);
+        all.extend(norms()?);
         let mut updates = updates()?;
         updates.iter_mut().for_each(|check| check.tracked = false);
         all.extend(updates);
@@ -248,6 +249,27 @@ fn activations() -> Result<Vec<OpCheck>> {
             vec![u.clone()],
             move |t| activate_curve(act, &t[0], 3),
             move |t| composed::activate_curve(act, &t[0], 3),
+        ));
+    }
+    Ok(all)
+}
+
+fn norms() -> Result<Vec<OpCheck>> {
+    let mut all = Vec::new();
+    for (shape, groups) in [(&[3, 6, 5, 7][..], 2), (&[5, 37], 1), (&[2, 4, 3, 3], 4)] {
+        let (x, t) = (normal("x", shape)?, normal("t", shape)?);
+        let (gain, shift) = (normal("gain", &shape[1..2])?, normal("shift", &shape[1..2])?);
+        all.push(OpCheck::new(
+            format!("norm of {shape:?} in {groups} groups"),
+            vec![x.clone(), gain, shift],
+            move |t| group_norm(&t[0], &t[1], &t[2], groups),
+            move |t| composed::group_norm(&t[0], &t[1], &t[2], groups),
+        ));
+        all.push(OpCheck::new(
+            format!("norm of {shape:?} in {groups} groups: Jacobian"),
+            vec![x, t],
+            move |t| group_norm_jacobian(&t[0], &t[1], groups),
+            move |t| composed::group_norm_jacobian(&t[0], &t[1], groups),
         ));
     }
     Ok(all)

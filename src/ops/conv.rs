@@ -5,7 +5,7 @@
 
 #[cfg(feature = "cudnn")]
 use candle_core::CudaStorage;
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Tensor, Var};
 
 use super::backend::Backend;
 use super::cpu::conv as kernels;
@@ -118,7 +118,7 @@ pub fn conv2d_pullback<'a>(
 ) -> Result<Tensor> {
     let kernel = w.into();
     let (w, op) = (kernel.weights(), Pullback { conv, size, place: kernel.place() });
-    check_pullback(g, w, conv, size)?;
+    check_pullback(g, w.dims(), conv, size)?;
     let images = [g.dim(0)?, w.dim(1)?, size.0, size.1];
     let back = |g: &Tensor| -> Result<Tensor> {
         Ok(match Backend::of_convolution(&[g, w]) {
@@ -130,6 +130,42 @@ pub fn conv2d_pullback<'a>(
         Some(most) if g.dim(0)? > most => by_pieces(g, most, back),
         _ => back(g),
     }
+}
+
+/// The weight gradient of [`conv2d`] with kernels of `kernel` pixels a side: x `[N, C, H, W]`, g `[N, O, H', W']` ->
+/// `[O, C, k, k]`. It is not differentiated.
+///
+/// # Errors
+/// The shapes or the geometry do not fit.
+pub fn conv2d_weight_gradient(x: &Tensor, g: &Tensor, conv: Conv, kernel: usize) -> Result<Tensor> {
+    let shape = weight_shape(x, g, conv, kernel)?;
+    let at_once = most_images(x.device(), x.dims(), &shape, conv)?.is_none_or(|most| x.dims()[0] <= most);
+    match Backend::of_convolution(&[x, g]) {
+        Backend::Kernels if at_once => {
+            Ok(x.contiguous()?.apply_op2_no_bwd(&g.contiguous()?, &WeightGradient { conv, kernel })?)
+        }
+        _ => {
+            let w = Var::zeros(shape.as_slice(), x.dtype(), x.device())?;
+            let mut store = (conv2d(x, &w, None, conv)? * g)?.sum_all()?.backward()?;
+            store.remove(&w).map_or_else(|| Ok(w.zeros_like()?), Ok)
+        }
+    }
+}
+
+/// The shape `[O, C, k, k]` of the weights between images x and outputs of g's shape.
+///
+/// # Errors
+/// No such convolution makes one of the other.
+pub(super) fn weight_shape(x: &Tensor, g: &Tensor, conv: Conv, kernel: usize) -> Result<Vec<usize>> {
+    let (&[images, channels, height, width], &[same, outputs, _, _]) = (x.dims(), g.dims()) else {
+        return Err(Error::Other(format!("convolution: x {:?} and g {:?} need 4 dimensions", x.dims(), g.dims())));
+    };
+    if images != same {
+        return Err(Error::Other(format!("convolution: {images} images and gradients for {same}")));
+    }
+    let shape = vec![outputs, channels, kernel, kernel];
+    check_pullback(g, &shape, conv, (height, width))?;
+    Ok(shape)
 }
 
 /// Whether images, weights and bias of a convolution fit; an error if not.
@@ -146,16 +182,15 @@ pub(super) fn check(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv) -> R
 }
 
 /// Whether gradients and weights fit to the pull-back of a convolution of images of `size`; an error if not.
-pub(super) fn check_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize)) -> Result<()> {
-    let (&[_, outputs, rows, columns], &[expected, _, kernel, across]) = (g.dims(), w.dims()) else {
-        return Err(Error::Other(format!("convolution: g {:?} and w {:?} need 4 dimensions", g.dims(), w.dims())));
+pub(super) fn check_pullback(g: &Tensor, w: &[usize], conv: Conv, size: (usize, usize)) -> Result<()> {
+    let (&[_, outputs, rows, columns], &[expected, _, kernel, across]) = (g.dims(), w) else {
+        return Err(Error::Other(format!("convolution: g {:?} and w {w:?} need 4 dimensions", g.dims())));
     };
     let windows = (conv.windows(size.0, kernel)?, conv.windows(size.1, kernel)?);
     if outputs != expected || kernel != across || windows != (rows, columns) {
         return Err(Error::Other(format!(
-            "convolution pull-back: g {:?}, w {:?}, {conv:?} and an input of {size:?} do not fit",
-            g.dims(),
-            w.dims()
+            "convolution pull-back: g {:?}, w {w:?}, {conv:?} and an input of {size:?} do not fit",
+            g.dims()
         )));
     }
     Ok(())
@@ -240,7 +275,16 @@ impl CustomOp3 for Convolution {
     }
 }
 
-/// The gradient for the bias of the gradients g `[N, O, H', W']`: the sums over images and pixels, `[O]`.
+/// The sums over images and pixels, `[N, O, H, W]` -> `[O]`: from the gradient for the output of a convolution that for
+/// its bias. They are not differentiated.
+///
+/// # Errors
+/// There are fewer dimensions.
+pub fn channel_sum(g: &Tensor) -> Result<Tensor> {
+    Ok(bias_gradient(g)?)
+}
+
+/// What [`channel_sum`] gives.
 pub(super) fn bias_gradient(g: &Tensor) -> candle_core::Result<Tensor> {
     let by_image = g.contiguous()?.flatten_from(2)?.sum(2)?;
     match Backend::of(&[&by_image]) {

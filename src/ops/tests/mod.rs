@@ -1,6 +1,7 @@
 //! Every operation of the list against its composition of candle's operations, and what it refuses.
 
 mod conv;
+mod group_norm;
 mod kept;
 mod update;
 
