@@ -63,6 +63,10 @@ impl Layer for Dropout {
         }
     }
 
+    fn drops(&self) -> bool {
+        self.rate > 0.0
+    }
+
     /// A layer that drops nothing is left out.
     fn list(&self) -> Result<LayerList> {
         let drops = self.rate > 0.0;

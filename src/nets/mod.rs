@@ -6,9 +6,9 @@
 //! themselves forward passes on the weights, one ordinary `backward()` through them gives the second-order terms of
 //! LSD, score matching and gradient penalties, without a double backward.
 //!
-//! Where a network is only evaluated and learned through, as in contrastive divergence, its pass is one node of candle's
-//! graph, and `record` and `reverse` go through the layers: each gradient is written once, where candle would add it to
-//! zeros.
+//! Where a network is only evaluated and learned through, as in contrastive divergence, its pass is one node of
+//! candle's graph, and `record` and `reverse` go through the layers: each gradient is written once, where candle would
+//! add it to zeros.
 //!
 //! Every `Result` in this module also fails where a tensor operation does: on shapes that do not fit, or on a device
 //! without memory. The `# Errors` of an item name what else can fail.
@@ -120,9 +120,9 @@ pub trait Layer: Send + Sync {
         tape.record_graph(x, |x| self.forward(x, pass))
     }
 
-    /// The pull-back of [`Layer::record`] to x and the parameters: takes what that put onto `tape`, the last first, adds
-    /// the parameters' gradients to `grads`, and gives x̄, or `None` where it is not wanted. A layer has its own where it
-    /// has its own `record`.
+    /// The pull-back of [`Layer::record`] to x and the parameters: takes what that put onto `tape`, the last first,
+    /// adds the parameters' gradients to `grads`, and gives x̄, or `None` where it is not wanted. A layer has its own
+    /// where it has its own `record`.
     fn reverse(&self, g: &Tensor, tape: &mut Tape, grads: &mut Gradients, wanted: bool) -> Result<Option<Tensor>> {
         let x = tape.reverse_graph(g, grads)?;
         Ok(wanted.then_some(x))
@@ -141,6 +141,11 @@ pub trait Layer: Send + Sync {
 
     /// Whether a layer inside has weight norm. A layer that holds layers passes the question on.
     fn has_weight_norm(&self) -> bool {
+        false
+    }
+
+    /// Whether a layer inside drops numbers while training. A layer that holds layers passes the question on.
+    fn drops(&self) -> bool {
         false
     }
 

@@ -144,6 +144,11 @@ impl Network {
         self.root.calibrate(&items()?).map(drop)
     }
 
+    /// Whether a layer of the network drops numbers while training, so that an item's pass depends on its batch.
+    pub fn drops(&self) -> bool {
+        self.root.drops()
+    }
+
     /// Whether a layer of the network reads the noise level.
     pub fn reads_level(&self) -> bool {
         self.root.reads_level()

@@ -137,6 +137,10 @@ impl Layer for Sequence {
         self.0.iter().any(|layer| layer.has_weight_norm())
     }
 
+    fn drops(&self) -> bool {
+        self.0.iter().any(|layer| layer.drops())
+    }
+
     fn reads_level(&self) -> bool {
         self.0.iter().any(|layer| layer.reads_level())
     }

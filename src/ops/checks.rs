@@ -4,9 +4,10 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::{
-    Activation, Adam, Conv, Sgd, activate, activate_curve, activate_jet, activate_pullback, adam_update, column_sum,
-    composed, conv2d_activated, conv2d_activated_pullback, conv2d_pullback, conv2d_stacked, dot, group_norm,
-    group_norm_jacobian, langevin_update, lerp_update, linear_pullback, linear_stacked, sgd_update, sum_of_squares,
+    Activation, Adam, Conv, Sgd, activate, activate_curve, activate_jet, activate_pullback, adam_update, add,
+    column_sum, composed, conv2d_activated, conv2d_activated_pullback, conv2d_pullback, conv2d_stacked, dot,
+    group_norm, group_norm_jacobian, langevin_update, lerp_update, linear_pullback, linear_stacked, sgd_update,
+    sum_of_squares,
 };
 use crate::device::Precision;
 use crate::{Result, rng::Key};
@@ -279,6 +280,7 @@ fn sums() -> Result<Vec<OpCheck>> {
     let (x, y) = (normal("x", &[50, 41])?, normal("y", &[50, 41])?);
     Ok(vec![
         OpCheck::new("column sum", vec![x.clone()], |t| column_sum(&t[0]), |t| composed::column_sum(&t[0])),
+        OpCheck::new("sum", vec![x.clone(), y.clone()], |t| add(&t[0], &t[1]), |t| &t[0] + &t[1]),
         OpCheck::new("row-wise dot product", vec![x, y], |t| dot(&t[0], &t[1]), |t| composed::dot(&t[0], &t[1])),
     ])
 }

@@ -5,13 +5,14 @@
 
 #[cfg(feature = "cudnn")]
 use candle_core::CudaStorage;
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Tensor, Var};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Tensor, Var};
 
 use super::backend::Backend;
 use super::cpu::conv as kernels;
 use super::cpu::{Output, Place, wanted};
 #[cfg(feature = "cudnn")]
 use super::cuda::{access::Output as OnGpu, conv as gpu};
+use super::pieces::{by_pieces, most_images};
 use super::sums::ColumnSum;
 use super::{Conv, LayerWeights, composed, shapes};
 use crate::{Error, Result};
@@ -75,34 +76,6 @@ fn in_pieces(x: &Tensor, w: &Tensor, b: Option<&Tensor>, op: Convolution, most: 
         Some(b) => Ok(composed::biased(&y, b, op.blocks)?),
         None => Ok(y),
     }
-}
-
-/// What f makes of `most` items of a batch after the other.
-fn by_pieces(batch: &Tensor, most: usize, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-    let (items, most) = (batch.dim(0)?, most.max(1));
-    let piece = |from| f(&batch.narrow(0, from, most.min(items - from))?);
-    Ok(Tensor::cat(&(0..items).step_by(most).map(piece).collect::<Result<Vec<_>>>()?, 0)?)
-}
-
-/// The most images `[N, C, H, W]` for one call on this device, if there is such a bound. On a GPU candle counts entries
-/// in 32 bits and leaves the rest of a larger tensor as it was; the largest are the columns, a window each.
-fn most_images(device: &Device, images: &[usize], weights: &[usize], conv: Conv) -> Result<Option<usize>> {
-    if device.is_cpu() {
-        return Ok(None);
-    }
-    let (&[_, channels, height, width], &[outputs, _, kernel, _]) = (images, weights) else { return Ok(None) };
-    let windows = conv.windows(height, kernel)?.saturating_mul(conv.windows(width, kernel)?);
-    Ok(Some(most_of([
-        channels.saturating_mul(height + 2 * conv.padding).saturating_mul(width + 2 * conv.padding),
-        windows.saturating_mul(outputs),
-        windows.saturating_mul(channels).saturating_mul(kernel * kernel),
-    ])))
-}
-
-/// The most items with tensors of so many entries each for one call on a GPU; one at least.
-fn most_of(entries: [usize; 3]) -> usize {
-    let largest = entries.into_iter().max().unwrap_or(1).max(1);
-    (i32::MAX as usize / largest).max(1)
 }
 
 /// The pull-back of [`conv2d`] for an input of `size` = (H, W): g `[N, O, H', W']`, w `[O, C, k, k]` -> `[N, C, H, W]`.
@@ -350,19 +323,7 @@ impl CustomOp2 for WeightGradient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::contract::{assert_close, check, normal};
-
-    #[test]
-    fn a_batch_for_a_gpu_is_divided_where_entries_no_longer_have_numbers() {
-        // VERA's generator at 32 pixels, with 256 channels: its columns have 2.4 million entries a picture.
-        let most = most_of([256 * 34 * 34, 256 * 1024, 256 * 9 * 1024]);
-        assert_eq!(most, 910);
-        assert!(most * 256 * 9 * 1024 <= i32::MAX as usize);
-        assert_eq!(most_of([usize::MAX, 1, 1]), 1);
-        let conv = Conv { stride: 1, padding: 1 };
-        let bound = most_images(&Device::Cpu, &[2000, 256, 32, 32], &[256, 256, 3, 3], conv).unwrap();
-        assert_eq!(bound, None);
-    }
+    use crate::ops::contract::{check, normal};
 
     #[test]
     fn pieces_of_a_batch_keep_the_contract() {
@@ -377,7 +338,5 @@ mod tests {
                 0,
             );
         }
-        let doubled = by_pieces(&inputs[0], 4, |t| Ok((t * 2.0)?)).unwrap();
-        assert_close("pieces", &doubled, &(&inputs[0] * 2.0).unwrap(), 0.0);
     }
 }

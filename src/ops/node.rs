@@ -2,8 +2,8 @@
 //! candle's operations takes part in an ordinary `backward()`.
 //!
 //! candle's own operations have at most three arguments. So the arguments are threaded, two at a time, on a chain of
-//! tokens, scalars 0, and the last token is an argument of the tensor. `backward()` comes to the tensor first, where all
-//! gradients are computed, and then along the chain, which hands them out.
+//! tokens, scalars 0, and the last token is an argument of the tensor. `backward()` comes to the tensor first, where
+//! all gradients are computed, and then along the chain, which hands them out.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
