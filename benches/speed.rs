@@ -8,10 +8,10 @@ mod works;
 use divan::Bencher;
 
 #[global_allocator]
-static ALLOCATOR: ebm::allocator::Allocator = ebm::allocator::ALLOCATOR;
+static ALLOCATOR: ebm::process::Allocator = ebm::process::ALLOCATOR;
 
 fn main() {
-    ebm::allocator::keep();
+    ebm::process::begin();
     divan::main();
 }
 

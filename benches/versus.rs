@@ -7,10 +7,10 @@ mod works;
 use std::{io::BufRead, time::Instant};
 
 #[global_allocator]
-static ALLOCATOR: ebm::allocator::Allocator = ebm::allocator::ALLOCATOR;
+static ALLOCATOR: ebm::process::Allocator = ebm::process::ALLOCATOR;
 
 fn main() -> ebm::Result<()> {
-    ebm::allocator::keep();
+    ebm::process::begin();
     if std::env::args().any(|argument| argument == "--bench") {
         println!("this one answers scripts/bench_vs_torch.sh; `cargo bench --bench speed` times the same works");
         return Ok(());

@@ -30,10 +30,10 @@ pub mod store; // files written all or nothing, checkpoints with a checksum: wha
 pub mod config; // TOML with positions: extends, --set, decoding, diagnostics, registries
 pub mod ops; // tensor operations where candle's are many times slower on a CPU, each with its derivatives
 
-pub mod allocator; // memory that a program keeps from step to step
 pub mod device; // cpu, cuda:0, auto
 pub mod error; // every way to fail, and its exit code
 pub mod metrics; // named numbers of one step
+pub mod process; // memory and threads of a program, set before anything else
 pub mod rng; // counter-based randomness: a draw is a function of (seed, purpose, step)
 pub mod shell; // commands of this program as a user can paste them
 

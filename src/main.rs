@@ -1,9 +1,9 @@
 //! Parse, dispatch, exit code: see `ebm::cli`.
 
 #[global_allocator]
-static ALLOCATOR: ebm::allocator::Allocator = ebm::allocator::ALLOCATOR;
+static ALLOCATOR: ebm::process::Allocator = ebm::process::ALLOCATOR;
 
 fn main() {
-    ebm::allocator::keep();
+    ebm::process::begin();
     std::process::exit(ebm::cli::main());
 }

@@ -15,7 +15,7 @@ use ebm::{
     Result,
     config::decode,
     methods::LsdConfig,
-    nets::{Builder, Io, Network},
+    nets::{Builder, Gradients, GroupNorm, Io, Layer as _, Network, Pass, Tape},
     ops::{self, Activation},
     optim,
     rng::Key,
@@ -58,6 +58,7 @@ pub const WORKS: &[(&str, Make)] = &[
     ("adam", adam),
     ("gemm", gemm),
     ("swish", swish),
+    ("norm", norm),
 ];
 
 /// An experiment with these sections and this method; the data are normal points with `dim` coordinates.
@@ -98,5 +99,16 @@ fn swish() -> Result<Step> {
     Ok(Box::new(move || {
         ops::activate(Activation::Swish, &u)?;
         ops::activate_pullback(Activation::Swish, &u, &v).map(drop)
+    }))
+}
+
+/// Group norm of 32 images of 64 channels in 8 groups, and its gradients for images and parameters.
+fn norm() -> Result<Step> {
+    let (x, g) = (normal(&[32, 64, 32, 32])?, normal(&[32, 64, 32, 32])?);
+    let layer = GroupNorm::new(&Builder::new(Key::new(0), DType::F32, &Device::Cpu), 64, 8)?;
+    Ok(Box::new(move || {
+        let (mut tape, mut grads) = (Tape::default(), Gradients::default());
+        layer.record(&x, Pass::EVAL, &mut tape)?;
+        layer.reverse(&g, &mut tape, &mut grads, true).map(drop)
     }))
 }

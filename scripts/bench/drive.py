@@ -41,6 +41,7 @@ WORKS = {
     "wrn28-train": ("WRN-28-10, batch 4: training step", 1.3, ("eager", "last")),
     "wrn28-grad": ("WRN-28-10, batch 4: ∇ₓE", 1.5, ("eager", "last")),
     "swish": ("swish of 1 M numbers, and its pull-back", None, ("eager",)),
+    "norm": ("group norm of 32 images of 64×32×32 in 8 groups, with gradients", None, ("eager",)),
     "adam": ("Adam, 2.6 M weights", None, ("eager",)),
     "adam-fused": ("the same, against fused=True", None, ("eager",)),
 }
@@ -55,7 +56,7 @@ class Side:
 
     def __init__(self, command, threads, greets=True):
         n = str(threads)
-        env = dict(os.environ, OMP_NUM_THREADS=n, MKL_NUM_THREADS=n, RAYON_NUM_THREADS=n, CANDLE_NUM_THREADS=n)
+        env = dict(os.environ, OMP_NUM_THREADS=n, MKL_NUM_THREADS=n, RAYON_NUM_THREADS=n)
         pinned = (lambda: os.sched_setaffinity(0, {0})) if threads == 1 else None
         self.process = subprocess.Popen(
             command, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=pinned

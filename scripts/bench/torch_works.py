@@ -334,6 +334,15 @@ def works(form):
 
         return step
 
+    def norm():
+        x, g = torch.randn(32, 64, 32, 32, requires_grad=True), torch.randn(32, 64, 32, 32)
+        layer = nn.GroupNorm(8, 64)
+
+        def step():
+            torch.autograd.grad(layer(x), (x, *layer.parameters()), g)
+
+        return step
+
     def adam(**options):
         weights = list(mlp(784, 1000, 1000, 784).parameters())
         for weight in weights:
@@ -361,6 +370,7 @@ def works(form):
         "wrn28-train": lambda: wide_train(28, 10, 4),
         "wrn28-grad": lambda: wide_gradient(28, 10, 4),
         "swish": swish,
+        "norm": norm,
         "adam": adam,
         "adam-fused": lambda: adam(fused=True),
     }

@@ -51,7 +51,7 @@ pub use ladder::by_row;
 pub use model::Model;
 pub use neural::Neural;
 pub use noise_space::{NoiseSpace, Potential, Space};
-pub use parts::by_parts_of;
+pub use parts::{by_parts_of, of_parts};
 pub use probability_flow::{Laplacian, ProbabilityFlow};
 pub use proposal::Proposal;
 pub use rbm::{Rbm, RbmConfig, RbmInit};

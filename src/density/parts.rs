@@ -30,21 +30,37 @@ pub fn by_parts_of<const K: usize>(
     tensors: [&Tensor; K],
     f: impl Fn([&Tensor; K]) -> Result<(Tensor, Tensor)> + Sync,
 ) -> Result<(Tensor, Tensor)> {
-    let Some(first) = tensors.first() else { return f(tensors) };
-    let items = first.dim(0)?;
-    if items < 2 * PART || !first.device().is_cpu() {
-        return f(tensors);
+    let mut parts = of_parts(tensors, PART, f)?;
+    match (parts.len(), parts.pop()) {
+        (1, Some(whole)) => Ok(whole),
+        (_, last) => {
+            let (first, second): (Vec<_>, Vec<_>) = parts.into_iter().chain(last).unzip();
+            Ok((Tensor::cat(&first, 0)?, Tensor::cat(&second, 0)?))
+        }
+    }
+}
+
+/// What f makes of each of the parts, of `least` items or more, of tensors `[N, ..]` with the same items, side by side.
+///
+/// # Errors
+/// f fails, or a tensor has fewer items than the first.
+pub fn of_parts<const K: usize, R: Send>(
+    tensors: [&Tensor; K],
+    least: usize,
+    f: impl Fn([&Tensor; K]) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let Some(first) = tensors.first() else { return Ok(vec![f(tensors)?]) };
+    let (items, least) = (first.dim(0)?, least.max(1));
+    if items / least < 2 || !first.device().is_cpu() {
+        return Ok(vec![f(tensors)?]);
     }
     // A power of two, or the last threads would wait for a part more of the first.
-    let parts = (items / PART).ilog2();
+    let parts = (items / least).ilog2();
     let size = items.div_ceil(1 << parts.min(MOST));
-    let starts = (0..items).step_by(size).collect::<Vec<_>>();
     let part = |from: usize| {
         let here = tensors.iter().map(|t| t.narrow(0, from, size.min(items - from)));
         let here = here.collect::<candle_core::Result<Vec<_>>>()?;
         f(std::array::from_fn(|i| &here[i]))
     };
-    let (first, second): (Vec<_>, Vec<_>) =
-        starts.into_par_iter().map(part).collect::<Result<Vec<_>>>()?.into_iter().unzip();
-    Ok((Tensor::cat(&first, 0)?, Tensor::cat(&second, 0)?))
+    (0..items).step_by(size).collect::<Vec<_>>().into_par_iter().map(part).collect()
 }

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Curve, Init, Jet, Layer, LayerList, Pass, Pullback, linear::repeated};
+use super::{Builder, Curve, Gradients, Init, Jet, Layer, LayerList, Pass, Pullback, Tape, linear::repeated};
 use crate::ops::{Activation, activate, activate_curve, activate_jet, activate_pullback};
 use crate::{Error, Result};
 
@@ -118,6 +118,27 @@ impl Layer for Nonlinear {
                 Jet::new(&self.forward(&value, pass)?, &activate_pullback(Activation::Swish, &z, &h.tangent()?)?)
             }
         }
+    }
+
+    fn record(&self, h: &Tensor, pass: Pass, tape: &mut Tape) -> Result<Tensor> {
+        match self {
+            Nonlinear::Fixed(act) => {
+                tape.push(h.clone());
+                activate(*act, h)
+            }
+            Nonlinear::LearnedSwish { .. } => tape.record_graph(h, |h| self.forward(h, pass)),
+        }
+    }
+
+    fn reverse(&self, g: &Tensor, tape: &mut Tape, grads: &mut Gradients, wanted: bool) -> Result<Option<Tensor>> {
+        let pulled = match self {
+            Nonlinear::Fixed(act) => {
+                let h = tape.pop()?;
+                wanted.then(|| activate_pullback(*act, &h, g)).transpose()
+            }
+            Nonlinear::LearnedSwish { .. } => tape.reverse_graph(g, grads).map(Some),
+        };
+        Ok(pulled?.filter(|_| wanted))
     }
 
     fn activation(&self) -> Option<Activation> {

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::layer_list::number;
-use super::{Builder, Curve, Init, Jet, Layer, LayerList, Pass, Pullback, Scaling, Weight};
+use super::{Absorbing, Builder, Curve, Gradients, Init, Jet, Layer, LayerList, Pass, Pullback, Scaling, Tape, Weight};
 use crate::ops::{self, Activation, Conv};
 use crate::{Error, Result};
 
@@ -78,14 +78,24 @@ impl Layer for Conv2d {
         Ok((y, Box::new(move |g| ops::conv2d_pullback(g, self.weight.given(&w), self.conv, size))))
     }
 
-    fn forward_of(&self, act: Activation, u: &Tensor) -> Result<Option<Tensor>> {
-        ops::conv2d_activated(act, u, self.weight.given(&self.weight.get()?), &self.bias, self.conv).map(Some)
+    fn absorbing(&self) -> Option<&dyn Absorbing> {
+        Some(self)
     }
 
-    fn vjp_of<'a>(&'a self, act: Activation, u: &Tensor) -> Result<Option<(Tensor, Pullback<'a>)>> {
-        let (w, u) = (self.weight.get()?, u.clone());
-        let y = ops::conv2d_activated(act, &u, self.weight.given(&w), &self.bias, self.conv)?;
-        Ok(Some((y, Box::new(move |g| ops::conv2d_activated_pullback(act, &u, g, self.weight.given(&w), self.conv)))))
+    fn record(&self, x: &Tensor, _: Pass, tape: &mut Tape) -> Result<Tensor> {
+        let w = self.weight.get()?;
+        let y = ops::conv2d(x, &w.detach(), Some(&self.bias.detach()), self.conv)?;
+        tape.push(x.clone());
+        tape.push(w);
+        Ok(y)
+    }
+
+    fn reverse(&self, g: &Tensor, tape: &mut Tape, grads: &mut Gradients, wanted: bool) -> Result<Option<Tensor>> {
+        let (w, x) = (tape.pop()?, tape.pop()?);
+        self.weight.collect(&w, &ops::conv2d_weight_gradient(&x, g, self.conv, w.dim(2)?)?, grads)?;
+        grads.add(&self.bias, ops::channel_sum(g)?)?;
+        let size = (x.dim(2)?, x.dim(3)?);
+        wanted.then(|| ops::conv2d_pullback(g, &w.detach(), self.conv, size)).transpose()
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
@@ -122,5 +132,40 @@ impl Layer for Conv2d {
         keys.extend([("kernel", number(kernel)), ("stride", number(stride))]);
         keys.extend(self.weight.scaling().key().map(|key| (key, true.into())));
         Ok(LayerList::of("conv", &keys, &[tensors, vec![("bias", &self.bias)]].concat()))
+    }
+}
+
+impl Absorbing for Conv2d {
+    fn forward_of(&self, act: Activation, u: &Tensor) -> Result<Tensor> {
+        ops::conv2d_activated(act, u, self.weight.given(&self.weight.get()?), &self.bias, self.conv)
+    }
+
+    fn vjp_of<'a>(&'a self, act: Activation, u: &Tensor) -> Result<(Tensor, Pullback<'a>)> {
+        let (w, u) = (self.weight.get()?, u.clone());
+        let y = ops::conv2d_activated(act, &u, self.weight.given(&w), &self.bias, self.conv)?;
+        Ok((y, Box::new(move |g| ops::conv2d_activated_pullback(act, &u, g, self.weight.given(&w), self.conv))))
+    }
+
+    fn record_of(&self, act: Activation, u: &Tensor, tape: &mut Tape) -> Result<Tensor> {
+        let w = self.weight.get()?;
+        let y = ops::conv2d_activated(act, u, &w.detach(), &self.bias.detach(), self.conv)?;
+        tape.push(u.clone());
+        tape.push(w);
+        Ok(y)
+    }
+
+    fn reverse_of(
+        &self,
+        act: Activation,
+        g: &Tensor,
+        tape: &mut Tape,
+        grads: &mut Gradients,
+        wanted: bool,
+    ) -> Result<Option<Tensor>> {
+        let (w, u) = (tape.pop()?, tape.pop()?);
+        let gw = ops::conv2d_activated_weight_gradient(act, &u, g, self.conv, w.dim(2)?)?;
+        self.weight.collect(&w, &gw, grads)?;
+        grads.add(&self.bias, ops::channel_sum(g)?)?;
+        wanted.then(|| ops::conv2d_activated_pullback(act, &u, g, &w.detach(), self.conv)).transpose()
     }
 }

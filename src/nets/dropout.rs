@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Builder, Curve, Jet, Layer, LayerList, Pass, Pullback};
+use super::{Builder, Curve, Gradients, Jet, Layer, LayerList, Pass, Pullback, Tape};
 use crate::Result;
 use crate::ops::{self, Dropping};
 use crate::rng::Key;
@@ -40,12 +40,25 @@ impl Layer for Dropout {
         Ok((self.dropped(x, 1, key)?, Box::new(move |g| self.dropped(g, 1, key))))
     }
 
+    fn record(&self, x: &Tensor, pass: Pass, tape: &mut Tape) -> Result<Tensor> {
+        tape.push_key(pass.dropout);
+        self.dropped(x, 1, pass.dropout)
+    }
+
+    fn reverse(&self, g: &Tensor, tape: &mut Tape, _: &mut Gradients, _: bool) -> Result<Option<Tensor>> {
+        self.dropped(g, 1, tape.pop_key()).map(Some)
+    }
+
     fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {
         x.linear(|xx| self.dropped(xx, 2, pass.dropout))
     }
 
     fn curve(&self, x: &Curve, pass: Pass) -> Result<Curve> {
         x.linear(|xx| self.dropped(xx, x.blocks(), pass.dropout))
+    }
+
+    fn drops(&self) -> bool {
+        self.rate > 0.0
     }
 
     /// A layer that drops nothing is left out.

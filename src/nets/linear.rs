@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::layer_list::number;
-use super::{Builder, Curve, Init, Jet, Layer, LayerList, Pass, Pullback, Scaling, Weight};
+use super::{Builder, Curve, Gradients, Init, Jet, Layer, LayerList, Pass, Pullback, Scaling, Tape, Weight};
 use crate::{Result, ops};
 
 /// The layer y = x Wᵀ + b.
@@ -61,6 +61,21 @@ impl Layer for Linear {
         let w = self.weight.get()?;
         let y = ops::linear(x, self.weight.given(&w), Some(&self.bias))?;
         Ok((y, Box::new(move |g| ops::linear_pullback(g, self.weight.given(&w)))))
+    }
+
+    fn record(&self, x: &Tensor, _: Pass, tape: &mut Tape) -> Result<Tensor> {
+        let w = self.weight.get()?;
+        let y = ops::linear(x, &w.detach(), Some(&self.bias.detach()))?;
+        tape.push(x.clone());
+        tape.push(w);
+        Ok(y)
+    }
+
+    fn reverse(&self, g: &Tensor, tape: &mut Tape, grads: &mut Gradients, wanted: bool) -> Result<Option<Tensor>> {
+        let (w, x) = (tape.pop()?, tape.pop()?);
+        self.weight.collect(&w, &ops::linear_weight_gradient(g, &x)?, grads)?;
+        grads.add(&self.bias, ops::column_sum(g)?)?;
+        wanted.then(|| ops::linear_pullback(g, &w.detach())).transpose()
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {

@@ -4,8 +4,8 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Builder, Curve, Dropout, Fourier, GroupNorm, Io, Jet, Layer, LayerList, Linear, Nonlinear, NonlinearName, Pass,
-    Pullback, Reshape, Scaling, Sequence, trace_by_pullbacks,
+    Builder, Curve, Dropout, Fourier, Gradients, GroupNorm, Io, Jet, Layer, LayerList, Linear, Nonlinear,
+    NonlinearName, Pass, Pullback, Reshape, Scaling, Sequence, Tape, trace_by_pullbacks,
 };
 use crate::config::{self, Spec, rule};
 use crate::{Result, ops};
@@ -112,6 +112,14 @@ impl Layer for Mlp {
         self.body.vjp(x, pass)
     }
 
+    fn record(&self, x: &Tensor, pass: Pass, tape: &mut Tape) -> Result<Tensor> {
+        self.body.record(x, pass, tape)
+    }
+
+    fn reverse(&self, g: &Tensor, tape: &mut Tape, grads: &mut Gradients, wanted: bool) -> Result<Option<Tensor>> {
+        self.body.reverse(g, tape, grads, wanted)
+    }
+
     fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {
         self.body.jvp(x, pass)
     }
@@ -130,6 +138,10 @@ impl Layer for Mlp {
 
     fn has_weight_norm(&self) -> bool {
         self.body.has_weight_norm()
+    }
+
+    fn drops(&self) -> bool {
+        self.body.drops()
     }
 
     fn reads_level(&self) -> bool {

@@ -6,6 +6,10 @@
 //! themselves forward passes on the weights, one ordinary `backward()` through them gives the second-order terms of
 //! LSD, score matching and gradient penalties, without a double backward.
 //!
+//! Where a network is only evaluated and learned through, as in contrastive divergence, its pass is one node of
+//! candle's graph, and `record` and `reverse` go through the layers: each gradient is written once, where candle would
+//! add it to zeros.
+//!
 //! Every `Result` in this module also fails where a tensor operation does: on shapes that do not fit, or on a device
 //! without memory. The `# Errors` of an item name what else can fail.
 
@@ -33,6 +37,7 @@ mod reshape;
 mod residual;
 mod resnet;
 mod resnet_generator;
+mod reverse;
 mod sequence;
 mod sequential;
 mod skip;
@@ -61,6 +66,7 @@ pub use pool::{AvgPool, GlobalPool};
 pub use registry::{BuildNet, NETS, schemas};
 pub use reshape::Reshape;
 pub use residual::Residual;
+pub use reverse::{Gradients, Tape};
 pub use sequence::Sequence;
 pub use sequential::{LAYERS, LayerLine};
 pub use skip::Skip;
@@ -98,15 +104,28 @@ pub trait Layer: Send + Sync {
         None
     }
 
-    /// The output for σ(u), where the layer can apply σ on the way; `None` where it cannot.
-    fn forward_of(&self, _act: Activation, _u: &Tensor) -> Result<Option<Tensor>> {
-        Ok(None)
+    /// Whether the layer only changes the shape, so that its pull-back is a reshape.
+    fn is_view(&self) -> bool {
+        false
     }
 
-    /// The output for σ(u) and the pull-back to u, where the layer can apply σ and its slope on the way; `None` where
-    /// it cannot.
-    fn vjp_of<'a>(&'a self, _act: Activation, _u: &Tensor) -> Result<Option<(Tensor, Pullback<'a>)>> {
-        Ok(None)
+    /// The layer as one that applies a non-linearity on the way, if it can.
+    fn absorbing(&self) -> Option<&dyn Absorbing> {
+        None
+    }
+
+    /// The output y = f(x), detached, with what [`Layer::reverse`] needs put onto `tape`. x is detached. By default it
+    /// is the part of candle's graph between the two.
+    fn record(&self, x: &Tensor, pass: Pass, tape: &mut Tape) -> Result<Tensor> {
+        tape.record_graph(x, |x| self.forward(x, pass))
+    }
+
+    /// The pull-back of [`Layer::record`] to x and the parameters: takes what that put onto `tape`, the last first,
+    /// adds the parameters' gradients to `grads`, and gives x̄, or `None` where it is not wanted. A layer has its own
+    /// where it has its own `record`.
+    fn reverse(&self, g: &Tensor, tape: &mut Tape, grads: &mut Gradients, wanted: bool) -> Result<Option<Tensor>> {
+        let x = tape.reverse_graph(g, grads)?;
+        Ok(wanted.then_some(x))
     }
 
     /// The features that a classifier separates: the input `[B, F]` of the last linear layer inside, or `None` without
@@ -122,6 +141,11 @@ pub trait Layer: Send + Sync {
 
     /// Whether a layer inside has weight norm. A layer that holds layers passes the question on.
     fn has_weight_norm(&self) -> bool {
+        false
+    }
+
+    /// Whether a layer inside drops numbers while training. A layer that holds layers passes the question on.
+    fn drops(&self) -> bool {
         false
     }
 
@@ -150,6 +174,29 @@ pub trait Layer: Send + Sync {
     fn trace(&self, x: &Tensor) -> Result<Tensor> {
         trace_by_pullbacks(self, x)
     }
+}
+
+/// A layer f that can be one with the non-linearity σ before it, y = f(σ(u)), in each pass that does not go along a
+/// tangent.
+pub trait Absorbing {
+    /// The output for σ(u): [`Layer::forward`].
+    fn forward_of(&self, act: Activation, u: &Tensor) -> Result<Tensor>;
+
+    /// The output for σ(u) and the pull-back to u: [`Layer::vjp`].
+    fn vjp_of<'a>(&'a self, act: Activation, u: &Tensor) -> Result<(Tensor, Pullback<'a>)>;
+
+    /// The output for σ(u), detached: [`Layer::record`].
+    fn record_of(&self, act: Activation, u: &Tensor, tape: &mut Tape) -> Result<Tensor>;
+
+    /// The pull-back to u and the parameters: [`Layer::reverse`].
+    fn reverse_of(
+        &self,
+        act: Activation,
+        g: &Tensor,
+        tape: &mut Tape,
+        grads: &mut Gradients,
+        wanted: bool,
+    ) -> Result<Option<Tensor>>;
 }
 
 /// The settings that may differ from one pass through a network to the next.

@@ -1,18 +1,19 @@
 //! Whole networks: those that a configuration names, with their parameters.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
 use super::registry::row;
 use super::sequential::shortened;
-use super::{Builder, Curve, Io, Jet, Layer, NamedNet, Params, Pass, Pullback};
+use super::{Builder, Curve, Gradients, Io, Jet, Layer, NamedNet, Params, Pass, Pullback, Tape};
 use crate::config::Spec;
-use crate::{Error, Result};
+use crate::{Error, Result, ops};
 
 /// A network with its parameters: new ones, those of another network (frozen), or an average of them (EMA).
 pub struct Network {
-    root: Box<dyn Layer>,
+    root: Arc<dyn Layer>,
     spec: Spec,
     io: Io,
     path: String,
@@ -49,7 +50,7 @@ impl Network {
         let root = spec.within(row(spec.name()).and_then(|row| (row.build)(spec, io, builder)))?;
         builder.note(NamedNet { name: builder.path().to_owned(), spec: spec.clone(), io: io.clone() });
         Ok(Network {
-            root,
+            root: root.into(),
             spec: spec.clone(),
             io: io.clone(),
             path: builder.path().to_owned(),
@@ -61,8 +62,25 @@ impl Network {
     }
 
     /// The output y = f(x): x `[B, input..]` -> `[B, output..]`.
+    ///
+    /// A network with parameters of its own makes one node of candle's graph, and its layers are the reverse pass.
     pub fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        self.root.forward(x, pass)
+        if self.params.weights.is_empty() {
+            return self.root.forward(x, pass);
+        }
+        let mut tape = Tape::default();
+        let y = self.root.record(&x.detach(), pass, &mut tape)?;
+        let weights = self.params.weights.values().map(|var| var.as_tensor().clone());
+        let arguments: Vec<Tensor> = weights.chain(x.track_op().then(|| x.clone())).collect();
+        let (root, wanted) = (Arc::clone(&self.root), x.track_op());
+        let weights = arguments.len() - usize::from(wanted);
+        ops::node(&y, &arguments.clone(), move |g| {
+            let mut grads = Gradients::default();
+            let gx = root.reverse(g, &mut tape.clone(), &mut grads, wanted)?;
+            let mut all: Vec<Option<Tensor>> = arguments.iter().take(weights).map(|p| grads.take(p)).collect();
+            all.extend(wanted.then_some(gx));
+            Ok(all)
+        })
     }
 
     /// The output y = f(x) and the pull-back ȳ ↦ ȳ·∂f/∂x.
@@ -124,6 +142,11 @@ impl Network {
             return Ok(());
         }
         self.root.calibrate(&items()?).map(drop)
+    }
+
+    /// Whether a layer of the network drops numbers while training, so that an item's pass depends on its batch.
+    pub fn drops(&self) -> bool {
+        self.root.drops()
     }
 
     /// Whether a layer of the network reads the noise level.

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::layer_list::number;
-use super::{Curve, Jet, Layer, LayerList, Pass, Pullback};
+use super::{Curve, Gradients, Jet, Layer, LayerList, Pass, Pullback, Tape};
 use crate::{Error, Result};
 
 /// The means over disjoint K×K windows: `[B, C, H, W]` -> `[B, C, H/K, W/K]`.
@@ -55,6 +55,14 @@ impl Layer for AvgPool {
         Ok((self.apply(x)?, Box::new(move |g| self.spread(g))))
     }
 
+    fn record(&self, x: &Tensor, _: Pass, _: &mut Tape) -> Result<Tensor> {
+        self.apply(x)
+    }
+
+    fn reverse(&self, g: &Tensor, _: &mut Tape, _: &mut Gradients, _: bool) -> Result<Option<Tensor>> {
+        self.spread(g).map(Some)
+    }
+
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
         x.linear(|xx| self.apply(xx))
     }
@@ -90,6 +98,13 @@ impl GlobalPool {
         let (_, _, h, w) = x.dims4()?;
         Ok(x.flatten_from(2)?.sum(2)?.affine(self.share(h * w), 0.0)?)
     }
+
+    /// The pull-back: ȳ, or its share, at every pixel of an image of size (H, W).
+    fn spread(self, g: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
+        let (b, c) = g.dims2()?;
+        let g = g.affine(self.share(h * w), 0.0)?.reshape((b, c, 1, 1))?;
+        Ok(g.broadcast_as((b, c, h, w))?.contiguous()?)
+    }
 }
 
 impl Layer for GlobalPool {
@@ -98,12 +113,18 @@ impl Layer for GlobalPool {
     }
 
     fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
-        let (b, c, h, w) = x.dims4()?;
-        let spread = move |g: &Tensor| {
-            let g = g.affine(self.share(h * w), 0.0)?.reshape((b, c, 1, 1))?;
-            Ok(g.broadcast_as((b, c, h, w))?.contiguous()?)
-        };
-        Ok((self.apply(x)?, Box::new(spread)))
+        let size = (x.dim(2)?, x.dim(3)?);
+        Ok((self.apply(x)?, Box::new(move |g| self.spread(g, size))))
+    }
+
+    fn record(&self, x: &Tensor, _: Pass, tape: &mut Tape) -> Result<Tensor> {
+        tape.push(x.clone());
+        self.apply(x)
+    }
+
+    fn reverse(&self, g: &Tensor, tape: &mut Tape, _: &mut Gradients, _: bool) -> Result<Option<Tensor>> {
+        let x = tape.pop()?;
+        self.spread(g, (x.dim(2)?, x.dim(3)?)).map(Some)
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::layer_list::number;
-use super::{Curve, Jet, Layer, LayerList, Pass, Pullback};
+use super::{Curve, Gradients, Jet, Layer, LayerList, Pass, Pullback, Tape};
 use crate::Result;
 
 /// The layer that gives each item of a batch another shape, `[B, ..]` -> `[B, item..]`; the order in memory stays.
@@ -36,6 +36,19 @@ impl Layer for Reshape {
     fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
         let shape = x.dims().to_vec();
         Ok((self.apply(x)?, Box::new(move |g| Ok(g.reshape(shape.as_slice())?))))
+    }
+
+    fn is_view(&self) -> bool {
+        true
+    }
+
+    fn record(&self, x: &Tensor, _: Pass, tape: &mut Tape) -> Result<Tensor> {
+        tape.push(x.clone());
+        self.apply(x)
+    }
+
+    fn reverse(&self, g: &Tensor, tape: &mut Tape, _: &mut Gradients, _: bool) -> Result<Option<Tensor>> {
+        Ok(Some(g.reshape(tape.pop()?.dims())?))
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {

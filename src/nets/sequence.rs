@@ -2,8 +2,9 @@
 
 use candle_core::Tensor;
 
-use super::{Curve, Jet, Layer, LayerList, Pass, Pullback};
+use super::{Absorbing, Curve, Gradients, Jet, Layer, LayerList, Pass, Pullback, Tape};
 use crate::Result;
+use crate::ops::Activation;
 
 /// The composition f = f_n ∘ … ∘ f_1. The pull-back runs through the layers in reverse. A non-linearity and the layer
 /// behind it are one where that layer can apply it on the way.
@@ -33,44 +34,81 @@ impl Sequence {
     }
 }
 
+/// A layer, or two that are one.
+enum Step<'a> {
+    One(&'a dyn Layer),
+    Two(Activation, &'a dyn Absorbing),
+}
+
+impl Sequence {
+    /// The number of layers at the start that only change the shape.
+    fn views(&self) -> usize {
+        self.0.iter().take_while(|layer| layer.is_view()).count()
+    }
+
+    /// The steps behind the first `skipped` layers.
+    fn steps(&self, skipped: usize) -> Vec<Step<'_>> {
+        let (mut steps, mut layers) = (Vec::with_capacity(self.0.len()), self.0.iter().skip(skipped).peekable());
+        while let Some(layer) = layers.next() {
+            let behind = layers.peek().and_then(|next| next.absorbing());
+            steps.push(match layer.activation().zip(behind) {
+                Some((act, behind)) => {
+                    layers.next();
+                    Step::Two(act, behind)
+                }
+                None => Step::One(layer.as_ref()),
+            });
+        }
+        steps
+    }
+}
+
 impl Layer for Sequence {
     fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        let (mut y, mut layers) = (x.clone(), self.0.iter().peekable());
-        while let Some(layer) = layers.next() {
-            let together = match (layer.activation(), layers.peek()) {
-                (Some(act), Some(next)) => next.forward_of(act, &y)?,
-                _ => None,
-            };
-            y = match together {
-                Some(y) => {
-                    layers.next();
-                    y
-                }
-                None => layer.forward(&y, pass)?,
-            };
-        }
-        Ok(y)
+        self.steps(0).into_iter().try_fold(x.clone(), |x, step| match step {
+            Step::One(layer) => layer.forward(&x, pass),
+            Step::Two(act, layer) => layer.forward_of(act, &x),
+        })
     }
 
     fn vjp<'a>(&'a self, x: &Tensor, pass: Pass) -> Result<(Tensor, Pullback<'a>)> {
-        let mut pulls = Vec::with_capacity(self.0.len());
-        let (mut y, mut layers) = (x.clone(), self.0.iter().peekable());
-        while let Some(layer) = layers.next() {
-            let together = match (layer.activation(), layers.peek()) {
-                (Some(act), Some(next)) => next.vjp_of(act, &y)?,
-                _ => None,
-            };
-            let (next, pull) = match together {
-                Some(both) => {
-                    layers.next();
-                    both
-                }
-                None => layer.vjp(&y, pass)?,
+        let (mut y, mut pulls) = (x.clone(), Vec::with_capacity(self.0.len()));
+        for step in self.steps(0) {
+            let (next, pull) = match step {
+                Step::One(layer) => layer.vjp(&y, pass)?,
+                Step::Two(act, layer) => layer.vjp_of(act, &y)?,
             };
             y = next;
             pulls.push(pull);
         }
         Ok((y, Box::new(move |g| pulls.iter().rev().try_fold(g.clone(), |g, pull| pull(&g)))))
+    }
+
+    fn record(&self, x: &Tensor, pass: Pass, tape: &mut Tape) -> Result<Tensor> {
+        let views = self.views();
+        tape.push((views > 0).then(|| x.clone()));
+        let viewed = self.0.iter().take(views).try_fold(x.clone(), |x, layer| layer.forward(&x, pass))?;
+        self.steps(views).into_iter().try_fold(viewed, |x, step| match step {
+            Step::One(layer) => layer.record(&x, pass, tape),
+            Step::Two(act, layer) => layer.record_of(act, &x, tape),
+        })
+    }
+
+    /// The first layer that learns pulls back to its input only where the caller waits for x̄.
+    fn reverse(&self, g: &Tensor, tape: &mut Tape, grads: &mut Gradients, wanted: bool) -> Result<Option<Tensor>> {
+        let mut g = Some(g.clone());
+        for (i, step) in self.steps(self.views()).into_iter().enumerate().rev() {
+            let Some(here) = g else { break };
+            let wanted = wanted || i > 0;
+            g = match step {
+                Step::One(layer) => layer.reverse(&here, tape, grads, wanted)?,
+                Step::Two(act, layer) => layer.reverse_of(act, &here, tape, grads, wanted)?,
+            };
+        }
+        match (g, tape.pop_any()) {
+            (Some(g), Some(x)) => Ok(Some(g.reshape(x.dims())?)),
+            (g, _) => Ok(g),
+        }
     }
 
     fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {
@@ -99,6 +137,10 @@ impl Layer for Sequence {
         self.0.iter().any(|layer| layer.has_weight_norm())
     }
 
+    fn drops(&self) -> bool {
+        self.0.iter().any(|layer| layer.drops())
+    }
+
     fn reads_level(&self) -> bool {
         self.0.iter().any(|layer| layer.reads_level())
     }
@@ -122,7 +164,7 @@ mod tests {
 
     use super::*;
     use crate::nets::{Builder, Conv2d, Linear, Nonlinear, NonlinearName, Residual, Scaling};
-    use crate::ops::{Activation, Conv};
+    use crate::ops::Conv;
     use crate::rng::Key;
 
     #[test]

@@ -56,6 +56,10 @@ impl Layer for Skip {
         self.body.has_weight_norm()
     }
 
+    fn drops(&self) -> bool {
+        self.body.drops()
+    }
+
     fn reads_level(&self) -> bool {
         self.body.reads_level()
     }

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::layer_list::number;
-use super::{Curve, Jet, Layer, LayerList, Pass, Pullback};
+use super::{Curve, Gradients, Jet, Layer, LayerList, Pass, Pullback, Tape};
 use crate::Result;
 
 /// The layer that repeats each pixel as K×K pixels: `[B, C, H, W]` -> `[B, C, KH, KW]`.
@@ -41,6 +41,14 @@ impl Layer for Upsample {
 
     fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
         Ok((self.apply(x)?, Box::new(move |g| self.gather(g))))
+    }
+
+    fn record(&self, x: &Tensor, _: Pass, _: &mut Tape) -> Result<Tensor> {
+        self.apply(x)
+    }
+
+    fn reverse(&self, g: &Tensor, _: &mut Tape, _: &mut Gradients, _: bool) -> Result<Option<Tensor>> {
+        self.gather(g).map(Some)
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {

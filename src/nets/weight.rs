@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{Builder, Init};
+use super::{Builder, Gradients, Init};
 use crate::ops::{Kept, LayerWeights};
 use crate::{Error, Result};
 
@@ -157,6 +157,17 @@ impl Weight {
         match self.scale {
             Scale::Free => LayerWeights::kept(w, &self.kept),
             _ => w.into(),
+        }
+    }
+
+    /// Adds to `grads` what the gradient for w, which [`Weight::get`] gave, is for the parameters.
+    ///
+    /// # Errors
+    /// The gradient does not fit.
+    pub fn collect(&self, w: &Tensor, gradient: &Tensor, grads: &mut Gradients) -> Result<()> {
+        match self.scale {
+            Scale::Free => grads.add(&self.raw, gradient.clone()),
+            _ => grads.add_through(w, gradient),
         }
     }
 

@@ -60,9 +60,28 @@ pub fn conv2d_activated_pullback<'a>(
     if tracked || backend(&[u, g, w]) == Backend::Composed || g.dim(0)? != u.dim(0)? {
         return activate_pullback(act, u, &conv2d_pullback(g, w, conv, (height, width))?);
     }
-    conv::check_pullback(g, w, conv, (height, width))?;
+    conv::check_pullback(g, w.dims(), conv, (height, width))?;
     let pullback = Pullback { act, conv, place: kernel.place() };
     Ok(u.contiguous()?.apply_op3_no_bwd(&g.contiguous()?, &w.contiguous()?, &pullback)?)
+}
+
+/// The weight gradient of [`conv2d_activated`] at u with kernels of `kernel` pixels a side: u `[N, C, H, W]`, g
+/// `[N, O, H', W']` -> `[O, C, k, k]`. It is not differentiated.
+///
+/// # Errors
+/// The shapes or the geometry do not fit.
+pub fn conv2d_activated_weight_gradient(
+    act: Activation,
+    u: &Tensor,
+    g: &Tensor,
+    conv: Conv,
+    kernel: usize,
+) -> Result<Tensor> {
+    if backend(&[u, g]) == Backend::Composed {
+        return conv::conv2d_weight_gradient(&activate(act, u)?, g, conv, kernel);
+    }
+    conv::weight_shape(u, g, conv, kernel)?;
+    Ok(u.contiguous()?.apply_op2_no_bwd(&g.contiguous()?, &WeightGradient { act, conv, kernel })?)
 }
 
 /// The back end for the two at once, which only the CPU has; nothing is left to gain where a tensor is empty. On a GPU

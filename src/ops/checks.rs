@@ -5,9 +5,9 @@ use candle_core::{DType, Device, Tensor, Var};
 
 use super::{
     Activation, Adam, Conv, Dropping, LangevinMove, Sgd, activate, activate_curve, activate_jet, activate_pullback,
-    adam_update, column_sum, composed, conv2d_activated, conv2d_activated_pullback, conv2d_pullback, conv2d_stacked,
-    dot, dropout, langevin_move, langevin_update, lerp_update, linear_pullback, linear_stacked, sgd_update,
-    sum_of_squares,
+    adam_update, add, column_sum, composed, conv2d_activated, conv2d_activated_pullback, conv2d_pullback,
+    conv2d_stacked, dot, dropout, group_norm, group_norm_jacobian, langevin_move, langevin_update, lerp_update,
+    linear_pullback, linear_stacked, sgd_update, sum_of_squares,
 };
 use crate::device::Precision;
 use crate::{Result, rng::Key};
@@ -131,6 +131,7 @@ impl OpCheck {
         all.extend(activations()?);
         all.extend(sums()?);
         all.push(masked()?);
+        all.extend(norms()?);
         let mut updates = updates()?;
         updates.iter_mut().for_each(|check| check.tracked = false);
         all.extend(updates);
@@ -255,10 +256,32 @@ fn activations() -> Result<Vec<OpCheck>> {
     Ok(all)
 }
 
+fn norms() -> Result<Vec<OpCheck>> {
+    let mut all = Vec::new();
+    for (shape, groups) in [(&[3, 6, 5, 7][..], 2), (&[5, 37], 1), (&[2, 4, 3, 3], 4)] {
+        let (x, t) = (normal("x", shape)?, normal("t", shape)?);
+        let (gain, shift) = (normal("gain", &shape[1..2])?, normal("shift", &shape[1..2])?);
+        all.push(OpCheck::new(
+            format!("norm of {shape:?} in {groups} groups"),
+            vec![x.clone(), gain, shift],
+            move |t| group_norm(&t[0], &t[1], &t[2], groups),
+            move |t| composed::group_norm(&t[0], &t[1], &t[2], groups),
+        ));
+        all.push(OpCheck::new(
+            format!("norm of {shape:?} in {groups} groups: Jacobian"),
+            vec![x, t],
+            move |t| group_norm_jacobian(&t[0], &t[1], groups),
+            move |t| composed::group_norm_jacobian(&t[0], &t[1], groups),
+        ));
+    }
+    Ok(all)
+}
+
 fn sums() -> Result<Vec<OpCheck>> {
     let (x, y) = (normal("x", &[50, 41])?, normal("y", &[50, 41])?);
     Ok(vec![
         OpCheck::new("column sum", vec![x.clone()], |t| column_sum(&t[0]), |t| composed::column_sum(&t[0])),
+        OpCheck::new("sum", vec![x.clone(), y.clone()], |t| add(&t[0], &t[1]), |t| &t[0] + &t[1]),
         OpCheck::new("row-wise dot product", vec![x, y], |t| dot(&t[0], &t[1]), |t| composed::dot(&t[0], &t[1])),
     ])
 }

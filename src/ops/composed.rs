@@ -3,10 +3,10 @@
 //! Everything stays differentiable, derivative passes included. The tests run both sides against each other. Every
 //! `Result` fails where a tensor operation does, as on shapes that do not fit.
 
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{D, DType, Result, Tensor, Var};
 
 use super::cpu::random::{normal_numbers, random_words};
-use super::{Activation, Adam, Conv, Dropping, LangevinMove, Sgd};
+use super::{Activation, Adam, Conv, Dropping, LangevinMove, NORM_EPSILON, Sgd};
 use crate::rng::Counter;
 
 /// The linear map x wᵀ + b, x `[N, I]`, w `[O, I]`, b `[O]`, with the bias on the first of `blocks` equal blocks of
@@ -175,6 +175,37 @@ pub fn conv2d_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize))
     let rest = |size: usize, windows: usize| size + 2 * p - covered(windows, kernel, conv);
     let padded = x.pad_with_zeros(2, 0, rest(size.0, rows))?.pad_with_zeros(3, 0, rest(size.1, columns))?;
     padded.narrow(2, p, size.0)?.narrow(3, p, size.1)
+}
+
+/// The numbers of each of G groups of channels, `[B, C, ..]` -> `[B, G, n]`.
+pub fn grouped(x: &Tensor, groups: usize) -> Result<Tensor> {
+    let each = x.dims().iter().skip(1).product::<usize>() / groups.max(1);
+    x.reshape((x.dim(0)?, groups, each))
+}
+
+/// The normalised numbers x̂ `[B, G, n]` of each of G groups of channels, and 1/√(variance + ε) `[B, G, 1]`.
+pub fn normalised(x: &Tensor, groups: usize) -> Result<(Tensor, Tensor)> {
+    let x = grouped(x, groups)?;
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let rate = (centred.sqr()?.mean_keepdim(D::Minus1)? + NORM_EPSILON)?.sqrt()?.recip()?;
+    Ok((centred.broadcast_mul(&rate)?, rate))
+}
+
+/// The group norm γ∘x̂ + β of x `[B, C, ..]`, with γ and β `[C]`.
+pub fn group_norm(x: &Tensor, gain: &Tensor, shift: &Tensor, groups: usize) -> Result<Tensor> {
+    let mut per_channel = vec![1; x.rank()];
+    per_channel[1] = x.dim(1)?;
+    let of = |p: &Tensor| p.reshape(per_channel.as_slice());
+    let (unit, _) = normalised(x, groups)?;
+    unit.reshape(x.dims())?.broadcast_mul(&of(gain)?)?.broadcast_add(&of(shift)?)
+}
+
+/// The product J t with the Jacobian of x ↦ x̂.
+pub fn group_norm_jacobian(x: &Tensor, t: &Tensor, groups: usize) -> Result<Tensor> {
+    let ((unit, rate), g) = (normalised(x, groups)?, grouped(t, groups)?);
+    let along = unit.broadcast_mul(&(&unit * &g)?.mean_keepdim(D::Minus1)?)?;
+    let rest = (g.broadcast_sub(&g.mean_keepdim(D::Minus1)?)? - along)?;
+    rest.broadcast_mul(&rate)?.reshape(t.dims())
 }
 
 /// The Langevin move x - drift·g + std·noise.

@@ -5,13 +5,14 @@
 
 #[cfg(feature = "cudnn")]
 use candle_core::CudaStorage;
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Tensor, Var};
 
 use super::backend::Backend;
 use super::cpu::conv as kernels;
 use super::cpu::{Output, Place, wanted};
 #[cfg(feature = "cudnn")]
 use super::cuda::{access::Output as OnGpu, conv as gpu};
+use super::pieces::{by_pieces, most_images};
 use super::sums::ColumnSum;
 use super::{Conv, LayerWeights, composed, shapes};
 use crate::{Error, Result};
@@ -77,34 +78,6 @@ fn in_pieces(x: &Tensor, w: &Tensor, b: Option<&Tensor>, op: Convolution, most: 
     }
 }
 
-/// What f makes of `most` items of a batch after the other.
-fn by_pieces(batch: &Tensor, most: usize, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-    let (items, most) = (batch.dim(0)?, most.max(1));
-    let piece = |from| f(&batch.narrow(0, from, most.min(items - from))?);
-    Ok(Tensor::cat(&(0..items).step_by(most).map(piece).collect::<Result<Vec<_>>>()?, 0)?)
-}
-
-/// The most images `[N, C, H, W]` for one call on this device, if there is such a bound. On a GPU candle counts entries
-/// in 32 bits and leaves the rest of a larger tensor as it was; the largest are the columns, a window each.
-fn most_images(device: &Device, images: &[usize], weights: &[usize], conv: Conv) -> Result<Option<usize>> {
-    if device.is_cpu() {
-        return Ok(None);
-    }
-    let (&[_, channels, height, width], &[outputs, _, kernel, _]) = (images, weights) else { return Ok(None) };
-    let windows = conv.windows(height, kernel)?.saturating_mul(conv.windows(width, kernel)?);
-    Ok(Some(most_of([
-        channels.saturating_mul(height + 2 * conv.padding).saturating_mul(width + 2 * conv.padding),
-        windows.saturating_mul(outputs),
-        windows.saturating_mul(channels).saturating_mul(kernel * kernel),
-    ])))
-}
-
-/// The most items with tensors of so many entries each for one call on a GPU; one at least.
-fn most_of(entries: [usize; 3]) -> usize {
-    let largest = entries.into_iter().max().unwrap_or(1).max(1);
-    (i32::MAX as usize / largest).max(1)
-}
-
 /// The pull-back of [`conv2d`] for an input of `size` = (H, W): g `[N, O, H', W']`, w `[O, C, k, k]` -> `[N, C, H, W]`.
 /// It is also the transposed convolution with that output size.
 ///
@@ -118,7 +91,7 @@ pub fn conv2d_pullback<'a>(
 ) -> Result<Tensor> {
     let kernel = w.into();
     let (w, op) = (kernel.weights(), Pullback { conv, size, place: kernel.place() });
-    check_pullback(g, w, conv, size)?;
+    check_pullback(g, w.dims(), conv, size)?;
     let images = [g.dim(0)?, w.dim(1)?, size.0, size.1];
     let back = |g: &Tensor| -> Result<Tensor> {
         Ok(match Backend::of_convolution(&[g, w]) {
@@ -130,6 +103,42 @@ pub fn conv2d_pullback<'a>(
         Some(most) if g.dim(0)? > most => by_pieces(g, most, back),
         _ => back(g),
     }
+}
+
+/// The weight gradient of [`conv2d`] with kernels of `kernel` pixels a side: x `[N, C, H, W]`, g `[N, O, H', W']` ->
+/// `[O, C, k, k]`. It is not differentiated.
+///
+/// # Errors
+/// The shapes or the geometry do not fit.
+pub fn conv2d_weight_gradient(x: &Tensor, g: &Tensor, conv: Conv, kernel: usize) -> Result<Tensor> {
+    let shape = weight_shape(x, g, conv, kernel)?;
+    let at_once = most_images(x.device(), x.dims(), &shape, conv)?.is_none_or(|most| x.dims()[0] <= most);
+    match Backend::of_convolution(&[x, g]) {
+        Backend::Kernels if at_once => {
+            Ok(x.contiguous()?.apply_op2_no_bwd(&g.contiguous()?, &WeightGradient { conv, kernel })?)
+        }
+        _ => {
+            let w = Var::zeros(shape.as_slice(), x.dtype(), x.device())?;
+            let mut store = (conv2d(x, &w, None, conv)? * g)?.sum_all()?.backward()?;
+            store.remove(&w).map_or_else(|| Ok(w.zeros_like()?), Ok)
+        }
+    }
+}
+
+/// The shape `[O, C, k, k]` of the weights between images x and outputs of g's shape.
+///
+/// # Errors
+/// No such convolution makes one of the other.
+pub(super) fn weight_shape(x: &Tensor, g: &Tensor, conv: Conv, kernel: usize) -> Result<Vec<usize>> {
+    let (&[images, channels, height, width], &[same, outputs, _, _]) = (x.dims(), g.dims()) else {
+        return Err(Error::Other(format!("convolution: x {:?} and g {:?} need 4 dimensions", x.dims(), g.dims())));
+    };
+    if images != same {
+        return Err(Error::Other(format!("convolution: {images} images and gradients for {same}")));
+    }
+    let shape = vec![outputs, channels, kernel, kernel];
+    check_pullback(g, &shape, conv, (height, width))?;
+    Ok(shape)
 }
 
 /// Whether images, weights and bias of a convolution fit; an error if not.
@@ -146,16 +155,15 @@ pub(super) fn check(x: &Tensor, w: &Tensor, b: Option<&Tensor>, conv: Conv) -> R
 }
 
 /// Whether gradients and weights fit to the pull-back of a convolution of images of `size`; an error if not.
-pub(super) fn check_pullback(g: &Tensor, w: &Tensor, conv: Conv, size: (usize, usize)) -> Result<()> {
-    let (&[_, outputs, rows, columns], &[expected, _, kernel, across]) = (g.dims(), w.dims()) else {
-        return Err(Error::Other(format!("convolution: g {:?} and w {:?} need 4 dimensions", g.dims(), w.dims())));
+pub(super) fn check_pullback(g: &Tensor, w: &[usize], conv: Conv, size: (usize, usize)) -> Result<()> {
+    let (&[_, outputs, rows, columns], &[expected, _, kernel, across]) = (g.dims(), w) else {
+        return Err(Error::Other(format!("convolution: g {:?} and w {w:?} need 4 dimensions", g.dims())));
     };
     let windows = (conv.windows(size.0, kernel)?, conv.windows(size.1, kernel)?);
     if outputs != expected || kernel != across || windows != (rows, columns) {
         return Err(Error::Other(format!(
-            "convolution pull-back: g {:?}, w {:?}, {conv:?} and an input of {size:?} do not fit",
-            g.dims(),
-            w.dims()
+            "convolution pull-back: g {:?}, w {w:?}, {conv:?} and an input of {size:?} do not fit",
+            g.dims()
         )));
     }
     Ok(())
@@ -240,7 +248,16 @@ impl CustomOp3 for Convolution {
     }
 }
 
-/// The gradient for the bias of the gradients g `[N, O, H', W']`: the sums over images and pixels, `[O]`.
+/// The sums over images and pixels, `[N, O, H, W]` -> `[O]`: from the gradient for the output of a convolution that for
+/// its bias. They are not differentiated.
+///
+/// # Errors
+/// There are fewer dimensions.
+pub fn channel_sum(g: &Tensor) -> Result<Tensor> {
+    Ok(bias_gradient(g)?)
+}
+
+/// What [`channel_sum`] gives.
 pub(super) fn bias_gradient(g: &Tensor) -> candle_core::Result<Tensor> {
     let by_image = g.contiguous()?.flatten_from(2)?.sum(2)?;
     match Backend::of(&[&by_image]) {
@@ -306,19 +323,7 @@ impl CustomOp2 for WeightGradient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::contract::{assert_close, check, normal};
-
-    #[test]
-    fn a_batch_for_a_gpu_is_divided_where_entries_no_longer_have_numbers() {
-        // VERA's generator at 32 pixels, with 256 channels: its columns have 2.4 million entries a picture.
-        let most = most_of([256 * 34 * 34, 256 * 1024, 256 * 9 * 1024]);
-        assert_eq!(most, 910);
-        assert!(most * 256 * 9 * 1024 <= i32::MAX as usize);
-        assert_eq!(most_of([usize::MAX, 1, 1]), 1);
-        let conv = Conv { stride: 1, padding: 1 };
-        let bound = most_images(&Device::Cpu, &[2000, 256, 32, 32], &[256, 256, 3, 3], conv).unwrap();
-        assert_eq!(bound, None);
-    }
+    use crate::ops::contract::{check, normal};
 
     #[test]
     fn pieces_of_a_batch_keep_the_contract() {
@@ -333,7 +338,5 @@ mod tests {
                 0,
             );
         }
-        let doubled = by_pieces(&inputs[0], 4, |t| Ok((t * 2.0)?)).unwrap();
-        assert_close("pieces", &doubled, &(&inputs[0] * 2.0).unwrap(), 0.0);
     }
 }

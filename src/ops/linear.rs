@@ -75,6 +75,21 @@ pub fn linear_pullback<'a>(g: &Tensor, w: impl Into<LayerWeights<'a>>) -> Result
     })
 }
 
+/// The weight gradient gᵀ x of [`linear`]. It is not differentiated. Shapes: g `[N, O]`, x `[N, I]` -> `[O, I]`.
+///
+/// # Errors
+/// The shapes do not fit.
+pub fn linear_weight_gradient(g: &Tensor, x: &Tensor) -> Result<Tensor> {
+    match (g.dims(), x.dims()) {
+        (&[have, _], &[want, _]) if have == want => {}
+        (g, x) => return Err(Error::Other(format!("linear weight gradient: g {g:?} and x {x:?} do not fit"))),
+    }
+    Ok(match Backend::of(&[g, x]) {
+        Backend::Kernels => g.apply_op2_no_bwd(x, &WeightGradient)?,
+        Backend::Composed => g.t()?.matmul(x)?,
+    })
+}
+
 /// The linear map L: (x `[N, I]`, w `[O, I]`) ↦ x wᵀ `[N, O]`; with b `[O]` also + b, on the first N/`blocks` rows.
 #[derive(Clone)]
 struct Linear {

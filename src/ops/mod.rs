@@ -17,7 +17,10 @@ mod conv;
 mod cpu;
 #[cfg(any(test, feature = "cuda"))]
 mod cuda;
+mod group_norm;
 mod linear;
+mod node;
+mod pieces;
 mod random;
 mod shapes;
 mod spec;
@@ -34,15 +37,17 @@ mod skeleton;
 #[cfg(test)]
 mod tests;
 
-pub use activated::{conv2d_activated, conv2d_activated_pullback};
+pub use activated::{conv2d_activated, conv2d_activated_pullback, conv2d_activated_weight_gradient};
 pub use activation::{activate, activate_curve, activate_jet, activate_pullback};
 pub use checks::OpCheck;
-pub use conv::{conv2d, conv2d_jet, conv2d_pullback, conv2d_stacked};
+pub use conv::{channel_sum, conv2d, conv2d_jet, conv2d_pullback, conv2d_stacked, conv2d_weight_gradient};
 pub use cpu::Kept;
-pub use linear::{linear, linear_jet, linear_pullback, linear_stacked};
+pub use group_norm::{group_norm, group_norm_jacobian, group_norm_parameters};
+pub use linear::{linear, linear_jet, linear_pullback, linear_stacked, linear_weight_gradient};
+pub use node::node;
 pub use random::{Dropping, LangevinMove, dropout, langevin_move};
-pub use spec::{Activation, Adam, Conv, Sgd};
-pub use sums::{column_sum, dot};
+pub use spec::{Activation, Adam, Conv, NORM_EPSILON, Sgd};
+pub use sums::{add, column_sum, dot};
 pub use update::{Stepping, adam_steps, lerp_updates, sgd_steps};
 pub use update::{adam_update, langevin_update, lerp_update, sgd_update, sum_of_squares};
 pub use version::{assign, version};

@@ -21,6 +21,9 @@ pub enum Activation {
     Elu(f64),
 }
 
+/// The ε that group norm adds to the variance.
+pub const NORM_EPSILON: f64 = 1e-5;
+
 /// The stride and padding of a convolution with a square kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv {

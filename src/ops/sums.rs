@@ -32,6 +32,18 @@ pub fn dot(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     })
 }
 
+/// The sum x + y, entry by entry.
+///
+/// # Errors
+/// x and y differ in shape.
+pub fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    shapes::same("sum", x, y)?;
+    Ok(match Backend::of(&[x, y]) {
+        Backend::Kernels => x.contiguous()?.apply_op2(&y.contiguous()?, Add)?,
+        Backend::Composed => (x + y)?,
+    })
+}
+
 /// The operation x `[N, M]` ↦ Σₙ xₙ, `[M]`, added in order of n.
 #[derive(Clone, Copy)]
 pub(super) struct ColumnSum;
@@ -47,6 +59,30 @@ impl CustomOp1 for ColumnSum {
 
     fn bwd(&self, x: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
         g.broadcast_as(x.shape())?.contiguous().map(Some)
+    }
+}
+
+/// The operation (x, y) ↦ x + y.
+#[derive(Clone, Copy)]
+struct Add;
+
+impl CustomOp2 for Add {
+    fn name(&self) -> &'static str {
+        "sum"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, y: &CpuStorage, ly: &Layout) -> Output {
+        kernels::add((x, lx), (y, ly))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        y: &Tensor,
+        _: &Tensor,
+        g: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok((wanted(x, || Ok(g.clone()))?, wanted(y, || Ok(g.clone()))?))
     }
 }
 

@@ -21,7 +21,7 @@ const FLOORS: &[&[&str]] = &[
     &["nets"],
     &["data", "draw", "math", "optim", "store"],
     &["config", "ops"],
-    &["allocator", "device", "error", "metrics", "rng", "shell"],
+    &["device", "error", "metrics", "process", "rng", "shell"],
 ];
 
 fn floor(room: &str) -> Option<usize> {

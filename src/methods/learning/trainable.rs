@@ -1,6 +1,6 @@
 //! Trained parts: networks and models with everything that their training needs.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, backprop::GradStore};
 
 use crate::config::Spec;
 use crate::density::flow::Flow;
@@ -113,7 +113,15 @@ impl<T: Learns> Trainable<T> {
     /// # Errors
     /// The device fails.
     pub fn descend(&mut self, loss: &Tensor, lr_scale: f64) -> Result<f64> {
-        let norm = descend(&mut self.optim, loss, lr_scale)?;
+        self.descend_along(&loss.backward()?, lr_scale)
+    }
+
+    /// Takes one step against a gradient, as [`Trainable::descend`] does.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn descend_along(&mut self, gradient: &GradStore, lr_scale: f64) -> Result<f64> {
+        let norm = self.optim.value.step(gradient, lr_scale)?.norm;
         self.live.after_update()?;
         Ok(norm)
     }
@@ -145,8 +153,19 @@ impl Trainable<Model> {
     /// # Errors
     /// `loss` fails.
     pub fn in_training<R>(&self, cx: &StepContext, loss: impl FnOnce(&Model) -> Result<R>) -> Result<R> {
-        loss(&self.live.in_training(cx.key.with("dropout")))
+        loss(&self.live.in_training(dropout(cx)))
     }
+
+    /// The still twin with the dropout of this step: the same function as the model that [`Trainable::in_training`]
+    /// hands out, without a graph.
+    pub fn still_in_training(&self, cx: &StepContext) -> Model {
+        self.still.in_training(dropout(cx))
+    }
+}
+
+/// The key of the masks of a step.
+fn dropout(cx: &StepContext) -> Key {
+    cx.key.with("dropout")
 }
 
 /// The part `name` of a method at rest, without a graph, on the tensors of its state.

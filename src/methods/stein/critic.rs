@@ -4,15 +4,16 @@
 //! over f of E_p[s·f + tr ∂f/∂x], and the penalised objective subtracts λ E_p|f|². Its maximiser is f* = (∇ log q - ∇
 //! log p) / 2λ (eq. 9).
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Tensor, backprop::GradStore};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Spec;
 use crate::data::Data;
+use crate::density::of_parts;
 use crate::methods::learning::trainable::Trainable;
 use crate::methods::part::parts;
 use crate::nets::{Builder, Io, Jet, Network, Pass};
-use crate::{Result, math::stats, ops, rng::Key};
+use crate::{Error, Result, math::stats, ops, rng::Key};
 
 /// The distribution of Hutchinson's probe ε, by which tr J ≈ εᵀJε for a Jacobian J.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -140,25 +141,19 @@ impl Critic {
         lr_scale: f64,
     ) -> Result<SteinSample> {
         let probe = self.noise.draw(key.with("probe"), x)?;
-        let jet = self.net.live.jvp(&Jet::new(x, &probe)?, Pass::train(key.with("dropout")))?;
-        let out = jet.stacked();
-        let constant = Jet::new(score, &probe)?.stacked().clone();
-        let value = out.detach();
-        let f = value.narrow(0, 0, jet.batch()?)?;
-        let scale = 1.0 / jet.batch()? as f64;
-        let terms = (&value * &constant)?;
-        // d loss / d out in closed form: -[w; w]∘[s; ε] + 2λ [f; 0] / B, w the objective's slopes. Seeding the backward
-        // pass with it keeps the graph to the network itself.
-        let pull = match objective {
-            Objective::Discrepancy => (constant * scale)?,
-            Objective::Power => weighted(&constant, &objective.slopes(&per_item(&terms)?))?,
-        };
-        let penalty = Tensor::cat(&[&f, &f.zeros_like()?], 0)?;
-        let seed = ((penalty * (2.0 * self.lambda * scale))? - pull)?;
-        let grad_norm = self.net.descend(&ops::dot(out, &seed)?, lr_scale)?;
-        let sums = Tensor::stack(&[sum(&terms)?, sum(&f.sqr()?)?], 0)?.to_vec1::<f64>()?;
-        let [discrepancy, penalty] = [scale * sums[0], self.lambda * scale * sums[1]];
-        Ok(SteinSample { discrepancy, penalty, grad_norm })
+        let update =
+            Update { objective, lambda: self.lambda, pass: Pass::train(key.with("dropout")), items: x.dim(0)? };
+        let net = &self.net.live;
+        // Masks are drawn for a whole batch.
+        let least = if update.is_sum_over_items() && !net.drops() { PART } else { usize::MAX };
+        let shares = of_parts([x, score, &probe], least, |[x, score, probe]| update.share(net, x, score, probe))?;
+        let [all, penalty] = [0, 1].map(|i| shares.iter().map(|share| share.sums[i]).sum::<f64>());
+        let mut gradients = shares.into_iter().map(|share| share.gradient);
+        let mut gradient = gradients.next().ok_or_else(|| Error::Other("a critic update needs items".into()))?;
+        gradients.try_for_each(|other| gradient.extend(other))?;
+        let grad_norm = self.net.descend_along(&gradient, lr_scale)?;
+        let scale = 1.0 / update.items as f64;
+        Ok(SteinSample { discrepancy: scale * all, penalty: self.lambda * scale * penalty, grad_norm })
     }
 
     /// The critic f(x), of x's shape, without dropout, as a constant.
@@ -186,6 +181,53 @@ impl Critic {
 }
 
 parts!(Critic: net);
+
+/// The items of a part of a batch, from which on a network learns nearly as fast for an item as from more.
+const PART: usize = 48;
+
+/// What a critic update knows beside its items.
+struct Update<'a> {
+    objective: Objective,
+    lambda: f64,
+    pass: Pass<'a>,
+    /// The number of items of the whole batch.
+    items: usize,
+}
+
+/// What a part of a batch adds to an update.
+struct Share {
+    gradient: GradStore,
+    /// The sums of s·f + ε·Jε and of |f|².
+    sums: [f64; 2],
+}
+
+impl Update<'_> {
+    fn is_sum_over_items(&self) -> bool {
+        matches!(self.objective, Objective::Discrepancy)
+    }
+
+    /// What some of the items add.
+    fn share(&self, net: &Network, x: &Tensor, score: &Tensor, probe: &Tensor) -> Result<Share> {
+        let jet = net.jvp(&Jet::new(x, probe)?, self.pass)?;
+        let out = jet.stacked();
+        let constant = Jet::new(score, probe)?.stacked().clone();
+        let value = out.detach();
+        let f = value.narrow(0, 0, jet.batch()?)?;
+        let scale = 1.0 / self.items as f64;
+        let terms = (&value * &constant)?;
+        // d loss / d out in closed form: -[w; w]∘[s; ε] + 2λ [f; 0] / B, w the objective's slopes. Seeding the backward
+        // pass with it keeps the graph to the network itself.
+        let pull = match self.objective {
+            Objective::Discrepancy => (constant * scale)?,
+            Objective::Power => weighted(&constant, &self.objective.slopes(&per_item(&terms)?))?,
+        };
+        let penalty = Tensor::cat(&[&f, &f.zeros_like()?], 0)?;
+        let seed = ((penalty * (2.0 * self.lambda * scale))? - pull)?;
+        let gradient = ops::dot(out, &seed)?.backward()?;
+        let sums = Tensor::stack(&[sum(&terms)?, sum(&f.sqr()?)?], 0)?.to_vec1::<f64>()?;
+        Ok(Share { gradient, sums: [sums[0], sums[1]] })
+    }
+}
 
 /// The terms s·f + ε·Jε of each item, from the stacked entry-wise products, `[2B, ..]` -> B numbers.
 fn per_item(products: &Tensor) -> Result<Vec<f64>> {

@@ -174,13 +174,19 @@ impl Vera {
     /// Updates the energy on data and samples x⁻.
     fn update_energy(&mut self, cx: &StepContext, batch: &Batch, negative: &Tensor) -> Result<Readings> {
         let (loss, mut metrics) =
-            self.trained.in_training(cx, |energy| self.energy_loss(cx.step, energy, batch, negative))?;
+            self.trained.in_training(cx, |energy| self.energy_loss(cx, energy, batch, negative))?;
         metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
         Ok(metrics)
     }
 
-    fn energy_loss(&self, step: u64, energy: &Model, batch: &Batch, negative: &Tensor) -> Result<(Tensor, Readings)> {
-        let OnData { energies: up, logits, penalty } = self.on_data(energy, &batch.x)?;
+    fn energy_loss(
+        &self,
+        cx: &StepContext,
+        energy: &Model,
+        batch: &Batch,
+        negative: &Tensor,
+    ) -> Result<(Tensor, Readings)> {
+        let OnData { energies: up, logits, penalty } = self.on_data(cx, energy, &batch.x)?;
         let down = energy.energy(negative)?;
         let mut loss = (up.mean_all()? - down.mean_all()?)?;
         let terms = [(self.config.energy_l2, &up), (self.config.sample_energy_l2, &down)];
@@ -196,7 +202,7 @@ impl Vera {
             loss = (loss + (penalty * self.config.gradient_penalty)?)?;
         }
         if let (Some(supervised), Some(logits)) = (&self.supervised, &logits) {
-            let (extra, found) = supervised.loss(step, energy, logits, batch)?;
+            let (extra, found) = supervised.loss(cx.step, energy, logits, batch)?;
             loss = (loss + extra)?;
             metrics.extend(found);
         }
@@ -204,14 +210,14 @@ impl Vera {
     }
 
     /// What the loss needs of data x, by one pass, or by two with a gradient penalty.
-    fn on_data(&self, energy: &Model, x: &Tensor) -> Result<OnData> {
+    fn on_data(&self, cx: &StepContext, energy: &Model, x: &Tensor) -> Result<OnData> {
         let labelled = self.supervised.is_some();
         if self.config.gradient_penalty == 0.0 {
             let logits = labelled.then(|| supervised::logits(energy, x)).transpose()?;
             let energies = logits.as_ref().map_or_else(|| energy.energy(x), energy_of)?;
             return Ok(OnData { energies, logits, penalty: None });
         }
-        let v = energy.held().grad(x)?.1.detach();
+        let v = self.trained.still_in_training(cx).grad(x)?.1.detach();
         let (energies, logits, slope) = if labelled {
             let [logits, slope] = supervised::logits_along(energy, x, &v)?;
             (energy_of(&logits)?, Some(logits), slope)

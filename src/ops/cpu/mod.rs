@@ -7,6 +7,7 @@ pub mod activation;
 mod columns;
 pub mod conv;
 mod curve;
+pub mod group_norm;
 mod kept;
 pub mod linear;
 mod philox;

@@ -4,6 +4,7 @@ use candle_core::bail;
 
 use super::{
     access::{Argument, Output, on_floats, output, slice},
+    raw::map,
     real::Real,
 };
 
@@ -29,6 +30,17 @@ fn add_rows<T: Real>(x: &[T], columns: usize) -> Vec<T> {
         },
     );
     sum
+}
+
+/// The sum x + y.
+///
+/// # Errors
+/// The arguments are not contiguous, or differ in length.
+pub fn add(x: Argument<'_>, y: Argument<'_>) -> Output {
+    let shape = x.1.shape();
+    on_floats!(x.0, T => {
+        output(map([slice::<T>(x)?, slice(y)?], #[inline(always)] move |[x, y]: [T; 2]| [x + y])?, shape)
+    })
 }
 
 /// The sums of x·y over all but the first dimension.

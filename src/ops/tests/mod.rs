@@ -1,6 +1,7 @@
 //! Every operation of the list against its composition of candle's operations, and what it refuses.
 
 mod conv;
+mod group_norm;
 mod kept;
 mod random;
 mod update;
@@ -167,6 +168,7 @@ fn sums_keep_the_contract() {
         &[normal("x", &[3, 5, 7]), normal("y", &[3, 5, 7])],
         2,
     );
+    check("sum", &|t| add(&t[0], &t[1]), &|t| Ok((&t[0] + &t[1])?), &[normal("x", &[3, 5]), normal("y", &[3, 5])], 2);
 }
 
 #[test]
@@ -194,5 +196,6 @@ fn shapes_that_do_not_fit_are_refused() {
     assert!(linear_stacked(&t(&[4, 3]), &t(&[4, 3]), None, 3).is_err());
     assert!(dot(&t(&[2, 3]), &t(&[2, 4])).is_err());
     assert!(column_sum(&t(&[2])).is_err());
+    assert!(add(&t(&[2, 1]), &t(&[2, 2])).is_err());
     assert!(langevin_update(&t(&[2]), &t(&[3]), &t(&[2]), 1.0, 1.0).is_err());
 }

@@ -9,7 +9,7 @@ use self::cases::{Case, Subject, all};
 use self::difference::{H, analytic, assert_close, entries, inner, number, numeric};
 use candle_core::Tensor;
 use ebm::Result;
-use ebm::nets::Jet;
+use ebm::nets::{Gradients, Jet, Tape};
 
 /// ȳ·∂f/∂x against differences of ȳ·f and against candle's backward through `forward`.
 #[test]
@@ -24,6 +24,42 @@ fn the_pull_back_is_the_transposed_jacobian() {
         let loss = || inner(&layer.forward(x, case.pass)?, &w);
         assert_close(&case.name, &have, &numeric(&case.vars["x"], &loss));
         assert_close(&format!("{}: candle", case.name), &have, &analytic(&case.vars, &loss().unwrap())["x"]);
+    }
+}
+
+/// The gradients that a layer's own reverse pass writes, for x and for every weight, against those of candle's graph; a
+/// network's are those of one node, for an x that is tracked and for one that is not.
+#[test]
+fn the_reverse_pass_has_the_gradients_of_candles_graph() {
+    for case in all() {
+        let y = case.layer().forward(&case.x, case.pass).unwrap();
+        let w = case.constant("cotangent", &y);
+        let want = analytic(&case.vars, &inner(&y, &w).unwrap());
+        let assert_same = |how: &str, name: &str, have: Option<Tensor>| {
+            let have = have.map_or_else(|| vec![0.0; want[name].len()], |g| entries(&g));
+            assert_close(&format!("{}: {name} {how}", case.name), &have, &want[name]);
+        };
+        for wanted in [true, false] {
+            let (mut tape, mut grads) = (Tape::default(), Gradients::default());
+            let recorded = case.layer().record(&case.x.detach(), case.pass, &mut tape).unwrap();
+            assert!(!recorded.track_op(), "{}: a recorded pass has a graph", case.name);
+            assert_close(&format!("{}: value", case.name), &entries(&recorded), &entries(&y));
+            let gx = case.layer().reverse(&w, &mut tape, &mut grads, wanted).unwrap();
+            assert!(tape.pop().is_err(), "{}: something is left on the tape", case.name);
+            if wanted {
+                assert_same("by reverse", "x", gx);
+            }
+            for (name, var) in case.vars.iter().filter(|(name, _)| *name != "x") {
+                assert_same("by reverse", name, grads.take(var));
+            }
+        }
+        let Subject::Net(net) = &case.layer else { continue };
+        for x in [case.x.clone(), case.x.detach()] {
+            let store = inner(&net.forward(&x, case.pass).unwrap(), &w).unwrap().backward().unwrap();
+            for (name, var) in case.vars.iter().filter(|(name, _)| *name != "x" || x.track_op()) {
+                assert_same("by one node", name, store.get(var).cloned());
+            }
+        }
     }
 }
 
