@@ -61,9 +61,9 @@ pub fn open(name: &str) -> Result<Device> {
     }
 }
 
-/// While it lives, what candle tells its kernels on a GPU of shapes and strides is uploaded once for each and kept there,
-/// instead of with every launch. It is for code that uploads nothing else: small data would be kept too. On a CPU there
-/// is nothing to keep.
+/// While it lives, what candle tells its kernels on a GPU of shapes and strides is uploaded once for each and kept
+/// there, instead of with every launch. It is for code that uploads nothing else: small data would be kept too. On a
+/// CPU there is nothing to keep.
 pub struct ShapesKept {
     _guard: Option<Box<dyn std::any::Any>>,
 }

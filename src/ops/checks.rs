@@ -128,10 +128,7 @@ impl OpCheck {
         let mut all = linear_maps()?;
         all.extend(convolutions()?);
         all.iter_mut().for_each(|check| check.multiplies = true);
-        all.extend(activations()?);
-        all.extend(sums()?);
-        all.push(masked()?);
-        all.extend(norms()?);
+        all.extend([activations()?, sums()?, norms()?].into_iter().flatten());
         let mut updates = updates()?;
         updates.iter_mut().for_each(|check| check.tracked = false);
         all.extend(updates);
@@ -279,17 +276,13 @@ fn norms() -> Result<Vec<OpCheck>> {
 
 fn sums() -> Result<Vec<OpCheck>> {
     let (x, y) = (normal("x", &[50, 41])?, normal("y", &[50, 41])?);
+    let by = Dropping { rate: 0.3, counter: Key::new(7).with("mask").counter().after(5), blocks: 2 };
     Ok(vec![
+        OpCheck::new("dropout", vec![x.clone()], move |t| dropout(&t[0], &by), move |t| composed::dropout(&t[0], &by)),
         OpCheck::new("column sum", vec![x.clone()], |t| column_sum(&t[0]), |t| composed::column_sum(&t[0])),
         OpCheck::new("sum", vec![x.clone(), y.clone()], |t| add(&t[0], &t[1]), |t| &t[0] + &t[1]),
         OpCheck::new("row-wise dot product", vec![x, y], |t| dot(&t[0], &t[1]), |t| composed::dot(&t[0], &t[1])),
     ])
-}
-
-fn masked() -> Result<OpCheck> {
-    let by = Dropping { rate: 0.3, counter: Key::new(7).with("mask").counter().after(5), blocks: 2 };
-    let x = normal("x", &[6, 43])?;
-    Ok(OpCheck::new("dropout", vec![x], move |t| dropout(&t[0], &by), move |t| composed::dropout(&t[0], &by)))
 }
 
 /// Numbers of an Adam step, the third of a run.

@@ -45,10 +45,11 @@ pub use cpu::Kept;
 pub use group_norm::{group_norm, group_norm_jacobian, group_norm_parameters};
 pub use linear::{linear, linear_jet, linear_pullback, linear_stacked, linear_weight_gradient};
 pub use node::node;
-pub use random::{Dropping, LangevinMove, dropout, langevin_move};
-pub use spec::{Activation, Adam, Conv, NORM_EPSILON, Sgd};
+pub use random::{dropout, langevin_move};
+pub use spec::{Activation, Adam, Conv, Dropping, LangevinMove, NORM_EPSILON, Sgd, Stepping};
 pub use sums::{add, column_sum, dot};
-pub use update::{Stepping, adam_steps, lerp_updates, sgd_steps};
-pub use update::{adam_update, langevin_update, lerp_update, sgd_update, sum_of_squares};
+pub use update::{
+    adam_steps, adam_update, langevin_update, lerp_update, lerp_updates, sgd_steps, sgd_update, sum_of_squares,
+};
 pub use version::{assign, version};
 pub use weights::LayerWeights;

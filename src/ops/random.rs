@@ -3,41 +3,15 @@
 
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Tensor};
 
 use super::backend::Backend;
 use super::cpu::{Output, random as kernels};
 #[cfg(feature = "cuda")]
 use super::cuda::{access::Output as OnGpu, random as gpu};
-use super::{composed, shapes};
+use super::{Dropping, LangevinMove, composed, shapes};
 use crate::rng::Counter;
 use crate::{Error, Result};
-
-/// The Langevin move y = [x - drift·[g] + std·z], with z standard normal, and brackets for what is kept between bounds:
-/// entries of the gradient g between ± `clip`, those of y between two numbers.
-#[derive(Clone, Copy, Debug)]
-pub struct LangevinMove {
-    /// The factor of the gradient.
-    pub drift: f64,
-    /// The standard deviation of the noise.
-    pub std: f64,
-    /// The bound on each entry of the gradient, infinite for none.
-    pub clip: f64,
-    /// The bounds of each coordinate, infinite for none.
-    pub bounds: [f64; 2],
-}
-
-impl LangevinMove {
-    /// The move without bounds.
-    pub fn free(drift: f64, std: f64) -> Self {
-        LangevinMove { drift, std, clip: f64::INFINITY, bounds: [f64::NEG_INFINITY, f64::INFINITY] }
-    }
-
-    /// All five numbers, as the kernels take them.
-    pub(super) fn numbers(&self) -> [f64; 5] {
-        [self.drift, self.std, self.clip, self.bounds[0], self.bounds[1]]
-    }
-}
 
 /// The chains x after a Langevin move with noise from `counter`, in one pass over memory; it is not tracked.
 ///
@@ -70,37 +44,6 @@ impl CustomOp2 for Moved {
     #[cfg(feature = "cuda")]
     fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, g: &CudaStorage, lg: &Layout) -> OnGpu {
         gpu::langevin((x, lx), (g, lg), &self.by, self.counter)
-    }
-}
-
-/// Inverted dropout: each number is dropped with probability `rate`, and the others grow by 1/(1 - rate).
-#[derive(Clone, Copy, Debug)]
-pub struct Dropping {
-    /// The probability, in [0, 1).
-    pub rate: f64,
-    /// What decides: a number is kept where its word is not below `rate`·2³².
-    pub counter: Counter,
-    /// The number of equal blocks of the batch, such as values and tangents, that have one mask.
-    pub blocks: usize,
-}
-
-impl Dropping {
-    /// The factor of what is kept.
-    pub(super) fn scale(&self) -> f64 {
-        1.0 / (1.0 - self.rate)
-    }
-
-    /// The least word that keeps a number.
-    pub(super) fn least(&self) -> u32 {
-        (self.rate * 4_294_967_296.0).round() as u32
-    }
-
-    /// The numbers of a block, of which a batch has n in all.
-    pub(super) fn block(&self, n: usize) -> candle_core::Result<usize> {
-        match n.checked_rem(self.blocks) {
-            Some(0) => Ok((n / self.blocks).max(1)),
-            _ => bail!("dropout of {n} numbers in {} equal blocks", self.blocks),
-        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! What an operation is told beside its tensors.
 
+use candle_core::{Tensor, Var, bail};
+
+use crate::rng::Counter;
 use crate::{Error, Result};
 
 /// An element-wise non-linearity σ.
@@ -88,4 +91,74 @@ pub struct Sgd {
     pub weight_decay: f64,
     /// The factor of the gradient, applied first.
     pub scale: f64,
+}
+
+/// A parameter with its gradient, what an optimiser remembers of it, and the numbers of its step.
+#[derive(Clone, Copy)]
+pub struct Stepping<'a, N, const K: usize> {
+    /// The parameter.
+    pub var: &'a Var,
+    /// Its gradient.
+    pub grad: &'a Tensor,
+    /// The moments or the velocity.
+    pub memory: [&'a Var; K],
+    /// The numbers of the step; the factor of the gradient comes on top of what limits its norm.
+    pub numbers: N,
+}
+
+/// The Langevin move y = [x - drift·[g] + std·z], with z standard normal, and brackets for what is kept between bounds:
+/// entries of the gradient g between ± `clip`, those of y between two numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct LangevinMove {
+    /// The factor of the gradient.
+    pub drift: f64,
+    /// The standard deviation of the noise.
+    pub std: f64,
+    /// The bound on each entry of the gradient, infinite for none.
+    pub clip: f64,
+    /// The bounds of each coordinate, infinite for none.
+    pub bounds: [f64; 2],
+}
+
+impl LangevinMove {
+    /// The move without bounds.
+    pub fn free(drift: f64, std: f64) -> Self {
+        LangevinMove { drift, std, clip: f64::INFINITY, bounds: [f64::NEG_INFINITY, f64::INFINITY] }
+    }
+
+    /// All five numbers, as the kernels take them.
+    pub(super) fn numbers(&self) -> [f64; 5] {
+        [self.drift, self.std, self.clip, self.bounds[0], self.bounds[1]]
+    }
+}
+
+/// Inverted dropout: each number is dropped with probability `rate`, and the others grow by 1/(1 - rate).
+#[derive(Clone, Copy, Debug)]
+pub struct Dropping {
+    /// The probability, in [0, 1).
+    pub rate: f64,
+    /// What decides: a number is kept where its word is not below `rate`·2³².
+    pub counter: Counter,
+    /// The number of equal blocks of the batch, such as values and tangents, that have one mask.
+    pub blocks: usize,
+}
+
+impl Dropping {
+    /// The factor of what is kept.
+    pub(super) fn scale(&self) -> f64 {
+        1.0 / (1.0 - self.rate)
+    }
+
+    /// The least word that keeps a number.
+    pub(super) fn least(&self) -> u32 {
+        (self.rate * 4_294_967_296.0).round() as u32
+    }
+
+    /// The numbers of a block, of which a batch has n in all.
+    pub(super) fn block(&self, n: usize) -> candle_core::Result<usize> {
+        match n.checked_rem(self.blocks) {
+            Some(0) => Ok((n / self.blocks).max(1)),
+            _ => bail!("dropout of {n} numbers in {} equal blocks", self.blocks),
+        }
+    }
 }

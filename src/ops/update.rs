@@ -14,7 +14,7 @@ use super::cpu::{Output, update as kernels};
 #[cfg(feature = "cuda")]
 use super::cuda::{access::Output as OnGpu, update as gpu};
 use super::version::{address, updated};
-use super::{Adam, Sgd, composed, shapes};
+use super::{Adam, Sgd, Stepping, composed, shapes};
 use crate::{Error, Result};
 
 /// Calls the kernel of the device on which a tensor is.
@@ -124,19 +124,6 @@ pub fn lerp_update(a: &Var, b: &Tensor, weight: f64) -> Result<()> {
     }
     updated(&[a]);
     Ok(())
-}
-
-/// A parameter with its gradient, what an optimiser remembers of it, and the numbers of its step.
-#[derive(Clone, Copy)]
-pub struct Stepping<'a, N, const K: usize> {
-    /// The parameter.
-    pub var: &'a Var,
-    /// Its gradient.
-    pub grad: &'a Tensor,
-    /// The moments or the velocity.
-    pub memory: [&'a Var; K],
-    /// The numbers of the step; the factor of the gradient comes on top of what limits its norm.
-    pub numbers: N,
 }
 
 /// One Adam step of several parameters ([`adam_update`]), with gradients scaled down to the norm `limit` over all of

@@ -38,8 +38,8 @@ pub(super) const ENTRY: Entry<BuildOptim> = Entry {
 };
 
 impl AdamConfig {
-    /// The numbers of step t ≥ 1 with the learning rate times `lr_scale`. They contain the corrections m̂ = m/(1-β₁ᵗ) and
-    /// v̂ = v/(1-β₂ᵗ).
+    /// The numbers of step t ≥ 1 with the learning rate times `lr_scale`. They contain the corrections m̂ = m/(1-β₁ᵗ)
+    /// and v̂ = v/(1-β₂ᵗ).
     fn step(&self, t: u64, lr_scale: f64) -> ops::Adam {
         let AdamConfig { lr, betas, eps, weight_decay, decoupled, .. } = *self;
         let lr = lr * lr_scale;

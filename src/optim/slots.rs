@@ -46,8 +46,8 @@ impl<const K: usize> Slots<K> {
         Ok(Slots { labels, slots: weights.iter().map(slot).collect::<Result<_>>()? })
     }
 
-    /// Counts a step of each parameter that has a gradient, and lets `update` change all of these. An update returns the
-    /// norm of all gradients together, before clipping.
+    /// Counts a step of each parameter that has a gradient, and lets `update` change all of these. An update returns
+    /// the norm of all gradients together, before clipping.
     pub(super) fn step(
         &mut self,
         grads: &GradStore,

@@ -131,6 +131,16 @@ static void fast(size_t n, size_t each, size_t nd, const size_t *info, const T *
   reduce<T, F>(gridDim.x, each, nd, info, x, o, std::is_same<F, std::plus<T>>::value ? (T)0 : x[0]);
   (void)n;
 }
+template <class T, class F>
+static void first_of(size_t, size_t each, size_t nd, const size_t *info, const T *x, uint32_t *o) {
+  auto at = [&](size_t i) { return info ? x[strided(i, nd, info, info + nd)] : x[i]; };
+  for (size_t j = 0; j < gridDim.x; ++j) {
+    o[j] = 0;
+    for (size_t i = 1; i < each; ++i) {
+      if (F()(at(j * each + i), at(j * each + o[j]))) o[j] = i;
+    }
+  }
+}
 template <class T>
 static void fast_small(size_t outs, size_t each, size_t nd, const size_t *info, const T *x, T *o) {
   reduce<T, std::plus<T>>(outs, each, nd, info, x, o, 0);
@@ -150,6 +160,17 @@ static void index_add(const I *ids, size_t count, const T *x, T *o, size_t left,
       o[(i / right * dim + ids[j]) * right + i % right] += x[(i / right * count + j) * right + i % right];
     }
   }
+}
+// What is chosen for each index, of which the largest number stands for none; and the sums of what goes back.
+template <class I, class T>
+static void gather(size_t n, const I *ids, const T *x, T *o, size_t, size_t src, size_t dim, size_t right) {
+  for (size_t i = 0; i < n; ++i) {
+    o[i] = ids[i] == (I)~(I)0 ? (T)0 : x[(i / (right * dim) * src + ids[i]) * right + i % right];
+  }
+}
+template <class I, class T>
+static void scatter_add(const I *ids, const T *x, T *o, size_t left, size_t src, size_t dim, size_t right) {
+  for (size_t i = 0; i < left * src * right; ++i) o[(i / (src * right) * dim + ids[i]) * right + i % right] += x[i];
 }
 template <class T>
 struct Max {
@@ -187,10 +208,14 @@ U(Exp, std::exp(x)) U(Log, std::log(x)) U(Sqr, x *x) U(Sqrt, std::sqrt(x)) U(Rec
   kernels["fast_sum_" + t] = whole(fast<T, std::plus<T>>);
   kernels["fast_max_" + t] = whole(fast<T, Max<T>>);
   kernels["fast_min_" + t] = whole(fast<T, Min<T>>);
+  kernels["fast_argmax_" + t] = whole(first_of<T, std::greater<T>>);
+  kernels["fast_argmin_" + t] = whole(first_of<T, std::less<T>>);
   kernels["fast_sum_small_" + t] = whole(fast_small<T>);
   kernels["where_u8_" + t] = whole(where<uint8_t, T>);
   kernels["is_u32_" + t] = whole(index_select<uint32_t, T>);
   kernels["ia_u32_" + t] = whole(index_add<uint32_t, T>);
+  kernels["gather_u32_" + t] = whole(gather<uint32_t, T>);
+  kernels["sa_u32_" + t] = whole(scatter_add<uint32_t, T>);
 }
 template <class T>
 static void any(const std::string &t) {

@@ -1,5 +1,5 @@
-//! Random numbers by counter: Philox 4×32 with 10 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
-//! 3", section 3.3), and normals of its words by Box & Muller 1958. The twin of `cuda/random.cu`.
+//! Random numbers by counter: Philox 4×32 with 10 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1,
+//! 2, 3", section 3.3), and normals of its words by Box & Muller 1958. The twin of `cuda/random.cu`.
 //!
 //! Sums, products, quotients and roots alone, which every device rounds alike: CPU and GPU draw the same bits, whatever
 //! the width of vectors. Plain loops, since functions over arrays take several times as long where nothing is
@@ -16,8 +16,8 @@ const ROUNDS: usize = 10;
 /// One number for each place of a tile.
 pub type Tile<T> = [T; TILE];
 
-/// Calls f for each tile that holds some of `n` numbers of a stream: with the tile, the place in it of the first that is
-/// asked for, and the range of those among the n.
+/// Calls f for each tile that holds some of `n` numbers of a stream: with the tile, the place in it of the first that
+/// is asked for, and the range of those among the n.
 #[inline(always)]
 pub fn tiles(counter: Counter, n: usize, mut f: impl FnMut(u64, usize, std::ops::Range<usize>)) {
     let (mut tile, mut skipped, mut done) = (counter.first() / TILE as u64, counter.first() as usize % TILE, 0);

@@ -1,5 +1,5 @@
-//! What draws random numbers by counter on the CPU: the Langevin move with its noise, and dropout with its mask, one pass
-//! over memory each.
+//! What draws random numbers by counter on the CPU: the Langevin move with its noise, and dropout with its mask, one
+//! pass over memory each.
 
 use candle_core::bail;
 use pulp::{Simd, WithSimd};
@@ -8,7 +8,7 @@ use super::access::{Argument, Output, on_floats, output, slice};
 use super::philox::{Tile, normals, tiles, words};
 use super::raw::{GRAIN, by_parts};
 use super::real::Real;
-use crate::ops::random::{Dropping, LangevinMove};
+use crate::ops::{Dropping, LangevinMove};
 use crate::rng::Counter;
 
 /// The move of `by` with noise from `counter`.

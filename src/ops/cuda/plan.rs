@@ -150,7 +150,7 @@ pub fn counters(first: u64, n: u64) -> usize {
     (16 * (first.wrapping_add(n).div_ceil(64) - first / 64)) as usize
 }
 
-/// How many tensors one launch changes, as `update.cu` has it: the arguments of a kernel have some 32,000 bytes of room.
+/// How many tensors one launch changes, as `update.cu` has it: the arguments of a kernel have 32,764 bytes of room.
 pub const PIECES: usize = 128;
 
 /// How many sums of squares the host is given, and adds.

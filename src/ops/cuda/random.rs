@@ -10,7 +10,7 @@ use super::access::{Argument, Output, entries};
 use super::launch::{Draws, Kernels};
 use super::plan::counters;
 use crate::ops::cpu::real::Real;
-use crate::ops::random::{Dropping, LangevinMove};
+use crate::ops::{Dropping, LangevinMove};
 use crate::rng::Counter;
 
 const KERNELS: Kernels = Kernels { name: "ebm_random", ptx: include_str!(concat!(env!("OUT_DIR"), "/random.ptx")) };

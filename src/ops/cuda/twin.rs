@@ -11,8 +11,7 @@ use crate::ops::backend::{Backend, on};
 use crate::ops::contract::{entries, normal};
 use crate::ops::cpu::random as drawing;
 use crate::ops::cpu::{Output, activation as kernels};
-use crate::ops::random::{Dropping, LangevinMove};
-use crate::ops::{Activation, Adam, Sgd, Stepping};
+use crate::ops::{Activation, Adam, Dropping, LangevinMove, Sgd, Stepping};
 use crate::ops::{adam_steps, langevin_update, lerp_updates, sgd_steps, sum_of_squares};
 use crate::rng::{Counter, Key};
 
@@ -207,8 +206,8 @@ fn activations_are_alike(twin: &Path) {
     }
 }
 
-/// Three tensors of n entries and a gradient, f32 or f64; the second and third have no negative entries, as moments have
-/// none.
+/// Three tensors of n entries and a gradient, f32 or f64; the second and third have no negative entries, as moments
+/// have none.
 fn four(n: usize, single: bool) -> [Tensor; 4] {
     let dtype = if single { DType::F32 } else { DType::F64 };
     let one = |name: &str| normal(&format!("{name} {n}"), &[n]).to_dtype(dtype).unwrap();
@@ -224,8 +223,8 @@ fn raw<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Vec<u8> {
     tensors.into_iter().flat_map(one).collect()
 }
 
-/// An update of several tensors as the CPU computes it, with the numbers that the kernel is given. It returns the norm of
-/// their gradients.
+/// An update of several tensors as the CPU computes it, with the numbers that the kernel is given. It returns the norm
+/// of their gradients.
 type Update = (&'static str, [f64; 10], fn(&[(&[Var; 3], &Tensor)], f64) -> crate::Result<f64>);
 
 const ADAM: Adam =

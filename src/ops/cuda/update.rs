@@ -1,5 +1,5 @@
-//! What changes tensors in place on a GPU, all tensors of an optimiser in one launch, the Langevin move with noise that is
-//! given, and the sum of squares: `update.cu`.
+//! What changes tensors in place on a GPU, all tensors of an optimiser in one launch, the Langevin move with noise that
+//! is given, and the sum of squares: `update.cu`.
 #![allow(unsafe_code)] // launches
 
 use std::cell::RefCell;
