@@ -36,10 +36,11 @@ timeout 180 "$ebm" doctor --device "$device" || fails "operations"
 
 say "runs of $steps steps on the CPU and on $device: the largest distance of a number at the first and at the last step"
 for config in lsd_digits sm_toy2d dsm_toy2d ml_grid_toy2d pcd_toy2d vera_toy2d coopflow_toy2d flow_mcmc_toy2d vae_digits \
-  glow_mnist; do
+  glow_mnist jarzynski_toy2d classifier_digits; do
   file=configs/$config.toml
   sets=()
   if [ $config = glow_mnist ]; then sets=(--set dataset.name=digits); fi
+  if [ $config = classifier_digits ]; then sets=(--set model.net.dropout=0.3); fi
   if ! train cpu "$out/$config-cpu" "$file" "${sets[@]}" || ! train "$device" "$out/$config-gpu" "$file" "${sets[@]}"; then
     fails "$config"
     continue

@@ -6,6 +6,7 @@ mod image;
 mod joint;
 mod lsd;
 mod method;
+mod moves;
 mod wide;
 
 pub use growth::langevin as grown;
@@ -59,6 +60,10 @@ pub const WORKS: &[(&str, Make)] = &[
     ("gemm", gemm),
     ("swish", swish),
     ("norm", norm),
+    ("moves-streamed", || moves::streamed(moves::PICTURES)),
+    ("moves", || moves::counted(moves::PICTURES)),
+    ("moves-2d-streamed", || moves::streamed(moves::POINTS)),
+    ("moves-2d", || moves::counted(moves::POINTS)),
 ];
 
 /// An experiment with these sections and this method; the data are normal points with `dim` coordinates.

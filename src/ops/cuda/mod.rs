@@ -1,6 +1,6 @@
 //! The kernels of GPUs: functions of storages, like those of `cpu/`. Convolutions are cuDNN's (feature `cudnn`);
-//! activations, updates in place and what draws random numbers are our own (feature `cuda`); whatever else is asked of a
-//! GPU is composed of candle's operations.
+//! activations, updates in place and what draws random numbers are our own (feature `cuda`); whatever else is asked of
+//! a GPU is composed of candle's operations.
 //!
 //! `plan.rs` is arithmetic, and tested on any machine; the `.cu` files are compiled as C++ there and held against
 //! the CPU.
