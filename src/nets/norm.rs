@@ -3,7 +3,7 @@
 use candle_core::{D, Tensor};
 
 use super::layer_list::number;
-use super::{Builder, Curve, Gradients, Init, Jet, Layer, LayerList, Pass, Pullback, Tape, linear::repeated};
+use super::{Builder, Curve, Gradients, Init, Jet, Layer, LayerList, Pass, Pullback, Tape};
 use crate::ops::{self, NORM_EPSILON};
 use crate::{Error, Result};
 
@@ -43,13 +43,6 @@ impl GroupNorm {
     fn normalised(&self, x: &Tensor) -> Result<Tensor> {
         ops::group_norm(x, &self.gain, &self.shift, self.groups)
     }
-
-    /// The product γ∘t, channel by channel.
-    fn scaled(&self, t: &Tensor) -> Result<Tensor> {
-        let mut shape = vec![t.dim(0)?, self.gain.elem_count()];
-        shape.resize(t.rank(), 1);
-        Ok(t.broadcast_mul(&repeated(&self.gain, t.dim(0)?)?.reshape(shape)?)?)
-    }
 }
 
 impl Layer for GroupNorm {
@@ -60,7 +53,7 @@ impl Layer for GroupNorm {
     fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
         let x = x.clone();
         let y = self.normalised(&x)?;
-        Ok((y, Box::new(move |g| ops::group_norm_jacobian(&x, &self.scaled(g)?, self.groups))))
+        Ok((y, Box::new(move |g| ops::group_norm_pullback(&x, &self.gain, g, self.groups))))
     }
 
     fn record(&self, x: &Tensor, _: Pass, tape: &mut Tape) -> Result<Tensor> {
@@ -73,13 +66,13 @@ impl Layer for GroupNorm {
         let (gain, shift) = ops::group_norm_parameters(&x, g, self.groups)?;
         grads.add(&self.gain, gain)?;
         grads.add(&self.shift, shift)?;
-        wanted.then(|| Ok(ops::group_norm_jacobian(&x, &self.scaled(g)?, self.groups)?.detach())).transpose()
+        wanted.then(|| ops::group_norm_pullback(&x, &self.gain.detach(), g, self.groups)).transpose()
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
         let (value, tangent) = (x.value()?, x.tangent()?);
         let along = ops::group_norm_jacobian(&value, &tangent, self.groups)?;
-        Jet::new(&self.normalised(&value)?, &self.scaled(&along)?)
+        Jet::new(&self.normalised(&value)?, &ops::by_channel(&self.gain, &along)?)
     }
 
     /// The curve of x̂ = c·r, with c the centred x, r = (m + ε)^-½ and m = mean c². Both factors are carried along the
@@ -102,7 +95,7 @@ impl Layer for GroupNorm {
         let first = (c1.broadcast_mul(&r)? + c0.broadcast_mul(&r1)?)?;
         let cross = (c1.broadcast_mul(&r1)? * 2.0)?;
         let second = ((c2.broadcast_mul(&r)? + cross)? + c0.broadcast_mul(&r2)?)?;
-        let scaled = |t: Tensor| self.scaled(&t.reshape(value.dims())?);
+        let scaled = |t: Tensor| ops::by_channel(&self.gain, &t.reshape(value.dims())?);
         Curve::new(&self.normalised(&value)?, &scaled(first)?, &scaled(second)?)
     }
 

@@ -44,6 +44,38 @@ pub fn group_norm_jacobian(x: &Tensor, t: &Tensor, groups: usize) -> Result<Tens
     })
 }
 
+/// The pull-back of [`group_norm`], J (γ∘g): g and the result of x's shape. It is differentiable in x, γ and g.
+///
+/// # Errors
+/// x and g differ in shape, or γ does not fit.
+pub fn group_norm_pullback(x: &Tensor, gain: &Tensor, g: &Tensor, groups: usize) -> Result<Tensor> {
+    check(x, groups)?;
+    shapes::same("group norm", x, g)?;
+    if gain.dims() != [x.dims()[1]] {
+        return Err(Error::Other(format!("group norm: x {:?} and γ {:?} do not fit", x.dims(), gain.dims())));
+    }
+    let tracked = [x, gain, g].iter().any(|t| t.track_op());
+    if !tracked && Backend::of(&[x, gain, g]) == Backend::Kernels {
+        let jacobian = Jacobian { groups };
+        return Ok(x.contiguous()?.apply_op3_no_bwd(&g.contiguous()?, &gain.contiguous()?, &jacobian)?);
+    }
+    group_norm_jacobian(x, &by_channel(gain, g)?, groups)
+}
+
+/// The product γ∘t, channel by channel: γ `[C]`, t `[B, C, ..]`, differentiable in both.
+///
+/// # Errors
+/// The shapes do not fit.
+pub fn by_channel(gain: &Tensor, t: &Tensor) -> Result<Tensor> {
+    let mut shape = vec![t.dim(0)?, gain.elem_count()];
+    shape.resize(t.rank(), 1);
+    // Repeated by a product, so that its gradient is one too: the sum behind candle's broadcasting is many times
+    // slower.
+    let ones = Tensor::ones((t.dim(0)?, 1), t.dtype(), t.device())?;
+    let each = super::linear(&ones, &gain.unsqueeze(1)?, None)?;
+    Ok(t.broadcast_mul(&each.reshape(shape)?)?)
+}
+
 /// The gradients for γ and β, `[C]` each, from those for the output, g of x's shape. They are not differentiated.
 ///
 /// # Errors

@@ -42,7 +42,7 @@ pub use activation::{activate, activate_curve, activate_jet, activate_pullback};
 pub use checks::OpCheck;
 pub use conv::{channel_sum, conv2d, conv2d_jet, conv2d_pullback, conv2d_stacked, conv2d_weight_gradient};
 pub use cpu::Kept;
-pub use group_norm::{group_norm, group_norm_jacobian, group_norm_parameters};
+pub use group_norm::{by_channel, group_norm, group_norm_jacobian, group_norm_parameters, group_norm_pullback};
 pub use linear::{linear, linear_jet, linear_pullback, linear_stacked, linear_weight_gradient};
 pub use node::node;
 pub use random::{dropout, langevin_move};

@@ -7,6 +7,7 @@ use super::{
     curve::{Curve, with_curve},
     raw::map,
     real::Real,
+    vector::vectorised,
 };
 use crate::ops::Activation;
 
@@ -48,14 +49,11 @@ pub fn times_slope<T: Real>(act: Activation, u: &[T], y: &mut [T]) {
 
 /// Replaces every y by f(u, y).
 fn in_place<T: Real>(u: &[T], y: &mut [T], f: impl Fn(T, T) -> T + Copy) {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        move || {
-            for (y, &u) in y.iter_mut().zip(u) {
-                *y = f(u, *y);
-            }
-        },
-    );
+    vectorised!({
+        for (y, &u) in y.iter_mut().zip(u) {
+            *y = f(u, *y);
+        }
+    });
 }
 
 /// σ''(u)·v·g, and with `slope_too` behind it σ'(u)·g.

@@ -7,6 +7,7 @@
 use candle_core::{Result, bail};
 
 use super::real::Real;
+use super::vector::vectorised;
 use crate::ops::Conv;
 
 /// The sizes of one convolution x `[N, C, H, W]` * w `[O, C, k, k]` -> y `[N, O, H', W']`.
@@ -79,42 +80,36 @@ impl Geometry {
     /// Copies an image into its phases. Padding is not written: it must be zero, as in fresh memory.
     pub fn spread<T: Real>(&self, image: &[T], phases: &mut [T]) {
         let (s, width, starts) = (self.conv.stride, self.size.1, self.column_starts());
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (row, base) in image.chunks_exact(width).zip(self.row_starts()) {
-                    for (phase, start) in starts.iter().enumerate() {
-                        let (from, n) = (base + start, (width - phase).div_ceil(s));
-                        let Some(target) = phases.get_mut(from..from + n) else { return };
-                        match s {
-                            1 => target.copy_from_slice(row),
-                            2 => every_second(row.get(phase..).unwrap_or_default(), target),
-                            _ => target.iter_mut().zip(row.iter().skip(phase).step_by(s)).for_each(|(t, &x)| *t = x),
-                        }
+        vectorised!({
+            for (row, base) in image.chunks_exact(width).zip(self.row_starts()) {
+                for (phase, start) in starts.iter().enumerate() {
+                    let (from, n) = (base + start, (width - phase).div_ceil(s));
+                    let Some(target) = phases.get_mut(from..from + n) else { return };
+                    match s {
+                        1 => target.copy_from_slice(row),
+                        2 => every_second(row.get(phase..).unwrap_or_default(), target),
+                        _ => target.iter_mut().zip(row.iter().skip(phase).step_by(s)).for_each(|(t, &x)| *t = x),
                     }
                 }
-            },
-        );
+            }
+        });
     }
 
     /// Copies the phases back into an image, without the padding.
     pub fn collect<T: Real>(&self, phases: &[T], image: &mut [T]) {
         let (s, width, starts) = (self.conv.stride, self.size.1, self.column_starts());
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (row, base) in image.chunks_exact_mut(width).zip(self.row_starts()) {
-                    let phase = |start: &usize| phases.get(base + start..).unwrap_or_default();
-                    match (s, starts.as_slice()) {
-                        (1, [only]) => row.iter_mut().zip(phase(only)).for_each(|(x, &t)| *x = t),
-                        (2, [even, odd]) => alternate(phase(even), phase(odd), row),
-                        _ => starts.iter().enumerate().for_each(|(first, start)| {
-                            row.iter_mut().skip(first).step_by(s).zip(phase(start)).for_each(|(x, &t)| *x = t);
-                        }),
-                    }
+        vectorised!({
+            for (row, base) in image.chunks_exact_mut(width).zip(self.row_starts()) {
+                let phase = |start: &usize| phases.get(base + start..).unwrap_or_default();
+                match (s, starts.as_slice()) {
+                    (1, [only]) => row.iter_mut().zip(phase(only)).for_each(|(x, &t)| *x = t),
+                    (2, [even, odd]) => alternate(phase(even), phase(odd), row),
+                    _ => starts.iter().enumerate().for_each(|(first, start)| {
+                        row.iter_mut().skip(first).step_by(s).zip(phase(start)).for_each(|(x, &t)| *x = t);
+                    }),
                 }
-            },
-        );
+            }
+        });
     }
 
     /// The index among the phases at which each unpadded row of each channel begins, without the part for the column.

@@ -1,4 +1,4 @@
-//! Group norm on the CPU: group by group, each of which is in the cache for its second pass. Sums go by 16 running sums
+//! Group norm on the CPU: group by group, each of which is in the cache for its second pass. Sums go by running sums
 //! that are added in a fixed order.
 
 use candle_core::bail;
@@ -6,12 +6,14 @@ use rayon::prelude::*;
 
 use super::{
     access::{Argument, Output, on_floats, output, slice},
+    raw::by_parts,
     real::Real,
+    vector::vectorised,
 };
 use crate::ops::NORM_EPSILON;
 
 /// The running sums of a sum.
-const LANES: usize = 16;
+const LANES: usize = 32;
 
 /// The numbers below which a second thread costs more than it saves.
 const WORTH: usize = 1 << 14;
@@ -46,6 +48,11 @@ impl Groups {
         parameters.get(from..from + self.channels).unwrap_or_default()
     }
 
+    /// The numbers of group number `i` of the batch.
+    fn numbers<T>(self, i: usize, all: &[T]) -> &[T] {
+        all.get(i * self.size()..(i + 1) * self.size()).unwrap_or_default()
+    }
+
     /// The groups that one task takes.
     fn at_once(self) -> usize {
         WORTH.div_ceil(self.size())
@@ -60,19 +67,25 @@ pub fn norm(x: Argument<'_>, gain: Argument<'_>, shift: Argument<'_>, groups: us
     let (at, shape) = (Groups::of(x, groups)?, x.1.shape());
     on_floats!(x.0, T => {
         let (x, gain, shift) = (slice::<T>(x)?, slice::<T>(gain)?, slice::<T>(shift)?);
-        let mut y = vec![T::ZERO; x.len()];
-        let rows = y.par_chunks_mut(at.size()).zip(x.par_chunks(at.size())).enumerate();
-        rows.with_min_len(at.at_once()).for_each(|(i, (y, x))| {
-            let (gain, shift) = (at.part(i, gain), at.part(i, shift));
-            pulp::Arch::new().dispatch(#[inline(always)] move || {
-                let (mean, rate) = moments(x);
-                by_channel(at.each, y, x, [gain, shift], #[inline(always)] move |x, [gain, shift]| {
-                    (x - mean) * rate * gain + shift
-                });
-            });
+        let y = each_group(at, x.len(), |i, y| {
+            norm_of_group(at.each, y, at.numbers(i, x), [at.part(i, gain), at.part(i, shift)]);
         });
-        output(y, shape)
+        output(y?, shape)
     })
+}
+
+fn norm_of_group<T: Real>(each: usize, y: &mut [T], x: &[T], parameters: [&[T]; 2]) {
+    vectorised!({
+        let (mean, rate) = moments(x);
+        by_channel(
+            each,
+            y,
+            x,
+            parameters,
+            #[inline(always)]
+            move |x, [gain, shift]| (x - mean) * rate * gain + shift,
+        );
+    });
 }
 
 /// J t, or J (γ∘t).
@@ -85,23 +98,59 @@ pub fn jacobian(x: Argument<'_>, t: Argument<'_>, gain: Option<Argument<'_>>, gr
         let (x, t) = (slice::<T>(x)?, slice::<T>(t)?);
         let ones = vec![T::ONE; if gain.is_none() { at.all } else { 0 }];
         let gain = gain.map_or(Ok(ones.as_slice()), slice::<T>)?;
-        let mut out = vec![T::ZERO; x.len()];
-        let rows = out.par_chunks_mut(at.size()).zip(x.par_chunks(at.size()).zip(t.par_chunks(at.size()))).enumerate();
-        rows.with_min_len(at.at_once()).for_each(|(i, (out, (x, t)))| {
-            let gain = at.part(i, gain);
-            pulp::Arch::new().dispatch(#[inline(always)] move || {
-                let (mean, rate) = moments(x);
-                by_channel(at.each, out, t, [gain, gain], #[inline(always)] move |t, [gain, _]| gain * t);
-                let n = T::of(1.0 / x.len().max(1) as f64);
-                let level = total(out, out, #[inline(always)] move |t, _| t) * n;
-                let along = total(out, x, #[inline(always)] move |t, x| t * (x - mean)) * rate * rate * n;
-                for (out, &x) in out.iter_mut().zip(x) {
-                    *out = rate * (*out - level - (x - mean) * along);
-                }
-            });
+        let product = each_group(at, x.len(), |i, out| {
+            jacobian_of_group(at.each, out, at.numbers(i, x), at.numbers(i, t), at.part(i, gain));
         });
-        output(out, shape)
+        output(product?, shape)
     })
+}
+
+fn jacobian_of_group<T: Real>(each: usize, out: &mut [T], x: &[T], t: &[T], gain: &[T]) {
+    vectorised!({
+        let (mean, rate) = moments(x);
+        by_channel(
+            each,
+            out,
+            t,
+            [gain, gain],
+            #[inline(always)]
+            move |t, [gain, _]| gain * t,
+        );
+        let n = T::of(1.0 / x.len().max(1) as f64);
+        let level = total(
+            out,
+            x,
+            #[inline(always)]
+            move |t, _| t,
+        ) * n;
+        let along = total(
+            out,
+            x,
+            #[inline(always)]
+            move |t, x| t * (x - mean),
+        ) * (rate * rate * n);
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = rate * (*out - level - (x - mean) * along);
+        }
+    });
+}
+
+/// New numbers, made group by group by f, which is given the number of the group and its place.
+fn each_group<T: Real>(
+    at: Groups,
+    len: usize,
+    f: impl Fn(usize, &mut [T]) + Sync + Send,
+) -> candle_core::Result<Vec<T>> {
+    let groups = at.at_once();
+    by_parts(
+        len,
+        groups * at.size(),
+        || (),
+        |(), part, out| {
+            out.chunks_exact_mut(at.size()).enumerate().for_each(|(i, out)| f(part * groups + i, out));
+            Ok(())
+        },
+    )
 }
 
 /// [Σ g∘x̂; Σ g] by item and channel, `[2, B, C]`.
@@ -115,19 +164,33 @@ pub fn sums(x: Argument<'_>, g: Argument<'_>, groups: usize) -> Output {
         let (mut along, mut plain) = (vec![T::ZERO; items * at.all], vec![T::ZERO; items * at.all]);
         let out = along.par_chunks_mut(at.channels.max(1)).zip(plain.par_chunks_mut(at.channels.max(1)));
         let rows = out.zip(x.par_chunks(at.size()).zip(g.par_chunks(at.size())));
-        rows.with_min_len(at.at_once()).for_each(|((along, plain), (x, g))| {
-            pulp::Arch::new().dispatch(#[inline(always)] move || {
-                let (mean, rate) = moments(x);
-                let channels = x.chunks_exact(at.each.max(1)).zip(g.chunks_exact(at.each.max(1)));
-                for ((along, plain), (x, g)) in along.iter_mut().zip(plain.iter_mut()).zip(channels) {
-                    *along = total(x, g, #[inline(always)] move |x, g| (x - mean) * g) * rate;
-                    *plain = total(g, g, #[inline(always)] move |g, _| g);
-                }
-            });
-        });
+        rows.with_min_len(at.at_once())
+            .for_each(|((along, plain), (x, g))| sums_of_group(at.each.max(1), along, plain, x, g));
         along.extend(plain);
         output(along, vec![2, items, at.all])
     })
+}
+
+fn sums_of_group<T: Real>(each: usize, along: &mut [T], plain: &mut [T], x: &[T], g: &[T]) {
+    vectorised!({
+        let (mean, rate) = moments(x);
+        let channels = x.chunks_exact(each).zip(g.chunks_exact(each));
+        for ((along, plain), (x, g)) in along.iter_mut().zip(plain.iter_mut()).zip(channels) {
+            let product = total(
+                x,
+                g,
+                #[inline(always)]
+                move |x, g| (x - mean) * g,
+            );
+            *along = product * rate;
+            *plain = total(
+                g,
+                x,
+                #[inline(always)]
+                move |g, _| g,
+            );
+        }
+    });
 }
 
 /// The mean and 1/√(variance + ε) of some numbers.

@@ -18,6 +18,7 @@ pub(in crate::ops) mod real;
 pub mod reduce;
 mod scratch;
 pub mod update;
+pub mod vector;
 mod windows;
 mod winograd;
 

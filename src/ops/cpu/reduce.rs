@@ -6,6 +6,7 @@ use super::{
     access::{Argument, Output, on_floats, output, slice},
     raw::map,
     real::Real,
+    vector::vectorised,
 };
 
 /// The sums down the columns of a matrix, added in order of the rows.
@@ -19,16 +20,14 @@ pub fn column_sum(x: Argument<'_>) -> Output {
 
 fn add_rows<T: Real>(x: &[T], columns: usize) -> Vec<T> {
     let mut sum = vec![T::ZERO; columns];
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for row in x.chunks_exact(columns.max(1)) {
-                for (s, &x) in sum.iter_mut().zip(row) {
-                    *s += x;
-                }
+    let total = sum.as_mut_slice();
+    vectorised!({
+        for row in x.chunks_exact(columns.max(1)) {
+            for (s, &x) in total.iter_mut().zip(row) {
+                *s += x;
             }
-        },
-    );
+        }
+    });
     sum
 }
 
@@ -62,20 +61,17 @@ pub fn dot(x: Argument<'_>, y: Argument<'_>) -> Output {
 /// The scalar product of two slices, by 16 running sums that are added in a fixed order: vector code without a compiler
 /// that reorders anything.
 fn scalar_product<T: Real>(x: &[T], y: &[T]) -> T {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let mut lanes = [T::ZERO; 16];
-            let (xs, ys) = (x.chunks_exact(16), y.chunks_exact(16));
-            let rest = xs.remainder().iter().zip(ys.remainder()).fold(T::ZERO, |s, (&x, &y)| s + x * y);
-            for (x, y) in xs.zip(ys) {
-                for ((s, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
-                    *s += x * y;
-                }
+    vectorised!({
+        let mut lanes = [T::ZERO; 16];
+        let (xs, ys) = (x.chunks_exact(16), y.chunks_exact(16));
+        let rest = xs.remainder().iter().zip(ys.remainder()).fold(T::ZERO, |s, (&x, &y)| s + x * y);
+        for (x, y) in xs.zip(ys) {
+            for ((s, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
+                *s += x * y;
             }
-            lanes.iter().fold(rest, |s, &lane| s + lane)
-        },
-    )
+        }
+        lanes.iter().fold(rest, |s, &lane| s + lane)
+    })
 }
 
 /// The products gₙ yₙ of g `[N]` and y `[N, ..]`.

@@ -11,6 +11,7 @@ use super::{
     access::{Argument, Output, on_floats, output, slice},
     raw::{GRAIN, PARALLEL, map},
     real::Real,
+    vector::vectorised,
 };
 use crate::ops::{Adam, Sgd};
 
@@ -46,14 +47,11 @@ impl<T: Real> Adam<T> {
     }
 
     fn entries(self, p: &mut [T], m: &mut [T], v: &mut [T], g: &[T]) {
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            move || {
-                for (((p, m), v), &g) in p.iter_mut().zip(m).zip(v).zip(g) {
-                    [*p, *m, *v] = self.entry(*p, *m, *v, g);
-                }
-            },
-        );
+        vectorised!({
+            for (((p, m), v), &g) in p.iter_mut().zip(m).zip(v).zip(g) {
+                [*p, *m, *v] = self.entry(*p, *m, *v, g);
+            }
+        });
     }
 }
 
@@ -61,16 +59,13 @@ impl Sgd {
     fn entries<T: Real>(&self, p: &mut [T], b: &mut [T], g: &[T]) {
         let Sgd { nesterov, .. } = *self;
         let [lr, momentum, decay, scale] = [self.lr, self.momentum, self.weight_decay, self.scale].map(T::of);
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            move || {
-                for ((p, b), &g) in p.iter_mut().zip(b).zip(g) {
-                    let g = scale * g + decay * *p;
-                    *b = (momentum * *b + g).settled();
-                    *p = (*p - lr * if nesterov { g + momentum * *b } else { *b }).settled();
-                }
-            },
-        );
+        vectorised!({
+            for ((p, b), &g) in p.iter_mut().zip(b).zip(g) {
+                let g = scale * g + decay * *p;
+                *b = (momentum * *b + g).settled();
+                *p = (*p - lr * if nesterov { g + momentum * *b } else { *b }).settled();
+            }
+        });
     }
 }
 
@@ -158,20 +153,17 @@ pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
 }
 
 fn squares<T: Real>(x: &[T]) -> f64 {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let mut lanes = [0f64; 32];
-            let chunks = x.chunks_exact(32);
-            let rest: f64 = chunks.remainder().iter().map(|x| x.to_f64() * x.to_f64()).sum();
-            for x in chunks {
-                for (lane, x) in lanes.iter_mut().zip(x) {
-                    *lane += x.to_f64() * x.to_f64();
-                }
+    vectorised!({
+        let mut lanes = [0f64; 32];
+        let chunks = x.chunks_exact(32);
+        let rest: f64 = chunks.remainder().iter().map(|x| x.to_f64() * x.to_f64()).sum();
+        for x in chunks {
+            for (lane, x) in lanes.iter_mut().zip(x) {
+                *lane += x.to_f64() * x.to_f64();
             }
-            lanes.iter().sum::<f64>() + rest
-        },
-    )
+        }
+        lanes.iter().sum::<f64>() + rest
+    })
 }
 
 /// A change of the entries of a tensor in their place.

@@ -23,6 +23,9 @@ fn group_norm_keeps_the_contract() {
             &[x.clone(), t.clone()],
             2,
         );
+        let fused = group_norm_pullback(&x, &gain, &t, groups).unwrap();
+        let product = by_channel(&gain, &t).unwrap();
+        assert_close("pull-back", &fused, &composed::group_norm_jacobian(&x, &product, groups).unwrap(), 1e-12);
         let (gain, shift) = (Var::from_tensor(&gain).unwrap(), Var::from_tensor(&shift).unwrap());
         let y = (composed::group_norm(&x, &gain, &shift, groups).unwrap() * &t).unwrap();
         let store = y.sum_all().unwrap().backward().unwrap();
@@ -57,6 +60,7 @@ fn groups_and_shapes_that_do_not_fit_are_refused() {
     for (x, gain, groups) in [(&[2, 4][..], 4, 3), (&[2, 4], 4, 0), (&[2, 4], 3, 2), (&[4], 4, 1)] {
         assert!(group_norm(&t(x), &t(&[gain]), &t(&[gain]), groups).is_err(), "{x:?}, γ {gain}, {groups} groups");
     }
+    assert!(group_norm_pullback(&t(&[2, 4]), &t(&[3]), &t(&[2, 4]), 2).is_err());
     assert!(group_norm_jacobian(&t(&[2, 4]), &t(&[4, 2]), 2).is_err());
     assert!(group_norm_parameters(&t(&[2, 4]), &t(&[2, 4, 1]), 2).is_err());
 }
