@@ -16,15 +16,44 @@ const ROUNDS: usize = 10;
 /// One number for each place of a tile.
 pub type Tile<T> = [T; TILE];
 
-/// Calls f for each tile that holds some of `n` numbers of a stream: with the tile, the place in it of the first that
-/// is asked for, and the range of those among the n.
-#[inline(always)]
-pub fn tiles(counter: Counter, n: usize, mut f: impl FnMut(u64, usize, std::ops::Range<usize>)) {
-    let (mut tile, mut skipped, mut done) = (counter.first() / TILE as u64, counter.first() as usize % TILE, 0);
-    while done < n {
-        let until = n.min(done + TILE - skipped);
-        f(tile, skipped, done..until);
-        (tile, skipped, done) = (tile + 1, 0, until);
+/// The tiles that hold `n` numbers of a stream, in turn.
+pub struct Tiles {
+    tile: u64,
+    skipped: usize,
+    done: usize,
+    n: usize,
+}
+
+/// A tile that holds some of the numbers that are asked for.
+pub struct Held {
+    /// Its number.
+    pub tile: u64,
+    /// The place in it of the first of them.
+    pub skipped: usize,
+    /// The place of this one among all.
+    pub at: usize,
+    /// How many they are.
+    pub count: usize,
+}
+
+impl Tiles {
+    /// The tiles of n numbers from the beginning of `counter` on.
+    #[inline(always)]
+    pub fn of(counter: Counter, n: usize) -> Self {
+        let (tile, skipped) = (counter.first() / TILE as u64, (counter.first() % TILE as u64) as usize);
+        Tiles { tile, skipped, done: 0, n }
+    }
+}
+
+impl Iterator for Tiles {
+    type Item = Held;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Held> {
+        let Tiles { tile, skipped, done, n } = *self;
+        let count = (n - done).min(TILE - skipped);
+        *self = Tiles { tile: tile.wrapping_add(1), skipped: 0, done: done + count, n };
+        (count > 0).then_some(Held { tile, skipped, at: done, count })
     }
 }
 

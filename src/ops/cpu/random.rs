@@ -2,12 +2,12 @@
 //! pass over memory each.
 
 use candle_core::bail;
-use pulp::{Simd, WithSimd};
 
 use super::access::{Argument, Output, on_floats, output, slice};
-use super::philox::{Tile, normals, tiles, words};
+use super::philox::{Held, Tile, Tiles, normals, words};
 use super::raw::{GRAIN, by_parts};
 use super::real::Real;
+use super::vector::vectorised;
 use crate::ops::{Dropping, LangevinMove};
 use crate::rng::Counter;
 
@@ -25,43 +25,26 @@ pub fn langevin(x: Argument<'_>, g: Argument<'_>, by: &LangevinMove, counter: Co
         let moved = by_parts(from.len(), GRAIN, || (), |(), part, y| {
             let (at, len) = (part * GRAIN, y.len());
             let (Some(x), Some(g)) = (from.get(at..at + len), g.get(at..at + len)) else { return Ok(()) };
-            pulp::Arch::new().dispatch(Moves { y, x, g, counter: counter.after(at as u64), by });
+            let counter = counter.after(at as u64);
+            vectorised!({ move_part(y, x, g, counter, by) });
             Ok(())
         })?;
         output(moved, x.1.shape())
     })
 }
 
-/// A part of a move. A type of its own, not a closure: that would be a call from vector code to code that is none.
-struct Moves<'a, T> {
-    y: &'a mut [T],
-    x: &'a [T],
-    g: &'a [T],
-    counter: Counter,
-    by: [T; 5],
-}
-
-impl<T: Real> WithSimd for Moves<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Moves { y, x, g, counter, by } = self;
-        tiles(
-            counter,
-            y.len(),
-            #[inline(always)]
-            |tile, skipped, at| {
-                let noise = normals(counter.words(), tile);
-                let n = at.len();
-                let (y, x, g, z) = (&mut y[at.clone()], &x[at.clone()], &g[at], &noise[skipped..skipped + n]);
-                let mut i = 0;
-                while i < n {
-                    y[i] = moved(x[i], g[i], T::of(f64::from(z[i])), by);
-                    i += 1;
-                }
-            },
-        );
+/// A part of a move. Slices of one length, which the compiler sees, or it would look at each entry whether it is there.
+#[inline(always)]
+fn move_part<T: Real>(y: &mut [T], x: &[T], g: &[T], counter: Counter, by: [T; 5]) {
+    for Held { tile, skipped, at, count } in Tiles::of(counter, y.len()) {
+        let noise = normals(counter.words(), tile);
+        let (y, x, g) = (&mut y[at..at + count], &x[at..at + count], &g[at..at + count]);
+        let z = &noise[skipped..skipped + count];
+        let mut i = 0;
+        while i < count {
+            y[i] = moved(x[i], g[i], T::of(f64::from(z[i])), by);
+            i += 1;
+        }
     }
 }
 
@@ -98,7 +81,7 @@ pub fn dropout(x: Argument<'_>, by: &Dropping) -> Output {
                 let (Some(x), counter) = (from.get(at..at + here), by.counter.after((at % block) as u64)) else {
                     return Ok(());
                 };
-                pulp::Arch::new().dispatch(Drops { y, x, counter, least, scale });
+                vectorised!({ drop_part(y, x, counter, least, scale) });
                 (rest, at) = (next, at + here);
             }
             Ok(())
@@ -108,35 +91,16 @@ pub fn dropout(x: Argument<'_>, by: &Dropping) -> Output {
 }
 
 /// A part of a block.
-struct Drops<'a, T> {
-    y: &'a mut [T],
-    x: &'a [T],
-    counter: Counter,
-    least: u32,
-    scale: T,
-}
-
-impl<T: Real> WithSimd for Drops<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Drops { y, x, counter, least, scale } = self;
-        tiles(
-            counter,
-            y.len(),
-            #[inline(always)]
-            |tile, skipped, at| {
-                let words = words(counter.words(), tile);
-                let n = at.len();
-                let (y, x, w) = (&mut y[at.clone()], &x[at], &words[skipped..skipped + n]);
-                let mut i = 0;
-                while i < n {
-                    y[i] = if w[i] >= least { x[i] * scale } else { T::ZERO };
-                    i += 1;
-                }
-            },
-        );
+#[inline(always)]
+fn drop_part<T: Real>(y: &mut [T], x: &[T], counter: Counter, least: u32, scale: T) {
+    for Held { tile, skipped, at, count } in Tiles::of(counter, y.len()) {
+        let words = words(counter.words(), tile);
+        let (y, x, w) = (&mut y[at..at + count], &x[at..at + count], &words[skipped..skipped + count]);
+        let mut i = 0;
+        while i < count {
+            y[i] = if w[i] >= least { x[i] * scale } else { T::ZERO };
+            i += 1;
+        }
     }
 }
 
@@ -152,8 +116,8 @@ pub fn random_words(counter: Counter, n: usize) -> Vec<u32> {
 
 fn listed<T: Copy + Default>(counter: Counter, n: usize, tile: impl Fn([u32; 4], u64) -> Tile<T>) -> Vec<T> {
     let mut all = Vec::with_capacity(n);
-    tiles(counter, n, |number, skipped, at| {
-        all.extend(tile(counter.words(), number).iter().skip(skipped).take(at.len()));
-    });
+    for held in Tiles::of(counter, n) {
+        all.extend(tile(counter.words(), held.tile).iter().skip(held.skipped).take(held.count));
+    }
     all
 }
