@@ -11,7 +11,7 @@ use nalgebra::{DMatrix, DVector};
 
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::{Data, Split};
-use crate::density::{Generator, GeneratorConfig};
+use crate::density::{Generator, GeneratorConfig, Squash};
 use crate::math::{linalg, stats};
 use crate::methods::vera::entropy::{Entropy, EntropyConfig};
 use crate::metrics::{Metrics, Number, Unit};
@@ -173,8 +173,7 @@ impl Linear {
             (Generator::LOG_SIGMA.to_owned(), vector(vec![self.sigma.ln()])?),
         ]);
         let sigma = self.sigma;
-        let config =
-            GeneratorConfig { latent: self.w.ncols(), sigma, sigma_range: [sigma; 2], ..GeneratorConfig::default() };
+        let config = GeneratorConfig { latent: self.w.ncols(), squash: Squash::None, sigma, sigma_range: [sigma; 2] };
         let net = Spec::of("mlp", &MlpConfig { hidden: Vec::new(), ..MlpConfig::default() });
         Generator::new(&config, &net, &[self.w.nrows()], &Builder::bound(weights, DType::F32, device))
     }
