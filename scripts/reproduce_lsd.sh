@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Reruns a figure of Grathwohl et al. 2020 and leaves table (CSV, Markdown) and plot (PNG, SVG) in docs/results/lsd/:
-#   scripts/reproduce_lsd.sh FIG [--quick] [--jobs N]     figures: fig3 fig5 fig6 fig7 fig7_noise fig8 fig10 fig12 fig13 fig14 all
-# --quick takes minutes on two cores. The same command again goes on where it was stopped. $EBM names another binary,
-# $OUT another folder for results, $RUNS another for runs.
+#   scripts/reproduce_lsd.sh FIG [--quick] [--jobs N]
+# FIG: fig3 fig5 fig5_30 fig6 fig6_mean fig7 fig7_noise fig8 fig10 fig12 fig13 fig14 all. --quick takes minutes. The same
+# command again goes on. $EBM names another binary, $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=lsd known=(fig3 fig5 fig6 fig7 fig7_noise fig8 fig10 fig12 fig13 fig14)
+paper=lsd known=(fig3 fig5 fig5_30 fig6 fig6_mean fig7 fig7_noise fig8 fig10 fig12 fig13 fig14)
 source "$(dirname "$0")/reproduce_common.sh"
 
 # train NAME CONFIG ARGS: one run, or what is left of it.
@@ -23,19 +23,27 @@ fig3() {
         --series arm --title "Learned and true discrepancy, 100 dimensions"
 }
 
-fig5() {
-    sweep fig5
-    figure fig5 --by dataset.visible,model.perturb --over seed,dataset.matrix_seed,model.matrix_seed \
-        --metric gof_lsd_reject,gof_ksd_reject,gof_lksd_reject,gof_fssd_reject --x model.perturb --panel dataset.visible \
-        --y gof_lsd_reject,gof_ksd_reject,gof_lksd_reject,gof_fssd_reject --title "Rejection rate at size 0.05"
+rejections() {
+    sweep "$1"
+    figure "$1" --by dataset.visible,model.perturb --over seed,dataset.matrix_seed,model.matrix_seed \
+        --metric gof_lsd_reject,gof_ksd_reject,gof_lksd_reject,gof_fssd_reject --x model.perturb \
+        --panel dataset.visible --y gof_lsd_reject,gof_ksd_reject,gof_lksd_reject,gof_fssd_reject \
+        --title "Rejection rate at size 0.05"
 }
 
-fig6() {
-    sweep fig6
-    figure fig6 --by dataset.visible,model.perturb --over seed,dataset.matrix_seed,model.matrix_seed --error se \
-        --metric eval_lsd,fisher_bound,gof_ksd_value,gof_lksd_value,gof_fssd_value --x model.perturb --panel dataset.visible \
-        --y eval_lsd,fisher_bound,gof_ksd_value,gof_lksd_value --title "Scores of perturbed RBMs"
+fig5() { rejections fig5; }
+fig5_30() { rejections fig5_30; }
+
+scores() {
+    sweep "$1"
+    figure "$1" --by dataset.visible,model.perturb --over seed,dataset.matrix_seed,model.matrix_seed --error se \
+        --metric eval_lsd,fisher_bound,gof_ksd_value,gof_lksd_value,gof_fssd_value --x model.perturb \
+        --panel dataset.visible --y eval_lsd,fisher_bound,gof_ksd_value,gof_lksd_value \
+        --title "Scores of perturbed RBMs"
 }
+
+fig6() { scores fig6; }
+fig6_mean() { scores fig6_mean; }
 
 fig7() {
     train fig7 "configs/paper/lsd_fig7_mnist$suffix.toml"

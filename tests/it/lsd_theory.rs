@@ -3,10 +3,14 @@
 //! objective ‖μ‖²/4λ.
 
 use candle_core::{DType, Device, Tensor};
+use ebm::data::Split;
 use ebm::density::Gaussian;
+use ebm::math::stats;
+use ebm::methods::StepContext;
 use ebm::nets::Builder;
 use ebm::probes::lsd::{self, LsdConfig, Outcome};
 use ebm::rng::Key;
+use ebm::run::Experiment;
 
 /// Data N(0, I_D) and the model N(shift, I_D), D = `dim`.
 fn outcome(dim: usize, shift: f64, items: usize, config: &LsdConfig) -> Outcome {
@@ -66,4 +70,36 @@ fn a_perfect_model_scores_zero_within_its_error() {
     let config = LsdConfig { epochs: 3, ..LsdConfig::default() };
     let score = outcome(10, 0.0, 5_000, &config).score;
     assert!(score.mean.abs() < 4.0 * score.std_error.max(1e-3), "{score:?}");
+}
+
+/// What the method finds on data N(0, I₅) for the model N(1, I₅), which learns at the rate `lr`, over the last 100 of
+/// 400 steps of 100 items. The critic's network is a linear map, which both parts of the best critic are.
+fn trained(lr: &str, learns: &str) -> Vec<f64> {
+    let text = format!(
+        "[dataset]\nname = \"gaussian\"\ndim = 5\n[model]\nname = \"gaussian\"\nmean = 1.0\n\
+         [method]\nname = \"lsd\"\nlambda = 0.5\nprobe = \"rademacher\"\ncritic_learns = \"{learns}\"\n\
+         critic = {{ name = \"mlp\", hidden = [] }}\ncritic_optim = {{ name = \"adam\", lr = 1e-2 }}\n\
+         [optim]\nname = \"adam\"\nlr = {lr}\n[train]\nsteps = 400\nbatch_size = 100\n"
+    );
+    let experiment = Experiment::parse("lsd.toml", &text, &[]).unwrap();
+    let data = experiment.data().unwrap();
+    let mut method = experiment.method(&data).unwrap();
+    let mut found = Vec::new();
+    for step in 0..400 {
+        let of = |i| data.batch(Split::Train, 6 * step + i, 100).unwrap();
+        let cx = StepContext { step, key: Key::new(9).at(step), lr_scale: 1.0 };
+        let metrics = method.step(&cx, &(0..6).map(of).collect::<Vec<_>>()).unwrap();
+        found.push(metrics.get("lsd").unwrap());
+    }
+    found.split_off(300)
+}
+
+#[test]
+fn a_critic_that_learns_the_data_alone_finds_the_same_discrepancy_and_follows_a_fast_model() {
+    for learns in ["difference", "data"] {
+        let still = stats::mean(&trained("1e-9", learns));
+        assert!((still - 5.0).abs() < 0.25, "{learns}: {still}, closed form 5");
+        let learned = stats::mean(&trained("1e-2", learns));
+        assert!(learned.abs() < 0.1, "{learns}: {learned} after training, closed form 0");
+    }
 }

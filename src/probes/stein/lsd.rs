@@ -6,6 +6,7 @@
 
 use candle_core::Tensor;
 use rand::seq::SliceRandom as _;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Schema, decode, rule};
 use crate::data::Split;
@@ -19,6 +20,28 @@ use crate::probes::support::example::example;
 use crate::probes::support::items::{items, present};
 use crate::probes::support::scored::{self, Scored, copy, not_finite};
 use crate::{Error, Result, rng::Key};
+
+/// The σ of the rule μ - σ by which a critic is selected on the validation part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spread {
+    /// Of an item, as in the paper.
+    #[default]
+    Item,
+    /// Of the mean over the part, σ/√n.
+    Mean,
+}
+
+impl Spread {
+    /// μ - σ of some items' values.
+    fn rule(self, values: &[f64]) -> f64 {
+        let sigma = match self {
+            Spread::Item => stats::std(values),
+            Spread::Mean => stats::std_error(values),
+        };
+        stats::mean(values) - sigma
+    }
+}
 
 crate::config! {
     /// Keys of the LSD evaluation: the probe `lsd` and `ebm eval-lsd --set`.
@@ -37,6 +60,9 @@ crate::config! {
         /// The critic sees only so many items of the training part, to study overfitting (Fig. 10 of the paper: 100); 0
         /// for all.
         train_items: usize = 0;
+        /// The σ of the rule μ - σ that selects a critic: `item`, the spread of single items (the paper), which prefers
+        /// a critic near 0 where the discrepancy is below it; or `mean`, the standard error σ/√n.
+        sigma: Spread = Spread::Item;
         /// Take the exact trace for validation and test when an item has at most this many dimensions, else one
         /// Hutchinson probe an item.
         exact_trace_dim: usize = 1024;
@@ -93,7 +119,7 @@ pub struct Score {
     pub items: usize,
     /// Epoch whose critic was selected, from 1.
     pub epoch: usize,
-    /// μ - σ of that critic on the validation part.
+    /// μ - σ of that critic on the validation part, by the key `sigma`.
     pub selection: f64,
 }
 
@@ -108,6 +134,8 @@ pub struct Epoch {
     pub validation: f64,
     /// Standard deviation over items of the validation part.
     pub validation_std: f64,
+    /// μ - σ on the validation part, by the key `sigma`.
+    pub selection: f64,
     /// Mean on the test part; shown in curves, never used for selection.
     pub test: f64,
 }
@@ -154,21 +182,18 @@ pub fn evaluate(
         let on_validation = validation.stein(&critic, exact, key.with("validation"))?;
         let on_test = test.stein(&critic, exact, key.with("test"))?;
         let (mean, std) = (stats::mean(&on_validation), stats::std(&on_validation));
-        let row = Epoch { epoch, train: on_train, validation: mean, validation_std: std, test: stats::mean(&on_test) };
+        let (selection, on_average) = (config.sigma.rule(&on_validation), stats::mean(&on_test));
+        let row = Epoch { epoch, train: on_train, validation: mean, validation_std: std, selection, test: on_average };
         if ![row.train, mean, std].iter().all(|v| v.is_finite()) {
             return Err(not_finite(epoch));
         }
         watch(&row)?;
         history.push(row);
-        if best.as_ref().is_none_or(|(score, ..)| mean - std > score.selection) {
+        if best.as_ref().is_none_or(|(score, ..)| selection > score.selection) {
             let std = stats::std(&on_test);
             let std_error = std / (on_test.len() as f64).sqrt();
             let items = on_test.len();
-            best = Some((
-                Score { mean: row.test, std_error, std, items, epoch, selection: mean - row.validation_std },
-                on_test,
-                copy(&critic)?,
-            ));
+            best = Some((Score { mean: on_average, std_error, std, items, epoch, selection }, on_test, copy(&critic)?));
         }
     }
     let (score, found, state) = best.ok_or_else(|| not_finite(0))?;
@@ -221,7 +246,7 @@ pub fn curves(history: &[Epoch]) -> Result<Curves> {
             series("training", |row| row.train),
             series("validation", |row| row.validation),
             series("test", |row| row.test),
-            series("validation, mean - std", |row| row.validation - row.validation_std),
+            series("validation, mean - std", |row| row.selection),
         ],
     })
 }
