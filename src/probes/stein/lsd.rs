@@ -250,3 +250,18 @@ pub fn curves(history: &[Epoch]) -> Result<Curves> {
         ],
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_discrepancy_passes_the_rule_of_the_mean_and_not_that_of_items() {
+        // 100 items of mean 0.5 and spread 1: five standard errors above 0, half a spread below its own.
+        let values: Vec<f64> = (0..100).map(|i| if i % 2 == 0 { 1.5 } else { -0.5 }).collect();
+        let [item, mean] = [Spread::Item, Spread::Mean].map(|spread| spread.rule(&values));
+        let std = (100.0f64 / 99.0).sqrt();
+        assert!((item - (0.5 - std)).abs() < 1e-12 && (mean - (0.5 - std / 10.0)).abs() < 1e-12, "{item} {mean}");
+        assert!(item < 0.0 && mean > 0.0);
+    }
+}
