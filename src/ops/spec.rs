@@ -106,8 +106,8 @@ pub struct Stepping<'a, N, const K: usize> {
     pub numbers: N,
 }
 
-/// The Langevin move y = [x - drift·[g] + std·z], with z standard normal, and brackets for what is kept between bounds:
-/// entries of the gradient g between ± `clip`, those of y between two numbers.
+/// The Langevin move y = x - drift·g + std·z with z standard normal, where entries of the gradient g are first kept
+/// between ± `clip`, and those of y at last between two numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct LangevinMove {
     /// The factor of the gradient.
