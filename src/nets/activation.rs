@@ -3,8 +3,8 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Builder, Curve, Gradients, Init, Jet, Layer, LayerList, Pass, Pullback, Tape, linear::repeated};
-use crate::ops::{Activation, activate, activate_curve, activate_jet, activate_pullback};
+use super::{Builder, Curve, Gradients, Init, Jet, Layer, LayerList, Pass, Pullback, Tape};
+use crate::ops::{Activation, activate, activate_curve, activate_jet, activate_pullback, repeated};
 use crate::{Error, Result};
 
 /// The names by which a configuration chooses a non-linearity σ: ℝ → ℝ.

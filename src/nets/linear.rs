@@ -110,10 +110,3 @@ impl Layer for Linear {
         Ok(LayerList::of("linear", &keys, &self.tensors()))
     }
 }
-
-/// The vector p `[D]` repeated for each of B items, `[B, D]`. Written as a product, so that its gradient is one too:
-/// the column sum behind candle's broadcasting is many times slower.
-pub(super) fn repeated(p: &Tensor, batch: usize) -> Result<Tensor> {
-    let ones = Tensor::ones((batch, 1), p.dtype(), p.device())?;
-    ops::linear(&ones, &p.unsqueeze(1)?, None)
-}

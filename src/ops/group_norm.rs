@@ -69,11 +69,7 @@ pub fn group_norm_pullback(x: &Tensor, gain: &Tensor, g: &Tensor, groups: usize)
 pub fn by_channel(gain: &Tensor, t: &Tensor) -> Result<Tensor> {
     let mut shape = vec![t.dim(0)?, gain.elem_count()];
     shape.resize(t.rank(), 1);
-    // Repeated by a product, so that its gradient is one too: the sum behind candle's broadcasting is many times
-    // slower.
-    let ones = Tensor::ones((t.dim(0)?, 1), t.dtype(), t.device())?;
-    let each = super::linear(&ones, &gain.unsqueeze(1)?, None)?;
-    Ok(t.broadcast_mul(&each.reshape(shape)?)?)
+    Ok(t.broadcast_mul(&super::repeated(gain, t.dim(0)?)?.reshape(shape)?)?)
 }
 
 /// The gradients for γ and β, `[C]` each, from those for the output, g of x's shape. They are not differentiated.

@@ -90,6 +90,15 @@ pub fn linear_weight_gradient(g: &Tensor, x: &Tensor) -> Result<Tensor> {
     })
 }
 
+/// The vector p `[D]` repeated for each of B items, `[B, D]`. It is a product, so that its gradient is one too: the
+/// column sum behind candle's broadcasting is many times slower.
+///
+/// # Errors
+/// p is no vector.
+pub fn repeated(p: &Tensor, batch: usize) -> Result<Tensor> {
+    linear(&Tensor::ones((batch, 1), p.dtype(), p.device())?, &p.unsqueeze(1)?, None)
+}
+
 /// The linear map L: (x `[N, I]`, w `[O, I]`) ↦ x wᵀ `[N, O]`; with b `[O]` also + b, on the first N/`blocks` rows.
 #[derive(Clone)]
 struct Linear {

@@ -43,7 +43,7 @@ pub use checks::OpCheck;
 pub use conv::{channel_sum, conv2d, conv2d_jet, conv2d_pullback, conv2d_stacked, conv2d_weight_gradient};
 pub use cpu::Kept;
 pub use group_norm::{by_channel, group_norm, group_norm_jacobian, group_norm_parameters, group_norm_pullback};
-pub use linear::{linear, linear_jet, linear_pullback, linear_stacked, linear_weight_gradient};
+pub use linear::{linear, linear_jet, linear_pullback, linear_stacked, linear_weight_gradient, repeated};
 pub use node::node;
 pub use random::{dropout, langevin_move};
 pub use spec::{Activation, Adam, Conv, Dropping, LangevinMove, NORM_EPSILON, Sgd, Stepping};
