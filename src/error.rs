@@ -118,6 +118,16 @@ pub enum Error {
         /// What to do about it.
         remedy: String,
     },
+    /// Another process of the same run does not go on.
+    #[error("rank {rank} {what}")]
+    Rank {
+        /// Its number.
+        rank: usize,
+        /// What became of it.
+        what: String,
+        /// Its exit code.
+        code: i32,
+    },
     /// A signal asked to stop: work up to here is saved.
     #[error("stopped by signal {0}; everything up to here is saved")]
     Interrupted(i32),
@@ -171,6 +181,7 @@ impl Error {
             Error::Data { .. } | Error::Checkpoint { .. } => 4,
             Error::Resource { .. } => 5,
             Error::Interrupted(signal) => 128 + signal,
+            Error::Rank { code, .. } => *code,
             Error::Io { source, .. } if out_of_space(source) => 5,
             Error::Io { .. } | Error::Tensor(_) | Error::Trials { .. } | Error::Other(_) => 1,
         }

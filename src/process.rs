@@ -35,3 +35,22 @@ pub fn begin() {
         unsafe { std::env::set_var(CANDLE_THREADS, "1") };
     }
 }
+
+/// The variable of the environment that says how many threads compute.
+pub const THREADS: &str = "RAYON_NUM_THREADS";
+
+/// The threads that compute, unless this process is told to take fewer: as many as there are cores, or what `THREADS`
+/// says.
+pub fn threads() -> usize {
+    let told = std::env::var(THREADS).ok().and_then(|n| n.parse().ok()).filter(|n| *n > 0);
+    told.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// Computes with so many threads in this process. Call it before anything is computed.
+///
+/// # Errors
+/// Something has been.
+pub fn take_threads(n: usize) -> crate::Result<()> {
+    let taken = rayon::ThreadPoolBuilder::new().num_threads(n).build_global();
+    taken.map_err(|e| crate::Error::Other(format!("cannot compute with {n} threads: {e}")))
+}

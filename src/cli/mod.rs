@@ -28,6 +28,7 @@ mod outcome;
 mod output;
 mod outputs;
 mod picture;
+mod ranks;
 mod report;
 mod resume;
 mod sample;

@@ -1,10 +1,12 @@
 //! `ebm resume`: goes on from the newest checkpoint that is whole; the result is that of a run never stopped.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
 
+use super::ranks::{Crew, RankArgs};
 use super::{GlobalArgs, output, usage};
 use crate::config::Document;
 use crate::run::{self, Decay, Experiment, Manifest, Paths, RunFolder, Status, Trainer, sections, signal};
@@ -22,6 +24,8 @@ pub struct ResumeArgs {
     /// Stops after so many steps in all, or epochs where those give the run's length; its configuration stays
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     until: Option<u64>,
+    #[command(flatten)]
+    ranks: RankArgs,
 }
 
 /// Restores, cuts the logs back to the checkpoint, trains on.
@@ -33,20 +37,27 @@ pub fn run(args: &ResumeArgs, global: &GlobalArgs) -> Result<()> {
         ));
     }
     signal::install()?;
-    let folder = RunFolder::open(&args.dir)?;
+    let mut crew = Crew::new(&args.ranks)?;
+    let result = resume(args, global, &mut crew);
+    crew.end(result)
+}
+
+fn resume(args: &ResumeArgs, global: &GlobalArgs, crew: &mut Crew) -> Result<()> {
     let longer = args.steps.iter().flat_map(|n| [format!("train.steps={n}"), "train.epochs=0".to_owned()]);
     let longer: Vec<String> = longer.collect();
-    let experiment = Experiment::load(&folder.config(), &[global.overrides(), longer.clone()].concat())?;
+    let sets = [global.overrides(), longer.clone()].concat();
+    if !crew.is_first() {
+        let (mut trainer, _) = taken_up(&Paths::of(&args.dir), &sets, crew)?;
+        args.until.into_iter().for_each(|part| trainer.stop_after(part));
+        return trainer.follow();
+    }
+    let folder = RunFolder::open(&args.dir)?;
     let checkpoints = folder.checkpoints();
-    let mut trainer = if checkpoint::files(&checkpoints)?.is_empty() {
-        tracing::warn!("{}: no checkpoint yet, starting at step 0", args.dir.display());
-        Trainer::new(experiment)?
-    } else {
-        let (path, checkpoint) = checkpoint::latest_good(&checkpoints, &experiment.device)?;
-        let trainer = taken_up(experiment, &folder.config(), &path, &checkpoint)?;
-        checkpoint::adopt(&checkpoints, &path, checkpoint.step)?;
-        trainer
-    };
+    let (mut trainer, from) = taken_up(&folder, &sets, crew)?;
+    match from {
+        Some((path, step)) => checkpoint::adopt(&checkpoints, &path, step)?,
+        None => tracing::warn!("{}: no checkpoint yet, starting at step 0", args.dir.display()),
+    }
     if let Some(steps) = args.steps {
         lengthen(&trainer, &folder, steps, &longer)?;
     }
@@ -94,8 +105,35 @@ fn refuse_done(trainer: &Trainer, folder: &RunFolder, (option, given): (&str, u6
     Err(usage(what, format!("give more, such as {option} {more}")))
 }
 
+/// The run in a folder as its newest checkpoint has it, and that checkpoint; at its beginning where there is none. All
+/// ranks take the one that rank 0 finds.
+fn taken_up(folder: &Paths, sets: &[String], crew: &mut Crew) -> Result<(Trainer, Option<(PathBuf, u64)>)> {
+    if let [parts, ..] = crew.overrides(&folder.config(), sets)?.as_slice() {
+        let what = format!("the run divides no batch, which `--ranks` wants ({parts}), and goes on as it began");
+        return Err(usage(what, "resume it without --ranks; a new run takes them: ebm train … --ranks N"));
+    }
+    let experiment = crew.share(Experiment::load(&folder.config(), sets)?)?;
+    let (checkpoints, group) = (folder.checkpoints(), Arc::clone(experiment.group()));
+    let newest = match crew.is_first() && !checkpoint::files(&checkpoints)?.is_empty() {
+        true => Some(checkpoint::latest_good(&checkpoints, &experiment.device)?),
+        false => None,
+    };
+    let name = newest.as_ref().and_then(|(path, _)| path.file_name()?.to_str()).unwrap_or_default();
+    let name = String::from_utf8_lossy(&group.heard(name.as_bytes())?).into_owned();
+    if name.is_empty() {
+        return Ok((Trainer::new(experiment)?, None));
+    }
+    let (path, checkpoint) = match newest {
+        Some(newest) => newest,
+        None => (checkpoints.join(&name), checkpoint::load_from(&checkpoints.join(&name), &experiment.device)?),
+    };
+    // What follows may remove it.
+    group.tell(&[])?;
+    Ok((restored(experiment, &folder.config(), &path, &checkpoint)?, Some((path, checkpoint.step))))
+}
+
 /// The run as it stood when `checkpoint` was written, if its configuration is still the same in what training reads.
-fn taken_up(experiment: Experiment, config: &Path, path: &Path, checkpoint: &Checkpoint) -> Result<Trainer> {
+fn restored(experiment: Experiment, config: &Path, path: &Path, checkpoint: &Checkpoint) -> Result<Trainer> {
     let edits = run::edits(&experiment, path, checkpoint)?;
     if edits.is_empty() {
         let mut trainer = Trainer::new(experiment)?;

@@ -10,10 +10,8 @@ use super::sweep_slurm::{self, Asked, SlurmArgs};
 use super::trials::{counts, in_words, many};
 use super::{GlobalArgs, output, runs_root, usage};
 use crate::run::{show, signal};
-use crate::sweep::{
-    Folder, Halving, Launch, Plan, Rung, Scheduler, Search, Trial, TrialEnd, TrialState, gpus, on_gpu, threads,
-};
-use crate::{Error, Result, device, shell, sweep};
+use crate::sweep::{Folder, Halving, Launch, Plan, Rung, Scheduler, Search, Trial, TrialEnd, TrialState, gpus, on_gpu};
+use crate::{Error, Result, device, process, shell, sweep};
 
 /// Runs every trial of a plan that is not done yet.
 #[derive(Args)]
@@ -139,7 +137,8 @@ fn check_devices(trials: &[Trial]) -> Result<()> {
 fn launch(args: &SweepArgs, trials: &[Trial], global: &GlobalArgs) -> Result<Launch> {
     // One thread for each of many trials wastes nothing; all threads for one small trial mostly wait for each other.
     let gpus = gpus();
-    let fitting = if trials.iter().any(on_gpu) { gpus.len().max(1) } else { threads().min(trials.len()).max(1) };
+    let fitting =
+        if trials.iter().any(on_gpu) { gpus.len().max(1) } else { process::threads().min(trials.len()).max(1) };
     let program = std::env::current_exe().map_err(|e| Error::Other(format!("cannot find this program's file: {e}")))?;
     let jobs = args.jobs.map_or(fitting, usize::from);
     Ok(Launch { jobs, retry: args.retry, quiet: global.quiet, program, gpus })

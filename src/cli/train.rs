@@ -9,6 +9,7 @@ use super::loaded::Weights;
 use super::outcome::outcome;
 use super::outputs::Outputs;
 use super::picture;
+use super::ranks::{Crew, RankArgs};
 use super::{GlobalArgs, output, runs_root};
 use crate::metrics::Metrics;
 use crate::run::metrics as metrics_log;
@@ -44,12 +45,26 @@ pub struct TrainArgs {
     /// The weights to take: the moving average where the checkpoint has one, or the weights as trained [default: ema]
     #[arg(long, value_enum, requires = "from")]
     weights: Option<Weights>,
+    #[command(flatten)]
+    ranks: RankArgs,
 }
 
 /// Builds everything, makes the folder, trains.
 pub fn run(args: &TrainArgs, global: &GlobalArgs) -> Result<()> {
     signal::install()?;
-    let experiment = Experiment::load(&args.config, &global.overrides())?;
+    let mut crew = Crew::new(&args.ranks)?;
+    let result = train(args, global, &mut crew);
+    crew.end(result)
+}
+
+fn train(args: &TrainArgs, global: &GlobalArgs, crew: &mut Crew) -> Result<()> {
+    let sets = [crew.overrides(&args.config, &global.overrides())?, global.overrides()].concat();
+    let experiment = crew.share(Experiment::load(&args.config, &sets)?)?;
+    if !crew.is_first() {
+        let mut trainer = begun(args, experiment)?;
+        args.until.into_iter().for_each(|part| trainer.stop_after(part));
+        return trainer.follow();
+    }
     let stem = args.config.file_stem().and_then(|s| s.to_str()).unwrap_or("run");
     let dir = args.run_dir.clone().unwrap_or_else(|| default_dir(&runs_root(), stem, experiment.top.seed));
     Outputs::new().folder("--run-dir", &dir)?;
@@ -132,7 +147,11 @@ fn banner(trainer: &Trainer, folder: &Path) {
     tracing::info!("method   {}{cite}", method.name());
     tracing::info!("data     {} {:?}", spec.name, spec.shape);
     let (params, device) = (show::counted(params as u64, "parameter"), crate::device::name(&experiment.device));
-    tracing::info!("model    {params} on {device}");
+    let ranks = match experiment.group().ranks() {
+        1 => String::new(),
+        n => format!(", {n} ranks with one each"),
+    };
+    tracing::info!("model    {params} on {device}{ranks}");
     if let Some(taken) = trainer.taken() {
         tracing::info!("from     {}", taken.summary());
         taken.rest().iter().for_each(|line| tracing::info!("  {line}"));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parts::by_parts;
 use super::{Density, Energy, Gaussian, slope_of_grad};
-use crate::{Error, Result, rng::Key};
+use crate::{Error, Result, ranks, rng::Key};
 
 /// The coordinates that chains move in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +112,9 @@ impl Energy for Potential<'_> {
     }
 
     fn grad(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
-        if at.track_op() { self.grad_of(at) } else { by_parts(at, |at| self.grad_of(at)) }
+        // Among ranks the networks inside are divided: the tilt counts what it is asked, which is the whole batch then.
+        let whole = at.track_op() || ranks::is_divided();
+        if whole { self.grad_of(at) } else { by_parts(at, |at| self.grad_of(at)) }
     }
 
     fn directional(&self, at: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {

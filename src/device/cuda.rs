@@ -20,6 +20,14 @@ pub fn open(ordinal: usize) -> Result<Device> {
     Ok(device)
 }
 
+/// The number of the card so many behind another one, or that one where it is the only one to be seen.
+pub fn place(named: usize, behind: usize) -> usize {
+    match CudaContext::device_count() {
+        Ok(1) => named,
+        _ => named + behind,
+    }
+}
+
 /// Lets the memory pool keep what was freed. By default it goes back to the system at every wait for the device, and
 /// mapping a gibibyte again takes tens of milliseconds.
 fn keep_memory(context: &CudaContext) -> std::result::Result<(), DriverError> {

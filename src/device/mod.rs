@@ -4,6 +4,8 @@
 mod cuda;
 mod memory;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +44,15 @@ pub fn set_precision(precision: Precision) {
 pub fn precision(device: &Device) -> Precision {
     let reduced = device.is_cuda() && candle_core::cuda::gemm_reduced_precision_f32();
     if reduced { Precision::Tf32 } else { Precision::F32 }
+}
+
+/// How many cards behind the one that a configuration names this process takes its own.
+static BEHIND: AtomicUsize = AtomicUsize::new(0);
+
+/// Has [`open`] take the card so many behind the one that is named: each rank of a machine has its own. A process that
+/// sees one card only takes that.
+pub fn prefer(behind: usize) {
+    BEHIND.store(behind, Ordering::SeqCst);
 }
 
 /// Opens the device that `--device` or the key `device` names.
@@ -104,7 +115,7 @@ fn cuda(ordinal: usize) -> Result<Device> {
 
 #[cfg(feature = "cuda")]
 fn cuda(ordinal: usize) -> Result<Device> {
-    cuda::open(ordinal).map_err(|e| {
+    cuda::open(cuda::place(ordinal, BEHIND.load(Ordering::SeqCst))).map_err(|e| {
         let why = crate::error::first_line(&e);
         let hint = "nvidia-smi lists the devices; or use --device cpu";
         Error::config(format!("cannot open cuda:{ordinal}: {why}")).hint(hint)

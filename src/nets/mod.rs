@@ -19,6 +19,7 @@ mod build;
 mod conv;
 mod conv2d;
 mod curve;
+mod divided;
 mod dropout;
 mod fourier;
 mod image;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
+use super::divided::{Divided, one, only};
 use super::registry::row;
 use super::sequential::shortened;
 use super::{Builder, Curve, Gradients, Io, Jet, Layer, NamedNet, Params, Pass, Pullback, Tape};
@@ -65,6 +66,9 @@ impl Network {
     ///
     /// A network with parameters of its own makes one node of candle's graph, and its layers are the reverse pass.
     pub fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
+        if let Some(divided) = Divided::of(self, x.dim(0)?) {
+            return only(divided.map(&[x], pass, |x, pass| Ok(vec![self.forward(one(x)?, pass)?]))?);
+        }
         if self.params.weights.is_empty() {
             return self.root.forward(x, pass);
         }
@@ -85,12 +89,18 @@ impl Network {
 
     /// The output y = f(x) and the pull-back ȳ ↦ ȳ·∂f/∂x.
     pub fn vjp<'a>(&'a self, x: &Tensor, pass: Pass) -> Result<(Tensor, Pullback<'a>)> {
-        self.root.vjp(x, pass)
+        match Divided::of(self, x.dim(0)?) {
+            Some(divided) => divided.vjp(x, pass),
+            None => self.root.vjp(x, pass),
+        }
     }
 
     /// The output and its tangent, (y, ẏ) = (f(x), ∂f/∂x·ẋ).
     pub fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {
-        self.root.jvp(x, pass)
+        match Divided::of(self, x.batch()?) {
+            Some(divided) => divided.jvp(x, pass),
+            None => self.root.jvp(x, pass),
+        }
     }
 
     /// The input of the last linear layer, `[B, F]`, without dropout; `None` for a network without one.
@@ -114,6 +124,9 @@ impl Network {
     /// The value, slope and curvature along v, (f, ∂f/∂x·v, vᵀ(∂²f/∂x²)v) at x, each of the output's shape, by one
     /// second-order tangent pass. They are differentiable in the parameters.
     pub fn curve(&self, x: &Tensor, v: &Tensor, pass: Pass) -> Result<[Tensor; 3]> {
+        if let Some(divided) = Divided::of(self, x.dim(0)?) {
+            return divided.curve(x, v, pass);
+        }
         let y = self.root.curve(&Curve::line(x, v)?, pass)?;
         Ok([y.value()?, y.first()?, y.second()?])
     }
@@ -124,7 +137,10 @@ impl Network {
     /// # Errors
     /// The output has another size than the input.
     pub fn exact_trace(&self, x: &Tensor) -> Result<Tensor> {
-        self.root.trace(x)
+        match Divided::of(self, x.dim(0)?) {
+            Some(divided) => only(divided.map(&[x], Pass::EVAL, |x, _| Ok(vec![self.root.trace(one(x)?)?]))?),
+            None => self.root.trace(x),
+        }
     }
 
     /// Does one power iteration of every spectral norm, in place; it is called between training steps.

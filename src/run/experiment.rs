@@ -14,6 +14,7 @@ use crate::data::{self, Data, ItemSpec, Split};
 use crate::density::{self, Context, Model, Proposal};
 use crate::methods::{self, Method, Setup, Standing, State};
 use crate::probes::{self, Scheduled};
+use crate::ranks::{Alone, Comm, Group};
 use crate::samplers::{self, Sampler};
 use crate::store::{overwrite_fitting, take};
 use crate::{Error, Result, device, optim, rng::Key};
@@ -77,6 +78,8 @@ pub struct Experiment {
     pub guard: GuardConfig,
     /// Where tensors live.
     pub device: Device,
+    /// Who shares the batches.
+    group: Arc<Group>,
     /// What the configuration was read from.
     document: Document,
     /// Whether that is the text in a checkpoint, whose lines the user has never seen.
@@ -110,7 +113,34 @@ impl Experiment {
         let train: TrainConfig = decode(&resolved.section("train"))?;
         let device = device::open(&top.device).map_err(|e| document.placed(e.at_path("device"), stored))?;
         device::set_precision(train.precision);
-        Ok(Experiment { guard: decode(&resolved.section("guard"))?, resolved, top, train, device, document, stored })
+        let (guard, group) = (decode(&resolved.section("guard"))?, Arc::new(Group::new(Box::new(Alone), train.parts)?));
+        Ok(Experiment { guard, resolved, top, train, device, group, document, stored })
+    }
+
+    /// The same experiment with its batches shared by the ranks that `comm` connects.
+    ///
+    /// # Errors
+    /// The parts of a batch cannot be shared evenly; a rank has gone, or has another configuration.
+    pub fn shared(self, comm: Box<dyn Comm>) -> Result<Self> {
+        let group = Group::new(comm, self.train.parts).map_err(|e| self.placed(e))?;
+        // Each rank has a device of its own.
+        let leaves = self.resolved.leaves();
+        let kept = leaves.iter().filter(|(path, _)| path != "device");
+        let own = kept.map(|(path, value)| format!("{path} = {value}")).collect::<Vec<_>>().join("\n");
+        let all = group.tell(own.as_bytes())?;
+        let told = |rank: usize| String::from_utf8_lossy(all.get(rank).map_or(&[], Vec::as_slice));
+        if let Some(rank) = (0..all.len()).find(|rank| told(*rank) != told(0)) {
+            let (first, other) = (told(0), told(rank));
+            let own = other.lines().find(|line| !first.lines().any(|of_0| of_0 == *line)).unwrap_or("fewer keys");
+            let message = format!("rank {rank} has another configuration than rank 0: {own}");
+            return Err(Error::config(message).hint("start every rank with the same file and the same options"));
+        }
+        Ok(Experiment { group: Arc::new(group), ..self })
+    }
+
+    /// Who shares the batches.
+    pub fn group(&self) -> &Arc<Group> {
+        &self.group
     }
 
     /// An error of building or running the experiment, with the line of the configuration that it names.

@@ -59,6 +59,9 @@ crate::config! {
         /// How a GPU multiplies in matrix products and convolutions: f32, or tf32, which rounds the factors to 10 bits
         /// and is several times as fast. Weights, sums, positions and losses are f32 either way, and on a CPU all is.
         precision: Precision = Precision::F32;
+        /// Parts of each batch that networks pass one after the other, with gradients summed in their order; `--ranks N`
+        /// shares them out, and takes N where this is 1. What a run computes depends on the parts, not on the ranks.
+        parts: usize = 1, rule::at_least(1);
         /// Decay of the exponential moving average of the model's weights; 0 switches it off. Sampling and probes
         /// use the average where there is one.
         ema: f64 = 0.0, rule::rate;

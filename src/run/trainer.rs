@@ -11,7 +11,6 @@ use super::journal::Journal;
 use super::looks::Looks;
 use super::memory::Memory;
 use super::progress::Progress;
-use super::signal;
 use super::train_config::TrainConfig;
 use super::warm_start::Inherited;
 use crate::config::find;
@@ -22,7 +21,7 @@ use crate::metrics::{Metrics, Spent};
 use crate::optim::Ema;
 use crate::samplers::Sampler;
 use crate::store::{checkpoint, size};
-use crate::{Error, Result};
+use crate::{Error, Result, ranks};
 pub use estimate::Estimate;
 
 /// A run in memory: everything built, standing at some step.
@@ -52,6 +51,8 @@ struct Desk<'a> {
     guard: Guard,
     /// The newest value of every number.
     seen: Metrics,
+    /// The numbers of the last step.
+    line: Metrics,
 }
 
 impl Trainer {
@@ -157,6 +158,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Diverged`] when the guard objects.
     pub fn advance<'g>(&mut self, guard: &'g mut Guard) -> Result<&'g Metrics> {
+        let _shared = ranks::enter(self.experiment.group());
         let batches = self.batches().map_err(|e| self.experiment.placed(e.at_path("train.batch_size")))?;
         let key = self.experiment.key().with("step").at(self.step);
         let lr_scale = self.experiment.train.lr_scale(self.step, self.total);
@@ -188,7 +190,8 @@ impl Trainer {
     /// to the step that the run goes on from, and a run that has no step left repeats what follows its last checkpoint
     /// file ([`checkpoint::settle`]). Then, in every round:
     ///
-    /// 1. **Signal.** It is answered between steps, with a checkpoint of the steps done.
+    /// 1. **Signal.** It is answered between steps, with a checkpoint of the steps done. Where several ranks run, each
+    ///    that was asked to stop stops all, and all make sure that they found the same numbers.
     /// 2. **Step and guard.** The guard sees the step's numbers before the average moves and before they are written: a
     ///    step that diverged leaves nothing in the folder.
     /// 3. **Progress** is shown, whether or not the step is logged.
@@ -210,7 +213,8 @@ impl Trainer {
         let unseen = self.unseen.take();
         let written = self.step.saturating_sub(u64::from(unseen.is_some()));
         let journal = Journal::open(folder, written, Declared::of(&self.experiment.resolved)?)?;
-        let mut desk = Desk { folder, seen: journal.last()?, journal, guard: self.guard() };
+        let (seen, line) = (journal.last()?, Metrics::new());
+        let mut desk = Desk { folder, seen, line, journal, guard: self.guard() };
         desk.guard.saved(self.step);
         if self.step == self.until && checkpoint::path_of(&folder.checkpoints(), self.step).exists() {
             checkpoint::settle(&folder.checkpoints(), self.step, &self.keep(), self.best_step())?;
@@ -219,11 +223,12 @@ impl Trainer {
             self.end_step(metrics, &mut desk)?;
         }
         while self.step < self.until {
-            if let Some(signal) = signal::stop_requested() {
+            if let Some(signal) = self.agreed(&desk.line)? {
                 self.save(&desk, &self.checkpoint()?)?;
                 return Err(Error::Interrupted(signal));
             }
             let metrics = self.advance(&mut desk.guard)?.clone();
+            desk.line = metrics.clone();
             progress.step(self.step, &metrics);
             if self.step == self.until && self.looks.due(self.step, self.until) {
                 self.save_checked(&desk, &self.checkpoint_unseen(&metrics)?)?;
@@ -259,6 +264,7 @@ impl Trainer {
 
 mod beginning;
 mod estimate;
+mod following;
 mod looking;
 mod saving;
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub use gpus::{gpus, on_gpu};
 pub use launch::{run, search};
 pub use launcher::{Launcher, Scheduler};
 pub use plan::Plan;
-pub use pool::{Launch, TrialEnd, threads};
+pub use pool::{Launch, TrialEnd};
 pub use rungs::Halving;
 pub use search::{Rung, Search};
 pub use trial::Trial;

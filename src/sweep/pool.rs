@@ -12,7 +12,7 @@ use super::folder::{Failure, Folder, TrialState};
 use super::gpus::{VISIBLE, takes_any};
 use super::trial::Trial;
 use crate::run::signal;
-use crate::{Error, Result};
+use crate::{Error, Result, process};
 
 /// How often running trials are looked at: small beside the start of a process, and no load.
 pub(super) const LOOK: Duration = Duration::from_millis(5);
@@ -42,13 +42,6 @@ pub struct TrialEnd {
     /// Whether this call ran it.
     pub ran: bool,
 }
-
-/// The threads that this process may use: `RAYON_NUM_THREADS`, or as many as there are cores.
-pub fn threads() -> usize {
-    let told = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok()).filter(|n| *n > 0);
-    told.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-}
-
 /// A trial under way.
 struct Running<'a> {
     index: usize,
@@ -116,8 +109,8 @@ impl<'a> Pool<'a> {
         let run = self.folder.run(trial);
         let mut command = Command::new(&self.launch.program);
         command.process_group(0).arg("--quiet");
-        let threads = (threads() / self.launch.jobs).max(1).to_string();
-        for name in ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"] {
+        let threads = (process::threads() / self.launch.jobs).max(1).to_string();
+        for name in [process::THREADS, "CANDLE_NUM_THREADS"] {
             command.env(name, &threads);
         }
         let begun = matches!(state, TrialState::Interrupted | TrialState::Stopped | TrialState::Failed);

@@ -40,6 +40,7 @@ mod noise_levels;
 mod probe_rows;
 mod probe_values;
 mod probes;
+mod ranks;
 mod rbm;
 mod readers;
 mod report;

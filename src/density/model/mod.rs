@@ -196,11 +196,12 @@ impl Energy for Model {
     }
 
     fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
-        let counted = self.counted(&*self.energy);
         if self.divisible && self.params.weights.is_empty() && !x.track_op() {
-            return by_parts(x, |x| counted.grad(x));
+            // As a whole: other ranks may have some of the parts.
+            self.meter.derivatives(x, 1, self.live)?;
+            return by_parts(x, |x| self.energy.grad(x));
         }
-        counted.grad(x)
+        self.counted(&*self.energy).grad(x)
     }
 
     fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {

@@ -9,7 +9,7 @@ use crate::run::experiment::Experiment;
 use crate::run::folder::RunFolder;
 use crate::run::warm_start::{Inherited, WarmStart};
 use crate::store::checkpoint;
-use crate::{Result, methods};
+use crate::{Result, methods, ranks};
 
 impl Trainer {
     /// Builds every part of the experiment, at step 0.
@@ -28,6 +28,7 @@ impl Trainer {
     /// As [`Trainer::new`].
     pub fn on(experiment: Experiment, data: Arc<Data>) -> Result<Self> {
         data.check_training()?;
+        let _shared = ranks::enter(experiment.group());
         let method = experiment.method_on(&data, &State::new())?;
         Self::standing(experiment, data, method, None)
     }
@@ -40,6 +41,7 @@ impl Trainer {
     pub fn from_weights(experiment: Experiment, start: &WarmStart, partial: bool) -> Result<Self> {
         let data = experiment.data()?;
         data.check_training()?;
+        let _shared = ranks::enter(experiment.group());
         let method = experiment.method_on(&data, start.weights())?;
         let taken = start.fits(&method.learned(), partial)?;
         Self::standing(experiment, data, method, Some(taken))

@@ -5,7 +5,7 @@ use crate::density::{Model, Proposal};
 use crate::probes::{Finding, Subject};
 use crate::run::looks::Missing;
 use crate::store::put;
-use crate::{Error, Result, methods};
+use crate::{Error, Result, methods, ranks};
 
 impl Trainer {
     /// Everything that the probes find that are due at this step.
@@ -13,6 +13,7 @@ impl Trainer {
         if !self.looks.due(self.step, self.until) {
             return Ok(Finding::default());
         }
+        let _shared = ranks::enter(self.experiment.group());
         let (model, proposal) = (self.evaluated()?, self.proposal()?);
         let subject = Subject {
             model: &model,
