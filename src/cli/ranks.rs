@@ -98,7 +98,7 @@ impl Crew {
             Some(place) => Rendezvous::open(place.port()?, &place.token)?.gather(self.ranks, COMING, &|| Ok(()))?,
             None => self.start()?,
         };
-        experiment.shared(Box::new(sockets))
+        experiment.shared(sockets)
     }
 
     /// Starts the other ranks on this machine, with the same arguments, and waits for them.

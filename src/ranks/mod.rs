@@ -13,6 +13,8 @@ mod comm;
 mod division;
 mod frame;
 mod group;
+#[cfg(feature = "nccl")]
+mod nccl;
 mod place;
 mod rendezvous;
 mod sockets;
@@ -22,6 +24,8 @@ mod tests;
 pub use comm::{Alone, Comm};
 pub use division::{Division, Split};
 pub use group::{Entered, Group, alone, enter, is_divided};
+#[cfg(feature = "nccl")]
+pub use nccl::Nccl;
 pub use place::{Place, spawned};
 pub use rendezvous::{Rendezvous, join};
 pub use sockets::Sockets;

@@ -14,7 +14,7 @@ use crate::data::{self, Data, ItemSpec, Split};
 use crate::density::{self, Context, Model, Proposal};
 use crate::methods::{self, Method, Setup, Standing, State};
 use crate::probes::{self, Scheduled};
-use crate::ranks::{Alone, Comm, Group};
+use crate::ranks::{Alone, Comm, Group, Sockets};
 use crate::samplers::{self, Sampler};
 use crate::store::{overwrite_fitting, take};
 use crate::{Error, Result, device, optim, rng::Key};
@@ -117,11 +117,13 @@ impl Experiment {
         Ok(Experiment { guard, resolved, top, train, device, group, document, stored })
     }
 
-    /// The same experiment with its batches shared by the ranks that `comm` connects.
+    /// The same experiment with its batches shared by the ranks that `sockets` connect; their GPUs are connected by NCCL
+    /// where this program has it.
     ///
     /// # Errors
     /// The parts of a batch cannot be shared evenly; a rank has gone, or has another configuration.
-    pub fn shared(self, comm: Box<dyn Comm>) -> Result<Self> {
+    pub fn shared(self, sockets: Sockets) -> Result<Self> {
+        let comm = connected(sockets, &self.device)?;
         let group = Group::new(comm, self.train.parts).map_err(|e| self.placed(e))?;
         // Each rank has a device of its own.
         let leaves = self.resolved.leaves();
@@ -299,4 +301,20 @@ impl Experiment {
         })?;
         Ok((self.train.epochs * per_epoch).div_ceil(method.batches_per_step().max(1) as u64).max(1))
     }
+}
+
+/// What carries the tensors of ranks on devices of this kind.
+#[cfg(feature = "nccl")]
+fn connected(sockets: Sockets, device: &Device) -> Result<Box<dyn Comm>> {
+    match device {
+        Device::Cuda(device) => Ok(Box::new(crate::ranks::Nccl::new(sockets, device)?)),
+        _ => Ok(Box::new(sockets)),
+    }
+}
+
+/// What carries the tensors of ranks: by way of the host on any device.
+#[cfg(not(feature = "nccl"))]
+#[allow(clippy::unnecessary_wraps)] // NCCL may refuse
+fn connected(sockets: Sockets, _: &Device) -> Result<Box<dyn Comm>> {
+    Ok(Box::new(sockets))
 }
