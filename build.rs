@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::Command;
 
-const SOURCES: [&str; 3] = ["activation", "random", "update"];
+const SOURCES: [&str; 5] = ["activation", "group_norm", "random", "rows", "update"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let names = ["NVCC", "CUDA_HOME", "CUDA_COMPUTE_CAP"];

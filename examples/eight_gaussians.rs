@@ -55,7 +55,7 @@ fn main() -> ebm::Result<()> {
         let mut accepted = 0.0;
         for i in 0..10 {
             let (next, info) = kernel.step(here.at(i), &target, &chain)?;
-            accepted += info.accept.unwrap_or(1.0) / 10.0;
+            accepted += info.read()?.accept.unwrap_or(1.0) / 10.0;
             chain = next;
         }
         x = chain.x;

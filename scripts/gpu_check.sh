@@ -3,6 +3,8 @@
 #
 #   scripts/gpu_check.sh OUT [DEVICE]      DEVICE is cuda:0 unless given; cpu tries the script itself
 #
+# What it takes beside PyTorch is printed where this python3 has one that sees a GPU.
+#
 # EBM is the binary, default target/cuda/release/ebm (scripts/build_cuda.sh --cudnn). Needs python3, and nothing of its
 # packages; libraries of CUDA are taken from a PyTorch if it has some. STEPS, default 20, is the length of the runs. Exit
 # code 1 where something is wrong.
@@ -82,6 +84,9 @@ while kill -0 $chain 2> /dev/null; do
   sleep 1
 done | sort -n | sed -n '1s/^/MiB in use, least: /p;$s/^/most: /p'
 wait $chain || fails "a long chain"
+
+say "steps beside PyTorch"
+python3 scripts/bench/gpu.py "$ebm" "$out/speed" --device "$device" --rounds 2 || fails "a step that was to be timed"
 
 say end
 if [ $wrong = 0 ]; then echo "all as it should be"; fi

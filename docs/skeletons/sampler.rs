@@ -47,9 +47,9 @@ pub struct Barker {
 }
 
 /// log q(x + z | x), `[B]`, up to a part that z and -z share: -Σ softplus(z ∂E(x)).
-fn log_proposal(z: &Tensor, slope: &Tensor) -> Result<Vec<f64>> {
+fn log_proposal(z: &Tensor, slope: &Tensor) -> Result<Tensor> {
     let softplus = ops::activate(Activation::Softplus, &(z * slope)?)?;
-    Ok(softplus.to_dtype(DType::F64)?.flatten_from(1)?.sum(1)?.neg()?.to_vec1()?)
+    Ok(softplus.to_dtype(DType::F64)?.flatten_from(1)?.sum(1)?.neg()?)
 }
 
 impl Barker {
@@ -57,7 +57,7 @@ impl Barker {
     fn draw(&self, key: Key, chain: &Chain) -> Result<Tensor> {
         let (shape, dtype, device) = (chain.x.shape(), chain.x.dtype(), chain.x.device());
         // Every draw has a key of its own, derived from the step's by a name.
-        let z = scaled(&key.with("noise").normal(shape, dtype, device)?, self.scale.as_ref())?;
+        let z = scaled(&ops::normal_like(&chain.x, key.with("noise").counter())?, self.scale.as_ref())?;
         let z = (z * self.step_size)?;
         let keep = ops::activate(Activation::Sigmoid, &(&z * chain.slope()?)?.neg()?)?;
         let uniform = key.with("direction").uniform(shape, dtype, device)?;
@@ -78,10 +78,10 @@ impl Kernel for Barker {
         let chain = &chain.filled(Need::Gradient, on.energy())?;
         let z = self.draw(key, chain)?;
         let proposal = Chain::at(&(&chain.x + &z)?).filled(Need::Gradient, on.energy())?;
-        let (now, then) = (energies(chain)?, energies(&proposal)?);
         let forth = log_proposal(&z, chain.slope()?)?;
         let back = log_proposal(&z.neg()?, proposal.slope()?)?;
-        let ratio: Vec<f64> = (0..now.len()).map(|i| now[i] - then[i] + back[i] - forth[i]).collect();
+        // Nothing is read here: the numbers stay where the chains are, and a loop of steps does not wait for a GPU.
+        let ratio = (((energies(chain)? - energies(&proposal)?)? + back)? - forth)?;
         // Rejects and counts proposals without a finite energy; leaves energy and gradient where each chain stands.
         accept(key.with("accept"), &ratio, &proposal, chain)
     }

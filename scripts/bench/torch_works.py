@@ -163,9 +163,26 @@ def works(form):
 
         return step
 
-    def langevin_step(energy, x, rate, noise):
-        x = x.detach().requires_grad_()
-        return x - rate * grad(energy(x).sum(), x)[0] + noise * torch.randn_like(x)
+    def wide_moves(*sizes):
+        net, start, _ = wide(*sizes)
+        net.requires_grad_(False)
+        chains = [start]
+
+        def step():
+            at = chains[0]
+            chains[0] = (at + input_gradient(net, at) + 0.01 * torch.randn_like(at)).clamp(-1, 1)
+
+        return step
+
+    def lsd(*sizes):
+        steps = critic(*sizes), model(*sizes)
+        return lambda: [step() for step in steps]
+
+    def one_item():
+        """The step of a dense classifier on one item, which is Adam on its 36 million weights and little else."""
+        net, x, y = mlp(3072, 5000, 4000, 10), torch.randn(1, 3072), torch.arange(1)
+        optimiser = torch.optim.Adam(net.parameters())
+        return lambda: finish(optimiser, nn.functional.cross_entropy(net(x), y))
 
     def nce(batch, dim, hidden):
         x, energy, _ = pair(batch, dim, hidden)
@@ -369,6 +386,16 @@ def works(form):
         "wrn10-jem": lambda: wide_jem(10, 2, 32),
         "wrn28-train": lambda: wide_train(28, 10, 4),
         "wrn28-grad": lambda: wide_gradient(28, 10, 4),
+        # Of a GPU, `gpu.py`.
+        "wrn28-train-64": lambda: wide_train(28, 10, 64),
+        "wrn28-jem-64": lambda: wide_jem(28, 10, 64),
+        "wrn28-moves-64": lambda: wide_moves(28, 10, 64),
+        "lsd-image": lambda: lsd(*image),
+        "adam-36M": one_item,
+        # The same on smaller networks, to try `gpu.py` itself.
+        "wrn10-train-2": lambda: wide_train(10, 1, 2),
+        "wrn10-jem-2": lambda: wide_jem(10, 1, 2),
+        "wrn10-moves-2": lambda: wide_moves(10, 1, 2),
         "swish": swish,
         "norm": norm,
         "adam": adam,
@@ -394,6 +421,8 @@ def flops():
 
     counts = {}
     for name, make in works("eager").items():
+        if name.startswith(("wrn28", "wrn10")) and name.endswith(("-64", "-2")) or name in ("lsd-image", "adam-36M"):
+            continue  # of a GPU
         step = make()
         step()
         with Counter() as counter:

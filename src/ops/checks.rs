@@ -1,13 +1,14 @@
 //! Operations on a device against their compositions in f64 on the CPU: values and gradients. `ebm doctor` runs them
 //! where there are no tests, on the machine and card that somebody has.
 
+mod updates;
+
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::{
-    Activation, Adam, Conv, Dropping, LangevinMove, Sgd, activate, activate_curve, activate_jet, activate_pullback,
-    adam_update, add, column_sum, composed, conv2d_activated, conv2d_activated_pullback, conv2d_pullback,
-    conv2d_stacked, dot, dropout, group_norm, group_norm_jacobian, langevin_move, langevin_update, lerp_update,
-    linear_pullback, linear_stacked, sgd_update, sum_of_squares,
+    Activation, Conv, Dropping, activate, activate_curve, activate_jet, activate_pullback, add, column_sum, composed,
+    conv2d_activated, conv2d_activated_pullback, conv2d_pullback, conv2d_stacked, dot, dropout, group_norm,
+    group_norm_jacobian, group_norm_pullback, linear_pullback, linear_stacked,
 };
 use crate::device::Precision;
 use crate::{Result, rng::Key};
@@ -129,7 +130,7 @@ impl OpCheck {
         all.extend(convolutions()?);
         all.iter_mut().for_each(|check| check.multiplies = true);
         all.extend([activations()?, sums()?, norms()?].into_iter().flatten());
-        let mut updates = updates()?;
+        let mut updates = updates::all()?;
         updates.iter_mut().for_each(|check| check.tracked = false);
         all.extend(updates);
         Ok(all)
@@ -260,9 +261,16 @@ fn norms() -> Result<Vec<OpCheck>> {
         let (gain, shift) = (normal("gain", &shape[1..2])?, normal("shift", &shape[1..2])?);
         all.push(OpCheck::new(
             format!("norm of {shape:?} in {groups} groups"),
-            vec![x.clone(), gain, shift],
+            vec![x.clone(), gain.clone(), shift],
             move |t| group_norm(&t[0], &t[1], &t[2], groups),
             move |t| composed::group_norm(&t[0], &t[1], &t[2], groups),
+        ));
+        let inputs = vec![x.clone(), gain.clone(), t.clone()];
+        all.push(OpCheck::new(
+            format!("norm of {shape:?} in {groups} groups: pull-back"),
+            inputs,
+            move |t| group_norm_pullback(&t[0], &t[1], &t[2], groups),
+            move |t| composed::group_norm_pullback(&t[0], &t[1], &t[2], groups),
         ));
         all.push(OpCheck::new(
             format!("norm of {shape:?} in {groups} groups: Jacobian"),
@@ -283,67 +291,4 @@ fn sums() -> Result<Vec<OpCheck>> {
         OpCheck::new("sum", vec![x.clone(), y.clone()], |t| add(&t[0], &t[1]), |t| &t[0] + &t[1]),
         OpCheck::new("row-wise dot product", vec![x, y], |t| dot(&t[0], &t[1]), |t| composed::dot(&t[0], &t[1])),
     ])
-}
-
-/// Numbers of an Adam step, the third of a run.
-const ADAM: Adam =
-    Adam { scale: 0.7, l2: 0.3, betas: [0.9, 0.99], rest: [0.1, 0.01], keep: 0.97, rate: 0.37, root: 5.8, eps: 1e-8 };
-const SGD: Sgd = Sgd { lr: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.3, scale: 0.7 };
-const BOUNDED: LangevinMove = LangevinMove { drift: 0.3, std: 0.7, clip: 1.5, bounds: [-2.0, 1.0] };
-
-/// Tensors that an update changes, as it leaves them: f is given variables that begin at `t`.
-fn changed(t: &[Tensor], f: impl FnOnce(&[Var]) -> Result<()>) -> Result<Tensor> {
-    let vars = t.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
-    f(&vars)?;
-    Ok(Tensor::stack(&vars.iter().map(|v| v.as_tensor().clone()).collect::<Vec<_>>(), 0)?)
-}
-
-fn updates() -> Result<Vec<OpCheck>> {
-    let shape = [5_003];
-    let [p, m, g] = ["p", "m", "g"].map(|name| normal(name, &shape));
-    let (p, m, g, v) = (p?, m?, g?, normal("v", &shape)?.sqr()?);
-    let (drawn, noise) = (vec![p.clone(), m.clone(), g.clone()], Key::new(7).with("noise").counter().after(5));
-    Ok(vec![
-        OpCheck::new(
-            "Langevin move",
-            drawn.clone(),
-            |t| langevin_update(&t[0], &t[1], &t[2], 0.3, 0.7),
-            |t| composed::langevin(&t[0], &t[1], &t[2], 0.3, 0.7),
-        ),
-        OpCheck::new(
-            "Langevin move with its noise",
-            vec![p.clone(), g.clone()],
-            move |t| langevin_move(&t[0], &t[1], &BOUNDED, noise),
-            move |t| composed::langevin_move(&t[0], &t[1], &BOUNDED, noise),
-        ),
-        OpCheck::new(
-            "Adam step",
-            vec![p, m, v, g.clone()],
-            |t| changed(&t[..3], |v| adam_update(&v[0], &t[3], &v[1], &v[2], &ADAM).map(drop)),
-            |t| same(changed(&t[..3], |v| Ok(composed::adam(&v[0], &v[1], &v[2], &t[3], &ADAM)?))),
-        ),
-        OpCheck::new(
-            "step with momentum",
-            drawn.clone(),
-            |t| changed(&t[..2], |v| sgd_update(&v[0], &t[2], &v[1], &SGD).map(drop)),
-            |t| same(changed(&t[..2], |v| Ok(composed::sgd(&v[0], &v[1], &t[2], &SGD)?))),
-        ),
-        OpCheck::new(
-            "moving average",
-            drawn,
-            |t| changed(&t[..1], |v| lerp_update(&v[0], &t[1], 0.3)),
-            |t| same(changed(&t[..1], |v| Ok(composed::lerp(&v[0], &t[1], 0.3)?))),
-        ),
-        OpCheck::new(
-            "sum of squares",
-            vec![g],
-            |t| Ok(Tensor::new(sum_of_squares(&t[0])?, &Device::Cpu)?),
-            |t| Tensor::new(composed::sum_of_squares(&t[0])?, &Device::Cpu),
-        ),
-    ])
-}
-
-/// A result in candle's terms.
-fn same(result: Result<Tensor>) -> candle_core::Result<Tensor> {
-    result.map_err(candle_core::Error::wrap)
 }

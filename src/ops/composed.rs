@@ -5,7 +5,7 @@
 
 use candle_core::{D, DType, Result, Tensor, Var};
 
-use super::cpu::random::{normal_numbers, random_words};
+use super::cpu::random::{normal_numbers, random_words, uniform_number};
 use super::{Activation, Adam, Conv, Dropping, LangevinMove, NORM_EPSILON, Sgd};
 use crate::rng::Counter;
 
@@ -208,6 +208,13 @@ pub fn group_norm_jacobian(x: &Tensor, t: &Tensor, groups: usize) -> Result<Tens
     rest.broadcast_mul(&rate)?.reshape(t.dims())
 }
 
+/// The pull-back J (γ∘g) of [`group_norm`].
+pub fn group_norm_pullback(x: &Tensor, gain: &Tensor, g: &Tensor, groups: usize) -> Result<Tensor> {
+    let mut per_channel = vec![1; x.rank()];
+    per_channel[1] = x.dim(1)?;
+    group_norm_jacobian(x, &g.broadcast_mul(&gain.reshape(per_channel)?)?, groups)
+}
+
 /// The Langevin move x - drift·g + std·noise.
 pub fn langevin(x: &Tensor, g: &Tensor, noise: &Tensor, drift: f64, std: f64) -> Result<Tensor> {
     (x - (g * drift)?)? + (noise * std)?
@@ -215,11 +222,34 @@ pub fn langevin(x: &Tensor, g: &Tensor, noise: &Tensor, drift: f64, std: f64) ->
 
 /// The Langevin move with noise from a counter, drawn on the host.
 pub fn langevin_move(x: &Tensor, g: &Tensor, by: &LangevinMove, counter: Counter) -> Result<Tensor> {
-    let noise =
-        Tensor::from_vec(normal_numbers(counter, x.elem_count()), x.shape(), x.device())?.to_dtype(x.dtype())?;
+    let noise = normal_like(x, counter)?;
     let free = |bounds: [f64; 2]| bounds == [f64::NEG_INFINITY, f64::INFINITY];
     let bounded = |t: Tensor, k: [f64; 2]| if free(k) { Ok(t) } else { t.clamp(k[0], k[1]) };
     bounded(langevin(x, &bounded(g.clone(), [-by.clip, by.clip])?, &noise, by.drift, by.std)?, by.bounds)
+}
+
+/// Standard normal numbers of x's shape, drawn on the host.
+pub fn normal_like(x: &Tensor, counter: Counter) -> Result<Tensor> {
+    Tensor::from_vec(normal_numbers(counter, x.elem_count()), x.shape(), x.device())?.to_dtype(x.dtype())
+}
+
+/// The decisions of a Metropolis step, drawn on the host.
+pub fn metropolis(log_ratio: &Tensor, energy: &Tensor, counter: Counter) -> Result<Tensor> {
+    let uniform = random_words(counter, log_ratio.elem_count()).into_iter().map(uniform_number).collect::<Vec<_>>();
+    let log = Tensor::from_vec(uniform, log_ratio.shape(), log_ratio.device())?.log()?;
+    let finite = (energy * 0.0)?.eq(0.0)?;
+    let ratio = finite.where_cond(log_ratio, &log_ratio.ones_like()?.affine(f64::NAN, 0.0)?)?;
+    let accepted = log.lt(&ratio)?.to_dtype(ratio.dtype())?;
+    // Where a ratio is a number; what is none is equal to nothing.
+    let chance = ratio.eq(&ratio)?.where_cond(&ratio.exp()?, &ratio.zeros_like()?)?.minimum(1.0)?;
+    Tensor::stack(&[accepted, finite.to_dtype(ratio.dtype())?.affine(-1.0, 1.0)?, chance], 0)
+}
+
+/// The rows of `yes` where the mask is not 0, and of `no` where it is.
+pub fn choose_rows(mask: &Tensor, yes: &Tensor, no: &Tensor) -> Result<Tensor> {
+    let mut shape = vec![mask.elem_count()];
+    shape.resize(yes.rank(), 1);
+    mask.ne(0.0)?.reshape(shape)?.broadcast_as(yes.shape())?.where_cond(yes, no)
 }
 
 /// Dropout with a mask that is drawn on the host.

@@ -3,12 +3,15 @@
 //! With x̂ = (x - mean)/√(variance + ε) over the n numbers of a group, the Jacobian of x ↦ x̂ is J = (I - 11ᵀ/n -
 //! x̂x̂ᵀ/n)/√(variance + ε). It is symmetric, so that one operation is both pull-back and tangent.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Tensor, Var};
 
 use super::backend::Backend;
 use super::cpu::group_norm as kernels;
 use super::cpu::{Output, wanted};
-use super::sums::ColumnSum;
+#[cfg(feature = "cuda")]
+use super::cuda::{access::Output as OnGpu, group_norm as gpu};
 use super::{composed, shapes};
 use crate::{Error, Result};
 
@@ -25,7 +28,7 @@ pub fn group_norm(x: &Tensor, gain: &Tensor, shift: &Tensor, groups: usize) -> R
         let (x, gain, shift) = (x.dims(), gain.dims(), shift.dims());
         return Err(Error::Other(format!("group norm: x {x:?}, γ {gain:?} and β {shift:?} do not fit")));
     }
-    Ok(match Backend::of(&[x, gain, shift]) {
+    Ok(match Backend::of_entries(&[x, gain, shift]) {
         Backend::Kernels => x.contiguous()?.apply_op3(&gain.contiguous()?, &shift.contiguous()?, Norm { groups })?,
         Backend::Composed => composed::group_norm(x, gain, shift, groups)?,
     })
@@ -38,7 +41,7 @@ pub fn group_norm(x: &Tensor, gain: &Tensor, shift: &Tensor, groups: usize) -> R
 pub fn group_norm_jacobian(x: &Tensor, t: &Tensor, groups: usize) -> Result<Tensor> {
     check(x, groups)?;
     shapes::same("group norm", x, t)?;
-    Ok(match Backend::of(&[x, t]) {
+    Ok(match Backend::of_entries(&[x, t]) {
         Backend::Kernels => x.contiguous()?.apply_op2(&t.contiguous()?, Jacobian { groups })?,
         Backend::Composed => composed::group_norm_jacobian(x, t, groups)?,
     })
@@ -55,7 +58,7 @@ pub fn group_norm_pullback(x: &Tensor, gain: &Tensor, g: &Tensor, groups: usize)
         return Err(Error::Other(format!("group norm: x {:?} and γ {:?} do not fit", x.dims(), gain.dims())));
     }
     let tracked = [x, gain, g].iter().any(|t| t.track_op());
-    if !tracked && Backend::of(&[x, gain, g]) == Backend::Kernels {
+    if !tracked && Backend::of_entries(&[x, gain, g]) == Backend::Kernels {
         let jacobian = Jacobian { groups };
         return Ok(x.contiguous()?.apply_op3_no_bwd(&g.contiguous()?, &gain.contiguous()?, &jacobian)?);
     }
@@ -79,7 +82,7 @@ pub fn by_channel(gain: &Tensor, t: &Tensor) -> Result<Tensor> {
 pub fn group_norm_parameters(x: &Tensor, g: &Tensor, groups: usize) -> Result<(Tensor, Tensor)> {
     check(x, groups)?;
     shapes::same("group norm", x, g)?;
-    if Backend::of(&[x, g]) == Backend::Kernels {
+    if Backend::of_entries(&[x, g]) == Backend::Kernels {
         return Ok(parameters(&x.contiguous()?, &g.contiguous()?, groups)?);
     }
     let [gain, shift] = [1.0, 0.0].map(|v| Tensor::full(v, x.dims()[1], x.device())?.to_dtype(x.dtype()));
@@ -99,9 +102,8 @@ fn check(x: &Tensor, groups: usize) -> Result<()> {
 
 /// What [`group_norm_parameters`] gives, by kernels.
 fn parameters(x: &Tensor, g: &Tensor, groups: usize) -> candle_core::Result<(Tensor, Tensor)> {
-    let by_item = x.apply_op2_no_bwd(g, &Sums { groups })?;
-    let sum = |i: usize| by_item.get(i)?.apply_op1_no_bwd(&ColumnSum);
-    Ok((sum(0)?, sum(1)?))
+    let both = x.apply_op2_no_bwd(g, &Sums { groups })?;
+    Ok((both.get(0)?, both.get(1)?))
 }
 
 /// The operation (x, γ, β) ↦ γ∘x̂ + β.
@@ -116,6 +118,19 @@ impl CustomOp3 for Norm {
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, y: &CpuStorage, ly: &Layout, b: &CpuStorage, lb: &Layout) -> Output {
         kernels::norm((x, lx), (y, ly), (b, lb), self.groups)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        lx: &Layout,
+        y: &CudaStorage,
+        ly: &Layout,
+        b: &CudaStorage,
+        lb: &Layout,
+    ) -> OnGpu {
+        gpu::norm((x, lx), (y, ly), (b, lb), self.groups)
     }
 
     fn bwd(
@@ -150,6 +165,11 @@ impl CustomOp2 for Jacobian {
         kernels::jacobian((x, lx), (t, lt), None, self.groups)
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, t: &CudaStorage, lt: &Layout) -> OnGpu {
+        gpu::jacobian((x, lx), (t, lt), None, self.groups)
+    }
+
     /// J is symmetric; how it changes with x is left to candle.
     fn bwd(
         &self,
@@ -177,10 +197,22 @@ impl CustomOp3 for Jacobian {
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, t: &CpuStorage, lt: &Layout, y: &CpuStorage, ly: &Layout) -> Output {
         kernels::jacobian((x, lx), (t, lt), Some((y, ly)), self.groups)
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        lx: &Layout,
+        t: &CudaStorage,
+        lt: &Layout,
+        y: &CudaStorage,
+        ly: &Layout,
+    ) -> OnGpu {
+        gpu::jacobian((x, lx), (t, lt), Some((y, ly)), self.groups)
+    }
 }
 
-/// The operation (x, g) ↦ [Σ g∘x̂; Σ g] over the numbers of each channel of each item, `[2, B, C]`. It is used in
-/// backward passes only.
+/// The operation (x, g) ↦ [Σ g∘x̂; Σ g] over the numbers of each channel, `[2, C]`. It is used in backward passes only.
 struct Sums {
     groups: usize,
 }
@@ -192,5 +224,10 @@ impl CustomOp2 for Sums {
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, g: &CpuStorage, lg: &Layout) -> Output {
         kernels::sums((x, lx), (g, lg), self.groups)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, g: &CudaStorage, lg: &Layout) -> OnGpu {
+        gpu::parameters((x, lx), (g, lg), self.groups)
     }
 }

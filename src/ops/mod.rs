@@ -4,7 +4,8 @@
 //! here holds an operation with its shape checks and its derivatives, which are operations again; `backend.rs` alone
 //! chooses who computes it: kernels, or candle's own operations (`composed.rs`), which serve every device and type. The
 //! kernels of `cpu/` are behind the `cpu_fwd` of the operations, those of `cuda/` behind the `cuda_fwd` of those that
-//! have one: the convolution, the activations and their derivatives, the updates, and what draws as it computes.
+//! have one: the convolution, the activations, group norm and their derivatives, the updates, the choice of rows, and
+//! what draws as it computes.
 //!
 //! Results do not depend on the number of threads.
 
@@ -22,6 +23,7 @@ mod linear;
 mod node;
 mod pieces;
 mod random;
+mod rows;
 mod shapes;
 mod spec;
 mod sums;
@@ -45,7 +47,8 @@ pub use cpu::Kept;
 pub use group_norm::{by_channel, group_norm, group_norm_jacobian, group_norm_parameters, group_norm_pullback};
 pub use linear::{linear, linear_jet, linear_pullback, linear_stacked, linear_weight_gradient, repeated};
 pub use node::node;
-pub use random::{dropout, langevin_move};
+pub use random::{dropout, langevin_move, metropolis, normal_like};
+pub use rows::choose_rows;
 pub use spec::{Activation, Adam, Conv, Dropping, LangevinMove, NORM_EPSILON, Sgd, Stepping};
 pub use sums::{add, column_sum, dot};
 pub use update::{

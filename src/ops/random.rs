@@ -1,9 +1,10 @@
-//! What draws random numbers as it computes: the Langevin move, and dropout. The numbers are those of a [`Counter`], so
-//! that they are the same on every device and in whatever parts a batch is computed, and no host makes or copies them.
+//! What draws random numbers as it computes: the Langevin move, the Metropolis step, and dropout. The numbers are
+//! those of a [`Counter`], so that they are the same on every device and in whatever parts a batch is computed, and no
+//! host makes or copies them.
 
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Tensor};
 
 use super::backend::Backend;
 use super::cpu::{Output, random as kernels};
@@ -44,6 +45,76 @@ impl CustomOp2 for Moved {
     #[cfg(feature = "cuda")]
     fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, g: &CudaStorage, lg: &Layout) -> OnGpu {
         gpu::langevin((x, lx), (g, lg), &self.by, self.counter)
+    }
+}
+
+/// Standard normal numbers from `counter`, of x's shape and type and where x is.
+///
+/// # Errors
+/// A tensor operation fails.
+pub fn normal_like(x: &Tensor, counter: Counter) -> Result<Tensor> {
+    let x = x.detach();
+    Ok(match Backend::of_entries(&[&x]) {
+        Backend::Kernels => x.contiguous()?.apply_op1_no_bwd(&Normal(counter))?,
+        Backend::Composed => composed::normal_like(&x, counter)?,
+    })
+}
+
+/// The operation x ↦ as many normal numbers.
+struct Normal(Counter);
+
+impl CustomOp1 for Normal {
+    fn name(&self) -> &'static str {
+        "normal numbers"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> Output {
+        kernels::normal((x, l), self.0)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, l: &Layout) -> OnGpu {
+        gpu::normal((x, l), self.0)
+    }
+}
+
+/// The decisions of a Metropolis step (Metropolis et al. 1953; Hastings 1970), chain by chain and in f64: 1 for a
+/// proposal that is accepted, with probability min(1, exp(log-ratio)), else 0; 1 for one whose energy is not finite,
+/// which is rejected as is one whose ratio is NaN, else 0; and the probability itself.
+///
+/// # Shapes
+/// Log-ratios and energies of the proposals `[B]`, in f64; the result `[3, B]`.
+///
+/// # Errors
+/// Shapes or types are others.
+pub fn metropolis(log_ratio: &Tensor, energy: &Tensor, counter: Counter) -> Result<Tensor> {
+    shapes::same("Metropolis step", log_ratio, energy)?;
+    log_ratio.dims1()?;
+    if [log_ratio, energy].iter().any(|t| t.dtype() != DType::F64) {
+        return Err(Error::Other("a Metropolis step is decided in f64".into()));
+    }
+    let [log_ratio, energy] = [log_ratio, energy].map(Tensor::detach);
+    Ok(match Backend::of_entries(&[&log_ratio, &energy]) {
+        Backend::Kernels => log_ratio.contiguous()?.apply_op2_no_bwd(&energy.contiguous()?, &Decided(counter))?,
+        Backend::Composed => composed::metropolis(&log_ratio, &energy, counter)?,
+    })
+}
+
+/// The operation (log-ratios, energies) ↦ decisions.
+struct Decided(Counter);
+
+impl CustomOp2 for Decided {
+    fn name(&self) -> &'static str {
+        "Metropolis step"
+    }
+
+    fn cpu_fwd(&self, r: &CpuStorage, lr: &Layout, e: &CpuStorage, le: &Layout) -> Output {
+        kernels::metropolis((r, lr), (e, le), self.0)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, r: &CudaStorage, lr: &Layout, e: &CudaStorage, le: &Layout) -> OnGpu {
+        gpu::metropolis((r, lr), (e, le), self.0)
     }
 }
 

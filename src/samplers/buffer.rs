@@ -2,9 +2,8 @@
 
 use candle_core::{DType, Tensor};
 
-use super::accept::rows;
 use crate::density::Proposal;
-use crate::{Error, Result, rng::Key};
+use crate::{Error, Result, ops, rng::Key};
 
 /// A buffer of N persistent chains (Tieleman 2008; Du & Mordatch 2019): their positions, `[N, ..]`, which are part of
 /// the checkpoint.
@@ -40,7 +39,7 @@ impl Buffer {
         let places = self.places(key.with("places"), n)?;
         let old = self.rows(&places)?;
         let anew = key.with("reinit").uniform(n, DType::F64, self.x.device())?.lt(reinit)?;
-        Ok(Taken { places, x: rows(&anew, fresh, &old)? })
+        Ok(Taken { places, x: ops::choose_rows(&anew.to_dtype(DType::F64)?, fresh, &old)? })
     }
 
     /// Puts chains that were taken back, with the positions x, `[n, ..]`.

@@ -2,8 +2,9 @@
 
 use super::accept::ACCEPTANCE;
 use super::imh::Imh;
+use super::info::Info;
 use super::isir::Isir;
-use super::kernel::{Chain, Info, Kernel, Need, Target};
+use super::kernel::{Chain, Kernel, Need, Target};
 use super::mala::Mala;
 use super::row::SamplerRow;
 use super::start::ChainConfig;
@@ -128,20 +129,22 @@ impl Kernel for FlowMcmc {
     }
 
     fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
-        let (mut chain, mut info) = self.jump().step(key.with("global"), on, chain)?;
-        let mut local = 0.0;
+        let (mut chain, jump) = self.jump().step(key.with("global"), on, chain)?;
+        let mut local = Info::default();
         for i in 0..self.local_steps {
             let (next, step) = self.local.step(key.with("local").at(i as u64), on, &chain)?;
             chain = next;
-            local += step.accept.unwrap_or(1.0) / self.local_steps as f64;
-            // A local kernel that accepts everything moves every chain.
-            let own = step.accepted.iter().copied().chain(std::iter::repeat(u8::from(step.accept.is_none())));
-            info.accepted.iter_mut().zip(own).for_each(|(any, own)| *any |= own);
-            info.nonfinite.iter_mut().zip(&step.nonfinite).for_each(|(sum, n)| *sum += n);
+            local.add(&step)?;
         }
-        info.moves = vec![("global", info.accept.unwrap_or(f64::NAN))];
-        if self.local_steps > 0 {
-            info.moves.push(("local", local));
+        let (global, accepted) = (jump.accepted()?, local.accepted()?);
+        let mut info = jump.then(&local)?;
+        if let Some(global) = global {
+            info = info.with_move("global", &global)?;
+            if self.local_steps > 0 {
+                // A local kernel that accepts everything moves every chain.
+                let count = self.local_steps as f64;
+                info = info.with_move("local", &accepted.map_or_else(|| global.ones_like(), |sum| sum / count)?)?;
+            }
         }
         Ok((chain, info))
     }

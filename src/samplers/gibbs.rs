@@ -3,7 +3,8 @@
 
 use candle_core::Tensor;
 
-use super::kernel::{Chain, Info, Kernel, Need, Target};
+use super::info::Info;
+use super::kernel::{Chain, Kernel, Need, Target};
 use super::row::SamplerRow;
 use super::start::ChainConfig;
 use crate::config::Schema;

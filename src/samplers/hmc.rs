@@ -2,15 +2,16 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::accept::{ACCEPTANCE, chance, choose, decide, energies, nonfinite};
+use super::accept::{ACCEPTANCE, accept, energies, squares};
+use super::info::Info;
 use super::kernel::Tuning;
-use super::kernel::{Chain, Info, Kernel, Need, Target, scaled};
+use super::kernel::{Chain, Kernel, Need, Target, scaled};
 use super::row::SamplerRow;
 use super::start::ChainConfig;
 use super::warm_up::WarmUp;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
-use crate::{Result, rng::Key};
+use crate::{Result, ops, rng::Key};
 
 crate::config! {
     /// Keys of the sampler `hmc`.
@@ -60,7 +61,7 @@ impl Kernel for Hmc {
 
     fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
         let chain = &chain.filled(Need::Gradient, on.energy())?;
-        let momentum = key.with("momentum").normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
+        let momentum = ops::normal_like(&chain.x, key.with("momentum").counter())?;
         let u: f64 = key.with("jitter").uniform(1, DType::F64, &Device::Cpu)?.squeeze(0)?.to_scalar()?;
         let eps = self.step_size * (1.0 + self.jitter * (2.0 * u - 1.0));
         let s = self.scale.as_ref();
@@ -71,19 +72,10 @@ impl Kernel for Hmc {
             let kick = if i == self.leapfrog { 0.5 * eps } else { eps };
             p = (p - (scaled(at.slope()?, s)? * kick)?)?;
         }
-        let (now, then) = (energies(chain)?, energies(&at)?);
-        let (before, after) = (kinetic(&momentum)?, kinetic(&p)?);
-        // NaN, not -∞ or ∞, for an end without a finite energy: it is never accepted.
-        let finite = |e: f64| if e.is_finite() { e } else { f64::NAN };
-        let ratio: Vec<f64> = (0..now.len()).map(|i| now[i] + before[i] - finite(then[i]) - after[i]).collect();
-        let accepted = decide(key.with("accept"), &ratio)?;
-        let total = |i: usize| if accepted[i] == 1 { then[i] + after[i] } else { now[i] + before[i] };
-        let info = Info {
-            chance: Some(chance(&ratio)),
-            hamiltonian: Some((0..now.len()).map(total).collect()),
-            ..Info::of(&accepted, nonfinite(&then))
-        };
-        Ok((choose(&accepted, &at, chain)?, info))
+        // An end without a finite energy is never accepted.
+        let (before, after) = ((energies(chain)? + kinetic(&momentum)?)?, (energies(&at)? + kinetic(&p)?)?);
+        let (next, info) = accept(key.with("accept"), &(&before - &after)?, &at, chain)?;
+        Ok((next, info.along([before, after])))
     }
 
     fn tuning(&self) -> Option<Tuning> {
@@ -101,6 +93,6 @@ impl Kernel for Hmc {
 }
 
 /// The kinetic energy ½|p|² of each chain.
-fn kinetic(p: &Tensor) -> Result<Vec<f64>> {
-    Ok(p.to_dtype(DType::F64)?.sqr()?.flatten_from(1)?.sum(1)?.affine(0.5, 0.0)?.to_vec1()?)
+fn kinetic(p: &Tensor) -> Result<Tensor> {
+    Ok(squares(p)?.affine(0.5, 0.0)?)
 }

@@ -1,8 +1,11 @@
 //! Independent Metropolis–Hastings: jumps to fresh draws of a density that resembles the target.
 
+use candle_core::Tensor;
+
 use super::accept::{ACCEPTANCE, accept};
 use super::independent::log_weights;
-use super::kernel::{Chain, Info, Kernel, Need, Target};
+use super::info::Info;
+use super::kernel::{Chain, Kernel, Need, Target};
 use super::row::SamplerRow;
 use super::start::ChainConfig;
 use crate::config::Schema;
@@ -43,7 +46,7 @@ impl Kernel for Imh {
     ///
     /// # Errors
     /// The target has no proposal density; this is found here, before a long run.
-    fn init(&self, on: &Target, x: &candle_core::Tensor) -> Result<Chain> {
+    fn init(&self, on: &Target, x: &Tensor) -> Result<Chain> {
         on.proposal()?;
         Ok(Chain::at(x))
     }
@@ -54,7 +57,7 @@ impl Kernel for Imh {
         let (now, then) = (log_weights(chain.value()?, q, &chain.x)?, log_weights(there.value()?, q, &there.x)?);
         // From -∞, where there is no energy, the ratio is ∞ to any place that has one, and NaN, a rejection, to others.
         let ratio: Vec<f64> = now.iter().zip(&then).map(|(now, then)| then - now).collect();
-        accept(key.with("accept"), &ratio, &there, chain)
+        accept(key.with("accept"), &Tensor::new(ratio, chain.x.device())?, &there, chain)
     }
 
     fn describe(&self) -> String {

@@ -4,7 +4,8 @@ use candle_core::{DType, Device, Tensor};
 
 use super::accept::{ACCEPTANCE, choose};
 use super::independent::log_weights;
-use super::kernel::{Chain, Info, Kernel, Need, Target};
+use super::info::Info;
+use super::kernel::{Chain, Kernel, Need, Target};
 use super::row::SamplerRow;
 use super::start::ChainConfig;
 use crate::config::{Schema, decode, rule};
@@ -66,13 +67,15 @@ impl Kernel for Isir {
         for (i, (own, u)) in here.into_iter().zip(uniform).enumerate() {
             let others = there.get(i * fresh..(i + 1) * fresh).unwrap_or_default();
             let chosen = pick(own, others, u);
-            moved.push(u8::from(chosen.is_some()));
+            moved.push(chosen.is_some());
             place.push((i * fresh + chosen.unwrap_or(0)) as u32);
             bad.push(others.iter().filter(|w| **w == f64::NEG_INFINITY).count());
         }
         let place = Tensor::new(place, y.x.device())?;
         let y = y.map(|t| Ok(t.index_select(&place, 0)?))?.filled(self.fill, e)?;
-        Ok((choose(&moved, &y, chain)?, Info::of(&moved, bad)))
+        let info = Info::on_host(&moved, &bad, y.x.device())?;
+        let next = info.accepted()?.map_or_else(|| Ok(chain.clone()), |moved| choose(&moved, &y, chain))?;
+        Ok((next, info))
     }
 
     fn describe(&self) -> String {

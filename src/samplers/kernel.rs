@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use super::info::Info;
 use super::stiffness::Drift;
 use crate::density::{BlockGibbs, Density, Energy, Model, Proposal};
 use crate::{Error, Result, device, rng::Key};
@@ -214,33 +215,6 @@ impl Chain {
     }
 }
 
-/// The report on one step.
-#[derive(Clone, Debug, Default)]
-pub struct Info {
-    /// The share of the chains whose proposal was accepted; `None` for kernels that accept everything.
-    pub accept: Option<f64>,
-    /// 1 for each chain whose proposal was accepted; empty for kernels that accept everything.
-    pub accepted: Vec<u8>,
-    /// The mean probability of acceptance, which tuning uses: it has less noise than the share.
-    pub chance: Option<f64>,
-    /// The number of proposals without a finite energy, chain by chain; they are never accepted. Empty for kernels that
-    /// accept everything.
-    pub nonfinite: Vec<usize>,
-    /// The Hamiltonian E + ½|p|² at the end of the step, chain by chain, for kernels with momenta p; E-BFMI is computed
-    /// from it.
-    pub hamiltonian: Option<Vec<f64>>,
-    /// The acceptance of each kind of move, by name, for kernels that have several.
-    pub moves: Vec<(&'static str, f64)>,
-}
-
-impl Info {
-    /// The report on the choices and counts of all chains.
-    pub(super) fn of(accepted: &[u8], nonfinite: Vec<usize>) -> Self {
-        let share = accepted.iter().map(|&a| f64::from(a)).sum::<f64>() / accepted.len().max(1) as f64;
-        Info { accept: Some(share), accepted: accepted.to_vec(), nonfinite, ..Info::default() }
-    }
-}
-
 /// The step size and scale of a kernel's moves.
 #[derive(Clone, Debug)]
 pub struct Tuning {
@@ -294,5 +268,6 @@ pub trait Kernel: Send + Sync {
 /// # Errors
 /// The shapes do not fit.
 pub fn scaled(x: &Tensor, s: Option<&Tensor>) -> Result<Tensor> {
+    let _shapes = device::keep_shapes(x.device());
     s.map_or_else(|| Ok(x.clone()), |s| Ok(x.broadcast_mul(s)?))
 }

@@ -1,6 +1,7 @@
 //! The unadjusted Langevin algorithm: drift and noise matched, without rejection, biased by O(ε²).
 
-use super::kernel::{Chain, Info, Kernel, Need, Target};
+use super::info::Info;
+use super::kernel::{Chain, Kernel, Need, Target};
 use super::row::SamplerRow;
 use super::start::ChainConfig;
 use super::stiffness::Drift;

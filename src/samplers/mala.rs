@@ -1,16 +1,18 @@
 //! The Metropolis-adjusted Langevin algorithm, which leaves exp(-E) invariant at any step size.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
-use super::accept::{ACCEPTANCE, accept, energies};
+use super::accept::{ACCEPTANCE, accept, energies, squares};
+use super::info::Info;
 use super::kernel::Tuning;
-use super::kernel::{Chain, Info, Kernel, Need, Target, scaled};
+use super::kernel::{Chain, Kernel, Need, Target, scaled};
 use super::row::SamplerRow;
 use super::start::ChainConfig;
 use super::warm_up::WarmUp;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
-use crate::{Result, ops, rng::Key};
+use crate::ops::{self, LangevinMove};
+use crate::{Result, rng::Key};
 
 crate::config! {
     /// Keys of the sampler `mala`.
@@ -49,14 +51,24 @@ impl Mala {
     }
 
     /// The log-density log q(to | from) of the proposal up to a constant, `[B]`, f64.
-    fn log_proposal(&self, to: &Chain, from: &Chain) -> Result<Vec<f64>> {
+    fn log_proposal(&self, to: &Chain, from: &Chain) -> Result<Tensor> {
         let eps2 = self.step_size * self.step_size;
         let mut off = (&to.x - (&from.x - (self.pull(from)? * (0.5 * eps2))?)?)?;
         if let Some(scale) = &self.scale {
             off = off.broadcast_div(scale)?;
         }
-        let square = off.to_dtype(DType::F64)?.sqr()?.flatten_from(1)?.sum(1)?;
-        Ok(square.affine(-0.5 / eps2, 0.0)?.to_vec1()?)
+        Ok(squares(&off)?.affine(-0.5 / eps2, 0.0)?)
+    }
+
+    /// The proposals for chains whose gradients are known.
+    fn propose(&self, key: Key, chain: &Chain) -> Result<Tensor> {
+        let (pull, noise) = (self.pull(chain)?, key.with("noise").counter());
+        let by = LangevinMove::free(0.5 * self.step_size * self.step_size, self.step_size);
+        if self.scale.is_none() {
+            return ops::langevin_move(&chain.x, &pull, &by, noise);
+        }
+        let noise = scaled(&ops::normal_like(&chain.x, noise)?, self.scale.as_ref())?;
+        ops::langevin_update(&chain.x, &pull, &noise, by.drift, by.std)
     }
 }
 
@@ -67,14 +79,9 @@ impl Kernel for Mala {
 
     fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
         let chain = &chain.filled(Need::Gradient, on.energy())?;
-        let noise = key.with("noise").normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
-        let (noise, pull) = (scaled(&noise, self.scale.as_ref())?, self.pull(chain)?);
-        let drift = 0.5 * self.step_size * self.step_size;
-        let proposal = ops::langevin_update(&chain.x, &pull, &noise, drift, self.step_size)?;
-        let proposal = Chain::at(&proposal).filled(Need::Gradient, on.energy())?;
-        let (now, then) = (energies(chain)?, energies(&proposal)?);
+        let proposal = Chain::at(&self.propose(key, chain)?).filled(Need::Gradient, on.energy())?;
         let (back, forth) = (self.log_proposal(chain, &proposal)?, self.log_proposal(&proposal, chain)?);
-        let ratio: Vec<f64> = (0..now.len()).map(|i| now[i] - then[i] + back[i] - forth[i]).collect();
+        let ratio = (((energies(chain)? - energies(&proposal)?)? + back)? - forth)?;
         accept(key.with("accept"), &ratio, &proposal, chain)
     }
 

@@ -1,9 +1,10 @@
 //! Parallel tempering: hot copies of a chain cross barriers, and chains at neighbouring temperatures swap places.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
-use super::accept::{ACCEPTANCE, choose, decide, energies, nonfinite};
-use super::kernel::{Chain, Hot, Info, Kernel, Need, Target};
+use super::accept::{ACCEPTANCE, choose, energies, squares};
+use super::info::Info;
+use super::kernel::{Chain, Hot, Kernel, Need, Target};
 use super::row::SamplerRow;
 use super::start::ChainConfig;
 use crate::config::{Schema, decode, rule};
@@ -66,58 +67,57 @@ impl ParallelTempering {
         cold.map(|t| Ok(Tensor::cat(&vec![t; copies], 0)?))
     }
 
-    /// The temperature T of a row of all chains.
-    fn temperature(&self, row: usize, chains: usize) -> f64 {
-        self.temperatures.get(row / chains.max(1)).copied().unwrap_or(1.0)
+    /// The inverse temperature 1/T of every row of all chains, `[KB]`, in f64.
+    fn cold(&self, all: &Chain, chains: usize) -> Result<Tensor> {
+        let rows = self.temperatures.iter().flat_map(|t| std::iter::repeat_n(1.0 / t, chains));
+        Ok(Tensor::from_iter(rows, all.x.device())?)
     }
 
-    /// The log-density log q(to | from) of the proposal of every row, up to a constant.
-    fn log_proposal(&self, to: &Chain, from: &Chain, chains: usize) -> Result<Vec<f64>> {
-        let eps2 = self.step_size * self.step_size;
-        let off = (&to.x - (&from.x - (from.slope()? * (0.5 * eps2))?)?)?;
-        let square = off.to_dtype(candle_core::DType::F64)?.sqr()?.flatten_from(1)?.sum(1)?.to_vec1::<f64>()?;
-        let scaled = |(row, s): (usize, f64)| -0.5 * s / (eps2 * self.temperature(row, chains));
-        Ok(square.into_iter().enumerate().map(scaled).collect())
-    }
-
-    /// The chains after the Langevin move, a 1 for each that moved, and a 1 for each whose proposal had no finite
-    /// energy.
-    fn explore(&self, key: Key, on: &Target, all: &Chain, chains: usize) -> Result<(Chain, Vec<u8>, Vec<usize>)> {
-        let rows = all.x.dim(0)?;
-        let widths: Vec<f64> = (0..rows).map(|row| self.temperature(row, chains).sqrt()).collect();
-        let mut shape = vec![1; all.x.rank()];
-        if let Some(first) = shape.first_mut() {
-            *first = rows;
-        }
-        let widths = Tensor::from_vec(widths, shape, all.x.device())?.to_dtype(all.x.dtype())?;
-        let noise = key.with("noise").normal(all.x.shape(), all.x.dtype(), all.x.device())?.broadcast_mul(&widths)?;
+    /// The negative logarithm -log q(to | from)·ε²/T of the proposal of every row, up to a constant.
+    fn off(&self, to: &Chain, from: &Chain) -> Result<Tensor> {
         let drift = 0.5 * self.step_size * self.step_size;
-        let there = ops::langevin_update(&all.x, all.slope()?, &noise, drift, self.step_size)?;
+        Ok(squares(&(&to.x - (&from.x - (from.slope()? * drift)?)?)?)?.affine(0.5, 0.0)?)
+    }
+
+    /// The chains after the Langevin move, and its decisions `[3, KB]` as `ops::metropolis` has them.
+    fn explore(&self, key: Key, on: &Target, all: &Chain, chains: usize) -> Result<(Chain, Tensor)> {
+        let cold = self.cold(all, chains)?;
+        let mut shape = vec![1; all.x.rank()];
+        shape.iter_mut().take(1).for_each(|rows| *rows = cold.elem_count());
+        let widths = cold.recip()?.sqrt()?.to_dtype(all.x.dtype())?.reshape(shape)?;
+        let noise = ops::normal_like(&all.x, key.with("noise").counter())?.broadcast_mul(&widths)?;
+        let eps2 = self.step_size * self.step_size;
+        let there = ops::langevin_update(&all.x, all.slope()?, &noise, 0.5 * eps2, self.step_size)?;
         let there = Chain::at(&there).filled(Need::Gradient, on.energy())?;
         let (now, then) = (energies(all)?, energies(&there)?);
-        let (back, forth) = (self.log_proposal(all, &there, chains)?, self.log_proposal(&there, all, chains)?);
-        let finite = |e: f64| if e.is_finite() { e } else { f64::NAN };
-        let ratio = |i: usize| (now[i] - finite(then[i])) / self.temperature(i, chains) + back[i] - forth[i];
-        let accepted = decide(key.with("accept"), &(0..rows).map(ratio).collect::<Vec<_>>())?;
-        Ok((choose(&accepted, &there, all)?, accepted, nonfinite(&then)))
+        let gain = (self.off(&there, all)? - self.off(all, &there)?)?.affine(1.0 / eps2, 0.0)?;
+        let ratio = (((now - &then)? + gain)? * cold)?;
+        let decided = ops::metropolis(&ratio, &then, key.with("accept").counter())?;
+        Ok((choose(&decided.get(0)?, &there, all)?, decided))
     }
 
-    /// The former row of each row after the swaps of this round, and the share of swaps done.
-    fn swaps(&self, key: Key, all: &Chain, chains: usize, round: u64) -> Result<(Vec<u32>, f64)> {
-        let energy = energies(all)?;
-        let mut place: Vec<u32> = (0..energy.len() as u32).collect();
-        let lower: Vec<usize> = ((round % 2) as usize..self.temperatures.len().saturating_sub(1)).step_by(2).collect();
-        let pairs: Vec<usize> = lower.iter().flat_map(|k| k * chains..(k + 1) * chains).collect();
-        let ratio = |i: &usize| {
-            let cold = |row: usize| 1.0 / self.temperature(row, chains);
-            (cold(*i) - cold(i + chains)) * (energy[*i] - energy[i + chains])
-        };
-        let swapped = decide(key, &pairs.iter().map(ratio).collect::<Vec<_>>())?;
-        for (i, _) in pairs.iter().zip(&swapped).filter(|(_, s)| **s == 1) {
-            place.swap(*i, i + chains);
+    /// The former row of each row after the swaps of this round, u32, and 1 for each swap done, 0 for each other;
+    /// `None` in a round without pairs.
+    fn swaps(&self, key: Key, all: &Chain, chains: usize, round: u64) -> Result<(Tensor, Option<Tensor>)> {
+        let (first, rows, device) = ((round % 2) as usize, self.temperatures.len() * chains, all.x.device());
+        let pairs = (self.temperatures.len() - first) / 2;
+        let home = Tensor::arange(0.0, rows as f64, device)?;
+        if pairs * chains == 0 {
+            return Ok((home.to_dtype(DType::U32)?, None));
         }
-        let share = swapped.iter().map(|s| f64::from(*s)).sum::<f64>() / swapped.len().max(1) as f64;
-        Ok((place, if swapped.is_empty() { f64::NAN } else { share }))
+        let of_pairs = |t: &Tensor| t.narrow(0, first * chains, 2 * pairs * chains)?.reshape((pairs, 2, chains));
+        let gap = |t: &Tensor| {
+            let t = of_pairs(t)?;
+            t.narrow(1, 0, 1)? - t.narrow(1, 1, 1)?
+        };
+        let ratio = (gap(&self.cold(all, chains)?)? * gap(&energies(all)?)?)?;
+        let flat = ratio.flatten_all()?;
+        // Energies at which chains stand are no matter here.
+        let swapped = ops::metropolis(&flat, &flat.zeros_like()?, key.counter())?.get(0)?;
+        let step = (&swapped * chains as f64)?.reshape(ratio.dims())?;
+        let steps = Tensor::cat(&[&step, &step.neg()?], 1)?.flatten_all()?;
+        let steps = steps.pad_with_zeros(0, first * chains, rows - (first + 2 * pairs) * chains)?;
+        Ok(((home + steps)?.to_dtype(DType::U32)?, Some(swapped)))
     }
 }
 
@@ -134,12 +134,14 @@ impl Kernel for ParallelTempering {
             Some(Hot { chains, round }) => (chains.as_ref().clone(), *round),
             None => (self.copies(chain)?, 0),
         };
-        let (all, accepted, bad) = self.explore(key.with("explore"), on, &joined(chain, &hot)?, chains)?;
+        let (all, decided) = self.explore(key.with("explore"), on, &joined(chain, &hot)?, chains)?;
         let (place, swapped) = self.swaps(key.with("swap"), &all, chains, round)?;
-        let (cold, hot) = parted(&all, place, chains)?;
-        let by_chain = (0..chains).map(|i| bad.iter().skip(i).step_by(chains).sum()).collect();
-        let mut info = Info::of(accepted.get(..chains).unwrap_or_default(), by_chain);
-        info.moves = vec![("explore", info.accept.unwrap_or(f64::NAN)), ("swap", swapped)];
+        let (cold, hot) = parted(&all, &place, chains)?;
+        let own = decided.narrow(1, 0, chains)?;
+        let bad = decided.get(1)?.reshape((self.temperatures.len(), chains))?.sum(0)?;
+        let accepted = own.get(0)?;
+        let info = Info::of(Tensor::stack(&[&accepted, &bad, &own.get(2)?], 0)?).with_move("explore", &accepted)?;
+        let info = swapped.map_or_else(|| Ok(info.clone()), |swapped| info.clone().with_move("swap", &swapped))?;
         Ok((cold.beside(Hot { chains: Box::new(hot), round: round + 1 }), info))
     }
 
@@ -159,16 +161,15 @@ fn joined(cold: &Chain, hot: &Chain) -> Result<Chain> {
 }
 
 /// The inverse of [`joined`], where each row comes from its new place.
-fn parted(all: &Chain, place: Vec<u32>, chains: usize) -> Result<(Chain, Chain)> {
-    let rows = place.len();
-    let place = Tensor::new(place, all.x.device())?;
-    let of = |from: usize, n: usize| all.map(|t| Ok(t.index_select(&place, 0)?.narrow(0, from, n)?.contiguous()?));
+fn parted(all: &Chain, place: &Tensor, chains: usize) -> Result<(Chain, Chain)> {
+    let rows = place.elem_count();
+    let of = |from: usize, n: usize| all.map(|t| Ok(t.index_select(place, 0)?.narrow(0, from, n)?.contiguous()?));
     Ok((of(0, chains)?, of(chains, rows - chains)?))
 }
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device};
+    use candle_core::Device;
 
     use super::*;
 
@@ -179,10 +180,11 @@ mod tests {
         let x = Tensor::zeros((6, 1), DType::F32, &Device::Cpu).unwrap();
         let energy = Tensor::new(&[9f32, 9.0, 9.0, 1.0, 1.0, 1.0], &Device::Cpu).unwrap();
         let all = Chain::known(x, energy, None);
-        let (place, share) = kernel.swaps(Key::new(1), &all, 3, 0).unwrap();
-        assert_eq!((place, share), (vec![3, 4, 5, 0, 1, 2], 1.0));
-        let (place, share) = kernel.swaps(Key::new(1), &all, 3, 1).unwrap();
-        assert_eq!(place, [0, 1, 2, 3, 4, 5]);
-        assert!(share.is_nan());
+        let (place, swapped) = kernel.swaps(Key::new(1), &all, 3, 0).unwrap();
+        assert_eq!(place.to_vec1::<u32>().unwrap(), [3, 4, 5, 0, 1, 2]);
+        assert_eq!(swapped.unwrap().to_vec1::<f64>().unwrap(), [1.0; 3]);
+        let (place, swapped) = kernel.swaps(Key::new(1), &all, 3, 1).unwrap();
+        assert_eq!(place.to_vec1::<u32>().unwrap(), [0, 1, 2, 3, 4, 5]);
+        assert!(swapped.is_none());
     }
 }

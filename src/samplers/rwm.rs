@@ -1,14 +1,15 @@
 //! Random-walk Metropolis, the oldest kernel, which needs no gradient.
 
 use super::accept::{ACCEPTANCE, accept, energies};
+use super::info::Info;
 use super::kernel::Tuning;
-use super::kernel::{Chain, Info, Kernel, Need, Target, scaled};
+use super::kernel::{Chain, Kernel, Need, Target, scaled};
 use super::row::SamplerRow;
 use super::start::ChainConfig;
 use super::warm_up::WarmUp;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
-use crate::{Result, rng::Key};
+use crate::{Result, ops, rng::Key};
 
 crate::config! {
     /// Keys of the sampler `rwm`.
@@ -46,11 +47,9 @@ impl Kernel for Rwm {
 
     fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)> {
         let chain = &chain.filled(Need::Value, on.energy())?;
-        let noise = key.with("noise").normal(chain.x.shape(), chain.x.dtype(), chain.x.device())?;
-        let noise = scaled(&noise, self.scale.as_ref())?;
+        let noise = scaled(&ops::normal_like(&chain.x, key.with("noise").counter())?, self.scale.as_ref())?;
         let proposal = Chain::at(&(&chain.x + (noise * self.step_size)?)?).filled(Need::Value, on.energy())?;
-        let (now, then) = (energies(chain)?, energies(&proposal)?);
-        let ratio: Vec<f64> = now.iter().zip(&then).map(|(now, then)| now - then).collect();
+        let ratio = (energies(chain)? - energies(&proposal)?)?;
         accept(key.with("accept"), &ratio, &proposal, chain)
     }
 

@@ -3,7 +3,8 @@
 use candle_core::Tensor;
 
 use super::SAMPLERS;
-use super::kernel::{Chain, Info, Kernel, Target};
+use super::info::{Info, StepReport};
+use super::kernel::{Chain, Kernel, Target};
 use super::start::ChainConfig;
 use super::stiffness::Lifetime;
 use super::trace::{Losses, Trace};
@@ -199,17 +200,15 @@ impl Sampler {
         let (tuned, mut chain) = self.warm_up.run(key.with("warm_up"), &*self.kernel, &on, x)?;
         let kernel = tuned.as_deref().unwrap_or(&*self.kernel);
         let (from, steps) = (chain.x.clone(), self.config.steps);
-        let (mut accept, mut nonfinite, mut accepted) = (None, 0, Vec::new());
+        let mut all = Info::default();
         for step in 0..steps {
             let (next, info) = kernel.step(key.at(step as u64), &on, &chain)?;
             chain = next;
-            nonfinite += info.nonfinite.iter().sum::<usize>();
-            accept = info.accept.map(|a| accept.unwrap_or(0.0) + a).or(accept);
-            accepted.resize(info.accepted.len(), 0);
-            accepted.iter_mut().zip(&info.accepted).for_each(|(sum, a)| *sum += usize::from(*a));
+            all.add(&info)?;
             watch(step, &chain, &info, on.energy())?;
         }
-        let accept = accept.map(|sum: f64| sum / steps.max(1) as f64);
+        let StepReport { accept, accepted, nonfinite, .. } = all.read()?;
+        let nonfinite = nonfinite.iter().sum();
         let tuning = tuned.and_then(|kernel| kernel.tuning());
         let (x, spent) = (self.carried(potential.as_ref(), &chain.x)?, counted.spent());
         Ok(Trace { x, chain, accept, from, steps, accepted, nonfinite, spent, tuning })

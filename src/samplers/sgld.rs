@@ -1,7 +1,8 @@
 //! Tempered Langevin, as papers on energy-based models run it: drift and noise are chosen apart (Grathwohl et al. 2020,
 //! eq. 19).
 
-use super::kernel::{Chain, Info, Kernel, Need, Target};
+use super::info::Info;
+use super::kernel::{Chain, Kernel, Need, Target};
 use super::row::SamplerRow;
 use super::start::ChainConfig;
 use super::stiffness::Drift;

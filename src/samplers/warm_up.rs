@@ -145,7 +145,9 @@ impl WarmUp {
             let Some(now) = kernel.tuned(&tuning) else { return Ok((None, chain)) };
             let (next, info) = now.step(key.at(step as u64), on, &chain)?;
             chain = next;
-            search.update(info.chance.or(info.accept).unwrap_or(0.0));
+            // The next step's size hangs on this acceptance, so that the host waits for it.
+            let report = info.read()?;
+            search.update(report.chance.or(report.accept).unwrap_or(0.0));
             if step >= first && !ends.is_empty() {
                 spread.add(&chain.x)?;
             }

@@ -77,6 +77,7 @@ fn a_sampler_reports_the_numbers_that_its_row_declares() {
         let model = machine();
         let mut found: Vec<&str> = Vec::new();
         let watch = |_: usize, _: &Chain, info: &Info, _: &dyn Energy| {
+            let info = info.read()?;
             found.extend(info.accept.map(|_| "acceptance"));
             found.extend(info.moves.iter().map(|(name, _)| *name));
             Ok(())

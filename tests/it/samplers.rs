@@ -24,7 +24,7 @@ fn run(kernel: &dyn Kernel, e: &dyn Energy, x: &Tensor, steps: u64) -> (Vec<f64>
     for i in 0..steps {
         let (next, info) = kernel.step(Key::new(11).at(i), &on, &chain).unwrap();
         chain = next;
-        accept += info.accept.unwrap_or(1.0) / steps as f64;
+        accept += info.read().unwrap().accept.unwrap_or(1.0) / steps as f64;
     }
     (chain.x.flatten_all().unwrap().to_vec1().unwrap(), accept)
 }
@@ -139,7 +139,7 @@ fn a_proposal_without_energy_is_rejected_and_counted_and_touches_no_other_chain(
     let (mut chain, mut rejected) = (kernel.init(&on, &x).unwrap(), 0);
     for i in 0..200 {
         let (next, info) = kernel.step(Key::new(5).at(i), &on, &chain).unwrap();
-        rejected += info.nonfinite.iter().sum::<usize>();
+        rejected += info.read().unwrap().nonfinite.iter().sum::<usize>();
         chain = next;
         let x = chain.x.flatten_all().unwrap().to_vec1::<f64>().unwrap();
         assert!(x.iter().all(|x| *x < 2.0), "{x:?}");

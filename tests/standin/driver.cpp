@@ -26,6 +26,7 @@ static Place blockIdx, blockDim, threadIdx, gridDim;
 using std::exp;
 using std::expm1;
 using std::fabs;
+using std::log;
 using std::log1p;
 using std::sqrt;
 using std::tanh;
@@ -34,6 +35,12 @@ namespace activation {
 }
 namespace drawing {
 #include "../../src/ops/cuda/random.cu"
+}
+namespace group_norm {
+#include "../../src/ops/cuda/group_norm.cu"
+}
+namespace rows {
+#include "../../src/ops/cuda/rows.cu"
 }
 namespace update {
 #include "../../src/ops/cuda/update.cu"
@@ -246,6 +253,14 @@ static void list() {
   OWN(activation, bend) OWN(activation, tangent) OWN(activation, tangent_backward) OWN(activation, curve)
       OWN(activation, curve_backward) OWN(update, adam) OWN(update, sgd) OWN(update, lerp) OWN(update, langevin_update)
           OWN(update, squares) OWN(update, norm) OWN(drawing, langevin) OWN(drawing, dropout) kernels["sums"] = threads(update::sums);
+  OWN(drawing, normal)
+  kernels["metropolis_f64"] = threads(drawing::metropolis_f64);
+  OWN(rows, choose_rows)
+  OWN(group_norm, moments)
+  OWN(group_norm, normalise)
+  OWN(group_norm, jacobian)
+  OWN(group_norm, channel_parts)
+  OWN(group_norm, channel_sums)
 }
 
 extern "C" {

@@ -214,8 +214,9 @@ impl FlowTrained {
     fn walk(&mut self, key: Key) -> Result<Readings> {
         let on = Target::of(&self.trained.still).with(&self.flow.still);
         let (chain, info) = self.kernel.step(key, &on, &self.kernel.init(&on, &self.walkers.value)?)?;
-        let mut found = Readings::new().with("acceptance", info.accept.unwrap_or(1.0));
-        if let Some((_, accept)) = info.moves.iter().find(|(name, _)| *name == "local") {
+        let report = info.read()?;
+        let mut found = Readings::new().with("acceptance", report.accept.unwrap_or(1.0));
+        if let Some((_, accept)) = report.moves.iter().find(|(name, _)| *name == "local") {
             found.set("local_acceptance", *accept);
         }
         if let Some(modes) = self.data.modes() {

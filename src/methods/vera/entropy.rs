@@ -15,7 +15,7 @@ use crate::methods::part::Named;
 use crate::metrics::{Metrics, Number, Unit};
 use crate::ops;
 use crate::optim::{self, Optimiser};
-use crate::samplers::{Hmc, Kernel as _, Target};
+use crate::samplers::{Hmc, Info, Kernel as _, Target};
 use crate::store::State;
 use crate::{Result, math::stats, rng::Key};
 
@@ -159,15 +159,16 @@ impl Entropy {
         let on = Target::new(&target);
         let mut chain = kernel.init(&on, z0)?;
         let (burn, steps) = (self.config.samples / 2, self.config.samples);
-        let (mut sum, mut acceptance) = (x.zeros_like()?, 0.0);
+        let (mut sum, mut moves) = (x.zeros_like()?, Info::default());
         for i in 0..steps {
             let (next, info) = kernel.step(key.at(i as u64), &on, &chain)?;
             chain = next;
-            acceptance += info.accept.unwrap_or(1.0) / steps as f64;
+            moves.add(&info)?;
             if i >= burn {
                 sum = (sum + (x - generator.mean(&chain.x)?)?)?;
             }
         }
+        let acceptance = moves.read()?.accept.unwrap_or(1.0);
         let grown = step_size.ln() + ADAPTATION * (acceptance - TARGET_ACCEPTANCE);
         ops::assign(&self.log_scale.value, &Tensor::full(grown as f32, 1, x.device())?)?;
         let c = sum.affine(1.0 / (generator.sigma()?.powi(2) * (steps - burn) as f64), 0.0)?;

@@ -8,6 +8,7 @@ use super::{
     access::{Argument, Output, on_floats, output, slice},
     raw::by_parts,
     real::Real,
+    reduce::add_rows,
     vector::vectorised,
 };
 use crate::ops::NORM_EPSILON;
@@ -153,7 +154,7 @@ fn each_group<T: Real>(
     )
 }
 
-/// [Σ g∘x̂; Σ g] by item and channel, `[2, B, C]`.
+/// [Σ g∘x̂; Σ g] by channel, `[2, C]`: by item first, then added in order of the items.
 ///
 /// # Errors
 /// As [`norm`].
@@ -166,8 +167,7 @@ pub fn sums(x: Argument<'_>, g: Argument<'_>, groups: usize) -> Output {
         let rows = out.zip(x.par_chunks(at.size()).zip(g.par_chunks(at.size())));
         rows.with_min_len(at.at_once())
             .for_each(|((along, plain), (x, g))| sums_of_group(at.each.max(1), along, plain, x, g));
-        along.extend(plain);
-        output(along, vec![2, items, at.all])
+        output([add_rows(&along, at.all), add_rows(&plain, at.all)].concat(), vec![2, at.all])
     })
 }
 

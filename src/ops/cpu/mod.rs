@@ -16,6 +16,7 @@ pub mod random;
 mod raw;
 pub(in crate::ops) mod real;
 pub mod reduce;
+pub mod rows;
 mod scratch;
 pub mod update;
 pub mod vector;

@@ -1,5 +1,5 @@
-//! What draws random numbers by counter on the CPU: the Langevin move with its noise, and dropout with its mask, one
-//! pass over memory each.
+//! What draws random numbers by counter on the CPU: the Langevin move with its noise, noise alone, the decisions of a
+//! Metropolis step, and dropout with its mask, one pass over memory each.
 
 use candle_core::bail;
 
@@ -61,6 +61,65 @@ fn moved<T: Real>(x: T, g: T, z: T, [drift, std, clip, low, high]: [T; 5]) -> T 
         }
     };
     within(x - drift * within(g, -clip, clip) + std * z, low, high)
+}
+
+/// As many standard normal numbers as x has entries.
+///
+/// # Errors
+/// x is of another type than f32 and f64.
+pub fn normal(x: Argument<'_>, counter: Counter) -> Output {
+    let (n, shape) = (x.1.shape().elem_count(), x.1.shape());
+    on_floats!(x.0, T => {
+        let drawn = by_parts(n, GRAIN, || (), |(), part, y| {
+            let counter = counter.after((part * GRAIN) as u64);
+            vectorised!({ normal_part(y, counter) });
+            Ok(())
+        })?;
+        output::<T>(drawn, shape)
+    })
+}
+
+#[inline(always)]
+fn normal_part<T: Real>(y: &mut [T], counter: Counter) {
+    for Held { tile, skipped, at, count } in Tiles::of(counter, y.len()) {
+        let noise = normals(counter.words(), tile);
+        let (y, z) = (&mut y[at..at + count], &noise[skipped..skipped + count]);
+        let mut i = 0;
+        while i < count {
+            y[i] = T::of(f64::from(z[i]));
+            i += 1;
+        }
+    }
+}
+
+/// [accepted; non-finite; chance] of proposals with these log-ratios, in f64, and energies.
+///
+/// # Errors
+/// The arguments differ in length or are of another type.
+pub fn metropolis(log_ratio: Argument<'_>, energy: Argument<'_>, counter: Counter) -> Output {
+    let (ratio, energy) = (slice::<f64>(log_ratio)?, slice::<f64>(energy)?);
+    if ratio.len() != energy.len() {
+        bail!("a Metropolis step of {} ratios with {} energies", ratio.len(), energy.len())
+    }
+    let mut rows = [const { Vec::new() }; 3];
+    for (word, (ratio, energy)) in random_words(counter, ratio.len()).into_iter().zip(ratio.iter().zip(energy)) {
+        let decided = decided(uniform_number(word), *ratio, *energy);
+        rows.iter_mut().zip(decided).for_each(|(row, number)| row.push(number));
+    }
+    output(rows.concat(), (3, ratio.len()))
+}
+
+/// One decision. A comparison with NaN is false.
+fn decided(uniform: f64, ratio: f64, energy: f64) -> [f64; 3] {
+    let ratio = if energy.is_finite() { ratio } else { f64::NAN };
+    let chance = if ratio >= 0.0 { 1.0 } else { ratio.exp() };
+    let one = |yes| if yes { 1.0 } else { 0.0 };
+    [one(uniform.ln() < ratio), one(!energy.is_finite()), if chance.is_nan() { 0.0 } else { chance }]
+}
+
+/// The number in (0, 1) that a word stands for; never 0, which would accept everything.
+pub fn uniform_number(word: u32) -> f64 {
+    (f64::from(word) + 0.5) * (1.0 / 4_294_967_296.0)
 }
 
 /// The numbers x∘m/(1-p), with one mask m for each of equal blocks.

@@ -18,7 +18,8 @@ pub fn column_sum(x: Argument<'_>) -> Output {
     on_floats!(x.0, T => output(add_rows(slice::<T>(x)?, columns), columns))
 }
 
-fn add_rows<T: Real>(x: &[T], columns: usize) -> Vec<T> {
+/// The sums down the columns of a matrix with so many, added in order of the rows.
+pub(super) fn add_rows<T: Real>(x: &[T], columns: usize) -> Vec<T> {
     let mut sum = vec![T::ZERO; columns];
     let total = sum.as_mut_slice();
     vectorised!({

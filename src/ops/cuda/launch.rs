@@ -5,7 +5,7 @@ use candle_core::Result;
 use candle_core::cuda::cudarc::driver::{DeviceRepr, LaunchConfig, PushKernelArg};
 use candle_core::cuda::{CudaDevice, WrapErr};
 
-use super::plan::{PIECES, grid};
+use super::plan::{Groups, PIECES, grid};
 
 /// A file of kernels as the driver takes it, with its name.
 pub struct Kernels {
@@ -79,6 +79,9 @@ pub struct Draws<T> {
 
 // SAFETY: the same numbers in the same order as the struct of C++ has.
 unsafe impl<T: DeviceRepr> DeviceRepr for Draws<T> {}
+
+// SAFETY: the same numbers in the same order as the struct of C++ has.
+unsafe impl DeviceRepr for Groups {}
 
 impl Kernels {
     /// Queues a kernel with so many threads' worth of entries: it is given `places` in the memory of the device, then

@@ -1,6 +1,6 @@
 //! The kernels of GPUs: functions of storages, like those of `cpu/`. Convolutions are cuDNN's (feature `cudnn`);
-//! activations, updates in place and what draws random numbers are our own (feature `cuda`); whatever else is asked of
-//! a GPU is composed of candle's operations.
+//! activations, group norm, updates in place, the choice of rows and what draws random numbers are our own (feature
+//! `cuda`); whatever else is asked of a GPU is composed of candle's operations.
 //!
 //! `plan.rs` is arithmetic, and tested on any machine; the `.cu` files are compiled as C++ there and held against
 //! the CPU.
@@ -14,11 +14,15 @@ pub mod conv;
 #[cfg(feature = "cudnn")]
 mod cudnn;
 #[cfg(feature = "cuda")]
+pub mod group_norm;
+#[cfg(feature = "cuda")]
 mod launch;
 #[cfg_attr(not(feature = "cudnn"), allow(dead_code))] // what only convolutions ask, and tests
 mod plan;
 #[cfg(feature = "cuda")]
 pub mod random;
+#[cfg(feature = "cuda")]
+pub mod rows;
 #[cfg(test)]
 mod twin;
 #[cfg(feature = "cuda")]

@@ -1,6 +1,10 @@
 //! What is decided before a GPU is asked: the shapes and the algorithm of a convolution, the threads of a kernel.
 
+mod groups;
+
 use candle_core::{Result, bail};
+
+pub use groups::Groups;
 
 use crate::ops::{Activation, Adam, Conv, Sgd};
 

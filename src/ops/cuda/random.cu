@@ -1,6 +1,7 @@
-// What draws random numbers by counter: the Langevin move with its noise, and dropout with its mask, one launch each.
-// The twin of cpu/philox.rs and cpu/random.rs, bit for bit, where the compiler fuses no product with a sum
-// (-fmad=false): there are only operations here that every device rounds alike. A test compiles it as C++.
+// What draws random numbers by counter: the Langevin move with its noise, noise alone, the decisions of a Metropolis step,
+// and dropout with its mask, one launch each. The twin of cpu/philox.rs and cpu/random.rs, bit for bit, where the compiler
+// fuses no product with a sum (-fmad=false): what is drawn is made of operations alone that every device rounds alike;
+// exp and log in f64, by which a Metropolis step decides, may differ in their last digit. A test compiles it as C++.
 
 typedef unsigned long long Index;
 
@@ -83,6 +84,23 @@ __device__ __forceinline__ void langevin(const T *x, const T *g, T *y, Index i, 
   y[i] = within(x[i] - by.k[0] * within(g[i], -by.k[2], by.k[2]) + by.k[1] * (T)z, by.k[3], by.k[4]);
 }
 
+// y ← z.
+template <class T>
+__device__ __forceinline__ void normal(const T *, const T *, T *y, Index i, Index, float z, unsigned, const Draws<T> &) {
+  y[i] = (T)z;
+}
+
+// y = [accepted; non-finite; chance] of n proposals with log-ratios x and energies g. A comparison with NaN is false.
+template <class T>
+__device__ __forceinline__ void metropolis(const T *x, const T *g, T *y, Index i, Index n, float, unsigned word,
+                                           const Draws<T> &) {
+  bool finite = g[i] - g[i] == (T)0;
+  T uniform = ((T)word + (T)0.5) * (T)(1.0 / 4294967296.0), chance = x[i] >= (T)0 ? (T)1 : exp(x[i]);
+  y[i] = finite && log(uniform) < x[i] ? (T)1 : (T)0;
+  y[n + i] = finite ? (T)0 : (T)1;
+  y[2 * n + i] = finite && chance == chance ? chance : (T)0;
+}
+
 // y ← x∘m/(1-p) at the i-th of n numbers of each block.
 template <class T>
 __device__ __forceinline__ void dropout(const T *x, const T *, T *y, Index i, Index n, float, unsigned word,
@@ -109,4 +127,6 @@ __device__ __forceinline__ void dropout(const T *x, const T *, T *y, Index i, In
 #define DRAWINGS(map) DRAWING(map, float, f32) DRAWING(map, double, f64)
 
 DRAWINGS(langevin)
+DRAWINGS(normal)
+DRAWING(metropolis, double, f64)
 DRAWINGS(dropout)

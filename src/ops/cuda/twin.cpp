@@ -5,6 +5,10 @@
 //   twin KERNEL n m                                         sums of update.cu: n terms, m sums
 //   twin KERNEL n first least blocks WORD * 4 NUMBER * 5    of random.cu: x, and g where blocks is 1, of n·blocks entries
 //   twin philox WORD * 4 KEY * 2                            the four words that it makes of these
+//   twin normal_f32 …, metropolis_f64 …                     as these; of a Metropolis step three results of each
+//   twin KERNEL items groups channels each lanes blocks across LENGTH * 4      of group_norm.cu, with what comes before and
+//                                    behind it: x, t, gain and shift, or none of some
+//   twin choose_rows_f32 rows n      of rows.cu: a mask in f64, then yes and no of n entries each
 //   twin KERNEL n NUMBER * 10        a move of update.cu: a, x, noise and g of n entries each; a is written
 //   twin KERNEL limit count (n NUMBER * 10) * count         updates of update.cu: a, b, c and g of each tensor; a, b and c
 //                                    of each are written, and sums of squares
@@ -23,13 +27,19 @@ struct Place {
   unsigned x;
 };
 static Place blockIdx, blockDim, threadIdx, gridDim;
-using std::exp, std::expm1, std::fabs, std::log1p, std::sqrt, std::tanh;
+using std::exp, std::expm1, std::fabs, std::log, std::log1p, std::sqrt, std::tanh;
 
 namespace activation {
 #include "activation.cu"
 }
 namespace drawing {
 #include "random.cu"
+}
+namespace group_norm {
+#include "group_norm.cu"
+}
+namespace rows {
+#include "rows.cu"
 }
 namespace update {
 #include "update.cu"
@@ -123,13 +133,52 @@ template <class T> static int run(void (*kernel)(const T *, double *, update::In
 template <class T>
 static int run(void (*kernel)(const T *, const T *, T *, drawing::Index, drawing::Draws<T>), char **words) {
   long long n = std::atoll(words[2]), entries = n * std::atoll(words[5]);
-  std::vector<T> x = given<T>(entries), g = given<T>(n == entries ? n : 0), y = unwritten<T>(entries);
+  std::vector<T> x = given<T>(entries), g = given<T>(n == entries ? n : 0);
+  std::vector<T> y = unwritten<T>(std::strncmp(words[1], "metropolis", 10) ? entries : 3 * entries);
   drawing::Draws<T> by;
   by.first = std::strtoull(words[3], nullptr, 10);
   by.least = std::strtoul(words[4], nullptr, 10), by.blocks = std::atoi(words[5]);
   for (int k = 0; k < 4; ++k) by.words[k] = std::strtoul(words[6 + k], nullptr, 10);
   for (int k = 0; k < 5; ++k) by.k[k] = (T)std::atof(words[10 + k]);
   threads([&] { kernel(x.data(), g.data(), y.data(), n, by); });
+  return write(y), 0;
+}
+
+template <class T>
+using Norm = void (*)(const T *, const T *, const T *, const T *, group_norm::Moments<T> *, T *, group_norm::Index,
+                      group_norm::Groups);
+
+// A kernel of group norm behind the moments; of sums in parts, their sums too.
+template <class T> static int norm(Norm<T> moments, Norm<T> kernel, Norm<T> sums, char **words) {
+  unsigned of[7];
+  for (int k = 0; k < 7; ++k) of[k] = std::strtoul(words[2 + k], nullptr, 10);
+  group_norm::Groups by = {of[0], of[1], of[2], of[3], of[4], of[5], of[6], 1e-5};
+  std::vector<T> tensors[4];
+  const T *at[4];
+  for (int k = 0; k < 4; ++k) {
+    tensors[k] = given<T>(std::atoll(words[9 + k]));
+    at[k] = tensors[k].empty() ? nullptr : tensors[k].data();
+  }
+  long long tasks = (long long)by.items * by.groups * by.lanes, all = by.groups * by.channels;
+  long long parts = (long long)by.blocks * by.across, entries = tensors[0].size();
+  T none = std::numeric_limits<T>::quiet_NaN();
+  std::vector<group_norm::Moments<T>> lanes(tasks, {none, none, none, none});
+  std::vector<T> y = unwritten<T>(sums ? parts * 2 * all : entries);
+  threads([&] { moments(at[0], at[1], at[2], at[3], lanes.data(), nullptr, tasks, by); });
+  long long n = sums ? parts * all : tasks;
+  threads([&] { kernel(at[0], at[1], at[2], at[3], lanes.data(), y.data(), n, by); });
+  if (!sums) return write(y), 0;
+  std::vector<T> z = unwritten<T>(2 * all);
+  threads([&] { sums(y.data(), nullptr, nullptr, nullptr, nullptr, z.data(), 2 * all, by); });
+  return write(z), 0;
+}
+
+template <class T>
+static int run(void (*kernel)(const double *, const T *, const T *, T *, rows::Index, rows::Index), char **words) {
+  long long m = std::atoll(words[2]), n = std::atoll(words[3]);
+  std::vector<double> mask = given<double>(m);
+  std::vector<T> yes = given<T>(n), no = given<T>(n), y = unwritten<T>(n);
+  threads([&] { kernel(mask.data(), yes.data(), no.data(), y.data(), n, n / m); });
   return write(y), 0;
 }
 
@@ -145,14 +194,23 @@ static int known_answer(char **words) {
   if (!std::strcmp(words[1], #name)) return run<T>(name, words);
 #define ROWS(name) ROW(name##_f32, float) ROW(name##_f64, double)
 
+#define NORM(name, T, kind, sums)                                                                                      \
+  if (!std::strcmp(words[1], #name "_" #kind))                                                                         \
+    return norm<T>(group_norm::moments_##kind, group_norm::name##_##kind, sums, words);
+#define NORMS(name) NORM(name, float, f32, nullptr) NORM(name, double, f64, nullptr)
+
 int main(int count, char **words) {
   using namespace activation;
   using namespace drawing;
+  using namespace rows;
   using namespace update;
   if (count < 2) return 2;
   ROWS(value) ROWS(pullback) ROWS(bend) ROWS(tangent) ROWS(tangent_backward) ROWS(curve) ROWS(curve_backward)
-  ROWS(langevin) ROWS(dropout)
-  ROWS(langevin_update) ROWS(adam) ROWS(sgd) ROWS(lerp) ROWS(squares) ROW(sums, double)
+  ROWS(langevin) ROWS(normal) ROWS(dropout) ROW(metropolis_f64, double)
+  NORMS(normalise) NORMS(jacobian)
+  NORM(channel_parts, float, f32, group_norm::channel_sums_f32)
+  NORM(channel_parts, double, f64, group_norm::channel_sums_f64)
+  ROWS(choose_rows) ROWS(langevin_update) ROWS(adam) ROWS(sgd) ROWS(lerp) ROWS(squares) ROW(sums, double)
   if (!std::strcmp(words[1], "philox")) return known_answer(words);
   return 2;
 }

@@ -1,5 +1,8 @@
 //! The kernels of GPUs, compiled as C++, against those of the CPU: their arithmetic on a machine without a card.
 
+mod decisions;
+mod norms;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -87,6 +90,15 @@ fn arguments(map: &Map, single: bool) -> Vec<(CpuStorage, Layout)> {
     map.blocks.iter().enumerate().map(one).collect()
 }
 
+/// Normal numbers of one type.
+fn made(name: &str, n: usize, single: bool) -> CpuStorage {
+    let data = entries(&normal(name, &[n]));
+    match single {
+        true => CpuStorage::F32(data.iter().map(|x| *x as f32).collect()),
+        false => CpuStorage::F64(data),
+    }
+}
+
 fn bytes(storage: &CpuStorage) -> Vec<u8> {
     match storage {
         CpuStorage::F32(data) => data.iter().flat_map(|x| x.to_ne_bytes()).collect(),
@@ -148,6 +160,8 @@ fn the_kernels_of_gpus_give_what_those_of_the_cpu_give() {
     sums_of_squares_are_alike(&twin);
     the_generator_gives_the_known_answers(&twin);
     draws_are_the_same_bits(&twin);
+    decisions::are_alike(&twin);
+    norms::are_alike(&twin);
 }
 
 /// As the generator of the CPU does (`cpu/philox.rs`, which names the source).
@@ -174,10 +188,7 @@ fn draws_are_the_same_bits(twin: &Path) {
     };
     for (single, first) in [true, false].into_iter().flat_map(|s| [0, 64, 1, 1000, (1 << 40) + 7].map(|n| (s, n))) {
         let (kind, counter) = (if single { "f32" } else { "f64" }, Key::new(3).with("noise").counter().after(first));
-        let made = |name: &str, n: usize| match single {
-            true => CpuStorage::F32(entries(&normal(name, &[n])).iter().map(|x| *x as f32).collect()),
-            false => CpuStorage::F64(entries(&normal(name, &[n]))),
-        };
+        let made = |name: &str, n: usize| made(name, n, single);
         let ([x, g], layout) = (["x", "g"].map(|name| made(name, N)), Layout::contiguous((N,)));
         let bounded = LangevinMove { drift: 0.3, std: 0.7, clip: 0.5, bounds: [-1.5, 1.0] };
         for by in [LangevinMove::free(0.3, 0.7), bounded] {
@@ -186,6 +197,9 @@ fn draws_are_the_same_bits(twin: &Path) {
             let want = drawing::langevin((&x, &layout), (&g, &layout), &by, counter).unwrap().0;
             assert!(have == bytes(&want), "Langevin move in {kind} from number {first} on");
         }
+        let have = drawn(format!("normal_{kind}"), counter, [0, 1], [0.0; 5], &[bytes(&x), bytes(&g)].concat());
+        let want = drawing::normal((&x, &layout), counter).unwrap().0;
+        assert!(have == bytes(&want), "normal numbers in {kind} from number {first} on");
         let (x, layout) = (made("x", 3 * N), Layout::contiguous((3 * N,)));
         let by = Dropping { rate: 0.3, counter, blocks: 3 };
         let numbers = [by.scale(), 0.0, 0.0, 0.0, 0.0];

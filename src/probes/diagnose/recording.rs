@@ -8,7 +8,7 @@ use candle_core::{DType, Tensor};
 use crate::data::file;
 use crate::math::convergence::Draws;
 use crate::metrics::{Metrics, Spent};
-use crate::samplers::{Chain, Info, Sampler, Target, Tuning};
+use crate::samplers::{Chain, Info, Sampler, StepReport, Target, Tuning};
 use crate::{Error, Result, rng::Key};
 
 /// How long chains run and which of their states are kept.
@@ -54,31 +54,6 @@ pub struct Recording {
     pub thin: usize,
 }
 
-/// Sums over the steps that count.
-#[derive(Default)]
-struct Sums {
-    moves: Vec<(String, f64, usize)>,
-    accepted: Vec<usize>,
-    nonfinite: Vec<usize>,
-}
-
-impl Sums {
-    fn add(&mut self, info: &Info) {
-        let whole = info.accept.map(|a| ("acceptance", a));
-        let moves = info.moves.iter().map(|(name, a)| (*name, *a));
-        for (name, a) in whole.into_iter().chain(moves).filter(|(_, a)| a.is_finite()) {
-            match self.moves.iter_mut().find(|row| row.0 == name) {
-                Some(row) => (row.1, row.2) = (row.1 + a, row.2 + 1),
-                None => self.moves.push((name.to_owned(), a, 1)),
-            }
-        }
-        self.accepted.resize(info.accepted.len(), 0);
-        self.accepted.iter_mut().zip(&info.accepted).for_each(|(sum, n)| *sum += usize::from(*n));
-        self.nonfinite.resize(self.nonfinite.len().max(info.nonfinite.len()), 0);
-        self.nonfinite.iter_mut().zip(&info.nonfinite).for_each(|(sum, n)| *sum += n);
-    }
-}
-
 impl Recording {
     /// Runs the chains from `start` `[chains, ..]`; `watch` is told of every step and may stop the run by an error.
     ///
@@ -93,19 +68,20 @@ impl Recording {
         mut watch: impl FnMut(usize) -> Result<()>,
     ) -> Result<Self> {
         sampler.config.steps = plan.burn_in + plan.steps;
-        let (mut states, mut energies, mut hamiltonians, mut sums) = (vec![], vec![], vec![], Sums::default());
+        let (mut states, mut energies, mut hamiltonians, mut sum) = (vec![], vec![], vec![], Info::default());
         let trace = sampler.run_observed(key, on, start, |step, chain: &Chain, info, e| {
             if step >= plan.burn_in {
-                sums.add(info);
+                sum.add(info)?;
             }
             if plan.keeps(step) {
                 states.push(rows(&chain.x)?);
                 energies.push(chain.energy(e)?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
-                hamiltonians.extend(info.hamiltonian.clone());
+                hamiltonians.extend(info.read()?.hamiltonian);
             }
             watch(step)
         })?;
-        let chains = start.dim(0)?;
+        let (chains, StepReport { accept, accepted, nonfinite, moves, .. }) = (start.dim(0)?, sum.read()?);
+        let whole = accept.map(|a| ("acceptance", a));
         let shape = [&[chains, states.len()], start.dims().get(1..).unwrap_or_default()].concat();
         let of_chain = |c: usize| states.iter().filter_map(move |state| state.get(c)).flatten().copied();
         Ok(Recording {
@@ -113,9 +89,9 @@ impl Recording {
             x: (0..chains).flat_map(of_chain).collect(),
             energy: Some(by_chain(&energies, chains)),
             hamiltonian: (!hamiltonians.is_empty()).then(|| by_chain(&hamiltonians, chains)),
-            acceptance: sums.moves.into_iter().map(|(name, sum, n)| (name, sum / n as f64)).collect(),
-            accepted: sums.accepted,
-            nonfinite: sums.nonfinite,
+            acceptance: whole.into_iter().chain(moves).map(|(name, a)| (name.to_owned(), a)).collect(),
+            accepted,
+            nonfinite,
             tuning: trace.tuning,
             spent: trace.spent,
             thin: plan.thin.max(1),

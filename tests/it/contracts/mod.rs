@@ -170,8 +170,9 @@ pub fn check_sampler(row: &SamplerRow) {
             let mut chain = kernel.init(&on, &x).unwrap();
             for i in 0..4 {
                 let (next, info) = kernel.step(key.at(i), &on, &chain).unwrap();
+                let report = info.read().unwrap();
                 assert!(
-                    info.accept.is_none_or(|a| (0.0..=1.0).contains(&a)) && info.nonfinite.iter().all(|n| *n == 0),
+                    report.accept.is_none_or(|a| (0.0..=1.0).contains(&a)) && report.nonfinite.iter().all(|n| *n == 0),
                     "{}",
                     row.name
                 );

@@ -28,6 +28,7 @@ fn a_step_of_the_sampler_costs_and_reports_what_its_row_says() {
         let mut chain = kernel.init(&on, &x).unwrap();
         for i in 0..steps {
             let (next, info) = kernel.step(Key::new(2).at(i), &on, &chain).unwrap();
+            let info = info.read().unwrap();
             let reported = info.accept.iter().map(|_| "acceptance").chain(info.moves.iter().map(|(name, _)| *name));
             assert!(reported.eq(skeleton::ENTRY.numbers.iter().map(|number| number.name)));
             chain = next;
@@ -47,7 +48,7 @@ fn the_sampler_has_a_step_size_that_a_warm_up_can_change() {
     let accepted = |step_size: f64| {
         let kernel = kernel.tuned(&Tuning { step_size, scale: None }).unwrap();
         assert_eq!(kernel.tuning().unwrap().step_size, step_size);
-        kernel.step(Key::new(2), &Target::new(&normal), &chain).unwrap().1.accept.unwrap()
+        kernel.step(Key::new(2), &Target::new(&normal), &chain).unwrap().1.read().unwrap().accept.unwrap()
     };
     assert!(accepted(0.1) > 0.9 && accepted(10.0) < 0.5, "{} and {}", accepted(0.1), accepted(10.0));
 }

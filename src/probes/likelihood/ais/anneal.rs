@@ -180,7 +180,7 @@ impl<'a> Annealing<'a> {
     fn move_at(&self, key: Key, x: &Tensor, ends: Option<&Ends>, beta: f64, step: f64) -> Result<(Tensor, f64)> {
         let (energy, chain) = self.course.begin(x, ends, beta)?;
         let (chain, info) = self.kernel(step).step(key, &Target::new(&*energy), &chain)?;
-        Ok((chain.x, info.accept.unwrap_or(1.0)))
+        Ok((chain.x, info.read()?.accept.unwrap_or(1.0)))
     }
 
     /// Says how long all walks will take, if that is long: the pilot walk's first temperatures took `look`.
@@ -210,7 +210,7 @@ impl<'a> Annealing<'a> {
         for i in 0..WARM {
             let (next, info) = self.kernel(step).step(key.with("warm").at(i), &Target::new(base), &chain)?;
             chain = next;
-            step = adapt(step, info.accept.unwrap_or(1.0));
+            step = adapt(step, info.read()?.accept.unwrap_or(1.0));
         }
         let mut x = chain.x;
         let mut steps = Vec::with_capacity(self.betas.len());

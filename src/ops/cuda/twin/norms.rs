@@ -1,0 +1,56 @@
+//! Group norm and its derivatives.
+
+use std::path::Path;
+
+use candle_core::{CpuStorage, Layout};
+
+use super::{assert_alike, bytes, made, numbers, run};
+use crate::ops::cpu::Output;
+use crate::ops::cpu::group_norm as kernels;
+use crate::ops::cuda::plan::Groups;
+
+/// What a kernel makes of x, t, γ and β: on a GPU of those that it is given, and on the CPU.
+type Map = (&'static str, [bool; 4], fn([(&CpuStorage, &Layout); 4], usize) -> Output);
+
+const MAPS: [Map; 4] = [
+    ("normalise", [true, false, true, true], |[x, _, gain, shift], groups| kernels::norm(x, gain, shift, groups)),
+    ("jacobian", [true, true, false, false], |[x, t, ..], groups| kernels::jacobian(x, t, None, groups)),
+    ("jacobian", [true, true, true, false], |[x, t, gain, _], groups| kernels::jacobian(x, t, Some(gain), groups)),
+    ("channel_parts", [true, true, false, false], |[x, t, ..], groups| kernels::sums(x, t, groups)),
+];
+
+/// Groups of one lane and of many, of which some have a number more than others; channels of one number, and such as
+/// are summed in several parts.
+const SHAPES: [(&[usize], usize); 6] = [
+    (&[3, 6, 5, 7], 2),
+    (&[5, 37], 1),
+    (&[2, 4, 1, 1], 4),
+    (&[9, 8, 17, 16], 2),
+    (&[1, 2, 40, 50], 1),
+    (&[300, 40], 2),
+];
+
+pub fn are_alike(twin: &Path) {
+    for (shape, groups) in SHAPES {
+        let of = Groups::of(shape, groups).unwrap();
+        for ((name, given, cpu), single) in MAPS.iter().flat_map(|map| [(map, true), (map, false)]) {
+            let (n, channels) = (shape.iter().product(), shape[1]);
+            let storages = [("x", n), ("t", n), ("gain", channels), ("shift", channels)];
+            let storages = storages.map(|(name, n)| made(name, n, single));
+            let layouts = [shape.to_vec(), shape.to_vec(), vec![channels], vec![channels]].map(Layout::contiguous);
+            let given = |k: usize| if given[k] { bytes(&storages[k]) } else { vec![] };
+            let kind = if single { "f32" } else { "f64" };
+            let mut words = vec![format!("{name}_{kind}")];
+            let counts = [of.items, of.groups, of.channels, of.each, of.lanes, of.blocks, of.across];
+            words.extend(counts.map(|n| n.to_string()));
+            words.extend((0..4).map(|k| (given(k).len() / if single { 4 } else { 8 }).to_string()));
+            let have = numbers(&run(twin, &words, &(0..4).map(given).collect::<Vec<_>>().concat()), single);
+            let arguments = std::array::from_fn(|k| (&storages[k], &layouts[k]));
+            let want = numbers(&bytes(&cpu(arguments, groups).unwrap().0), single);
+            // Sums of thousands of numbers, one after the other, differ by more than a rounding.
+            let long = if shape.iter().product::<usize>() > 1000 && *name == "channel_parts" { 10.0 } else { 1.0 };
+            let scale = |all: Vec<f64>| all.into_iter().map(|y| y / long).collect::<Vec<_>>();
+            assert_alike(&format!("{name} of {shape:?} in {groups} groups"), &scale(have), &scale(want), single);
+        }
+    }
+}
