@@ -2,11 +2,12 @@
 # Builds `ebm` for CUDA 13.0 on a machine that needs neither a GPU nor an installed toolkit: the compiler and the
 # libraries come as Python wheels from PyPI, the driver's library is replaced by a stub for linking.
 #
-#   scripts/build_cuda.sh [--full-kernels] [--cudnn] [cargo build arguments]
+#   scripts/build_cuda.sh [--full-kernels] [--cudnn] [--nccl] [cargo build arguments]
 #
 # needs python3 with pip, gcc, g++, cargo, and about 3 GB under $EBM_CUDA_HOME (default ~/.cache/ebm-cuda).
 #   --full-kernels     also compile candle's GGUF/MoE kernels, which ebm never calls (10 minutes more)
 #   --cudnn            cargo feature cudnn: convolutions by cuDNN
+#   --nccl             cargo feature nccl: ranks on several cards exchange by NCCL and not by way of the host
 #   CUDA_COMPUTE_CAP   architecture, default 90 (H100, H200)
 # The binary, target/cuda/release/ebm, needs libcuda.so.1 (the driver), libcublas.so.13 and libcurand.so.10 where it
 # runs: put $EBM_CUDA_HOME/root/lib on LD_LIBRARY_PATH there, never root/lib/stubs.
@@ -19,7 +20,8 @@ slim=yes features=cuda
 while [ $# -gt 0 ]; do
   case $1 in
     --full-kernels) slim=no ;;
-    --cudnn) features=cudnn ;;
+    --cudnn) features+=,cudnn ;;
+    --nccl) features+=,nccl ;;
     *) break ;;
   esac
   shift
@@ -28,9 +30,13 @@ done
 wheels=(nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-runtime==13.0.96
   nvidia-cuda-cccl==13.0.85 nvidia-cublas==13.0.2.14 nvidia-curand==10.4.0.35 nvidia-cuda-nvrtc==13.0.88)
 libraries=(cudart:13 cublas:13 cublasLt:13 curand:10 nvrtc:13)
-if [ "$features" = cudnn ]; then
+if [[ $features = *cudnn* ]]; then
   wheels+=(nvidia-cudnn-cu13)
   libraries+=(cudnn:9)
+fi
+if [[ $features = *nccl* ]]; then
+  wheels+=(nvidia-nccl-cu13)
+  libraries+=(nccl:2)
 fi
 
 fetch_toolkit() {
@@ -40,7 +46,9 @@ fetch_toolkit() {
   python3 -m pip download -q --no-deps -d "$work/wheels-$features" "${wheels[@]}"
   for wheel in "$work/wheels-$features"/*.whl; do python3 -m zipfile -e "$wheel" "$stage"; done
   mv "$stage/nvidia/cu13" "$root"
-  if [ -d "$stage/nvidia/cudnn" ]; then cp -r "$stage/nvidia/cudnn/." "$root/"; fi
+  for more in cudnn nccl; do
+    if [ -d "$stage/nvidia/$more" ]; then cp -r "$stage/nvidia/$more/." "$root/"; fi
+  done
   rm -rf "$stage"
   chmod +x "$root"/bin/* "$root"/nvvm/bin/* # zipfile drops the executable bit
   ln -sfn lib "$root/lib64"

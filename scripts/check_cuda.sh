@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Looks after the CUDA back end on a machine that has neither a GPU nor a toolkit.
 #
-#   scripts/check_cuda.sh [cargo clippy arguments]   compiles and lints everything under the feature cudnn
+#   scripts/check_cuda.sh [cargo clippy arguments]   compiles and lints everything under the features cudnn and
+#                                                    nccl
 #   scripts/check_cuda.sh run OUT                    builds ebm so, and runs scripts/gpu_check.sh OUT on a stand-in: a
 #                                                    driver, cuBLAS and cuDNN of plain memory (tests/standin/); then
 #                                                    holds what a step costs against its bounds
@@ -45,26 +46,26 @@ make_standin() {
   cargo fetch -q --locked
   bindings=$(echo "$registry"/*/cudarc-0.19.*/src)
   foreign=$(echo "$registry"/*/candle-kernels-0.11.*/src/ffi.rs)
-  for part in driver libraries; do
+  for part in driver libraries nccl; do
     g++ -O2 -std=c++17 -fPIC -Wall -Wextra -ffp-contract=off -c "tests/standin/$part.cpp" -o "$work/$part.o"
   done
-  nm --defined-only "$work/driver.o" "$work/libraries.o" | awk '$2 == "T" {print $3}' | sort -u >"$work/defined"
-  { grep -rohE 'fn (cu|nvrtc)[A-Za-z0-9_]+' "$bindings"/{driver,cublas,cublaslt,curand,nvrtc,cudnn}/sys
+  nm --defined-only "$work"/{driver,libraries,nccl}.o | awk '$2 == "T" {print $3}' | sort -u >"$work/defined"
+  { grep -rohE 'fn (cu|nccl|nvrtc)[A-Za-z0-9_]+' "$bindings"/{driver,cublas,cublaslt,curand,nvrtc,cudnn,nccl}/sys
     grep -ohE 'fn [A-Za-z0-9_]+' "$foreign"; } | awk '{print $2}' | sort -u |
     comm -23 - "$work/defined" | awk '{print "int " $1 "(void) { return 0; }"}' >"$work/rest.c"
   gcc -w -fPIC -c "$work/rest.c" -o "$work/rest.o"
-  g++ -shared -Wl,-soname,libstandin.so -o "$toolkit/lib/libstandin.so" "$work"/{driver,libraries,rest}.o
-  for library in cuda cublas cublasLt curand nvrtc cudnn cudart; do
+  g++ -shared -Wl,-soname,libstandin.so -o "$toolkit/lib/libstandin.so" "$work"/{driver,libraries,nccl,rest}.o -lpthread
+  for library in cuda cublas cublasLt curand nvrtc cudnn cudart nccl; do
     ln -sf libstandin.so "$toolkit/lib/lib$library.so"
   done
 }
 
 if [ "${1:-}" != run ]; then
-  exec cargo clippy --locked --features cudnn "$@" -- -D warnings
+  exec cargo clippy --locked --features cudnn,nccl "$@" -- -D warnings
 fi
 make_standin
 export LIBRARY_PATH=$toolkit/lib${LIBRARY_PATH:+:$LIBRARY_PATH}
-cargo build --locked --features cudnn
+cargo build --locked --features cudnn,nccl
 export EBM=${CARGO_TARGET_DIR:-target}/debug/ebm LD_LIBRARY_PATH=$toolkit/lib
 STEPS=4 scripts/gpu_check.sh "${2:?a folder for what comes out}"
 tests/standin/counts.py "$EBM" "$2/counts"

@@ -4,7 +4,6 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::backend::BackendStorage as _;
 use candle_core::cuda::cudarc::driver::{CudaSlice, DeviceRepr};
 use candle_core::cuda::cudarc::nccl::result::NcclError;
 use candle_core::cuda::cudarc::nccl::{self, Id, NcclType, group_end, group_start};
@@ -51,15 +50,14 @@ impl Nccl {
         let rank = self.rank();
         let to = to.iter().map(Tensor::contiguous).collect::<candle_core::Result<Vec<_>>>()?;
         // SAFETY: NCCL fills all of it before anything reads it: both are work of one stream.
-        let room = |(from, n): (usize, &usize)| unsafe { self.device.alloc::<T>(if from == rank { 0 } else { *n }) };
-        let mut came = from.iter().enumerate().map(room).collect::<candle_core::Result<Vec<CudaSlice<T>>>>()?;
+        let room = |n: usize| unsafe { self.device.alloc::<T>(n) };
+        let rooms = from.iter().enumerate().map(|(other, n)| (other != rank).then(|| room(*n)).transpose());
+        let mut came = rooms.collect::<candle_core::Result<Vec<Option<CudaSlice<T>>>>>()?;
         let storages: Vec<_> = to.iter().map(Tensor::storage_and_layout).collect();
         let comm = self.comm.lock().unwrap_or_else(PoisonError::into_inner);
         group_start().map_err(|e| failed(&e))?;
         for (other, ((storage, layout), room)) in storages.iter().zip(&mut came).enumerate() {
-            if other == rank {
-                continue;
-            }
+            let Some(room) = room else { continue };
             let Storage::Cuda(storage) = &**storage else { return Err(Error::Other("a tensor has moved".into())) };
             let Some((first, end)) = layout.contiguous_offsets() else { continue };
             let peer = i32::try_from(other).unwrap_or(i32::MAX);
@@ -68,10 +66,8 @@ impl Nccl {
         }
         group_end().map_err(|e| failed(&e))?;
         drop(storages);
-        let taken = came.into_iter().zip(&to).enumerate().map(|(other, (slice, own))| {
-            if other == rank {
-                return own.clone();
-            }
+        let taken = came.into_iter().zip(&to).map(|(slice, own)| {
+            let Some(slice) = slice else { return own.clone() };
             let numbers = slice.len();
             let storage = Storage::Cuda(CudaStorage::wrap_cuda_slice(slice, self.device.clone()));
             Tensor::from_storage(storage, numbers, BackpropOp::none(), false)

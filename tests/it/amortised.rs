@@ -119,12 +119,13 @@ fn projection(estimator: &str) -> [f64; 2] {
 }
 
 /// Two latent coordinates: table 3.1 of the project's notes, .74 for 20 importance samples, .98 for two and two HMC
-/// steps, .47 for those of the released force.
+/// steps, .47 for those of the released force; and all of it by enough draws of the prior.
 #[test]
 fn the_entropy_gradient_of_a_linear_generator_is_as_biased_as_it_should_be() {
     for (estimator, expected) in [
         ("samples = 20", 0.74),
         ("samples = 4\nestimator = \"hmc\"\nhmc_jitter = 0.0", 0.98),
+        ("samples = 20000\nestimator = \"prior\"", 1.0),
         ("samples = 4\nestimator = \"hmc_released\"\nhmc_jitter = 0.0", 0.47),
     ] {
         let [found, se] = projection(estimator);

@@ -29,6 +29,9 @@ pub enum Estimator {
     /// Hamiltonian Monte Carlo from z₀. Its only bias is that of the chains' finite length, which is small, since z₀ is
     /// itself a draw of q(z|x).
     Hmc,
+    /// Draws of the prior, the same for all items of a batch, weighted by their likelihoods: exact as their number grows,
+    /// for generators of a few latent coordinates.
+    Prior,
     /// Hamiltonian Monte Carlo with a force that leaves out the likelihood, as in the released code: valid, but it
     /// hardly moves.
     HmcReleased,
@@ -37,10 +40,10 @@ pub enum Estimator {
 crate::config! {
     /// Keys of the estimate of the entropy's gradient.
     pub struct EntropyConfig {
-        /// Average over q(z|x) by "importance" (the paper's), "hmc", or "hmc_released" (its force lacks the
-        /// likelihood).
+        /// Average over q(z|x) by "importance" (the paper's), "hmc", "hmc_released" (its force lacks the likelihood), or
+        /// "prior" (thousands of draws in two dimensions: exact but for their number).
         estimator: Estimator = Estimator::Importance;
-        /// S: importance samples; or HMC steps, of which the second half is averaged.
+        /// S: importance samples, or draws of the prior; or HMC steps, of which the second half is averaged.
         samples: usize = 20, rule::at_least(1);
         /// η where it starts: the standard deviation of the proposal around z₀, one number a latent coordinate, fitted
         /// by its ELBO.
@@ -61,7 +64,7 @@ pub(in crate::methods) const NUMBERS: [Number; 3] = [
         "effective number of the importance samples of q(z|x), mean of the batch",
     )
     .higher()
-    .when("entropy_weight > 0 and estimator = \"importance\""),
+    .when("entropy_weight > 0 and estimator = \"importance\" or \"prior\""),
     Number::new("posterior_acceptance", Unit::Share, "share of the HMC moves on q(z|x) that were accepted")
         .chain()
         .when("entropy_weight > 0 and an estimator by HMC"),
@@ -114,6 +117,7 @@ impl Entropy {
                 self.fit(key.with("elbo"), generator, x, z0, lr_scale)?;
                 Ok(found)
             }
+            Estimator::Prior => self.prior(key.with("prior"), generator, x),
             Estimator::Hmc => self.hmc(key, generator, x, z0, Force::Joint),
             Estimator::HmcReleased => self.hmc(key, generator, x, z0, Force::Prior),
         }
@@ -128,6 +132,21 @@ impl Entropy {
         let (eta, sigma2) = (self.eta()?, generator.sigma()?.powi(2));
         let (c, effective) =
             by_parts_of([x, z0, &noise], |[x, z0, noise]| weighted_residuals(generator, x, z0, noise, &eta, sigma2))?;
+        Ok((c, Metrics::new().with("posterior_ess", stats::mean(&effective.to_vec1::<f64>()?))))
+    }
+
+    /// The estimate c = Σ w_s (x - g(z_s))/σ² with z_s ~ N(0, I) for all items, and w_s ∝ N(x; g(z_s), σ²).
+    fn prior(&self, key: Key, generator: &Generator, x: &Tensor) -> Result<(Tensor, Metrics)> {
+        let z = generator.prior(key, self.config.samples)?;
+        let (flat, means) = (x.flatten_from(1)?, generator.mean(&z)?.flatten_from(1)?);
+        let sigma2 = generator.sigma()?.powi(2);
+        let wide = |t: &Tensor| t.to_dtype(DType::F64);
+        // |x - g|² up to |x|², which all s share.
+        let cross = wide(&flat)?.matmul(&wide(&means)?.t()?)?;
+        let half = wide(&means)?.sqr()?.sum(1)?.affine(0.5, 0.0)?;
+        let w = candle_nn::ops::softmax(&cross.broadcast_sub(&half)?.affine(1.0 / sigma2, 0.0)?, D::Minus1)?;
+        let effective = w.sqr()?.sum(1)?.recip()?;
+        let c = (&flat - w.to_dtype(x.dtype())?.matmul(&means)?)?.affine(1.0 / sigma2, 0.0)?.reshape(x.dims())?;
         Ok((c, Metrics::new().with("posterior_ess", stats::mean(&effective.to_vec1::<f64>()?))))
     }
 

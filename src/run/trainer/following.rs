@@ -5,6 +5,9 @@ use crate::metrics::Metrics;
 use crate::run::signal;
 use crate::{Error, Result};
 
+/// What to do about ranks that compute different things.
+const KIND: &str = "ranks want processors and libraries of one kind";
+
 impl Trainer {
     /// Runs as [`Trainer::run`] does, for a rank that writes nothing: rank 0 does.
     ///
@@ -37,19 +40,19 @@ impl Trainer {
         if group.ranks() == 1 {
             return Ok(asked);
         }
-        let mut own = asked.unwrap_or(0).to_le_bytes().to_vec();
-        own.extend(self.step.to_le_bytes());
-        own.extend(line.iter().flat_map(|(_, value)| value.to_bits().to_le_bytes()));
-        let all = group.tell(&own)?;
-        let (signal, found) = (size_of::<i32>(), |words: &[u8]| words.get(size_of::<i32>()..).map(<[u8]>::to_vec));
-        if let Some(rank) = (1..all.len()).find(|rank| found(&all[*rank]) != found(&all[0])) {
-            let what = format!(
-                "found other numbers than rank 0 at step {}; ranks want processors and libraries of one kind",
-                self.step
-            );
-            return Err(Error::Rank { rank, what, code: 1 });
+        let mut found = self.step.to_le_bytes().to_vec();
+        found.extend(line.iter().flat_map(|(_, value)| value.to_bits().to_le_bytes()));
+        let all = group.tell(&[&asked.unwrap_or(0).to_le_bytes(), found.as_slice()].concat())?;
+        let mut signal = None;
+        for (rank, words) in all.iter().enumerate() {
+            let other = words.split_first_chunk().filter(|(_, numbers)| *numbers == found);
+            let Some((asked, _)) = other else {
+                let step = self.step;
+                let what = format!("found other numbers than rank {} at step {step}; {KIND}", group.rank());
+                return Err(Error::Rank { rank, what, code: 1 });
+            };
+            signal = signal.or(Some(i32::from_le_bytes(*asked)).filter(|signal| *signal != 0));
         }
-        let asked = all.iter().filter_map(|words| words.get(..signal)?.try_into().ok().map(i32::from_le_bytes));
-        Ok(asked.into_iter().find(|signal| *signal != 0))
+        Ok(signal)
     }
 }

@@ -146,3 +146,22 @@ fn trials_are_spread_over_the_gpus_that_are_visible() {
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     child.wait().unwrap();
 }
+
+#[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
+fn the_tasks_of_a_step_are_ranks_of_one_run() {
+    if !testbed() {
+        return;
+    }
+    let lab = lab("config = \"lsd.toml\"\n");
+    lab.ok(&["-q", "train", "lsd.toml", "--run-dir", "alone", "--set", "train.parts=2"]);
+    let step = |ranks: &str| {
+        let train = [env!("CARGO_BIN_EXE_ebm"), "-q", "train", "lsd.toml", "--run-dir", "two", "--ranks", ranks];
+        Command::new("srun").args(["-n", "2"]).args(train).current_dir(lab.path("")).output().unwrap()
+    };
+    let told = step("3");
+    assert!(String::from_utf8_lossy(&told.stderr).contains("srun started 2 tasks"), "{told:?}");
+    let shared = step("2");
+    assert!(shared.status.success(), "{}", String::from_utf8_lossy(&shared.stderr));
+    assert!(lab.result("two") == lab.result("alone"));
+}
