@@ -25,7 +25,7 @@ type Way = (&'static str, DType, Precision);
 fn ways(device: &Device) -> Vec<Way> {
     let mut ways = vec![("f64", DType::F64, Precision::F32), ("f32", DType::F32, Precision::F32)];
     if device.is_cuda() {
-        ways.push(("tf32", DType::F32, Precision::Tf32));
+        ways.extend([("tf32", DType::F32, Precision::Tf32), ("bf16", DType::F32, Precision::Bf16)]);
     }
     ways
 }

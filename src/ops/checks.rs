@@ -117,6 +117,8 @@ impl OpCheck {
             (DType::F64, _) => 1e-12,
             // Factors with 10 bits behind the point.
             (_, Precision::Tf32) if self.multiplies => 5e-3,
+            // With 7, and one more rounding of what comes out.
+            (_, Precision::Bf16) if self.multiplies => 8.0 * 5e-3,
             _ => 1e-5,
         }
     }

@@ -6,13 +6,14 @@
 use candle_core::{D, DType, Result, Tensor, Var};
 
 use super::cpu::random::{normal_numbers, random_words, uniform_number};
+use super::rounded::product;
 use super::{Activation, Adam, Conv, Dropping, LangevinMove, NORM_EPSILON, Sgd};
 use crate::rng::Counter;
 
 /// The linear map x wᵀ + b, x `[N, I]`, w `[O, I]`, b `[O]`, with the bias on the first of `blocks` equal blocks of
 /// rows.
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>, blocks: usize) -> Result<Tensor> {
-    let y = x.contiguous()?.matmul(&w.contiguous()?.t()?)?;
+    let y = product(&x.contiguous()?, &w.contiguous()?.t()?)?;
     match b {
         Some(b) => on_values(&y, blocks, |value| value.broadcast_add(b)),
         None => Ok(y),
@@ -21,7 +22,12 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>, blocks: usize) -> Resu
 
 /// The pull-back g w.
 pub fn linear_pullback(g: &Tensor, w: &Tensor) -> Result<Tensor> {
-    g.contiguous()?.matmul(&w.contiguous()?)
+    product(&g.contiguous()?, &w.contiguous()?)
+}
+
+/// The weight gradient gᵀ x.
+pub fn linear_weight_gradient(g: &Tensor, x: &Tensor) -> Result<Tensor> {
+    product(&g.t()?, x)
 }
 
 /// The tensor with f applied to the first of `blocks` equal blocks of the batch and the other blocks unchanged.

@@ -86,16 +86,19 @@ pub fn linear_weight_gradient(g: &Tensor, x: &Tensor) -> Result<Tensor> {
     }
     Ok(match Backend::of(&[g, x]) {
         Backend::Kernels => g.apply_op2_no_bwd(x, &WeightGradient)?,
-        Backend::Composed => g.t()?.matmul(x)?,
+        Backend::Composed => composed::linear_weight_gradient(g, x)?,
     })
 }
 
-/// The vector p `[D]` repeated for each of B items, `[B, D]`. It is a product, so that its gradient is one too: the
-/// column sum behind candle's broadcasting is many times slower.
+/// The vector p `[D]` repeated for each of B items, `[B, D]`. On a CPU it is a product, so that its gradient is one
+/// too: the column sum behind candle's broadcasting is many times slower there. On a GPU a product would round p.
 ///
 /// # Errors
 /// p is no vector.
 pub fn repeated(p: &Tensor, batch: usize) -> Result<Tensor> {
+    if !p.device().is_cpu() {
+        return Ok(p.unsqueeze(0)?.broadcast_as((batch, p.dim(0)?))?.contiguous()?);
+    }
     linear(&Tensor::ones((batch, 1), p.dtype(), p.device())?, &p.unsqueeze(1)?, None)
 }
 

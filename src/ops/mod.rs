@@ -23,6 +23,7 @@ mod linear;
 mod node;
 mod pieces;
 mod random;
+mod rounded;
 mod rows;
 mod shapes;
 mod spec;

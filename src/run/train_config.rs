@@ -56,8 +56,9 @@ crate::config! {
         [may_change] best: String = String::new();
         /// What of it is best: max, min, or auto, which takes what the number declares.
         [may_change] best_is: BestIs = BestIs::Auto;
-        /// How a GPU multiplies in matrix products and convolutions: f32, or tf32, which rounds the factors to 10 bits
-        /// and is several times as fast. Weights, sums, positions and losses are f32 either way, and on a CPU all is.
+        /// How a GPU multiplies in matrix products and convolutions: f32; tf32, which rounds the factors to 10 bits and
+        /// is several times as fast; or bf16, 7 bits, in what comes out too. Weights, sums, positions and losses are
+        /// f32 in any case, and on a CPU all is.
         precision: Precision = Precision::F32;
         /// Parts of each batch that networks pass one after the other, with gradients summed in their order; `--ranks N`
         /// shares them out, and takes N where this is 1. What a run computes depends on the parts, not on the ranks.

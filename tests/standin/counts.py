@@ -36,7 +36,7 @@ def bounded(what, count, most):
     print(f"{what:60} {count:6.1f}, at most {most}{'' if count <= most else ': TOO MANY'}")
 
 
-def chain(what, folder, launches, *sets):
+def chain(what, folder, launches, *sets, uploads=0):
     """A step of Langevin: gradient and move, in chains that go on from a checkpoint."""
 
     def run(steps):
@@ -46,7 +46,7 @@ def chain(what, folder, launches, *sets):
     counts = per_step(run, 4, 12)
     if os.environ.get("STANDIN_SHOW"):
         print({name: count for name, count in counts.items() if count})
-    bounded(f"{what}: copies to the device", counts.get("copies to the device", 0), 0)
+    bounded(f"{what}: copies to the device", counts.get("copies to the device", 0), uploads)
     bounded(f"{what}: copies to the host, each a wait", counts.get("copies to the host", 0), 0)
     bounded(f"{what}: other waits", counts.get("waits", 0), 0)
     libraries = sum(count for name, count in counts.items() if name.startswith(("convolutions", "products")))
@@ -78,10 +78,25 @@ if __name__ == "__main__":
         bounded(f"an optimiser step, clip_norm = {limit}: copies to the host", counts["copies to the host"], 2)
     langevin = ["sampler.name=langevin", "sampler.step_size=0.01", "sampler.init=normal"]
     chain("Langevin, dense network", f"{OUT}/dense-0-2", 40, *langevin)
+    # Accept-reject is drawn and decided on the device.
+    for name, launches in [("mala", 55), ("rwm", 30)]:
+        chain(f"{name}, dense network", f"{OUT}/dense-0-2", launches, f"sampler.name={name}", *langevin[1:])
+    hmc = ["sampler.name=hmc", "sampler.leapfrog=2", "sampler.jitter=0", *langevin[1:]]
+    chain("HMC with 2 leapfrog steps, dense network", f"{OUT}/dense-0-2", 90, *hmc)
+    ladder = ["sampler.name=parallel_tempering", *langevin[1:]]
+    chain("parallel tempering, dense network", f"{OUT}/dense-0-2", 96, *ladder, uploads=13)
     wide = ["dataset.name=digits", "dataset.flip=false", "dataset.crop_pad=0", "dataset.validation=100"]
     wide += ["model.net.width=1", "model.net.stem=2", "method.buffer=8", "method.sampler.steps=1", "train.batch_size=4"]
     counts, updates = training("wide", "configs/jem_cifar.toml", *wide)
     bounded("an optimiser step, WRN-28: launches", updates, 3)
     bounded("a JEM step, WRN-28: copies to the host", counts["copies to the host"], 2)
     chain("Langevin, WRN-28", f"{OUT}/wide-2", 150, "sampler.name=sgld", "sampler.init=uniform")
+    # Group norm: two launches each way.
+    normed = [*wide, "model.net.norm=group", "model.net.groups=2"]
+    training("normed", "configs/jem_cifar.toml", *normed)
+    chain("Langevin, WRN-28 with group norm", f"{OUT}/normed-2", 250, "sampler.name=sgld", "sampler.init=uniform")
+    # Factors in bf16: what products and convolutions multiply, and nothing else.
+    counts, _ = training("brief", "configs/jem_cifar.toml", *wide, 'train.precision="bf16"')
+    full = sum(counts.get(name, 0) for name in ("convolutions, FMA", "convolutions, default math", "products in f32"))
+    bounded("a JEM step, WRN-28 in bf16: convolutions and products that are not", full, 0)
     sys.exit(wrong)

@@ -246,6 +246,10 @@ static void list() {
   std::atexit(at_exit);
   floats<float>("f32"), floats<double>("f64");
   any<float>("f32"), any<double>("f64"), any<uint8_t>("u8"), any<uint32_t>("u32"), any<int64_t>("i64");
+  kernels["cast_f32_bf16"] = whole(cast<float, Brief>), kernels["cast_bf16_f32"] = whole(cast<Brief, float>);
+  kernels["ucopy_bf16"] = whole(unary<Brief, Copy<Brief>>), kernels["copy2d_bf16"] = whole(copy2d<Brief>);
+  kernels["badd_bf16"] = whole(binary<Brief, Brief, std::plus<Brief>>);
+  kernels["fill_bf16"] = whole(fill<Brief>), kernels["const_set_bf16"] = whole(const_set<Brief>);
 #define OWN(space, name) \
   kernels[#name "_f32"] = threads(space::name##_f32), kernels[#name "_f64"] = threads(space::name##_f64);
   OWN(activation, value)

@@ -21,26 +21,27 @@ int curandCreateGenerator(void **g, int) {
 }
 }
 // C = alpha·A B + beta·C, column by column, with A or B transposed where it is asked for.
-template <class T>
-static int gemm(int ta, int tb, int m, int n, int k, T alpha, const T *a, int lda, u64 sa, const T *b, int ldb, u64 sb,
-                T beta, T *c, int ldc, u64 sc, int batch) {
-  std::vector<T> column(m);
+template <class T, class S>
+static int gemm(int ta, int tb, int m, int n, int k, S alpha, const T *a, int lda, u64 sa, const T *b, int ldb, u64 sb,
+                S beta, T *c, int ldc, u64 sc, int batch) {
+  std::vector<S> column(m);
   for (int l = 0; l < batch; ++l) {
     for (int j = 0; j < n; ++j) {
-      std::fill(column.begin(), column.end(), (T)0);
-      auto of_b = [&](int q) { return tb ? b[l * sb + j + (size_t)q * ldb] : b[l * sb + q + (size_t)j * ldb]; };
+      std::fill(column.begin(), column.end(), (S)0);
+      auto of_b = [&](int q) -> S { return tb ? b[l * sb + j + (size_t)q * ldb] : b[l * sb + q + (size_t)j * ldb]; };
       if (ta) {
         for (int i = 0; i < m; ++i) {
-          for (int q = 0; q < k; ++q) column[i] += a[l * sa + q + (size_t)i * lda] * of_b(q);
+          for (int q = 0; q < k; ++q) column[i] += (S)a[l * sa + q + (size_t)i * lda] * of_b(q);
         }
       } else {
         for (int q = 0; q < k; ++q) {
-          const T factor = of_b(q), *from = a + l * sa + (size_t)q * lda;
-          for (int i = 0; i < m; ++i) column[i] += from[i] * factor;
+          const S factor = of_b(q);
+          const T *from = a + l * sa + (size_t)q * lda;
+          for (int i = 0; i < m; ++i) column[i] += (S)from[i] * factor;
         }
       }
       T *to = c + l * sc + (size_t)j * ldc;
-      for (int i = 0; i < m; ++i) to[i] = alpha * column[i] + (beta != 0 ? beta * to[i] : 0);
+      for (int i = 0; i < m; ++i) to[i] = (T)(alpha * column[i] + (beta != 0 ? beta * (S)to[i] : 0));
     }
   }
   return 0;
@@ -49,16 +50,20 @@ extern "C" {
 int cublasGemmStridedBatchedEx(void *, int ta, int tb, int m, int n, int k, const void *alpha, const void *a, int at,
                                int lda, long long sa, const void *b, int, int ldb, long long sb, const void *beta,
                                void *c, int, int ldc, long long sc, int batch, int compute, int) {
-  ++counts[compute == 77 ? "products in TF32" : "products in f32"];
+  ++counts[at == 14 ? "products in bf16" : compute == 77 ? "products in TF32" : "products in f32"];
+  if (at == 14) {
+    return gemm<Brief, float>(ta, tb, m, n, k, *(float *)alpha, (Brief *)a, lda, sa, (Brief *)b, ldb, sb, *(float *)beta,
+                              (Brief *)c, ldc, sc, batch);
+  }
   if (at != 0) return 15;
-  return gemm<float>(ta, tb, m, n, k, *(float *)alpha, (float *)a, lda, sa, (float *)b, ldb, sb, *(float *)beta,
+  return gemm<float, float>(ta, tb, m, n, k, *(float *)alpha, (float *)a, lda, sa, (float *)b, ldb, sb, *(float *)beta,
                      (float *)c, ldc, sc, batch);
 }
 int cublasDgemmStridedBatched(void *, int ta, int tb, int m, int n, int k, const double *alpha, const double *a,
                               int lda, long long sa, const double *b, int ldb, long long sb, const double *beta,
                               double *c, int ldc, long long sc, int batch) {
   ++counts["products in f64"];
-  return gemm<double>(ta, tb, m, n, k, *alpha, a, lda, sa, b, ldb, sb, *beta, c, ldc, sc, batch);
+  return gemm<double, double>(ta, tb, m, n, k, *alpha, a, lda, sa, b, ldb, sb, *beta, c, ldc, sc, batch);
 }
 struct Desc {
   int kind, shape[4], pad[2], stride[2], math;
@@ -165,20 +170,20 @@ static void windows(const Desc *x, const Desc *w, const Desc *y, const Desc *c, 
               }
 }
 static size_t entries(const Desc *d) { return (size_t)d->shape[0] * d->shape[1] * d->shape[2] * d->shape[3]; }
-static size_t bytes(const Desc *d) { return entries(d) * (d->kind == 1 ? sizeof(double) : sizeof(float)); }
-template <class T>
+static size_t bytes(const Desc *d) { return entries(d) * (d->kind == 1 ? 8 : d->kind == 9 ? 2 : 4); }
+template <class T, class S>
 static int convolve(int map, const void *one, const void *zero, const Desc *x, void *xp, const Desc *w, void *wp,
                     const Desc *y, void *yp, const Desc *c) {
-  if (*(T *)one != 1 || *(T *)zero != 0) return 2000;
+  if (*(S *)one != 1 || *(S *)zero != 0) return 2000;
   T *X = (T *)xp, *W = (T *)wp, *Y = (T *)yp, *out = map == 0 ? Y : map == 1 ? X : W;
   std::vector<double> sum(entries(map == 0 ? y : map == 1 ? x : w));
   windows<T>(x, w, y, c, [&](size_t i, size_t k, size_t o) {
     if (map == 0)
-      sum[o] += (double)X[i] * W[k];
+      sum[o] += (double)X[i] * (double)W[k];
     else if (map == 1)
-      sum[i] += (double)Y[o] * W[k];
+      sum[i] += (double)Y[o] * (double)W[k];
     else
-      sum[k] += (double)X[i] * Y[o];
+      sum[k] += (double)X[i] * (double)Y[o];
   });
   for (size_t i = 0; i < sum.size(); ++i) out[i] = (T)sum[i];
   return 0;
@@ -190,9 +195,10 @@ static int convolution(int map, const void *one, const void *zero, const Desc *x
   for (int d = 0; d < 2; ++d)
     if ((x->shape[2 + d] + 2 * c->pad[d] - w->shape[2 + d]) / c->stride[d] + 1 != y->shape[2 + d]) return 2000;
   if (x->shape[0] != y->shape[0]) return 2000;
-  ++counts[c->math == 3 ? "convolutions, FMA" : "convolutions, default math"];
-  return (x->kind == 1 ? convolve<double> : convolve<float>)(map, one, zero, x, (void *)xp, w, (void *)wp, y,
-                                                             (void *)yp, c);
+  if (w->kind != x->kind || y->kind != x->kind || c->kind != (x->kind == 9 ? 0 : x->kind)) return 2000;
+  ++counts[x->kind == 9 ? "convolutions, bf16" : c->math == 3 ? "convolutions, FMA" : "convolutions, default math"];
+  auto of = x->kind == 1 ? convolve<double, double> : x->kind == 9 ? convolve<Brief, float> : convolve<float, float>;
+  return of(map, one, zero, x, (void *)xp, w, (void *)wp, y, (void *)yp, c);
 }
 extern "C" {
 int cudnnConvolutionForward(void *, const void *one, Desc *x, const void *xp, Desc *w, const void *wp, Desc *c,

@@ -14,6 +14,7 @@ use candle_core::cuda::cudarc::driver::sys::CUdeviceptr;
 use candle_core::cuda::cudarc::driver::{CudaSlice, CudaStream, DevicePtrMut, DeviceRepr};
 use candle_core::cuda::{CudaDevice, DeviceId};
 use candle_core::{Result, bail};
+use npyz::half::bf16;
 
 use super::plan::{Candidate, Geometry, Map, Roles, chosen};
 use crate::device::Precision;
@@ -23,11 +24,12 @@ type Answer<T> = std::result::Result<T, CudnnError>;
 /// What an algorithm may take beside the tensors. The fastest of a wide network's ask for a few hundred mebibytes.
 const ROOM: usize = 1 << 30;
 
-/// The types in which convolutions are computed.
+/// The types of the tensors of convolutions.
 pub trait Float: CudnnDataType + DeviceRepr + From<u8> {}
 
 impl Float for f32 {}
 impl Float for f64 {}
+impl Float for bf16 {}
 
 /// cuDNN on one device, for one thread.
 pub struct Cudnn {
@@ -78,7 +80,7 @@ impl Cudnn {
     ) -> Result<()> {
         let plan = self.plan((map, geometry, T::DATA_TYPE, precision))?;
         let memory = self.memory(plan.memory)?;
-        let (one, zero) = (T::from(1), T::from(0));
+        let (one, zero) = (T::from(1).into_scaling_parameter(), T::from(0).into_scaling_parameter());
         let (one, zero) = ((&raw const one).cast::<c_void>(), (&raw const zero).cast::<c_void>());
         let Plan { images: x, weights: w, outputs: y, conv, memory: size, .. } = &*plan;
         let (x, w, y, conv) = (x.raw, w.raw, y.raw, conv.raw);
@@ -108,7 +110,7 @@ impl Cudnn {
     pub unsafe fn add<T: Float>(&self, bias: CUdeviceptr, outputs: CUdeviceptr, shape: [i32; 4]) -> Result<()> {
         let small = tensor([1, shape[1], 1, 1], T::DATA_TYPE)?;
         let large = tensor(shape, T::DATA_TYPE)?;
-        let one = T::from(1);
+        let one = T::from(1).into_scaling_parameter();
         let factor = (&raw const one).cast::<c_void>();
         let (bias, outputs) = (bias as *const c_void, outputs as *mut c_void);
         // SAFETY: as in `compute`.
@@ -194,7 +196,12 @@ fn convolution(
     // cuDNN's default takes TF32 for f32; only this one leaves the factors as they are.
     let math = match precision {
         Precision::F32 => sys::cudnnMathType_t::CUDNN_FMA_MATH,
-        Precision::Tf32 => sys::cudnnMathType_t::CUDNN_DEFAULT_MATH,
+        Precision::Tf32 | Precision::Bf16 => sys::cudnnMathType_t::CUDNN_DEFAULT_MATH,
+    };
+    // Sums of bf16 are f32.
+    let kind = match kind {
+        sys::cudnnDataType_t::CUDNN_DATA_BFLOAT16 => sys::cudnnDataType_t::CUDNN_DATA_FLOAT,
+        other => other,
     };
     // SAFETY: the descriptor was made above.
     unsafe {
