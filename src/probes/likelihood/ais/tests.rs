@@ -313,7 +313,7 @@ fn the_interval_holds_log_z_of_rbms_as_often_as_it_says() {
     for seed in 0..4 {
         let rbm = paper(12, 6, seed);
         let truth = rbm.log_z_exact().unwrap().to_scalar::<f64>().unwrap();
-        let found = brackets(&rbm, 12, "temperatures = 8\npilot = 8", [60, 50], Key::new(11).at(seed));
+        let found = brackets(&rbm, 12, "temperatures = 8\npilot = 32", [60, 50], Key::new(11).at(seed));
         all.extend(found.into_iter().map(|bracket| (bracket, truth)));
     }
     let [both, up, believed, trusted] = covered(&all);
