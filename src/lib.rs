@@ -27,9 +27,10 @@ pub mod math; // log-sum-exp, statistics, quadrature
 pub mod optim; // Adam, EMA, gradient clipping; all state goes into the checkpoint
 pub mod store; // files written all or nothing, checkpoints with a checksum: what survives a kill -9
 
+pub mod ranks; // one run over several processes: who computes which part of a batch
+
 pub mod config; // TOML with positions: extends, --set, decoding, diagnostics, registries
-pub mod ops;
-pub mod ranks; // one run over several processes: who computes which part of a batch, and sums in one order // tensor operations where candle's are many times slower on a CPU, each with its derivatives
+pub mod ops; // tensor operations where candle's are many times slower on a CPU, each with its derivatives
 
 pub mod device; // cpu, cuda:0, auto
 pub mod error; // every way to fail, and its exit code

@@ -10,7 +10,7 @@ use std::{env, thread};
 use clap::Args;
 
 use crate::config::Document;
-use crate::ranks::{self, Place, Rendezvous};
+use crate::ranks::{self, Rank, Rendezvous};
 use crate::run::{Experiment, sections};
 use crate::{Error, Result, device, process};
 
@@ -39,7 +39,7 @@ pub struct RankArgs {
 pub struct Crew {
     ranks: usize,
     /// The place of a process that others have started.
-    place: Option<Place>,
+    place: Option<Rank>,
     /// The ranks that this one has started.
     started: Vec<Started>,
 }
@@ -59,7 +59,7 @@ impl Crew {
     /// The environment gives another number of ranks.
     pub fn new(args: &RankArgs) -> Result<Self> {
         let ranks = usize::try_from(args.ranks).unwrap_or(usize::MAX);
-        let place = if ranks > 1 { Place::of(ranks, &|name| env::var(name).ok())? } else { None };
+        let place = if ranks > 1 { Rank::of(ranks, &|name| env::var(name).ok())? } else { None };
         device::prefer(place.as_ref().map_or(0, |place| place.local));
         if ranks > 1 && place.is_none() {
             process::take_threads((process::threads() / ranks).max(1))?;

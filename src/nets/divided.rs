@@ -2,23 +2,23 @@
 
 use candle_core::Tensor;
 
-use super::{Curve, Jet, Network, Pass, Pullback};
-use crate::ranks::{Division, Split};
+use super::{Curve, Jet, Layer, Params, Pass, Pullback};
+use crate::ranks::{Division, Slices};
 use crate::{Error, Result};
 
-/// A network whose passes are divided.
+/// The layers of a network whose passes are divided, and its weights.
 pub(super) struct Divided<'a> {
-    network: &'a Network,
+    root: &'a dyn Layer,
     division: Division,
     weights: Vec<Tensor>,
 }
 
 impl<'a> Divided<'a> {
     /// The network for batches of so many items, where these are divided.
-    pub(super) fn of(network: &'a Network, items: usize) -> Option<Self> {
+    pub(super) fn of(root: &'a dyn Layer, params: &Params, items: usize) -> Option<Self> {
         let division = Division::of(items)?;
-        let weights = network.params().weights.values().map(|var| var.as_tensor().clone()).collect();
-        Some(Divided { network, division, weights })
+        let weights = params.weights.values().map(|var| var.as_tensor().clone()).collect();
+        Some(Divided { root, division, weights })
     }
 
     /// What f makes of inputs `[B, ..]` by passes of the whole network over each part.
@@ -37,14 +37,14 @@ impl<'a> Divided<'a> {
         self.division.join(&inputs.iter().collect::<Vec<_>>(), &self.weights, outputs)
     }
 
-    /// [`Network::vjp`]: the parts' pull-backs wait until they are asked.
+    /// [`Layer::vjp`]: the parts' pull-backs wait until they are asked.
     pub(super) fn vjp(self, x: &Tensor, pass: Pass) -> Result<(Tensor, Pullback<'a>)> {
         let level = self.level(pass)?;
         let x = self.division.split(x)?;
-        let network = self.network;
+        let root = self.root;
         let passed = self.division.each(|part, i| {
             let pass = of_part(pass, part, level.as_ref().map(|level| level.rows(i)).transpose()?);
-            network.layer().vjp(x.rows(i)?, pass)
+            root.vjp(x.rows(i)?, pass)
         })?;
         let (values, pulls): (Vec<_>, Vec<_>) = passed.into_iter().map(|(y, pull)| (vec![y], pull)).unzip();
         let y = only(self.division.join(&[&x], &self.weights, values)?)?;
@@ -59,28 +59,28 @@ impl<'a> Divided<'a> {
         Ok((y, Box::new(pull)))
     }
 
-    /// [`Network::jvp`].
+    /// [`Layer::jvp`].
     pub(super) fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {
         let all = self.map(&[&x.value()?, &x.tangent()?], pass, |x, pass| {
             let [value, tangent] = x else { return Ok(Vec::new()) };
-            let y = self.network.layer().jvp(&Jet::new(value, tangent)?, pass)?;
+            let y = self.root.jvp(&Jet::new(value, tangent)?, pass)?;
             Ok(vec![y.value()?, y.tangent()?])
         })?;
         let [value, tangent] = <[Tensor; 2]>::try_from(all).map_err(|_| lost())?;
         Jet::new(&value, &tangent)
     }
 
-    /// [`Network::curve`].
+    /// [`Layer::curve`].
     pub(super) fn curve(&self, x: &Tensor, v: &Tensor, pass: Pass) -> Result<[Tensor; 3]> {
         let all = self.map(&[x, v], pass, |x, pass| {
             let [x, v] = x else { return Ok(Vec::new()) };
-            let y = self.network.layer().curve(&Curve::line(x, v)?, pass)?;
+            let y = self.root.curve(&Curve::line(x, v)?, pass)?;
             Ok(vec![y.value()?, y.first()?, y.second()?])
         })?;
         all.try_into().map_err(|_| lost())
     }
 
-    fn level(&self, pass: Pass) -> Result<Option<Split>> {
+    fn level(&self, pass: Pass) -> Result<Option<Slices>> {
         pass.level.map(|level| self.division.split(level)).transpose()
     }
 }
@@ -104,3 +104,6 @@ pub(super) fn one<'b>(all: &[&'b Tensor]) -> Result<&'b Tensor> {
 fn lost() -> Error {
     Error::Other("a divided pass has lost a tensor".into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,7 +66,7 @@ impl Network {
     ///
     /// A network with parameters of its own makes one node of candle's graph, and its layers are the reverse pass.
     pub fn forward(&self, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        if let Some(divided) = Divided::of(self, x.dim(0)?) {
+        if let Some(divided) = self.divided(x.dim(0)?) {
             return only(divided.map(&[x], pass, |x, pass| Ok(vec![self.forward(one(x)?, pass)?]))?);
         }
         if self.params.weights.is_empty() {
@@ -89,7 +89,7 @@ impl Network {
 
     /// The output y = f(x) and the pull-back ȳ ↦ ȳ·∂f/∂x.
     pub fn vjp<'a>(&'a self, x: &Tensor, pass: Pass) -> Result<(Tensor, Pullback<'a>)> {
-        match Divided::of(self, x.dim(0)?) {
+        match self.divided(x.dim(0)?) {
             Some(divided) => divided.vjp(x, pass),
             None => self.root.vjp(x, pass),
         }
@@ -97,7 +97,7 @@ impl Network {
 
     /// The output and its tangent, (y, ẏ) = (f(x), ∂f/∂x·ẋ).
     pub fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {
-        match Divided::of(self, x.batch()?) {
+        match self.divided(x.batch()?) {
             Some(divided) => divided.jvp(x, pass),
             None => self.root.jvp(x, pass),
         }
@@ -106,6 +106,11 @@ impl Network {
     /// The input of the last linear layer, `[B, F]`, without dropout; `None` for a network without one.
     pub fn features(&self, x: &Tensor) -> Result<Option<Tensor>> {
         self.root.features(x, Pass::EVAL)
+    }
+
+    /// The network for a batch of so many items, where several ranks share it.
+    fn divided(&self, items: usize) -> Option<Divided<'_>> {
+        Divided::of(&*self.root, &self.params, items)
     }
 
     /// The network as a layer, to be composed or tested.
@@ -124,7 +129,7 @@ impl Network {
     /// The value, slope and curvature along v, (f, ∂f/∂x·v, vᵀ(∂²f/∂x²)v) at x, each of the output's shape, by one
     /// second-order tangent pass. They are differentiable in the parameters.
     pub fn curve(&self, x: &Tensor, v: &Tensor, pass: Pass) -> Result<[Tensor; 3]> {
-        if let Some(divided) = Divided::of(self, x.dim(0)?) {
+        if let Some(divided) = self.divided(x.dim(0)?) {
             return divided.curve(x, v, pass);
         }
         let y = self.root.curve(&Curve::line(x, v)?, pass)?;
@@ -137,7 +142,7 @@ impl Network {
     /// # Errors
     /// The output has another size than the input.
     pub fn exact_trace(&self, x: &Tensor) -> Result<Tensor> {
-        match Divided::of(self, x.dim(0)?) {
+        match self.divided(x.dim(0)?) {
             Some(divided) => only(divided.map(&[x], Pass::EVAL, |x, _| Ok(vec![self.root.trace(one(x)?)?]))?),
             None => self.root.trace(x),
         }

@@ -17,12 +17,12 @@ pub struct Division {
 }
 
 /// A tensor `[N, ..]` with the rows of each part of this rank. Where it is tracked, these are variables of their own.
-pub struct Split {
+pub struct Slices {
     whole: Tensor,
     rows: Vec<Tensor>,
 }
 
-impl Split {
+impl Slices {
     /// The rows of this rank's part number i, from 0.
     pub fn rows(&self, i: usize) -> Result<&Tensor> {
         self.rows.get(i).ok_or_else(|| Error::Other(format!("a rank has no part number {i}")))
@@ -56,7 +56,7 @@ impl Division {
     ///
     /// # Errors
     /// It has other items.
-    pub fn split(&self, whole: &Tensor) -> Result<Split> {
+    pub fn split(&self, whole: &Tensor) -> Result<Slices> {
         if whole.dim(0)? != self.items {
             let have = whole.dims();
             return Err(Error::Other(format!("a batch of {} items is divided, but there is {have:?}", self.items)));
@@ -66,7 +66,7 @@ impl Division {
             let rows = whole.narrow(0, items.start, items.len())?;
             Ok(if whole.track_op() { Var::from_tensor(&rows.detach())?.into_inner() } else { rows })
         };
-        Ok(Split { whole: whole.clone(), rows: self.own().map(rows).collect::<Result<_>>()? })
+        Ok(Slices { whole: whole.clone(), rows: self.own().map(rows).collect::<Result<_>>()? })
     }
 
     /// What f makes of the rows of each part of this rank, with nothing divided inside; f is given the number of the
@@ -79,8 +79,8 @@ impl Division {
         self.own().enumerate().map(|(i, part)| f(part, i)).collect()
     }
 
-    /// The tensors `[N, ..]` that f makes of tensors `[N, ..]` with the same items, part by part. They are tracked where
-    /// the parts' own are, as functions of `weights` and of those tensors that are tracked.
+    /// The tensors `[N, ..]` that f makes of tensors `[N, ..]` with the same items, part by part. They are tracked
+    /// where the parts' own are, as functions of `weights` and of those tensors that are tracked.
     ///
     /// # Errors
     /// f fails, or a rank has gone.
@@ -103,7 +103,7 @@ impl Division {
     ///
     /// # Errors
     /// A rank has gone; the outputs depend on something else.
-    pub fn join(&self, inputs: &[&Split], weights: &[Tensor], outputs: Vec<Vec<Tensor>>) -> Result<Vec<Tensor>> {
+    pub fn join(&self, inputs: &[&Slices], weights: &[Tensor], outputs: Vec<Vec<Tensor>>) -> Result<Vec<Tensor>> {
         let first = outputs.first().map_or(&[][..], |part| part);
         if first.windows(2).any(|pair| pair[0].dtype() != pair[1].dtype()) {
             let one = |j: usize| {
@@ -152,8 +152,8 @@ impl Division {
         Ok(Tensor::cat(&all, 0)?.reshape((self.items, width))?)
     }
 
-    /// The sum `[W]` over all parts, one after the other, from the terms of this rank's. Where there are enough numbers,
-    /// each rank sums a piece of them.
+    /// The sum `[W]` over all parts, one after the other, from the terms of this rank's. Where there are enough
+    /// numbers, each rank sums a piece of them.
     fn sum(&self, own: &[Tensor]) -> Result<Tensor> {
         let length = own.first().map_or(0, Tensor::elem_count);
         let (ranks, share) = (self.group.ranks(), own.len());

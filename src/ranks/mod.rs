@@ -13,6 +13,8 @@ mod comm;
 mod division;
 mod frame;
 mod group;
+#[cfg(test)]
+mod in_threads;
 #[cfg(feature = "nccl")]
 mod nccl;
 mod place;
@@ -22,10 +24,12 @@ mod sockets;
 mod tests;
 
 pub use comm::{Alone, Comm};
-pub use division::{Division, Split};
+pub use division::{Division, Slices};
 pub use group::{Entered, Group, alone, enter, is_divided};
+#[cfg(test)]
+pub(crate) use in_threads::in_threads;
 #[cfg(feature = "nccl")]
 pub use nccl::Nccl;
-pub use place::{Place, spawned};
+pub use place::{Rank, spawned};
 pub use rendezvous::{Rendezvous, join};
 pub use sockets::Sockets;

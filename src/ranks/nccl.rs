@@ -1,4 +1,5 @@
-//! Ranks whose numbers lie on GPUs, each on one of its own, connected by NCCL. Words go by the sockets that they met by.
+//! Ranks whose numbers lie on GPUs, each on one of its own, connected by NCCL. Words go by the sockets that they met
+//! by.
 
 #![allow(unsafe_code)] // memory that NCCL fills, and its communicator on several threads
 

@@ -15,7 +15,7 @@ const PORTS: (u16, u64) = (20_000, 20_000);
 
 /// The place of a process among the ranks of a run that others have started.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Rank {
     /// Its number.
     pub rank: usize,
     /// Its number among those of the same machine.
@@ -26,7 +26,7 @@ pub struct Place {
     pub token: String,
 }
 
-impl Place {
+impl Rank {
     /// The place that the environment gives to this process in a run of so many ranks; none where it started alone, and
     /// so starts the others.
     ///
@@ -44,7 +44,7 @@ impl Place {
         if let Some(rank) = number(RANK)? {
             let address = var(ADDRESS).ok_or_else(|| wrong(format!("{RANK} is set, and {ADDRESS} is not")))?;
             let token = var(TOKEN).unwrap_or_default();
-            return checked(Place { rank, local: rank, address, token }, ranks).map(Some);
+            return checked(Rank { rank, local: rank, address, token }, ranks).map(Some);
         }
         let Some(tasks) = number("SLURM_STEP_NUM_TASKS")?.filter(|tasks| *tasks > 1) else { return Ok(None) };
         if tasks != ranks {
@@ -58,7 +58,7 @@ impl Place {
         let port = PORTS.0 + u16::try_from(known % PORTS.1).unwrap_or(0);
         let address = format!("{}:{port}", first_host(&nodes));
         let local = number("SLURM_LOCALID")?.unwrap_or(0);
-        checked(Place { rank, local, address, token: format!("slurm {job}.{step}") }, ranks).map(Some)
+        checked(Rank { rank, local, address, token: format!("slurm {job}.{step}") }, ranks).map(Some)
     }
 
     /// The port of rank 0.
@@ -76,7 +76,7 @@ pub fn spawned(rank: usize, address: SocketAddr, token: &str) -> [(&'static str,
     [(RANK, rank.to_string().into()), (ADDRESS, address.to_string().into()), (TOKEN, token.into())]
 }
 
-fn checked(place: Place, ranks: usize) -> Result<Place> {
+fn checked(place: Rank, ranks: usize) -> Result<Rank> {
     if place.rank >= ranks {
         return Err(wrong(format!("this is to be rank {} of {ranks}, and the first is 0", place.rank)));
     }
@@ -101,8 +101,8 @@ fn first_host(nodes: &str) -> String {
 mod tests {
     use super::*;
 
-    fn of(ranks: usize, set: &[(&str, &str)]) -> Result<Option<Place>> {
-        Place::of(ranks, &|name| set.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    fn of(ranks: usize, set: &[(&str, &str)]) -> Result<Option<Rank>> {
+        Rank::of(ranks, &|name| set.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
     }
 
     #[test]

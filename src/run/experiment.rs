@@ -117,8 +117,8 @@ impl Experiment {
         Ok(Experiment { guard, resolved, top, train, device, group, document, stored })
     }
 
-    /// The same experiment with its batches shared by the ranks that `sockets` connect; their GPUs are connected by NCCL
-    /// where this program has it.
+    /// The same experiment with its batches shared by the ranks that `sockets` connect; their GPUs are connected by
+    /// NCCL where this program has it.
     ///
     /// # Errors
     /// The parts of a batch cannot be shared evenly; a rank has gone, or has another configuration.

@@ -60,8 +60,8 @@ crate::config! {
         /// is several times as fast; or bf16, 7 bits, in what comes out too. Weights, sums, positions and losses are
         /// f32 in any case, and on a CPU all is.
         precision: Precision = Precision::F32;
-        /// Parts of each batch that networks pass one after the other, with gradients summed in their order; `--ranks N`
-        /// shares them out, and takes N where this is 1. What a run computes depends on the parts, not on the ranks.
+        /// Parts of each batch that networks pass one after the other, with gradients summed in their order. `--ranks
+        /// N` shares them out, and takes N where this is 1; what a run computes depends on parts, not on ranks.
         parts: usize = 1, rule::at_least(1);
         /// Decay of the exponential moving average of the model's weights; 0 switches it off. Sampling and probes
         /// use the average where there is one.

@@ -20,6 +20,7 @@ const FLOORS: &[&[&str]] = &[
     &["density"],
     &["nets"],
     &["data", "draw", "math", "optim", "store"],
+    &["ranks"],
     &["config", "ops"],
     &["device", "error", "metrics", "process", "rng", "shell"],
 ];

@@ -29,8 +29,8 @@ pub enum Estimator {
     /// Hamiltonian Monte Carlo from z₀. Its only bias is that of the chains' finite length, which is small, since z₀ is
     /// itself a draw of q(z|x).
     Hmc,
-    /// Draws of the prior, the same for all items of a batch, weighted by their likelihoods: exact as their number grows,
-    /// for generators of a few latent coordinates.
+    /// Draws of the prior, the same for all items of a batch, weighted by their likelihoods: exact as their number
+    /// grows, for generators of a few latent coordinates.
     Prior,
     /// Hamiltonian Monte Carlo with a force that leaves out the likelihood, as in the released code: valid, but it
     /// hardly moves.
@@ -40,8 +40,8 @@ pub enum Estimator {
 crate::config! {
     /// Keys of the estimate of the entropy's gradient.
     pub struct EntropyConfig {
-        /// Average over q(z|x) by "importance" (the paper's), "hmc", "hmc_released" (its force lacks the likelihood), or
-        /// "prior" (thousands of draws in two dimensions: exact but for their number).
+        /// Average over q(z|x) by "importance" (the paper's), "hmc", "hmc_released" (its force lacks the likelihood),
+        /// or "prior" (thousands of draws in two dimensions: exact but for their number).
         estimator: Estimator = Estimator::Importance;
         /// S: importance samples, or draws of the prior; or HMC steps, of which the second half is averaged.
         samples: usize = 20, rule::at_least(1);
