@@ -1,9 +1,10 @@
 //! Items of a data set as models see them: their shape and number, batches of them, and what checkpoints keep.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::source::{Bounds, Category};
+use crate::{Error, Result};
 
 /// What a model must know about a data set to be built for it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -77,6 +78,16 @@ impl Batch {
     /// own begin with, so that both come in one draw.
     pub fn beneath(&self) -> (&Tensor, f64) {
         self.clean.as_ref().map_or((&self.x, 0.0), |clean| (&clean.x, clean.noise))
+    }
+
+    /// The same items on a device.
+    ///
+    /// # Errors
+    /// The device's own.
+    pub fn on(&self, device: &Device) -> Result<Self> {
+        let clean = self.clean.as_ref().map(|clean| Ok::<_, Error>(Clean { x: clean.x.to_device(device)?, ..*clean }));
+        let y = self.y.as_ref().map(|y| y.to_device(device)).transpose()?;
+        Ok(Batch { x: self.x.to_device(device)?, y, clean: clean.transpose()? })
     }
 }
 

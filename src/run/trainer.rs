@@ -22,6 +22,7 @@ use crate::optim::Ema;
 use crate::samplers::Sampler;
 use crate::store::{checkpoint, size};
 use crate::{Error, Result, ranks};
+use ahead::{Ahead, Wanted};
 pub use estimate::Estimate;
 
 /// A run in memory: everything built, standing at some step.
@@ -42,6 +43,8 @@ pub struct Trainer {
     unseen: Option<Metrics>,
     /// What it began with, if that was a checkpoint.
     taken: Option<Inherited>,
+    /// The batches to come.
+    ahead: Ahead,
 }
 
 /// What a run writes to as it goes.
@@ -79,7 +82,23 @@ impl Trainer {
         let TrainConfig { best, best_is, .. } = &experiment.train;
         let best = declared.extreme(best, *best_is).map(|extreme| Best::new(best, extreme));
         let (spent, step, until, unseen) = (Spent::default(), 0, total, None);
-        Ok(Trainer { experiment, data, method, sampler, looks, ema, best, spent, step, total, until, unseen, taken })
+        let ahead = Ahead::default();
+        Ok(Trainer {
+            experiment,
+            data,
+            method,
+            sampler,
+            looks,
+            ema,
+            best,
+            spent,
+            step,
+            total,
+            until,
+            unseen,
+            taken,
+            ahead,
+        })
     }
 
     /// The experiment this is a run of.
@@ -176,11 +195,14 @@ impl Trainer {
         Ok(metrics)
     }
 
-    fn batches(&self) -> Result<Vec<Batch>> {
-        let per_step = self.method.batches_per_step() as u64;
-        let first = self.step * per_step;
-        let batch = |i| self.data.batch(Split::Train, i, self.experiment.train.batch_size);
-        (first..first + per_step).map(batch).collect()
+    fn batches(&mut self) -> Result<Vec<Batch>> {
+        let (count, size) = (self.method.batches_per_step() as u64, self.experiment.train.batch_size);
+        let first = self.step * count;
+        // On a CPU all cores have work already.
+        if !self.data.device().is_cpu() {
+            return self.ahead.take(&self.data, Wanted { first, count, size });
+        }
+        (first..first + count).map(|i| self.data.batch(Split::Train, i, size)).collect()
     }
 
     /// Runs to the end (or to where it is to stop before), to a signal, or until the guard objects; whatever happens,
@@ -262,6 +284,7 @@ impl Trainer {
     }
 }
 
+mod ahead;
 mod beginning;
 mod estimate;
 mod following;

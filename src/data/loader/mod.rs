@@ -136,8 +136,22 @@ impl Data {
     /// # Errors
     /// A batch larger than the split.
     pub fn batch(&self, split: Split, index: u64, size: usize) -> Result<Batch> {
+        self.batch_by(&self.lens, split, index, size)
+    }
+
+    /// The same batch in the memory of the host, made there alone.
+    ///
+    /// # Errors
+    /// As [`Data::batch`].
+    pub fn batch_on_host(&self, split: Split, index: u64, size: usize) -> Result<Batch> {
+        self.batch_by(&Lens { device: Device::Cpu, ..self.lens.clone() }, split, index, size)
+    }
+
+    fn batch_by(&self, lens: &Lens, split: Split, index: u64, size: usize) -> Result<Batch> {
         let key = self.key.with(split.name()).at(index);
-        let Some(n) = self.len(split) else { return self.fresh(key, size) };
+        let Some(n) = self.len(split) else {
+            return lens.finish(self.items.fresh(key.with("draw"), size), key);
+        };
         let per_epoch = n.checked_div(size).unwrap_or(0) as u64;
         if per_epoch == 0 {
             return Err(Error::config(format!(
@@ -149,7 +163,7 @@ impl Data {
         let order = self.items.order(self.key, split, index / per_epoch, n);
         let from = (index % per_epoch) as usize * size;
         let rows = self.items.rows(split, order.iter().skip(from).take(size).map(|&r| r as usize));
-        if split == Split::Train { self.lens.training(rows, key) } else { self.lens.finish(rows, key) }
+        if split == Split::Train { lens.training(rows, key) } else { lens.finish(rows, key) }
     }
 
     /// The first `max` items of a split in an order that never changes, or `max` draws of a generated set, apart from
