@@ -17,7 +17,7 @@ mod group;
 mod in_threads;
 #[cfg(feature = "nccl")]
 mod nccl;
-mod place;
+mod rank;
 mod rendezvous;
 mod sockets;
 #[cfg(test)]
@@ -30,6 +30,6 @@ pub use group::{Entered, Group, alone, enter, is_divided};
 pub(crate) use in_threads::in_threads;
 #[cfg(feature = "nccl")]
 pub use nccl::Nccl;
-pub use place::{Rank, spawned};
+pub use rank::{Rank, spawned};
 pub use rendezvous::{Rendezvous, join};
 pub use sockets::Sockets;

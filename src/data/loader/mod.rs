@@ -150,7 +150,7 @@ impl Data {
     fn batch_by(&self, lens: &Lens, split: Split, index: u64, size: usize) -> Result<Batch> {
         let key = self.key.with(split.name()).at(index);
         let Some(n) = self.len(split) else {
-            return lens.finish(self.items.fresh(key.with("draw"), size), key);
+            return self.fresh(lens, key, size);
         };
         let per_epoch = n.checked_div(size).unwrap_or(0) as u64;
         if per_epoch == 0 {
@@ -209,14 +209,14 @@ impl Data {
         match &*drawn {
             Some((of, count, batch)) if *of == split && *count == n => Ok(batch.clone()),
             _ => {
-                let batch = Batch { clean: None, ..self.fresh(key, n)? };
+                let batch = Batch { clean: None, ..self.fresh(&self.lens, key, n)? };
                 *drawn = Some((split, n, batch.clone()));
                 Ok(batch)
             }
         }
     }
 
-    fn fresh(&self, key: Key, n: usize) -> Result<Batch> {
-        self.lens.finish(self.items.fresh(key.with("draw"), n), key)
+    fn fresh(&self, lens: &Lens, key: Key, n: usize) -> Result<Batch> {
+        lens.finish(self.items.fresh(key.with("draw"), n), key)
     }
 }

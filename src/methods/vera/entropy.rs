@@ -132,7 +132,7 @@ impl Entropy {
         let (eta, sigma2) = (self.eta()?, generator.sigma()?.powi(2));
         let (c, effective) =
             by_parts_of([x, z0, &noise], |[x, z0, noise]| weighted_residuals(generator, x, z0, noise, &eta, sigma2))?;
-        Ok((c, Metrics::new().with("posterior_ess", stats::mean(&effective.to_vec1::<f64>()?))))
+        Ok((c, readings(&effective)?))
     }
 
     /// The estimate c = Σ w_s (x - g(z_s))/σ² with z_s ~ N(0, I) for all items, and w_s ∝ N(x; g(z_s), σ²).
@@ -144,10 +144,9 @@ impl Entropy {
         // |x - g|² up to |x|², which all s share.
         let cross = wide(&flat)?.matmul(&wide(&means)?.t()?)?;
         let half = wide(&means)?.sqr()?.sum(1)?.affine(0.5, 0.0)?;
-        let w = candle_nn::ops::softmax(&cross.broadcast_sub(&half)?.affine(1.0 / sigma2, 0.0)?, D::Minus1)?;
-        let effective = w.sqr()?.sum(1)?.recip()?;
+        let (w, effective) = normalised(&cross.broadcast_sub(&half)?.affine(1.0 / sigma2, 0.0)?)?;
         let c = (&flat - w.to_dtype(x.dtype())?.matmul(&means)?)?.affine(1.0 / sigma2, 0.0)?.reshape(x.dims())?;
-        Ok((c, Metrics::new().with("posterior_ess", stats::mean(&effective.to_vec1::<f64>()?))))
+        Ok((c, readings(&effective)?))
     }
 
     /// Takes one step in η up mean[log N(x; g(z), σ²) + log N(z)] + Σ log η, with z = z₀ + ηξ.
@@ -239,12 +238,23 @@ fn weighted_residuals(
     // log N(z_s; z₀, η²) is -½|ξ|² up to a number that all s share.
     let log_w = (square(&residual)?.affine(-0.5 / sigma2, 0.0)? + square(&z)?.affine(-0.5, 0.0)?)?;
     let log_w = (log_w + square(&noise)?.affine(0.5, 0.0)?)?.reshape((b, s))?;
-    let w = candle_nn::ops::softmax(&log_w, D::Minus1)?;
-    let effective = w.sqr()?.sum(1)?.recip()?;
+    let (w, effective) = normalised(&log_w)?;
     let weighted = residual.flatten_from(1)?.reshape((b, s, ()))?;
     let w = w.to_dtype(x.dtype())?.unsqueeze(1)?;
     let c = w.matmul(&weighted)?.squeeze(1)?.affine(1.0 / sigma2, 0.0)?.reshape(x.dims())?;
     Ok((c, effective))
+}
+
+/// The weights of log-weights `[B, S]`, normalised for each item, and their effective number, `[B]`.
+fn normalised(log_w: &Tensor) -> Result<(Tensor, Tensor)> {
+    let w = candle_nn::ops::softmax(log_w, D::Minus1)?;
+    let effective = w.sqr()?.sum(1)?.recip()?;
+    Ok((w, effective))
+}
+
+/// What there is to report of the effective numbers of a batch, `[B]`.
+fn readings(effective: &Tensor) -> Result<Metrics> {
+    Ok(Metrics::new().with("posterior_ess", stats::mean(&effective.to_vec1::<f64>()?)))
 }
 
 /// The rows of x, s times, one after the other: `[B, ..]` -> `[sB, ..]`.
