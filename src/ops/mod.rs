@@ -23,6 +23,7 @@ mod linear;
 mod node;
 mod pieces;
 mod random;
+mod replay;
 mod rounded;
 mod rows;
 mod shapes;
@@ -49,6 +50,7 @@ pub use group_norm::{by_channel, group_norm, group_norm_jacobian, group_norm_par
 pub use linear::{linear, linear_jet, linear_pullback, linear_stacked, linear_weight_gradient, repeated};
 pub use node::node;
 pub use random::{dropout, langevin_move, metropolis, normal_like};
+pub use replay::Replay;
 pub use rows::choose_rows;
 pub use spec::{Activation, Adam, Conv, Dropping, LangevinMove, NORM_EPSILON, Sgd, Stepping};
 pub use sums::{add, column_sum, dot};
