@@ -49,6 +49,16 @@ crate::config! {
     }
 }
 
+/// The numbers of a step.
+pub(super) const NUMBERS: &[Number] = numbers![
+    [
+        Number::new("lsd", Unit::Plain, "Stein discrepancy as the critic sees it after its last update").lower().lead(),
+        Number::new("objective", Unit::Plain, "that less the critic's penalty λ mean|f|²"),
+        Number::norm("critic_grad_norm", "norm of the critic's gradient, before clipping"),
+    ],
+    [ENERGY, GRAD_NORM]
+];
+
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "lsd",
     about: "learned Stein discrepancy: a critic finds where the scores of model and data differ, the model closes the \
@@ -56,16 +66,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Zemel 2020, \"Learning the Stein Discrepancy for Training and \
            Evaluating Energy-Based Models without Sampling\", ICML, Algorithm 3; arXiv 2002.05616",
     schema: Schema::of::<LsdConfig>(),
-    numbers: numbers![
-        [
-            Number::new("lsd", Unit::Plain, "Stein discrepancy as the critic sees it after its last update")
-                .lower()
-                .lead(),
-            Number::new("objective", Unit::Plain, "that less the critic's penalty λ mean|f|²"),
-            Number::norm("critic_grad_norm", "norm of the critic's gradient, before clipping"),
-        ],
-        [ENERGY, GRAD_NORM]
-    ],
+    numbers: NUMBERS,
     cost: Spent { values: 0, gradients: 512 },
     proposal: None,
     init: &[],

@@ -18,6 +18,7 @@ mod flow_mcmc;
 mod jarzynski;
 mod learning;
 mod lsd;
+mod lsd_ladder;
 mod method;
 mod ml;
 mod ml_grid;
@@ -58,6 +59,7 @@ pub const METHODS: &[MethodRow] = &[
     sliced_score_matching::ENTRY,
     denoising_score_matching::ENTRY,
     dsm_ladder::ENTRY,
+    lsd_ladder::ENTRY,
     diffclf::ENTRY,
     time_score::ENTRY,
     drl::ENTRY,

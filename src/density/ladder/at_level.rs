@@ -130,7 +130,10 @@ impl AtLevel {
 }
 
 /// Items `[B, C, ..]` with the numbers `[B, F]` as further channels, `[B, C + F, ..]`.
-fn beside(y: &Tensor, numbers: &Tensor) -> Result<Tensor> {
+///
+/// # Errors
+/// There are numbers for other items.
+pub fn beside(y: &Tensor, numbers: &Tensor) -> Result<Tensor> {
     let (batch, count) = numbers.dims2()?;
     let rest = y.dims().get(2..).unwrap_or_default();
     let narrow = [&[batch, count], vec![1; rest.len()].as_slice()].concat();

@@ -2,7 +2,7 @@
 
 mod at_level;
 
-pub use at_level::by_row;
+pub use at_level::{beside, by_row};
 
 use std::sync::Arc;
 

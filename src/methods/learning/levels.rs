@@ -114,6 +114,11 @@ impl Noisy {
         Ok(Noisy { x, noise, sigma: sigma.clone(), width })
     }
 
+    /// √(s² + σ²), `[N]`.
+    pub fn width(&self) -> &Tensor {
+        &self.width
+    }
+
     /// The energies and the denoising losses |τ∇E(x, σ) - ε|²/D of the items, `[N]` each, τ = √(s² + σ²): Vincent's
     /// |∇E - ε/τ|² times τ²/D, so that no level drowns the others. `energy` is that of the items' levels.
     ///

@@ -98,24 +98,23 @@ impl Critic {
     /// # Errors
     /// The network does not fit the shape.
     pub fn new(net: &Spec, optim: &Spec, lambda: f64, noise: Noise, data: &Data, key: Key) -> Result<Self> {
-        let shape = data.spec().shape.clone();
-        Self::on_shape(net, optim, lambda, noise, &shape, key, data.device())
+        Self::on(net, optim, lambda, noise, &Io::field(&data.spec().shape), key, data.device())
     }
 
-    /// A new critic on items of the shape `shape`.
+    /// A new critic whose network has inputs and outputs of these shapes.
     ///
     /// # Errors
-    /// As [`Critic::new`].
-    pub fn on_shape(
+    /// The network does not fit the shapes.
+    pub fn on(
         net: &Spec,
         optim: &Spec,
         lambda: f64,
         noise: Noise,
-        shape: &[usize],
+        io: &Io,
         key: Key,
         device: &candle_core::Device,
     ) -> Result<Self> {
-        let build = |builder: &Builder| Network::new(net, &Io::field(shape), builder);
+        let build = |builder: &Builder| Network::new(net, io, builder);
         let net = Trainable::new("critic", optim, key, device, build)?.kept_as("critic.net", "critic.optim");
         Ok(Critic { net, lambda, noise })
     }
@@ -141,12 +140,30 @@ impl Critic {
         lr_scale: f64,
     ) -> Result<SteinSample> {
         let probe = self.noise.draw(key.with("probe"), x)?;
+        self.step_along(objective, key, [x, &probe], [score, &probe], lr_scale)
+    }
+
+    /// Takes one ascent step for a network that reads an input made of the items: [input, tangent of the input along
+    /// the probe ε], [score, ε].
+    ///
+    /// # Shapes
+    /// Input and tangent are those of the network's input, score and ε those of its output, `[B, ..]` each.
+    pub fn step_along(
+        &mut self,
+        objective: Objective,
+        key: Key,
+        [x, along]: [&Tensor; 2],
+        [score, probe]: [&Tensor; 2],
+        lr_scale: f64,
+    ) -> Result<SteinSample> {
         let update =
             Update { objective, lambda: self.lambda, pass: Pass::train(key.with("dropout")), items: x.dim(0)? };
         let net = &self.net.live;
         // Masks are drawn for a whole batch.
         let least = if update.is_sum_over_items() && !net.drops() { PART } else { usize::MAX };
-        let shares = of_parts([x, score, &probe], least, |[x, score, probe]| update.share(net, x, score, probe))?;
+        let shares = of_parts([x, along, score, probe], least, |[x, along, score, probe]| {
+            update.share(net, &Jet::new(x, along)?, &Jet::new(score, probe)?)
+        })?;
         let [all, penalty] = [0, 1].map(|i| shares.iter().map(|share| share.sums[i]).sum::<f64>());
         let mut gradients = shares.into_iter().map(|share| share.gradient);
         let mut gradient = gradients.next().ok_or_else(|| Error::Other("a critic update needs items".into()))?;
@@ -156,7 +173,12 @@ impl Critic {
         Ok(SteinSample { discrepancy: scale * all, penalty: self.lambda * scale * penalty, grad_norm })
     }
 
-    /// The critic f(x), of x's shape, without dropout, as a constant.
+    /// The distribution of Hutchinson's probe.
+    pub fn noise(&self) -> Noise {
+        self.noise
+    }
+
+    /// The critic f(x), of the shape of its output, without dropout, as a constant.
     pub fn value(&self, x: &Tensor) -> Result<Tensor> {
         Ok(self.net.still.forward(x, Pass::EVAL)?.detach())
     }
@@ -206,11 +228,11 @@ impl Update<'_> {
         matches!(self.objective, Objective::Discrepancy)
     }
 
-    /// What some of the items add.
-    fn share(&self, net: &Network, x: &Tensor, score: &Tensor, probe: &Tensor) -> Result<Share> {
-        let jet = net.jvp(&Jet::new(x, probe)?, self.pass)?;
+    /// What some of the items add: their inputs with the tangents of these, their scores with the probe.
+    fn share(&self, net: &Network, input: &Jet, score: &Jet) -> Result<Share> {
+        let jet = net.jvp(input, self.pass)?;
         let out = jet.stacked();
-        let constant = Jet::new(score, probe)?.stacked().clone();
+        let constant = score.stacked().clone();
         let value = out.detach();
         let f = value.narrow(0, 0, jet.batch()?)?;
         let scale = 1.0 / self.items as f64;

@@ -15,6 +15,7 @@ use crate::draw::{Curves, Series};
 use crate::math::stats;
 use crate::methods::{Critic, Noise, Part as _, State};
 use crate::metrics::{Metrics, Number, Unit};
+use crate::nets::Io;
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
 use crate::probes::support::items::{items, present};
@@ -164,12 +165,12 @@ pub fn evaluate(
     mut watch: impl FnMut(&Epoch) -> Result<()>,
 ) -> Result<Outcome> {
     let [train, validation, test] = split(energy, x, config.train_items, key.with("split"))?;
-    let mut critic = Critic::on_shape(
+    let mut critic = Critic::on(
         &config.critic,
         &config.critic_optim,
         config.lambda,
         config.noise,
-        &x.dims()[1..],
+        &Io::field(&x.dims()[1..]),
         key.with("critic"),
         x.device(),
     )?;

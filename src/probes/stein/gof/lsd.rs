@@ -6,7 +6,7 @@ use super::{BuildTest, Evidence, Registered, Scored, Test, numbers, probe, size,
 use crate::config::{Defaults, Entry, Schema, decode, rule};
 use crate::math::{normal_cdf, stats};
 use crate::methods::{Critic, Noise, Objective, Part as _, State};
-use crate::nets::{self, MlpConfig};
+use crate::nets::{self, Io, MlpConfig};
 use crate::optim::{self, AdamConfig};
 use crate::probes::probe::{ProbeRow, Schedule};
 use crate::probes::support::example::example;
@@ -129,8 +129,8 @@ impl Lsd {
     fn train(&self, train: &Scored, validation: &Scored, key: Key) -> Result<Critic> {
         let LsdConfig { iterations, evaluate_every, objective, lambda, noise, ref critic, ref critic_optim, .. } =
             self.0;
-        let (shape, device) = (&train.x.dims()[1..], train.x.device());
-        let mut critic = Critic::on_shape(critic, critic_optim, lambda, noise, shape, key.with("critic"), device)?;
+        let (io, device) = (Io::field(&train.x.dims()[1..]), train.x.device());
+        let mut critic = Critic::on(critic, critic_optim, lambda, noise, &io, key.with("critic"), device)?;
         let mut best: Option<(f64, State)> = None;
         for i in 1..=iterations {
             let step = critic.step_on(objective, key.with("step").at(i as u64), &train.x, &train.score, 1.0)?;

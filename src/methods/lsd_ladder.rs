@@ -1,0 +1,172 @@
+//! The learned Stein discrepancy at all levels of a ladder: one energy and one critic, told the level.
+
+use candle_core::Tensor;
+
+use super::learning::levels::{self, Noisy};
+use super::learning::readings::{Readings, mean};
+use super::learning::trainable::Trainable;
+use super::lsd;
+use super::part::parts;
+use super::{Critic, Method, MethodRow, Noise, Objective, Setup, StepContext};
+use crate::config::{Schema, decode, rule};
+use crate::data::Batch;
+use crate::density::{Energy as _, Model, beside, by_row};
+use crate::metrics::{Metrics, Spent};
+use crate::nets::{Io, LEVEL_FEATURES, level_features};
+use crate::{Error, Result};
+
+crate::config! {
+    /// Keys of the method `lsd_ladder`.
+    pub struct LsdLadderConfig {
+        /// Critic updates before each model update, each on a fresh batch.
+        critic_steps: usize = 5, rule::at_least(1);
+        /// λ, the weight of the penalty λ E|f|² that makes the best critic unique: f* = σ(∇log q - ∇log p)/2λ.
+        lambda: f64 = 1.0, rule::positive;
+        /// Hutchinson's probe: gaussian (LSD's) or rademacher.
+        probe: Noise = Noise::Gaussian;
+    }
+    parts {
+        /// The critic f: the item with the level in nine further channels -> item.
+        critic: "mlp" of crate::nets::schemas;
+        /// The critic's optimiser.
+        critic_optim: "adam" of crate::optim::schemas;
+    }
+}
+
+const NAME: &str = "lsd_ladder";
+
+/// The method `lsd_ladder`: LSD (Grathwohl et al. 2020, Algorithm 3) of the data under noise of every level of the
+/// model, in the coordinates x/σ, so that no level drowns the others. With the score s = -∇E(x, σ), a critic update
+/// maximises mean[σs·f + σ tr ∂f/∂x] - λ mean|f|² over critics f(x, σ), a model update minimises mean σs·f. Under
+/// noise the discrepancy sees what lies beside the data, which on the data alone it does not; the weights of far modes
+/// it leaves to luck, as `dsm_ladder` does.
+pub(super) const ENTRY: MethodRow = MethodRow {
+    name: NAME,
+    about: "learned Stein discrepancy at all noise levels of one energy (model `ladder`), by one critic that is told \
+            the level",
+    cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Zemel 2020, ICML, Algorithm 3; arXiv 2002.05616; on the levels of \
+           Song & Ermon 2019; arXiv 1907.05600",
+    schema: Schema::of::<LsdLadderConfig>(),
+    numbers: lsd::NUMBERS,
+    cost: Spent { values: 0, gradients: 512 },
+    proposal: Some(levels::flow),
+    init: &[("model", "ladder")],
+    example: r#"[dataset]
+name = "moons"
+
+[model]
+name = "ladder"
+levels = 6
+net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
+
+[method]
+name = "lsd_ladder"
+critic_steps = 2
+critic = { name = "mlp", hidden = [8, 8], dropout = 0.2, spectral_norm = true }
+"#,
+    build: |table, setup| Ok(Box::new(LsdLadder::new(decode(table)?, setup)?)),
+};
+
+struct LsdLadder {
+    config: LsdLadderConfig,
+    levels: usize,
+    trained: Trainable<Model>,
+    critic: Critic,
+}
+
+/// Items at their levels, and what the critic is given of them.
+struct Seen {
+    noisy: Noisy,
+    /// What the critic's network reads: x/√(1 + σ²), with functions of the level.
+    input: Tensor,
+    /// Its rate of change by x/σ, `[B]`.
+    rate: Tensor,
+}
+
+impl LsdLadder {
+    fn new(config: LsdLadderConfig, setup: Setup) -> Result<Self> {
+        let levels = levels::count(&setup.model, NAME)?;
+        let output = setup.data.spec().shape.clone();
+        let mut input = output.clone();
+        input.iter_mut().take(1).for_each(|channels| *channels += LEVEL_FEATURES);
+        let (io, key, device) = (Io { input, output }, setup.key.with("critic"), setup.data.device());
+        let critic = Critic::on(&config.critic, &config.critic_optim, config.lambda, config.probe, &io, key, device)?;
+        Ok(LsdLadder { config, levels, trained: Trainable::model(setup.model, setup.optim)?, critic })
+    }
+
+    /// The items of a batch, each at a level of its own.
+    fn see(&self, cx: &StepContext, i: u64, batch: &Batch) -> Result<Seen> {
+        let ((x, own), key) = (batch.beneath(), cx.key.at(i));
+        let level = levels::draw(key.with("levels"), [1, x.dim(0)?], self.levels, true, x.device())?;
+        let sigma = levels::sigmas(&self.trained.still, NAME)?.index_select(&level, 0)?;
+        let noisy = Noisy::new(key.with("noise"), x, own, &sigma)?;
+        let width = noisy.width();
+        let scale = width.sqr()?.affine(1.0, 1.0)?.sqrt()?.recip()?;
+        let input = beside(&by_row(&noisy.x, &scale)?, &level_features(&sigma.log()?)?)?;
+        let rate = (scale * width)?;
+        Ok(Seen { noisy, input, rate })
+    }
+
+    /// Updates the critic at the model's present score σs.
+    fn update_critic(&mut self, cx: &StepContext, i: u64, seen: &Seen, metrics: &mut Metrics) -> Result<()> {
+        let Seen { noisy, input, rate } = seen;
+        let slope = levels::at(&self.trained.still, &noisy.sigma, NAME)?.grad(&noisy.x)?.1.detach();
+        let score = by_row(&slope, &noisy.width().neg()?)?;
+        let key = cx.key.with("critic").at(i);
+        let probe = self.critic.noise().draw(key.with("probe"), &noisy.x)?;
+        // The level does not move with the item.
+        let still = Tensor::zeros((input.dim(0)?, LEVEL_FEATURES), input.dtype(), input.device())?;
+        let along = beside(&by_row(&probe, rate)?, &still)?;
+        let inputs = [input, &along];
+        let stein = self.critic.step_along(Objective::Discrepancy, key, inputs, [&score, &probe], cx.lr_scale)?;
+        metrics.set("lsd", stein.discrepancy);
+        metrics.set("objective", stein.discrepancy - stein.penalty);
+        metrics.set("critic_grad_norm", stein.grad_norm);
+        Ok(())
+    }
+
+    /// Takes one descent step on mean σs·f as a function of the model's parameters, with the critic held constant.
+    fn update_model(&mut self, cx: &StepContext, seen: &Seen) -> Result<Metrics> {
+        let (noisy, f) = (&seen.noisy, self.critic.value(&seen.input)?);
+        let along = by_row(&f, noisy.width())?;
+        let (energy, loss) = self.trained.in_training(cx, |model| {
+            let (energy, slope) = levels::at(model, &noisy.sigma, NAME)?.directional(&noisy.x, &along)?;
+            Ok((energy, slope.mean_all()?.neg()?))
+        })?;
+        let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
+        Readings::new().with("energy", mean(&energy)?).with("grad_norm", grad_norm).read()
+    }
+}
+
+parts!(LsdLadder: trained, critic);
+
+impl Method for LsdLadder {
+    fn batches_per_step(&self) -> usize {
+        self.config.critic_steps + 1
+    }
+
+    fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
+        let (last, critic_batches) =
+            batches.split_last().ok_or_else(|| Error::Other("lsd_ladder: a step needs batches".into()))?;
+        let mut metrics = Metrics::new();
+        for (i, batch) in critic_batches.iter().enumerate() {
+            let seen = self.see(cx, i as u64, batch)?;
+            self.update_critic(cx, i as u64, &seen, &mut metrics)?;
+        }
+        let seen = self.see(cx, critic_batches.len() as u64, last)?;
+        metrics.extend(self.update_model(cx, &seen)?);
+        Ok(metrics)
+    }
+
+    fn model(&self) -> &Model {
+        &self.trained.live
+    }
+
+    fn advice(&self) -> Vec<String> {
+        let steps = 2 * self.config.critic_steps;
+        vec![
+            format!("a critic that keeps up (--set method.critic_steps={steps})"),
+            "a higher level 0, below which the data have no score (--set model.sigma_min=0.2)".to_owned(),
+        ]
+    }
+}
