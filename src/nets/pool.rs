@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use super::layer_list::number;
 use super::{Curve, Gradients, Jet, Layer, LayerList, Pass, Pullback, Tape};
+use crate::ops::{self, Order};
 use crate::{Error, Result};
 
 /// The means over disjoint K×K windows: `[B, C, H, W]` -> `[B, C, H/K, W/K]`.
@@ -96,14 +97,12 @@ impl GlobalPool {
 
     fn apply(self, x: &Tensor) -> Result<Tensor> {
         let (_, _, h, w) = x.dims4()?;
-        Ok(x.flatten_from(2)?.sum(2)?.affine(self.share(h * w), 0.0)?)
+        Ok(ops::pixel_sum(x)?.affine(self.share(h * w), 0.0)?)
     }
 
-    /// The pull-back: ȳ, or its share, at every pixel of an image of size (H, W).
-    fn spread(self, g: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
-        let (b, c) = g.dims2()?;
-        let g = g.affine(self.share(h * w), 0.0)?.reshape((b, c, 1, 1))?;
-        Ok(g.broadcast_as((b, c, h, w))?.contiguous()?)
+    /// The pull-back: ȳ, or its share, at every pixel of an image of size (H, W), in an order.
+    fn spread(self, g: &Tensor, (h, w): (usize, usize), order: Order) -> Result<Tensor> {
+        ops::at_every_pixel(&g.affine(self.share(h * w), 0.0)?, (h, w), order)
     }
 }
 
@@ -113,8 +112,8 @@ impl Layer for GlobalPool {
     }
 
     fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
-        let size = (x.dim(2)?, x.dim(3)?);
-        Ok((self.apply(x)?, Box::new(move |g| self.spread(g, size))))
+        let (size, order) = ((x.dim(2)?, x.dim(3)?), Order::of(&[x]));
+        Ok((self.apply(x)?, Box::new(move |g| self.spread(g, size, order))))
     }
 
     fn record(&self, x: &Tensor, _: Pass, tape: &mut Tape) -> Result<Tensor> {
@@ -124,7 +123,7 @@ impl Layer for GlobalPool {
 
     fn reverse(&self, g: &Tensor, tape: &mut Tape, _: &mut Gradients, _: bool) -> Result<Option<Tensor>> {
         let x = tape.pop()?;
-        self.spread(g, (x.dim(2)?, x.dim(3)?)).map(Some)
+        self.spread(g, (x.dim(2)?, x.dim(3)?), Order::of(&[&x])).map(Some)
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {

@@ -8,7 +8,9 @@ use super::activation::{activate, activate_pullback};
 use super::backend::Backend;
 use super::conv::{self, conv2d, conv2d_pullback};
 use super::cpu::conv as kernels;
-use super::cpu::{Output, Place, wanted};
+use super::cpu::{Output, wanted};
+use super::kept::Place;
+use super::sums::bias_gradient;
 use super::{Activation, Conv, LayerWeights};
 use crate::Result;
 
@@ -122,7 +124,7 @@ impl CustomOp3 for Activated {
         let g = &g.contiguous()?;
         let gu = wanted(u, || u.apply_op3_no_bwd(g, w, &Pullback { act, conv, place: place.clone() }))?;
         let gw = wanted(w, || u.apply_op2_no_bwd(g, &WeightGradient { act, conv, kernel: w.dim(2)? }))?;
-        Ok((gu, gw, wanted(b, || conv::bias_gradient(g))?))
+        Ok((gu, gw, wanted(b, || bias_gradient(g))?))
     }
 }
 

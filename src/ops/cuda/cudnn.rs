@@ -18,6 +18,7 @@ use npyz::half::bf16;
 
 use super::plan::{Candidate, Geometry, Map, Roles, chosen};
 use crate::device::Precision;
+use crate::ops::Order;
 
 type Answer<T> = std::result::Result<T, CudnnError>;
 
@@ -35,12 +36,14 @@ impl Float for bf16 {}
 pub struct Cudnn {
     raw: sys::cudnnHandle_t,
     stream: Arc<CudaStream>,
-    plans: RefCell<HashMap<Key, Rc<Plan>>>,
+    /// What was found for each key; nothing where cuDNN has no algorithm.
+    plans: RefCell<HashMap<Key, Option<Rc<Plan>>>>,
     /// Work in one stream is done in order, so that one piece of memory does for all.
     workspace: RefCell<Option<CudaSlice<u8>>>,
 }
 
-type Key = (Map, Geometry, sys::cudnnDataType_t, Precision);
+/// What a plan is for.
+pub type Key = (Map, Geometry, sys::cudnnDataType_t, Precision);
 
 thread_local! {
     static OPEN: RefCell<HashMap<DeviceId, Rc<Cudnn>>> = RefCell::new(HashMap::new());
@@ -103,13 +106,19 @@ impl Cudnn {
         Ok(())
     }
 
-    /// Adds a number to each channel, in place: `bias` `[O]` to `outputs` of a shape `[N, O, H', W']`.
+    /// Adds a number to each channel, in place: `bias` `[O]` to `outputs` of a shape `[N, O, H', W']`, in an order.
     ///
     /// # Safety
     /// Both places hold at least so many entries of type `T`, one after the other.
-    pub unsafe fn add<T: Float>(&self, bias: CUdeviceptr, outputs: CUdeviceptr, shape: [i32; 4]) -> Result<()> {
-        let small = tensor([1, shape[1], 1, 1], T::DATA_TYPE)?;
-        let large = tensor(shape, T::DATA_TYPE)?;
+    pub unsafe fn add<T: Float>(
+        &self,
+        bias: CUdeviceptr,
+        outputs: CUdeviceptr,
+        shape: [i32; 4],
+        order: Order,
+    ) -> Result<()> {
+        let small = tensor([1, shape[1], 1, 1], T::DATA_TYPE, order)?;
+        let large = tensor(shape, T::DATA_TYPE, order)?;
         let one = T::from(1).into_scaling_parameter();
         let factor = (&raw const one).cast::<c_void>();
         let (bias, outputs) = (bias as *const c_void, outputs as *mut c_void);
@@ -137,12 +146,22 @@ impl Cudnn {
     }
 
     fn plan(&self, key: Key) -> Result<Rc<Plan>> {
-        if let Some(plan) = self.plans.borrow().get(&key) {
-            return Ok(plan.clone());
+        if let Some(known) = self.plans.borrow().get(&key) {
+            return known.clone().map_or_else(|| none(key), Ok);
         }
-        let plan = Rc::new(Plan::new(self.raw, key)?);
-        self.plans.borrow_mut().insert(key, plan.clone());
-        Ok(plan)
+        let plan = Plan::new(self.raw, key).map(Rc::new);
+        self.plans.borrow_mut().insert(key, plan.as_ref().ok().cloned());
+        plan
+    }
+
+    /// Whether there is an algorithm; cuDNN is asked once.
+    pub fn offers(&self, key: Key) -> bool {
+        self.plan(key).is_ok()
+    }
+
+    /// Has [`Cudnn::offers`] say no, where what was offered has failed.
+    pub fn refuse(&self, key: Key) {
+        self.plans.borrow_mut().insert(key, None);
     }
 }
 
@@ -166,21 +185,38 @@ impl<D: Copy> Drop for Descriptor<D> {
     }
 }
 
-const LAYOUT: sys::cudnnTensorFormat_t = sys::cudnnTensorFormat_t::CUDNN_TENSOR_NCHW;
+fn none<T>((map, geometry, ..): Key) -> Result<T> {
+    bail!("cuDNN has no algorithm for {map:?} of {geometry:?} that gives the same bytes each time")
+}
 
-fn tensor(shape: [i32; 4], kind: sys::cudnnDataType_t) -> Answer<Descriptor<sys::cudnnTensorDescriptor_t>> {
+fn format(order: Order) -> sys::cudnnTensorFormat_t {
+    match order {
+        Order::First => sys::cudnnTensorFormat_t::CUDNN_TENSOR_NCHW,
+        Order::Last => sys::cudnnTensorFormat_t::CUDNN_TENSOR_NHWC,
+    }
+}
+
+fn tensor(
+    shape: [i32; 4],
+    kind: sys::cudnnDataType_t,
+    order: Order,
+) -> Answer<Descriptor<sys::cudnnTensorDescriptor_t>> {
     let raw = result::create_tensor_descriptor()?;
     let made = Descriptor { raw, destroy: result::destroy_tensor_descriptor };
     // SAFETY: the descriptor was made above.
-    unsafe { result::set_tensor4d_descriptor(raw, LAYOUT, kind, shape)? };
+    unsafe { result::set_tensor4d_descriptor(raw, format(order), kind, shape)? };
     Ok(made)
 }
 
-fn filter(shape: [i32; 4], kind: sys::cudnnDataType_t) -> Answer<Descriptor<sys::cudnnFilterDescriptor_t>> {
+fn filter(
+    shape: [i32; 4],
+    kind: sys::cudnnDataType_t,
+    order: Order,
+) -> Answer<Descriptor<sys::cudnnFilterDescriptor_t>> {
     let raw = result::create_filter_descriptor()?;
     let made = Descriptor { raw, destroy: result::destroy_filter_descriptor };
     // SAFETY: the descriptor was made above.
-    unsafe { result::set_filter4d_descriptor(raw, kind, LAYOUT, shape)? };
+    unsafe { result::set_filter4d_descriptor(raw, kind, format(order), shape)? };
     Ok(made)
 }
 
@@ -246,10 +282,11 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(handle: sys::cudnnHandle_t, (map, geometry, kind, precision): Key) -> Result<Self> {
-        let Roles { images, weights, outputs } = geometry.shapes;
-        let (images, outputs) = (tensor(images, kind)?, tensor(outputs, kind)?);
-        let (weights, conv) = (filter(weights, kind)?, convolution(geometry, kind, precision)?);
+    fn new(handle: sys::cudnnHandle_t, key: Key) -> Result<Self> {
+        let (map, geometry, kind, precision) = key;
+        let (Roles { images, weights, outputs }, order) = (geometry.shapes, geometry.order);
+        let (images, outputs) = (tensor(images, kind, order)?, tensor(outputs, kind, order)?);
+        let (weights, conv) = (filter(weights, kind, order)?, convolution(geometry, kind, precision)?);
         let (x, w, y, c) = (images.raw, weights.raw, outputs.raw, conv.raw);
         let found = match map {
             Map::Forward => algorithm!(
@@ -276,7 +313,7 @@ impl Plan {
         };
         match found {
             Some((algorithm, memory)) => Ok(Plan { images, weights, outputs, conv, algorithm, memory }),
-            None => bail!("cuDNN has no algorithm for {map:?} of {geometry:?} that gives the same bytes each time"),
+            None => none(key),
         }
     }
 }
