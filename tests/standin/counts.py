@@ -36,8 +36,9 @@ def bounded(what, count, most):
     print(f"{what:60} {count:6.1f}, at most {most}{'' if count <= most else ': TOO MANY'}")
 
 
-def chain(what, folder, launches, *sets, uploads=0):
-    """A step of Langevin: gradient and move, in chains that go on from a checkpoint."""
+def chain(what, folder, launches, *sets, uploads=0, copies=None):
+    """A step of Langevin: gradient and move, in chains that go on from a checkpoint. Where `copies` is a number, all
+    convolutions have channels last, and so many tensors are rearranged."""
 
     def run(steps):
         words = ["--ckpt", folder, "--device", "cuda:0", "--n", "4", "--steps", str(steps), "--out", f"{OUT}/chain.npy"]
@@ -51,6 +52,10 @@ def chain(what, folder, launches, *sets, uploads=0):
     bounded(f"{what}: other waits", counts.get("waits", 0), 0)
     libraries = sum(count for name, count in counts.items() if name.startswith(("convolutions", "products")))
     bounded(f"{what}: launches and calls of libraries", counts["launches"] + libraries, launches)
+    if copies is not None:
+        first = sum(count for name, count in counts.items() if name.startswith("convolutions")) - counts["channels last"]
+        bounded(f"{what}: convolutions whose channels are not last", first, 0)
+        bounded(f"{what}: tensors rearranged", sum(n for name, n in counts.items() if name.startswith("kernel ucopy")), copies)
 
 
 def training(what, config, *sets):
@@ -90,11 +95,16 @@ if __name__ == "__main__":
     counts, updates = training("wide", "configs/jem_cifar.toml", *wide)
     bounded("an optimiser step, WRN-28: launches", updates, 3)
     bounded("a JEM step, WRN-28: copies to the host", counts["copies to the host"], 2)
-    chain("Langevin, WRN-28", f"{OUT}/wide-2", 150, "sampler.name=sgld", "sampler.init=uniform")
+    noisy = ["sampler.name=sgld", "sampler.init=uniform"]
+    chain("Langevin, WRN-28", f"{OUT}/wide-2", 150, *noisy)
+    # Channels last: rearranged are the images, their gradient, and what the mean over pixels sends back.
+    chain("Langevin, WRN-28 in TF32", f"{OUT}/wide-2", 155, *noisy, 'train.precision="tf32"', copies=3)
+    chain("Langevin, WRN-28 in bf16", f"{OUT}/wide-2", 265, *noisy, 'train.precision="bf16"', copies=3)
     # Group norm: two launches each way.
     normed = [*wide, "model.net.norm=group", "model.net.groups=2"]
     training("normed", "configs/jem_cifar.toml", *normed)
-    chain("Langevin, WRN-28 with group norm", f"{OUT}/normed-2", 250, "sampler.name=sgld", "sampler.init=uniform")
+    chain("Langevin, WRN-28 with group norm", f"{OUT}/normed-2", 250, *noisy)
+    chain("Langevin, WRN-28 with group norm in TF32", f"{OUT}/normed-2", 255, *noisy, 'train.precision="tf32"', copies=3)
     # Factors in bf16: what products and convolutions multiply, and nothing else.
     counts, _ = training("brief", "configs/jem_cifar.toml", *wide, 'train.precision="bf16"')
     full = sum(counts.get(name, 0) for name in ("convolutions, FMA", "convolutions, default math", "products in f32"))
