@@ -39,7 +39,7 @@ pub fn conv2d_activated<'a>(
                 Activated { act, conv, place: kernel.place() },
             )?)
         }
-        Backend::Composed => conv2d(&activate(act, u)?, w, Some(b), conv),
+        Backend::Composed => conv2d(&activate(act, u)?, kernel, Some(b), conv),
     }
 }
 
@@ -60,7 +60,9 @@ pub fn conv2d_activated_pullback<'a>(
     let (_, _, height, width) = u.dims4()?;
     let tracked = [u, g, w].iter().any(|t| t.track_op());
     if tracked || backend(&[u, g, w]) == Backend::Composed || g.dim(0)? != u.dim(0)? {
-        return activate_pullback(act, u, &conv2d_pullback(g, w, conv, (height, width))?);
+        // Frozen weights that are differentiated through are those of no chain.
+        let kernel = if tracked { w.into() } else { kernel };
+        return activate_pullback(act, u, &conv2d_pullback(g, kernel, conv, (height, width))?);
     }
     conv::check_pullback(g, w.dims(), conv, (height, width))?;
     let pullback = Pullback { act, conv, place: kernel.place() };

@@ -7,7 +7,7 @@
 
 use candle_core::{DType, Tensor};
 
-use crate::Result;
+use crate::{Result, device};
 
 /// How the numbers of images lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -31,7 +31,10 @@ impl Order {
     pub fn lay(self, t: &Tensor) -> candle_core::Result<Tensor> {
         match self {
             Order::First => t.contiguous(),
-            Order::Last => t.permute((0, 2, 3, 1))?.contiguous(),
+            Order::Last => {
+                let _shapes = device::keep_shapes(t.device());
+                t.permute((0, 2, 3, 1))?.contiguous()
+            }
         }
     }
 
@@ -42,7 +45,10 @@ impl Order {
         }
         match self {
             Order::First => t.to_dtype(dtype),
-            Order::Last => t.permute((0, 2, 3, 1))?.to_dtype(dtype),
+            Order::Last => {
+                let _shapes = device::keep_shapes(t.device());
+                t.permute((0, 2, 3, 1))?.to_dtype(dtype)
+            }
         }
     }
 
@@ -67,7 +73,11 @@ pub fn by_pixel(t: &Tensor) -> bool {
 /// # Errors
 /// A tensor operation fails.
 pub fn channels_first(t: &Tensor) -> Result<Tensor> {
-    Ok(if by_pixel(t) { t.contiguous()? } else { t.clone() })
+    if !by_pixel(t) {
+        return Ok(t.clone());
+    }
+    let _shapes = device::keep_shapes(t.device());
+    Ok(t.contiguous()?)
 }
 
 /// The tensors one after the other along the batch, in the order in which they lie.

@@ -59,7 +59,7 @@ def chain(what, folder, launches, *sets, uploads=0, copies=None):
 
 
 def training(what, config, *sets):
-    """A step of training: the optimisers' part of it."""
+    """What a step of training costs, and the optimisers' part of it."""
 
     def run(steps):
         words = [config, "--device", "cuda:0", "--run-dir", f"{OUT}/{what}-{steps}", "--overwrite"]
@@ -97,9 +97,15 @@ if __name__ == "__main__":
     bounded("a JEM step, WRN-28: copies to the host", counts["copies to the host"], 2)
     noisy = ["sampler.name=sgld", "sampler.init=uniform"]
     chain("Langevin, WRN-28", f"{OUT}/wide-2", 150, *noisy)
-    # Channels last: rearranged are the images, their gradient, and what the mean over pixels sends back.
+    # Channels last: no more is told of shapes than without.
+    uploads = counts["copies to the device"]
+    counts, _ = training("wide-tf32", "configs/jem_cifar.toml", *wide, 'train.precision="tf32"')
+    bounded("a JEM step, WRN-28 in TF32: copies to the device", counts["copies to the device"], uploads)
+    first = counts["convolutions, default math"] - counts["channels last"]
+    bounded("a JEM step, WRN-28 in TF32: convolutions whose channels are not last", first, 0)
+    # Rearranged are the images, their gradient, and what the mean over pixels sends back.
     chain("Langevin, WRN-28 in TF32", f"{OUT}/wide-2", 155, *noisy, 'train.precision="tf32"', copies=3)
-    chain("Langevin, WRN-28 in bf16", f"{OUT}/wide-2", 265, *noisy, 'train.precision="bf16"', copies=3)
+    chain("Langevin, WRN-28 in bf16", f"{OUT}/wide-2", 260, *noisy, 'train.precision="bf16"', copies=3)
     # Group norm: two launches each way.
     normed = [*wide, "model.net.norm=group", "model.net.groups=2"]
     training("normed", "configs/jem_cifar.toml", *normed)

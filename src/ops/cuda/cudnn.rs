@@ -151,6 +151,9 @@ impl Cudnn {
         }
         let plan = Plan::new(self.raw, key).map(Rc::new);
         self.plans.borrow_mut().insert(key, plan.as_ref().ok().cloned());
+        if let Err(error) = &plan {
+            tracing::debug!("not computed so: {error}");
+        }
         plan
     }
 
@@ -161,6 +164,7 @@ impl Cudnn {
 
     /// Has [`Cudnn::offers`] say no, where what was offered has failed.
     pub fn refuse(&self, key: Key) {
+        tracing::debug!("failed, and not computed so again: {:?} of {:?}", key.0, key.1);
         self.plans.borrow_mut().insert(key, None);
     }
 }
