@@ -11,6 +11,10 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "bench"))
+from gpu import save
 
 EBM, OUT = sys.argv[1:]
 wrong = False
@@ -74,6 +78,15 @@ def training(what, config, *sets):
     return counts, sum(counts[name] for name in kernels)
 
 
+def pictures():
+    """The folder of a few pictures with three channels."""
+    folder = Path(OUT, "pictures").resolve()
+    folder.mkdir(exist_ok=True)
+    save(folder / "x_train.npy", "64, 3, 8, 8", [i * i // 7 % 256 for i in range(64 * 3 * 8 * 8)])
+    save(folder / "y_train.npy", "64,", [i % 10 for i in range(64)])
+    return folder
+
+
 if __name__ == "__main__":
     os.makedirs(OUT, exist_ok=True)
     # One optimiser, its norm, and gradients that are limited.
@@ -103,9 +116,12 @@ if __name__ == "__main__":
     bounded("a JEM step, WRN-28 in TF32: copies to the device", counts["copies to the device"], uploads)
     first = counts["convolutions, default math"] - counts["channels last"]
     bounded("a JEM step, WRN-28 in TF32: convolutions whose channels are not last", first, 0)
-    # Rearranged are the images, their gradient, and what the mean over pixels sends back.
-    chain("Langevin, WRN-28 in TF32", f"{OUT}/wide-2", 155, *noisy, 'train.precision="tf32"', copies=3)
-    chain("Langevin, WRN-28 in bf16", f"{OUT}/wide-2", 260, *noisy, 'train.precision="bf16"', copies=3)
+    # Rearranged are the images and their gradient, where they have more than one channel, and what the mean sends back.
+    chain("Langevin, WRN-28 in TF32", f"{OUT}/wide-2", 155, *noisy, 'train.precision="tf32"', copies=1)
+    colours = ["dataset.name=images", f'dataset.path="{pictures()}"', "dataset.test=0", "dataset.validation=0"]
+    training("colours", "configs/jem_cifar.toml", *colours, *wide[1:3], *wide[4:])
+    chain("Langevin, WRN-28 in TF32, colours", f"{OUT}/colours-2", 155, *noisy, 'train.precision="tf32"', copies=3)
+    chain("Langevin, WRN-28 in bf16", f"{OUT}/wide-2", 265, *noisy, 'train.precision="bf16"', copies=3)
     # Group norm: two launches each way.
     normed = [*wide, "model.net.norm=group", "model.net.groups=2"]
     training("normed", "configs/jem_cifar.toml", *normed)
