@@ -139,3 +139,33 @@ impl Layer for GlobalPool {
         Ok(LayerList::of("global_pool", &[("of", of.into())], &[]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::rng::Key;
+
+    #[test]
+    fn pixels_go_through_as_they_lie() {
+        let images = |name: &str| Key::new(1).with(name).normal((2, 3, 4, 5), DType::F64, &Device::Cpu).unwrap();
+        let (x, v) = (images("x"), images("v"));
+        let laid = Order::Last.images(&Order::Last.lay(&x).unwrap()).unwrap();
+        let entries = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        let pixels = |t: &Tensor| Order::of(&[t]) == Order::Last;
+        for pool in [GlobalPool::Sum, GlobalPool::Mean] {
+            let ((have, back), (want, straight)) =
+                (pool.vjp(&laid, Pass::EVAL).unwrap(), pool.vjp(&x, Pass::EVAL).unwrap());
+            entries(&have).iter().zip(entries(&want)).for_each(|(a, b)| assert!((a - b).abs() < 1e-14));
+            let (have, want) = (back(&want).unwrap(), straight(&want).unwrap());
+            assert!(pixels(&have) && !pixels(&want) && entries(&have) == entries(&want));
+        }
+        let jet = Jet::new(&laid, &v).unwrap();
+        assert!(pixels(jet.stacked()) && pixels(&jet.tangent().unwrap()));
+        assert!(entries(jet.stacked()) == entries(Jet::new(&x, &v).unwrap().stacked()));
+        let (line, bent) = (Curve::line(&laid, &v).unwrap(), Curve::new(&laid, &v, &x).unwrap());
+        let [sum, same] = [bent.plus(&line).unwrap(), line.plus(&bent).unwrap()];
+        assert!(pixels(sum.stacked()) && entries(sum.stacked()) == entries(same.stacked()));
+    }
+}

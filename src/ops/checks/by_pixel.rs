@@ -1,5 +1,5 @@
 //! Images that lie pixel by pixel: what computes them as they lie, and the gradients for the weights of convolutions,
-//! which nobody differentiates. The values of the other convolutions are tried so too, since nothing of them is tracked.
+//! which nobody differentiates. The values of other convolutions are tried so too, since nothing of them is tracked.
 
 use candle_core::{Tensor, Var};
 

@@ -48,7 +48,7 @@ pub fn weight_gradient(x: Argument<'_>, g: Argument<'_>, conv: Conv, kernel: usi
 /// already, and what comes out is f32.
 ///
 /// # Errors
-/// cuDNN fails. In an order other than the usual one, it is then not offered again ([`offered`]).
+/// There is no memory left, or cuDNN fails; with channels last, that is not [`offered`] again.
 pub fn computed(
     map: Map,
     geometry: Geometry,
@@ -63,11 +63,11 @@ pub fn computed(
         DType::F32 => typed::<f32>(map, geometry, arguments),
         DType::F64 => typed::<f64>(map, geometry, arguments),
         other => bail!("convolutions on a GPU are in f32 and f64, got {other:?}"),
-    };
-    let whole = made.and_then(|made| match kind {
+    }?;
+    let whole = match kind {
         DType::F64 => biased::<f64>(made, geometry, bias),
         _ => biased::<f32>(made, geometry, bias),
-    });
+    };
     if whole.is_err() && geometry.order == Order::Last {
         Cudnn::of(device)?.refuse((map, geometry, data_type(kind)?, precision));
     }

@@ -1,6 +1,8 @@
 //! The calls of cuDNN: what is asked once for a geometry is kept, and all calls share one piece of memory.
 #![allow(unsafe_code)] // a library of C
 
+mod descriptors;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
@@ -8,7 +10,7 @@ use std::mem::MaybeUninit;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use candle_core::cuda::cudarc::cudnn::result::{self, CudnnError};
+use candle_core::cuda::cudarc::cudnn::result;
 use candle_core::cuda::cudarc::cudnn::{CudnnDataType, sys};
 use candle_core::cuda::cudarc::driver::sys::CUdeviceptr;
 use candle_core::cuda::cudarc::driver::{CudaSlice, CudaStream, DevicePtrMut, DeviceRepr};
@@ -19,8 +21,7 @@ use npyz::half::bf16;
 use super::plan::{Candidate, Geometry, Map, Roles, chosen};
 use crate::device::Precision;
 use crate::ops::Order;
-
-type Answer<T> = std::result::Result<T, CudnnError>;
+use descriptors::{Answer, Descriptor, convolution, filter, tensor};
 
 /// What an algorithm may take beside the tensors. The fastest of a wide network's ask for a few hundred mebibytes.
 const ROOM: usize = 1 << 30;
@@ -81,7 +82,8 @@ impl Cudnn {
         precision: Precision,
         at: Roles<CUdeviceptr>,
     ) -> Result<()> {
-        let plan = self.plan((map, geometry, T::DATA_TYPE, precision))?;
+        let key = (map, geometry, T::DATA_TYPE, precision);
+        let plan = self.plan(key)?;
         let memory = self.memory(plan.memory)?;
         let (one, zero) = (T::from(1).into_scaling_parameter(), T::from(0).into_scaling_parameter());
         let (one, zero) = ((&raw const one).cast::<c_void>(), (&raw const zero).cast::<c_void>());
@@ -90,7 +92,7 @@ impl Cudnn {
         let Roles { images, weights, outputs } = at;
         let [images, weights, outputs] = [images, weights, outputs].map(|place| place as *mut c_void);
         // SAFETY: descriptors and memory live until the call, which is queued behind what made the arguments.
-        unsafe {
+        let done = unsafe {
             match plan.algorithm {
                 Algorithm::Forward(algorithm) => result::convolution_forward(
                     self.raw, one, x, images, w, weights, conv, algorithm, memory, *size, zero, y, outputs,
@@ -101,9 +103,12 @@ impl Cudnn {
                 Algorithm::WeightGradient(algorithm) => result::convolution_backward_filter(
                     self.raw, one, x, images, y, outputs, conv, algorithm, memory, *size, zero, w, weights,
                 ),
-            }?;
+            }
+        };
+        if done.is_err() && geometry.order == Order::Last {
+            self.refuse(key);
         }
-        Ok(())
+        Ok(done?)
     }
 
     /// Adds a number to each channel, in place: `bias` `[O]` to `outputs` of a shape `[N, O, H', W']`, in an order.
@@ -176,79 +181,8 @@ impl Drop for Cudnn {
     }
 }
 
-/// A descriptor, which goes with its owner.
-struct Descriptor<D: Copy> {
-    raw: D,
-    destroy: unsafe fn(D) -> Answer<()>,
-}
-
-impl<D: Copy> Drop for Descriptor<D> {
-    fn drop(&mut self) {
-        // SAFETY: it was made by cuDNN and is destroyed here only.
-        let _ = unsafe { (self.destroy)(self.raw) };
-    }
-}
-
 fn none<T>((map, geometry, ..): Key) -> Result<T> {
     bail!("cuDNN has no algorithm for {map:?} of {geometry:?} that gives the same bytes each time")
-}
-
-fn format(order: Order) -> sys::cudnnTensorFormat_t {
-    match order {
-        Order::First => sys::cudnnTensorFormat_t::CUDNN_TENSOR_NCHW,
-        Order::Last => sys::cudnnTensorFormat_t::CUDNN_TENSOR_NHWC,
-    }
-}
-
-fn tensor(
-    shape: [i32; 4],
-    kind: sys::cudnnDataType_t,
-    order: Order,
-) -> Answer<Descriptor<sys::cudnnTensorDescriptor_t>> {
-    let raw = result::create_tensor_descriptor()?;
-    let made = Descriptor { raw, destroy: result::destroy_tensor_descriptor };
-    // SAFETY: the descriptor was made above.
-    unsafe { result::set_tensor4d_descriptor(raw, format(order), kind, shape)? };
-    Ok(made)
-}
-
-fn filter(
-    shape: [i32; 4],
-    kind: sys::cudnnDataType_t,
-    order: Order,
-) -> Answer<Descriptor<sys::cudnnFilterDescriptor_t>> {
-    let raw = result::create_filter_descriptor()?;
-    let made = Descriptor { raw, destroy: result::destroy_filter_descriptor };
-    // SAFETY: the descriptor was made above.
-    unsafe { result::set_filter4d_descriptor(raw, kind, format(order), shape)? };
-    Ok(made)
-}
-
-fn convolution(
-    geometry: Geometry,
-    kind: sys::cudnnDataType_t,
-    precision: Precision,
-) -> Answer<Descriptor<sys::cudnnConvolutionDescriptor_t>> {
-    let Geometry { stride, padding, .. } = geometry;
-    let raw = result::create_convolution_descriptor()?;
-    let made = Descriptor { raw, destroy: result::destroy_convolution_descriptor };
-    let mode = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
-    // cuDNN's default takes TF32 for f32; only this one leaves the factors as they are.
-    let math = match precision {
-        Precision::F32 => sys::cudnnMathType_t::CUDNN_FMA_MATH,
-        Precision::Tf32 | Precision::Bf16 => sys::cudnnMathType_t::CUDNN_DEFAULT_MATH,
-    };
-    // Sums of bf16 are f32.
-    let kind = match kind {
-        sys::cudnnDataType_t::CUDNN_DATA_BFLOAT16 => sys::cudnnDataType_t::CUDNN_DATA_FLOAT,
-        other => other,
-    };
-    // SAFETY: the descriptor was made above.
-    unsafe {
-        result::set_convolution2d_descriptor(raw, padding, padding, stride, stride, 1, 1, mode, kind)?;
-        result::set_convolution_math_type(raw, math)?;
-    }
-    Ok(made)
 }
 
 /// An algorithm of each of the three maps.

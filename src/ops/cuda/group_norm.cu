@@ -125,9 +125,10 @@ template <class T> __device__ __forceinline__ void channel_parts(const Given<T> 
   T along = 0, plain = 0;
   for (unsigned item = block; item < e.of.items; item += e.of.blocks) {
     Moments<T> group = e.whole((Index)item * e.of.groups + c / e.of.channels);
+    const Index row = e.place(item, c, 0), step = e.of.last ? all : 1;
     T product = 0, sum = 0;
     for (unsigned j = from; j < e.of.each; j += e.of.across) {
-      const Index at = e.place(item, c, j);
+      const Index at = row + j * step;
       product += (e.x[at] - group.mean) * e.t[at];
       sum += e.t[at];
     }

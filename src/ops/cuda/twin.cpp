@@ -6,8 +6,8 @@
 //   twin KERNEL n first least blocks WORD * 4 NUMBER * 5    of random.cu: x, and g where blocks is 1, of n·blocks entries
 //   twin philox WORD * 4 KEY * 2                            the four words that it makes of these
 //   twin normal_f32 …, metropolis_f64 …                     as these; of a Metropolis step three results of each
-//   twin KERNEL items groups channels each lanes blocks across last LENGTH * 4      of group_norm.cu, with what comes before and
-//                                    behind it: x, t, gain and shift, or none of some
+//   twin KERNEL items groups channels each lanes blocks across last LENGTH * 4      of group_norm.cu, with what comes
+//                                    before and behind it: x, t, gain and shift, or none of some
 //   twin choose_rows_f32 rows n      of rows.cu: a mask in f64, then yes and no of n entries each
 //   twin KERNEL n NUMBER * 10        a move of update.cu: a, x, noise and g of n entries each; a is written
 //   twin KERNEL limit count (n NUMBER * 10) * count         updates of update.cu: a, b, c and g of each tensor; a, b and c

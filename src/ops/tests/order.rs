@@ -3,7 +3,6 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::device::Precision;
-use crate::nets::{Curve, GlobalPool, Jet, Layer, Pass};
 use crate::ops::contract::{assert_close, entries, normal};
 use crate::ops::order::by_pixel;
 use crate::ops::{
@@ -49,17 +48,6 @@ fn numbers_go_on_as_they_lie_where_nothing_is_tracked() {
     let there = laid(&x);
     let y = activate(act, &there).unwrap();
     assert!(by_pixel(&y) && by_pixel(&add(&x, &y).unwrap()) && by_pixel(&stacked(&[&y, &x]).unwrap()));
-    let jet = Jet::new(&there, &x).unwrap();
-    assert!(by_pixel(jet.stacked()) && by_pixel(&jet.tangent().unwrap()));
-    let curve = Curve::line(&there, &x).unwrap();
-    let bent = Curve::new(&there, &x, &x).unwrap();
-    assert_close("sum", bent.plus(&curve).unwrap().stacked(), curve.plus(&bent).unwrap().stacked(), 0.0);
-    let (pooled, pull) = GlobalPool::Mean.vjp(&there, Pass::EVAL).unwrap();
-    let (want, straight) = GlobalPool::Mean.vjp(&x, Pass::EVAL).unwrap();
-    assert_close("pool", &pooled, &want, 1e-15);
-    let (have, want) = (pull(&pooled).unwrap(), straight(&pooled).unwrap());
-    assert!(by_pixel(&have) && !by_pixel(&want));
-    assert_close("pulled", &have, &want, 0.0);
     // A graph is built of tensors in the usual order.
     let tracked = Var::from_tensor(&there).unwrap();
     assert!(!by_pixel(&activate(act, &tracked).unwrap()) && !by_pixel(&add(&tracked, &there).unwrap()));
