@@ -84,6 +84,17 @@ else
   fails "two ranks"
 fi
 
+say "chains step by step and as graphs: $((steps * 50)) steps on a small network"
+for kernel in langevin mala; do
+  for graphs in off on; do
+    begin=$(date +%s%N)
+    EBM_GRAPHS=$graphs "$ebm" -q sample --ckpt "$out/pcd_toy2d-gpu" --device "$device" --n 64 --steps $((steps * 50)) \
+      --out "$out/$kernel-$graphs.npy" --set sampler.name=$kernel --set sampler.step_size=0.05 > /dev/null || fails "$kernel"
+    echo "$kernel, graphs $graphs: $((($(date +%s%N) - begin) / 1000000)) ms"
+  done
+  cmp "$out/$kernel-off.npy" "$out/$kernel-on.npy" || fails "$kernel draws others in a graph"
+done
+
 say "memory over a long chain"
 "$ebm" -q sample --ckpt "$out/whole" --device "$device" --n 64 --steps $((steps * 150)) --out "$out/chain.npy" &
 chain=$!

@@ -21,6 +21,7 @@ static unsigned long long launches, libraries, copies, waits;
   }
 
 COUNTED(cuLaunchKernel, launches)
+COUNTED(cuGraphLaunch, launches)
 COUNTED(cublasGemmEx, libraries)
 COUNTED(cublasGemmStridedBatchedEx, libraries)
 COUNTED(cublasSgemmStridedBatched, libraries)

@@ -1,5 +1,6 @@
 //! The meter of a run: the number of evaluations of its energy.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,8 +14,37 @@ use crate::metrics::Spent;
 #[derive(Clone, Debug, Default)]
 pub struct Meter(Arc<[AtomicU64; 2]>);
 
+thread_local! {
+    /// What this thread sets aside instead of counting it.
+    static ASIDE: RefCell<Option<SetAside>> = const { RefCell::new(None) };
+}
+
+/// The evaluations of a step that was recorded, to be counted as often as it is done.
+#[derive(Default)]
+pub struct SetAside(Vec<(Meter, [u64; 2])>);
+
+impl SetAside {
+    /// The result of `step`, and its evaluations, none of which is counted yet.
+    pub fn of<R>(step: impl FnOnce() -> R) -> (R, Self) {
+        ASIDE.set(Some(SetAside::default()));
+        let result = step();
+        (result, ASIDE.take().unwrap_or_default())
+    }
+
+    /// Counts them on the meters that would have.
+    pub fn count(&self) {
+        self.0.iter().for_each(|(meter, [values, gradients])| meter.add(*values, *gradients));
+    }
+}
+
 impl Meter {
     fn add(&self, values: u64, gradients: u64) {
+        let aside = ASIDE.with_borrow_mut(|aside| {
+            aside.as_mut().map(|aside| aside.0.push((self.clone(), [values, gradients]))).is_some()
+        });
+        if aside {
+            return;
+        }
         for (counter, n) in self.0.iter().zip([values, gradients]) {
             counter.fetch_add(n, Ordering::Relaxed);
         }
@@ -120,6 +150,21 @@ mod tests {
 
     /// A question to a counted energy.
     type Ask<'a> = &'a dyn Fn(&Counted<&Gaussian>);
+
+    #[test]
+    fn what_is_set_aside_is_counted_as_often_as_it_is_done() {
+        let normal = Gaussian::standard(2, DType::F32, &Device::Cpu).unwrap();
+        let energy = Counted::new(&normal);
+        let above = energy.beside(&energy);
+        let x = Tensor::zeros((3, 2), DType::F32, &Device::Cpu).unwrap();
+        let (result, aside) = SetAside::of(|| above.grad(&x));
+        assert!(result.is_ok() && energy.spent() == Spent::default());
+        aside.count();
+        aside.count();
+        assert_eq!(energy.spent(), Spent { values: 0, gradients: 12 });
+        above.energy(&x).unwrap();
+        assert_eq!(energy.spent(), Spent { values: 6, gradients: 12 });
+    }
 
     #[test]
     fn every_function_counts_item_by_item() {

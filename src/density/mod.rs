@@ -41,7 +41,7 @@ pub use capabilities::{BlockGibbs, Capabilities};
 pub use clamped::{Clamped, Freedom, Hole};
 pub use classifier::{Classifier, energy_of};
 pub use context::{BuildModel, Context};
-pub use counted::{Counted, Meter};
+pub use counted::{Counted, Meter, SetAside};
 pub use energy::{Density, Energy, laplacian_along_axes, laplacian_axis_by_axis, slope_of_grad};
 pub use form::{Form, Normal};
 pub use gaussian::{Gaussian, GaussianConfig};

@@ -27,6 +27,7 @@ mod node;
 mod order;
 mod pieces;
 mod random;
+mod replay;
 mod rounded;
 mod rows;
 mod shapes;
@@ -54,6 +55,7 @@ pub use linear::{linear, linear_jet, linear_pullback, linear_stacked, linear_wei
 pub use node::node;
 pub use order::{Order, at_every_pixel, channels_first, pixel_sum, stacked};
 pub use random::{dropout, langevin_move, metropolis, normal_like};
+pub use replay::Replay;
 pub use rows::choose_rows;
 pub use spec::{Activation, Adam, Conv, Dropping, LangevinMove, NORM_EPSILON, Sgd, Stepping};
 pub use sums::{add, channel_sum, column_sum, dot};

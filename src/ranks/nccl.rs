@@ -5,6 +5,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use candle_core::cuda::cudarc::driver::sys::CUstreamCaptureStatus;
 use candle_core::cuda::cudarc::driver::{CudaSlice, DeviceRepr};
 use candle_core::cuda::cudarc::nccl::result::NcclError;
 use candle_core::cuda::cudarc::nccl::{self, Id, NcclType, group_end, group_start};
@@ -49,6 +50,9 @@ impl Nccl {
     /// [`Comm::exchange`] of numbers of the type `T` on the GPU.
     fn exchanged<T: CudaDType + NcclType + DeviceRepr>(&self, to: &[Tensor], from: &[usize]) -> Result<Vec<Tensor>> {
         let rank = self.rank();
+        if self.device.cuda_stream().capture_status() != Ok(CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE) {
+            return Err(Error::Other("ranks do not exchange in a step that is recorded".into()));
+        }
         let to = to.iter().map(Tensor::contiguous).collect::<candle_core::Result<Vec<_>>>()?;
         // SAFETY: NCCL fills all of it before anything reads it: both are work of one stream.
         let room = |n: usize| unsafe { self.device.alloc::<T>(n) };

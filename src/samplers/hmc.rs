@@ -11,7 +11,8 @@ use super::start::ChainConfig;
 use super::warm_up::WarmUp;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
-use crate::{Result, ops, rng::Key};
+use crate::rng::{Counter, Key};
+use crate::{Result, ops};
 
 crate::config! {
     /// Keys of the sampler `hmc`.
@@ -76,6 +77,11 @@ impl Kernel for Hmc {
         let (before, after) = ((energies(chain)? + kinetic(&momentum)?)?, (energies(&at)? + kinetic(&p)?)?);
         let (next, info) = accept(key.with("accept"), &(&before - &after)?, &at, chain)?;
         Ok((next, info.along([before, after])))
+    }
+
+    /// With `jitter` each step has a length of its own.
+    fn draws(&self, key: Key) -> Option<Vec<Counter>> {
+        (self.jitter == 0.0).then(|| ["momentum", "accept"].map(|name| key.with(name).counter()).to_vec())
     }
 
     fn tuning(&self) -> Option<Tuning> {

@@ -91,6 +91,24 @@ impl Info {
         Ok(Info { decided: Some(decided), acceptance: Some(moved), ..self })
     }
 
+    /// The report whose tensors are f of those of this one; `None` where moves of several kinds are told apart.
+    ///
+    /// # Errors
+    /// `f` fails.
+    pub(super) fn map(&self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Option<Self>> {
+        let part = |t: &Option<Tensor>| t.as_ref().map(&f).transpose();
+        let hamiltonian = self.hamiltonian.as_ref().map(|[start, end]| Ok::<_, crate::Error>([f(start)?, f(end)?]));
+        let (decided, acceptance) = (part(&self.decided)?, part(&self.acceptance)?);
+        let all = Info { steps: self.steps, decided, acceptance, hamiltonian: hamiltonian.transpose()?, moves: vec![] };
+        Ok(self.moves.is_empty().then_some(all))
+    }
+
+    /// All tensors of the report.
+    pub(super) fn tensors(&self) -> Vec<&Tensor> {
+        let moves = self.moves.iter().map(|(_, sum, _)| sum);
+        self.decided.iter().chain(&self.acceptance).chain(self.hamiltonian.iter().flatten()).chain(moves).collect()
+    }
+
     /// Adds the report on another step.
     ///
     /// # Errors

@@ -5,7 +5,8 @@ use candle_core::Tensor;
 use super::info::Info;
 use super::stiffness::Drift;
 use crate::density::{BlockGibbs, Density, Energy, Model, Proposal};
-use crate::{Error, Result, device, rng::Key};
+use crate::rng::{Counter, Key};
+use crate::{Error, Result, device};
 
 /// The target of a kernel: the energy that chains move on, and the densities and Gibbs sweeps that some kernels use.
 #[derive(Clone, Copy)]
@@ -188,6 +189,12 @@ impl Chain {
         self.grad.as_ref().ok_or_else(|| Error::Other("the gradient of a chain was not evaluated".into()))
     }
 
+    /// All tensors of the chains.
+    pub(super) fn tensors(&self) -> Vec<&Tensor> {
+        let hot = self.hot.iter().flat_map(|hot| hot.chains.tensors());
+        std::iter::once(&self.x).chain(&self.energy).chain(&self.grad).chain(hot).collect()
+    }
+
     /// The same chains with hot copies beside them.
     pub(super) fn beside(self, hot: Hot) -> Self {
         Chain { hot: Some(hot), ..self }
@@ -243,6 +250,12 @@ pub trait Kernel: Send + Sync {
     /// # Errors
     /// The energy fails, or the target lacks something that the kernel uses.
     fn step(&self, key: Key, on: &Target, chain: &Chain) -> Result<(Chain, Info)>;
+
+    /// The streams of random numbers that the step with `key` draws from, in the order in which it does, if it draws by
+    /// counter alone and is the same step but for them: then it can be recorded. `None` for all others.
+    fn draws(&self, _key: Key) -> Option<Vec<Counter>> {
+        None
+    }
 
     /// The step size and scale of the moves; `None` for a kernel without a step size that a warm-up could tune.
     fn tuning(&self) -> Option<Tuning> {

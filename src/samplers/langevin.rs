@@ -5,10 +5,11 @@ use super::kernel::{Chain, Kernel, Need, Target};
 use super::row::SamplerRow;
 use super::start::ChainConfig;
 use super::stiffness::Drift;
+use crate::Result;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
 use crate::ops::{self, LangevinMove};
-use crate::{Result, rng::Key};
+use crate::rng::{Counter, Key};
 
 crate::config! {
     /// Keys of the sampler `langevin`.
@@ -47,6 +48,10 @@ impl Kernel for Langevin {
         let by = LangevinMove::free(0.5 * self.step_size * self.step_size, self.step_size);
         let x = ops::langevin_move(&chain.x, chain.slope()?, &by, key.counter())?;
         Ok((Chain::at(&x), Info::default()))
+    }
+
+    fn draws(&self, key: Key) -> Option<Vec<Counter>> {
+        Some(vec![key.counter()])
     }
 
     fn drift(&self) -> Option<Drift> {

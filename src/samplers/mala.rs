@@ -9,10 +9,11 @@ use super::kernel::{Chain, Kernel, Need, Target, scaled};
 use super::row::SamplerRow;
 use super::start::ChainConfig;
 use super::warm_up::WarmUp;
+use crate::Result;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
 use crate::ops::{self, LangevinMove};
-use crate::{Result, rng::Key};
+use crate::rng::{Counter, Key};
 
 crate::config! {
     /// Keys of the sampler `mala`.
@@ -83,6 +84,10 @@ impl Kernel for Mala {
         let (back, forth) = (self.log_proposal(chain, &proposal)?, self.log_proposal(&proposal, chain)?);
         let ratio = (((energies(chain)? - energies(&proposal)?)? + back)? - forth)?;
         accept(key.with("accept"), &ratio, &proposal, chain)
+    }
+
+    fn draws(&self, key: Key) -> Option<Vec<Counter>> {
+        Some(vec![key.with("noise").counter(), key.with("accept").counter()])
     }
 
     fn tuning(&self) -> Option<Tuning> {

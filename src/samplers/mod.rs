@@ -23,6 +23,7 @@ mod kernel;
 mod langevin;
 mod mala;
 mod parallel_tempering;
+mod replayed;
 mod row;
 mod rwm;
 mod sampler;

@@ -9,7 +9,8 @@ use super::start::ChainConfig;
 use super::warm_up::WarmUp;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
-use crate::{Result, ops, rng::Key};
+use crate::rng::{Counter, Key};
+use crate::{Result, ops};
 
 crate::config! {
     /// Keys of the sampler `rwm`.
@@ -51,6 +52,10 @@ impl Kernel for Rwm {
         let proposal = Chain::at(&(&chain.x + (noise * self.step_size)?)?).filled(Need::Value, on.energy())?;
         let ratio = (energies(chain)? - energies(&proposal)?)?;
         accept(key.with("accept"), &ratio, &proposal, chain)
+    }
+
+    fn draws(&self, key: Key) -> Option<Vec<Counter>> {
+        Some(vec![key.with("noise").counter(), key.with("accept").counter()])
     }
 
     fn tuning(&self) -> Option<Tuning> {

@@ -5,6 +5,7 @@ use candle_core::Tensor;
 use super::SAMPLERS;
 use super::info::{Info, StepReport};
 use super::kernel::{Chain, Kernel, Target};
+use super::replayed::Replayed;
 use super::start::ChainConfig;
 use super::stiffness::Lifetime;
 use super::trace::{Losses, Trace};
@@ -201,8 +202,16 @@ impl Sampler {
         let kernel = tuned.as_deref().unwrap_or(&*self.kernel);
         let (from, steps) = (chain.x.clone(), self.config.steps);
         let mut all = Info::default();
+        let mut replayed: Option<Replayed> = None;
         for step in 0..steps {
-            let (next, info) = kernel.step(key.at(step as u64), &on, &chain)?;
+            let key = key.at(step as u64);
+            let (next, info) = match (&mut replayed, kernel.draws(key)) {
+                (Some(replayed), Some(draws)) => replayed.step(&draws)?,
+                _ => kernel.step(key, &on, &chain)?,
+            };
+            if step == 0 {
+                replayed = Replayed::of(kernel, key, &on, (&next, &info), steps - 1);
+            }
             chain = next;
             all.add(&info)?;
             watch(step, &chain, &info, on.energy())?;

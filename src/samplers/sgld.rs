@@ -6,10 +6,11 @@ use super::kernel::{Chain, Kernel, Need, Target};
 use super::row::SamplerRow;
 use super::start::ChainConfig;
 use super::stiffness::Drift;
+use crate::Result;
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
 use crate::ops::{self, LangevinMove};
-use crate::{Result, rng::Key};
+use crate::rng::{Counter, Key};
 
 crate::config! {
     /// Keys of the sampler `sgld`.
@@ -82,6 +83,10 @@ impl Kernel for Sgld {
         let by = LangevinMove { clip, bounds: self.clamp.unwrap_or(free.bounds), ..free };
         let x = ops::langevin_move(&chain.x, chain.slope()?, &by, key.counter())?;
         Ok((Chain::at(&x), Info::default()))
+    }
+
+    fn draws(&self, key: Key) -> Option<Vec<Counter>> {
+        Some(vec![key.counter()])
     }
 
     /// With `clip_grad` or `clamp` nothing grows without bound.

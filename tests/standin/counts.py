@@ -20,9 +20,10 @@ EBM, OUT = sys.argv[1:]
 wrong = False
 
 
-def ebm(*words):
-    """How often what was done in a run."""
-    done = subprocess.run([EBM, "-q", *words], env={**os.environ, "STANDIN_NAMES": "1"}, capture_output=True, text=True)
+def ebm(*words, graphs="off"):
+    """How often what was done in a run, whose chains go step by step unless `graphs` is on."""
+    env = {**os.environ, "STANDIN_NAMES": "1", "EBM_GRAPHS": graphs}
+    done = subprocess.run([EBM, "-q", *words], env=env, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{words}: exit code {done.returncode}\n{done.stderr}")
     return {name: int(count) for name, count in re.findall(r"^standin (.*?) +(\d+)$", done.stderr, re.M)}
@@ -40,15 +41,17 @@ def bounded(what, count, most):
     print(f"{what:60} {count:6.1f}, at most {most}{'' if count <= most else ': TOO MANY'}")
 
 
-def chain(what, folder, launches, *sets, uploads=0, copies=None):
-    """A step of Langevin: gradient and move, in chains that go on from a checkpoint. Where `copies` is a number, all
-    convolutions have channels last, and so many tensors are rearranged."""
+def chain(what, folder, launches, *sets, uploads=0, replayed=None, rearranged=None):
+    """A step of Langevin: gradient and move, in chains that go on from a checkpoint. `replayed` bounds what is left of the
+    launches where the step is a graph. Where `rearranged` is a number, all convolutions have channels last, and so many tensors
+    are rearranged."""
 
-    def run(steps):
-        words = ["--ckpt", folder, "--device", "cuda:0", "--n", "4", "--steps", str(steps), "--out", f"{OUT}/chain.npy"]
-        return ebm("sample", *words, *(word for one in sets for word in ("--set", one)))
+    def run(steps, graphs="off"):
+        out = f"{OUT}/chain-{graphs}.npy"
+        words = ["--ckpt", folder, "--device", "cuda:0", "--n", "4", "--steps", str(steps), "--out", out]
+        return ebm("sample", *words, *(word for one in sets for word in ("--set", one)), graphs=graphs)
 
-    counts = per_step(run, 4, 12)
+    counts = per_step(run, 12, 24)
     if os.environ.get("STANDIN_SHOW"):
         print({name: count for name, count in counts.items() if count})
     bounded(f"{what}: copies to the device", counts.get("copies to the device", 0), uploads)
@@ -56,10 +59,18 @@ def chain(what, folder, launches, *sets, uploads=0, copies=None):
     bounded(f"{what}: other waits", counts.get("waits", 0), 0)
     libraries = sum(count for name, count in counts.items() if name.startswith(("convolutions", "products")))
     bounded(f"{what}: launches and calls of libraries", counts["launches"] + libraries, launches)
-    if copies is not None:
+    if rearranged is not None:
         first = sum(count for name, count in counts.items() if name.startswith("convolutions")) - counts["channels last"]
         bounded(f"{what}: convolutions whose channels are not last", first, 0)
-        bounded(f"{what}: tensors rearranged", sum(n for name, n in counts.items() if name.startswith("kernel ucopy")), copies)
+        bounded(f"{what}: tensors rearranged", sum(n for name, n in counts.items() if name.startswith("kernel ucopy")), rearranged)
+    if replayed is None:
+        return
+    counts = per_step(lambda steps: run(steps, "on"), 12, 24)
+    for copies in ("copies to the device", "copies to the host", "waits", "recordings"):
+        bounded(f"{what}, as a graph: {copies}", counts.get(copies, 0), 0)
+    bounded(f"{what}, as a graph: launches, its own too", counts["launches"] + counts["graphs"], replayed)
+    with open(f"{OUT}/chain-off.npy", "rb") as off, open(f"{OUT}/chain-on.npy", "rb") as on:
+        bounded(f"{what}, as a graph: draws that are others", off.read() != on.read(), 0)
 
 
 def training(what, config, *sets):
@@ -95,12 +106,13 @@ if __name__ == "__main__":
         bounded(f"an optimiser step, clip_norm = {limit}: launches", updates, launches)
         bounded(f"an optimiser step, clip_norm = {limit}: copies to the host", counts["copies to the host"], 2)
     langevin = ["sampler.name=langevin", "sampler.step_size=0.01", "sampler.init=normal"]
-    chain("Langevin, dense network", f"{OUT}/dense-0-2", 40, *langevin)
+    chain("Langevin, dense network", f"{OUT}/dense-0-2", 40, *langevin, replayed=1)
     # Accept-reject is drawn and decided on the device.
-    for name, launches in [("mala", 55), ("rwm", 30)]:
-        chain(f"{name}, dense network", f"{OUT}/dense-0-2", launches, f"sampler.name={name}", *langevin[1:])
+    for name, launches, replayed in [("mala", 55, 2), ("rwm", 30, 2)]:
+        sets = [f"sampler.name={name}", *langevin[1:]]
+        chain(f"{name}, dense network", f"{OUT}/dense-0-2", launches, *sets, replayed=replayed)
     hmc = ["sampler.name=hmc", "sampler.leapfrog=2", "sampler.jitter=0", *langevin[1:]]
-    chain("HMC with 2 leapfrog steps, dense network", f"{OUT}/dense-0-2", 90, *hmc)
+    chain("HMC with 2 leapfrog steps, dense network", f"{OUT}/dense-0-2", 90, *hmc, replayed=2)
     ladder = ["sampler.name=parallel_tempering", *langevin[1:]]
     chain("parallel tempering, dense network", f"{OUT}/dense-0-2", 96, *ladder, uploads=13)
     wide = ["dataset.name=digits", "dataset.flip=false", "dataset.crop_pad=0", "dataset.validation=100"]
@@ -109,7 +121,7 @@ if __name__ == "__main__":
     bounded("an optimiser step, WRN-28: launches", updates, 3)
     bounded("a JEM step, WRN-28: copies to the host", counts["copies to the host"], 2)
     noisy = ["sampler.name=sgld", "sampler.init=uniform"]
-    chain("Langevin, WRN-28", f"{OUT}/wide-2", 150, *noisy)
+    chain("Langevin, WRN-28", f"{OUT}/wide-2", 150, *noisy, replayed=1)
     # Channels last: no more is told of shapes than without.
     uploads = counts["copies to the device"]
     counts, _ = training("wide-tf32", "configs/jem_cifar.toml", *wide, 'train.precision="tf32"')
@@ -117,16 +129,16 @@ if __name__ == "__main__":
     first = counts["convolutions, default math"] - counts["channels last"]
     bounded("a JEM step, WRN-28 in TF32: convolutions whose channels are not last", first, 0)
     # Rearranged are the images and their gradient, where they have more than one channel, and what the mean sends back.
-    chain("Langevin, WRN-28 in TF32", f"{OUT}/wide-2", 155, *noisy, 'train.precision="tf32"', copies=1)
+    chain("Langevin, WRN-28 in TF32", f"{OUT}/wide-2", 155, *noisy, 'train.precision="tf32"', rearranged=1, replayed=1)
     colours = ["dataset.name=images", f'dataset.path="{pictures()}"', "dataset.test=0", "dataset.validation=0"]
     training("colours", "configs/jem_cifar.toml", *colours, *wide[1:3], *wide[4:])
-    chain("Langevin, WRN-28 in TF32, colours", f"{OUT}/colours-2", 155, *noisy, 'train.precision="tf32"', copies=3)
-    chain("Langevin, WRN-28 in bf16", f"{OUT}/wide-2", 265, *noisy, 'train.precision="bf16"', copies=3)
+    chain("Langevin, WRN-28 in TF32, colours", f"{OUT}/colours-2", 155, *noisy, 'train.precision="tf32"', rearranged=3)
+    chain("Langevin, WRN-28 in bf16", f"{OUT}/wide-2", 265, *noisy, 'train.precision="bf16"', rearranged=3, replayed=1)
     # Group norm: two launches each way.
     normed = [*wide, "model.net.norm=group", "model.net.groups=2"]
     training("normed", "configs/jem_cifar.toml", *normed)
     chain("Langevin, WRN-28 with group norm", f"{OUT}/normed-2", 250, *noisy)
-    chain("Langevin, WRN-28 with group norm in TF32", f"{OUT}/normed-2", 255, *noisy, 'train.precision="tf32"', copies=3)
+    chain("Langevin, WRN-28 with group norm in TF32", f"{OUT}/normed-2", 255, *noisy, 'train.precision="tf32"', rearranged=3)
     # Factors in bf16: what products and convolutions multiply, and nothing else.
     counts, _ = training("brief", "configs/jem_cifar.toml", *wide, 'train.precision="bf16"')
     full = sum(counts.get(name, 0) for name in ("convolutions, FMA", "convolutions, default math", "products in f32"))

@@ -1,7 +1,9 @@
 // A GPU of plain memory, for tests on machines without one: enough of CUDA's driver to run what `ebm` asks of a card,
 // at once and on the CPU. Memory that was not written holds what is not a number, and what the driver refuses is
-// refused: empty allocations, empty launches, places that are none. At the end of the process standard error says how
-// often what was done; STANDIN_NAMES counts every kernel too, STANDIN_MEMORY is how many bytes there are.
+// refused: empty allocations, empty launches, places that are none. What is recorded is done when its graph is launched,
+// by the arguments that it has then; waits and copies to and from the host are not recorded. At the end of the process
+// standard error says how often what was done; STANDIN_NAMES counts every kernel too, STANDIN_MEMORY is how many bytes
+// there are.
 //
 // Our own kernels run as they are, thread after thread; candle's are the functions below, by name and arguments.
 #include <cmath>
@@ -12,6 +14,7 @@
 #include <functional>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "standin.h"
 
@@ -59,8 +62,45 @@ bool held(const void *p, size_t bytes) {
   return (char *)p + bytes <= next->first + next->second;
 }
 
-typedef std::function<void(void **)> Run;
+// A kernel, given the places of its arguments, and how large these are.
+struct Run {
+  std::function<void(void **)> on;
+  std::vector<size_t> sizes;
+};
 static std::map<std::string, Run> kernels;
+
+// What is recorded instead of done: a graph of nodes, each behind the one before it.
+struct Node {
+  int kind;  // as the driver numbers them
+  std::function<int(const Node &)> run;
+  std::string kernel;
+  unsigned grid, block;
+  std::vector<std::string> arguments;
+};
+struct Graph {
+  std::vector<Node *> nodes;
+  std::map<char *, size_t> memory;  // that its nodes take and give back
+};
+struct Ready {
+  Graph *of;
+  std::vector<Node> nodes;
+};
+static Graph *recording;
+static bool invalid;
+enum { KERNEL = 0, COPY = 1, SET = 2, TAKE = 10, GIVE = 11 };
+static int record(Node node) {
+  recording->nodes.push_back(new Node(node));
+  return 0;
+}
+// Does what is queued, or records it.
+int queued(int kind, std::function<int()> what) {
+  return recording ? record({kind, [what](const Node &) { return what(); }, "", 0, 0, {}}) : what();
+}
+// What no recording takes.
+static int refused() {
+  invalid = true;
+  return 900;
+}
 
 template <class... A, size_t... I>
 static void call(void (*f)(A...), void **p, std::index_sequence<I...>) {
@@ -69,15 +109,16 @@ static void call(void (*f)(A...), void **p, std::index_sequence<I...>) {
 // A kernel of ours: every thread of the launch.
 template <class... A>
 static Run threads(void (*f)(A...)) {
-  return [f](void **p) {
+  auto on = [f](void **p) {
     for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x)
       for (threadIdx.x = 0; threadIdx.x < blockDim.x; ++threadIdx.x) call(f, p, std::index_sequence_for<A...>());
   };
+  return {on, {sizeof(A)...}};
 }
 // A kernel of candle's, as one function.
 template <class... A>
 static Run whole(void (*f)(A...)) {
-  return [f](void **p) { call(f, p, std::index_sequence_for<A...>()); };
+  return {[f](void **p) { call(f, p, std::index_sequence_for<A...>()); }, {sizeof(A)...}};
 }
 
 static size_t strided(size_t i, size_t nd, const size_t *dims, const size_t *strides) {
@@ -329,57 +370,158 @@ int cuGetErrorName(int, const char **s) {
   *s = "STANDIN";
   return 0;
 }
+static void fresh(char *p, size_t n) {
+  taken += n;
+  std::memset(p, 0xff, n);
+  memory[p] = n;
+  ++counts["allocations"];
+}
 static int take(char **p, size_t n) {
   static const char *most = std::getenv("STANDIN_MEMORY");
   if (!n) return 1;
   if (most && taken + n > std::strtoull(most, nullptr, 10)) return 2;  // out of memory
   *p = (char *)std::malloc(n);
   if (!*p) return 2;
-  taken += n;
-  std::memset(*p, 0xff, n);
-  memory[*p] = n;
-  ++counts["allocations"];
+  if (recording) {
+    char *place = *p;
+    recording->memory[place] = n;
+    return record({TAKE, [place, n](const Node &) { return memory.count(place) ? 1 : (fresh(place, n), 0); }, "", 0, 0, {}});
+  }
+  fresh(*p, n);
+  return 0;
+}
+// Gives back what was taken; memory of a graph stays the graph's.
+static int give(char *p) {
+  auto piece = memory.find(p);
+  if (piece == memory.end()) return 1;
+  taken -= piece->second;
+  memory.erase(piece);
   return 0;
 }
 int cuMemAllocAsync(char **p, size_t n, void *) { return take(p, n); }
 int cuMemAlloc_v2(char **p, size_t n) { return take(p, n); }
 int cuMemFreeAsync(char *p, void *) {
-  auto piece = memory.find(p);
-  if (piece == memory.end()) return 1;
-  taken -= piece->second;
-  memory.erase(piece);
+  if (recording) {
+    if (!recording->memory.count(p)) return 1;  // other memory cannot be given back
+    return record({GIVE, [p](const Node &) { return give(p); }, "", 0, 0, {}});
+  }
+  if (give(p)) return 1;
   std::free(p);
   return 0;
 }
 int cuMemFree_v2(char *p) { return cuMemFreeAsync(p, nullptr); }
 int cuMemcpyHtoDAsync_v2(char *d, const void *s, size_t n, void *) {
+  if (recording) return refused();
   ++counts["copies to the device"];
   if (!held(d, n)) return 1;
   std::memcpy(d, s, n);
   return 0;
 }
 int cuMemcpyDtoHAsync_v2(void *d, const char *s, size_t n, void *) {
+  if (recording) return refused();
   ++counts["copies to the host"];
   if (!held(s, n)) return 1;
   std::memcpy(d, s, n);
   return 0;
 }
 int cuMemcpyDtoDAsync_v2(char *d, const char *s, size_t n, void *) {
-  if (!held(d, n) || !held(s, n)) return 1;
-  std::memcpy(d, s, n);
-  return 0;
+  return queued(COPY, [=]() {
+    if (!held(d, n) || !held(s, n)) return 1;
+    std::memcpy(d, s, n);
+    return 0;
+  });
 }
 int cuMemsetD8Async(char *d, unsigned char v, size_t n, void *) {
-  if (!held(d, n)) return 1;
-  std::memset(d, v, n);
-  return 0;
+  return queued(SET, [=]() {
+    if (!held(d, n)) return 1;
+    std::memset(d, v, n);
+    return 0;
+  });
 }
 int cuStreamIsCapturing(void *, int *status) {
-  *status = 0;
+  *status = recording ? 1 : 0;
+  return 0;
+}
+int cuStreamBeginCapture_v2(void *, int) {
+  if (recording) return 1;
+  recording = new Graph(), invalid = false;
+  return 0;
+}
+int cuStreamGetCaptureInfo_v3(void *, int *status, u64 *, void **, Node ***nodes, void **, size_t *count) {
+  *status = recording ? 1 : 0;
+  *count = recording && !recording->nodes.empty();
+  if (*count) *nodes = &recording->nodes.back();
+  return 0;
+}
+int cuStreamEndCapture(void *, Graph **graph) {
+  if (!recording) return 1;
+  *graph = std::exchange(recording, nullptr);
+  ++counts[invalid ? "recordings that failed" : "recordings"];
+  if (invalid) *graph = nullptr;
+  return invalid ? 901 : 0;
+}
+int cuGraphGetNodes(Graph *graph, Node **nodes, size_t *count) {
+  if (nodes) std::copy(graph->nodes.begin(), graph->nodes.end(), nodes);
+  *count = graph->nodes.size();
+  return 0;
+}
+int cuGraphNodeGetType(Node *node, int *kind) {
+  *kind = node->kind;
+  return 0;
+}
+struct Params {
+  const char *function;
+  unsigned grid[3], block[3], shared;
+  void **arguments, **extra;
+  void *kernel, *context;
+};
+int cuGraphKernelNodeGetParams_v2(Node *node, Params *p) {
+  if (node->kind != KERNEL || node->kernel.empty()) return 1;
+  *p = {kernels.find(node->kernel)->first.c_str(), {node->grid, 1, 1}, {node->block, 1, 1}, 0, nullptr, nullptr, nullptr,
+        nullptr};
+  return 0;
+}
+int cuGraphInstantiateWithFlags(Ready **ready, Graph *graph, u64 flags) {
+  if (flags) return 1;
+  *ready = new Ready{graph, {}};
+  for (Node *node : graph->nodes) (*ready)->nodes.push_back(*node);
+  return 0;
+}
+static int hold(Node &node, const std::string &kernel, unsigned grid, unsigned block, void **arguments) {
+  const Run &run = kernels[kernel];
+  node.kernel = kernel, node.grid = grid, node.block = block, node.arguments.clear();
+  for (size_t i = 0; i < run.sizes.size(); ++i) node.arguments.emplace_back((char *)arguments[i], run.sizes[i]);
+  return 0;
+}
+int cuGraphExecKernelNodeSetParams_v2(Ready *ready, Node *node, const Params *p) {
+  for (size_t i = 0; i < ready->nodes.size(); ++i) {
+    if (ready->of->nodes[i] == node && node->kernel == p->function && !p->extra) {
+      return hold(ready->nodes[i], p->function, p->grid[0], p->block[0], p->arguments);
+    }
+  }
+  return 1;
+}
+int cuGraphLaunch(Ready *ready, void *) {
+  if (recording) return refused();
+  ++counts["graphs"];
+  for (const Node &node : ready->nodes) {
+    if (int wrong = node.run(node)) return wrong;
+  }
+  return 0;
+}
+int cuGraphExecDestroy(Ready *ready) {
+  delete ready;
+  return 0;
+}
+int cuGraphDestroy(Graph *graph) {
+  for (auto &piece : graph->memory) std::free(piece.first);
+  for (Node *node : graph->nodes) delete node;
+  delete graph;
   return 0;
 }
 // A copy to the host waits too.
 int cuStreamSynchronize(void *) {
+  if (recording) return refused();
   ++counts["waits"];
   return 0;
 }
@@ -398,15 +540,28 @@ int cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, 
   if (!gx || !bx || gy != 1 || gz != 1 || by != 1 || bz != 1) return 1;
   const std::string name = (const char *)f;
   Run &run = kernels[name];
-  if (!run) {
+  if (!run.on) {
     std::fprintf(stderr, "standin: no kernel %s\n", name.c_str());
     return 500;  // not found
   }
-  ++counts["launches"];
   static bool each = std::getenv("STANDIN_NAMES");
+  if (recording) {
+    Node node = {KERNEL, nullptr, "", 0, 0, {}};
+    node.run = [](const Node &node) {
+      std::vector<void *> places;
+      for (const std::string &argument : node.arguments) places.push_back((void *)argument.data());
+      ++counts["launches in graphs"];
+      gridDim.x = node.grid, blockDim.x = node.block;
+      kernels[node.kernel].on(places.data());
+      return 0;
+    };
+    hold(node, name, gx, bx, p);
+    return record(node);
+  }
+  ++counts["launches"];
   if (each) ++counts["kernel " + name];
   gridDim.x = gx, blockDim.x = bx;
-  run(p);
+  run.on(p);
   return 0;
 }
 }

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -13,6 +14,10 @@ extern std::map<std::string, u64> counts;
 
 // Whether so many bytes from a place on lie in one piece of memory that was taken and not given back.
 bool held(const void *p, size_t bytes = 1);
+
+// Does what is queued, or records it where the stream does: 0, or what is wrong. Of the kinds that the driver has, 0 is a
+// launch.
+int queued(int kind, std::function<int()> what);
 
 // A number with 8 significant bits, as a GPU rounds it.
 struct Brief {

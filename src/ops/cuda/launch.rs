@@ -64,6 +64,7 @@ unsafe impl<T: DeviceRepr> DeviceRepr for Choice<T> {}
 
 /// What a kernel of `random.cu` is told beside its tensors.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct Draws<T> {
     /// The words of the stream.
     pub words: [u32; 4],

@@ -14,6 +14,8 @@ pub mod conv;
 #[cfg(feature = "cudnn")]
 mod cudnn;
 #[cfg(feature = "cuda")]
+pub mod graph;
+#[cfg(feature = "cuda")]
 pub mod group_norm;
 #[cfg(feature = "cuda")]
 mod launch;

@@ -7,6 +7,7 @@ use candle_core::cuda::cudarc::driver::{DevicePtr, DevicePtrMut, DeviceRepr};
 use candle_core::{CudaStorage, DType, Shape, bail};
 
 use super::access::{Argument, Output, entries};
+use super::graph;
 use super::launch::{Draws, Kernels};
 use super::plan::counters;
 use crate::ops::cpu::real::Real;
@@ -93,9 +94,11 @@ fn typed<T: CudaDType + DeviceRepr + Real>(
         let Told { counter, least, blocks, numbers } = told;
         let (words, first) = (counter.words(), counter.first());
         let draws = Draws { words, first, least: *least, blocks: *blocks, numbers: numbers.map(T::of) };
+        let n = n as u64;
         // SAFETY: these are the arguments that the kernel takes; x and g have `blocks` times n entries, the result as
         // many or, of a Metropolis step, three times n.
-        unsafe { KERNELS.launch(device, kernel, counters(first, n as u64), &places, &[n as u64], &[draws])? };
+        unsafe { KERNELS.launch(device, kernel, counters(first, n), &places, &[n], &[draws])? };
+        graph::note(&stream, *counter, places, n, draws)?;
     }
     Ok((CudaStorage::wrap_cuda_slice(made, device.clone()), shape.clone()))
 }
