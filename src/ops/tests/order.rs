@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::device::Precision;
-use crate::ops::contract::{assert_close, entries, normal};
+use crate::ops::contract::{entries, normal};
 use crate::ops::order::by_pixel;
 use crate::ops::{
     Activation, Kept, LayerWeights, OpCheck, Order, activate, add, assign, channels_first, group_norm, stacked,
