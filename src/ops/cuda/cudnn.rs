@@ -157,7 +157,7 @@ impl Cudnn {
         let plan = Plan::new(self.raw, key).map(Rc::new);
         self.plans.borrow_mut().insert(key, plan.as_ref().ok().cloned());
         if let Err(error) = &plan {
-            tracing::debug!("not computed so: {error}");
+            tracing::debug!("not computed so: {:?} of {:?}, {error}", key.0, key.1);
         }
         plan
     }
