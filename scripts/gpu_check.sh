@@ -34,7 +34,8 @@ git log -1 --format='ebm of commit %h' 2> /dev/null
 "$ebm" doctor --device "$device" --facts || fails "the device does not open"
 
 say operations
-timeout 180 "$ebm" doctor --device "$device" || fails "operations"
+# It also says which convolutions cuDNN does not compute with channels last.
+timeout 180 "$ebm" doctor -v --device "$device" || fails "operations"
 
 say "runs of $steps steps on the CPU and on $device: the largest distance of a number at the first and at the last step"
 for config in lsd_digits sm_toy2d dsm_toy2d ml_grid_toy2d pcd_toy2d vera_toy2d coopflow_toy2d flow_mcmc_toy2d vae_digits \

@@ -121,17 +121,17 @@ class Ebm:
             raise RuntimeError(f"ebm {words[0]}: exit code {done.returncode}: {done.stderr.strip()[-300:]}")
         return took, {key: int(n) for key, n in re.findall(r"^counted (.*?) (\d+)$", done.stderr, re.M)}
 
-    def step(self, name, precision):
+    def step(self, name, precision, layout):
         """Milliseconds of a step and what was counted in it."""
         _, _, _, steps, text, sampler = WORKS[name]
         sizes = self.sizes
         few, many = (2, 6) if self.args.small else steps
         batch = BATCH.get(name, sizes["batch"])
         file = self.args.out / f"{name}.toml"
-        train = f'[train]\nsteps = 1\nbatch_size = {batch}\nlog_every = 1000000\ncheckpoint_every = 0\nprecision = "{precision}"\n'
+        train = f'[train]\nsteps = 1\nbatch_size = {batch}\nlog_every = 1000000\ncheckpoint_every = 0\nprecision = "{precision}"\nlayout = "{layout}"\n'
         head = f'device = "{self.args.device}"\n'
         file.write_text(head + text.format(**sizes) + train)
-        folder = self.args.out / f"{name}-{precision}"
+        folder = self.args.out / f"{name}-{precision}-{layout}"
         made = ["train", file, "--run-dir", folder, "--overwrite", "--set", "train.epochs=0", "--set", "probe=[]"]
         if sampler is None:
             runs = [self.run(*made, "--set", f"train.steps={n}") for n in (few, many)]
@@ -221,17 +221,20 @@ def main():
                 print(f"  PyTorch {precision} {form:6} {found[0]:10.3f} ms, {found[1]} launches, {found[2]} waits", flush=True)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        for precision in () if ours is None else ("f32", "tf32", "bf16"):
+        ways = [(precision, "auto") for precision in ("f32", "tf32", "bf16")]
+        ways += [(precision, "channels_first") for precision in ("tf32", "bf16") if forms is IMAGES]
+        for precision, layout in () if ours is None else ways:
+            way = precision if layout == "auto" else f"{precision} {layout}"
             try:
-                found = [ours.step(name, precision) for _ in range(args.rounds)]
+                found = [ours.step(name, precision, layout) for _ in range(args.rounds)]
             except RuntimeError as error:
-                print(f"  ebm {precision}: {error}")
+                print(f"  ebm {way}: {error}")
                 row["failed"] = True
                 continue
             ms, counts = statistics.median(ms for ms, _ in found), found[-1][1]
             said = ", ".join(f"{count:.1f} {key}" for key, count in counts.items()) or "not counted"
-            row["ebm"][precision] = (ms, counts)
-            print(f"  ebm     {precision}        {ms:10.3f} ms, {said}", flush=True)
+            row["ebm"][way] = (ms, counts)
+            print(f"  ebm     {way:20} {ms:10.3f} ms, {said}", flush=True)
     (args.out / "speed.json").write_text(json.dumps(rows, indent=1))
     if args.small:
         print("\nnetworks to try the script, not the same on both sides: no ratios")

@@ -57,6 +57,31 @@ pub fn precision(device: &Device) -> Precision {
     }
 }
 
+/// How the numbers of images lie in the convolutions of a GPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageLayout {
+    /// As the convolution is fastest, by what is known of it: pixel by pixel where factors are rounded and nothing is
+    /// tracked, channel by channel elsewhere.
+    #[default]
+    Auto,
+    /// Channel by channel.
+    ChannelsFirst,
+}
+
+/// Whether this process leaves images channel by channel.
+static CHANNELS_FIRST: AtomicBool = AtomicBool::new(false);
+
+/// Sets the layout of this process, which [`channels_last`] tells.
+pub fn set_layout(layout: ImageLayout) {
+    CHANNELS_FIRST.store(layout == ImageLayout::ChannelsFirst, Ordering::Relaxed);
+}
+
+/// Whether convolutions on a device that are not tracked read images pixel by pixel.
+pub fn channels_last(device: &Device) -> bool {
+    precision(device) != Precision::F32 && !CHANNELS_FIRST.load(Ordering::Relaxed)
+}
+
 /// How many cards behind the one that a configuration names this process takes its own.
 static BEHIND: AtomicUsize = AtomicUsize::new(0);
 

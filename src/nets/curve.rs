@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::Result;
+use crate::{Result, ops};
 
 /// A curve x(t) near t = 0: x = x(0), x' = dx/dt and x'' = d²x/dt² of each item, stacked along the batch, so that a
 /// linear map reads its weights once: rows `0..B` are x, `B..2B` are x', `2B..3B` are x''. A straight line, x'' = 0,
@@ -16,12 +16,12 @@ pub struct Curve {
 impl Curve {
     /// The line x + t·v, from x and v, both `[B, ..]`.
     pub fn line(x: &Tensor, v: &Tensor) -> Result<Self> {
-        Ok(Curve { stacked: Tensor::cat(&[x, v], 0)?, straight: true })
+        Ok(Curve { stacked: ops::stacked(&[x, v])?, straight: true })
     }
 
     /// The curve with value x and derivatives x' = `first` and x'' = `second`, all `[B, ..]`.
     pub fn new(x: &Tensor, first: &Tensor, second: &Tensor) -> Result<Self> {
-        Ok(Curve::bent(Tensor::cat(&[x, first, second], 0)?))
+        Ok(Curve::bent(ops::stacked(&[x, first, second])?))
     }
 
     /// The curve whose blocks x, x' and x'' are already stacked, as a tensor `[3B, ..]`.
@@ -71,9 +71,9 @@ impl Curve {
     /// The sum x(t) + y(t) of two curves of one shape.
     pub fn plus(&self, y: &Curve) -> Result<Self> {
         match (self.straight, y.straight) {
-            (true, false) => Ok(Curve::bent((self.three_blocks()? + &y.stacked)?)),
+            (true, false) => Ok(Curve::bent(ops::add(&self.three_blocks()?, &y.stacked)?)),
             (false, true) => y.plus(self),
-            (_, straight) => Ok(Curve { stacked: (&self.stacked + &y.stacked)?, straight }),
+            (_, straight) => Ok(Curve { stacked: ops::add(&self.stacked, &y.stacked)?, straight }),
         }
     }
 
@@ -98,6 +98,6 @@ impl Curve {
     }
 
     fn three_blocks(&self) -> Result<Tensor> {
-        Ok(if self.straight { Tensor::cat(&[&self.stacked, &self.second()?], 0)? } else { self.stacked.clone() })
+        Ok(if self.straight { ops::stacked(&[&self.stacked, &self.second()?])? } else { self.stacked.clone() })
     }
 }

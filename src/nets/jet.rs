@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::Result;
+use crate::{Result, ops};
 
 /// Values x and tangents ẋ stacked along the batch: rows `0..B` are x, rows `B..2B` are ẋ.
 ///
@@ -13,7 +13,7 @@ pub struct Jet(Tensor);
 impl Jet {
     /// The jet of x and ẋ = `tangent`, both `[B, ..]`.
     pub fn new(x: &Tensor, tangent: &Tensor) -> Result<Self> {
-        Ok(Jet(Tensor::cat(&[x, tangent], 0)?))
+        Ok(Jet(ops::stacked(&[x, tangent])?))
     }
 
     /// The jet of a tensor `[2B, ..]` that is stacked already.

@@ -70,7 +70,7 @@ impl Network {
             return only(divided.map(&[x], pass, |x, pass| Ok(vec![self.forward(one(x)?, pass)?]))?);
         }
         if self.params.weights.is_empty() {
-            return self.root.forward(x, pass);
+            return ops::channels_first(&self.root.forward(x, pass)?);
         }
         let mut tape = Tape::default();
         let y = self.root.record(&x.detach(), pass, &mut tape)?;
@@ -82,24 +82,27 @@ impl Network {
             let mut grads = Gradients::default();
             let gx = root.reverse(g, &mut tape.clone(), &mut grads, wanted)?;
             let mut all: Vec<Option<Tensor>> = arguments.iter().take(weights).map(|p| grads.take(p)).collect();
+            let gx = gx.map(|g| ops::channels_first(&g)).transpose()?;
             all.extend(wanted.then_some(gx));
             Ok(all)
         })
     }
 
-    /// The output y = f(x) and the pull-back ȳ ↦ ȳ·∂f/∂x.
+    /// The output y = f(x) and the pull-back ȳ ↦ ȳ·∂f/∂x. However images lie within the network, what it gives lies
+    /// channel by channel, in all passes.
     pub fn vjp<'a>(&'a self, x: &Tensor, pass: Pass) -> Result<(Tensor, Pullback<'a>)> {
-        match self.divided(x.dim(0)?) {
-            Some(divided) => divided.vjp(x, pass),
-            None => self.root.vjp(x, pass),
+        if let Some(divided) = self.divided(x.dim(0)?) {
+            return divided.vjp(x, pass);
         }
+        let (y, pull) = self.root.vjp(x, pass)?;
+        Ok((ops::channels_first(&y)?, Box::new(move |g| ops::channels_first(&pull(g)?))))
     }
 
     /// The output and its tangent, (y, ẏ) = (f(x), ∂f/∂x·ẋ).
     pub fn jvp(&self, x: &Jet, pass: Pass) -> Result<Jet> {
         match self.divided(x.batch()?) {
             Some(divided) => divided.jvp(x, pass),
-            None => self.root.jvp(x, pass),
+            None => self.root.jvp(x, pass)?.linear(ops::channels_first),
         }
     }
 
@@ -132,7 +135,7 @@ impl Network {
         if let Some(divided) = self.divided(x.dim(0)?) {
             return divided.curve(x, v, pass);
         }
-        let y = self.root.curve(&Curve::line(x, v)?, pass)?;
+        let y = self.root.curve(&Curve::line(x, v)?, pass)?.linear(ops::channels_first)?;
         Ok([y.value()?, y.first()?, y.second()?])
     }
 

@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use super::layer_list::number;
 use super::{Curve, Gradients, Jet, Layer, LayerList, Pass, Pullback, Tape};
+use crate::ops::{self, Order};
 use crate::{Error, Result};
 
 /// The means over disjoint K×K windows: `[B, C, H, W]` -> `[B, C, H/K, W/K]`.
@@ -96,14 +97,12 @@ impl GlobalPool {
 
     fn apply(self, x: &Tensor) -> Result<Tensor> {
         let (_, _, h, w) = x.dims4()?;
-        Ok(x.flatten_from(2)?.sum(2)?.affine(self.share(h * w), 0.0)?)
+        Ok(ops::pixel_sum(x)?.affine(self.share(h * w), 0.0)?)
     }
 
-    /// The pull-back: ȳ, or its share, at every pixel of an image of size (H, W).
-    fn spread(self, g: &Tensor, (h, w): (usize, usize)) -> Result<Tensor> {
-        let (b, c) = g.dims2()?;
-        let g = g.affine(self.share(h * w), 0.0)?.reshape((b, c, 1, 1))?;
-        Ok(g.broadcast_as((b, c, h, w))?.contiguous()?)
+    /// The pull-back: ȳ, or its share, at every pixel of an image of size (H, W), in an order.
+    fn spread(self, g: &Tensor, (h, w): (usize, usize), order: Order) -> Result<Tensor> {
+        ops::at_every_pixel(&g.affine(self.share(h * w), 0.0)?, (h, w), order)
     }
 }
 
@@ -113,8 +112,8 @@ impl Layer for GlobalPool {
     }
 
     fn vjp<'a>(&'a self, x: &Tensor, _: Pass) -> Result<(Tensor, Pullback<'a>)> {
-        let size = (x.dim(2)?, x.dim(3)?);
-        Ok((self.apply(x)?, Box::new(move |g| self.spread(g, size))))
+        let (size, order) = ((x.dim(2)?, x.dim(3)?), Order::of(&[x]));
+        Ok((self.apply(x)?, Box::new(move |g| self.spread(g, size, order))))
     }
 
     fn record(&self, x: &Tensor, _: Pass, tape: &mut Tape) -> Result<Tensor> {
@@ -124,7 +123,7 @@ impl Layer for GlobalPool {
 
     fn reverse(&self, g: &Tensor, tape: &mut Tape, _: &mut Gradients, _: bool) -> Result<Option<Tensor>> {
         let x = tape.pop()?;
-        self.spread(g, (x.dim(2)?, x.dim(3)?)).map(Some)
+        self.spread(g, (x.dim(2)?, x.dim(3)?), Order::of(&[&x])).map(Some)
     }
 
     fn jvp(&self, x: &Jet, _: Pass) -> Result<Jet> {
@@ -138,5 +137,35 @@ impl Layer for GlobalPool {
     fn list(&self) -> Result<LayerList> {
         let of = if *self == GlobalPool::Sum { "sum" } else { "mean" };
         Ok(LayerList::of("global_pool", &[("of", of.into())], &[]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::rng::Key;
+
+    #[test]
+    fn pixels_go_through_as_they_lie() {
+        let images = |name: &str| Key::new(1).with(name).normal((2, 3, 4, 5), DType::F64, &Device::Cpu).unwrap();
+        let (x, v) = (images("x"), images("v"));
+        let laid = Order::Last.images(&Order::Last.lay(&x).unwrap()).unwrap();
+        let entries = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        let pixels = |t: &Tensor| Order::of(&[t]) == Order::Last;
+        for pool in [GlobalPool::Sum, GlobalPool::Mean] {
+            let ((have, back), (want, straight)) =
+                (pool.vjp(&laid, Pass::EVAL).unwrap(), pool.vjp(&x, Pass::EVAL).unwrap());
+            entries(&have).iter().zip(entries(&want)).for_each(|(a, b)| assert!((a - b).abs() < 1e-14));
+            let (have, want) = (back(&want).unwrap(), straight(&want).unwrap());
+            assert!(pixels(&have) && !pixels(&want) && entries(&have) == entries(&want));
+        }
+        let jet = Jet::new(&laid, &v).unwrap();
+        assert!(pixels(jet.stacked()) && pixels(&jet.tangent().unwrap()));
+        assert!(entries(jet.stacked()) == entries(Jet::new(&x, &v).unwrap().stacked()));
+        let (line, bent) = (Curve::line(&laid, &v).unwrap(), Curve::new(&laid, &v, &x).unwrap());
+        let [sum, same] = [bent.plus(&line).unwrap(), line.plus(&bent).unwrap()];
+        assert!(pixels(sum.stacked()) && entries(sum.stacked()) == entries(same.stacked()));
     }
 }

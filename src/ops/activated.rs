@@ -8,7 +8,9 @@ use super::activation::{activate, activate_pullback};
 use super::backend::Backend;
 use super::conv::{self, conv2d, conv2d_pullback};
 use super::cpu::conv as kernels;
-use super::cpu::{Output, Place, wanted};
+use super::cpu::{Output, wanted};
+use super::kept::Place;
+use super::sums::bias_gradient;
 use super::{Activation, Conv, LayerWeights};
 use crate::Result;
 
@@ -37,7 +39,7 @@ pub fn conv2d_activated<'a>(
                 Activated { act, conv, place: kernel.place() },
             )?)
         }
-        Backend::Composed => conv2d(&activate(act, u)?, w, Some(b), conv),
+        Backend::Composed => conv2d(&activate(act, u)?, kernel, Some(b), conv),
     }
 }
 
@@ -58,7 +60,9 @@ pub fn conv2d_activated_pullback<'a>(
     let (_, _, height, width) = u.dims4()?;
     let tracked = [u, g, w].iter().any(|t| t.track_op());
     if tracked || backend(&[u, g, w]) == Backend::Composed || g.dim(0)? != u.dim(0)? {
-        return activate_pullback(act, u, &conv2d_pullback(g, w, conv, (height, width))?);
+        // Frozen weights that are differentiated through are those of no chain.
+        let kernel = if tracked { w.into() } else { kernel };
+        return activate_pullback(act, u, &conv2d_pullback(g, kernel, conv, (height, width))?);
     }
     conv::check_pullback(g, w.dims(), conv, (height, width))?;
     let pullback = Pullback { act, conv, place: kernel.place() };
@@ -122,7 +126,7 @@ impl CustomOp3 for Activated {
         let g = &g.contiguous()?;
         let gu = wanted(u, || u.apply_op3_no_bwd(g, w, &Pullback { act, conv, place: place.clone() }))?;
         let gw = wanted(w, || u.apply_op2_no_bwd(g, &WeightGradient { act, conv, kernel: w.dim(2)? }))?;
-        Ok((gu, gw, wanted(b, || conv::bias_gradient(g))?))
+        Ok((gu, gw, wanted(b, || bias_gradient(g))?))
     }
 }
 

@@ -10,6 +10,7 @@ use super::cpu::Output;
 use super::cpu::activation as kernels;
 #[cfg(feature = "cuda")]
 use super::cuda::{access::Output as OnGpu, activation as gpu};
+use super::order::Order;
 use super::{Activation, composed, shapes};
 use crate::{Error, Result};
 
@@ -18,8 +19,9 @@ use crate::{Error, Result};
 /// # Errors
 /// The device fails.
 pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
+    let order = Order::of(&[u]);
     Ok(match Backend::of_entries(&[u]) {
-        Backend::Kernels => u.contiguous()?.apply_op1(Value(act))?,
+        Backend::Kernels => order.images(&order.lay(u)?.apply_op1(Value(act))?)?,
         Backend::Composed => composed::activate(act, u)?,
     })
 }
@@ -30,8 +32,9 @@ pub fn activate(act: Activation, u: &Tensor) -> Result<Tensor> {
 /// u and v differ in shape.
 pub fn activate_pullback(act: Activation, u: &Tensor, v: &Tensor) -> Result<Tensor> {
     shapes::same("activation pull-back", u, v)?;
+    let order = Order::of(&[u, v]);
     Ok(match Backend::of_entries(&[u, v]) {
-        Backend::Kernels => u.contiguous()?.apply_op2(&v.contiguous()?, Pullback(act))?,
+        Backend::Kernels => order.images(&order.lay(u)?.apply_op2(&order.lay(v)?, Pullback(act))?)?,
         Backend::Composed => composed::activate_pullback(act, u, v)?,
     })
 }
@@ -42,8 +45,9 @@ pub fn activate_pullback(act: Activation, u: &Tensor, v: &Tensor) -> Result<Tens
 /// The first dimension is odd.
 pub fn activate_jet(act: Activation, stacked: &Tensor) -> Result<Tensor> {
     shapes::splits(stacked, 2)?;
+    let order = Order::of(&[stacked]);
     Ok(match Backend::of_entries(&[stacked]) {
-        Backend::Kernels => stacked.contiguous()?.apply_op1(Jet(act))?,
+        Backend::Kernels => order.images(&order.lay(stacked)?.apply_op1(Jet(act))?)?,
         Backend::Composed => composed::activate_jet(act, stacked)?,
     })
 }
@@ -58,8 +62,9 @@ pub fn activate_curve(act: Activation, stacked: &Tensor, blocks: usize) -> Resul
         return Err(Error::Other(format!("a curve has 2 or 3 blocks of rows, not {blocks}")));
     }
     shapes::splits(stacked, blocks)?;
+    let order = Order::of(&[stacked]);
     Ok(match Backend::of_entries(&[stacked]) {
-        Backend::Kernels => stacked.contiguous()?.apply_op1(Curved { act, blocks })?,
+        Backend::Kernels => order.images(&order.lay(stacked)?.apply_op1(Curved { act, blocks })?)?,
         Backend::Composed => composed::activate_curve(act, stacked, blocks)?,
     })
 }

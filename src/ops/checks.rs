@@ -1,6 +1,7 @@
 //! Operations on a device against their compositions in f64 on the CPU: values and gradients. `ebm doctor` runs them
 //! where there are no tests, on the machine and card that somebody has.
 
+mod by_pixel;
 mod updates;
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -130,11 +131,16 @@ impl OpCheck {
     pub fn all() -> Result<Vec<OpCheck>> {
         let mut all = linear_maps()?;
         all.extend(convolutions()?);
+        let mut chains = by_pixel::chains()?;
+        chains.extend(by_pixel::weight_gradients(&CONVOLUTIONS)?);
+        chains.iter_mut().for_each(|check| check.tracked = false);
+        all.extend(chains);
         all.iter_mut().for_each(|check| check.multiplies = true);
         all.extend([activations()?, sums()?, norms()?].into_iter().flatten());
-        let mut updates = updates::all()?;
-        updates.iter_mut().for_each(|check| check.tracked = false);
-        all.extend(updates);
+        let mut plain = updates::all()?;
+        plain.extend(by_pixel::all()?);
+        plain.iter_mut().for_each(|check| check.tracked = false);
+        all.extend(plain);
         Ok(all)
     }
 }

@@ -8,12 +8,15 @@ use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Tensor, Var};
 
 use super::backend::Backend;
+#[cfg(feature = "cudnn")]
+use super::conv_by_pixel;
 use super::cpu::conv as kernels;
-use super::cpu::{Output, Place, wanted};
+use super::cpu::{Output, wanted};
 #[cfg(feature = "cudnn")]
 use super::cuda::{access::Output as OnGpu, conv as gpu};
+use super::kept::Place;
 use super::pieces::{by_pieces, most_images};
-use super::sums::ColumnSum;
+use super::sums::bias_gradient;
 use super::{Conv, LayerWeights, composed, shapes};
 use crate::{Error, Result};
 
@@ -55,12 +58,17 @@ pub fn conv2d_stacked<'a>(
     shapes::splits(x, blocks)?;
     check(x, w, b, conv)?;
     match most_images(x.device(), x.dims(), w.dims(), conv)? {
-        Some(most) if x.dim(0)? > most => in_pieces(x, w, b, op, most),
-        _ => at_once(x, w, b, op),
+        Some(most) if x.dim(0)? > most => in_pieces(x, kernel, b, op, most),
+        _ => at_once(x, kernel, b, op),
     }
 }
 
-fn at_once(x: &Tensor, w: &Tensor, b: Option<&Tensor>, op: Convolution) -> Result<Tensor> {
+fn at_once(x: &Tensor, kernel: LayerWeights, b: Option<&Tensor>, op: Convolution) -> Result<Tensor> {
+    #[cfg(feature = "cudnn")]
+    if let Some(y) = conv_by_pixel::convolution(x, kernel, b.zip(Some(op.biased(x.dim(0)?))), op.conv)? {
+        return Ok(y);
+    }
+    let w = kernel.weights();
     let backend = b.map_or_else(|| Backend::of_convolution(&[x, w]), |b| Backend::of_convolution(&[x, w, b]));
     Ok(match (backend, b) {
         (Backend::Kernels, Some(b)) => x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, op)?,
@@ -70,8 +78,8 @@ fn at_once(x: &Tensor, w: &Tensor, b: Option<&Tensor>, op: Convolution) -> Resul
 }
 
 /// The convolution of `most` images after the other.
-fn in_pieces(x: &Tensor, w: &Tensor, b: Option<&Tensor>, op: Convolution, most: usize) -> Result<Tensor> {
-    let y = by_pieces(x, most, |x| at_once(x, w, None, Convolution { blocks: 1, ..op.clone() }))?;
+fn in_pieces(x: &Tensor, kernel: LayerWeights, b: Option<&Tensor>, op: Convolution, most: usize) -> Result<Tensor> {
+    let y = by_pieces(x, most, |x| at_once(x, kernel, None, Convolution { blocks: 1, ..op.clone() }))?;
     match b {
         Some(b) => Ok(composed::biased(&y, b, op.blocks)?),
         None => Ok(y),
@@ -94,6 +102,10 @@ pub fn conv2d_pullback<'a>(
     check_pullback(g, w.dims(), conv, size)?;
     let images = [g.dim(0)?, w.dim(1)?, size.0, size.1];
     let back = |g: &Tensor| -> Result<Tensor> {
+        #[cfg(feature = "cudnn")]
+        if let Some(x) = conv_by_pixel::pullback(g, kernel, conv, size)? {
+            return Ok(x);
+        }
         Ok(match Backend::of_convolution(&[g, w]) {
             Backend::Kernels => g.contiguous()?.apply_op2(&w.contiguous()?, op.clone())?,
             Backend::Composed => composed::conv2d_pullback(g, w, conv, size)?,
@@ -115,6 +127,10 @@ pub fn conv2d_weight_gradient(x: &Tensor, g: &Tensor, conv: Conv, kernel: usize)
     let at_once = most_images(x.device(), x.dims(), &shape, conv)?.is_none_or(|most| x.dims()[0] <= most);
     match Backend::of_convolution(&[x, g]) {
         Backend::Kernels if at_once => {
+            #[cfg(feature = "cudnn")]
+            if let Some(w) = conv_by_pixel::weight_gradient(x, g, conv, &shape)? {
+                return Ok(w);
+            }
             Ok(x.contiguous()?.apply_op2_no_bwd(&g.contiguous()?, &WeightGradient { conv, kernel })?)
         }
         _ => {
@@ -248,24 +264,6 @@ impl CustomOp3 for Convolution {
     }
 }
 
-/// The sums over images and pixels, `[N, O, H, W]` -> `[O]`: from the gradient for the output of a convolution that for
-/// its bias. They are not differentiated.
-///
-/// # Errors
-/// There are fewer dimensions.
-pub fn channel_sum(g: &Tensor) -> Result<Tensor> {
-    Ok(bias_gradient(g)?)
-}
-
-/// What [`channel_sum`] gives.
-pub(super) fn bias_gradient(g: &Tensor) -> candle_core::Result<Tensor> {
-    let by_image = g.contiguous()?.flatten_from(2)?.sum(2)?;
-    match Backend::of(&[&by_image]) {
-        Backend::Kernels => by_image.apply_op1_no_bwd(&ColumnSum),
-        Backend::Composed => composed::column_sum(&by_image),
-    }
-}
-
 /// The pull-back T: (g `[N, O, H', W']`, w `[O, C, k, k]`) ↦ `[N, C, H, W]`, with (H, W) = `size`.
 #[derive(Clone)]
 struct Pullback {
@@ -332,7 +330,7 @@ mod tests {
         for (blocks, most) in [(1, 4), (3, 1), (2, 5)] {
             check(
                 &format!("convolution of {most} images after the other, {blocks} blocks"),
-                &|t| in_pieces(&t[0], &t[1], Some(&t[2]), Convolution { conv, blocks, place: None }, most),
+                &|t| in_pieces(&t[0], (&t[1]).into(), Some(&t[2]), Convolution { conv, blocks, place: None }, most),
                 &|t| Ok(composed::conv2d(&t[0], &t[1], Some(&t[2]), conv, blocks)?),
                 &inputs,
                 0,

@@ -12,6 +12,7 @@ use super::cpu::group_norm as kernels;
 use super::cpu::{Output, wanted};
 #[cfg(feature = "cuda")]
 use super::cuda::{access::Output as OnGpu, group_norm as gpu};
+use super::order::Order;
 use super::{composed, shapes};
 use crate::{Error, Result};
 
@@ -29,7 +30,11 @@ pub fn group_norm(x: &Tensor, gain: &Tensor, shift: &Tensor, groups: usize) -> R
         return Err(Error::Other(format!("group norm: x {x:?}, γ {gain:?} and β {shift:?} do not fit")));
     }
     Ok(match Backend::of_entries(&[x, gain, shift]) {
-        Backend::Kernels => x.contiguous()?.apply_op3(&gain.contiguous()?, &shift.contiguous()?, Norm { groups })?,
+        Backend::Kernels => {
+            let by = Division::of(groups, &[x], &[gain, shift]);
+            let (laid, gain, shift) = (by.order.lay(x)?, gain.contiguous()?, shift.contiguous()?);
+            by.order.images(&laid.apply_op3(&gain, &shift, Norm(by))?)?
+        }
         Backend::Composed => composed::group_norm(x, gain, shift, groups)?,
     })
 }
@@ -42,7 +47,10 @@ pub fn group_norm_jacobian(x: &Tensor, t: &Tensor, groups: usize) -> Result<Tens
     check(x, groups)?;
     shapes::same("group norm", x, t)?;
     Ok(match Backend::of_entries(&[x, t]) {
-        Backend::Kernels => x.contiguous()?.apply_op2(&t.contiguous()?, Jacobian { groups })?,
+        Backend::Kernels => {
+            let by = Division::of(groups, &[x, t], &[]);
+            by.order.images(&by.order.lay(x)?.apply_op2(&by.order.lay(t)?, Jacobian(by))?)?
+        }
         Backend::Composed => composed::group_norm_jacobian(x, t, groups)?,
     })
 }
@@ -59,8 +67,9 @@ pub fn group_norm_pullback(x: &Tensor, gain: &Tensor, g: &Tensor, groups: usize)
     }
     let tracked = [x, gain, g].iter().any(|t| t.track_op());
     if !tracked && Backend::of_entries(&[x, gain, g]) == Backend::Kernels {
-        let jacobian = Jacobian { groups };
-        return Ok(x.contiguous()?.apply_op3_no_bwd(&g.contiguous()?, &gain.contiguous()?, &jacobian)?);
+        let by = Division::of(groups, &[x, g], &[gain]);
+        let pulled = by.order.lay(x)?.apply_op3_no_bwd(&by.order.lay(g)?, &gain.contiguous()?, &Jacobian(by))?;
+        return Ok(by.order.images(&pulled)?);
     }
     group_norm_jacobian(x, &by_channel(gain, g)?, groups)
 }
@@ -83,7 +92,8 @@ pub fn group_norm_parameters(x: &Tensor, g: &Tensor, groups: usize) -> Result<(T
     check(x, groups)?;
     shapes::same("group norm", x, g)?;
     if Backend::of_entries(&[x, g]) == Backend::Kernels {
-        return Ok(parameters(&x.contiguous()?, &g.contiguous()?, groups)?);
+        let by = Division::of(groups, &[x, g], &[]);
+        return Ok(parameters(&by.order.lay(x)?, &by.order.lay(g)?, by)?);
     }
     let [gain, shift] = [1.0, 0.0].map(|v| Tensor::full(v, x.dims()[1], x.device())?.to_dtype(x.dtype()));
     let (gain, shift) = (Var::from_tensor(&gain?)?, Var::from_tensor(&shift?)?);
@@ -100,16 +110,30 @@ fn check(x: &Tensor, groups: usize) -> Result<()> {
     }
 }
 
+/// What the kernels are told of x: the number of groups, and how it lies, with what is of its shape.
+#[derive(Clone, Copy)]
+struct Division {
+    groups: usize,
+    order: Order,
+}
+
+impl Division {
+    /// The division for images, beside other tensors. The kernels of the CPU know the usual order alone, as does all
+    /// that is tracked.
+    fn of(groups: usize, images: &[&Tensor], beside: &[&Tensor]) -> Self {
+        let usual = images.iter().chain(beside).any(|t| t.track_op() || t.device().is_cpu());
+        Division { groups, order: if usual { Order::First } else { Order::of(images) } }
+    }
+}
+
 /// What [`group_norm_parameters`] gives, by kernels.
-fn parameters(x: &Tensor, g: &Tensor, groups: usize) -> candle_core::Result<(Tensor, Tensor)> {
-    let both = x.apply_op2_no_bwd(g, &Sums { groups })?;
+fn parameters(x: &Tensor, g: &Tensor, by: Division) -> candle_core::Result<(Tensor, Tensor)> {
+    let both = x.apply_op2_no_bwd(g, &Sums(by))?;
     Ok((both.get(0)?, both.get(1)?))
 }
 
 /// The operation (x, γ, β) ↦ γ∘x̂ + β.
-struct Norm {
-    groups: usize,
-}
+struct Norm(Division);
 
 impl CustomOp3 for Norm {
     fn name(&self) -> &'static str {
@@ -117,7 +141,7 @@ impl CustomOp3 for Norm {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, y: &CpuStorage, ly: &Layout, b: &CpuStorage, lb: &Layout) -> Output {
-        kernels::norm((x, lx), (y, ly), (b, lb), self.groups)
+        kernels::norm((x, lx), (y, ly), (b, lb), self.0.groups)
     }
 
     #[cfg(feature = "cuda")]
@@ -130,7 +154,7 @@ impl CustomOp3 for Norm {
         b: &CudaStorage,
         lb: &Layout,
     ) -> OnGpu {
-        gpu::norm((x, lx), (y, ly), (b, lb), self.groups)
+        gpu::norm((x, lx), (y, ly), (b, lb), (self.0.groups, self.0.order))
     }
 
     fn bwd(
@@ -141,20 +165,18 @@ impl CustomOp3 for Norm {
         _: &Tensor,
         g: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (g, groups) = (&g.contiguous()?, self.groups);
-        let gx = wanted(x, || x.apply_op3_no_bwd(g, gain, &Jacobian { groups }))?;
+        let (g, by) = (&g.contiguous()?, self.0);
+        let gx = wanted(x, || x.apply_op3_no_bwd(g, gain, &Jacobian(by)))?;
         if !gain.track_op() && !shift.track_op() {
             return Ok((gx, None, None));
         }
-        let (for_gain, for_shift) = parameters(x, g, groups)?;
+        let (for_gain, for_shift) = parameters(x, g, by)?;
         Ok((gx, wanted(gain, || Ok(for_gain))?, wanted(shift, || Ok(for_shift))?))
     }
 }
 
 /// The operation (x, t) ↦ J t, or (x, t, γ) ↦ J (γ∘t), which is not differentiated.
-struct Jacobian {
-    groups: usize,
-}
+struct Jacobian(Division);
 
 impl CustomOp2 for Jacobian {
     fn name(&self) -> &'static str {
@@ -162,12 +184,12 @@ impl CustomOp2 for Jacobian {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, t: &CpuStorage, lt: &Layout) -> Output {
-        kernels::jacobian((x, lx), (t, lt), None, self.groups)
+        kernels::jacobian((x, lx), (t, lt), None, self.0.groups)
     }
 
     #[cfg(feature = "cuda")]
     fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, t: &CudaStorage, lt: &Layout) -> OnGpu {
-        gpu::jacobian((x, lx), (t, lt), None, self.groups)
+        gpu::jacobian((x, lx), (t, lt), None, (self.0.groups, self.0.order))
     }
 
     /// J is symmetric; how it changes with x is left to candle.
@@ -181,7 +203,7 @@ impl CustomOp2 for Jacobian {
         let h = &h.contiguous()?;
         let gx = wanted(x, || {
             let at = Var::from_tensor(&x.detach())?;
-            let bent = composed::group_norm_jacobian(&at, &t.detach(), self.groups)?;
+            let bent = composed::group_norm_jacobian(&at, &t.detach(), self.0.groups)?;
             let mut store = (bent * h)?.sum_all()?.backward()?;
             store.remove(&at).map_or_else(|| at.zeros_like(), |g| Ok(g.detach()))
         })?;
@@ -195,7 +217,7 @@ impl CustomOp3 for Jacobian {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, t: &CpuStorage, lt: &Layout, y: &CpuStorage, ly: &Layout) -> Output {
-        kernels::jacobian((x, lx), (t, lt), Some((y, ly)), self.groups)
+        kernels::jacobian((x, lx), (t, lt), Some((y, ly)), self.0.groups)
     }
 
     #[cfg(feature = "cuda")]
@@ -208,14 +230,12 @@ impl CustomOp3 for Jacobian {
         y: &CudaStorage,
         ly: &Layout,
     ) -> OnGpu {
-        gpu::jacobian((x, lx), (t, lt), Some((y, ly)), self.groups)
+        gpu::jacobian((x, lx), (t, lt), Some((y, ly)), (self.0.groups, self.0.order))
     }
 }
 
 /// The operation (x, g) ↦ [Σ g∘x̂; Σ g] over the numbers of each channel, `[2, C]`. It is used in backward passes only.
-struct Sums {
-    groups: usize,
-}
+struct Sums(Division);
 
 impl CustomOp2 for Sums {
     fn name(&self) -> &'static str {
@@ -223,11 +243,11 @@ impl CustomOp2 for Sums {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, g: &CpuStorage, lg: &Layout) -> Output {
-        kernels::sums((x, lx), (g, lg), self.groups)
+        kernels::sums((x, lx), (g, lg), self.0.groups)
     }
 
     #[cfg(feature = "cuda")]
     fn cuda_fwd(&self, x: &CudaStorage, lx: &Layout, g: &CudaStorage, lg: &Layout) -> OnGpu {
-        gpu::parameters((x, lx), (g, lg), self.groups)
+        gpu::parameters((x, lx), (g, lg), (self.0.groups, self.0.order))
     }
 }

@@ -7,7 +7,10 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Tensor};
 
 use super::backend::Backend;
 use super::cpu::linear as kernels;
-use super::cpu::{Output, Place, wanted};
+use super::cpu::{Output, wanted};
+use super::kept::Place;
+use super::order::Order;
+use super::rounded::factor;
 use super::sums::ColumnSum;
 use super::{LayerWeights, composed, shapes};
 use crate::{Error, Result};
@@ -54,7 +57,7 @@ pub fn linear_stacked<'a>(
     Ok(match (backend, b) {
         (Backend::Kernels, Some(b)) => x.apply_op3(w, &b.contiguous()?, Linear { blocks, place: weights.place() })?,
         (Backend::Kernels, None) => x.apply_op2(w, Linear { blocks, place: weights.place() })?,
-        (Backend::Composed, _) => composed::linear(x, w, b, blocks)?,
+        (Backend::Composed, _) => composed::linear(x, &weights.laid(Order::First, factor(x))?, b, blocks)?,
     })
 }
 
@@ -71,7 +74,7 @@ pub fn linear_pullback<'a>(g: &Tensor, w: impl Into<LayerWeights<'a>>) -> Result
     }
     Ok(match Backend::of(&[g, w]) {
         Backend::Kernels => g.apply_op2(w, Pullback { place: weights.place() })?,
-        Backend::Composed => composed::linear_pullback(g, w)?,
+        Backend::Composed => composed::linear_pullback(g, &weights.laid(Order::First, factor(g))?)?,
     })
 }
 

@@ -15,12 +15,16 @@ mod backend;
 mod checks;
 mod composed;
 mod conv;
+#[cfg(feature = "cudnn")]
+mod conv_by_pixel;
 mod cpu;
 #[cfg(any(test, feature = "cuda"))]
 mod cuda;
 mod group_norm;
+mod kept;
 mod linear;
 mod node;
+mod order;
 mod pieces;
 mod random;
 mod replay;
@@ -44,16 +48,17 @@ mod tests;
 pub use activated::{conv2d_activated, conv2d_activated_pullback, conv2d_activated_weight_gradient};
 pub use activation::{activate, activate_curve, activate_jet, activate_pullback};
 pub use checks::OpCheck;
-pub use conv::{channel_sum, conv2d, conv2d_jet, conv2d_pullback, conv2d_stacked, conv2d_weight_gradient};
-pub use cpu::Kept;
+pub use conv::{conv2d, conv2d_jet, conv2d_pullback, conv2d_stacked, conv2d_weight_gradient};
 pub use group_norm::{by_channel, group_norm, group_norm_jacobian, group_norm_parameters, group_norm_pullback};
+pub use kept::Kept;
 pub use linear::{linear, linear_jet, linear_pullback, linear_stacked, linear_weight_gradient, repeated};
 pub use node::node;
+pub use order::{Order, at_every_pixel, channels_first, pixel_sum, stacked};
 pub use random::{dropout, langevin_move, metropolis, normal_like};
 pub use replay::Replay;
 pub use rows::choose_rows;
 pub use spec::{Activation, Adam, Conv, Dropping, LangevinMove, NORM_EPSILON, Sgd, Stepping};
-pub use sums::{add, column_sum, dot};
+pub use sums::{add, channel_sum, column_sum, dot};
 pub use update::{
     adam_steps, adam_update, langevin_update, lerp_update, lerp_updates, sgd_steps, sgd_update, sum_of_squares,
 };

@@ -3,13 +3,15 @@
 use candle_core::{Device, Tensor};
 
 use super::Conv;
+use super::order::stacked;
 use crate::Result;
 
 /// What f makes of `most` items of a batch after the other.
 pub fn by_pieces(batch: &Tensor, most: usize, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     let (items, most) = (batch.dim(0)?, most.max(1));
     let piece = |from| f(&batch.narrow(0, from, most.min(items - from))?);
-    Ok(Tensor::cat(&(0..items).step_by(most).map(piece).collect::<Result<Vec<_>>>()?, 0)?)
+    let made = (0..items).step_by(most).map(piece).collect::<Result<Vec<_>>>()?;
+    stacked(&made.iter().collect::<Vec<_>>())
 }
 
 /// The most images `[N, C, H, W]` for one call on this device, if there is such a bound. On a GPU candle counts entries

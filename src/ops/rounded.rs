@@ -5,13 +5,17 @@ use candle_core::{DType, Result, Tensor};
 
 use crate::device::{self, Precision};
 
-/// The product a b.
+/// The type to which the factors of a product with t are rounded: t's own where they stay as they are.
+pub fn factor(t: &Tensor) -> DType {
+    let brief = t.dtype() == DType::F32 && device::precision(t.device()) == Precision::Bf16;
+    if brief { DType::BF16 } else { t.dtype() }
+}
+
+/// The product a b. b may be rounded already, to the [`factor`] of a.
 ///
 /// # Errors
 /// The inner dimensions differ.
 pub fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    if a.dtype() != DType::F32 || device::precision(a.device()) != Precision::Bf16 {
-        return a.matmul(b);
-    }
-    a.to_dtype(DType::BF16)?.matmul(&b.to_dtype(DType::BF16)?)?.to_dtype(DType::F32)
+    let (own, rounded) = (a.dtype(), factor(a));
+    a.to_dtype(rounded)?.matmul(&b.to_dtype(rounded)?)?.to_dtype(own)
 }

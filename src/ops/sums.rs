@@ -5,6 +5,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Tensor};
 use super::backend::Backend;
 use super::cpu::reduce as kernels;
 use super::cpu::{Output, wanted};
+use super::order::Order;
 use super::{composed, shapes};
 use crate::Result;
 
@@ -38,10 +39,33 @@ pub fn dot(x: &Tensor, y: &Tensor) -> Result<Tensor> {
 /// x and y differ in shape.
 pub fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     shapes::same("sum", x, y)?;
+    let order = Order::of(&[x, y]);
     Ok(match Backend::of(&[x, y]) {
-        Backend::Kernels => x.contiguous()?.apply_op2(&y.contiguous()?, Add)?,
-        Backend::Composed => (x + y)?,
+        Backend::Kernels => order.images(&order.lay(x)?.apply_op2(&order.lay(y)?, Add)?)?,
+        Backend::Composed if order == Order::First => (x + y)?,
+        Backend::Composed => order.images(&(order.lay(x)? + order.lay(y)?)?)?,
     })
+}
+
+/// The sums over images and pixels, `[N, O, H, W]` -> `[O]`: from the gradient for the output of a convolution that for
+/// its bias. They are not differentiated.
+///
+/// # Errors
+/// There are fewer dimensions.
+pub fn channel_sum(g: &Tensor) -> Result<Tensor> {
+    Ok(bias_gradient(g)?)
+}
+
+/// What [`channel_sum`] gives.
+pub(super) fn bias_gradient(g: &Tensor) -> candle_core::Result<Tensor> {
+    let by_image = match Order::of(&[g]) {
+        Order::First => g.contiguous()?.flatten_from(2)?.sum(2)?,
+        Order::Last => Order::Last.lay(g)?.flatten_to(2)?,
+    };
+    match Backend::of(&[&by_image]) {
+        Backend::Kernels => by_image.apply_op1_no_bwd(&ColumnSum),
+        Backend::Composed => composed::column_sum(&by_image),
+    }
 }
 
 /// The operation x `[N, M]` ↦ Σₙ xₙ, `[M]`, added in order of n.

@@ -1,8 +1,9 @@
 //! The weights of a layer as an operation is given them.
 
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 
-use super::cpu::{Kept, Place};
+use super::kept::{self, Kept, Place};
+use super::order::Order;
 
 /// The weights of a linear map `[O, I]` or of a convolution `[O, C, k, k]`, and the place where a frozen network keeps
 /// what is made of them.
@@ -24,6 +25,14 @@ impl<'a> LayerWeights<'a> {
 
     pub(super) fn place(&self) -> Option<Place> {
         self.kept?.place(self.weights)
+    }
+
+    /// The weights in an order and of a type, kept where there is a place.
+    ///
+    /// # Errors
+    /// A tensor operation fails.
+    pub(super) fn laid(&self, order: Order, dtype: DType) -> candle_core::Result<Tensor> {
+        kept::laid(self.place().as_ref(), self.weights, order, dtype)
     }
 }
 

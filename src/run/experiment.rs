@@ -113,6 +113,7 @@ impl Experiment {
         let train: TrainConfig = decode(&resolved.section("train"))?;
         let device = device::open(&top.device).map_err(|e| document.placed(e.at_path("device"), stored))?;
         device::set_precision(train.precision);
+        device::set_layout(train.layout);
         let (guard, group) = (decode(&resolved.section("guard"))?, Arc::new(Group::new(Box::new(Alone), train.parts)?));
         Ok(Experiment { guard, resolved, top, train, device, group, document, stored })
     }

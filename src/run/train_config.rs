@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::rule;
-use crate::device::Precision;
+use crate::device::{ImageLayout, Precision};
 
 /// How the learning rate goes from the first step to the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -60,6 +60,9 @@ crate::config! {
         /// is several times as fast; or bf16, 7 bits, in what comes out too. Weights, sums, positions and losses are
         /// f32 in any case, and on a CPU all is.
         precision: Precision = Precision::F32;
+        /// How images lie in the convolutions of a GPU: auto, which is channels last where precision is tf32 or bf16
+        /// and the pass is not differentiated by candle; or channels_first everywhere.
+        layout: ImageLayout = ImageLayout::Auto;
         /// Parts of each batch that networks pass one after the other, with gradients summed in their order. `--ranks
         /// N` shares them out, and takes N where this is 1; what a run computes depends on parts, not on ranks.
         parts: usize = 1, rule::at_least(1);

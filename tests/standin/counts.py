@@ -11,6 +11,10 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "bench"))
+from gpu import save
 
 EBM, OUT = sys.argv[1:]
 wrong = False
@@ -37,9 +41,10 @@ def bounded(what, count, most):
     print(f"{what:60} {count:6.1f}, at most {most}{'' if count <= most else ': TOO MANY'}")
 
 
-def chain(what, folder, launches, *sets, uploads=0, replayed=None):
+def chain(what, folder, launches, *sets, uploads=0, replayed=None, rearranged=None):
     """A step of Langevin: gradient and move, in chains that go on from a checkpoint. `replayed` bounds what is left of the
-    launches where the step is a graph."""
+    launches where the step is a graph. Where `rearranged` is a number, all convolutions have channels last, and so many tensors
+    are rearranged."""
 
     def run(steps, graphs="off"):
         out = f"{OUT}/chain-{graphs}.npy"
@@ -54,6 +59,10 @@ def chain(what, folder, launches, *sets, uploads=0, replayed=None):
     bounded(f"{what}: other waits", counts.get("waits", 0), 0)
     libraries = sum(count for name, count in counts.items() if name.startswith(("convolutions", "products")))
     bounded(f"{what}: launches and calls of libraries", counts["launches"] + libraries, launches)
+    if rearranged is not None:
+        first = sum(count for name, count in counts.items() if name.startswith("convolutions")) - counts["channels last"]
+        bounded(f"{what}: convolutions whose channels are not last", first, 0)
+        bounded(f"{what}: tensors rearranged", sum(n for name, n in counts.items() if name.startswith("kernel ucopy")), rearranged)
     if replayed is None:
         return
     counts = per_step(lambda steps: run(steps, "on"), 12, 24)
@@ -65,7 +74,7 @@ def chain(what, folder, launches, *sets, uploads=0, replayed=None):
 
 
 def training(what, config, *sets):
-    """A step of training: the optimisers' part of it."""
+    """What a step of training costs, and the optimisers' part of it."""
 
     def run(steps):
         words = [config, "--device", "cuda:0", "--run-dir", f"{OUT}/{what}-{steps}", "--overwrite"]
@@ -78,6 +87,15 @@ def training(what, config, *sets):
     if os.environ.get("STANDIN_SHOW"):
         print({name: count for name, count in counts.items() if count})
     return counts, sum(counts[name] for name in kernels)
+
+
+def pictures():
+    """The folder of a few pictures with three channels."""
+    folder = Path(OUT, "pictures").resolve()
+    folder.mkdir(exist_ok=True)
+    save(folder / "x_train.npy", "64, 3, 8, 8", [i * i // 7 % 256 for i in range(64 * 3 * 8 * 8)])
+    save(folder / "y_train.npy", "64,", [i % 10 for i in range(64)])
+    return folder
 
 
 if __name__ == "__main__":
@@ -102,11 +120,25 @@ if __name__ == "__main__":
     counts, updates = training("wide", "configs/jem_cifar.toml", *wide)
     bounded("an optimiser step, WRN-28: launches", updates, 3)
     bounded("a JEM step, WRN-28: copies to the host", counts["copies to the host"], 2)
-    chain("Langevin, WRN-28", f"{OUT}/wide-2", 150, "sampler.name=sgld", "sampler.init=uniform", replayed=1)
+    noisy = ["sampler.name=sgld", "sampler.init=uniform"]
+    chain("Langevin, WRN-28", f"{OUT}/wide-2", 150, *noisy, replayed=1)
+    # Channels last: no more is told of shapes than without.
+    uploads = counts["copies to the device"]
+    counts, _ = training("wide-tf32", "configs/jem_cifar.toml", *wide, 'train.precision="tf32"')
+    bounded("a JEM step, WRN-28 in TF32: copies to the device", counts["copies to the device"], uploads)
+    first = counts["convolutions, default math"] - counts["channels last"]
+    bounded("a JEM step, WRN-28 in TF32: convolutions whose channels are not last", first, 0)
+    # Rearranged are the images and their gradient, where they have more than one channel, and what the mean sends back.
+    chain("Langevin, WRN-28 in TF32", f"{OUT}/wide-2", 155, *noisy, 'train.precision="tf32"', rearranged=1, replayed=1)
+    colours = ["dataset.name=images", f'dataset.path="{pictures()}"', "dataset.test=0", "dataset.validation=0"]
+    training("colours", "configs/jem_cifar.toml", *colours, *wide[1:3], *wide[4:])
+    chain("Langevin, WRN-28 in TF32, colours", f"{OUT}/colours-2", 155, *noisy, 'train.precision="tf32"', rearranged=3)
+    chain("Langevin, WRN-28 in bf16", f"{OUT}/wide-2", 265, *noisy, 'train.precision="bf16"', rearranged=3, replayed=1)
     # Group norm: two launches each way.
     normed = [*wide, "model.net.norm=group", "model.net.groups=2"]
     training("normed", "configs/jem_cifar.toml", *normed)
-    chain("Langevin, WRN-28 with group norm", f"{OUT}/normed-2", 250, "sampler.name=sgld", "sampler.init=uniform")
+    chain("Langevin, WRN-28 with group norm", f"{OUT}/normed-2", 250, *noisy)
+    chain("Langevin, WRN-28 with group norm in TF32", f"{OUT}/normed-2", 255, *noisy, 'train.precision="tf32"', rearranged=3)
     # Factors in bf16: what products and convolutions multiply, and nothing else.
     counts, _ = training("brief", "configs/jem_cifar.toml", *wide, 'train.precision="bf16"')
     full = sum(counts.get(name, 0) for name in ("convolutions, FMA", "convolutions, default math", "products in f32"))

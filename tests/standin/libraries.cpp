@@ -1,5 +1,6 @@
 // cuBLAS, cuRAND and cuDNN of the stand-in: products and convolutions as their definitions say. Arguments that a
-// library would refuse are refused. Of its algorithms this cuDNN offers the fastest first: one that adds in any order,
+// library would refuse are refused; channels last are too in f64, for 4x4 kernels on an odd number of rows, and, once it
+// comes to the call, for 1x1 kernels on five rows, so that somebody has to go on without. Of its algorithms this cuDNN offers the fastest first: one that adds in any order,
 // one that does not know the geometry, and a good one.
 #include <algorithm>
 #include <vector>
@@ -71,8 +72,9 @@ int cublasDgemmStridedBatched(void *, int ta, int tb, int m, int n, int k, const
     return gemm<double, double>(ta, tb, m, n, k, by, a, lda, sa, b, ldb, sb, kept, c, ldc, sc, batch);
   });
 }
+// Shapes are [n, c, h, w] in either order; `last` says that the channels lie last.
 struct Desc {
-  int kind, shape[4], pad[2], stride[2], math;
+  int kind, shape[4], pad[2], stride[2], math, last;
 };
 int cudnnCreate(void **h) {
   *h = (void *)0x70;
@@ -105,18 +107,18 @@ int cudnnDestroyConvolutionDescriptor(Desc *d) {
   return 0;
 }
 int cudnnSetTensor4dDescriptor(Desc *d, int format, int kind, int n, int c, int h, int w) {
-  if (format) return 2000;
-  *d = {kind, {n, c, h, w}, {}, {}, 0};
+  if (format > 1 || (format && kind == 1)) return 3000;
+  *d = {kind, {n, c, h, w}, {}, {}, 0, format};
   return 0;
 }
 int cudnnSetFilter4dDescriptor(Desc *d, int kind, int format, int n, int c, int h, int w) {
-  if (format) return 2000;
-  *d = {kind, {n, c, h, w}, {}, {}, 0};
+  if (format > 1 || (format && kind == 1)) return 3000;
+  *d = {kind, {n, c, h, w}, {}, {}, 0, format};
   return 0;
 }
 int cudnnSetConvolution2dDescriptor(Desc *d, int ph, int pw, int sh, int sw, int dh, int dw, int mode, int kind) {
   if (dh != 1 || dw != 1 || mode != 1) return 2000;
-  *d = {kind, {}, {ph, pw}, {sh, sw}, 0};
+  *d = {kind, {}, {ph, pw}, {sh, sw}, 0, 0};
   return 0;
 }
 int cudnnSetConvolutionMathType(Desc *d, int math) {
@@ -135,14 +137,18 @@ static int offer(int n, int *count, Offer *o, int good) {
   *count = 3;
   return 0;
 }
+static int known(Desc *x, Desc *w, Desc *y, int n, int *c, Offer *o) {
+  if (x->shape[1] != w->shape[1] || y->shape[1] != w->shape[0] || x->last != w->last || x->last != y->last) return 2000;
+  return x->last && w->shape[2] == 4 && x->shape[2] % 2 ? 3000 : offer(n, c, o, 1);
+}
 int cudnnGetConvolutionForwardAlgorithm_v7(void *, Desc *x, Desc *w, Desc *, Desc *y, int n, int *c, Offer *o) {
-  return x->shape[1] == w->shape[1] && y->shape[1] == w->shape[0] ? offer(n, c, o, 1) : 2000;
+  return known(x, w, y, n, c, o);
 }
 int cudnnGetConvolutionBackwardDataAlgorithm_v7(void *, Desc *w, Desc *y, Desc *, Desc *x, int n, int *c, Offer *o) {
-  return x->shape[1] == w->shape[1] && y->shape[1] == w->shape[0] ? offer(n, c, o, 1) : 2000;
+  return known(x, w, y, n, c, o);
 }
 int cudnnGetConvolutionBackwardFilterAlgorithm_v7(void *, Desc *x, Desc *y, Desc *, Desc *w, int n, int *c, Offer *o) {
-  return x->shape[1] == w->shape[1] && y->shape[1] == w->shape[0] ? offer(n, c, o, 1) : 2000;
+  return known(x, w, y, n, c, o);
 }
 static int size(int algo, size_t *s) {
   *s = 1000 + algo;
@@ -158,6 +164,11 @@ int cudnnGetConvolutionBackwardFilterWorkspaceSize(void *, Desc *, Desc *, Desc 
   return size(a, s);
 }
 }
+// The place of an entry of a tensor or a filter.
+static size_t place(const Desc *d, int n, int c, int h, int w) {
+  const int *s = d->shape;
+  return d->last ? (((size_t)n * s[2] + h) * s[3] + w) * s[1] + c : (((size_t)n * s[1] + c) * s[2] + h) * s[3] + w;
+}
 // f(x, w, y) for every pair of an input entry and an output entry that a window connects.
 template <class T, class F>
 static void windows(const Desc *x, const Desc *w, const Desc *y, const Desc *c, F f) {
@@ -171,8 +182,7 @@ static void windows(const Desc *x, const Desc *w, const Desc *y, const Desc *c, 
               for (int b = 0; b < W[3]; ++b) {
                 int r = i * c->stride[0] + a - c->pad[0], s = j * c->stride[1] + b - c->pad[1];
                 if (r >= 0 && s >= 0 && r < X[2] && s < X[3])
-                  f((((size_t)n * X[1] + k) * X[2] + r) * X[3] + s, (((size_t)o * W[1] + k) * W[2] + a) * W[3] + b,
-                    (((size_t)n * Y[1] + o) * Y[2] + i) * Y[3] + j);
+                  f(place(x, n, k, r, s), place(w, o, k, a, b), place(y, n, o, i, j));
               }
 }
 static size_t entries(const Desc *d) { return (size_t)d->shape[0] * d->shape[1] * d->shape[2] * d->shape[3]; }
@@ -200,6 +210,9 @@ static int convolution(int map, const void *one, const void *zero, const Desc *x
     if ((x->shape[2 + d] + 2 * c->pad[d] - w->shape[2 + d]) / c->stride[d] + 1 != y->shape[2 + d]) return 2000;
   if (x->shape[0] != y->shape[0]) return 2000;
   if (w->kind != x->kind || y->kind != x->kind || c->kind != (x->kind == 9 ? 0 : x->kind)) return 2000;
+  if (x->last != w->last || x->last != y->last) return 2000;
+  if (x->last && w->shape[2] == 1 && x->shape[2] == 5) return 3000;
+  if (x->last) ++counts["channels last"];
   ++counts[x->kind == 9 ? "convolutions, bf16" : c->math == 3 ? "convolutions, FMA" : "convolutions, default math"];
   auto of = x->kind == 1 ? convolve<double> : x->kind == 9 ? convolve<Brief> : convolve<float>;
   return queued(0, [=, x = *x, w = *w, y = *y, c = *c]() {
@@ -223,14 +236,14 @@ int cudnnConvolutionBackwardFilter(void *, const void *one, Desc *x, const void 
 }
 template <class T>
 static int add(const T *bias, const Desc *y, T *out) {
-  size_t plane = (size_t)y->shape[2] * y->shape[3];
+  size_t plane = y->last ? 1 : (size_t)y->shape[2] * y->shape[3];
   for (size_t i = 0; i < entries(y); ++i) out[i] += bias[i / plane % y->shape[1]];
   return 0;
 }
 extern "C" int cudnnAddTensor(void *, const void *one, Desc *b, const void *bias, const void *beta, Desc *y,
                               void *out) {
   if (y->kind == 1 ? *(double *)one != 1 || *(double *)beta != 1 : *(float *)one != 1 || *(float *)beta != 1) return 2000;
-  if (b->shape[1] != y->shape[1]) return 2000;
+  if (b->shape[1] != y->shape[1] || b->last != y->last) return 2000;
   return queued(0, [=, b = *b, y = *y]() {
     if (!held(bias, bytes(&b)) || !held(out, bytes(&y))) return 2000;
     return y.kind == 1 ? add((double *)bias, &y, (double *)out) : add((float *)bias, &y, (float *)out);

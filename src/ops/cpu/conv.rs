@@ -11,13 +11,13 @@ use super::{
     access::{Argument, Output, on_floats, output, slice},
     activation,
     columns::Geometry,
-    kept::{self, Place},
     pixels,
     raw::GRAIN,
     real::Real,
     windows,
     winograd::{self, Beside},
 };
+use crate::ops::kept::{self, Place};
 use crate::ops::{Activation, Conv};
 
 /// The convolution of x `[N, C, H, W]`, or of σ(x), with w `[O, C, k, k]`, `[N, O, H', W']`, plus the bias `[O]` on so

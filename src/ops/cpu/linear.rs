@@ -4,7 +4,6 @@ use candle_core::{CpuStorage, Result};
 
 use super::{
     access::{Argument, Output, matrix, on_floats, output, slice},
-    kept::{self, Place},
     raw::{
         Matrix, Threads,
         dense::{self, Panels},
@@ -12,6 +11,7 @@ use super::{
     },
     real::Real,
 };
+use crate::ops::kept::{self, Place};
 
 /// The product x wᵀ of x `[N, I]` and w `[O, I]`. What is made of the weights is kept in a place, if there is one.
 ///

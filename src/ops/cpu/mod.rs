@@ -8,7 +8,6 @@ mod columns;
 pub mod conv;
 mod curve;
 pub mod group_norm;
-mod kept;
 pub mod linear;
 mod philox;
 mod pixels;
@@ -24,4 +23,3 @@ mod windows;
 mod winograd;
 
 pub use access::{Output, wanted};
-pub use kept::{Kept, Place};

@@ -3,22 +3,24 @@
 
 use candle_core::backend::BackendStorage;
 use candle_core::cuda::CudaDType;
+use candle_core::cuda::cudarc::cudnn::CudnnDataType;
+use candle_core::cuda::cudarc::cudnn::sys::cudnnDataType_t;
 use candle_core::cuda::cudarc::driver::{DevicePtr, DevicePtrMut};
-use candle_core::{CudaStorage, DType, Device, Layout, Shape, bail};
+use candle_core::{CudaStorage, DType, Device, Layout, Result, Shape, bail};
 use npyz::half::bf16;
 
 use super::access::{Argument, Output, entries};
 use super::cudnn::{Cudnn, Float};
 use super::plan::{Geometry, Map};
 use crate::device::{self, Precision};
-use crate::ops::Conv;
+use crate::ops::{Conv, Order};
 
 /// The convolution of x `[N, C, H, W]` with w `[O, C, k, k]`, `[N, O, H', W']`, plus the bias `[O]` on so many images.
 ///
 /// # Errors
 /// The geometry does not fit, or cuDNN fails.
 pub fn convolution(x: Argument<'_>, w: Argument<'_>, bias: Option<(Argument<'_>, usize)>, conv: Conv) -> Output {
-    computed(Map::Forward, Geometry::new(x.1.dims(), w.1.dims(), conv)?, [x, w], bias)
+    computed(Map::Forward, Geometry::new(x.1.dims(), w.1.dims(), conv, Order::First)?, [x, w], bias)
 }
 
 /// The pull-back of g `[N, O, H', W']` by w `[O, C, k, k]` to images of a size (H, W), `[N, C, H, W]`.
@@ -27,7 +29,7 @@ pub fn convolution(x: Argument<'_>, w: Argument<'_>, bias: Option<(Argument<'_>,
 /// The geometry does not fit, or cuDNN fails.
 pub fn pullback(g: Argument<'_>, w: Argument<'_>, conv: Conv, (height, width): (usize, usize)) -> Output {
     let ((images, ..), (_, channels, ..)) = (g.1.shape().dims4()?, w.1.shape().dims4()?);
-    let geometry = Geometry::new(&[images, channels, height, width], w.1.dims(), conv)?;
+    let geometry = Geometry::new(&[images, channels, height, width], w.1.dims(), conv, Order::First)?;
     computed(Map::Pullback, geometry, [g, w], None)
 }
 
@@ -37,21 +39,57 @@ pub fn pullback(g: Argument<'_>, w: Argument<'_>, conv: Conv, (height, width): (
 /// The geometry does not fit, or cuDNN fails.
 pub fn weight_gradient(x: Argument<'_>, g: Argument<'_>, conv: Conv, kernel: usize) -> Output {
     let ((_, channels, ..), (_, outputs, ..)) = (x.1.shape().dims4()?, g.1.shape().dims4()?);
-    let geometry = Geometry::new(x.1.dims(), &[outputs, channels, kernel, kernel], conv)?;
+    let geometry = Geometry::new(x.1.dims(), &[outputs, channels, kernel, kernel], conv, Order::First)?;
     computed(Map::WeightGradient, geometry, [x, g], None)
 }
 
-fn computed(map: Map, geometry: Geometry, arguments: [Argument<'_>; 2], bias: Option<(Argument<'_>, usize)>) -> Output {
-    let device = &arguments[0].0.device;
-    let reduced = device::precision(&Device::Cuda(device.clone())) == Precision::Bf16;
-    match arguments[0].0.dtype() {
-        DType::F32 if reduced => {
-            let made = rounded(map, geometry, arguments)?;
-            biased::<f32>(made, geometry, bias)
-        }
-        DType::F32 => biased::<f32>(typed::<f32>(map, geometry, arguments)?, geometry, bias),
-        DType::F64 => biased::<f64>(typed::<f64>(map, geometry, arguments)?, geometry, bias),
+/// One of the three maps of tensors that lie as `geometry` says, with weights `[O, k, k, C]` where channels are last,
+/// and with a bias on so many outputs. In f32, factors are rounded as the precision says; those of bf16 are rounded
+/// already, and what comes out is f32.
+///
+/// # Errors
+/// There is no memory left, or cuDNN fails; with channels last, that is not [`offered`] again.
+pub fn computed(
+    map: Map,
+    geometry: Geometry,
+    arguments: [Argument<'_>; 2],
+    bias: Option<(Argument<'_>, usize)>,
+) -> Output {
+    let (device, kind) = (&arguments[0].0.device, arguments[0].0.dtype());
+    let precision = device::precision(&Device::Cuda(device.clone()));
+    let made = match kind {
+        DType::F32 if precision == Precision::Bf16 => rounded(map, geometry, arguments),
+        DType::BF16 => brief(map, geometry, arguments),
+        DType::F32 => typed::<f32>(map, geometry, arguments),
+        DType::F64 => typed::<f64>(map, geometry, arguments),
         other => bail!("convolutions on a GPU are in f32 and f64, got {other:?}"),
+    }?;
+    let whole = match kind {
+        DType::F64 => biased::<f64>(made, geometry, bias),
+        _ => biased::<f32>(made, geometry, bias),
+    };
+    if whole.is_err() && geometry.order == Order::Last {
+        Cudnn::of(device)?.refuse((map, geometry, data_type(kind)?, precision));
+    }
+    whole
+}
+
+/// Whether cuDNN has an algorithm for one of the three maps, of factors of a type, on a device.
+///
+/// # Errors
+/// The library does not open.
+pub fn offered(map: Map, geometry: Geometry, kind: DType, device: &Device) -> Result<bool> {
+    let precision = device::precision(device);
+    Ok(Cudnn::of(device.as_cuda_device()?)?.offers((map, geometry, data_type(kind)?, precision)))
+}
+
+/// The name that cuDNN has for a type of factors.
+fn data_type(kind: DType) -> Result<cudnnDataType_t> {
+    match kind {
+        DType::F32 => Ok(f32::DATA_TYPE),
+        DType::F64 => Ok(f64::DATA_TYPE),
+        DType::BF16 => Ok(bf16::DATA_TYPE),
+        other => bail!("cuDNN is not asked for {other:?}"),
     }
 }
 
@@ -60,7 +98,12 @@ fn rounded(map: Map, geometry: Geometry, arguments: [Argument<'_>; 2]) -> Output
     let [first, second] = arguments.map(|(storage, layout)| storage.to_dtype(layout, DType::BF16));
     let ([of_first, of_second], (first, second)) =
         (arguments.map(|(_, layout)| Layout::contiguous(layout.shape())), (first?, second?));
-    let (made, shape) = typed::<bf16>(map, geometry, [(&first, &of_first), (&second, &of_second)])?;
+    brief(map, geometry, [(&first, &of_first), (&second, &of_second)])
+}
+
+/// One of the three maps of bf16, in f32.
+fn brief(map: Map, geometry: Geometry, arguments: [Argument<'_>; 2]) -> Output {
+    let (made, shape) = typed::<bf16>(map, geometry, arguments)?;
     Ok((made.to_dtype(&Layout::contiguous(&shape), DType::F32)?, shape))
 }
 
@@ -68,7 +111,7 @@ fn typed<T: Float + CudaDType>(map: Map, geometry: Geometry, arguments: [Argumen
     let device = &arguments[0].0.device;
     let (cudnn, stream) = (Cudnn::of(device)?, device.cuda_stream());
     let (first, second) = (entries::<T>(arguments[0])?, entries::<T>(arguments[1])?);
-    let shape = map.result(geometry.shapes).map(|n| n as usize);
+    let shape = geometry.made(map);
     // SAFETY: the call below writes every entry, and nobody reads before it.
     let mut made = unsafe { device.alloc::<T>(shape.iter().product())? };
     {
@@ -93,7 +136,7 @@ fn biased<T: Float + CudaDType>(
         let (bias, result) = (entries::<T>(bias)?, made.as_cuda_slice_mut::<T>()?);
         let ((bias, _bias), (result, _result)) = (bias.device_ptr(&stream), result.device_ptr_mut(&stream));
         // SAFETY: there are at least so many outputs, and a bias for each of their channels.
-        unsafe { cudnn.add::<T>(bias, result, [i32::try_from(images)?, channels, height, width])? };
+        unsafe { cudnn.add::<T>(bias, result, [i32::try_from(images)?, channels, height, width], geometry.order)? };
     }
     Ok((made, shape))
 }

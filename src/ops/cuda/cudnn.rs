@@ -1,6 +1,8 @@
 //! The calls of cuDNN: what is asked once for a geometry is kept, and all calls share one piece of memory.
 #![allow(unsafe_code)] // a library of C
 
+mod descriptors;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
@@ -8,7 +10,7 @@ use std::mem::MaybeUninit;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use candle_core::cuda::cudarc::cudnn::result::{self, CudnnError};
+use candle_core::cuda::cudarc::cudnn::result;
 use candle_core::cuda::cudarc::cudnn::{CudnnDataType, sys};
 use candle_core::cuda::cudarc::driver::sys::CUdeviceptr;
 use candle_core::cuda::cudarc::driver::{CudaSlice, CudaStream, DevicePtrMut, DeviceRepr};
@@ -18,8 +20,8 @@ use npyz::half::bf16;
 
 use super::plan::{Candidate, Geometry, Map, Roles, chosen};
 use crate::device::Precision;
-
-type Answer<T> = std::result::Result<T, CudnnError>;
+use crate::ops::Order;
+use descriptors::{Answer, Descriptor, convolution, filter, tensor};
 
 /// What an algorithm may take beside the tensors. The fastest of a wide network's ask for a few hundred mebibytes.
 const ROOM: usize = 1 << 30;
@@ -35,12 +37,14 @@ impl Float for bf16 {}
 pub struct Cudnn {
     raw: sys::cudnnHandle_t,
     stream: Arc<CudaStream>,
-    plans: RefCell<HashMap<Key, Rc<Plan>>>,
+    /// What was found for each key; nothing where cuDNN has no algorithm.
+    plans: RefCell<HashMap<Key, Option<Rc<Plan>>>>,
     /// Work in one stream is done in order, so that one piece of memory does for all.
     workspace: RefCell<Option<CudaSlice<u8>>>,
 }
 
-type Key = (Map, Geometry, sys::cudnnDataType_t, Precision);
+/// What a plan is for.
+pub type Key = (Map, Geometry, sys::cudnnDataType_t, Precision);
 
 thread_local! {
     static OPEN: RefCell<HashMap<DeviceId, Rc<Cudnn>>> = RefCell::new(HashMap::new());
@@ -78,7 +82,8 @@ impl Cudnn {
         precision: Precision,
         at: Roles<CUdeviceptr>,
     ) -> Result<()> {
-        let plan = self.plan((map, geometry, T::DATA_TYPE, precision))?;
+        let key = (map, geometry, T::DATA_TYPE, precision);
+        let plan = self.plan(key)?;
         let memory = self.memory(plan.memory)?;
         let (one, zero) = (T::from(1).into_scaling_parameter(), T::from(0).into_scaling_parameter());
         let (one, zero) = ((&raw const one).cast::<c_void>(), (&raw const zero).cast::<c_void>());
@@ -87,7 +92,7 @@ impl Cudnn {
         let Roles { images, weights, outputs } = at;
         let [images, weights, outputs] = [images, weights, outputs].map(|place| place as *mut c_void);
         // SAFETY: descriptors and memory live until the call, which is queued behind what made the arguments.
-        unsafe {
+        let done = unsafe {
             match plan.algorithm {
                 Algorithm::Forward(algorithm) => result::convolution_forward(
                     self.raw, one, x, images, w, weights, conv, algorithm, memory, *size, zero, y, outputs,
@@ -98,18 +103,27 @@ impl Cudnn {
                 Algorithm::WeightGradient(algorithm) => result::convolution_backward_filter(
                     self.raw, one, x, images, y, outputs, conv, algorithm, memory, *size, zero, w, weights,
                 ),
-            }?;
+            }
+        };
+        if done.is_err() && geometry.order == Order::Last {
+            self.refuse(key);
         }
-        Ok(())
+        Ok(done?)
     }
 
-    /// Adds a number to each channel, in place: `bias` `[O]` to `outputs` of a shape `[N, O, H', W']`.
+    /// Adds a number to each channel, in place: `bias` `[O]` to `outputs` of a shape `[N, O, H', W']`, in an order.
     ///
     /// # Safety
     /// Both places hold at least so many entries of type `T`, one after the other.
-    pub unsafe fn add<T: Float>(&self, bias: CUdeviceptr, outputs: CUdeviceptr, shape: [i32; 4]) -> Result<()> {
-        let small = tensor([1, shape[1], 1, 1], T::DATA_TYPE)?;
-        let large = tensor(shape, T::DATA_TYPE)?;
+    pub unsafe fn add<T: Float>(
+        &self,
+        bias: CUdeviceptr,
+        outputs: CUdeviceptr,
+        shape: [i32; 4],
+        order: Order,
+    ) -> Result<()> {
+        let small = tensor([1, shape[1], 1, 1], T::DATA_TYPE, order)?;
+        let large = tensor(shape, T::DATA_TYPE, order)?;
         let one = T::from(1).into_scaling_parameter();
         let factor = (&raw const one).cast::<c_void>();
         let (bias, outputs) = (bias as *const c_void, outputs as *mut c_void);
@@ -137,12 +151,26 @@ impl Cudnn {
     }
 
     fn plan(&self, key: Key) -> Result<Rc<Plan>> {
-        if let Some(plan) = self.plans.borrow().get(&key) {
-            return Ok(plan.clone());
+        if let Some(known) = self.plans.borrow().get(&key) {
+            return known.clone().map_or_else(|| none(key), Ok);
         }
-        let plan = Rc::new(Plan::new(self.raw, key)?);
-        self.plans.borrow_mut().insert(key, plan.clone());
-        Ok(plan)
+        let plan = Plan::new(self.raw, key).map(Rc::new);
+        self.plans.borrow_mut().insert(key, plan.as_ref().ok().cloned());
+        if let Err(error) = &plan {
+            tracing::debug!("not computed so: {:?} of {:?}, {error}", key.0, key.1);
+        }
+        plan
+    }
+
+    /// Whether there is an algorithm; cuDNN is asked once.
+    pub fn offers(&self, key: Key) -> bool {
+        self.plan(key).is_ok()
+    }
+
+    /// Has [`Cudnn::offers`] say no, where what was offered has failed.
+    pub fn refuse(&self, key: Key) {
+        tracing::debug!("failed, and not computed so again: {:?} of {:?}", key.0, key.1);
+        self.plans.borrow_mut().insert(key, None);
     }
 }
 
@@ -153,62 +181,8 @@ impl Drop for Cudnn {
     }
 }
 
-/// A descriptor, which goes with its owner.
-struct Descriptor<D: Copy> {
-    raw: D,
-    destroy: unsafe fn(D) -> Answer<()>,
-}
-
-impl<D: Copy> Drop for Descriptor<D> {
-    fn drop(&mut self) {
-        // SAFETY: it was made by cuDNN and is destroyed here only.
-        let _ = unsafe { (self.destroy)(self.raw) };
-    }
-}
-
-const LAYOUT: sys::cudnnTensorFormat_t = sys::cudnnTensorFormat_t::CUDNN_TENSOR_NCHW;
-
-fn tensor(shape: [i32; 4], kind: sys::cudnnDataType_t) -> Answer<Descriptor<sys::cudnnTensorDescriptor_t>> {
-    let raw = result::create_tensor_descriptor()?;
-    let made = Descriptor { raw, destroy: result::destroy_tensor_descriptor };
-    // SAFETY: the descriptor was made above.
-    unsafe { result::set_tensor4d_descriptor(raw, LAYOUT, kind, shape)? };
-    Ok(made)
-}
-
-fn filter(shape: [i32; 4], kind: sys::cudnnDataType_t) -> Answer<Descriptor<sys::cudnnFilterDescriptor_t>> {
-    let raw = result::create_filter_descriptor()?;
-    let made = Descriptor { raw, destroy: result::destroy_filter_descriptor };
-    // SAFETY: the descriptor was made above.
-    unsafe { result::set_filter4d_descriptor(raw, kind, LAYOUT, shape)? };
-    Ok(made)
-}
-
-fn convolution(
-    geometry: Geometry,
-    kind: sys::cudnnDataType_t,
-    precision: Precision,
-) -> Answer<Descriptor<sys::cudnnConvolutionDescriptor_t>> {
-    let Geometry { stride, padding, .. } = geometry;
-    let raw = result::create_convolution_descriptor()?;
-    let made = Descriptor { raw, destroy: result::destroy_convolution_descriptor };
-    let mode = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
-    // cuDNN's default takes TF32 for f32; only this one leaves the factors as they are.
-    let math = match precision {
-        Precision::F32 => sys::cudnnMathType_t::CUDNN_FMA_MATH,
-        Precision::Tf32 | Precision::Bf16 => sys::cudnnMathType_t::CUDNN_DEFAULT_MATH,
-    };
-    // Sums of bf16 are f32.
-    let kind = match kind {
-        sys::cudnnDataType_t::CUDNN_DATA_BFLOAT16 => sys::cudnnDataType_t::CUDNN_DATA_FLOAT,
-        other => other,
-    };
-    // SAFETY: the descriptor was made above.
-    unsafe {
-        result::set_convolution2d_descriptor(raw, padding, padding, stride, stride, 1, 1, mode, kind)?;
-        result::set_convolution_math_type(raw, math)?;
-    }
-    Ok(made)
+fn none<T>((map, geometry, ..): Key) -> Result<T> {
+    bail!("cuDNN has no algorithm for {map:?} of {geometry:?} that gives the same bytes each time")
 }
 
 /// An algorithm of each of the three maps.
@@ -246,10 +220,11 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(handle: sys::cudnnHandle_t, (map, geometry, kind, precision): Key) -> Result<Self> {
-        let Roles { images, weights, outputs } = geometry.shapes;
-        let (images, outputs) = (tensor(images, kind)?, tensor(outputs, kind)?);
-        let (weights, conv) = (filter(weights, kind)?, convolution(geometry, kind, precision)?);
+    fn new(handle: sys::cudnnHandle_t, key: Key) -> Result<Self> {
+        let (map, geometry, kind, precision) = key;
+        let (Roles { images, weights, outputs }, order) = (geometry.shapes, geometry.order);
+        let (images, outputs) = (tensor(images, kind, order)?, tensor(outputs, kind, order)?);
+        let (weights, conv) = (filter(weights, kind, order)?, convolution(geometry, kind, precision)?);
         let (x, w, y, c) = (images.raw, weights.raw, outputs.raw, conv.raw);
         let found = match map {
             Map::Forward => algorithm!(
@@ -276,7 +251,7 @@ impl Plan {
         };
         match found {
             Some((algorithm, memory)) => Ok(Plan { images, weights, outputs, conv, algorithm, memory }),
-            None => bail!("cuDNN has no algorithm for {map:?} of {geometry:?} that gives the same bytes each time"),
+            None => none(key),
         }
     }
 }

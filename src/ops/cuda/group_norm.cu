@@ -4,12 +4,13 @@
 
 typedef unsigned long long Index;
 
-// How tensors [items, groups * channels, each] are divided.
+// How tensors [items, groups * channels, each] are divided, or [items, each, groups * channels] where `last` is not 0.
 struct Groups {
   unsigned items, groups, channels, each;
   // Threads that share a group; and where numbers of a channel are summed, those that share its items, and an item's
   // numbers.
   unsigned lanes, blocks, across;
+  unsigned last;
   double epsilon;
 };
 
@@ -33,15 +34,27 @@ template <class T> struct Given {
     return size() / of.lanes + (lane < size() % of.lanes ? 1 : 0);
   }
 
-  // The channel of number j of a group, in its item.
+  // The channel of number j of a group, in its item. Numbers that follow each other in memory do so in a group, as far as
+  // it goes.
   __device__ __forceinline__ unsigned channel(Index group, unsigned j) const {
-    return (unsigned)(group % of.groups) * of.channels + j / of.each;
+    return (unsigned)(group % of.groups) * of.channels + (of.last ? j % of.channels : j / of.each);
+  }
+
+  // The place of number `pixel` of a channel of an item.
+  __device__ __forceinline__ Index place(Index item, unsigned channel, unsigned pixel) const {
+    Index all = of.groups * of.channels;
+    return of.last ? (item * of.each + pixel) * all + channel : (item * all + channel) * of.each + pixel;
+  }
+
+  // The place of number j of a group.
+  __device__ __forceinline__ Index at(Index group, unsigned j) const {
+    return of.last ? place(group / of.groups, channel(group, j), j / of.channels) : group * size() + j;
   }
 
   // Number j of t of a group, times its γ where there is one; 0 where there is no t.
   __device__ __forceinline__ T tangent(Index group, unsigned j) const {
     if (!t) return (T)0;
-    T one = t[group * size() + j];
+    T one = t[at(group, j)];
     return gain ? gain[channel(group, j)] * one : one;
   }
 
@@ -66,12 +79,11 @@ template <class T> struct Given {
 template <class T> __device__ __forceinline__ void moments(const Given<T> &e, Index i) {
   Index group = i / e.of.lanes;
   unsigned lane = (unsigned)(i % e.of.lanes);
-  const T *x = e.x + group * e.size();
   Moments<T> own = {0, 0, 0, 0};
-  for (unsigned j = lane; j < e.size(); j += e.of.lanes) own.mean += x[j];
+  for (unsigned j = lane; j < e.size(); j += e.of.lanes) own.mean += e.x[e.at(group, j)];
   own.mean /= (T)e.held(lane);
   for (unsigned j = lane; j < e.size(); j += e.of.lanes) {
-    T off = x[j] - own.mean, t = e.tangent(group, j);
+    T off = e.x[e.at(group, j)] - own.mean, t = e.tangent(group, j);
     own.spread += off * off;
     own.sum += t;
     own.along += t * off;
@@ -85,7 +97,7 @@ template <class T> __device__ __forceinline__ void normalise(const Given<T> &e, 
   Moments<T> all = e.whole(group);
   for (unsigned j = (unsigned)(i % e.of.lanes); j < e.size(); j += e.of.lanes) {
     unsigned c = e.channel(group, j);
-    Index at = group * e.size() + j;
+    Index at = e.at(group, j);
     e.y[at] = (e.x[at] - all.mean) * all.spread * e.gain[c] + e.shift[c];
   }
 }
@@ -96,7 +108,7 @@ template <class T> __device__ __forceinline__ void jacobian(const Given<T> &e, I
   Moments<T> all = e.whole(group);
   T rate = all.spread, level = all.sum / (T)e.size(), along = all.along * rate * rate / (T)e.size();
   for (unsigned j = (unsigned)(i % e.of.lanes); j < e.size(); j += e.of.lanes) {
-    Index at = group * e.size() + j;
+    Index at = e.at(group, j);
     e.y[at] = rate * (e.tangent(group, j) - level - (e.x[at] - all.mean) * along);
   }
 }
@@ -105,16 +117,20 @@ template <class T> __device__ __forceinline__ void jacobian(const Given<T> &e, I
 // for each part.
 template <class T> __device__ __forceinline__ void channel_parts(const Given<T> &e, Index i) {
   unsigned all = e.of.groups * e.of.channels;
-  unsigned from = (unsigned)(i % e.of.across), c = (unsigned)(i / e.of.across % all);
+  // Threads beside each other read numbers beside each other, as far as there are some.
+  unsigned inner = e.of.last ? all : e.of.across, outer = e.of.last ? e.of.across : all;
+  unsigned own = (unsigned)(i % inner), other = (unsigned)(i / inner % outer);
+  unsigned from = e.of.last ? other : own, c = e.of.last ? own : other;
   unsigned block = (unsigned)(i / e.of.across / all);
   T along = 0, plain = 0;
   for (unsigned item = block; item < e.of.items; item += e.of.blocks) {
     Moments<T> group = e.whole((Index)item * e.of.groups + c / e.of.channels);
-    const Index row = ((Index)item * all + c) * e.of.each;
+    const Index row = e.place(item, c, 0), step = e.of.last ? all : 1;
     T product = 0, sum = 0;
     for (unsigned j = from; j < e.of.each; j += e.of.across) {
-      product += (e.x[row + j] - group.mean) * e.t[row + j];
-      sum += e.t[row + j];
+      const Index at = row + j * step;
+      product += (e.x[at] - group.mean) * e.t[at];
+      sum += e.t[at];
     }
     along += product * group.spread;
     plain += sum;

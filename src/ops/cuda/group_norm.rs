@@ -9,43 +9,47 @@ use candle_core::{CudaStorage, DType, Result, bail};
 use super::access::{Argument, Output, entries};
 use super::launch::Kernels;
 use super::plan::Groups;
+use crate::ops::Order;
 
 const KERNELS: Kernels =
     Kernels { name: "ebm_group_norm", ptx: include_str!(concat!(env!("OUT_DIR"), "/group_norm.ptx")) };
 
-/// γ∘x̂ + β.
+/// γ∘x̂ + β, for x in an order, as in all of these functions; what is of its shape lies so too.
 ///
 /// # Errors
 /// As all of these functions: an argument is not contiguous or of another type than f32 and f64, the groups do not
 /// divide the channels, or a launch fails.
-pub fn norm(x: Argument<'_>, gain: Argument<'_>, shift: Argument<'_>, groups: usize) -> Output {
-    run("normalise", x, [None, Some(gain), Some(shift)], groups)
+pub fn norm(x: Argument<'_>, gain: Argument<'_>, shift: Argument<'_>, by: Division) -> Output {
+    run("normalise", x, [None, Some(gain), Some(shift)], by)
 }
 
 /// J t, or J (γ∘t).
 ///
 /// # Errors
 /// As [`norm`].
-pub fn jacobian(x: Argument<'_>, t: Argument<'_>, gain: Option<Argument<'_>>, groups: usize) -> Output {
-    run("jacobian", x, [Some(t), gain, None], groups)
+pub fn jacobian(x: Argument<'_>, t: Argument<'_>, gain: Option<Argument<'_>>, by: Division) -> Output {
+    run("jacobian", x, [Some(t), gain, None], by)
 }
 
 /// [Σ g∘x̂; Σ g] by channel, `[2, C]`.
 ///
 /// # Errors
 /// As [`norm`].
-pub fn parameters(x: Argument<'_>, g: Argument<'_>, groups: usize) -> Output {
-    run(SUMS, x, [Some(g), None, None], groups)
+pub fn parameters(x: Argument<'_>, g: Argument<'_>, by: Division) -> Output {
+    run(SUMS, x, [Some(g), None, None], by)
 }
+
+/// The number of groups, and how x lies.
+type Division = (usize, Order);
 
 /// The kernel whose result is not of x's shape, and is added by another one.
 const SUMS: &str = "channel_parts";
 
 /// Runs the kernel on the moments of x and t. `others` are t, γ and β.
-fn run(kernel: &str, x: Argument<'_>, others: [Option<Argument<'_>>; 3], groups: usize) -> Output {
+fn run(kernel: &str, x: Argument<'_>, others: [Option<Argument<'_>>; 3], by: Division) -> Output {
     match x.0.dtype() {
-        DType::F32 => typed::<f32>(kernel, "f32", x, others, groups),
-        DType::F64 => typed::<f64>(kernel, "f64", x, others, groups),
+        DType::F32 => typed::<f32>(kernel, "f32", x, others, by),
+        DType::F64 => typed::<f64>(kernel, "f64", x, others, by),
         other => bail!("the kernels of GPUs work in f32 and f64, got {other:?}"),
     }
 }
@@ -55,9 +59,9 @@ fn typed<T: CudaDType + DeviceRepr>(
     kind: &str,
     x: Argument<'_>,
     others: [Option<Argument<'_>>; 3],
-    groups: usize,
+    (groups, order): Division,
 ) -> Output {
-    let of = Groups::of(x.1.dims(), groups)?;
+    let of = Groups::of(x.1.dims(), groups, order)?;
     let lengths = [x.1.shape().elem_count(), of.all(), of.all()];
     let fits =
         |(argument, n): (&Option<Argument<'_>>, usize)| argument.is_none_or(|(_, l)| l.shape().elem_count() == n);

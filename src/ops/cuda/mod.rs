@@ -20,7 +20,7 @@ pub mod group_norm;
 #[cfg(feature = "cuda")]
 mod launch;
 #[cfg_attr(not(feature = "cudnn"), allow(dead_code))] // what only convolutions ask, and tests
-mod plan;
+pub mod plan;
 #[cfg(feature = "cuda")]
 pub mod random;
 #[cfg(feature = "cuda")]

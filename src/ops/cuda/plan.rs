@@ -6,7 +6,7 @@ use candle_core::{Result, bail};
 
 pub use groups::Groups;
 
-use crate::ops::{Activation, Adam, Conv, Sgd};
+use crate::ops::{Activation, Adam, Conv, Order, Sgd};
 
 /// The three maps that a convolution and its derivatives consist of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +59,8 @@ pub struct Geometry {
     pub stride: i32,
     /// The zeros on each side.
     pub padding: i32,
+    /// The order in which all three tensors lie.
+    pub order: Order,
 }
 
 impl Geometry {
@@ -66,7 +68,7 @@ impl Geometry {
     ///
     /// # Errors
     /// The shapes do not fit, or a tensor has 2³¹ entries or more.
-    pub fn new(images: &[usize], weights: &[usize], conv: Conv) -> Result<Self> {
+    pub fn new(images: &[usize], weights: &[usize], conv: Conv, order: Order) -> Result<Self> {
         let (&[n, c, height, width], &[o, inputs, kernel, across]) = (images, weights) else {
             bail!("a convolution takes tensors of 4 dimensions, got {images:?} and {weights:?}")
         };
@@ -83,7 +85,17 @@ impl Geometry {
             },
             stride: i32::try_from(conv.stride)?,
             padding: i32::try_from(conv.padding)?,
+            order,
         })
+    }
+
+    /// The shape of a map's result as it lies in memory.
+    pub fn made(&self, map: Map) -> [usize; 4] {
+        let [n, c, height, width] = map.result(self.shapes).map(|n| n as usize);
+        match self.order {
+            Order::First => [n, c, height, width],
+            Order::Last => [n, height, width, c],
+        }
     }
 }
 
@@ -239,9 +251,19 @@ mod tests {
     #[test]
     fn shapes_are_those_of_the_convolution_with_its_rest() {
         // A rest of one row and of no column.
-        let geometry = Geometry::new(&[2, 3, 8, 7], &[5, 3, 3, 3], Conv { stride: 2, padding: 1 }).unwrap();
+        let conv = Conv { stride: 2, padding: 1 };
+        let of = |order| Geometry::new(&[2, 3, 8, 7], &[5, 3, 3, 3], conv, order).unwrap();
         let shapes = Roles { images: [2, 3, 8, 7], weights: [5, 3, 3, 3], outputs: [2, 5, 4, 4] };
-        assert_eq!(geometry, Geometry { shapes, stride: 2, padding: 1 });
+        let made =
+            |geometry: Geometry| [Map::Forward, Map::Pullback, Map::WeightGradient].map(|map| geometry.made(map));
+        for (order, in_memory) in [
+            (Order::First, [[2, 5, 4, 4], [2, 3, 8, 7], [5, 3, 3, 3]]),
+            (Order::Last, [[2, 4, 4, 5], [2, 8, 7, 3], [5, 3, 3, 3]]),
+        ] {
+            assert_eq!(of(order), Geometry { shapes, stride: 2, padding: 1, order });
+            assert_eq!(made(of(order)), in_memory);
+        }
+        assert_ne!(of(Order::First), of(Order::Last), "plans of their own");
         for map in [Map::Forward, Map::Pullback, Map::WeightGradient] {
             let names = Roles { images: "x", weights: "w", outputs: "y" };
             let arguments = ["x", "w", "y"].into_iter().filter(|name| *name != map.result(names)).collect::<Vec<_>>();
@@ -262,7 +284,7 @@ mod tests {
             (&[1 << 15, 64, 32, 32], &[64, 64, 3, 3]),
             (&[usize::MAX, 3, 8, 8], &[5, 3, 3, 3]),
         ] {
-            assert!(Geometry::new(images, weights, conv).is_err(), "{images:?} {weights:?}");
+            assert!(Geometry::new(images, weights, conv, Order::First).is_err(), "{images:?} {weights:?}");
         }
     }
 

@@ -6,8 +6,8 @@
 //   twin KERNEL n first least blocks WORD * 4 NUMBER * 5    of random.cu: x, and g where blocks is 1, of n·blocks entries
 //   twin philox WORD * 4 KEY * 2                            the four words that it makes of these
 //   twin normal_f32 …, metropolis_f64 …                     as these; of a Metropolis step three results of each
-//   twin KERNEL items groups channels each lanes blocks across LENGTH * 4      of group_norm.cu, with what comes before and
-//                                    behind it: x, t, gain and shift, or none of some
+//   twin KERNEL items groups channels each lanes blocks across last LENGTH * 4      of group_norm.cu, with what comes
+//                                    before and behind it: x, t, gain and shift, or none of some
 //   twin choose_rows_f32 rows n      of rows.cu: a mask in f64, then yes and no of n entries each
 //   twin KERNEL n NUMBER * 10        a move of update.cu: a, x, noise and g of n entries each; a is written
 //   twin KERNEL limit count (n NUMBER * 10) * count         updates of update.cu: a, b, c and g of each tensor; a, b and c
@@ -150,13 +150,13 @@ using Norm = void (*)(const T *, const T *, const T *, const T *, group_norm::Mo
 
 // A kernel of group norm behind the moments; of sums in parts, their sums too.
 template <class T> static int norm(Norm<T> moments, Norm<T> kernel, Norm<T> sums, char **words) {
-  unsigned of[7];
-  for (int k = 0; k < 7; ++k) of[k] = std::strtoul(words[2 + k], nullptr, 10);
-  group_norm::Groups by = {of[0], of[1], of[2], of[3], of[4], of[5], of[6], 1e-5};
+  unsigned of[8];
+  for (int k = 0; k < 8; ++k) of[k] = std::strtoul(words[2 + k], nullptr, 10);
+  group_norm::Groups by = {of[0], of[1], of[2], of[3], of[4], of[5], of[6], of[7], 1e-5};
   std::vector<T> tensors[4];
   const T *at[4];
   for (int k = 0; k < 4; ++k) {
-    tensors[k] = given<T>(std::atoll(words[9 + k]));
+    tensors[k] = given<T>(std::atoll(words[10 + k]));
     at[k] = tensors[k].empty() ? nullptr : tensors[k].data();
   }
   long long tasks = (long long)by.items * by.groups * by.lanes, all = by.groups * by.channels;

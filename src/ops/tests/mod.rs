@@ -3,6 +3,7 @@
 mod conv;
 mod group_norm;
 mod kept;
+mod order;
 mod random;
 mod update;
 

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, bail};
 
-use crate::ops::NORM_EPSILON;
+use crate::ops::{NORM_EPSILON, Order};
 
 /// How group norm is divided among threads, in the order of `group_norm.cu`.
 #[repr(C)]
@@ -22,17 +22,24 @@ pub struct Groups {
     pub blocks: u32,
     /// Those that share the numbers of an item's channel there.
     pub across: u32,
+    /// Whether x and what is of its shape lie channels last, `[B, .., C]`.
+    pub last: u32,
     /// What is added to the variance.
     pub epsilon: f64,
 }
 
 impl Groups {
-    /// The division of x `[B, C, ..]` in so many groups. What a group's numbers become depends on its own size alone.
+    /// The division in so many groups of x `[B, C, ..]`, or in the other order `[B, .., C]`. What a group's numbers
+    /// become depends on its own size and on the order alone.
     ///
     /// # Errors
     /// The groups do not divide the channels, or one has 2³¹ numbers or more.
-    pub fn of(dims: &[usize], groups: usize) -> Result<Self> {
-        let &[items, all, ref rest @ ..] = dims else { bail!("group norm of shape {dims:?}") };
+    pub fn of(dims: &[usize], groups: usize, order: Order) -> Result<Self> {
+        let ((Order::First, &[items, all, ref rest @ ..]) | (Order::Last, &[items, ref rest @ .., all])) =
+            (order, dims)
+        else {
+            bail!("group norm of shape {dims:?}")
+        };
         if groups == 0 || !all.is_multiple_of(groups) {
             bail!("group norm of shape {dims:?} in {groups} groups")
         }
@@ -48,6 +55,7 @@ impl Groups {
             lanes: (size / 32).clamp(1, 128),
             blocks: blocks as u32,
             across: across as u32,
+            last: u32::from(order == Order::Last),
             epsilon: NORM_EPSILON,
         })
     }
@@ -79,12 +87,15 @@ mod tests {
 
     #[test]
     fn a_group_has_the_lanes_and_a_channel_the_parts_that_its_size_asks_for() {
-        let of = |dims: &[usize], groups| Groups::of(dims, groups).map(|of| [of.lanes, of.blocks, of.across]).unwrap();
+        let numbers = |of: Groups| [of.lanes, of.blocks, of.across];
+        let of = |dims: &[usize], groups| Groups::of(dims, groups, Order::First).map(numbers).unwrap();
         assert_eq!([of(&[2, 6], 3), of(&[64, 160, 32, 32], 8)], [[1, 2, 1], [128, 32, 8]]);
         assert_eq!(of(&[1, 160, 32, 32], 8)[0], 128, "as in a large batch");
         assert_eq!(of(&[3, 1 << 20], 1), [128, 1, 1]);
+        let last = Groups::of(&[64, 32, 32, 160], 8, Order::Last).unwrap();
+        assert_eq!(last, Groups { last: 1, ..Groups::of(&[64, 160, 32, 32], 8, Order::First).unwrap() });
         for (dims, groups) in [(&[2, 6][..], 4), (&[2, 6], 0), (&[6], 1), (&[1, 1 << 31], 1)] {
-            assert!(Groups::of(dims, groups).is_err(), "{dims:?} in {groups}");
+            assert!(Groups::of(dims, groups, Order::First).is_err(), "{dims:?} in {groups}");
         }
     }
 }
