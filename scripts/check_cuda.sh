@@ -3,6 +3,9 @@
 #
 #   scripts/check_cuda.sh [cargo clippy arguments]   compiles and lints everything under the features cudnn and
 #                                                    nccl
+#   scripts/check_cuda.sh kernels                    compiles our own kernels for sm_80 and sm_90 with the nvcc of CUDA
+#                                                    13.0, which comes as wheels from PyPI, and fails where one spills
+#                                                    registers or takes more than 80
 #   scripts/check_cuda.sh run OUT                    builds ebm so, and runs scripts/gpu_check.sh OUT on a stand-in: a
 #                                                    driver, cuBLAS and cuDNN of plain memory (tests/standin/); then
 #                                                    holds what a step costs against its bounds
@@ -60,6 +63,35 @@ make_standin() {
   done
 }
 
+# The compiler proper, 120 MB of wheels.
+compile_kernels() {
+  local work=$toolkit/nvcc root=$toolkit/nvcc/stage/nvidia/cu13 wheel name architecture log used
+  if ! [ -x "$root/bin/nvcc" ]; then
+    mkdir -p "$work"
+    python3 -m pip download -q --no-deps -d "$work/wheels" nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 \
+      nvidia-nvvm==13.0.88 nvidia-cuda-runtime==13.0.96
+    for wheel in "$work"/wheels/*.whl; do python3 -m zipfile -e "$wheel" "$work/stage"; done
+    chmod +x "$root"/bin/* "$root"/nvvm/bin/* # zipfile drops the executable bit
+  fi
+  for architecture in 80 90; do
+    for name in activation group_norm random rows update; do
+      log=$work/$name.$architecture.log
+      "$root/bin/nvcc" $([ $name = random ] && echo -fmad=false) -cubin -O3 -std=c++17 "-arch=sm_$architecture" \
+        -Xptxas -v -o "$work/$name.cubin" "src/ops/cuda/$name.cu" 2>"$log" || { cat "$log" >&2; return 1; }
+      used=$(grep -oE 'Used [0-9]+' "$log" | sort -k2 -n | tail -1 | cut -d' ' -f2)
+      echo "$name for sm_$architecture: at most $used registers"
+      if [ "$used" -gt 80 ] || grep -E '[1-9][0-9]* bytes (spill|stack)' "$log" >&2; then
+        echo "$name: a kernel takes too many registers, or memory in their place" >&2
+        return 1
+      fi
+    done
+  done
+}
+
+if [ "${1:-}" = kernels ]; then
+  compile_kernels
+  exit
+fi
 if [ "${1:-}" != run ]; then
   exec cargo clippy --locked --features cudnn,nccl "$@" -- -D warnings
 fi
