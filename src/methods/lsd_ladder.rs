@@ -1,19 +1,31 @@
 //! The learned Stein discrepancy at all levels of a ladder: one energy and one critic, told the level.
 
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
 
 use super::learning::levels::{self, Noisy};
 use super::learning::readings::{Readings, mean};
 use super::learning::trainable::Trainable;
 use super::lsd;
 use super::part::parts;
-use super::{Critic, Method, MethodRow, Noise, Objective, Setup, StepContext};
+use super::{Critic, Method, MethodRow, Noise, Objective, Setup, SteinSample, StepContext};
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy as _, Model, beside, by_row};
 use crate::metrics::{Metrics, Spent};
 use crate::nets::{Io, LEVEL_FEATURES, level_features};
-use crate::{Error, Result};
+use crate::{Error, Result, rng::Key};
+
+/// What σ tr ∂f/∂x is estimated by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceFrom {
+    /// ε·f, ε the noise of the item: their means are one (Stein 1981).
+    #[default]
+    Noise,
+    /// σ ηᵀ(∂f/∂x)η with a random η.
+    Probe,
+}
 
 crate::config! {
     /// Keys of the method `lsd_ladder`.
@@ -22,6 +34,9 @@ crate::config! {
         critic_steps: usize = 5, rule::at_least(1);
         /// λ, the weight of the penalty λ E|f|² that makes the best critic unique: f* = σ(∇log q - ∇log p)/2λ.
         lambda: f64 = 1.0, rule::positive;
+        /// Where the critic's trace comes from: `noise`, since σ tr ∂f/∂x is ε·f in the mean over the noise ε of an
+        /// item, or `probe`, Hutchinson's estimate as in LSD, which takes a tangent pass and is far noisier on images.
+        trace: TraceFrom = TraceFrom::Noise;
         /// Hutchinson's probe: gaussian (LSD's) or rademacher.
         probe: Noise = Noise::Gaussian;
     }
@@ -109,20 +124,27 @@ impl LsdLadder {
 
     /// Updates the critic at the model's present score σs.
     fn update_critic(&mut self, cx: &StepContext, i: u64, seen: &Seen, metrics: &mut Metrics) -> Result<()> {
-        let Seen { noisy, input, rate } = seen;
+        let Seen { noisy, input, .. } = seen;
         let slope = levels::at(&self.trained.still, &noisy.sigma, NAME)?.grad(&noisy.x)?.1.detach();
         let score = by_row(&slope, &noisy.width().neg()?)?;
         let key = cx.key.with("critic").at(i);
-        let probe = self.critic.noise().draw(key.with("probe"), &noisy.x)?;
-        // The level does not move with the item.
-        let still = Tensor::zeros((input.dim(0)?, LEVEL_FEATURES), input.dtype(), input.device())?;
-        let along = beside(&by_row(&probe, rate)?, &still)?;
-        let inputs = [input, &along];
-        let stein = self.critic.step_along(Objective::Discrepancy, key, inputs, [&score, &probe], cx.lr_scale)?;
+        let stein = match self.config.trace {
+            TraceFrom::Noise => self.critic.step_towards(key, input, &(score + noisy.noise())?, cx.lr_scale)?,
+            TraceFrom::Probe => self.step_probed(key, seen, &score, cx.lr_scale)?,
+        };
         metrics.set("lsd", stein.discrepancy);
         metrics.set("objective", stein.discrepancy - stein.penalty);
         metrics.set("critic_grad_norm", stein.grad_norm);
         Ok(())
+    }
+
+    fn step_probed(&mut self, key: Key, seen: &Seen, score: &Tensor, lr_scale: f64) -> Result<SteinSample> {
+        let Seen { noisy, input, rate } = seen;
+        let probe = self.critic.noise().draw(key.with("probe"), &noisy.x)?;
+        // The level does not move with the item.
+        let still = Tensor::zeros((input.dim(0)?, LEVEL_FEATURES), input.dtype(), input.device())?;
+        let along = beside(&by_row(&probe, rate)?, &still)?;
+        self.critic.step_along(Objective::Discrepancy, key, [input, &along], [score, &probe], lr_scale)
     }
 
     /// Takes one descent step on mean σs·f as a function of the model's parameters, with the critic held constant.

@@ -114,6 +114,11 @@ impl Noisy {
         Ok(Noisy { x, noise, sigma: sigma.clone(), width })
     }
 
+    /// ε, `[N, ..]`.
+    pub fn noise(&self) -> &Tensor {
+        &self.noise
+    }
+
     /// √(s² + σ²), `[N]`.
     pub fn width(&self) -> &Tensor {
         &self.width

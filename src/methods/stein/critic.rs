@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Spec;
 use crate::data::Data;
 use crate::density::of_parts;
+use crate::methods::learning::readings::{Readings, scalar};
 use crate::methods::learning::trainable::Trainable;
 use crate::methods::part::parts;
 use crate::nets::{Builder, Io, Jet, Network, Pass};
@@ -171,6 +172,25 @@ impl Critic {
         let grad_norm = self.net.descend_along(&gradient, lr_scale)?;
         let scale = 1.0 / update.items as f64;
         Ok(SteinSample { discrepancy: scale * all, penalty: self.lambda * scale * penalty, grad_norm })
+    }
+
+    /// Takes one ascent step on mean g·f - λ mean|f|², with dropout: g stands for the score and for what the trace is in
+    /// the mean.
+    ///
+    /// # Shapes
+    /// x is what the network reads, g of the shape of its output, `[B, ..]` each.
+    pub fn step_towards(&mut self, key: Key, x: &Tensor, g: &Tensor, lr_scale: f64) -> Result<SteinSample> {
+        let f = self.net.live.forward(x, Pass::train(key.with("dropout")))?;
+        let (terms, squares) = (ops::dot(&f, g)?.mean_all()?, ops::dot(&f, &f)?.mean_all()?);
+        let loss = ((&squares * self.lambda)? - &terms)?;
+        let host = Readings::new().with("v", scalar(&terms)?).with("square", scalar(&squares)?);
+        let host = host.with("grad_norm", self.net.descend(&loss, lr_scale)?).read()?;
+        let value = |name| host.get(name).unwrap_or(f64::NAN);
+        Ok(SteinSample {
+            discrepancy: value("v"),
+            penalty: self.lambda * value("square"),
+            grad_norm: value("grad_norm"),
+        })
     }
 
     /// The distribution of Hutchinson's probe.
