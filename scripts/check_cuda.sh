@@ -101,3 +101,4 @@ cargo build --locked --features cudnn,nccl
 export EBM=${CARGO_TARGET_DIR:-target}/debug/ebm LD_LIBRARY_PATH=$toolkit/lib
 STEPS=4 scripts/gpu_check.sh "${2:?a folder for what comes out}"
 tests/standin/counts.py "$EBM" "$2/counts"
+tests/standin/faults.py "$EBM" "$2/counts"

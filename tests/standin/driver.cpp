@@ -3,7 +3,7 @@
 // refused: empty allocations, empty launches, places that are none. What is recorded is done when its graph is launched,
 // by the arguments that it has then; waits and copies to and from the host are not recorded. At the end of the process
 // standard error says how often what was done; STANDIN_NAMES counts every kernel too, STANDIN_MEMORY is how many bytes
-// there are.
+// there are, STANDIN_CARDS how many cards.
 //
 // Our own kernels run as they are, thread after thread; candle's are the functions below, by name and arguments.
 #include <cmath>
@@ -313,12 +313,16 @@ int cuInit(unsigned) {
   static bool once = (list(), true);
   return once ? 0 : 1;
 }
+static int cards() {
+  const char *n = std::getenv("STANDIN_CARDS");
+  return n ? std::atoi(n) : 1;
+}
 int cuDeviceGet(int *d, int n) {
   *d = n;
-  return n == 0 ? 0 : 101;
+  return n < cards() ? 0 : 101;
 }
 int cuDeviceGetCount(int *n) {
-  *n = 1;
+  *n = cards();
   return 0;
 }
 int cuDeviceGetName(char *s, int n, int) {

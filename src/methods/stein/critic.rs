@@ -174,8 +174,8 @@ impl Critic {
         Ok(SteinSample { discrepancy: scale * all, penalty: self.lambda * scale * penalty, grad_norm })
     }
 
-    /// Takes one ascent step on mean g·f - λ mean|f|², with dropout: g stands for the score and for what the trace is in
-    /// the mean.
+    /// Takes one ascent step on mean g·f - λ mean|f|², with dropout: g stands for the score and for what the trace is
+    /// in the mean.
     ///
     /// # Shapes
     /// x is what the network reads, g of the shape of its output, `[B, ..]` each.
