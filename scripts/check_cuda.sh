@@ -6,12 +6,13 @@
 #   scripts/check_cuda.sh kernels                    compiles our own kernels for sm_80 and sm_90 with the nvcc of CUDA
 #                                                    13.0, which comes as wheels from PyPI, and fails where one spills
 #                                                    registers or takes more than 80
-#   scripts/check_cuda.sh run OUT                    builds ebm so, and runs scripts/gpu_check.sh OUT on a stand-in: a
-#                                                    driver, cuBLAS and cuDNN of plain memory (tests/standin/); then
-#                                                    holds what a step costs against its bounds
+#   scripts/check_cuda.sh counts OUT                 builds ebm so, and on a stand-in, a driver, cuBLAS and cuDNN of plain
+#                                                    memory (tests/standin/), tries every operation, holds what a step
+#                                                    costs against its bounds, and looks for old faults
+#   scripts/check_cuda.sh run OUT                    does that, and then runs scripts/gpu_check.sh OUT there
 #
 # candle's kernels are not compiled in either case: the compiler that its build script finds writes empty files. What is
-# built here runs on nothing but the stand-in; scripts/build_cuda.sh builds for a card. `run` needs g++.
+# built here runs on nothing but the stand-in; scripts/build_cuda.sh builds for a card. `counts` and `run` need g++.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -92,13 +93,15 @@ if [ "${1:-}" = kernels ]; then
   compile_kernels
   exit
 fi
-if [ "${1:-}" != run ]; then
+if [ "${1:-}" != run ] && [ "${1:-}" != counts ]; then
   exec cargo clippy --locked --features cudnn,nccl "$@" -- -D warnings
 fi
 make_standin
 export LIBRARY_PATH=$toolkit/lib${LIBRARY_PATH:+:$LIBRARY_PATH}
 cargo build --locked --features cudnn,nccl
 export EBM=${CARGO_TARGET_DIR:-target}/debug/ebm LD_LIBRARY_PATH=$toolkit/lib
-STEPS=4 scripts/gpu_check.sh "${2:?a folder for what comes out}"
-tests/standin/counts.py "$EBM" "$2/counts"
-tests/standin/faults.py "$EBM" "$2/counts"
+out=${2:?a folder for what comes out}
+"$EBM" doctor --device cuda:0
+tests/standin/counts.py "$EBM" "$out/counts"
+tests/standin/faults.py "$EBM" "$out/counts"
+if [ "$1" = run ]; then STEPS=4 scripts/gpu_check.sh "$out"; fi

@@ -66,12 +66,12 @@ impl Replayed {
         Ok(Some(Replayed { replay, chain, info, aside }))
     }
 
-    /// Moves the chains by one step, whose kernel draws from these streams, and reports on it.
+    /// Moves the chains by the step of the kernel with `key`, and reports on it.
     ///
     /// # Errors
-    /// The device fails.
-    pub fn step(&mut self, draws: &[Counter]) -> Result<(Chain, Info)> {
-        self.replay.run(draws)?;
+    /// The device fails, or the step is another than the one that was recorded.
+    pub fn step(&mut self, kernel: &dyn Kernel, key: Key) -> Result<(Chain, Info)> {
+        self.replay.run(&kernel.draws(key).unwrap_or_default())?;
         self.aside.count();
         Ok((self.chain.map(copied)?, self.info.map(copied)?.unwrap_or_default()))
     }

@@ -205,9 +205,9 @@ impl Sampler {
         let mut replayed: Option<Replayed> = None;
         for step in 0..steps {
             let key = key.at(step as u64);
-            let (next, info) = match (&mut replayed, kernel.draws(key)) {
-                (Some(replayed), Some(draws)) => replayed.step(&draws)?,
-                _ => kernel.step(key, &on, &chain)?,
+            let (next, info) = match &mut replayed {
+                Some(replayed) => replayed.step(kernel, key)?,
+                None => kernel.step(key, &on, &chain)?,
             };
             if step == 0 {
                 replayed = Replayed::of(kernel, key, &on, (&next, &info), steps - 1);
