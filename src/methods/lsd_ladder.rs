@@ -98,6 +98,16 @@ struct Seen {
     rate: Tensor,
 }
 
+impl Seen {
+    fn new(noisy: Noisy) -> Result<Self> {
+        let width = noisy.width();
+        let scale = width.sqr()?.affine(1.0, 1.0)?.sqrt()?.recip()?;
+        let input = beside(&by_row(&noisy.x, &scale)?, &level_features(&noisy.sigma.log()?)?)?;
+        let rate = (scale * width)?;
+        Ok(Seen { noisy, input, rate })
+    }
+}
+
 impl LsdLadder {
     fn new(config: LsdLadderConfig, setup: Setup) -> Result<Self> {
         let levels = levels::count(&setup.model, NAME)?;
@@ -114,12 +124,7 @@ impl LsdLadder {
         let ((x, own), key) = (batch.beneath(), cx.key.at(i));
         let level = levels::draw(key.with("levels"), [1, x.dim(0)?], self.levels, true, x.device())?;
         let sigma = levels::sigmas(&self.trained.still, NAME)?.index_select(&level, 0)?;
-        let noisy = Noisy::new(key.with("noise"), x, own, &sigma)?;
-        let width = noisy.width();
-        let scale = width.sqr()?.affine(1.0, 1.0)?.sqrt()?.recip()?;
-        let input = beside(&by_row(&noisy.x, &scale)?, &level_features(&sigma.log()?)?)?;
-        let rate = (scale * width)?;
-        Ok(Seen { noisy, input, rate })
+        Seen::new(Noisy::new(key.with("noise"), x, own, &sigma)?)
     }
 
     /// Updates the critic at the model's present score σs.
@@ -130,21 +135,12 @@ impl LsdLadder {
         let key = cx.key.with("critic").at(i);
         let stein = match self.config.trace {
             TraceFrom::Noise => self.critic.step_towards(key, input, &(score + noisy.noise())?, cx.lr_scale)?,
-            TraceFrom::Probe => self.step_probed(key, seen, &score, cx.lr_scale)?,
+            TraceFrom::Probe => probed(&mut self.critic, key, seen, &score, cx.lr_scale)?,
         };
         metrics.set("lsd", stein.discrepancy);
         metrics.set("objective", stein.discrepancy - stein.penalty);
         metrics.set("critic_grad_norm", stein.grad_norm);
         Ok(())
-    }
-
-    fn step_probed(&mut self, key: Key, seen: &Seen, score: &Tensor, lr_scale: f64) -> Result<SteinSample> {
-        let Seen { noisy, input, rate } = seen;
-        let probe = self.critic.noise().draw(key.with("probe"), &noisy.x)?;
-        // The level does not move with the item.
-        let still = Tensor::zeros((input.dim(0)?, LEVEL_FEATURES), input.dtype(), input.device())?;
-        let along = beside(&by_row(&probe, rate)?, &still)?;
-        self.critic.step_along(Objective::Discrepancy, key, [input, &along], [score, &probe], lr_scale)
     }
 
     /// Takes one descent step on mean σs·f as a function of the model's parameters, with the critic held constant.
@@ -158,6 +154,16 @@ impl LsdLadder {
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         Readings::new().with("energy", mean(&energy)?).with("grad_norm", grad_norm).read()
     }
+}
+
+/// Takes one ascent step of the critic with Hutchinson's estimate of its trace.
+fn probed(critic: &mut Critic, key: Key, seen: &Seen, score: &Tensor, lr_scale: f64) -> Result<SteinSample> {
+    let Seen { noisy, input, rate } = seen;
+    let probe = critic.noise().draw(key.with("probe"), &noisy.x)?;
+    // The level does not move with the item.
+    let still = Tensor::zeros((input.dim(0)?, LEVEL_FEATURES), input.dtype(), input.device())?;
+    let along = beside(&by_row(&probe, rate)?, &still)?;
+    critic.step_along(Objective::Discrepancy, key, [input, &along], [score, &probe], lr_scale)
 }
 
 parts!(LsdLadder: trained, critic);
@@ -190,5 +196,51 @@ impl Method for LsdLadder {
             format!("a critic that keeps up (--set method.critic_steps={steps})"),
             "a higher level 0, below which the data have no score (--set model.sigma_min=0.2)".to_owned(),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::config::Spec;
+    use crate::nets::schemas;
+    use crate::optim;
+
+    /// In the mean over the noise ε of items, ε·f is σ tr ∂f/∂x (Stein 1981): a critic that has learned by the one sees
+    /// the same discrepancy by the other.
+    #[test]
+    fn a_critic_sees_one_discrepancy_by_both_traces() {
+        const N: usize = 8000;
+        let spec = |schemas: Vec<(&'static str, Schema)>, name: &str, keys: &str| {
+            let schema = schemas.into_iter().find(|(other, _)| *other == name).unwrap().1;
+            let mut table = schema.decode(&keys.parse().unwrap()).unwrap();
+            table.insert("name".into(), name.into());
+            Spec::new(table)
+        };
+        let (net, adam) = (spec(schemas(), "mlp", "hidden = [24]"), spec(optim::schemas(), "adam", "lr = 0.01"));
+        let io = Io { input: vec![2 + LEVEL_FEATURES], output: vec![2] };
+        let mut critic = Critic::on(&net, &adam, 1.0, Noise::Rademacher, &io, Key::new(1), &Device::Cpu).unwrap();
+        let seen = |i: u64| {
+            let key = Key::new(2).at(i);
+            let clean = key.with("x").normal((N, 2), DType::F32, &Device::Cpu).unwrap().sign().unwrap();
+            let sigma = key.with("level").uniform(N, DType::F32, &Device::Cpu).unwrap().affine(1.5, 0.3).unwrap();
+            Seen::new(Noisy::new(key.with("noise"), &clean, 0.2, &sigma).unwrap()).unwrap()
+        };
+        // The score of a standard normal density, in the coordinates of each level.
+        let score = |seen: &Seen| by_row(&seen.noisy.x.neg().unwrap(), seen.noisy.width()).unwrap();
+        let step = |critic: &mut Critic, i: u64, rate: f64| {
+            let seen = seen(i);
+            let g = (score(&seen) + seen.noisy.noise()).unwrap();
+            critic.step_towards(Key::new(3), &seen.input, &g, rate).unwrap().discrepancy
+        };
+        for i in 0..120 {
+            step(&mut critic, i, 1.0);
+        }
+        let by_noise = step(&mut critic, 1000, 0.0);
+        let fresh = seen(1000);
+        let by_probe = probed(&mut critic, Key::new(4), &fresh, &score(&fresh), 0.0).unwrap().discrepancy;
+        assert!(by_noise > 0.3 && (by_noise - by_probe).abs() < 0.1 * by_noise, "{by_noise} and {by_probe}");
     }
 }

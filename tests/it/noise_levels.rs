@@ -1,5 +1,7 @@
 //! The model that knows noise levels: its energies at each, and what is trained on them.
 
+use std::path::Path;
+
 use candle_core::{DType, Device, Tensor};
 use ebm::config::{Spec, find};
 use ebm::data::{Moments, Split};
@@ -226,6 +228,26 @@ fn a_model_without_levels_and_more_levels_than_there_are_are_refused() {
     );
     lab.write("upside.toml", &config("name = \"ladder\"\nsigma_min = 2\nsigma_max = 1", "name = \"dsm_ladder\""));
     lab.refused(2, &["check", "upside.toml"], &["upside.toml:6", "not above level 0"]);
+}
+
+/// After a run of the leaderboard the scores are near the exact ones at every level, of which the worst was off by more
+/// than a half.
+#[test]
+#[ignore = "slow: cargo test --release -- --include-ignored"]
+fn a_critic_that_is_told_the_level_teaches_the_scores_of_every_level() {
+    let path = Path::new("configs/leaderboard/lsd_ladder.toml");
+    let experiment = Experiment::load(path, &["probe=[{ name = \"levels\" }]".into()]).unwrap();
+    let (data, sampler) = (experiment.data().unwrap(), experiment.sampler().unwrap());
+    let probes = experiment.probes().unwrap();
+    let mut trainer = Trainer::on(experiment, data.clone()).unwrap();
+    let mut guard = trainer.guard();
+    for _ in 0..3375 {
+        trainer.advance(&mut guard).unwrap();
+    }
+    let model = trainer.model();
+    let subject = Subject { model, proposal: None, data: &data, sampler: &sampler, key: Key::new(9) };
+    let found = probes[0].probe.run(&subject).unwrap().metrics;
+    assert!(found.get("levels/worst_fisher").unwrap() < 0.1, "{found:?}");
 }
 
 /// Two modes 8.5 apart: the trained energies against the exact marginals of every level, and the weights at level 0.
