@@ -48,15 +48,17 @@ impl Replayed {
     ) -> Result<Option<Self>> {
         // Memory of their own, of which nothing else knows.
         let (chain, Some(info)) = (chain.map(copied)?, info.map(copied)?) else { return Ok(None) };
+        let own = [chain.tensors(), info.tensors()].concat();
+        // A driver may not load a kernel while it records, so that what copies is used once before.
+        own.iter().try_for_each(|t| Ok::<_, Error>(t.slice_set(&copied(t)?, 0, 0)?))?;
         let (replay, aside) = SetAside::of(|| {
             Replay::record(chain.x.device(), || {
                 let (next, report) = kernel.step(key, on, &chain)?;
-                let into = [chain.tensors(), info.tensors()].concat();
                 let from = [next.tensors(), report.tensors()].concat();
-                if into.len() != from.len() {
+                if own.len() != from.len() {
                     return Err(Error::Other("it leaves other tensors than it finds".into()));
                 }
-                into.iter().zip(from).try_for_each(|(into, from)| Ok(into.slice_set(from, 0, 0)?))
+                own.iter().zip(from).try_for_each(|(into, from)| Ok(into.slice_set(from, 0, 0)?))
             })
         });
         let Some(replay) = replay? else { return Ok(None) };
