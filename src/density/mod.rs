@@ -47,7 +47,7 @@ pub use form::{Form, Normal};
 pub use gaussian::{Gaussian, GaussianConfig};
 pub use generator::{Generator, GeneratorConfig, Squash};
 pub use ica::Ica;
-pub use ladder::{beside, by_row};
+pub use ladder::{beside, by_row, with_level};
 pub use model::Model;
 pub use neural::Neural;
 pub use noise_space::{NoiseSpace, Potential, Space};

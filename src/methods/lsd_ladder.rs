@@ -11,7 +11,7 @@ use super::part::parts;
 use super::{Critic, Method, MethodRow, Noise, Objective, Setup, SteinSample, StepContext};
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
-use crate::density::{Energy as _, Model, beside, by_row};
+use crate::density::{Energy as _, Model, beside, by_row, with_level};
 use crate::metrics::{Metrics, Spent};
 use crate::nets::{Io, LEVEL_FEATURES, level_features};
 use crate::{Error, Result, rng::Key};
@@ -111,10 +111,9 @@ impl Seen {
 impl LsdLadder {
     fn new(config: LsdLadderConfig, setup: Setup) -> Result<Self> {
         let levels = levels::count(&setup.model, NAME)?;
-        let output = setup.data.spec().shape.clone();
-        let mut input = output.clone();
-        input.iter_mut().take(1).for_each(|channels| *channels += LEVEL_FEATURES);
-        let (io, key, device) = (Io { input, output }, setup.key.with("critic"), setup.data.device());
+        let item = setup.data.spec().shape.clone();
+        let io = Io { input: with_level(&item), output: item };
+        let (key, device) = (setup.key.with("critic"), setup.data.device());
         let critic = Critic::on(&config.critic, &config.critic_optim, config.lambda, config.probe, &io, key, device)?;
         Ok(LsdLadder { config, levels, trained: Trainable::model(setup.model, setup.optim)?, critic })
     }

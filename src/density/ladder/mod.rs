@@ -84,7 +84,7 @@ struct Ladder {
 }
 
 /// The shape of what the network reads: items with the level in further channels.
-fn with_level(shape: &[usize]) -> Vec<usize> {
+pub fn with_level(shape: &[usize]) -> Vec<usize> {
     let mut shape = shape.to_vec();
     shape.iter_mut().take(1).for_each(|channels| *channels += LEVEL_FEATURES);
     shape
