@@ -3,6 +3,8 @@
 //! A message names the path or the key, says what is wrong, and what to do next. `candle` errors
 //! are passed on without their backtrace.
 
+mod candle;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -146,31 +148,6 @@ pub enum Error {
     #[error("{0}")]
     Other(String),
 }
-
-/// A GPU whose memory ran out is a resource that ran out, whichever library asked for it.
-impl From<candle_core::Error> for Error {
-    fn from(error: candle_core::Error) -> Self {
-        let said = error.to_string();
-        match OUT_OF_MEMORY.iter().find(|name| said.contains(**name)) {
-            Some(name) => Error::Resource {
-                what: format!("the memory of the GPU ran out ({name})"),
-                remedy: "take smaller batches, fewer chains or a smaller network; `nvidia-smi` shows who else holds \
-                         memory there"
-                    .into(),
-            },
-            None => Error::Tensor(error),
-        }
-    }
-}
-
-/// How the driver, cuBLAS, cuDNN and cuRAND name an allocation that failed.
-const OUT_OF_MEMORY: [&str; 5] = [
-    "CUDA_ERROR_OUT_OF_MEMORY",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
-    "CURAND_STATUS_ALLOCATION_FAILED",
-];
 
 impl Error {
     /// The exit code of the process (table in `ebm --help`).

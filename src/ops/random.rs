@@ -152,6 +152,6 @@ impl CustomOp1 for Dropped {
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, g: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        dropout(g, &self.0).map(Some).map_err(candle_core::Error::wrap)
+        Ok(Some(dropout(g, &self.0)?))
     }
 }

@@ -75,7 +75,7 @@ impl Geometry {
         if c != inputs || kernel != across {
             bail!("images {images:?} and weights {weights:?} of a convolution do not fit")
         }
-        let windows = |size| conv.windows(size, kernel).map_err(candle_core::Error::wrap);
+        let windows = |size| conv.windows(size, kernel).map_err(candle_core::Error::from);
         let outputs = [n, o, windows(height)?, windows(width)?];
         Ok(Geometry {
             shapes: Roles {
