@@ -189,9 +189,7 @@ impl Method for Lsd {
         let mut metrics = Metrics::new();
         for (i, batch) in critic_batches.iter().enumerate() {
             let stein = self.update_critic(cx, i as u64, &batch.x)?;
-            metrics.set("lsd", stein.discrepancy);
-            metrics.set("objective", stein.discrepancy - stein.penalty);
-            metrics.set("critic_grad_norm", stein.grad_norm);
+            stein.report(&mut metrics);
         }
         if self.config.critic_learns == Learns::Data {
             let (discrepancy, penalty) = self.anchored(cx, &last.x)?;

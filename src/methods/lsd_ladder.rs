@@ -136,9 +136,7 @@ impl LsdLadder {
             TraceFrom::Noise => self.critic.step_towards(key, input, &(score + noisy.noise())?, cx.lr_scale)?,
             TraceFrom::Probe => probed(&mut self.critic, key, seen, &score, cx.lr_scale)?,
         };
-        metrics.set("lsd", stein.discrepancy);
-        metrics.set("objective", stein.discrepancy - stein.penalty);
-        metrics.set("critic_grad_norm", stein.grad_norm);
+        stein.report(metrics);
         Ok(())
     }
 

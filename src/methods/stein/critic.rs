@@ -13,6 +13,7 @@ use crate::density::of_parts;
 use crate::methods::learning::readings::{Readings, scalar};
 use crate::methods::learning::trainable::Trainable;
 use crate::methods::part::parts;
+use crate::metrics::Metrics;
 use crate::nets::{Builder, Io, Jet, Network, Pass};
 use crate::{Error, Result, math::stats, ops, rng::Key};
 
@@ -84,6 +85,15 @@ pub struct SteinSample {
     pub penalty: f64,
     /// The global norm of the critic's gradient.
     pub grad_norm: f64,
+}
+
+impl SteinSample {
+    /// Sets the numbers of a step that its last critic update gives: `lsd`, `objective` and `critic_grad_norm`.
+    pub fn report(&self, metrics: &mut Metrics) {
+        metrics.set("lsd", self.discrepancy);
+        metrics.set("objective", self.discrepancy - self.penalty);
+        metrics.set("critic_grad_norm", self.grad_norm);
+    }
 }
 
 /// A critic network with its optimiser.
