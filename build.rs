@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::Command;
 
-const SOURCES: [&str; 5] = ["activation", "group_norm", "random", "rows", "update"];
+const SOURCES: [&str; 6] = ["activation", "group_norm", "random", "rows", "update", "widen"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let names = ["NVCC", "CUDA_HOME", "CUDA_COMPUTE_CAP"];

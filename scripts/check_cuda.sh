@@ -75,7 +75,7 @@ compile_kernels() {
     chmod +x "$root"/bin/* "$root"/nvvm/bin/* # zipfile drops the executable bit
   fi
   for architecture in 80 90; do
-    for name in activation group_norm random rows update; do
+    for name in activation group_norm random rows update widen; do
       log=$work/$name.$architecture.log
       "$root/bin/nvcc" $([ $name = random ] && echo -fmad=false) -cubin -O3 -std=c++17 "-arch=sm_$architecture" \
         -Xptxas -v -o "$work/$name.cubin" "src/ops/cuda/$name.cu" 2>"$log" || { cat "$log" >&2; return 1; }

@@ -3,25 +3,11 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
 
-use super::{ANY_ITEMS, Capabilities, Energy, ModelRow, laplacian_along_axes};
+use super::{ANY_ITEMS, Capabilities, Energy, ModelRow, NetPotential, PotentialForm, laplacian_along_axes};
 use crate::config::{Schema, decode, rule};
-use crate::nets::{Io, Jet, Network, Pass};
-use crate::{Result, ops, rng::Key};
-
-/// The way from a network to a potential.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PotentialForm {
-    /// V = g(x), a number an item.
-    #[default]
-    Scalar,
-    /// V = -⟨f(x), x⟩, f of an item's shape.
-    Dot,
-    /// V = ½|f(x)|².
-    Square,
-}
+use crate::nets::{Jet, Network, Pass};
+use crate::{Result, rng::Key};
 
 crate::config! {
     /// Keys of the model `potential`.
@@ -51,75 +37,39 @@ pub(super) const ENTRY: ModelRow = ModelRow {
     items: ANY_ITEMS,
     build: |table, context, builder| {
         let PotentialConfig { form, temperature, scale, net } = decode(table)?;
-        let io = match form {
-            PotentialForm::Scalar => Io::scalar(&context.shape),
-            PotentialForm::Dot | PotentialForm::Square => Io::field(&context.shape),
-        };
-        let net = Arc::new(Network::new(&net, &io, &builder.sub("net"))?);
-        Ok(Box::new(OfPotential { net, form, factor: scale / temperature, pass: Pass::EVAL }))
+        let (shape, channels) = (&context.shape, context.shape.first().copied().unwrap_or(1));
+        let net = Network::new(&net, &form.io(shape, shape), &builder.sub("net"))?;
+        let net = Arc::new(NetPotential::new(net, form, channels));
+        Ok(Box::new(OfPotential { net, factor: scale / temperature, pass: Pass::EVAL }))
     },
 };
 
 /// The energy s V(x)/T.
 struct OfPotential {
-    net: Arc<Network>,
-    form: PotentialForm,
+    net: Arc<NetPotential>,
     /// s/T.
     factor: f64,
     pass: Pass<'static>,
 }
 
-impl OfPotential {
-    /// E from the network's value at x.
-    fn of(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
-        let (v, times) = match self.form {
-            PotentialForm::Scalar => (y.clone(), 1.0),
-            PotentialForm::Dot => (ops::dot(y, x)?, -1.0),
-            PotentialForm::Square => (ops::dot(y, y)?, 0.5),
-        };
-        Ok(v.affine(times * self.factor, 0.0)?)
-    }
-
-    /// v·∇E from the network's value and slope along v.
-    fn slope(&self, [x, v]: [&Tensor; 2], [y, first]: [&Tensor; 2]) -> Result<Tensor> {
-        let slope = match self.form {
-            PotentialForm::Scalar => first.clone(),
-            PotentialForm::Dot => (ops::dot(first, x)? + ops::dot(y, v)?)?.neg()?,
-            PotentialForm::Square => ops::dot(y, first)?,
-        };
-        Ok((slope * self.factor)?)
-    }
-}
-
 impl Energy for OfPotential {
     fn energy(&self, x: &Tensor) -> Result<Tensor> {
-        self.of(x, &self.net.forward(x, self.pass)?)
+        Ok((self.net.value(x, self.pass)? * self.factor)?)
     }
 
     fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
-        let (y, pull) = self.net.vjp(x, self.pass)?;
-        let grad = match self.form {
-            PotentialForm::Scalar => pull(&y.ones_like()?)?,
-            PotentialForm::Dot => (pull(x)? + &y)?.neg()?,
-            PotentialForm::Square => pull(&y)?,
-        };
-        Ok((self.of(x, &y)?, (grad * self.factor)?))
+        let (value, grad) = self.net.grad(x, None, self.pass)?;
+        Ok(((value * self.factor)?, (grad * self.factor)?))
     }
 
     fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
-        let jet = self.net.jvp(&Jet::new(x, v)?, self.pass)?;
-        let (y, first) = (jet.value()?, jet.tangent()?);
-        Ok((self.of(x, &y)?, self.slope([x, v], [&y, &first])?))
+        let [value, slope] = self.net.jvp(&Jet::new(x, v)?, self.pass)?;
+        Ok(((value * self.factor)?, (slope * self.factor)?))
     }
 
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {
-        let [y, first, second] = self.net.curve(x, v, self.pass)?;
-        let bend = match self.form {
-            PotentialForm::Scalar => second,
-            PotentialForm::Dot => (ops::dot(&second, x)? + (ops::dot(&first, v)? * 2.0)?)?.neg()?,
-            PotentialForm::Square => (ops::dot(&first, &first)? + ops::dot(&y, &second)?)?,
-        };
-        Ok([self.of(x, &y)?, self.slope([x, v], [&y, &first])?, (bend * self.factor)?])
+        let [value, slope, bend] = self.net.curve(x, v, self.pass)?;
+        Ok([(value * self.factor)?, (slope * self.factor)?, (bend * self.factor)?])
     }
 
     fn laplacian(&self, x: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
@@ -130,15 +80,15 @@ impl Energy for OfPotential {
 impl Capabilities for OfPotential {
     fn in_training(&self, key: Key) -> Option<Box<dyn Capabilities>> {
         let net = self.net.clone();
-        Some(Box::new(OfPotential { net, pass: Pass::train(key), form: self.form, factor: self.factor }))
+        Some(Box::new(OfPotential { net, pass: Pass::train(key), factor: self.factor }))
     }
 
     fn after_update(&self) -> Result<()> {
-        self.net.power_iterate()
+        self.net.net().power_iterate()
     }
 
     fn calibrate(&self, items: &dyn Fn() -> Result<Tensor>) -> Result<()> {
-        self.net.calibrate(items)
+        self.net.net().calibrate(items)
     }
 }
 
@@ -149,6 +99,7 @@ mod tests {
     use super::*;
     use crate::config::Spec;
     use crate::density::{Context, Model};
+    use crate::ops;
 
     /// Derivatives against differences, of every form.
     #[test]

@@ -19,10 +19,11 @@ pub struct Outline {
 /// The outline of the network that `spec` names.
 ///
 /// # Errors
-/// The network does not fit the shapes, or one of its layers has no place in a list.
+/// The network does not fit the shapes, or one of its layers has no place in a list. Whether the model tells a layer
+/// the noise level that it reads is not asked here.
 pub fn outline(spec: &Spec, io: &Io) -> Result<Outline> {
     let builder = || Builder::measuring(DType::F32, &Device::Cpu);
-    let spec = Network::new(spec, io, &builder())?.sequential()?.0;
+    let spec = Network::with_level(spec, io, &builder())?.sequential()?.0;
     let lines = sequential::lines(&spec, io, &builder())?;
     Ok(Outline { spec, lines })
 }

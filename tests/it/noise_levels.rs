@@ -26,6 +26,20 @@ net = { name = "sequential", layers = [
     { name = "residual", layers = [{ name = "activation" }, { name = "time_embedding", units = 4 }] },
     { name = "activation" }, { name = "linear" } ] }"#;
 
+/// Networks that give items, told by channels and by layers, with both weights.
+const FORMS: [&str; 3] = [
+    "form = \"dot\"\nweight = \"growing\"\nnet = { name = \"mlp\", hidden = [6] }",
+    "form = \"square\"\nnet = { name = \"mlp\", hidden = [6] }",
+    r#"form = "dot"
+told = "layers"
+net = { name = "sequential", layers = [
+    { name = "time_embedding", units = 3 }, { name = "flatten" }, { name = "linear", units = 5 },
+    { name = "activation" }, { name = "linear" } ] }"#,
+];
+
+/// All ways from an item and its level to a number.
+const NETS: [&str; 5] = [CHANNELS, LAYERS, FORMS[0], FORMS[1], FORMS[2]];
+
 /// A ladder of five levels on items of this shape, whose coordinates have mean .3 and standard deviation 1.5.
 fn ladder(item: &[usize], net: &str) -> Model {
     let row = find(MODELS, "ladder").unwrap();
@@ -45,7 +59,7 @@ fn list(x: &Tensor) -> Vec<f64> {
 #[test]
 fn the_energy_at_every_level_has_the_derivatives_that_it_says() {
     for shape in [vec![5, 2], vec![5, 1, 3, 3]] {
-        for net in [CHANNELS, LAYERS] {
+        for net in NETS {
             let model = ladder(&shape[1..], net);
             let levels = model.levels().unwrap().unwrap();
             check_energy(&model.at_level(&levels).unwrap(), &shape, &format!("at_level {net}"));
@@ -54,11 +68,11 @@ fn the_energy_at_every_level_has_the_derivatives_that_it_says() {
     }
 }
 
-/// The slope in the level by differences of fourth order, for both ways in which a network is told the level.
+/// The slope in the level by differences of fourth order, for all networks.
 #[test]
 fn the_slope_in_the_level_is_that_of_the_energy_and_the_rest_is_the_plain_gradient() {
     for shape in [vec![5, 2], vec![5, 1, 3, 3]] {
-        for net in [CHANNELS, LAYERS] {
+        for net in NETS {
             let model = ladder(&shape[1..], net);
             let levels = model.levels().unwrap().unwrap();
             let x = Key::new(6).normal(shape.clone(), DType::F64, &CPU).unwrap();
@@ -209,6 +223,11 @@ fn a_model_without_levels_and_more_levels_than_there_are_are_refused() {
     let embedded = told("neural", "{ name = \"time_embedding\" },");
     lab.write("blind.toml", &config(&embedded, "name = \"score_matching\""));
     lab.refused(2, &["check", "blind.toml"], &["blind.toml:5", "reads the noise level, and this model has none"]);
+    for form in ["scalar", "dot", "square"] {
+        let heard = told("ladder", "{ name = \"time_embedding\" },") + "\ntold = \"layers\"\n";
+        lab.write("heard.toml", &config(&format!("{heard}form = \"{form}\""), "name = \"dsm_ladder\""));
+        lab.ok(&["check", "heard.toml"]);
+    }
     let deaf = told("ladder", "") + "\ntold = \"layers\"";
     lab.write("deaf.toml", &config(&deaf, "name = \"dsm_ladder\""));
     lab.refused(2, &["check", "deaf.toml"], &["deaf.toml:6", "no layer of the network reads the level"]);

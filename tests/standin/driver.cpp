@@ -45,6 +45,9 @@ namespace group_norm {
 namespace rows {
 #include "../../src/ops/cuda/rows.cu"
 }
+namespace widening {
+#include "../../src/ops/cuda/widen.cu"
+}
 namespace update {
 #include "../../src/ops/cuda/update.cu"
 }
@@ -301,6 +304,7 @@ static void list() {
   OWN(drawing, normal)
   kernels["metropolis_f64"] = threads(drawing::metropolis_f64);
   OWN(rows, choose_rows)
+  kernels["widen"] = threads(widening::widen);
   OWN(group_norm, moments)
   OWN(group_norm, normalise)
   OWN(group_norm, jacobian)

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Ladder, Told};
+use super::{Ladder, LevelWeight, Told};
 use crate::density::{Energy, laplacian_along_axes, laplacian_axis_by_axis};
 use crate::nets::{Jet, LEVEL_FEATURES, Pass, level_features, level_slopes};
 use crate::{Result, ops};
@@ -38,7 +38,7 @@ struct Place {
     y: Tensor,
     /// 1/s_σ, `[B]`.
     rate: Tensor,
-    /// √D s/s_σ, the weight of the network, `[B]`.
+    /// w_σ, the weight of the network, `[B]`.
     weight: Tensor,
     /// What the network reads, `[B, ..]`.
     input: Tensor,
@@ -56,16 +56,20 @@ impl AtLevel {
 
     /// The energy, its gradient and its slope ∂E/∂ln σ with x held, all differentiable in the parameters.
     ///
-    /// With r = σ²/s_σ², y falls by r y and the network's weight by r times itself as ln σ grows, so that one tangent
-    /// pass gives the network's part, and the normal density adds r (D - |y|²).
+    /// With r = σ²/s_σ², y falls by r y and the network's weight by r times itself (or by itself, where it is s/σ) as
+    /// ln σ grows, so that one tangent pass gives the network's part, and the normal density adds r (D - |y|²).
     pub fn with_slope(&self, x: &Tensor) -> Result<[Tensor; 3]> {
         let place = self.place(x)?;
         let (energy, grad) = self.grad_at(&place)?;
         let share = (&place.sigma * &place.rate)?.sqr()?;
         let fall = by_row(&place.y, &share.neg()?)?;
         let along = self.told(&fall, || level_slopes(&place.level))?;
-        let jet = self.ladder.net.jvp(&Jet::new(&place.input, &along)?, self.pass(&place).along_level())?;
-        let tilt = ((jet.tangent()? - (jet.value()? * &share)?)? * &place.weight)?;
+        let [value, slope] = self.ladder.net.jvp(&Jet::new(&place.input, &along)?, self.pass(&place).along_level())?;
+        let fall = match self.ladder.weight {
+            LevelWeight::Bounded => (value * &share)?,
+            LevelWeight::Growing => value,
+        };
+        let tilt = ((slope - fall)? * &place.weight)?;
         let slope = self.whole(tilt, || {
             let dim = self.ladder.mean.elem_count() as f64;
             Ok((ops::dot(&place.y, &place.y)?.affine(-1.0, dim)? * &share)?)
@@ -75,8 +79,7 @@ impl AtLevel {
 
     /// The energy and its gradient at a place.
     fn grad_at(&self, place: &Place) -> Result<(Tensor, Tensor)> {
-        let (h, pull) = self.ladder.net.vjp(&place.input, self.pass(place))?;
-        let tilt = pull(&place.weight)?.narrow(1, 0, place.y.dim(1)?)?;
+        let (h, tilt) = self.ladder.net.grad(&place.input, Some(&place.weight), self.pass(place))?;
         let grad = self.whole(tilt, || Ok(place.y.clone()))?;
         Ok((self.of(place, &h)?, by_row(&grad, &place.rate)?))
     }
@@ -91,7 +94,11 @@ impl AtLevel {
         let width = (sigma.sqr()?.broadcast_add(&variance)? - sigma_min * sigma_min)?;
         let rate = width.sqrt()?.recip()?;
         let y = by_row(&x.broadcast_sub(mean)?, &rate)?;
-        let weight = rate.broadcast_mul(&log_std.exp()?)?.affine((mean.elem_count() as f64).sqrt(), 0.0)?;
+        let weight = match self.ladder.weight {
+            LevelWeight::Bounded => rate.clone(),
+            LevelWeight::Growing => sigma.recip()?,
+        };
+        let weight = weight.broadcast_mul(&log_std.exp()?)?.affine(self.ladder.gain, 0.0)?;
         let level = sigma.log()?;
         let input = self.told(&y, || level_features(&level))?;
         Ok(Place { y, rate, weight, input, sigma, level })
@@ -144,7 +151,7 @@ pub fn beside(y: &Tensor, numbers: &Tensor) -> Result<Tensor> {
 impl Energy for AtLevel {
     fn energy(&self, x: &Tensor) -> Result<Tensor> {
         let place = self.place(x)?;
-        self.of(&place, &self.ladder.net.forward(&place.input, self.pass(&place))?)
+        self.of(&place, &self.ladder.net.value(&place.input, self.pass(&place))?)
     }
 
     fn grad(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
@@ -154,9 +161,9 @@ impl Energy for AtLevel {
     fn directional(&self, x: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
         let place = self.place(x)?;
         let (v, wide) = self.along(&place, v)?;
-        let jet = self.ladder.net.jvp(&Jet::new(&place.input, &wide)?, self.pass(&place))?;
-        let slope = self.whole((jet.tangent()? * &place.weight)?, || ops::dot(&place.y, &v))?;
-        Ok((self.of(&place, &jet.value()?)?, slope))
+        let [value, slope] = self.ladder.net.jvp(&Jet::new(&place.input, &wide)?, self.pass(&place))?;
+        let slope = self.whole((slope * &place.weight)?, || ops::dot(&place.y, &v))?;
+        Ok((self.of(&place, &value)?, slope))
     }
 
     fn curvature(&self, x: &Tensor, v: &Tensor) -> Result<[Tensor; 3]> {

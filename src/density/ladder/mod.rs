@@ -9,10 +9,10 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{ANY_ITEMS, Capabilities, Context, Density, Energy, Gaussian, ModelRow};
+use super::{ANY_ITEMS, Capabilities, Context, Density, Energy, Gaussian, ModelRow, NetPotential, PotentialForm};
 use crate::config::{Schema, decode, rule};
 use crate::data::Moments;
-use crate::nets::{Builder, Io, LEVEL_FEATURES, Network, Pass};
+use crate::nets::{Builder, LEVEL_FEATURES, Network, Pass};
 use crate::{Error, Result, rng::Key};
 use at_level::{AtLevel, Part};
 
@@ -30,9 +30,15 @@ crate::config! {
         /// How the network is told the level: `channels`, nine functions of it behind the item's channels, which every
         /// network reads; `layers`, by `time_embedding` in the layers of a `sequential` one.
         told: Told = Told::Channels;
+        /// h: scalar (a number of the network), dot (-⟨f, y⟩) or square (½|f|²), where f is a network from the
+        /// standardised item y and its level to items. Those two denoise images better: f itself is part of the score.
+        form: PotentialForm = PotentialForm::Scalar;
+        /// Weight of h where the noise is small: `bounded` (s/s_σ) for data with a density, `growing` (s/σ) for
+        /// images, whose scores grow without bound as the noise falls (Karras et al. 2022).
+        weight: LevelWeight = LevelWeight::Bounded;
     }
     parts {
-        /// The network h: the standardised item and the level -> scalar.
+        /// The network h, or f: the standardised item and the level -> scalar, or an item.
         net: "mlp" of crate::nets::schemas;
     }
 }
@@ -48,9 +54,20 @@ pub enum Told {
     Layers,
 }
 
+/// The weight of the network at a level, relative to the one that is right under wide noise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LevelWeight {
+    /// s/s_σ, 1 at the lowest level.
+    #[default]
+    Bounded,
+    /// s/σ.
+    Growing,
+}
+
 pub(super) const ENTRY: ModelRow = ModelRow {
     name: "ladder",
-    about: "E(x, σ) = √D s/s_σ h(y, σ) - log N(x; m, s_σ² I), y = (x - m)/s_σ: the data at every noise level; E(x) is \
+    about: "E(x, σ) = w_σ h(y, σ) - log N(x; m, s_σ² I), y = (x - m)/s_σ: the data at every noise level; E(x) is \
             that of the lowest",
     cite: "the levels: Song & Ermon 2019, \"Generative Modeling by Estimating Gradients of the Data Distribution\", \
            NeurIPS; arXiv 1907.05600; the scales: Karras et al. 2022; arXiv 2206.00364",
@@ -61,15 +78,16 @@ pub(super) const ENTRY: ModelRow = ModelRow {
     build: |table, context, builder| Ok(Box::new(Ladder::new(&decode(table)?, context, builder)?)),
 };
 
-/// The energy E(x, σ) = √D (s/s_σ) h((x - m)/s_σ, σ) - log N(x; m, s_σ² I) for every level σ of a ladder, where s_σ² =
-/// s² + σ² - σ_0². The data's mean m, and s², the mean of their coordinates' variances plus σ_0², are buffers. Under
-/// noise much wider than the data the normal density alone is right, and log Z = 0.
+/// The energy E(x, σ) = w_σ h((x - m)/s_σ, σ) - log N(x; m, s_σ² I) for every level σ of a ladder, where
+/// s_σ² = s² + σ² - σ_0². The data's mean m, and s², the mean of their coordinates' variances plus σ_0², are buffers.
+/// Under noise much wider than the data the normal density alone is right, and log Z = 0.
 ///
 /// The network reads the standardised item, with functions of the level as channels behind its own or by layers inside.
-/// Its part is bounded at the low end, where E has a limit for data with a density.
+/// Its weight w_σ is √D s/s_σ, bounded at the low end, where E has a limit for data with a density; or √D s/σ. Where
+/// the network gives items and not numbers, its gradient is as large as they are, and there is no √D.
 #[derive(Clone)]
 struct Ladder {
-    net: Arc<Network>,
+    net: Arc<NetPotential>,
     /// N(m, s²I), the normal density of level 0.
     base: Arc<Gaussian>,
     /// The mean m, of an item's shape.
@@ -81,6 +99,9 @@ struct Ladder {
     sigma_max: f64,
     pass: Pass<'static>,
     told: Told,
+    /// √D, or 1 where the network gives items.
+    gain: f64,
+    weight: LevelWeight,
 }
 
 /// The shape of what the network reads: items with the level in further channels.
@@ -91,12 +112,12 @@ pub fn with_level(shape: &[usize]) -> Vec<usize> {
 }
 
 impl LadderConfig {
-    fn network(&self, context: &Context, builder: &Builder) -> Result<Network> {
-        let channels = self.told == Told::Channels;
-        let item = if channels { with_level(&context.shape) } else { context.shape.clone() };
-        let net = Network::with_level(&self.net, &Io::scalar(&item), &builder.sub("net"))?;
+    fn network(&self, context: &Context, builder: &Builder) -> Result<NetPotential> {
+        let (item, channels) = (&context.shape, self.told == Told::Channels);
+        let input = if channels { with_level(item) } else { item.clone() };
+        let net = Network::with_level(&self.net, &self.form.io(&input, item), &builder.sub("net"))?;
         if channels || net.reads_level() {
-            return Ok(net);
+            return Ok(NetPotential::new(net, self.form, item.first().copied().unwrap_or(1)));
         }
         Err(Error::config("no layer of the network reads the level").at("told").hint(
             "put `{ name = \"time_embedding\" }` into the layers of a `sequential` network, or told = \"channels\"",
@@ -122,7 +143,10 @@ impl Ladder {
         let log_std = ((variance + sigma_min * sigma_min)?.log()? * 0.5)?.reshape(1)?;
         let log_std = builder.buffer_at("log_std", &log_std)?;
         let (net, base) = (Arc::new(net), Arc::new(Gaussian::on(&mean, &log_std)));
-        Ok(Ladder { net, base, mean, log_std, levels, sigma_min, sigma_max, pass: Pass::EVAL, told: config.told })
+        let gain = if config.form == PotentialForm::Scalar { (mean.elem_count() as f64).sqrt() } else { 1.0 };
+        let &LadderConfig { told, weight, .. } = config;
+        let pass = Pass::EVAL;
+        Ok(Ladder { net, base, mean, log_std, levels, sigma_min, sigma_max, pass, told, gain, weight })
     }
 
     /// The levels σ_0 < … < σ_{L-1}, `[L]`.
@@ -191,11 +215,11 @@ impl Capabilities for Ladder {
     }
 
     fn after_update(&self) -> Result<()> {
-        self.net.power_iterate()
+        self.net.net().power_iterate()
     }
 
     fn calibrate(&self, items: &dyn Fn() -> Result<Tensor>) -> Result<()> {
-        self.net.calibrate(&|| self.lowest(Part::Tilt).input(&items()?))
+        self.net.net().calibrate(&|| self.lowest(Part::Tilt).input(&items()?))
     }
 
     fn base(&self) -> Option<&dyn Density> {

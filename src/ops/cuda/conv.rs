@@ -12,14 +12,18 @@ use npyz::half::bf16;
 use super::access::{Argument, Output, entries};
 use super::cudnn::{Cudnn, Float};
 use super::plan::{Geometry, Map};
+use super::widen;
 use crate::device::{self, Precision};
 use crate::ops::{Conv, Order};
+
+/// A bias `[O]`, and the number of images, the first, that it belongs to.
+pub type OnSome<'a> = (Argument<'a>, usize);
 
 /// The convolution of x `[N, C, H, W]` with w `[O, C, k, k]`, `[N, O, H', W']`, plus the bias `[O]` on so many images.
 ///
 /// # Errors
 /// The geometry does not fit, or cuDNN fails.
-pub fn convolution(x: Argument<'_>, w: Argument<'_>, bias: Option<(Argument<'_>, usize)>, conv: Conv) -> Output {
+pub fn convolution(x: Argument<'_>, w: Argument<'_>, bias: Option<OnSome<'_>>, conv: Conv) -> Output {
     computed(Map::Forward, Geometry::new(x.1.dims(), w.1.dims(), conv, Order::First)?, [x, w], bias)
 }
 
@@ -49,24 +53,15 @@ pub fn weight_gradient(x: Argument<'_>, g: Argument<'_>, conv: Conv, kernel: usi
 ///
 /// # Errors
 /// There is no memory left, or cuDNN fails; with channels last, that is not [`offered`] again.
-pub fn computed(
-    map: Map,
-    geometry: Geometry,
-    arguments: [Argument<'_>; 2],
-    bias: Option<(Argument<'_>, usize)>,
-) -> Output {
+pub fn computed(map: Map, geometry: Geometry, arguments: [Argument<'_>; 2], bias: Option<OnSome<'_>>) -> Output {
     let (device, kind) = (&arguments[0].0.device, arguments[0].0.dtype());
     let precision = device::precision(&Device::Cuda(device.clone()));
-    let made = match kind {
-        DType::F32 if precision == Precision::Bf16 => rounded(map, geometry, arguments),
-        DType::BF16 => brief(map, geometry, arguments),
-        DType::F32 => typed::<f32>(map, geometry, arguments),
-        DType::F64 => typed::<f64>(map, geometry, arguments),
-        other => bail!("convolutions on a GPU are in f32 and f64, got {other:?}"),
-    }?;
     let whole = match kind {
-        DType::F64 => biased::<f64>(made, geometry, bias),
-        _ => biased::<f32>(made, geometry, bias),
+        DType::F32 if precision == Precision::Bf16 => rounded(map, geometry, arguments, bias),
+        DType::BF16 => brief(map, geometry, arguments, bias),
+        DType::F32 => typed::<f32>(map, geometry, arguments, bias),
+        DType::F64 => typed::<f64>(map, geometry, arguments, bias),
+        other => bail!("convolutions on a GPU are in f32 and f64, got {other:?}"),
     };
     if whole.is_err() && geometry.order == Order::Last {
         Cudnn::of(device)?.refuse((map, geometry, data_type(kind)?, precision));
@@ -94,41 +89,56 @@ fn data_type(kind: DType) -> Result<cudnnDataType_t> {
 }
 
 /// One of the three maps of f32 with both factors rounded to bf16, and so what comes out, before it is f32 again.
-fn rounded(map: Map, geometry: Geometry, arguments: [Argument<'_>; 2]) -> Output {
+fn rounded(map: Map, geometry: Geometry, arguments: [Argument<'_>; 2], bias: Option<OnSome<'_>>) -> Output {
     let [first, second] = arguments.map(|(storage, layout)| storage.to_dtype(layout, DType::BF16));
     let ([of_first, of_second], (first, second)) =
         (arguments.map(|(_, layout)| Layout::contiguous(layout.shape())), (first?, second?));
-    brief(map, geometry, [(&first, &of_first), (&second, &of_second)])
+    brief(map, geometry, [(&first, &of_first), (&second, &of_second)], bias)
 }
 
 /// One of the three maps of bf16, in f32.
-fn brief(map: Map, geometry: Geometry, arguments: [Argument<'_>; 2]) -> Output {
-    let (made, shape) = typed::<bf16>(map, geometry, arguments)?;
-    Ok((made.to_dtype(&Layout::contiguous(&shape), DType::F32)?, shape))
+fn brief(map: Map, geometry: Geometry, arguments: [Argument<'_>; 2], bias: Option<OnSome<'_>>) -> Output {
+    let (made, shape) = typed::<bf16>(map, geometry, arguments, None)?;
+    let layout = Layout::contiguous(&shape);
+    match bias {
+        Some(bias) => widen::with_bias((&made, &layout), geometry, bias),
+        None => Ok((made.to_dtype(&layout, DType::F32)?, shape)),
+    }
 }
 
-fn typed<T: Float + CudaDType>(map: Map, geometry: Geometry, arguments: [Argument<'_>; 2]) -> Output {
+/// One of the three maps, with a bias in the same kernel where all outputs have it and cuDNN does that.
+fn typed<T: Float + CudaDType>(
+    map: Map,
+    geometry: Geometry,
+    arguments: [Argument<'_>; 2],
+    bias: Option<OnSome<'_>>,
+) -> Output {
     let device = &arguments[0].0.device;
     let (cudnn, stream) = (Cudnn::of(device)?, device.cuda_stream());
     let (first, second) = (entries::<T>(arguments[0])?, entries::<T>(arguments[1])?);
     let shape = geometry.made(map);
     // SAFETY: the call below writes every entry, and nobody reads before it.
     let mut made = unsafe { device.alloc::<T>(shape.iter().product())? };
-    {
+    let on_all = bias.filter(|&(_, images)| shape.first() == Some(&images));
+    let added = {
+        let bias = on_all.map(|(bias, _)| entries::<T>(bias)).transpose()?;
+        let bias = bias.as_ref().map(|bias| bias.device_ptr(&stream));
         let ((first, _first), (second, _second)) = (first.device_ptr(&stream), second.device_ptr(&stream));
         let (result, _result) = made.device_ptr_mut(&stream);
         let precision = device::precision(&Device::Cuda(device.clone()));
+        let roles = map.roles([first, second], result);
         // SAFETY: each place holds the entries of its shape in `geometry`, one after the other.
-        unsafe { cudnn.compute::<T>(map, geometry, precision, map.roles([first, second], result))? };
-    }
-    Ok((T::wrap_cuda_slice(made, device.clone()), Shape::from(shape.as_slice())))
+        unsafe { cudnn.compute::<T>(map, geometry, precision, roles, bias.as_ref().map(|bias| bias.0))? }
+    };
+    let made = (T::wrap_cuda_slice(made, device.clone()), Shape::from(shape.as_slice()));
+    biased::<T>(made, geometry, bias.filter(|_| !added))
 }
 
 /// The outputs with a bias on so many images.
 fn biased<T: Float + CudaDType>(
     (mut made, shape): (CudaStorage, Shape),
     geometry: Geometry,
-    bias: Option<(Argument<'_>, usize)>,
+    bias: Option<OnSome<'_>>,
 ) -> Output {
     if let Some((bias, images)) = bias {
         let (device, [_, channels, height, width]) = (made.device.clone(), geometry.shapes.outputs);

@@ -3,7 +3,7 @@
 
 mod descriptors;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -21,10 +21,14 @@ use npyz::half::bf16;
 use super::plan::{Candidate, Geometry, Map, Roles, chosen};
 use crate::device::Precision;
 use crate::ops::Order;
-use descriptors::{Answer, Descriptor, convolution, filter, tensor};
+use descriptors::{Answer, Descriptor, convolution, filter, identity, tensor};
 
 /// What an algorithm may take beside the tensors. The fastest of a wide network's ask for a few hundred mebibytes.
 const ROOM: usize = 1 << 30;
+
+/// The algorithm that adds a bias without a non-linearity (the manual of `cudnnConvolutionBiasActivationForward`).
+const PRECOMPUTED: sys::cudnnConvolutionFwdAlgo_t =
+    sys::cudnnConvolutionFwdAlgo_t::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
 
 /// The types of the tensors of convolutions.
 pub trait Float: CudnnDataType + DeviceRepr + From<u8> {}
@@ -71,7 +75,8 @@ impl Cudnn {
         })
     }
 
-    /// Computes one of the three maps.
+    /// Computes one of the three maps, and says whether it has added the bias `[O]`, if there is one: in the same
+    /// kernel, or not at all.
     ///
     /// # Safety
     /// Each place of memory holds as many entries of type `T` as its shape in `geometry` has, one after the other.
@@ -81,7 +86,8 @@ impl Cudnn {
         geometry: Geometry,
         precision: Precision,
         at: Roles<CUdeviceptr>,
-    ) -> Result<()> {
+        bias: Option<CUdeviceptr>,
+    ) -> Result<bool> {
         let key = (map, geometry, T::DATA_TYPE, precision);
         let plan = self.plan(key)?;
         let memory = self.memory(plan.memory)?;
@@ -91,6 +97,20 @@ impl Cudnn {
         let (x, w, y, conv) = (x.raw, w.raw, y.raw, conv.raw);
         let Roles { images, weights, outputs } = at;
         let [images, weights, outputs] = [images, weights, outputs].map(|place| place as *mut c_void);
+        if let (Algorithm::Forward(algorithm), Some(bias), Some(adds)) = (plan.algorithm, bias, plan.adds()) {
+            let (bias, b, identity) = (bias as *const c_void, adds.bias.raw, adds.identity.raw);
+            // SAFETY: as below; the factor of the outputs that were is zero, so that nothing is read there.
+            let done = unsafe {
+                result::convolution_bias_activation_forward(
+                    self.raw, one, x, images, w, weights, conv, algorithm, memory, *size, zero, y, outputs, b, bias,
+                    identity, y, outputs,
+                )
+            };
+            if done.is_ok() {
+                return Ok(true);
+            }
+            plan.refused.set(true);
+        }
         // SAFETY: descriptors and memory live until the call, which is queued behind what made the arguments.
         let done = unsafe {
             match plan.algorithm {
@@ -108,7 +128,8 @@ impl Cudnn {
         if done.is_err() && geometry.order == Order::Last {
             self.refuse(key);
         }
-        Ok(done?)
+        done?;
+        Ok(false)
     }
 
     /// Adds a number to each channel, in place: `bias` `[O]` to `outputs` of a shape `[N, O, H', W']`, in an order.
@@ -217,6 +238,17 @@ struct Plan {
     algorithm: Algorithm,
     /// The bytes that the algorithm asks for beside the tensors.
     memory: usize,
+    /// What adds a bias in the algorithm's own kernel, where that can.
+    adds: Option<Addition>,
+    /// Whether cuDNN would not.
+    refused: Cell<bool>,
+}
+
+/// A bias on every output.
+struct Addition {
+    bias: Descriptor<sys::cudnnTensorDescriptor_t>,
+    /// No non-linearity behind it: the layer behind has one of its own.
+    identity: Descriptor<sys::cudnnActivationDescriptor_t>,
 }
 
 impl Plan {
@@ -250,9 +282,20 @@ impl Plan {
             ),
         };
         match found {
-            Some((algorithm, memory)) => Ok(Plan { images, weights, outputs, conv, algorithm, memory }),
+            Some((algorithm, memory)) => {
+                let adds = matches!(algorithm, Algorithm::Forward(PRECOMPUTED)).then(|| -> Result<Addition> {
+                    let bias = tensor([1, geometry.shapes.outputs[1], 1, 1], kind, order)?;
+                    Ok(Addition { bias, identity: identity()? })
+                });
+                let (adds, refused) = (adds.transpose()?, Cell::new(false));
+                Ok(Plan { images, weights, outputs, conv, algorithm, memory, adds, refused })
+            }
             None => none(key),
         }
+    }
+
+    fn adds(&self) -> Option<&Addition> {
+        self.adds.as_ref().filter(|_| !self.refused.get())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The kernels of GPUs: functions of storages, like those of `cpu/`. Convolutions are cuDNN's (feature `cudnn`);
-//! activations, group norm, updates in place, the choice of rows and what draws random numbers are our own (feature
-//! `cuda`); whatever else is asked of a GPU is composed of candle's operations.
+//! activations, group norm, updates in place, the choice of rows, the biases of bf16 and what draws random numbers are
+//! our own (feature `cuda`); whatever else is asked of a GPU is composed of candle's operations.
 //!
 //! `plan.rs` is arithmetic, and tested on any machine; the `.cu` files are compiled as C++ there and held against
 //! the CPU.
@@ -29,3 +29,5 @@ pub mod rows;
 mod twin;
 #[cfg(feature = "cuda")]
 pub mod update;
+#[cfg(feature = "cudnn")]
+mod widen;

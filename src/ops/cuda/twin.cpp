@@ -9,6 +9,7 @@
 //   twin KERNEL items groups channels each lanes blocks across last LENGTH * 4      of group_norm.cu, with what comes
 //                                    before and behind it: x, t, gain and shift, or none of some
 //   twin choose_rows_f32 rows n      of rows.cu: a mask in f64, then yes and no of n entries each
+//   twin widen n biased plane channels      of widen.cu: x in bf16, and a bias for each channel
 //   twin KERNEL n NUMBER * 10        a move of update.cu: a, x, noise and g of n entries each; a is written
 //   twin KERNEL limit count (n NUMBER * 10) * count         updates of update.cu: a, b, c and g of each tensor; a, b and c
 //                                    of each are written, and sums of squares
@@ -40,6 +41,9 @@ namespace group_norm {
 }
 namespace rows {
 #include "rows.cu"
+}
+namespace widening {
+#include "widen.cu"
 }
 namespace update {
 #include "update.cu"
@@ -182,6 +186,15 @@ static int run(void (*kernel)(const double *, const T *, const T *, T *, rows::I
   return write(y), 0;
 }
 
+static int widened(char **words) {
+  rows::Index n[4];
+  for (int k = 0; k < 4; ++k) n[k] = std::strtoull(words[2 + k], nullptr, 10);
+  std::vector<unsigned short> x = given<unsigned short>(n[0]);
+  std::vector<float> bias = given<float>(n[3]), y = unwritten<float>(n[0]);
+  threads([&] { widening::widen(x.data(), bias.data(), y.data(), n[0], n[1], n[2], n[3]); });
+  return write(y), 0;
+}
+
 static int known_answer(char **words) {
   std::vector<unsigned> w(6);
   for (int k = 0; k < 6; ++k) w[k] = std::strtoul(words[2 + k], nullptr, 10);
@@ -211,6 +224,7 @@ int main(int count, char **words) {
   NORM(channel_parts, float, f32, group_norm::channel_sums_f32)
   NORM(channel_parts, double, f64, group_norm::channel_sums_f64)
   ROWS(choose_rows) ROWS(langevin_update) ROWS(adam) ROWS(sgd) ROWS(lerp) ROWS(squares) ROW(sums, double)
+  if (!std::strcmp(words[1], "widen")) return widened(words);
   if (!std::strcmp(words[1], "philox")) return known_answer(words);
   return 2;
 }

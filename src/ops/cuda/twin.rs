@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use candle_core::{CpuStorage, DType, Layout, Tensor, Var};
+use npyz::half::bf16;
 
 use super::plan::{SUMS, adam_numbers, number, partial_sums, sgd_numbers, some};
 use crate::ops::backend::{Backend, on};
@@ -162,6 +163,25 @@ fn the_kernels_of_gpus_give_what_those_of_the_cpu_give() {
     draws_are_the_same_bits(&twin);
     decisions::are_alike(&twin);
     norms::are_alike(&twin);
+    outputs_of_bf16_get_their_bias(&twin);
+}
+
+/// In both orders, with the bias on all images and on the first of two.
+fn outputs_of_bf16_get_their_bias(twin: &Path) {
+    const CHANNELS: usize = 3;
+    const PLANE: usize = 4;
+    let n = 2 * CHANNELS * PLANE;
+    let x: Vec<bf16> = entries(&normal("x", &[n])).into_iter().map(bf16::from_f64).collect();
+    let bias: Vec<f32> = entries(&normal("b", &[CHANNELS])).into_iter().map(|b| b as f32).collect();
+    let input: Vec<u8> = x.iter().flat_map(|x| x.to_ne_bytes()).collect();
+    let input = [input, bias.iter().flat_map(|b| b.to_ne_bytes()).collect()].concat();
+    for (biased, plane) in [(n, PLANE), (n, 1), (n / 2, PLANE), (n / 2, 1), (0, 1)] {
+        let words = [n, biased, plane, CHANNELS].map(|count| count.to_string());
+        let have = numbers(&run(twin, &[&["widen".to_owned()], words.as_slice()].concat(), &input), true);
+        let of = |i: usize| if i < biased { bias[i / plane % CHANNELS] } else { 0.0 };
+        let want: Vec<f64> = x.iter().enumerate().map(|(i, x)| f64::from(x.to_f32() + of(i))).collect();
+        assert_eq!(have, want, "bias on {biased} of {n}, {plane} a channel");
+    }
 }
 
 /// As the generator of the CPU does (`cpu/philox.rs`, which names the source).

@@ -94,3 +94,18 @@ pub fn convolution(
     }
     Ok(made)
 }
+
+/// The descriptor of no non-linearity.
+///
+/// # Errors
+/// As [`tensor`].
+pub fn identity() -> Answer<Descriptor<sys::cudnnActivationDescriptor_t>> {
+    let raw = result::create_activation_descriptor()?;
+    // SAFETY: the descriptor is made above, and destroyed by its owner only.
+    let made = Descriptor { raw, destroy: |raw| unsafe { sys::cudnnDestroyActivationDescriptor(raw).result() } };
+    let (mode, nan) =
+        (sys::cudnnActivationMode_t::CUDNN_ACTIVATION_IDENTITY, sys::cudnnNanPropagation_t::CUDNN_PROPAGATE_NAN);
+    // SAFETY: as above.
+    unsafe { result::set_activation_descriptor(raw, mode, nan, 0.0)? };
+    Ok(made)
+}
