@@ -12,7 +12,7 @@ use crate::data::{Modes, file};
 use crate::metrics::{Metrics, Spent};
 use crate::probes::diagnose::{Importance, Recording, RecordingPlan, Report, ReportRow, importance, pictures};
 use crate::run::{Progress, show, signal};
-use crate::samplers::{A_NAT_APART, Start, Target};
+use crate::samplers::{A_NAT_APART, HELD_UP, Start, Target};
 use crate::store::fs;
 use crate::{Error, Result, draw, rng::Key};
 
@@ -96,7 +96,7 @@ fn check(recording: &Recording, report: &Report) -> Result<()> {
     }
     if lowest <= -A_NAT_APART {
         let what = format!("chains came to energies of {lowest:.3e} nats: the energy falls without end");
-        return Err(Error::undefined(what, "a base density holds it up (--set model.base=diagonal when training)"));
+        return Err(Error::undefined(what, HELD_UP));
     }
     Ok(())
 }

@@ -55,7 +55,7 @@ pub use sampler::{Sampler, parts};
 pub use sgld::Sgld;
 pub use start::{ChainConfig, Start};
 pub use stiffness::{Drift, Lifetime, Stiff, coordinate, digit};
-pub use trace::{A_NAT_APART, Losses, Trace};
+pub use trace::{A_NAT_APART, HELD_UP, Losses, Trace};
 pub use warm_up::{DualAveraging, WarmUp};
 
 use crate::config::{self, Schema, Spec, find};

@@ -49,6 +49,11 @@ pub struct Losses {
 /// From here on two neighbouring numbers of f32 are a nat apart and more: 2^24.
 pub const A_NAT_APART: f64 = 16_777_216.0;
 
+/// What helps against an energy that falls without end.
+pub const HELD_UP: &str = "train an energy that is held up far from the data: --set model.base=diagonal where it is \
+                           `neural`, model.form=square where it is a `ladder`; short chains (--set sampler.steps=…) do \
+                           not get to where it falls";
+
 impl Trace {
     /// The chains that stand where they stood before the steps that count. Asked for, not kept: the host waits for the
     /// device.
@@ -119,8 +124,7 @@ impl Losses {
                     "{unbounded} of {chains} chains ended at energies below -{A_NAT_APART:.0} nats: the energy falls \
                      without end, so exp(-E) has no integral and no draws"
                 ),
-                "a base density holds the energy up far from the data (--set model.base=diagonal when training); short \
-                 chains (--set sampler.steps=…) do not get there",
+                HELD_UP,
             )
         } else if chains > 0 && unmoved == chains {
             (

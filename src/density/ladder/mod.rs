@@ -32,6 +32,7 @@ crate::config! {
         told: Told = Told::Channels;
         /// h: scalar (a number of the network), dot (-⟨f, y⟩) or square (½|f|²), where f is a network from the
         /// standardised item y and its level to items. Those two denoise images better: f itself is part of the score.
+        /// Under square, energies grow far from the data; nothing makes exp(-E) integrable under dot.
         form: PotentialForm = PotentialForm::Scalar;
         /// Weight of h where the noise is small: `bounded` (s/s_σ) for data with a density, `growing` (s/σ) for
         /// images, whose scores grow without bound as the noise falls (Karras et al. 2022).

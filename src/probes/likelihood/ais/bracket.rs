@@ -7,7 +7,7 @@ use super::anneal::{AnnealConfig, Annealing, Walk};
 use crate::draw::{Curves, Series, tile};
 use crate::math::{Bennett, LogWeights, stats};
 use crate::metrics::Metrics;
-use crate::samplers::A_NAT_APART;
+use crate::samplers::{A_NAT_APART, HELD_UP};
 use crate::{Error, Result, rng::Key};
 
 /// Points where chains down to the base begin.
@@ -71,7 +71,7 @@ impl Bracket {
             return Ok(());
         }
         let what = format!("probe `ais`: log Z = {log_z:.3e} nats: the energy falls without end where chains went");
-        Err(Error::undefined(what, "a base density holds the energy up (--set model.base=diagonal when training)"))
+        Err(Error::undefined(what, HELD_UP))
     }
 
     /// log Z by annealing down: above log Z in expectation, if the chains began at exact draws.
