@@ -116,6 +116,7 @@ fn chains(args: &DiagnoseArgs, global: &GlobalArgs, ckpt: &Path) -> Result<Subje
     let proposal = stored.proposal.as_deref();
     let target = Target::of(model).proposing(proposal);
     let start = sampler.start(key.with("start"), model, proposal, data, args.chains)?;
+    let of_start = model.meter().take();
     if start.dim(0)? < args.chains {
         return Err(usage(
             format!("{} chains cannot begin at {}", args.chains, show::counted(start.dim(0)? as u64, "item")),
@@ -128,11 +129,12 @@ fn chains(args: &DiagnoseArgs, global: &GlobalArgs, ckpt: &Path) -> Result<Subje
         "checkpoint": ckpt, "step": stored.step, "sampler": sampler.kernel.describe(), "init": sampler.config.init,
         "steps": args.steps, "burn_in": args.burn_in, "thin": args.thin, "seed": stored.experiment.top.seed,
     });
-    let recording = Recording::run(plan, sampler, key.with("steps"), &target, &start, |step| {
+    let mut recording = Recording::run(plan, sampler, key.with("steps"), &target, &start, |step| {
         progress.step(step as u64 + 1, &Metrics::new());
         signal::stop_requested().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
     })?;
     progress.finish();
+    recording.spent += of_start;
     let importance = match args.weights_of {
         0 => None,
         n => importance(key.with("importance"), model, model.base(), n)?,

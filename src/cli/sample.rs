@@ -15,7 +15,7 @@ use super::{GlobalArgs, output, usage};
 use crate::data::{Data, file};
 use crate::density::{self, Counted, Energy, Model, Proposal};
 use crate::math::stats;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Spent};
 use crate::probes::Picture;
 use crate::run::show::{self, counted};
 use crate::run::{Progress, signal};
@@ -99,6 +99,8 @@ pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
     let (film, every) = (&mut frames, sampler.config.steps.div_ceil(FRAMES).max(1));
     let (model, proposal) = (&stored.model, stored.proposal.as_deref());
     let start = starts(args, &stored, &sampler, data, key.with("start"))?;
+    // Starts that come down noise levels cost gradients too.
+    let mut spent = model.meter().take();
     let of_class = args.class.map(|class| within(class, model, data, start.dim(0)?)).transpose()?;
     let on = of_class.as_ref().map_or_else(|| Target::of(model).proposing(proposal), |energy| Target::new(energy));
     let mut progress = Progress::new(sampler.config.steps as u64, 0, global.quiet);
@@ -116,7 +118,8 @@ pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
     warn(losses);
     let labels = draws::labels(model, &end.x, args.class)?;
     let written = write(&forms, &Draws { x: &end.x, energies: &energies, labels, data }, frames);
-    report(args, global, &forms, &stored, &sampler, (&end, losses, mean(&energies)?))?;
+    spent += end.spent;
+    report(args, global, &forms, &stored, &sampler, (&end, spent, losses, mean(&energies)?))?;
     written
 }
 
@@ -302,7 +305,7 @@ fn report(
     forms: &Forms,
     stored: &Loaded,
     sampler: &Sampler,
-    (end, losses, energy): (&Trace, Losses, Option<f64>),
+    (end, spent, losses, energy): (&Trace, Spent, Losses, Option<f64>),
 ) -> Result<()> {
     let picture = forms.picture.as_ref().and_then(|(_, path)| path.as_ref());
     if global.json {
@@ -311,7 +314,7 @@ fn report(
             "steps": sampler.config.steps, "n": losses.chains, "mean_energy": energy, "acceptance": end.accept,
             "nonfinite": losses.nonfinite, "nonfinite_proposals": end.nonfinite,
             "frozen_chains": losses.unmoved, "warnings": end.doubt()?.into_iter().collect::<Vec<_>>(),
-            "energy_values": end.spent.values, "energy_gradients": end.spent.gradients,
+            "energy_values": spent.values, "energy_gradients": spent.gradients,
             "step_size": end.tuning.as_ref().map(|t| t.step_size),
             "picture": picture, "npy": forms.numbers.first().map(|(path, _)| path), "gif": forms.gif,
             "folder": forms.folder, "class": args.class,
@@ -330,7 +333,7 @@ fn report(
     if end.nonfinite > 0 {
         text += &format!(", {} without a finite energy", counted(end.nonfinite as u64, "proposal"));
     }
-    text += &format!("\n{}\n", output::cost(end.spent));
+    text += &format!("\n{}\n", output::cost(spent));
     text += &end.doubt()?.map(|doubt| format!("warning: {doubt}\n")).unwrap_or_default();
     let written = picture.or(forms.numbers.first().map(|(path, _)| path)).or(forms.folder.as_ref());
     written.into_iter().for_each(|path| text += &format!("{}\n", path.display()));

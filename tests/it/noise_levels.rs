@@ -249,6 +249,21 @@ fn a_model_without_levels_and_more_levels_than_there_are_are_refused() {
     lab.refused(2, &["check", "upside.toml"], &["upside.toml:6", "not above level 0"]);
 }
 
+/// Chains of three that come down three levels in two steps each have taken 18 gradients before their first step.
+#[test]
+fn what_starts_cost_is_counted() {
+    let lab = Lab::new();
+    let text = "[dataset]\nname = \"moons\"\n[model]\nname = \"ladder\"\nlevels = 3\n[method]\nname = \"dsm_ladder\"\n\
+                [sampler]\nname = \"langevin\"\ninit = \"annealed\"\nlevel_steps = 2\n[train]\nsteps = 1\n";
+    lab.write("a.toml", text);
+    lab.ok(&["train", "a.toml", "--run-dir", "run"]);
+    let ckpt = ["--ckpt", "run/checkpoints/last.safetensors"];
+    let drawn = lab.json(&[&["sample", "--n", "3", "--steps", "4"], &ckpt[..]].concat());
+    assert_eq!(drawn["energy_gradients"], 18 + 3 * 4, "{drawn}");
+    let told = lab.json(&[&["diagnose", "--chains", "3", "--steps", "4", "--burn-in", "0"], &ckpt[..]].concat());
+    assert_eq!(told["energy_gradients"], 18 + 3 * 4, "{told}");
+}
+
 /// After a run of the leaderboard the scores are near the exact ones at every level, of which the worst was off by more
 /// than a half.
 #[test]
