@@ -18,7 +18,8 @@ pub struct Listed {
 }
 
 /// Items that a network is shown for when nobody says which: the first that it takes.
-const USUAL: [(&[usize], &[usize]); 3] = [(&[2], &[]), (&[3, 32, 32], &[]), (&[128], &[3, 32, 32])];
+const USUAL: [(&[usize], &[usize]); 4] =
+    [(&[2], &[]), (&[3, 32, 32], &[]), (&[128], &[3, 32, 32]), (&[3, 32, 32], &[3, 32, 32])];
 
 impl Listed {
     /// The networks of an experiment.
@@ -49,7 +50,7 @@ impl Listed {
         let kind = SectionKind::Named { rows: schemas, default: None };
         let spec = document.resolve(&[Section { key: "net", kind }])?.spec("net");
         let usual = USUAL.iter().filter(|_| items.is_none()).copied();
-        let given = items.map(|items| (items, [].as_slice()));
+        let given = items.into_iter().flat_map(|items| [(items, [].as_slice()), (items, items)]);
         let tried = given.into_iter().chain(usual).map(|(input, output)| {
             let io = Io { input: input.to_vec(), output: made.unwrap_or(output).to_vec() };
             let outline = outline(&spec, &io)?;
@@ -59,7 +60,9 @@ impl Listed {
         for tried in tried {
             match tried {
                 Ok(listed) => return Ok(listed),
-                Err(error) => refused = Some(error),
+                // Of shapes that were given, the first are meant.
+                Err(error) if items.is_none() || refused.is_none() => refused = Some(error),
+                Err(_) => {}
             }
         }
         Err(document.placed(refused.unwrap_or_else(|| Error::Other("no shapes to try".into())), true))

@@ -43,6 +43,7 @@ mod sequence;
 mod sequential;
 mod skip;
 mod time_embedding;
+mod unet;
 mod upsample;
 mod weight;
 mod wide_resnet;

@@ -1,6 +1,6 @@
 //! The networks that a configuration can name.
 
-use super::{Builder, Io, Layer, conv, mlp, resnet, resnet_generator, sequential, wide_resnet};
+use super::{Builder, Io, Layer, conv, mlp, resnet, resnet_generator, sequential, unet, wide_resnet};
 use crate::config::{Entry, Schema, Spec, find};
 use crate::{Error, Result};
 
@@ -43,6 +43,13 @@ pub const NETS: &[Entry<BuildNet>] = &[
         cite: "Gulrajani et al. 2017, Improved training of Wasserstein GANs",
         schema: Schema::of::<resnet_generator::ResnetGeneratorConfig>(),
         build: resnet_generator::build,
+    },
+    Entry {
+        name: "unet",
+        about: "a U-Net from images to images of the same size: critics, and energies by `form` of a `ladder`",
+        cite: "Ronneberger, Fischer, Brox 2015, U-Net; Ho, Jain, Abbeel 2020, Denoising diffusion probabilistic models",
+        schema: Schema::of::<unet::UnetConfig>(),
+        build: unet::build,
     },
     Entry {
         name: "sequential",

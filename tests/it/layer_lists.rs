@@ -32,6 +32,8 @@ fn cases() -> Vec<(&'static str, &'static str, Io)> {
         ("wide_resnet", "dropout = 0.3\nweight_norm = true\nactivation = \"softplus\"\nstem = 2", image()),
         ("resnet_generator", "widths = [4]", makes(&[1, 8, 8])),
         ("resnet_generator", "widths = [4, 2]\nspectral_norm = true\nnorm = \"group\"\ngroups = 2", makes(&[3, 12, 8])),
+        ("unet", "weight_norm = true", Io::field(&[1, 8, 12])),
+        ("unet", "channels = [2, 4]\nblocks = [1, 2]\nstem = 2\nnorm = \"group\"\ngroups = 2", Io::field(&[3, 8, 8])),
         ("sequential", "", flat()),
         (
             "sequential",
@@ -126,5 +128,8 @@ fn the_command_line_prints_networks_that_run() {
     assert!(said.contains("model.net: [2] to one number") && said.contains("multiplications"), "{said}");
     lab.refused(2, &["show", "--net", "mlp", "--set", "net.hiden=[3]"], &["did you mean `hidden`?"]);
     lab.refused(2, &["show", "--net", "resnet", "--items", "3,5,5"], &["5x5 pixels are not multiples of 4"]);
+    let text = lab.ok(&["show", "--net", "unet", "--items", "1,8,8", "--set", "net.level=true"]);
+    assert!(text.contains("unet: [1, 8, 8] to [1, 8, 8]") && text.contains("time_embedding"), "{text}");
+    lab.refused(2, &["show", "--net", "unet", "--items", "1,6,8"], &["6x8 pixels are not multiples of 4"]);
     lab.refused(2, &["show", "--net", "c.toml", "--items", "3"], &["--items"]);
 }

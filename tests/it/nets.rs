@@ -13,6 +13,7 @@ const SMALL: &[(&str, &str)] = &[
     ("resnet", "widths = [2, 4]\nspectral_norm = true\nnorm = \"group\"\ngroups = 1"),
     ("wide_resnet", "spectral_norm = true\nnorm = \"group\"\ngroups = 4"),
     ("resnet_generator", "widths = [4]\nspectral_norm = true\nnorm = \"group\"\ngroups = 2"),
+    ("unet", "channels = [2, 4]\nspectral_norm = true\nnorm = \"group\"\ngroups = 2"),
     (
         "sequential",
         "layers = [{ name = \"conv\", channels = 2, spectral_norm = true }, { name = \"activation\" }, \
@@ -24,6 +25,7 @@ const SMALL: &[(&str, &str)] = &[
 fn small_io(name: &str) -> Io {
     match name {
         "resnet_generator" => Io { input: vec![3], output: vec![1, 8, 8] },
+        "unet" => Io::field(&[1, 8, 8]),
         _ => Io::scalar(&[1, 8, 8]),
     }
 }
@@ -188,6 +190,21 @@ fn geometry_that_cannot_work_is_refused() {
     let strided = network("conv", "channels = [4]\nstrides = [2]", &Io::field(&[1, 8, 8])).err().unwrap().to_string();
     assert!(strided.contains("`strides`"), "{strided}");
     assert!(network("mlp", "hidden = []", &Io::scalar(&[3])).is_ok());
+    for (text, item, part) in [
+        ("", vec![3], "use `mlp`"),
+        ("", vec![1, 6, 8], "6x8 pixels are not multiples of 4; 4x8 and 8x8 are"),
+        ("stem = 2", vec![1, 28, 28], "28x28 pixels are not multiples of 8"),
+        ("", vec![1, 4, 8], "smallest image of the network `unet` is 1 pixel wide"),
+        ("stem = 3", vec![1, 8, 8], "`stem` is 1 or 2"),
+        ("blocks = [1]", vec![1, 8, 8], "`blocks` has 1 entries and `channels` has 3"),
+        ("norm = \"group\"\ngroups = 5", vec![1, 8, 8], "5 groups do not divide 32 channels"),
+        ("level = true", vec![1, 8, 8], "this model has none"),
+    ] {
+        let error = network("unet", text, &Io::field(&item)).err().map(|e| e.to_string());
+        assert!(error.as_ref().is_some_and(|e| e.contains(part)), "{text:?} on {item:?}: {error:?}");
+    }
+    let number = network("unet", "", &Io::scalar(&[1, 8, 8])).err().unwrap().to_string();
+    assert!(number.contains("form = \"dot\""), "{number}");
     for (text, output, part) in [
         ("", vec![1, 9, 8], "cannot reach 9x8 pixels by doubling 1 times; 8x8 and 10x8 are reached"),
         ("blocks = 3", vec![1, 28, 28], "cannot reach 28x28 pixels by doubling 3 times"),
@@ -200,7 +217,7 @@ fn geometry_that_cannot_work_is_refused() {
         assert!(error.as_ref().is_some_and(|e| e.contains(part)), "{text:?} to {:?}: {error:?}", io.output);
     }
     let unknown = Network::new(&Spec::default(), &Io::scalar(&[2]), &builder()).err().unwrap().to_string();
-    assert!(unknown.contains("mlp, conv, resnet, wide_resnet, resnet_generator"), "{unknown}");
+    assert!(unknown.contains("mlp, conv, resnet, wide_resnet, resnet_generator, unet"), "{unknown}");
 }
 
 #[test]
@@ -232,7 +249,7 @@ fn an_unknown_word_is_refused_with_the_words_that_are_known() {
 #[test]
 fn the_networks_have_the_shapes_they_are_asked_for() {
     let (scalar, field) = (Io::scalar(&[3, 32, 32]), Io::field(&[3, 9, 7]));
-    for (name, _) in SMALL.iter().filter(|(name, _)| *name != "resnet_generator") {
+    for (name, _) in SMALL.iter().filter(|(name, _)| !["resnet_generator", "unet"].contains(name)) {
         let text = if *name == "mlp" { "hidden = [10]" } else { "" };
         let y = network(name, text, &scalar).unwrap().forward(&points(&[2, 3, 32, 32]), Pass::EVAL).unwrap();
         assert_eq!(y.dims(), [2], "{name}");

@@ -45,28 +45,9 @@ impl Model {
     /// # Errors
     /// The specification does not fit the data's shape.
     pub fn new(spec: &Spec, context: &Context, key: Key, dtype: DType, device: &Device) -> Result<Self> {
-        let builder = Builder::new(key, dtype, device);
-        let energy = build(spec, context, &builder)?;
-        let Context { shape, classes, .. } = context.clone();
-        let (spec, device, params, networks) = (spec.clone(), device.clone(), builder.finish(), builder.networks());
-        let fixed = params.weights.is_empty() && params.buffers.is_empty();
-        let (meter, live, level_log_z) = (Meter::default(), !fixed, None);
-        let divisible = true;
-        Ok(Model {
-            spec,
-            shape,
-            classes,
-            dtype,
-            device,
-            params,
-            networks,
-            fixed,
-            energy,
-            meter,
-            live,
-            divisible,
-            level_log_z,
-        })
+        let made = Self::built(spec, context, &Builder::new(key, dtype, device))?;
+        let fixed = made.params.weights.is_empty() && made.params.buffers.is_empty();
+        Ok(Model { fixed, live: !fixed, ..made })
     }
 
     /// A model on existing tensors, such as those of a checkpoint.
@@ -80,26 +61,27 @@ impl Model {
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
-        let builder = Builder::bound(tensors, dtype, device);
-        let energy = build(spec, context, &builder)?;
+        Self::built(spec, context, &Builder::bound(tensors, dtype, device))
+    }
+
+    /// A model, not live, of what the builder makes or finds.
+    fn built(spec: &Spec, context: &Context, builder: &Builder) -> Result<Self> {
+        let energy = build(spec, context, builder)?;
         let Context { shape, classes, .. } = context.clone();
-        let (spec, device, params, networks) = (spec.clone(), device.clone(), Params::default(), builder.networks());
-        let (fixed, meter, live, level_log_z) = (false, Meter::default(), false, None);
-        let divisible = true;
         Ok(Model {
-            spec,
+            spec: spec.clone(),
             shape,
             classes,
-            dtype,
-            device,
-            params,
-            networks,
-            fixed,
+            dtype: builder.dtype(),
+            device: builder.device().clone(),
+            params: builder.finish(),
+            networks: builder.networks(),
+            fixed: false,
             energy,
-            meter,
-            live,
-            divisible,
-            level_log_z,
+            meter: Meter::default(),
+            live: false,
+            divisible: true,
+            level_log_z: None,
         })
     }
 

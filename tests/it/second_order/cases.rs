@@ -166,6 +166,13 @@ fn variants(name: &str) -> Vec<(&'static str, Io)> {
                 Io { input: vec![2], output: vec![1, 8, 8] },
             ),
         ],
+        "unet" => vec![
+            ("channels = [2, 3]", Io::field(&[1, 4, 6])),
+            (
+                "channels = [2, 4]\nblocks = [0, 1]\nstem = 2\nnorm = \"group\"\ngroups = 2\nactivation = \"elu\"",
+                Io { input: vec![2, 8, 8], output: vec![1, 8, 8] },
+            ),
+        ],
         "sequential" => vec![(
             "layers = [{ name = \"conv\", channels = 2 }, \
              { name = \"skip\", layers = [{ name = \"conv\", channels = 2 }] }, \
