@@ -32,8 +32,8 @@ crate::config! {
     }
 }
 
-/// Builds a `unet` from a resolved section, as the `sequential` network that it is: at each size a convolution, residual
-/// blocks, the rest of the net on half the size beside what goes past it, and residual blocks again.
+/// Builds a `unet` from a resolved section, as the `sequential` network that it is: at each size a convolution,
+/// residual blocks, the rest of the net on half the size beside what goes past it, and residual blocks again.
 ///
 /// # Errors
 /// Input and output are no images of one size, the size cannot be halved so often down to two pixels or more, `blocks`

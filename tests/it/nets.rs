@@ -190,31 +190,35 @@ fn geometry_that_cannot_work_is_refused() {
     let strided = network("conv", "channels = [4]\nstrides = [2]", &Io::field(&[1, 8, 8])).err().unwrap().to_string();
     assert!(strided.contains("`strides`"), "{strided}");
     assert!(network("mlp", "hidden = []", &Io::scalar(&[3])).is_ok());
-    for (text, item, part) in [
-        ("", vec![3], "use `mlp`"),
-        ("", vec![1, 6, 8], "6x8 pixels are not multiples of 4; 4x8 and 8x8 are"),
-        ("stem = 2", vec![1, 28, 28], "28x28 pixels are not multiples of 8"),
-        ("", vec![1, 4, 8], "smallest image of the network `unet` is 1 pixel wide"),
-        ("stem = 3", vec![1, 8, 8], "`stem` is 1 or 2"),
-        ("blocks = [1]", vec![1, 8, 8], "`blocks` has 1 entries and `channels` has 3"),
-        ("norm = \"group\"\ngroups = 5", vec![1, 8, 8], "5 groups do not divide 32 channels"),
-        ("level = true", vec![1, 8, 8], "this model has none"),
+    let (field, made) = (Io::field, |output: &[usize]| Io { input: vec![2], output: output.to_vec() });
+    for (name, text, io, part) in [
+        ("unet", "", field(&[3]), "use `mlp`"),
+        ("unet", "", field(&[1, 6, 8]), "6x8 pixels are not multiples of 4; 4x8 and 8x8 are"),
+        ("unet", "", field(&[1, 4, 8]), "smallest image of the network `unet` is 1 pixel wide"),
+        ("unet", "", Io::scalar(&[1, 8, 8]), "form = \"dot\""),
+        ("unet", "stem = 2", field(&[1, 28, 28]), "28x28 pixels are not multiples of 8"),
+        ("unet", "stem = 3", field(&[1, 8, 8]), "`stem` is 1 or 2"),
+        ("unet", "blocks = [1]", field(&[1, 8, 8]), "`blocks` has 1 entries and `channels` has 3"),
+        ("unet", "norm = \"group\"\ngroups = 5", field(&[1, 8, 8]), "5 groups do not divide 32 channels"),
+        ("unet", "level = true", field(&[1, 8, 8]), "this model has none"),
+        (
+            "resnet_generator",
+            "",
+            made(&[1, 9, 8]),
+            "cannot reach 9x8 pixels by doubling 1 times; 8x8 and 10x8 are reached",
+        ),
+        ("resnet_generator", "blocks = 3", made(&[1, 28, 28]), "cannot reach 28x28 pixels by doubling 3 times"),
+        (
+            "resnet_generator",
+            "widths = [4, 4]\nblocks = 3",
+            made(&[1, 32, 32]),
+            "has 2 entries and there are 3 `blocks`",
+        ),
+        ("resnet_generator", "widths = [1000000000000000000]", made(&[1, 8, 8]), "narrower"),
+        ("resnet_generator", "norm = \"group\"\ngroups = 5", made(&[1, 8, 8]), "64 channels into 5"),
     ] {
-        let error = network("unet", text, &Io::field(&item)).err().map(|e| e.to_string());
-        assert!(error.as_ref().is_some_and(|e| e.contains(part)), "{text:?} on {item:?}: {error:?}");
-    }
-    let number = network("unet", "", &Io::scalar(&[1, 8, 8])).err().unwrap().to_string();
-    assert!(number.contains("form = \"dot\""), "{number}");
-    for (text, output, part) in [
-        ("", vec![1, 9, 8], "cannot reach 9x8 pixels by doubling 1 times; 8x8 and 10x8 are reached"),
-        ("blocks = 3", vec![1, 28, 28], "cannot reach 28x28 pixels by doubling 3 times"),
-        ("widths = [4, 4]\nblocks = 3", vec![1, 32, 32], "`widths` has 2 entries and there are 3 `blocks`"),
-        ("widths = [1000000000000000000]", vec![1, 8, 8], "narrower"),
-        ("norm = \"group\"\ngroups = 5", vec![1, 8, 8], "64 channels into 5"),
-    ] {
-        let io = Io { input: vec![2], output };
-        let error = network("resnet_generator", text, &io).err().map(|e| e.to_string());
-        assert!(error.as_ref().is_some_and(|e| e.contains(part)), "{text:?} to {:?}: {error:?}", io.output);
+        let error = network(name, text, &io).err().map(|e| e.to_string());
+        assert!(error.as_ref().is_some_and(|e| e.contains(part)), "{text:?} on {io:?}: {error:?}");
     }
     let unknown = Network::new(&Spec::default(), &Io::scalar(&[2]), &builder()).err().unwrap().to_string();
     assert!(unknown.contains("mlp, conv, resnet, wide_resnet, resnet_generator, unet"), "{unknown}");

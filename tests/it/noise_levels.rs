@@ -228,7 +228,8 @@ fn a_model_without_levels_and_more_levels_than_there_are_are_refused() {
         lab.write("heard.toml", &config(&format!("{heard}form = \"{form}\""), "name = \"dsm_ladder\""));
         lab.ok(&["check", "heard.toml"]);
     }
-    let unet = "name = \"ladder\"\ntold = \"layers\"\nform = \"dot\"\nnet = { name = \"unet\", channels = [2, 4], level = true }";
+    let unet = "name = \"ladder\"\ntold = \"layers\"\nform = \"dot\"\n\
+                net = { name = \"unet\", channels = [2, 4], level = true }";
     let pictures = config(unet, "name = \"dsm_ladder\"").replace("\"moons\"", "\"digits\"\nflatten = false");
     lab.write("unet.toml", &pictures);
     lab.ok(&["check", "unet.toml"]);
