@@ -27,6 +27,16 @@ const GENERATOR: (&str, Keys) = ("resnet_generator", &[("widths", "[16]")]);
 const NETWORKS: &[(&str, (&str, Keys))] =
     &[("net", DOWN), ("encoder", DOWN), ("decoder", UP), ("generator", GENERATOR)];
 
+/// A U-Net on pictures whose size halves twice, as those of the data sets by name do: pictures of one's own need not.
+const ON_LADDERS: &[(&str, &str)] = &[
+    ("model.net", "unet"),
+    ("model.net.blocks", "[0, 1, 1]"),
+    ("model.net.level", "true"),
+    ("model.form", "\"dot\""),
+    ("model.weight", "\"growing\""),
+    ("model.told", "\"layers\""),
+];
+
 /// Batches and chains that a CPU gets through, and a buffer whose chains are taken up some tens of times in a thousand
 /// steps.
 const COSTS: &[(&str, &str)] = &[("train.batch_size", "32"), ("method.sampler.steps", "20"), ("method.buffer", "1000")];
@@ -45,7 +55,13 @@ pub fn are_large(said: &[(String, String)]) -> bool {
 /// Appends networks that suit pictures to what is `chosen`, wherever the rows of method and model have a network, the
 /// function behind a generator, and lengths.
 pub fn to_pictures(chosen: &mut Chosen) {
-    chosen.extend(COSTS.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    chosen.extend(COSTS.iter().map(owned));
+    let is_ladder = value(chosen, "model").as_deref() == Some("ladder");
+    let by_name = value(chosen, "dataset").is_some_and(|name| name != "images");
+    if is_ladder && by_name && value(chosen, "model.net").is_none() && value(chosen, "model.net.name").is_none() {
+        chosen.extend(ON_LADDERS.iter().map(owned));
+    }
     for section in sections().iter().filter(|section| ["method", "model"].contains(&section.key)) {
         if let SectionKind::Named { rows, default } = section.kind {
             let name = value(chosen, section.key).or(default.map(str::to_owned));
