@@ -22,6 +22,9 @@ crate::config! {
         norm: ImageNorm = ImageNorm::None;
         /// Groups of the group norm.
         groups: usize = 8, rule::at_least(1);
+        /// Heads of the self-attention at the smallest size, between the blocks on the way down and those on the way
+        /// up, behind a group norm; 0 for none.
+        attention: usize = 0;
         /// Divide each weight by its largest singular value.
         spectral_norm: bool = false;
         /// Learn the length of each output's weights apart from their direction; before training, outputs over some
@@ -65,7 +68,7 @@ fn layer(name: &str, keys: &[(&str, Value)]) -> Value {
 
 impl UnetConfig {
     fn check(&self, size: (usize, usize)) -> Result<()> {
-        let UnetConfig { channels, blocks, stem, norm, groups, spectral_norm, weight_norm, .. } = self;
+        let UnetConfig { channels, blocks, stem, norm, groups, attention, spectral_norm, weight_norm, .. } = self;
         if *stem > 2 {
             return Err(Error::config(format!("`stem` is 1 or 2, not {stem}")).at("stem"));
         }
@@ -74,10 +77,13 @@ impl UnetConfig {
             let what = format!("`blocks` has {blocks} entries and `channels` has {channels}");
             return Err(Error::config(what).at("blocks").hint("give a number for each size, or none"));
         }
-        if let Some(odd) =
-            channels.iter().find(|channels| *norm == ImageNorm::Group && !channels.is_multiple_of(*groups))
-        {
+        let normed = if *norm == ImageNorm::Group { &channels[..] } else { &[] };
+        let smallest = channels.last().filter(|_| *attention > 0);
+        if let Some(odd) = normed.iter().chain(smallest).find(|channels| !channels.is_multiple_of(*groups)) {
             return Err(Error::config(format!("{groups} groups do not divide {odd} channels")).at("groups"));
+        }
+        if let Some(odd) = smallest.filter(|channels| !channels.is_multiple_of(*attention)) {
+            return Err(Error::config(format!("{attention} heads do not divide {odd} channels")).at("attention"));
         }
         Scaling::of(*spectral_norm, *weight_norm)?;
         let times = channels.len() - 1 + usize::from(*stem == 2);
@@ -93,9 +99,17 @@ impl UnetConfig {
 
     fn conv(&self, channels: usize, kernel: i64, stride: i64) -> Value {
         let keys = [("channels", channels as i64), ("kernel", kernel), ("stride", stride)];
-        let norms = [("spectral_norm", self.spectral_norm), ("weight_norm", self.weight_norm)];
         let keys = keys.map(|(key, number)| (key, Value::from(number))).into_iter();
-        layer("conv", &keys.chain(norms.map(|(key, chosen)| (key, Value::from(chosen)))).collect::<Vec<_>>())
+        layer("conv", &keys.chain(self.norms()).collect::<Vec<_>>())
+    }
+
+    /// How every weight is scaled.
+    fn norms(&self) -> [(&'static str, Value); 2] {
+        [("spectral_norm", self.spectral_norm.into()), ("weight_norm", self.weight_norm.into())]
+    }
+
+    fn group_norm(&self) -> Value {
+        layer("norm", &[("groups", (self.groups as i64).into())])
     }
 
     /// All layers, for images of so many channels.
@@ -122,7 +136,7 @@ impl UnetConfig {
         let blocks = self.blocks.get(i).copied().unwrap_or(1);
         let mut block: Vec<Value> = self.level.then(|| layer("time_embedding", &[])).into_iter().collect();
         if self.norm == ImageNorm::Group {
-            block.push(layer("norm", &[("groups", (self.groups as i64).into())]));
+            block.push(self.group_norm());
         }
         block.extend([self.activation()?, self.conv(channels, 3, 1)]);
         let block = layer("residual", &[("layers", Value::Array(block))]);
@@ -132,6 +146,11 @@ impl UnetConfig {
             smaller.extend(self.at_size(i + 1)?);
             smaller.extend([self.activation()?, layer("upsample", &[("factor", 2.into())])]);
             layers.extend([layer("skip", &[("layers", Value::Array(smaller))]), self.conv(channels, 1, 1)]);
+        } else if self.attention > 0 {
+            let heads = [("heads", Value::from(self.attention as i64))];
+            let attention = layer("attention", &heads.into_iter().chain(self.norms()).collect::<Vec<_>>());
+            let body = Value::Array(vec![self.group_norm(), attention]);
+            layers.push(layer("residual", &[("layers", body)]));
         }
         layers.extend(vec![block; blocks]);
         Ok(layers)

@@ -279,12 +279,6 @@ fn pictures_have_networks_that_suit_them() {
     let (vera, _) = written(&["vera", "--model", "classifier"]);
     assert_eq!(vera["method"]["classify"].as_float(), Some(100.0));
     assert_eq!(vera["method"]["squash"].as_str(), Some("tanh"));
-    // A ladder on pictures of a known size has a network that gives its score.
-    let ladder = |set: &str| lab.ok(&["init", "--method", "dsm_ladder", "--dataset", "mnist", "--set", set]);
-    lab.write("ladder.toml", &ladder("train.steps=2"));
-    lab.ok(&["check", "ladder.toml", "--set", "dataset.name=digits"]);
-    assert!(ladder("train.steps=2").contains("form = \"dot\"") && !ladder("model.net.name=conv").contains("\"dot\""));
-    assert!(written(&["dsm_ladder"]).1.contains("form = \"scalar\""));
     // Not where pictures are small or flat, nor in the place of what the user says; other rows' keys are another's.
     for set in ["dataset.flatten=true", "dataset.size=8", "model.net.name=mlp"] {
         assert_eq!(written(&["jem", "--set", set]).0["model"]["net"]["name"].as_str(), Some("mlp"), "{set}");

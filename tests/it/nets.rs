@@ -200,6 +200,7 @@ fn geometry_that_cannot_work_is_refused() {
         ("unet", "stem = 3", field(&[1, 8, 8]), "`stem` is 1 or 2"),
         ("unet", "blocks = [1]", field(&[1, 8, 8]), "`blocks` has 1 entries and `channels` has 3"),
         ("unet", "norm = \"group\"\ngroups = 5", field(&[1, 8, 8]), "5 groups do not divide 32 channels"),
+        ("unet", "attention = 3", field(&[1, 8, 8]), "3 heads do not divide 128 channels"),
         ("unet", "level = true", field(&[1, 8, 8]), "this model has none"),
         ("resnet_generator", "", made(&[1, 9, 8]), "9x8 pixels by doubling 1 times; 8x8 and 10x8 are reached"),
         ("resnet_generator", "blocks = 3", made(&[1, 28, 28]), "reach 28x28 pixels by doubling 3 times"),

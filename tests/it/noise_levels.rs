@@ -254,6 +254,20 @@ fn a_model_without_levels_and_more_levels_than_there_are_are_refused() {
     lab.refused(2, &["check", "upside.toml"], &["upside.toml:6", "not above level 0"]);
 }
 
+/// A ladder on pictures of a known size has a network whose output is part of the score, unless another is asked for.
+#[test]
+fn init_suits_ladders_to_pictures() {
+    let lab = Lab::new();
+    let written = |set: &str| lab.ok(&["init", "--method", "dsm_ladder", "--dataset", "mnist", "--set", set]);
+    let suited = written("train.steps=2");
+    lab.write("c.toml", &suited);
+    lab.ok(&["check", "c.toml", "--set", "dataset.name=digits"]);
+    assert!(suited.contains("name = \"unet\"") && suited.contains("form = \"dot\""), "{suited}");
+    for other in ["model.net.name=conv", "dataset.flatten=true", "dataset.name=images"] {
+        assert!(written(other).contains("form = \"scalar\""), "{other}");
+    }
+}
+
 /// Chains of three that come down three levels in two steps each have taken 18 gradients before their first step.
 #[test]
 fn what_starts_cost_is_counted() {

@@ -169,7 +169,8 @@ fn variants(name: &str) -> Vec<(&'static str, Io)> {
         "unet" => vec![
             ("channels = [2, 3]", Io::field(&[1, 4, 6])),
             (
-                "channels = [2, 4]\nblocks = [0, 1]\nstem = 2\nnorm = \"group\"\ngroups = 2\nactivation = \"elu\"",
+                "channels = [2, 4]\nblocks = [0, 1]\nstem = 2\nnorm = \"group\"\ngroups = 2\nattention = 2\n\
+                 activation = \"elu\"",
                 Io { input: vec![2, 8, 8], output: vec![1, 8, 8] },
             ),
         ],
