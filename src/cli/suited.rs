@@ -59,7 +59,8 @@ pub fn to_pictures(chosen: &mut Chosen) {
     chosen.extend(COSTS.iter().map(owned));
     let is_ladder = value(chosen, "model").as_deref() == Some("ladder");
     let by_name = value(chosen, "dataset").is_some_and(|name| name != "images");
-    if is_ladder && by_name && value(chosen, "model.net").is_none() && value(chosen, "model.net.name").is_none() {
+    let free = ["model.net", "model.form", "model.told"].iter().all(|path| value(chosen, path).is_none());
+    if is_ladder && by_name && free {
         chosen.extend(ON_LADDERS.iter().map(owned));
     }
     for section in sections().iter().filter(|section| ["method", "model"].contains(&section.key)) {

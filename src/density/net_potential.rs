@@ -43,9 +43,9 @@ pub struct NetPotential {
 }
 
 impl NetPotential {
-    /// The potential of a network with the shapes of [`PotentialForm::io`], whose items have so many channels.
-    pub fn new(net: Network, form: PotentialForm, channels: usize) -> Self {
-        NetPotential { net, form, channels }
+    /// The potential of a network with the shapes of [`PotentialForm::io`], for items of the shape `item`.
+    pub fn new(net: Network, form: PotentialForm, item: &[usize]) -> Self {
+        NetPotential { net, form, channels: item.first().copied().unwrap_or(1) }
     }
 
     /// The network.

@@ -37,9 +37,9 @@ pub(super) const ENTRY: ModelRow = ModelRow {
     items: ANY_ITEMS,
     build: |table, context, builder| {
         let PotentialConfig { form, temperature, scale, net } = decode(table)?;
-        let (shape, channels) = (&context.shape, context.shape.first().copied().unwrap_or(1));
-        let net = Network::new(&net, &form.io(shape, shape), &builder.sub("net"))?;
-        let net = Arc::new(NetPotential::new(net, form, channels));
+        let item = &context.shape;
+        let net = Network::new(&net, &form.io(item, item), &builder.sub("net"))?;
+        let net = Arc::new(NetPotential::new(net, form, item));
         Ok(Box::new(OfPotential { net, factor: scale / temperature, pass: Pass::EVAL }))
     },
 };

@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use crate::config::Spec;
 use crate::store::State;
 
 /// One layer of a list, as `{ name = "conv", channels = 64 }` writes it, with its tensors.
@@ -42,6 +43,13 @@ impl LayerList {
     /// The layers as a configuration has them.
     pub fn tables(&self) -> Vec<toml::Table> {
         self.0.iter().map(ListedLayer::table).collect()
+    }
+
+    /// The section of a `sequential` network of these layers.
+    pub fn section(&self) -> Spec {
+        let layers = self.tables().into_iter().map(toml::Value::Table).collect();
+        let section = [("name", "sequential".into()), (LAYERS, toml::Value::Array(layers))];
+        Spec::new(section.map(|(key, value)| (key.to_owned(), value)).into_iter().collect())
     }
 
     /// All tensors under the names that a `sequential` network of this list gives them, such as `2.weight` and

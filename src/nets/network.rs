@@ -185,10 +185,7 @@ impl Network {
     /// A layer that no list can name.
     pub fn sequential(&self) -> Result<(Spec, BTreeMap<String, Tensor>)> {
         let list = shortened(self.root.list()?, &self.io);
-        let layers = list.tables().into_iter().map(toml::Value::Table).collect();
-        let section = [("name", "sequential".into()), ("layers", toml::Value::Array(layers))];
-        let table = section.map(|(key, value)| (key.to_owned(), value)).into_iter().collect();
-        Ok((Spec::new(table), list.tensors()))
+        Ok((list.section(), list.tensors()))
     }
 
     /// The same network on other tensors of the same names, such as an average; it is tracked where those are.

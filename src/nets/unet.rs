@@ -1,9 +1,11 @@
 //! The U-Net: from images to images of the same size, through smaller ones.
 
-use toml::{Table, Value};
+use toml::Value;
 
-use super::image::{Image, ImageNorm, check_halving, widths};
-use super::{Builder, Io, Layer, NonlinearName, Scaling, sequential};
+use super::image::{Image, ImageNorm, blocks, check_halving, widths};
+use super::layer_list::{LAYERS, number};
+use super::{Builder, Io, Layer, LayerList, Nonlinear, NonlinearName, Scaling, sequential};
+use crate::config::rule::Complaint;
 use crate::config::{self, Spec, rule};
 use crate::{Error, Result};
 
@@ -13,7 +15,7 @@ crate::config! {
         /// Channels at each size of the image, the largest size first; each next is half as large.
         channels: Vec<usize> = vec![32, 64, 128], widths;
         /// Residual blocks at each size, as many on the way down as on the way up. Empty: one.
-        blocks: Vec<usize> = Vec::new();
+        blocks: Vec<usize> = Vec::new(), |v: &Vec<usize>| few(v);
         /// Stride of the first convolution: 1, or 2, which leaves the largest size out and takes a quarter of the time.
         stem: usize = 1, rule::at_least(1);
         /// Non-linearity: swish, softplus, leaky_relu, tanh, relu, elu or sigmoid.
@@ -35,12 +37,17 @@ crate::config! {
     }
 }
 
+/// The rule for blocks at each size: none, or what [`blocks`] takes.
+fn few(v: &[usize]) -> Complaint {
+    v.iter().filter(|n| **n > 0).find_map(blocks)
+}
+
 /// Builds a `unet` from a resolved section, as the `sequential` network that it is: at each size a convolution,
 /// residual blocks, the rest of the net on half the size beside what goes past it, and residual blocks again.
 ///
 /// # Errors
 /// Input and output are no images of one size, the size cannot be halved so often down to two pixels or more, `blocks`
-/// and `channels` differ in length, or the groups do not divide the channels.
+/// and `channels` differ in length, or the groups or heads do not divide the channels.
 pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn Layer>> {
     let config: UnetConfig = config::decode(&spec.table)?;
     let Image { size, .. } = Image::of(io, "unet")?;
@@ -49,9 +56,7 @@ pub(super) fn build(spec: &Spec, io: &Io, builder: &Builder) -> Result<Box<dyn L
         [outputs, h, w] if (h, w) == size => outputs,
         _ => return Err(no_image()),
     };
-    let layers = config.layers(outputs)?;
-    let table = [("name", Value::from("sequential")), ("layers", Value::Array(layers))];
-    sequential::build(&Spec::new(table.map(|(key, value)| (key.to_owned(), value)).into_iter().collect()), io, builder)
+    sequential::build(&config.layers(outputs)?.section(), io, builder)
 }
 
 fn no_image() -> Error {
@@ -61,9 +66,17 @@ fn no_image() -> Error {
     )
 }
 
-fn layer(name: &str, keys: &[(&str, Value)]) -> Value {
-    let name = ("name".to_owned(), Value::from(name));
-    Value::Table(keys.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).chain([name]).collect::<Table>())
+fn layer(name: &'static str, keys: &[(&str, Value)]) -> LayerList {
+    LayerList::of(name, keys, &[])
+}
+
+fn block(name: &'static str, layers: LayerList) -> LayerList {
+    LayerList::block(name, vec![(LAYERS, layers)])
+}
+
+/// These lists one after another.
+fn joined(lists: impl IntoIterator<Item = LayerList>) -> LayerList {
+    LayerList(lists.into_iter().flat_map(|list| list.0).collect())
 }
 
 impl UnetConfig {
@@ -97,10 +110,9 @@ impl UnetConfig {
         Ok(())
     }
 
-    fn conv(&self, channels: usize, kernel: i64, stride: i64) -> Value {
-        let keys = [("channels", channels as i64), ("kernel", kernel), ("stride", stride)];
-        let keys = keys.map(|(key, number)| (key, Value::from(number))).into_iter();
-        layer("conv", &keys.chain(self.norms()).collect::<Vec<_>>())
+    fn conv(&self, channels: usize, kernel: usize, stride: usize) -> LayerList {
+        let keys = [("channels", channels), ("kernel", kernel), ("stride", stride)].map(|(key, n)| (key, number(n)));
+        layer("conv", &keys.into_iter().chain(self.norms()).collect::<Vec<_>>())
     }
 
     /// How every weight is scaled.
@@ -108,51 +120,54 @@ impl UnetConfig {
         [("spectral_norm", self.spectral_norm.into()), ("weight_norm", self.weight_norm.into())]
     }
 
-    fn group_norm(&self) -> Value {
-        layer("norm", &[("groups", (self.groups as i64).into())])
+    fn group_norm(&self) -> LayerList {
+        layer("norm", &[("groups", number(self.groups))])
+    }
+
+    fn activation(&self) -> Result<LayerList> {
+        Nonlinear::Fixed(self.activation.function()).list()
+    }
+
+    /// What reads the noise level, if anything is to.
+    fn of_level(&self) -> Option<LayerList> {
+        self.level.then(|| layer("time_embedding", &[]))
     }
 
     /// All layers, for images of so many channels.
-    fn layers(&self, outputs: usize) -> Result<Vec<Value>> {
-        let (kernel, stride) = if self.stem == 2 { (4, 2) } else { (3, 1) };
+    fn layers(&self, outputs: usize) -> Result<LayerList> {
+        let halves = self.stem == 2;
         let first = self.channels.first().copied().unwrap_or(1);
-        let mut layers = vec![self.conv(first, kernel, stride)];
-        layers.extend(self.level.then(|| layer("time_embedding", &[])));
-        layers.extend(self.at_size(0)?);
-        layers.push(self.activation()?);
-        layers.extend((self.stem == 2).then(|| layer("upsample", &[("factor", 2.into())])));
-        layers.push(self.conv(outputs, 3, 1));
+        let mut layers = if halves { self.conv(first, 4, 2) } else { self.conv(first, 3, 1) };
+        layers.append(joined(self.of_level()));
+        layers.append(joined([self.at_size(0)?, self.activation()?]));
+        layers.append(joined(halves.then(doubled)));
+        layers.append(self.conv(outputs, 3, 1));
         Ok(layers)
-    }
-
-    fn activation(&self) -> Result<Value> {
-        let name = Value::try_from(self.activation).map_err(|e| Error::Other(e.to_string()))?;
-        Ok(layer("activation", &[("function", name)]))
     }
 
     /// The layers at the i-th size and all smaller ones, behind the convolution that comes to it.
-    fn at_size(&self, i: usize) -> Result<Vec<Value>> {
+    fn at_size(&self, i: usize) -> Result<LayerList> {
         let channels = self.channels.get(i).copied().unwrap_or(1);
-        let blocks = self.blocks.get(i).copied().unwrap_or(1);
-        let mut block: Vec<Value> = self.level.then(|| layer("time_embedding", &[])).into_iter().collect();
-        if self.norm == ImageNorm::Group {
-            block.push(self.group_norm());
-        }
-        block.extend([self.activation()?, self.conv(channels, 3, 1)]);
-        let block = layer("residual", &[("layers", Value::Array(block))]);
-        let mut layers = vec![block.clone(); blocks];
+        let times = self.blocks.get(i).copied().unwrap_or(1);
+        let norm = (self.norm == ImageNorm::Group).then(|| self.group_norm());
+        let convolution = [self.activation()?, self.conv(channels, 3, 1)];
+        let body = joined(self.of_level().into_iter().chain(norm).chain(convolution));
+        let blocks = joined(vec![block("residual", body); times]);
+        let mut layers = blocks.clone();
         if let Some(&next) = self.channels.get(i + 1) {
-            let mut smaller = vec![self.activation()?, self.conv(next, 4, 2)];
-            smaller.extend(self.at_size(i + 1)?);
-            smaller.extend([self.activation()?, layer("upsample", &[("factor", 2.into())])]);
-            layers.extend([layer("skip", &[("layers", Value::Array(smaller))]), self.conv(channels, 1, 1)]);
+            let smaller =
+                [self.activation()?, self.conv(next, 4, 2), self.at_size(i + 1)?, self.activation()?, doubled()];
+            layers.append(joined([block("skip", joined(smaller)), self.conv(channels, 1, 1)]));
         } else if self.attention > 0 {
-            let heads = [("heads", Value::from(self.attention as i64))];
+            let heads = [("heads", number(self.attention))];
             let attention = layer("attention", &heads.into_iter().chain(self.norms()).collect::<Vec<_>>());
-            let body = Value::Array(vec![self.group_norm(), attention]);
-            layers.push(layer("residual", &[("layers", body)]));
+            layers.append(block("residual", joined([self.group_norm(), attention])));
         }
-        layers.extend(vec![block; blocks]);
+        layers.append(blocks);
         Ok(layers)
     }
+}
+
+fn doubled() -> LayerList {
+    layer("upsample", &[("factor", number(2))])
 }

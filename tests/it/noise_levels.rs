@@ -263,7 +263,7 @@ fn init_suits_ladders_to_pictures() {
     lab.write("c.toml", &suited);
     lab.ok(&["check", "c.toml", "--set", "dataset.name=digits"]);
     assert!(suited.contains("name = \"unet\"") && suited.contains("form = \"dot\""), "{suited}");
-    for other in ["model.net.name=conv", "dataset.flatten=true", "dataset.name=images"] {
+    for other in ["model.net.name=conv", "model.form=scalar", "dataset.flatten=true", "dataset.name=images"] {
         assert!(written(other).contains("form = \"scalar\""), "{other}");
     }
 }

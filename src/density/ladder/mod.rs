@@ -118,7 +118,7 @@ impl LadderConfig {
         let input = if channels { with_level(item) } else { item.clone() };
         let net = Network::with_level(&self.net, &self.form.io(&input, item), &builder.sub("net"))?;
         if channels || net.reads_level() {
-            return Ok(NetPotential::new(net, self.form, item.first().copied().unwrap_or(1)));
+            return Ok(NetPotential::new(net, self.form, item));
         }
         Err(Error::config("no layer of the network reads the level").at("told").hint(
             "put `{ name = \"time_embedding\" }` into the layers of a `sequential` network, or told = \"channels\"",
