@@ -13,6 +13,8 @@ entropy() {
     compare entropy --by arm,probe.0.latent --over seed --metric entropy_projection,entropy_error \
         --x probe.0.latent --y entropy_projection --series arm --title "Projection on the exact entropy gradient" \
         --plot "$out/entropy$suffix.png" --plot "$out/entropy$suffix.svg"
+    sweep entropy_mnist
+    compare entropy_mnist --by arm --over seed --metric entropy_projection,entropy_error,entropy_bias,entropy_spread
 }
 
 toys() {

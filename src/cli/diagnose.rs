@@ -9,6 +9,7 @@ use super::loaded::{Loaded, WeightsArg};
 use super::outputs::Outputs;
 use super::{GlobalArgs, output, usage};
 use crate::data::{Modes, file};
+use crate::density::Proposal;
 use crate::metrics::{Metrics, Spent};
 use crate::probes::diagnose::{Importance, Recording, RecordingPlan, Report, ReportRow, importance, pictures};
 use crate::run::{Progress, show, signal};
@@ -135,6 +136,7 @@ fn chains(args: &DiagnoseArgs, global: &GlobalArgs, ckpt: &Path) -> Result<Subje
     })?;
     progress.finish();
     recording.spent += of_start;
+    recording.spent += proposal.map_or_else(Spent::default, Proposal::spent);
     let importance = match args.weights_of {
         0 => None,
         n => importance(key.with("importance"), model, model.base(), n)?,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 
 use super::top::{AtLevel, Top};
-use super::{Density, Energy, Model, Proposal};
+use super::{Density, Energy, Meter, Model, Proposal};
+use crate::metrics::Spent;
 use crate::{Error, Result, rng::Key};
 
 /// The probability flow of an energy E(x, σ) that knows noise levels: dx/du = σ²∇E(x, σ), u = ln σ, which carries the
@@ -24,6 +25,8 @@ pub struct ProbabilityFlow {
     /// The number of Runge-Kutta steps, of four gradients each.
     steps: usize,
     trace: Laplacian,
+    /// Where the evaluations of the energy are counted.
+    meter: Meter,
 }
 
 /// How the Laplacian along the flow is found.
@@ -71,6 +74,7 @@ impl ProbabilityFlow {
         let end = |level: Option<&f64>| level.copied().unwrap_or(f64::NAN);
         let ends = [end(levels.first()), end(levels.last())];
         let dim = model.shape().iter().product();
+        let meter = model.meter().clone();
         let model = model.held();
         let at = move |sigma: &Tensor| -> Result<Box<dyn Energy>> {
             let energy = model.at_level(sigma).ok_or_else(|| Error::Other("the model has no noise levels".into()))?;
@@ -78,14 +82,14 @@ impl ProbabilityFlow {
         };
         let at: AtLevel = Arc::new(at);
         let top = Top::new(at.clone(), ends[1], top);
-        Ok(Some(Self::new(at, Box::new(top), ends, dim)))
+        Ok(Some(ProbabilityFlow { meter, ..Self::new(at, Box::new(top), ends, dim) }))
     }
 
     /// The flow of the energy `at` from the density `top` at the higher of two levels to the lower, of items of `dim`
     /// numbers.
     fn new(at: AtLevel, top: Box<dyn Density>, sigmas: [f64; 2], dim: usize) -> Self {
         let (ends, trace) = (sigmas.map(f64::ln), Laplacian::for_dim(dim));
-        ProbabilityFlow { at, top, ends, steps: Self::STEPS, trace }
+        ProbabilityFlow { at, top, ends, steps: Self::STEPS, trace, meter: Meter::default() }
     }
 
     /// The same flow by so many Runge-Kutta steps, and with another way to the Laplacian if one is given.
@@ -214,6 +218,10 @@ impl Proposal for ProbabilityFlow {
 
     fn is_dear(&self) -> bool {
         true
+    }
+
+    fn spent(&self) -> Spent {
+        self.meter.take()
     }
 }
 

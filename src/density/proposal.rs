@@ -4,6 +4,7 @@
 use candle_core::Tensor;
 
 use super::Density;
+use crate::metrics::Spent;
 use crate::{Result, rng::Key};
 
 /// A distribution that gives draws without a Markov chain and follows the model, such as VERA's generator or the replay
@@ -33,6 +34,11 @@ pub trait Proposal: Send + Sync {
     /// Whether a draw, and its density more so, takes hundreds of evaluations of the energy.
     fn is_dear(&self) -> bool {
         false
+    }
+
+    /// Evaluations of the model's energy that draws and densities took, counted from zero again.
+    fn spent(&self) -> Spent {
+        Spent::default()
     }
 
     /// The log-density at x, `[B]`, of the draws or, for a VAE, of its items with the decoder's noise; `None` if

@@ -192,6 +192,10 @@ impl Proposal for Ancestral {
     fn is_dear(&self) -> bool {
         true
     }
+
+    fn spent(&self) -> Spent {
+        self.model.meter().take()
+    }
 }
 
 /// The way down of a run, as a proposal.

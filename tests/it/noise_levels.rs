@@ -268,19 +268,37 @@ fn init_suits_ladders_to_pictures() {
     }
 }
 
-/// Chains of three that come down three levels in two steps each have taken 18 gradients before their first step.
+/// Three chains that come down three levels by two steps at each take 18 gradients before their first step; by the
+/// flow that `dsm_ladder` keeps 32 times 4 each; by two steps that `drl` keeps for each level 18; by the five steps of
+/// `energy_matching` 15.
 #[test]
 fn what_starts_cost_is_counted() {
+    let ladder = |method: &str, init: &str| {
+        format!("[model]\nname = \"ladder\"\nlevels = 3\n{method}\n[sampler]\nname = \"langevin\"\n{init}\n")
+    };
+    let proposal = "init = \"proposal\"";
+    let denoising = "[method]\nname = \"dsm_ladder\"";
+    let cases = [
+        (ladder(denoising, "init = \"annealed\"\nlevel_steps = 2"), 18),
+        (ladder(denoising, proposal), 3 * 32 * 4),
+        (ladder("[method]\nname = \"drl\"\nsampler = { name = \"langevin\", steps = 2 }", proposal), 18),
+        (
+            "[model]\nname = \"potential\"\n[method]\nname = \"energy_matching\"\nsteps = 5\n[sampler]\nname = \
+             \"langevin\"\ninit = \"proposal\"\n"
+                .to_owned(),
+            15,
+        ),
+    ];
     let lab = Lab::new();
-    let text = "[dataset]\nname = \"moons\"\n[model]\nname = \"ladder\"\nlevels = 3\n[method]\nname = \"dsm_ladder\"\n\
-                [sampler]\nname = \"langevin\"\ninit = \"annealed\"\nlevel_steps = 2\n[train]\nsteps = 1\n";
-    lab.write("a.toml", text);
-    lab.ok(&["train", "a.toml", "--run-dir", "run"]);
-    let ckpt = ["--ckpt", "run/checkpoints/last.safetensors"];
-    let drawn = lab.json(&[&["sample", "--n", "3", "--steps", "4"], &ckpt[..]].concat());
-    assert_eq!(drawn["energy_gradients"], 18 + 3 * 4, "{drawn}");
-    let told = lab.json(&[&["diagnose", "--chains", "3", "--steps", "4", "--burn-in", "0"], &ckpt[..]].concat());
-    assert_eq!(told["energy_gradients"], 18 + 3 * 4, "{told}");
+    for (i, (text, start)) in cases.iter().enumerate() {
+        lab.write("a.toml", &format!("[dataset]\nname = \"moons\"\n{text}[train]\nsteps = 1\n"));
+        let run = format!("run{i}");
+        lab.ok(&["train", "a.toml", "--run-dir", &run]);
+        for command in [&["sample", "--n", "3"][..], &["diagnose", "--chains", "3", "--burn-in", "0"]] {
+            let told = lab.json(&[command, &["--steps", "4", "--ckpt", &run]].concat());
+            assert_eq!(told["energy_gradients"], start + 3 * 4, "{text}: {told}");
+        }
+    }
 }
 
 /// After a run of the leaderboard the scores are near the exact ones at every level, of which the worst was off by more

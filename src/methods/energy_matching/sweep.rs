@@ -7,6 +7,7 @@ use crate::config::{Spec, decode};
 use crate::density::{Energy, Model, Proposal};
 use crate::methods::Standing;
 use crate::methods::learning::trainable::model_at_rest;
+use crate::metrics::Spent;
 use crate::ops::{self, LangevinMove};
 use crate::{Result, rng::Key};
 
@@ -78,6 +79,10 @@ impl Proposal for Swept {
 
     fn is_dear(&self) -> bool {
         true
+    }
+
+    fn spent(&self) -> Spent {
+        self.model.meter().take()
     }
 }
 

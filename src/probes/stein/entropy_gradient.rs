@@ -31,6 +31,9 @@ crate::config! {
         sigma: f64 = 0.0, rule::non_negative;
         /// Samples x that the gradient is estimated from.
         items: usize = 4000, rule::at_least(2);
+        /// Estimates of each sample's gradient. From 2 on their error is told apart into bias and variance (the paper
+        /// takes 200 of each of 200 samples).
+        repeats: usize = 1, rule::at_least(1);
         /// Batches that the estimator's own scale (η, or HMC's step size) is fitted on beforehand.
         fit: usize = 500;
         /// Items of these batches.
@@ -59,6 +62,21 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
         )
         .lower()
         .lead(),
+        Number::new(
+            "entropy_bias",
+            Unit::Plain,
+            "the part of entropy_error that repeats do not average away: root mean squared error of a sample's mean \
+             estimate, corrected for their number",
+        )
+        .lower()
+        .when("`repeats` is 2 or more"),
+        Number::new(
+            "entropy_spread",
+            Unit::Plain,
+            "the part that they do: root mean variance of a sample's estimates, over the same root mean square",
+        )
+        .lower()
+        .when("`repeats` is 2 or more"),
         Number::new("generator_sigma", Unit::Plain, "standard deviation σ of the generator's noise"),
         Number::new("posterior_ess", Unit::Count, "effective number of the importance samples, mean of the batch")
             .higher()
@@ -96,9 +114,14 @@ impl Probe for EntropyGradient {
         in_chunks(&x, CHUNK, |at, x| {
             let z = z.narrow(0, at, x.dim(0)?)?;
             let key = subject.key.with("estimate").at((at / CHUNK) as u64);
-            let (c, found) = entropy.estimate(key, &generator, x, &z, 0.0)?;
-            terms.extend(linear.compare(&c, x, &z)?);
-            metrics = found;
+            let mut estimates = Vec::with_capacity(self.config.repeats);
+            for repeat in 0..self.config.repeats {
+                let key = if repeat == 0 { key } else { key.with("repeat").at(repeat as u64) };
+                let (c, found) = entropy.estimate(key, &generator, x, &z, 0.0)?;
+                estimates.push(linalg::to_host(&c)?);
+                metrics = found;
+            }
+            terms.extend(linear.compare(&estimates, x, &z)?);
             Ok(())
         })?;
         Ok(Finding::of(summary(&linear, &terms, metrics)))
@@ -124,12 +147,14 @@ struct Linear {
     exact: DMatrix<f64>,
 }
 
-/// One item's part in the estimate.
+/// One item's part in the estimate, means over its repeats.
 struct Term {
     /// ⟨c zᵀ, ∂H/∂W⟩ / |∂H/∂W|².
     projection: f64,
     /// |c - C⁻¹(x - b)|².
     error: f64,
+    /// |c - c̄|², unbiased for the variance of c; none of a single estimate.
+    variance: Option<f64>,
     /// |C⁻¹(x - b)|².
     score: f64,
 }
@@ -178,17 +203,24 @@ impl Linear {
         Generator::new(&config, &net, &[self.w.nrows()], &Builder::bound(weights, DType::F32, device))
     }
 
-    /// Each item's part, given the estimates c.
-    fn compare(&self, c: &Tensor, x: &Tensor, z: &Tensor) -> Result<Vec<Term>> {
-        let (c, x, z) = (linalg::to_host(c)?, linalg::to_host(x)?, linalg::to_host(z)?);
+    /// Each item's part, given one matrix of estimates c for each repeat.
+    fn compare(&self, estimates: &[DMatrix<f64>], x: &Tensor, z: &Tensor) -> Result<Vec<Term>> {
+        let (x, z) = (linalg::to_host(x)?, linalg::to_host(z)?);
         let square = self.exact.norm_squared();
         let term = |i: usize| {
-            let (c, z) = (c.row(i).transpose(), z.row(i).transpose());
             let score = &self.precision * (x.row(i).transpose() - &self.b);
-            let projection = c.dot(&(&self.exact * z)) / square;
-            Term { projection, error: (&c - &score).norm_squared(), score: score.norm_squared() }
+            let of_item: Vec<DVector<f64>> = estimates.iter().map(|c| c.row(i).transpose()).collect();
+            let n = of_item.len() as f64;
+            let mean = of_item.iter().sum::<DVector<f64>>() / n;
+            let from = |point: &DVector<f64>| of_item.iter().map(|c| (c - point).norm_squared()).sum::<f64>();
+            Term {
+                projection: mean.dot(&(&self.exact * z.row(i).transpose())) / square,
+                error: from(&score) / n,
+                variance: (of_item.len() > 1).then(|| from(&mean) / (n - 1.0)),
+                score: score.norm_squared(),
+            }
         };
-        Ok((0..c.nrows()).map(term).collect())
+        Ok((0..x.nrows()).map(term).collect())
     }
 }
 
@@ -200,15 +232,52 @@ fn refused(what: String) -> Error {
 }
 
 /// `entropy_projection` (1 is unbiased) with its standard error; `entropy_error`, the root mean square error of c over
-/// the root mean square of the exact score; and what the estimator says of itself.
+/// the root mean square of the exact score, whose square is that of `entropy_bias` and that of `entropy_spread`; and
+/// what the estimator says of itself.
 fn summary(linear: &Linear, terms: &[Term], found: Metrics) -> Metrics {
     let of = |pick: fn(&Term) -> f64| terms.iter().map(pick).collect::<Vec<_>>();
     let projections = of(|t| t.projection);
+    let (error, score) = (stats::mean(&of(|t| t.error)), stats::mean(&of(|t| t.score)));
     let mut metrics = Metrics::new()
         .with("entropy_projection", stats::mean(&projections))
         .with("entropy_projection_se", stats::std_error(&projections))
-        .with("entropy_error", (stats::mean(&of(|t| t.error)) / stats::mean(&of(|t| t.score))).sqrt())
+        .with("entropy_error", (error / score).sqrt())
         .with("generator_sigma", linear.sigma);
+    // A single estimate's squared error is bias² + variance.
+    if let Some(variances) = terms.iter().map(|t| t.variance).collect::<Option<Vec<_>>>() {
+        let variance = stats::mean(&variances);
+        metrics.set("entropy_bias", ((error - variance).max(0.0) / score).sqrt());
+        metrics.set("entropy_spread", (variance / score).sqrt());
+    }
     metrics.extend(found);
     metrics
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two items of two coordinates with scores (1, 0) and (0, 2), each estimated twice: the score + (δ, ±e).
+    #[test]
+    fn the_error_of_repeated_estimates_is_told_apart_into_bias_and_spread() -> Result<()> {
+        let (identity, w) = (DMatrix::identity(2, 2), DMatrix::from_column_slice(2, 1, &[1.0, 0.0]));
+        let linear = Linear { exact: w.clone(), w, b: DVector::zeros(2), sigma: 1.0, precision: identity };
+        let x = Tensor::new(&[[1.0, 0.0], [0.0, 2.0]], &Device::Cpu)?;
+        let z = Tensor::new(&[[1.0], [0.5]], &Device::Cpu)?;
+        let (delta, e) = (0.5, 0.3);
+        let estimate = |sign: f64| DMatrix::from_row_slice(2, 2, &[1.0 + delta, sign * e, delta, 2.0 + sign * e]);
+        let found = summary(&linear, &linear.compare(&[estimate(1.0), estimate(-1.0)], &x, &z)?, Metrics::new());
+        let near = |name: &str, value: f64| {
+            let is = found.get(name).unwrap_or(f64::NAN);
+            assert!((is - value).abs() < 1e-12, "{name} is {is}, not {value}");
+        };
+        // Scores have a mean square of (1 + 4) / 2; the sample variance of ±e is 2e², the mean squared error δ² + e².
+        near("entropy_spread", (2.0 * e * e / 2.5).sqrt());
+        near("entropy_bias", ((delta * delta - e * e) / 2.5).sqrt());
+        near("entropy_error", ((delta * delta + e * e) / 2.5).sqrt());
+        near("entropy_projection", f64::midpoint(1.0 + delta, 0.5 * delta));
+        let once = summary(&linear, &linear.compare(&[estimate(1.0)], &x, &z)?, Metrics::new());
+        assert_eq!(once.get("entropy_spread"), None);
+        Ok(())
+    }
 }
