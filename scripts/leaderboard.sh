@@ -28,7 +28,7 @@ mnist() {
     local classifier
     classifier=$(judge mnist)
     sweep mnist --set "probe.1.features=$classifier"
-    compare mnist --by arm --over seed --metric frechet,frechet_floor,kid,precision,recall,energy_values,energy_gradients,seconds
+    compare mnist --by method.name,model.net.name --over seed --metric frechet,frechet_floor,kid,precision,recall,energy_values,energy_gradients
 }
 
 for name in "${names[@]}"; do "$name"; done

@@ -136,7 +136,7 @@ fn chains(args: &DiagnoseArgs, global: &GlobalArgs, ckpt: &Path) -> Result<Subje
     })?;
     progress.finish();
     recording.spent += of_start;
-    recording.spent += proposal.map_or_else(Spent::default, Proposal::spent);
+    recording.spent += proposal.map_or_else(Spent::default, Proposal::take_spent);
     let importance = match args.weights_of {
         0 => None,
         n => importance(key.with("importance"), model, model.base(), n)?,

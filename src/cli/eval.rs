@@ -22,7 +22,7 @@ pub struct EvalArgs {
     /// The checkpoint, or the folder of its run
     #[arg(long, value_name = "FILE")]
     ckpt: PathBuf,
-    /// Which probe; `ebm methods` lists them
+    /// Which probe, its keys by --set NAME.KEY=VALUE; `ebm methods` lists them
     #[arg(long, value_name = "NAME")]
     probe: String,
     /// Seed of the data's draws, the sampler and the probe; short for --set seed=…

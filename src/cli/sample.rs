@@ -119,7 +119,7 @@ pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
     let labels = draws::labels(model, &end.x, args.class)?;
     let written = write(&forms, &Draws { x: &end.x, energies: &energies, labels, data }, frames);
     spent += end.spent;
-    spent += proposal.map_or_else(Spent::default, Proposal::spent);
+    spent += proposal.map_or_else(Spent::default, Proposal::take_spent);
     report(args, global, &forms, &stored, &sampler, (&end, spent, losses, mean(&energies)?))?;
     written
 }

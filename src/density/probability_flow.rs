@@ -220,7 +220,7 @@ impl Proposal for ProbabilityFlow {
         true
     }
 
-    fn spent(&self) -> Spent {
+    fn take_spent(&self) -> Spent {
         self.meter.take()
     }
 }

@@ -37,7 +37,7 @@ pub trait Proposal: Send + Sync {
     }
 
     /// Evaluations of the model's energy that draws and densities took, counted from zero again.
-    fn spent(&self) -> Spent {
+    fn take_spent(&self) -> Spent {
         Spent::default()
     }
 

@@ -193,7 +193,7 @@ impl Proposal for Ancestral {
         true
     }
 
-    fn spent(&self) -> Spent {
+    fn take_spent(&self) -> Spent {
         self.model.meter().take()
     }
 }

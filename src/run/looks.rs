@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::stage::Stage;
 use crate::metrics::Unit;
 use crate::probes::{Finding, Scheduled, Subject};
 use crate::{Error, Result};
@@ -77,7 +78,10 @@ impl Looks {
         let mut found = Finding::default();
         for (at, probe) in self.probes.iter().enumerate().filter(|(_, probe)| probe.due(step, total)) {
             let key = subject.key.with(&probe.name);
-            let outcome = probe.look(&Subject { key, ..*subject });
+            let outcome = {
+                let _long = Stage::long(format!("at step {step}, {}", probe.title()));
+                probe.look(&Subject { key, ..*subject })
+            };
             let before = self.missing.iter().position(|missing| missing.at == at).map(|i| self.missing.remove(i));
             let why = match outcome {
                 Ok(finding) => keep(probe, finding, &mut found),

@@ -81,7 +81,7 @@ impl Proposal for Swept {
         true
     }
 
-    fn spent(&self) -> Spent {
+    fn take_spent(&self) -> Spent {
         self.model.meter().take()
     }
 }

@@ -65,15 +65,14 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
         Number::new(
             "entropy_bias",
             Unit::Plain,
-            "the part of entropy_error that repeats do not average away: root mean squared error of a sample's mean \
-             estimate, corrected for their number",
+            "the part of entropy_error that the mean of ever more estimates keeps",
         )
         .lower()
         .when("`repeats` is 2 or more"),
         Number::new(
             "entropy_spread",
             Unit::Plain,
-            "the part that they do: root mean variance of a sample's estimates, over the same root mean square",
+            "the part that it loses: the standard deviation of an estimate over the root mean square of the exact score",
         )
         .lower()
         .when("`repeats` is 2 or more"),
@@ -114,14 +113,13 @@ impl Probe for EntropyGradient {
         in_chunks(&x, CHUNK, |at, x| {
             let z = z.narrow(0, at, x.dim(0)?)?;
             let key = subject.key.with("estimate").at((at / CHUNK) as u64);
-            let mut estimates = Vec::with_capacity(self.config.repeats);
-            for repeat in 0..self.config.repeats {
+            let estimates = (0..self.config.repeats).map(|repeat| {
                 let key = if repeat == 0 { key } else { key.with("repeat").at(repeat as u64) };
                 let (c, found) = entropy.estimate(key, &generator, x, &z, 0.0)?;
-                estimates.push(linalg::to_host(&c)?);
                 metrics = found;
-            }
-            terms.extend(linear.compare(&estimates, x, &z)?);
+                linalg::to_host(&c)
+            });
+            terms.extend(linear.compare(estimates, x, &z)?);
             Ok(())
         })?;
         Ok(Finding::of(summary(&linear, &terms, metrics)))
@@ -153,7 +151,7 @@ struct Term {
     projection: f64,
     /// |c - C⁻¹(x - b)|².
     error: f64,
-    /// |c - c̄|², unbiased for the variance of c; none of a single estimate.
+    /// The variance of c, summed over its coordinates; none of a single estimate.
     variance: Option<f64>,
     /// |C⁻¹(x - b)|².
     score: f64,
@@ -204,19 +202,33 @@ impl Linear {
     }
 
     /// Each item's part, given one matrix of estimates c for each repeat.
-    fn compare(&self, estimates: &[DMatrix<f64>], x: &Tensor, z: &Tensor) -> Result<Vec<Term>> {
+    fn compare(
+        &self,
+        estimates: impl IntoIterator<Item = Result<DMatrix<f64>>>,
+        x: &Tensor,
+        z: &Tensor,
+    ) -> Result<Vec<Term>> {
         let (x, z) = (linalg::to_host(x)?, linalg::to_host(z)?);
+        let score = |i: usize| &self.precision * (x.row(i).transpose() - &self.b);
+        let scores: Vec<DVector<f64>> = (0..x.nrows()).map(score).collect();
+        let (mut n, mut sum, mut errors) = (0.0, DMatrix::zeros(x.nrows(), x.ncols()), vec![0.0; x.nrows()]);
+        for c in estimates {
+            let c = c?;
+            n += 1.0;
+            for (i, (error, score)) in errors.iter_mut().zip(&scores).enumerate() {
+                *error += (c.row(i).transpose() - score).norm_squared();
+            }
+            sum += c;
+        }
         let square = self.exact.norm_squared();
         let term = |i: usize| {
-            let score = &self.precision * (x.row(i).transpose() - &self.b);
-            let of_item: Vec<DVector<f64>> = estimates.iter().map(|c| c.row(i).transpose()).collect();
-            let n = of_item.len() as f64;
-            let mean = of_item.iter().sum::<DVector<f64>>() / n;
-            let from = |point: &DVector<f64>| of_item.iter().map(|c| (c - point).norm_squared()).sum::<f64>();
+            let (mean, score) = (sum.row(i).transpose() / n, &scores[i]);
+            // Σ|c - c̄|² = Σ|c - s|² - n|c̄ - s|²
+            let apart = (errors[i] - n * (&mean - score).norm_squared()).max(0.0);
             Term {
                 projection: mean.dot(&(&self.exact * z.row(i).transpose())) / square,
-                error: from(&score) / n,
-                variance: (of_item.len() > 1).then(|| from(&mean) / (n - 1.0)),
+                error: errors[i] / n,
+                variance: (n > 1.0).then(|| apart / (n - 1.0)),
                 score: score.norm_squared(),
             }
         };
@@ -232,7 +244,7 @@ fn refused(what: String) -> Error {
 }
 
 /// `entropy_projection` (1 is unbiased) with its standard error; `entropy_error`, the root mean square error of c over
-/// the root mean square of the exact score, whose square is that of `entropy_bias` and that of `entropy_spread`; and
+/// the root mean square of the exact score, whose square is the sum of those of `entropy_bias` and `entropy_spread`; and
 /// what the estimator says of itself.
 fn summary(linear: &Linear, terms: &[Term], found: Metrics) -> Metrics {
     let of = |pick: fn(&Term) -> f64| terms.iter().map(pick).collect::<Vec<_>>();
@@ -266,7 +278,7 @@ mod tests {
         let z = Tensor::new(&[[1.0], [0.5]], &Device::Cpu)?;
         let (delta, e) = (0.5, 0.3);
         let estimate = |sign: f64| DMatrix::from_row_slice(2, 2, &[1.0 + delta, sign * e, delta, 2.0 + sign * e]);
-        let found = summary(&linear, &linear.compare(&[estimate(1.0), estimate(-1.0)], &x, &z)?, Metrics::new());
+        let found = summary(&linear, &linear.compare([Ok(estimate(1.0)), Ok(estimate(-1.0))], &x, &z)?, Metrics::new());
         let near = |name: &str, value: f64| {
             let is = found.get(name).unwrap_or(f64::NAN);
             assert!((is - value).abs() < 1e-12, "{name} is {is}, not {value}");
@@ -276,7 +288,7 @@ mod tests {
         near("entropy_bias", ((delta * delta - e * e) / 2.5).sqrt());
         near("entropy_error", ((delta * delta + e * e) / 2.5).sqrt());
         near("entropy_projection", f64::midpoint(1.0 + delta, 0.5 * delta));
-        let once = summary(&linear, &linear.compare(&[estimate(1.0)], &x, &z)?, Metrics::new());
+        let once = summary(&linear, &linear.compare([Ok(estimate(1.0))], &x, &z)?, Metrics::new());
         assert_eq!(once.get("entropy_spread"), None);
         Ok(())
     }
