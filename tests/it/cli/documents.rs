@@ -1,4 +1,5 @@
-//! Every document of `--json` has the keys that docs/json.md lists, and no others.
+//! Pages of docs that list what the program has: every document of `--json` has the keys of docs/json.md, and no others;
+//! every row of the registries stands in docs/methods.md.
 
 use super::*;
 
@@ -21,6 +22,22 @@ fn section(command: &str) -> Vec<Row> {
 /// `a[].b` as `a`, `[]`, `b`.
 fn steps(key: &str) -> Vec<String> {
     key.replace("[]", ".[]").split('.').filter(|step| !step.is_empty()).map(str::to_owned).collect()
+}
+
+/// Every method, model, sampler and probe has a row in docs/methods.md; the registry's own words do not say where a
+/// formula or a number comes from.
+#[test]
+fn what_is_registered_is_documented() {
+    let page = include_str!("../../../docs/methods.md");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with('|')).collect();
+    let listed = Lab::new().json(&["methods"]);
+    for entry in listed.as_array().unwrap() {
+        let (kind, name) = (entry["kind"].as_str().unwrap(), entry["name"].as_str().unwrap());
+        if ["method", "model", "sampler", "probe"].contains(&kind) && name != "none" {
+            let first = |row: &&str| row.split('|').nth(1).is_some_and(|cell| cell.contains(&format!("`{name}`")));
+            assert!(rows.iter().any(|row| first(row)), "docs/methods.md has no row for the {kind} `{name}`");
+        }
+    }
 }
 
 /// The paths of all keys of a document.
