@@ -273,25 +273,18 @@ fn init_suits_ladders_to_pictures() {
 /// `energy_matching` 15.
 #[test]
 fn what_starts_cost_is_counted() {
-    let ladder = |method: &str, init: &str| {
-        format!("[model]\nname = \"ladder\"\nlevels = 3\n{method}\n[sampler]\nname = \"langevin\"\n{init}\n")
-    };
-    let proposal = "init = \"proposal\"";
-    let denoising = "[method]\nname = \"dsm_ladder\"";
+    let ladder = "name = \"ladder\"\nlevels = 3";
     let cases = [
-        (ladder(denoising, "init = \"annealed\"\nlevel_steps = 2"), 18),
-        (ladder(denoising, proposal), 3 * 32 * 4),
-        (ladder("[method]\nname = \"drl\"\nsampler = { name = \"langevin\", steps = 2 }", proposal), 18),
-        (
-            "[model]\nname = \"potential\"\n[method]\nname = \"energy_matching\"\nsteps = 5\n[sampler]\nname = \
-             \"langevin\"\ninit = \"proposal\"\n"
-                .to_owned(),
-            15,
-        ),
+        (ladder, "name = \"dsm_ladder\"", "\"annealed\"\nlevel_steps = 2", 18),
+        (ladder, "name = \"dsm_ladder\"", "\"proposal\"", 3 * 32 * 4),
+        (ladder, "name = \"drl\"\nsampler = { name = \"langevin\", steps = 2 }", "\"proposal\"", 18),
+        ("name = \"potential\"", "name = \"energy_matching\"\nsteps = 5", "\"proposal\"", 15),
     ];
     let lab = Lab::new();
-    for (i, (text, start)) in cases.iter().enumerate() {
-        lab.write("a.toml", &format!("[dataset]\nname = \"moons\"\n{text}[train]\nsteps = 1\n"));
+    for (i, (model, method, init, start)) in cases.iter().enumerate() {
+        let sampler = format!("[sampler]\nname = \"langevin\"\ninit = {init}\n[train]\nsteps = 1\n");
+        let text = format!("[dataset]\nname = \"moons\"\n[model]\n{model}\n[method]\n{method}\n{sampler}");
+        lab.write("a.toml", &text);
         let run = format!("run{i}");
         lab.ok(&["train", "a.toml", "--run-dir", &run]);
         for command in [&["sample", "--n", "3"][..], &["diagnose", "--chains", "3", "--burn-in", "0"]] {

@@ -72,7 +72,7 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
         Number::new(
             "entropy_spread",
             Unit::Plain,
-            "the part that it loses: the standard deviation of an estimate over the root mean square of the exact score",
+            "the part that it loses: an estimate's standard deviation over the exact score's root mean square",
         )
         .lower()
         .when("`repeats` is 2 or more"),
@@ -244,8 +244,8 @@ fn refused(what: String) -> Error {
 }
 
 /// `entropy_projection` (1 is unbiased) with its standard error; `entropy_error`, the root mean square error of c over
-/// the root mean square of the exact score, whose square is the sum of those of `entropy_bias` and `entropy_spread`; and
-/// what the estimator says of itself.
+/// that of the exact score, whose square is the sum of the squares of `entropy_bias` and `entropy_spread`; and what the
+/// estimator says of itself.
 fn summary(linear: &Linear, terms: &[Term], found: Metrics) -> Metrics {
     let of = |pick: fn(&Term) -> f64| terms.iter().map(pick).collect::<Vec<_>>();
     let projections = of(|t| t.projection);

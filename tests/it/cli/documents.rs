@@ -1,5 +1,5 @@
-//! Pages of docs that list what the program has: every document of `--json` has the keys of docs/json.md, and no others;
-//! every row of the registries stands in docs/methods.md.
+//! Pages that list what the program has: documents of `--json` have the keys of docs/json.md, and no others; every row
+//! of the registries stands in docs/methods.md.
 
 use super::*;
 
@@ -35,7 +35,7 @@ fn what_is_registered_is_documented() {
         let (kind, name) = (entry["kind"].as_str().unwrap(), entry["name"].as_str().unwrap());
         if ["method", "model", "sampler", "probe"].contains(&kind) && name != "none" {
             let first = |row: &&str| row.split('|').nth(1).is_some_and(|cell| cell.contains(&format!("`{name}`")));
-            assert!(rows.iter().any(|row| first(row)), "docs/methods.md has no row for the {kind} `{name}`");
+            assert!(rows.iter().any(first), "docs/methods.md has no row for the {kind} `{name}`");
         }
     }
 }
