@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every method on the same data with the same energy at an equal number of its gradients: scripts/leaderboard.sh NAME… [--quick] [--jobs N]
-# NAME: 2d 16d 8x8 mnist, or all. Leaves tables in docs/results/leaderboard.
+# NAME: 2d 16d 8x8, mnist (whose plan says which arms have other energies and numbers), or all. Leaves tables in docs/results/leaderboard.
 # --quick runs one seed instead of three. The same command again goes on where it was stopped. $EBM names another binary,
 # $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
