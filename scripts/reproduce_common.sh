@@ -44,3 +44,10 @@ judge() {
     [[ -e $run/checkpoints/last.safetensors ]] || "$ebm" train "configs/classifier_$1.toml" --run-dir "$run" >&2
     echo "$run/checkpoints/last.safetensors"
 }
+
+# train DIR CONFIG ARGS: one run, or what is left of it.
+train() {
+    local dir=$1 config=$2
+    shift 2
+    if [[ -d $dir ]]; then "$ebm" resume "$dir"; else "$ebm" train "$config" --run-dir "$dir" "$@"; fi
+}

@@ -1,18 +1,11 @@
 #!/usr/bin/env bash
 # Reruns a figure of Grathwohl et al. 2020 and leaves table (CSV, Markdown) and plot (PNG, SVG) in docs/results/lsd/:
 #   scripts/reproduce_lsd.sh FIG [--quick] [--jobs N]
-# FIG: fig3 fig5 fig5_30 fig6 fig6_mean fig7 fig7_noise fig8 fig10 fig12 fig13 fig14 all. --quick takes minutes. The same
+# FIG: fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig10 fig12 fig13 fig14 all. --quick takes minutes. The same
 # command again goes on. $EBM names another binary, $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=lsd known=(fig3 fig5 fig5_30 fig6 fig6_mean fig7 fig7_noise fig8 fig10 fig12 fig13 fig14)
+paper=lsd known=(fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig10 fig12 fig13 fig14)
 source "$(dirname "$0")/reproduce_common.sh"
-
-# train NAME CONFIG ARGS: one run, or what is left of it.
-train() {
-    local dir=$runs/$1 config=$2
-    shift 2
-    if [[ -d $dir ]]; then "$ebm" resume "$dir"; else "$ebm" train "$config" --run-dir "$dir" "$@"; fi
-}
 
 # figure NAME ARGS: table and plot as $out/NAME.*
 figure() { compare "$@" --plot "$out/$1$suffix.png" --plot "$out/$1$suffix.svg"; }
@@ -33,6 +26,7 @@ rejections() {
 
 fig5() { rejections fig5; }
 fig5_30() { rejections fig5_30; }
+fig5_200() { rejections fig5_200; }
 
 scores() {
     sweep "$1"
@@ -46,7 +40,7 @@ fig6() { scores fig6; }
 fig6_mean() { scores fig6_mean; }
 
 fig7() {
-    train fig7 "configs/paper/lsd_fig7_mnist$suffix.toml"
+    train "$runs/fig7" "configs/paper/lsd_fig7_mnist$suffix.toml"
     figure fig7 --at every --by step --metric bits_per_dim,eval_lsd,sm --x bits_per_dim --y eval_lsd \
         --title "Checkpoints of a Glow on MNIST"
     "$ebm" compare "$runs/fig7" --at every --by step --metric bits_per_dim,sm --x bits_per_dim --y sm \
@@ -54,7 +48,7 @@ fig7() {
 }
 
 fig7_noise() {
-    train fig7_noise configs/paper/lsd_fig7_noise.toml ${quick:+--set dataset.name=usps}
+    train "$runs/fig7_noise" configs/paper/lsd_fig7_noise.toml ${quick:+--set dataset.name=usps}
     figure fig7_noise --at every --by step --metric bits_per_dim,eval_lsd,sm --x bits_per_dim --y eval_lsd \
         --title "Checkpoints of a Glow, noisy pixels"
 }
@@ -85,11 +79,11 @@ fig13() { samples fig13_steps_30 30 0.01; samples fig13_steps_1000 1000 0.01; }
 
 fig14() {
     if [[ -n $suffix ]]; then
-        train fig14 configs/paper/lsd_fig14_quick.toml
+        train "$runs/fig14" configs/paper/lsd_fig14_quick.toml
         cp "$runs/fig14/samples/samples-00001000.png" "$out/fig14_digits.png"
     else
-        train fig14_mnist configs/paper/lsd_fig14_mnist.toml
-        train fig14_fashion configs/paper/lsd_fig14_fashion.toml
+        train "$runs/fig14_mnist" configs/paper/lsd_fig14_mnist.toml
+        train "$runs/fig14_fashion" configs/paper/lsd_fig14_fashion.toml
     fi
 }
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Reruns an experiment of Xie, Zheng, Li 2021 and Xiao et al. 2021 (VAEBM) and leaves table (CSV, Markdown) and plot (PNG, SVG) in docs/results/vae/:
-#   scripts/reproduce_vae.sh 25gaussians [--quick] [--jobs N]     experiments: 25gaussians toys digits mnist stacked, or all
+#   scripts/reproduce_vae.sh 25gaussians [--quick] [--jobs N]     experiments: 25gaussians toys digits mnist stacked ablation, or all
 # --quick takes minutes on two cores. The same command again goes on where it was stopped. $EBM names another binary,
 # $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=vae known=(25gaussians toys digits mnist stacked)
+paper=vae known=(25gaussians toys digits mnist stacked ablation)
 source "$(dirname "$0")/reproduce_common.sh"
 
 gaussians() {
@@ -35,6 +35,24 @@ stacked() {
     classifier=$(judge digits)
     sweep stacked --set "probe.1.classifier=$classifier"
     compare stacked --by arm --over seed --metric stacked_modes,stacked_modes_sure,stacked_kl,stacked_kl_floor,stacked_modes_real,stacked_kl_real
+}
+
+# ablation: what may stand in the place of VAEBM's second stage on the same VAE of the digits, three of them.
+ablation() {
+    local classifier seed vae args
+    classifier=$(judge digits)
+    for seed in 0 1 2; do
+        args=(--set "seed=$seed" --set "probe.1.features=$classifier")
+        vae=$runs/ablation/vae-s$seed
+        train "$vae" configs/vae_digits.toml "${args[@]}"
+        args+=(--set "method.vae_ckpt=$vae" --set train.steps=5000)
+        train "$runs/ablation/vaebm-s$seed" configs/vaebm_digits.toml "${args[@]}"
+        train "$runs/ablation/persistent-s$seed" configs/vaebm_digits.toml "${args[@]}" --set method.buffer=10000
+        train "$runs/ablation/base_kl-s$seed" configs/vaebm_digits.toml "${args[@]}" --set method.base_kl=0.1
+        train "$runs/ablation/start-s$seed" configs/paper/vaebm_start_digits.toml "${args[@]}"
+    done
+    compare ablation --by method.name,method.buffer,method.base_kl --over seed,method.vae_ckpt --metric \
+        frechet,frechet_floor,kid,precision,recall,coverage,energy_gradients
 }
 
 digits() { images digits; }

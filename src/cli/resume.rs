@@ -13,7 +13,8 @@ use crate::run::{self, Decay, Experiment, Manifest, Paths, RunFolder, Status, Tr
 use crate::store::{Checkpoint, checkpoint, fs};
 use crate::{Error, Result, shell};
 
-/// Goes on with an interrupted run.
+/// Goes on with an interrupted run. `--set` takes keys that its steps do not depend on, such as those of probes, and
+/// writes them into the run's configuration.
 #[derive(Args)]
 pub struct ResumeArgs {
     /// The run folder
@@ -28,13 +29,25 @@ pub struct ResumeArgs {
     ranks: RankArgs,
 }
 
+/// Refuses new values of what the run's steps depend on.
+fn refuse_another(config: &Path, sets: &[String]) -> Result<()> {
+    let with = |sets: &[String]| Document::load(config, sets)?.resolve(&sections());
+    let bound = run::bound(&with(&[])?, &with(sets)?);
+    if bound.is_empty() {
+        return Ok(());
+    }
+    let bound = bound.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let new = shell::ebm_on("train", config);
+    Err(usage(
+        format!("a resumed run keeps its configuration, --set would make it another run: {bound}"),
+        format!("start a new one: {new} --set …; free to change are {}", run::changeable().join(", ")),
+    ))
+}
+
 /// Restores, cuts the logs back to the checkpoint, trains on.
 pub fn run(args: &ResumeArgs, global: &GlobalArgs) -> Result<()> {
     if !global.sets.is_empty() {
-        return Err(usage(
-            "a resumed run keeps its configuration, --set would make it another run",
-            format!("start a new one: {} --set …", shell::ebm_on("train", &Paths::of(&args.dir).config())),
-        ));
+        refuse_another(&Paths::of(&args.dir).config(), &global.sets)?;
     }
     signal::install()?;
     let mut crew = Crew::new(&args.ranks)?;
@@ -59,7 +72,7 @@ fn resume(args: &ResumeArgs, global: &GlobalArgs, crew: &mut Crew) -> Result<()>
         None => tracing::warn!("{}: no checkpoint yet, starting at step 0", args.dir.display()),
     }
     if let Some(steps) = args.steps {
-        lengthen(&trainer, &folder, steps, &longer)?;
+        check_longer(&trainer, &folder, steps)?;
     }
     if let Some(part) = args.until {
         trainer.stop_after(part);
@@ -76,11 +89,16 @@ fn resume(args: &ResumeArgs, global: &GlobalArgs, crew: &mut Crew) -> Result<()>
             false => output::print(&(text + "\n")),
         };
     }
+    let written = [global.sets.clone(), longer].concat();
+    if !written.is_empty() {
+        let config = Document::load(&folder.config(), &written)?.resolve(&sections())?;
+        fs::write_atomic(&folder.config(), config.to_toml().as_bytes())?;
+    }
     super::train::drive(&mut trainer, &folder, global)
 }
 
-/// Writes the configuration of a run that is to have so many steps.
-fn lengthen(trainer: &Trainer, folder: &RunFolder, steps: u64, sets: &[String]) -> Result<()> {
+/// Whether a run may have so many steps; says what becomes of its learning rate.
+fn check_longer(trainer: &Trainer, folder: &RunFolder, steps: u64) -> Result<()> {
     refuse_done(trainer, folder, ("--steps", steps), steps)?;
     let done = trainer.step();
     let experiment = trainer.experiment();
@@ -90,8 +108,7 @@ fn lengthen(trainer: &Trainer, folder: &RunFolder, steps: u64, sets: &[String]) 
             "train.decay = {decay} falls to 0 at the new length: the learning rate goes up where the run goes on"
         );
     }
-    let config = Document::load(&folder.config(), sets)?.resolve(&sections())?;
-    fs::write_atomic(&folder.config(), config.to_toml().as_bytes())
+    Ok(())
 }
 
 /// Refuses an option whose value stands for fewer `steps` than the run has done.

@@ -102,12 +102,12 @@ pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
     // Starts that come down noise levels cost gradients too.
     let mut spent = model.meter().take();
     let of_class = args.class.map(|class| within(class, model, data, start.dim(0)?)).transpose()?;
-    let on = of_class.as_ref().map_or_else(|| Target::of(model).proposing(proposal), |energy| Target::new(energy));
+    let on = of_class.as_ref().map_or_else(|| Target::of(model), |energy| Target::new(energy)).proposing(proposal);
     let mut progress = Progress::new(sampler.config.steps as u64, 0, global.quiet);
     let end = sampler.run(key.with("steps"), &on, &start, |step, chain| {
         progress.step(step as u64 + 1, &Metrics::new());
         if let Some((picture, _)) = forms.picture.as_ref().filter(|_| forms.gif.is_some() && step % every == 0) {
-            film.push(picture.draw(&sampler.items(model, &chain.x)?)?);
+            film.push(picture.draw(&sampler.items(&on, &chain.x)?)?);
         }
         signal::stop_requested().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))
     })?;
@@ -141,7 +141,8 @@ fn starts(args: &SampleArgs, stored: &Loaded, sampler: &Sampler, data: &Data, ke
             false => Err(usage(format!("--n {n}: {} has {have} rows", path.display()), format!("--n {have}"))),
         };
     }
-    if let (Some(class), Start::Proposal, Some(proposal)) = (args.class, sampler.config.init, proposal) {
+    let items = sampler.config.space == density::Space::Data;
+    if let (Some(class), Start::Proposal, Some(proposal), true) = (args.class, sampler.config.init, proposal, items) {
         within(class, model, data, 1)?;
         return of_class(class, proposal, model, n, key);
     }

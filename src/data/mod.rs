@@ -34,8 +34,8 @@ pub use sets::{
 pub use source::{Bounds, Category, Images, Modes, PointGenerator, Records, Source, TestItems};
 
 use sets::{
-    celeba, cifar, digits, far_modes, gaussian, ica, image2d, mixture, mnist, phi4, pictures, rbm, stacked, svhn,
-    table, toy2d,
+    celeba, cifar, digits, edges, far_modes, gaussian, ica, image2d, mixture, mnist, phi4, pictures, rbm, stacked,
+    svhn, table, toy2d,
 };
 
 use crate::config::{self, Schema};
@@ -63,6 +63,7 @@ pub const DATASETS: &[DatasetRow] = &[
     phi4::PHI4,
     digits::DIGITS,
     stacked::STACKED_DIGITS,
+    edges::EDGES,
     mnist::MNIST,
     mnist::FASHION_MNIST,
     mnist::EMNIST_LETTERS,

@@ -1,9 +1,9 @@
 //! The row of a data set: all that the house knows about it.
 
 use super::files::format::FileFormat;
-use super::source::Source;
-use crate::Result;
+use super::source::{Images, Source};
 use crate::config::{Head, Row, Schema};
+use crate::{Error, Result};
 
 /// Builds a data set's raw items from its resolved section; reads and verifies files.
 pub type BuildSource = fn(&toml::Table) -> Result<Source>;
@@ -39,6 +39,20 @@ pub struct DatasetRow {
 }
 
 impl DatasetRow {
+    /// The images of a set, with all keys but its folder at their defaults.
+    ///
+    /// # Errors
+    /// The files are missing or damaged, or the set has no images.
+    pub fn images(&self, path: &str) -> Result<Images> {
+        let mut table = self.schema.defaults();
+        table.insert("name".into(), self.name.into());
+        table.insert("path".into(), path.into());
+        match (self.build)(&table)? {
+            Source::Images(images) => Ok(images),
+            _ => Err(Error::Other(format!("`{}` is no set of images", self.name))),
+        }
+    }
+
     /// How the files are read, of a set of known files.
     pub fn format(&self) -> Option<&'static dyn FileFormat> {
         match self.origin {

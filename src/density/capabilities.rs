@@ -54,6 +54,13 @@ pub trait Capabilities: Energy {
         Ok(None)
     }
 
+    /// The energies of items x at noise levels σ `[B]`, and what a network from items to items gives for their
+    /// gradients without a derivative in x; both are differentiable in the parameters. `None` for a model without such
+    /// a network.
+    fn level_field(&self, _sigma: &Tensor, _x: &Tensor) -> Result<Option<[Tensor; 2]>> {
+        Ok(None)
+    }
+
     /// The normal density that the data are close to at the highest of [`Capabilities::levels`]; `None` for a model
     /// without levels.
     fn top(&self) -> Result<Option<Box<dyn Density>>> {

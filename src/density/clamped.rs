@@ -15,6 +15,8 @@ pub enum Hole {
     Lower,
     /// The left half of the image.
     Left,
+    /// The right half of the image: of pairs side by side, what the left one is translated to.
+    Right,
     /// The centre: the middle half of the height by the middle half of the width.
     Centre,
 }
@@ -26,6 +28,7 @@ impl Hole {
         match self {
             Hole::Lower => row >= height / 2,
             Hole::Left => column < width.div_ceil(2),
+            Hole::Right => column >= width / 2,
             Hole::Centre => middle(row, height) && middle(column, width),
         }
     }

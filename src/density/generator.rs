@@ -1,9 +1,12 @@
 //! The implicit density of a generator: x = g(z) + σ ε with z, ε standard normal (Grathwohl et al. 2021, §3).
 
+use std::cell::RefCell;
+
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::Proposal;
+use super::noise_space::standard_normal;
+use super::{Gaussian, NoiseSpace, Proposal};
 use crate::config::{Spec, rule};
 use crate::nets::{Builder, Curve, Init, Io, Layer as _, Network, Nonlinear, Pass};
 use crate::ops::Activation;
@@ -60,6 +63,8 @@ pub struct Generator {
     net: Network,
     squash: Option<Nonlinear>,
     log_sigma: Tensor,
+    /// The shape of an item.
+    item: Vec<usize>,
     device: candle_core::Device,
     dtype: DType,
 }
@@ -86,6 +91,7 @@ impl Generator {
             net: Network::new(net, &io, &builder.sub("net"))?,
             log_sigma: builder.weight(Self::LOG_SIGMA, &[1], Init::Constant(config.sigma.ln()))?,
             squash: config.squash.layer(),
+            item: item.to_vec(),
             config: config.clone(),
             device: builder.device().clone(),
             dtype: builder.dtype(),
@@ -161,5 +167,118 @@ impl Proposal for Generator {
         let mean = self.mean(&self.prior(key.with("z"), n)?)?;
         let noise = key.with("noise").normal(mean.shape(), self.dtype, &self.device)?;
         Ok((mean + (noise * self.sigma()?)?)?)
+    }
+
+    fn noise_space(&self) -> Option<Box<dyn NoiseSpace + '_>> {
+        Some(Box::new(GeneratorSpace(self)))
+    }
+}
+
+/// The generator's draws as a function of the noise that they are made of: T(z, ε) = g(z) + σ ε on points (z, ε), which
+/// are standard normal.
+struct GeneratorSpace<'a>(&'a Generator);
+
+impl GeneratorSpace<'_> {
+    /// The number P of coordinates of a point.
+    fn size(&self) -> usize {
+        self.0.latent() + self.0.item.iter().product::<usize>()
+    }
+
+    /// z `[n, L]` and σ ε `[n, item..]`.
+    fn split(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (rows, latent) = (at.dim(0)?, self.0.latent());
+        let noise = at.narrow(1, latent, at.dim(1)? - latent)?.affine(self.0.sigma()?, 0.0)?;
+        Ok((at.narrow(1, 0, latent)?, noise.reshape([&[rows], self.0.item.as_slice()].concat())?))
+    }
+}
+
+impl NoiseSpace for GeneratorSpace<'_> {
+    fn start(&self, key: Key, n: usize) -> Result<Tensor> {
+        key.normal((n, self.size()), self.0.dtype, &self.0.device)
+    }
+
+    fn push(&self, at: &Tensor) -> Result<Tensor> {
+        let (z, noise) = self.split(at)?;
+        Ok((self.0.mean(&z)? + noise)?)
+    }
+
+    fn quiet(&self, at: &Tensor) -> Result<Tensor> {
+        self.0.mean(&self.split(at)?.0)
+    }
+
+    fn pulled(&self, at: &Tensor, on_x: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<(Tensor, Tensor)> {
+        let (z, noise) = self.split(at)?;
+        let found = RefCell::new(None);
+        let (_, on_z) = self.0.pulled(&z, |mean| {
+            let x = (mean + &noise)?;
+            let slope = on_x(&x)?;
+            found.replace(Some((x, slope.clone())));
+            Ok(slope)
+        })?;
+        let (x, slope) = found.into_inner().ok_or_else(|| Error::Other("a generator that made no item".into()))?;
+        Ok((x, Tensor::cat(&[on_z, slope.flatten_from(1)?.affine(self.0.sigma()?, 0.0)?], 1)?))
+    }
+
+    fn normal(&self) -> Result<Option<Gaussian>> {
+        Gaussian::standard(self.size(), self.0.dtype, &self.0.device).map(Some)
+    }
+
+    fn base(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
+        standard_normal(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::find;
+    use crate::density::{Context, Energy as _, Flat, Model, Potential};
+    use crate::nets::NETS;
+
+    const CPU: candle_core::Device = candle_core::Device::Cpu;
+
+    fn spec(rows: &[impl crate::config::Row], name: &str, keys: &str) -> Spec {
+        let mut table = find(rows, name).unwrap().head().schema.decode(&keys.parse().unwrap()).unwrap();
+        table.insert("name".into(), name.into());
+        Spec::new(table)
+    }
+
+    /// V(ε) = E(T(ε)) + ½|ε|² + a constant, or E(T(ε)) alone on the flat space; its gradient is that by differences.
+    #[test]
+    fn the_potential_over_its_noise_is_the_energy_of_the_draws() {
+        let net = spec(NETS, "mlp", "hidden = [7]\nactivation = \"tanh\"");
+        let config = GeneratorConfig { latent: 2, sigma: 0.2, squash: Squash::Tanh, ..GeneratorConfig::default() };
+        let builder = Builder::new(Key::new(1), DType::F64, &CPU);
+        let generator = Generator::new(&config, &net, &[3], &builder).unwrap();
+        let keys = "base = \"none\"\nnet = { name = \"mlp\", hidden = [6], activation = \"tanh\" }";
+        let context = Context { shape: vec![3], classes: None, moments: None };
+        let energy = spec(crate::density::MODELS, "neural", keys);
+        let energy = Model::new(&energy, &context, Key::new(2), DType::F64, &CPU).unwrap().frozen().unwrap();
+        let space = || generator.noise_space().unwrap();
+        let at = space().start(Key::new(3), 20).unwrap();
+        assert_eq!(at.dims(), [20, 5]);
+        let (draws, z) = (space().push(&at).unwrap(), at.narrow(1, 0, 2).unwrap());
+        let noise = (at.narrow(1, 2, 3).unwrap() * 0.2).unwrap();
+        let apart = (draws.clone() - (generator.mean(&z).unwrap() + noise).unwrap()).unwrap().abs().unwrap();
+        assert!(apart.max_all().unwrap().to_scalar::<f64>().unwrap() < 1e-12);
+        let host = |t: Tensor| t.detach().to_vec1::<f64>().unwrap();
+        let bare = host(energy.energy(&draws).unwrap());
+        let v = Key::new(4).normal(at.dims().to_vec(), DType::F64, &CPU).unwrap();
+        for flat in [false, true] {
+            let space = if flat { Box::new(Flat(space())) } else { space() };
+            let potential = Potential::new(space, Some(Box::new(&energy))).unwrap();
+            let along = |h: f64| host(potential.energy(&(&at + (&v * h).unwrap()).unwrap()).unwrap());
+            let (value, grad) = potential.grad(&at).unwrap();
+            let slope = host((grad * &v).unwrap().sum(1).unwrap());
+            let (up, down, value) = (along(1e-5), along(-1e-5), host(value));
+            let of_noise =
+                host(at.sqr().unwrap().sum(1).unwrap().affine(0.5, 2.5 * std::f64::consts::TAU.ln()).unwrap());
+            for i in 0..20 {
+                let want = bare[i] + if flat { 0.0 } else { of_noise[i] };
+                assert!((value[i] - want).abs() < 1e-9 * (1.0 + want.abs()), "{} and {want}", value[i]);
+                let by_differences = (up[i] - down[i]) / 2e-5;
+                assert!((slope[i] - by_differences).abs() < 1e-6 * (1.0 + slope[i].abs()));
+            }
+        }
     }
 }

@@ -78,6 +78,19 @@ impl NetPotential {
         Ok((self.of(x, &y)?, grad))
     }
 
+    /// V, and -2 w f under [`PotentialForm::Dot`], `[B, C, ..]`: the gradient of w V wherever f is a gradient and
+    /// f(ax) = a f(x), for a third of the price of that gradient and its own derivatives. `None` for other forms.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn field(&self, x: &Tensor, weight: &Tensor, pass: Pass) -> Result<Option<(Tensor, Tensor)>> {
+        if self.form != PotentialForm::Dot {
+            return Ok(None);
+        }
+        let y = self.net.forward(x, pass)?;
+        Ok(Some((self.of(x, &y)?, by_row(&y, weight)?.affine(-2.0, 0.0)?)))
+    }
+
     /// V and its tangent.
     ///
     /// # Errors
@@ -126,5 +139,47 @@ impl NetPotential {
             PotentialForm::Dot => (ops::dot(first, &self.item(x)?)? + ops::dot(y, &self.item(v)?)?)?.neg()?,
             PotentialForm::Square => ops::dot(y, first)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+    use crate::config::{Spec, find};
+    use crate::nets::{Builder, NETS};
+    use crate::rng::Key;
+
+    /// f(x) = Ax with a symmetric A is the gradient of ½⟨Ax, x⟩ and linear; with another A it is no gradient.
+    #[test]
+    fn the_field_is_the_gradient_of_a_linear_gradient() {
+        let row = find(NETS, "mlp").unwrap();
+        let mut table = row.schema.decode(&"hidden = []".parse().unwrap()).unwrap();
+        table.insert("name".into(), "mlp".into());
+        let key = Key::new(1);
+        let potential = |form: PotentialForm, symmetric: bool| {
+            let builder = Builder::new(key, DType::F64, &Device::Cpu);
+            let net = Network::new(&Spec::new(table.clone()), &form.io(&[3], &[3]), &builder).unwrap();
+            for (name, weight) in builder.finish().weights {
+                let a = key.with("a").normal(weight.dims().to_vec(), DType::F64, &Device::Cpu).unwrap();
+                let a = if name.ends_with("bias") { a.zeros_like().unwrap() } else { a };
+                let a = if symmetric && a.rank() == 2 { (a.t().unwrap() + &a).unwrap() } else { a };
+                ops::assign(&weight, &a.contiguous().unwrap()).unwrap();
+            }
+            NetPotential::new(net, form, &[3])
+        };
+        let [x, w] = [vec![5, 3], vec![5]].map(|shape| key.with("x").normal(shape, DType::F64, &Device::Cpu).unwrap());
+        let apart = |symmetric| {
+            let dot = potential(PotentialForm::Dot, symmetric);
+            let (value, field) = dot.field(&x, &w, Pass::EVAL).unwrap().unwrap();
+            let (same, grad) = dot.grad(&x, Some(&w), Pass::EVAL).unwrap();
+            let most =
+                |a: &Tensor, b: &Tensor| (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+            assert!(most(&value, &same) < 1e-12);
+            most(&field, &grad)
+        };
+        assert!(apart(true) < 1e-12 && apart(false) > 0.1, "{} and {}", apart(true), apart(false));
+        assert!(potential(PotentialForm::Square, true).field(&x, &w, Pass::EVAL).unwrap().is_none());
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parts::by_parts;
 use super::{Density, Energy, Gaussian, slope_of_grad};
-use crate::{Error, Result, ranks, rng::Key};
+use crate::{Error, Result, ops, ranks, rng::Key};
 
 /// The coordinates that chains move in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,41 @@ pub trait NoiseSpace: Send + Sync {
     /// The potential of the points, minus the log-density of the draws of [`NoiseSpace::start`], `[B]`, and its
     /// gradient `[B, P]`, which is ε where points are standard normal noise.
     fn base(&self, at: &Tensor) -> Result<(Tensor, Tensor)>;
+}
+
+/// The potential of standard normal points `[B, P]`, minus their log-density, `[B]`, and its gradient.
+///
+/// # Errors
+/// A tensor operation fails.
+pub(super) fn standard_normal(at: &Tensor) -> Result<(Tensor, Tensor)> {
+    let constant = 0.5 * at.dim(1)? as f64 * std::f64::consts::TAU.ln();
+    Ok((ops::dot(at, at)?.affine(0.5, constant)?, at.clone()))
+}
+
+/// A noise space whose points have no density of their own: the potential of the base is nought everywhere.
+pub struct Flat<'a>(pub Box<dyn NoiseSpace + 'a>);
+
+impl NoiseSpace for Flat<'_> {
+    fn start(&self, key: Key, n: usize) -> Result<Tensor> {
+        self.0.start(key, n)
+    }
+
+    fn push(&self, at: &Tensor) -> Result<Tensor> {
+        self.0.push(at)
+    }
+
+    fn quiet(&self, at: &Tensor) -> Result<Tensor> {
+        self.0.quiet(at)
+    }
+
+    fn pulled(&self, at: &Tensor, on_x: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<(Tensor, Tensor)> {
+        self.0.pulled(at, on_x)
+    }
+
+    fn base(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
+        let none = at.zeros_like()?;
+        Ok((none.narrow(1, 0, 1)?.squeeze(1)?, none))
+    }
 }
 
 /// The energy V(ε) = f(T(ε)) + the base's potential over the points of a noise space, with f the tilt of the base. Its

@@ -3,7 +3,7 @@
 
 use candle_core::Tensor;
 
-use super::Density;
+use super::{Density, NoiseSpace};
 use crate::metrics::Spent;
 use crate::{Result, rng::Key};
 
@@ -28,6 +28,12 @@ pub trait Proposal: Send + Sync {
 
     /// The density of the draws, where it is known.
     fn density(&self) -> Option<&dyn Density> {
+        None
+    }
+
+    /// The space of the noise that a generator's draws are made of, in which chains can refine them; `None` where draws
+    /// are made in another way.
+    fn noise_space(&self) -> Option<Box<dyn NoiseSpace + '_>> {
         None
     }
 

@@ -1,26 +1,34 @@
 //! Denoising score matching at all levels of a ladder (Song & Ermon 2019).
 
+use candle_core::{DType, Tensor};
+
 use super::learning::levels::{self, DENOISING, Noisy};
 use super::learning::readings::{ENERGY, GRAD_NORM, Readings, mean};
 use super::learning::trainable::Trainable;
 use super::method::only;
 use super::part::parts;
 use super::{Method, MethodRow, Setup, StepContext};
-use crate::Result;
-use crate::config::Schema;
+use crate::config::{Schema, decode};
 use crate::data::Batch;
 use crate::density::Model;
 use crate::metrics::{Metrics, Spent};
+use crate::{Error, Result};
 
 crate::config! {
-    /// The method `dsm_ladder` has no keys of its own; levels are the model's.
-    pub struct DsmLadderConfig {}
+    /// Keys of the method `dsm_ladder`; levels are the model's.
+    pub struct DsmLadderConfig {
+        /// Steps at the beginning in which -2f stands for the gradient of -⟨f, y⟩ (a ladder with form = "dot"), so that
+        /// f learns to denoise at a third of a step's time; then the gradient itself is trained on.
+        field_steps: u64 = 0;
+    }
 }
 
 const NAME: &str = "dsm_ladder";
 
 /// The method `dsm_ladder`: minimises mean |σ∇E(x + σε, σ) - ε|²/D over items and levels, one level an item and step
-/// (Song & Ermon 2019, eq. 5-6, weight σ²). It fixes ∇E at every level, and so E only up to one constant for each mode
+/// (Song & Ermon 2019, eq. 5-6, weight σ²). An energy -⟨f, y⟩ may begin as a denoiser f (`field_steps`; Thornton et al.
+/// 2025, "Composition and control with distilled energy diffusion models", begin at one that was trained before). It
+/// fixes ∇E at every level, and so E only up to one constant for each mode
 /// that is far from the others: `diffclf` fixes these too.
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: NAME,
@@ -43,19 +51,32 @@ net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
 [method]
 name = "dsm_ladder"
 "#,
-    build: |_, setup| Ok(Box::new(DsmLadder::new(setup)?)),
+    build: |table, setup| Ok(Box::new(DsmLadder::new(decode(table)?, setup)?)),
 };
 
 struct DsmLadder {
+    config: DsmLadderConfig,
     levels: usize,
     trained: Trainable<Model>,
 }
 
 impl DsmLadder {
-    fn new(setup: Setup) -> Result<Self> {
+    fn new(config: DsmLadderConfig, setup: Setup) -> Result<Self> {
         let levels = levels::count(&setup.model, NAME)?;
-        Ok(DsmLadder { levels, trained: Trainable::model(setup.model, setup.optim)? })
+        if config.field_steps > 0 {
+            let item = [&[1], setup.model.shape()].concat();
+            let x = Tensor::zeros(item, DType::F32, setup.data.device())?;
+            let sigma = levels::sigmas(&setup.model, NAME)?.narrow(0, 0, 1)?;
+            setup.model.level_field(&sigma, &x)?.ok_or_else(without_field)?;
+        }
+        Ok(DsmLadder { config, levels, trained: Trainable::model(setup.model, setup.optim)? })
     }
+}
+
+fn without_field() -> Error {
+    Error::config("`method.field_steps` needs an energy -⟨f, y⟩ of a network f from items to items")
+        .at("field_steps")
+        .hint("--set model.form=dot, or --set method.field_steps=0")
 }
 
 parts!(DsmLadder: trained);
@@ -67,7 +88,11 @@ impl Method for DsmLadder {
         let (energy, loss) = self.trained.in_training(cx, |model| {
             let sigma = levels::sigmas(model, NAME)?.index_select(&level, 0)?;
             let noisy = Noisy::new(cx.key.with("noise"), x, own, &sigma)?;
-            noisy.denoising(&levels::at(model, &sigma, NAME)?)
+            if cx.step >= self.config.field_steps {
+                return noisy.denoising(&levels::at(model, &sigma, NAME)?);
+            }
+            let [energy, field] = model.level_field(&sigma, &noisy.x)?.ok_or_else(without_field)?;
+            Ok((energy, noisy.missed_noise(&field)?))
         })?;
         let grad_norm = self.trained.descend(&loss.mean_all()?, cx.lr_scale)?;
         Readings::new().with("dsm", mean(&loss)?).with("energy", mean(&energy)?).with("grad_norm", grad_norm).read()

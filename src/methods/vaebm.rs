@@ -13,6 +13,7 @@ use super::learning::likelihood_gap::{self, likelihood_gap};
 use super::learning::pretraining::{BASE, base_and_rest, half_cosine};
 use super::learning::readings::{ACCEPTANCE, FROZEN, GRAD_NORM, Readings, scalar};
 use super::learning::spectral_penalty::SpectralPenalty;
+use super::learning::toward_model;
 use super::learning::trainable::{Trainable, descend};
 use super::method::only;
 use super::part::{Named, parts};
@@ -64,6 +65,9 @@ crate::config! {
         energy_l2: f64 = 0.0, rule::non_negative;
         /// α_s, the weight of the sum of the largest singular values of all weights of f (paper, CIFAR-10: 0.2).
         spectral: f64 = 0.0, rule::non_negative;
+        /// Rate, relative to that of `vae_optim`, at which the base's decoder goes on learning in the second stage,
+        /// down KL(base ‖ model) (ablation of table 4); 0 leaves the base as the first stage left it.
+        base_kl: f64 = 0.0, rule::non_negative;
     }
     parts {
         /// The chains of the second stage.
@@ -114,6 +118,7 @@ const NUMBERS: &[Number] = numbers![
     [
         Number::new("spectral", Unit::Plain, "sum of the largest singular values of all weights of f")
             .when("spectral > 0"),
+        Number::norm("base_grad_norm", "norm of the base's gradient in the second stage").when("base_kl > 0"),
         Number::new("ess_share", Unit::Share, "effective share of the weighted draws")
             .higher()
             .when("negative = \"importance\""),
@@ -129,7 +134,7 @@ pub(super) const BASE_NLL: Number =
 
 /// The method `vaebm` (Xiao et al. 2021, section 3). In the first stage, the base density's weights descend its bound.
 /// In the second stage, the tilting network f descends mean f(x⁺) - mean f(x⁻), with data x⁺ and draws x⁻ of the model,
-/// while the base does not change.
+/// while the base does not change but for `base_kl`.
 pub(super) struct Vaebm {
     config: VaebmConfig,
     elbo: ElboConfig,
@@ -233,6 +238,13 @@ impl Vaebm {
         }
         metrics.extend(negative.found);
         metrics.set("grad_norm", self.trained.descend(&loss, cx.lr_scale)?);
+        if self.config.base_kl > 0.0 {
+            let (live, still) = (&self.trained.live, &self.trained.still);
+            let gap = toward_model::gap(live, still, cx.key.with("base"), batch.x.dim(0)?)?;
+            let norm = descend(&mut self.base, &gap, self.config.base_kl * cx.lr_scale)?;
+            metrics.set("base_grad_norm", norm);
+            self.trained.live.after_update()?;
+        }
         Ok(metrics)
     }
 

@@ -44,5 +44,5 @@ pub use stage::Stage;
 pub use tail::Tail;
 pub use train_config::{BestIs, Decay, TrainConfig, step_at};
 pub use trainer::{Estimate, Trainer};
-pub use unchanged::{changeable, edits};
+pub use unchanged::{bound, changeable, edits};
 pub use warm_start::{Inherited, WarmStart};

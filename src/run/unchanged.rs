@@ -25,9 +25,14 @@ pub fn edits(experiment: &Experiment, path: &Path, checkpoint: &Checkpoint) -> R
         let what = format!("its configuration cannot be compared with that of the run: {error}");
         Error::checkpoint(path, what, "go on with the version that wrote it")
     })?;
-    let mut differing = stored.differences(&experiment.resolved);
-    differing.retain(|difference| !may_change(&difference.key, &experiment.resolved));
-    Ok(differing)
+    Ok(bound(&stored, &experiment.resolved))
+}
+
+/// The keys that have another value in `now` than in `before`, but for those that may change while a run goes on.
+pub fn bound(before: &Resolved, now: &Resolved) -> Vec<Difference> {
+    let mut differing = before.differences(now);
+    differing.retain(|difference| !may_change(&difference.key, now));
+    differing
 }
 
 /// Whether a run may go on with another value of the key at `path`.

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::info::Info;
 use super::stiffness::Drift;
-use crate::density::{BlockGibbs, Density, Energy, Model, Proposal};
+use crate::density::{BlockGibbs, Density, Energy, Model, NoiseSpace, Proposal};
 use crate::rng::{Counter, Key};
 use crate::{Error, Result, device};
 
@@ -13,6 +13,7 @@ use crate::{Error, Result, device};
 pub struct Target<'a> {
     energy: &'a dyn Energy,
     proposal: Option<&'a dyn Density>,
+    generator: Option<&'a dyn Proposal>,
     exact: Option<&'a dyn Density>,
     gibbs: Option<&'a dyn BlockGibbs>,
     model: Option<&'a Model>,
@@ -21,7 +22,7 @@ pub struct Target<'a> {
 impl<'a> Target<'a> {
     /// The target of an energy alone.
     pub fn new(energy: &'a dyn Energy) -> Self {
-        Target { energy, proposal: None, exact: None, gibbs: None, model: None }
+        Target { energy, proposal: None, generator: None, exact: None, gibbs: None, model: None }
     }
 
     /// The target of a model: its energy, its base density (or the model itself, where it is normalised) as the
@@ -33,6 +34,7 @@ impl<'a> Target<'a> {
         Target {
             energy: model,
             proposal: model.base().or(density),
+            generator: None,
             exact: density.or(vae),
             gibbs: model.gibbs(),
             model: Some(model),
@@ -54,10 +56,10 @@ impl<'a> Target<'a> {
         Target { gibbs: Some(gibbs), ..self }
     }
 
-    /// The same target with the density of a method's proposal as the proposal of global moves, if it has one, such as
-    /// a flow that followed the energy through training.
+    /// The same target with a method's proposal: its density, if it has one, for global moves, such as a flow that
+    /// followed the energy through training; and its noise, if it is a generator, for chains that move there.
     pub fn proposing(self, proposal: Option<&'a dyn Proposal>) -> Self {
-        Target { proposal: proposal.and_then(Proposal::density).or(self.proposal), ..self }
+        Target { proposal: proposal.and_then(Proposal::density).or(self.proposal), generator: proposal, ..self }
     }
 
     /// The same target on another energy, such as a counted one.
@@ -76,6 +78,11 @@ impl<'a> Target<'a> {
     /// The model, where the target is one.
     pub fn model(&self) -> Option<&'a Model> {
         self.model
+    }
+
+    /// The space of the noise of the method's generator, if it has one.
+    pub fn generator(&self) -> Option<Box<dyn NoiseSpace + 'a>> {
+        self.generator.and_then(Proposal::noise_space)
     }
 
     /// The density that the target is, where exact draws of it are known.

@@ -12,7 +12,7 @@ use super::trace::{Losses, Trace};
 use super::warm_up::WarmUp;
 use crate::config::{Spec, decode, find};
 use crate::data::Data;
-use crate::density::{Counted, Energy, Model, Potential, Proposal, Space};
+use crate::density::{Counted, Energy, Flat, Model, Potential, Proposal, Space};
 use crate::{Error, Result, rng::Key};
 
 /// A kernel with its settings: `[sampler]` of a run.
@@ -100,27 +100,32 @@ impl Sampler {
         }
     }
 
-    /// The energy that chains move on, where they do not move on the items; `None` where they do.
+    /// The energy that chains move on, where they do not move on the items; `None` where they do. In the noise of a
+    /// generator beside the model it is the whole energy of the items that the generator makes.
     ///
     /// # Errors
-    /// The model has no such space.
+    /// Neither the model nor its method has such a space.
     fn potential<'a>(&self, on: &Target<'a>) -> Result<Option<Potential<'a>>> {
-        if self.config.space == Space::Data {
+        let ChainConfig { space, noise_prior, .. } = self.config;
+        if space == Space::Data {
             return Ok(None);
         }
-        let model = on.model().ok_or_else(no_space)?;
-        let space = model.noise_space(self.config.space).ok_or_else(no_space)?;
-        let tilt = model.tilt().map(|tilt| Box::new(tilt) as Box<dyn Energy>);
-        Potential::new(space, tilt).map(Some)
+        if let Some((model, own)) = on.model().and_then(|model| Some((model, model.noise_space(space)?))) {
+            let tilt = model.tilt().map(|tilt| Box::new(tilt) as Box<dyn Energy>);
+            return if noise_prior { Potential::new(own, tilt).map(Some) } else { Err(flat_model()) };
+        }
+        let beside = on.generator().filter(|_| space == Space::Noise).ok_or_else(no_space)?;
+        let beside = if noise_prior { beside } else { Box::new(Flat(beside)) };
+        Potential::new(beside, Some(Box::new(on.energy()))).map(Some)
     }
 
-    /// The items that the points `at` of chains stand for: the points themselves, or the items T(ε) of points ε in
-    /// noise.
+    /// The items that the points `at` of chains on `on` stand for: the points themselves, or the items T(ε) of points
+    /// ε in noise.
     ///
     /// # Errors
-    /// The model has no space of the kind that the chains move in.
-    pub fn items(&self, model: &Model, at: &Tensor) -> Result<Tensor> {
-        self.carried(self.potential(&Target::of(model))?.as_ref(), at)
+    /// There is no space of the kind that the chains move in.
+    pub fn items(&self, on: &Target, at: &Tensor) -> Result<Tensor> {
+        self.carried(self.potential(on)?.as_ref(), at)
     }
 
     fn carried(&self, potential: Option<&Potential>, at: &Tensor) -> Result<Tensor> {
@@ -161,7 +166,7 @@ impl Sampler {
         data: &Data,
         n: usize,
     ) -> Result<Tensor> {
-        if let Some(potential) = self.potential(&Target::of(model))? {
+        if let Some(potential) = self.potential(&Target::of(model).proposing(proposal))? {
             return Ok((potential.space().start(key, n)? * self.config.temperature)?);
         }
         self.config.points(key, model, proposal, data, n)
@@ -230,7 +235,17 @@ fn of_noise<'a>(potential: &'a Potential) -> Target<'a> {
     potential.normal().map_or(target, |normal| target.with(normal))
 }
 
+fn flat_model() -> Error {
+    Error::config(
+        "`sampler.noise_prior = false` is for the noise of a generator; the density of this model is made of its own",
+    )
+    .hint("--set sampler.noise_prior=true")
+}
+
 fn no_space() -> Error {
-    Error::config("`sampler.space` is not data, and the model has no base density with a noise space")
-        .hint("--set sampler.space=data, or a model `vae`, a flow, or `tilted` with such a base")
+    Error::config(
+        "`sampler.space` is not data, and neither has the model a base density with a noise space nor its method a \
+         generator",
+    )
+    .hint("--set sampler.space=data, or a model `vae`, a flow, or `tilted` with such a base")
 }

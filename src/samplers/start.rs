@@ -52,8 +52,11 @@ crate::config! {
         /// gradient's norm.
         level_step_size: f64 = 0.45, rule::positive;
         /// What chains move in: data (the items), noise (what a `vae`, a flow, or the base density of a `tilted` model
-        /// draws with; chains start at its draws) or joint (latent variable and item).
+        /// draws with, else the method's generator; chains start at its draws) or joint (latent variable and item).
         space: Space = Space::Data;
+        /// Whether chains in the noise of a method's generator, on E(T(ε)), keep the noise's normal density beside it:
+        /// they refine draws T(ε) and are no draws of the model (released code of VERA: false).
+        noise_prior: bool = true;
         /// Items without observation noise, where chains move in noise: a VAE's decoder means.
         means: bool = false;
         /// Standard deviation of the noise that chains start at, where they move in noise: below 1, cleaner items and

@@ -111,6 +111,22 @@ fn what_no_step_depends_on_may_change_on_the_way() {
     assert!(found.stderr.contains("looked for from step 14 on"), "{}", found.stderr);
 }
 
+/// `resume --set` takes what an edit may change, writes it down, and refuses the rest before anything is touched.
+#[test]
+fn a_resumed_run_takes_new_values_of_what_no_step_depends_on() {
+    let lab = stopped(&bare("lsd", 8));
+    let before = config(&lab);
+    let two = ["resume", "run", "--set", "probe.0.samples=10", "--set", "optim.lr=0.5"];
+    let said = lab.refused(2, &two, &["would make it another run: optim.lr was 0.001, is now 0.5", "[[probe]]"]);
+    assert!(!said.contains("samples was") && config(&lab) == before, "{said}");
+    lab.ok(&["-q", "resume", "run", "--set", "probe.0.samples=10", "--set", "sampler.steps=7"]);
+    let sections: toml::Table = config(&lab).parse().unwrap();
+    assert_eq!(sections["probe"][0]["samples"].as_integer(), Some(10));
+    assert_eq!(sections["sampler"]["steps"].as_integer(), Some(7));
+    let lines = lab.result("run").1;
+    assert_eq!((lab.manifest("run")["last_step"].as_u64(), lines.contains("test_ll")), (Some(8), true), "{lines}");
+}
+
 #[test]
 fn other_data_under_the_same_name_are_refused() {
     let lab = Lab::new();

@@ -31,6 +31,7 @@ mod fuzz_config;
 mod gof;
 mod going_on;
 mod init;
+mod ladder_runs;
 mod layer_lists;
 mod lsd_theory;
 mod markov_kernels;

@@ -254,46 +254,6 @@ fn a_model_without_levels_and_more_levels_than_there_are_are_refused() {
     lab.refused(2, &["check", "upside.toml"], &["upside.toml:6", "not above level 0"]);
 }
 
-/// A ladder on pictures of a known size has a network whose output is part of the score, unless another is asked for.
-#[test]
-fn init_suits_ladders_to_pictures() {
-    let lab = Lab::new();
-    let written = |set: &str| lab.ok(&["init", "--method", "dsm_ladder", "--dataset", "mnist", "--set", set]);
-    let suited = written("train.steps=2");
-    lab.write("c.toml", &suited);
-    lab.ok(&["check", "c.toml", "--set", "dataset.name=digits"]);
-    assert!(suited.contains("name = \"unet\"") && suited.contains("form = \"dot\""), "{suited}");
-    for other in ["model.net.name=conv", "model.form=scalar", "dataset.flatten=true", "dataset.name=images"] {
-        assert!(written(other).contains("form = \"scalar\""), "{other}");
-    }
-}
-
-/// Three chains that come down three levels by two steps at each take 18 gradients before their first step; by the
-/// flow that `dsm_ladder` keeps 32 times 4 each; by two steps that `drl` keeps for each level 18; by the five steps of
-/// `energy_matching` 15.
-#[test]
-fn what_starts_cost_is_counted() {
-    let ladder = "name = \"ladder\"\nlevels = 3";
-    let cases = [
-        (ladder, "name = \"dsm_ladder\"", "\"annealed\"\nlevel_steps = 2", 18),
-        (ladder, "name = \"dsm_ladder\"", "\"proposal\"", 3 * 32 * 4),
-        (ladder, "name = \"drl\"\nsampler = { name = \"langevin\", steps = 2 }", "\"proposal\"", 18),
-        ("name = \"potential\"", "name = \"energy_matching\"\nsteps = 5", "\"proposal\"", 15),
-    ];
-    let lab = Lab::new();
-    for (i, (model, method, init, start)) in cases.iter().enumerate() {
-        let sampler = format!("[sampler]\nname = \"langevin\"\ninit = {init}\n[train]\nsteps = 1\n");
-        let text = format!("[dataset]\nname = \"moons\"\n[model]\n{model}\n[method]\n{method}\n{sampler}");
-        lab.write("a.toml", &text);
-        let run = format!("run{i}");
-        lab.ok(&["train", "a.toml", "--run-dir", &run]);
-        for command in [&["sample", "--n", "3"][..], &["diagnose", "--chains", "3", "--burn-in", "0"]] {
-            let told = lab.json(&[command, &["--steps", "4", "--ckpt", &run]].concat());
-            assert_eq!(told["energy_gradients"], start + 3 * 4, "{text}: {told}");
-        }
-    }
-}
-
 /// After a run of the leaderboard the scores are near the exact ones at every level, of which the worst was off by more
 /// than a half.
 #[test]

@@ -3,6 +3,7 @@
 pub mod celeba;
 pub mod cifar;
 pub mod digits;
+pub mod edges;
 pub mod far_modes;
 pub mod gaussian;
 pub mod ica;

@@ -10,7 +10,7 @@ use crate::data::pipeline::division;
 use crate::data::row::{DatasetRow, Origin};
 use crate::data::source::{Images, Source, TestItems};
 use crate::store::checkpoint::sha256;
-use crate::{Error, Result, rng::Key};
+use crate::{Result, rng::Key};
 
 /// Which digits are stacked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -64,13 +64,7 @@ pub(crate) const STACKED_DIGITS: DatasetRow = DatasetRow {
 /// The digits themselves, as their own row reads them.
 fn single(keys: &Stacked) -> Result<Images> {
     let row = if keys.of == Single::Mnist { &mnist::MNIST } else { &digits::DIGITS };
-    let mut table = row.schema.defaults();
-    table.insert("name".into(), row.name.into());
-    table.insert("path".into(), keys.path.clone().into());
-    match (row.build)(&table)? {
-        Source::Images(images) => Ok(images),
-        _ => Err(Error::Other(format!("`{}` is no set of images", row.name))),
-    }
+    row.images(&keys.path)
 }
 
 /// Stacks of digits of the training part, then `test_items` of the test part. Item i is a function of (stack_seed, i)

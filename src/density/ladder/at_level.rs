@@ -77,6 +77,19 @@ impl AtLevel {
         Ok([energy, grad, slope])
     }
 
+    /// The energy, and what stands for its gradient where the network's output does, [`NetPotential::field`]; `None`
+    /// where it cannot.
+    ///
+    /// [`NetPotential::field`]: crate::density::NetPotential::field
+    pub fn field(&self, x: &Tensor) -> Result<Option<[Tensor; 2]>> {
+        let place = self.place(x)?;
+        let Some((h, tilt)) = self.ladder.net.field(&place.input, &place.weight, self.pass(&place))? else {
+            return Ok(None);
+        };
+        let field = self.whole(tilt, || Ok(place.y.clone()))?;
+        Ok(Some([self.of(&place, &h)?, by_row(&field, &place.rate)?]))
+    }
+
     /// The energy and its gradient at a place.
     fn grad_at(&self, place: &Place) -> Result<(Tensor, Tensor)> {
         let (h, tilt) = self.ladder.net.grad(&place.input, Some(&place.weight), self.pass(place))?;

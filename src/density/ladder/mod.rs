@@ -207,6 +207,10 @@ impl Capabilities for Ladder {
         AtLevel { ladder: self.clone(), sigma: Some(sigma.clone()), part: Part::Whole }.with_slope(x).map(Some)
     }
 
+    fn level_field(&self, sigma: &Tensor, x: &Tensor) -> Result<Option<[Tensor; 2]>> {
+        AtLevel { ladder: self.clone(), sigma: Some(sigma.clone()), part: Part::Whole }.field(x)
+    }
+
     fn top(&self) -> Result<Option<Box<dyn Density>>> {
         Ok(Some(Box::new(Gaussian::on(&self.mean, &self.top_log_std()?))))
     }

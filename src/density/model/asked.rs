@@ -60,6 +60,18 @@ impl Model {
         Ok(found)
     }
 
+    /// The energy at noise levels with what stands for its gradient, [`Capabilities::level_field`]: one value.
+    ///
+    /// # Errors
+    /// A tensor operation fails.
+    pub fn level_field(&self, sigma: &Tensor, x: &Tensor) -> Result<Option<[Tensor; 2]>> {
+        let found = self.can().level_field(sigma, x)?;
+        if found.is_some() {
+            self.meter.value(x, self.live)?;
+        }
+        Ok(found)
+    }
+
     /// The normal density at the highest noise level, [`Capabilities::top`].
     ///
     /// # Errors

@@ -34,7 +34,8 @@ crate::config! {
         chains: usize = 0;
         /// What draws are given: none, class (the model must be a `classifier`) or inpaint (the pixels outside `hole`).
         condition: Condition = Condition::None;
-        /// What is filled in with `condition = "inpaint"`: lower (half), left (half) or centre (a quarter of the area).
+        /// What is filled in with `condition = "inpaint"`: lower, left or right (half), or centre (a quarter of the
+        /// area).
         hole: Hole = Hole::Lower;
         /// A checkpoint whose VAE is where the generator starts.
         vae_ckpt: String = String::new();

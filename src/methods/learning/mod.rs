@@ -12,5 +12,6 @@ pub(super) mod readings;
 pub mod score;
 pub(super) mod spectral_penalty;
 pub(super) mod supervised;
+pub(super) mod toward_model;
 pub(super) mod trainable;
 pub(super) mod walker_modes;

@@ -139,7 +139,7 @@ impl OwnDensity {
         let key = subject.key.with("own");
         let mut x =
             subject.sampler.start(key.with("start"), subject.model, subject.proposal, subject.data, self.0.n)?;
-        let items = |x: &Tensor| subject.sampler.items(subject.model, x);
+        let items = |x: &Tensor| subject.sampler.items(&subject.target(), x);
         let mut found = vec![("0", host_rows(&items(&x)?)?)];
         for (run, name) in [(1, Some("1")), (2, Some("2")), (3, None), (4, Some("4"))] {
             let trace = subject.sampler.run(key.at(run), &subject.target(), &x, |_, _| Ok(()))?;

@@ -20,7 +20,7 @@ use crate::{Error, Result, draw};
 crate::config! {
     /// Keys of the probe `inpainting`.
     pub struct InpaintingConfig {
-        /// What is filled in: lower (half), left (half) or centre (a quarter of the area).
+        /// What is filled in: lower, left or right (half), or centre (a quarter of the area).
         hole: Hole = Hole::Lower;
         /// Items.
         items: usize = 100, rule::at_least(1);

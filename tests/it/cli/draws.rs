@@ -1,6 +1,7 @@
 //! `ebm sample`: draws as numbers with energies and labels, of one class, from given starts, in the units of a table.
 
 use ebm::data::file;
+use ebm::math::stats;
 use serde_json::Value;
 
 use super::*;
@@ -69,6 +70,35 @@ fn draws_come_with_energies_and_labels_and_of_one_class() {
     lab.refused(2, &[&sample[..], &["--class", "3"]].concat(), &["3 classes"]);
     let other = lab_with_run(&bare("pcd", 2));
     other.refused(2, &["sample", "--ckpt", "run", "--class", "0"], &["0 classes"]);
+}
+
+/// Chains in the noise of VERA's generator begin at its draws and bring their energies down; a method without one has
+/// no such space, and a model with a noise of its own keeps its density.
+#[test]
+fn chains_refine_the_draws_of_a_generator_in_its_noise() {
+    let lab = lab_with_run(&bare("vera", 40));
+    let downhill = ["sampler.name=sgld", "sampler.drift=0.05", "sampler.noise=0", "sampler.space=noise"];
+    let downhill = downhill.map(|key| ["--set", key]).concat();
+    let sample = |steps: &str, prior: &str| {
+        let words = ["sample", "--ckpt", "run", "--n", "200", "--save-npy", "x.npy", "--steps", steps, "--set", prior];
+        let mean = lab.json(&[&words[..], &downhill[..]].concat())["mean_energy"].as_f64().unwrap();
+        lab.ok(&["-q", "energy", "--ckpt", "run", "--data", "x.npy", "--space", "model", "--out", "e.npy"]);
+        (mean, stats::mean(&array(&lab.path("e.npy")).1), array(&lab.path("x.npy")))
+    };
+    let (alone, with_prior) = ("sampler.noise_prior=false", "sampler.noise_prior=true");
+    let (mean, of_draws, (shape, drawn)) = sample("0", alone);
+    assert!(shape == [200, 2] && (mean - of_draws).abs() < 1e-3 * (1.0 + mean.abs()), "{mean} and {of_draws}");
+    // Points of 3 + 2 standard normal numbers, whose density is the potential's other part: on average 5/2 (1 + ln 2π).
+    let noise = sample("0", with_prior).0 - mean;
+    assert!((noise - 2.5 * (1.0 + std::f64::consts::TAU.ln())).abs() < 0.5, "{noise}");
+    let (_, refined, (_, moved)) = sample("60", alone);
+    assert!(moved != drawn && refined < of_draws, "{of_draws}, {refined}");
+    let other = lab_with_run(&bare("pcd", 2));
+    let noise = ["sample", "--ckpt", "run", "--set", "sampler.space=noise"];
+    other.refused(2, &noise, &["nor its method a generator"]);
+    let vae = lab_with_run(&bare("vae", 2));
+    let flat = ["--set", "sampler.name=mala", "--set", "sampler.noise_prior=false"];
+    vae.refused(2, &[&noise[..], &flat].concat(), &["noise_prior"]);
 }
 
 /// A generator that draws for a class, and one whose draws the classifier tells apart, as they are and moved by chains.

@@ -94,7 +94,7 @@ fn draws_at_a_temperature_and_means_have_the_variances_they_should() {
         table.insert("name".into(), "langevin".into());
         let sampler = Sampler::new(&Spec::new(table)).unwrap();
         let start = sampler.start(Key::new(8), &model, None, &data, N).unwrap();
-        let items = sampler.items(&model, &start).unwrap().t().unwrap().to_vec2::<f64>().unwrap();
+        let items = sampler.items(&Target::of(&model), &start).unwrap().t().unwrap().to_vec2::<f64>().unwrap();
         for (i, column) in items.iter().enumerate() {
             let of_z: f64 = w.iter().map(|row| (row[i] - b[i]).powi(2)).sum();
             let want = t * t * (of_z + sigma * sigma);
