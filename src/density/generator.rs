@@ -158,7 +158,12 @@ impl Generator {
     /// # Shapes
     /// z `[n, L]`, noise `[n, item..]` standard normal, x as noise.
     pub fn render(&self, z: &Tensor, noise: &Tensor) -> Result<Tensor> {
-        Ok((self.mean(z)? + noise.broadcast_mul(&self.log_sigma.exp()?)?)?)
+        Ok((self.mean(z)? + self.scaled(noise)?)?)
+    }
+
+    /// σ times a tensor.
+    fn scaled(&self, noise: &Tensor) -> Result<Tensor> {
+        Ok(noise.broadcast_mul(&self.log_sigma.exp()?)?)
     }
 }
 
@@ -187,7 +192,7 @@ impl GeneratorSpace<'_> {
     /// z `[n, L]` and σ ε `[n, item..]`.
     fn split(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
         let (rows, latent) = (at.dim(0)?, self.0.latent());
-        let noise = at.narrow(1, latent, at.dim(1)? - latent)?.affine(self.0.sigma()?, 0.0)?;
+        let noise = self.0.scaled(&at.narrow(1, latent, at.dim(1)? - latent)?)?;
         Ok((at.narrow(1, 0, latent)?, noise.reshape([&[rows], self.0.item.as_slice()].concat())?))
     }
 }
@@ -216,7 +221,7 @@ impl NoiseSpace for GeneratorSpace<'_> {
             Ok(slope)
         })?;
         let (x, slope) = found.into_inner().ok_or_else(|| Error::Other("a generator that made no item".into()))?;
-        Ok((x, Tensor::cat(&[on_z, slope.flatten_from(1)?.affine(self.0.sigma()?, 0.0)?], 1)?))
+        Ok((x, Tensor::cat(&[on_z, self.0.scaled(&slope.flatten_from(1)?)?], 1)?))
     }
 
     fn normal(&self) -> Result<Option<Gaussian>> {

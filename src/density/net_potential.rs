@@ -79,7 +79,7 @@ impl NetPotential {
     }
 
     /// V, and -2 w f under [`PotentialForm::Dot`], `[B, C, ..]`: the gradient of w V wherever f is a gradient and
-    /// f(ax) = a f(x), for a third of the price of that gradient and its own derivatives. `None` for other forms.
+    /// f(ax) = a f(x), without a derivative in x. `None` for other forms.
     ///
     /// # Errors
     /// As [`Network::forward`].

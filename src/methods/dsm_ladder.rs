@@ -18,7 +18,7 @@ crate::config! {
     /// Keys of the method `dsm_ladder`; levels are the model's.
     pub struct DsmLadderConfig {
         /// Steps at the beginning in which -2f stands for the gradient of -⟨f, y⟩ (a ladder with form = "dot"), so that
-        /// f learns to denoise at a third of a step's time; then the gradient itself is trained on.
+        /// f learns to denoise in two fifths of the time (a U-Net on a CPU); then the gradient itself is trained on.
         field_steps: u64 = 0;
     }
 }
@@ -27,9 +27,8 @@ const NAME: &str = "dsm_ladder";
 
 /// The method `dsm_ladder`: minimises mean |σ∇E(x + σε, σ) - ε|²/D over items and levels, one level an item and step
 /// (Song & Ermon 2019, eq. 5-6, weight σ²). An energy -⟨f, y⟩ may begin as a denoiser f (`field_steps`; Thornton et al.
-/// 2025, "Composition and control with distilled energy diffusion models", begin at one that was trained before). It
-/// fixes ∇E at every level, and so E only up to one constant for each mode
-/// that is far from the others: `diffclf` fixes these too.
+/// 2025, arXiv 2502.12786, begin at one that was trained before). It fixes ∇E at every level, and so E only up to one
+/// constant for each mode that is far from the others: `diffclf` fixes these too.
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: NAME,
     about: "denoising score matching at all noise levels of one energy (model `ladder`)",

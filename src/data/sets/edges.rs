@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{digits, mnist};
+use crate::Error;
 use crate::config::{Schema, decode};
 use crate::data::keys::Pixels;
 use crate::data::row::{DatasetRow, Origin};
@@ -45,7 +46,13 @@ pub(crate) const EDGES: DatasetRow = DatasetRow {
     pictures: false,
     example: "limit = 100",
     build: |table| {
-        let keys: Edges = decode(table)?;
+        let (keys, pixels): (Edges, Pixels) = decode(table)?;
+        if pixels.flip || pixels.crop_pad > 0 {
+            let key = if pixels.flip { "flip" } else { "crop_pad" };
+            return Err(Error::config(format!("`dataset.{key}` would move one half of a pair into the other"))
+                .at(key)
+                .hint("--set dataset.flip=false --set dataset.crop_pad=0"));
+        }
         let row = match keys.of {
             Pictures::Digits => &digits::DIGITS,
             Pictures::Mnist => &mnist::MNIST,
@@ -108,6 +115,18 @@ mod tests {
         let want = |i: usize| matches!(i / 6, 2 | 3);
         assert_eq!(outline(&turned, 6, 0.5), (0..36).map(want).collect::<Vec<_>>());
         assert!(!outline(&[7; 36], 6, 0.5).contains(&true), "one colour has no edge");
+    }
+
+    #[test]
+    fn what_would_mix_the_halves_is_refused() {
+        let with = |key: &str, value: toml::Value| {
+            let mut table = EDGES.schema.defaults();
+            table.insert(key.into(), value);
+            (EDGES.build)(&table).err().map(|e| e.to_string())
+        };
+        assert_eq!(with("flip", false.into()), None);
+        assert!(with("flip", true.into()).is_some_and(|e| e.contains("dataset.flip")));
+        assert!(with("crop_pad", 2.into()).is_some_and(|e| e.contains("dataset.crop_pad")));
     }
 
     #[test]
