@@ -41,7 +41,7 @@ compare() {
 # judge NAME: the checkpoint of a classifier that the probes take, trained once.
 judge() {
     local run=$runs/classifier_$1
-    [[ -e $run/checkpoints/last.safetensors ]] || "$ebm" train "configs/classifier_$1.toml" --run-dir "$run" >&2
+    [[ -e $run/checkpoints/last.safetensors ]] || train "$run" "configs/classifier_$1.toml" >&2
     echo "$run/checkpoints/last.safetensors"
 }
 

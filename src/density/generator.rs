@@ -236,28 +236,21 @@ impl NoiseSpace for GeneratorSpace<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::find;
-    use crate::density::{Context, Energy as _, Flat, Model, Potential};
+    use crate::density::{Context, Energy as _, MODELS, Model, Potential};
     use crate::nets::NETS;
 
     const CPU: candle_core::Device = candle_core::Device::Cpu;
 
-    fn spec(rows: &[impl crate::config::Row], name: &str, keys: &str) -> Spec {
-        let mut table = find(rows, name).unwrap().head().schema.decode(&keys.parse().unwrap()).unwrap();
-        table.insert("name".into(), name.into());
-        Spec::new(table)
-    }
-
-    /// V(ε) = E(T(ε)) + ½|ε|² + a constant, or E(T(ε)) alone on the flat space; its gradient is that by differences.
+    /// V(ε) = E(T(ε)) + ½|ε|² + a constant, or E(T(ε)) alone; its gradient is that by differences.
     #[test]
     fn the_potential_over_its_noise_is_the_energy_of_the_draws() {
-        let net = spec(NETS, "mlp", "hidden = [7]\nactivation = \"tanh\"");
+        let net = Spec::with_keys(NETS, "mlp", "hidden = [7]\nactivation = \"tanh\"");
         let config = GeneratorConfig { latent: 2, sigma: 0.2, squash: Squash::Tanh, ..GeneratorConfig::default() };
         let builder = Builder::new(Key::new(1), DType::F64, &CPU);
         let generator = Generator::new(&config, &net, &[3], &builder).unwrap();
         let keys = "base = \"none\"\nnet = { name = \"mlp\", hidden = [6], activation = \"tanh\" }";
         let context = Context { shape: vec![3], classes: None, moments: None };
-        let energy = spec(crate::density::MODELS, "neural", keys);
+        let energy = Spec::with_keys(MODELS, "neural", keys);
         let energy = Model::new(&energy, &context, Key::new(2), DType::F64, &CPU).unwrap().frozen().unwrap();
         let space = || generator.noise_space().unwrap();
         let at = space().start(Key::new(3), 20).unwrap();
@@ -270,8 +263,10 @@ mod tests {
         let bare = host(energy.energy(&draws).unwrap());
         let v = Key::new(4).normal(at.dims().to_vec(), DType::F64, &CPU).unwrap();
         for flat in [false, true] {
-            let space = if flat { Box::new(Flat(space())) } else { space() };
-            let potential = Potential::new(space, Some(Box::new(&energy))).unwrap();
+            let potential = match flat {
+                true => Potential::alone(space(), Box::new(&energy)),
+                false => Potential::new(space(), Some(Box::new(&energy))).unwrap(),
+            };
             let along = |h: f64| host(potential.energy(&(&at + (&v * h).unwrap()).unwrap()).unwrap());
             let (value, grad) = potential.grad(&at).unwrap();
             let slope = host((grad * &v).unwrap().sum(1).unwrap());

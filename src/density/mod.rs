@@ -52,7 +52,7 @@ pub use ladder::{beside, by_row, with_level};
 pub use model::Model;
 pub use net_potential::{NetPotential, PotentialForm};
 pub use neural::Neural;
-pub use noise_space::{Flat, NoiseSpace, Potential, Space};
+pub use noise_space::{NoiseSpace, Potential, Space};
 pub use parts::{by_parts_of, of_parts};
 pub use probability_flow::{Laplacian, ProbabilityFlow};
 pub use proposal::Proposal;

@@ -147,20 +147,18 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
-    use crate::config::{Spec, find};
+    use crate::config::Spec;
     use crate::nets::{Builder, NETS};
     use crate::rng::Key;
 
     /// f(x) = Ax with a symmetric A is the gradient of ½⟨Ax, x⟩ and linear; with another A it is no gradient.
     #[test]
     fn the_field_is_the_gradient_of_a_linear_gradient() {
-        let row = find(NETS, "mlp").unwrap();
-        let mut table = row.schema.decode(&"hidden = []".parse().unwrap()).unwrap();
-        table.insert("name".into(), "mlp".into());
+        let linear = Spec::with_keys(NETS, "mlp", "hidden = []");
         let key = Key::new(1);
         let potential = |form: PotentialForm, symmetric: bool| {
             let builder = Builder::new(key, DType::F64, &Device::Cpu);
-            let net = Network::new(&Spec::new(table.clone()), &form.io(&[3], &[3]), &builder).unwrap();
+            let net = Network::new(&linear, &form.io(&[3], &[3]), &builder).unwrap();
             for (name, weight) in builder.finish().weights {
                 let a = key.with("a").normal(weight.dims().to_vec(), DType::F64, &Device::Cpu).unwrap();
                 let a = if name.ends_with("bias") { a.zeros_like().unwrap() } else { a };

@@ -63,32 +63,6 @@ pub(super) fn standard_normal(at: &Tensor) -> Result<(Tensor, Tensor)> {
     Ok((ops::dot(at, at)?.affine(0.5, constant)?, at.clone()))
 }
 
-/// A noise space whose points have no density of their own: the potential of the base is nought everywhere.
-pub struct Flat<'a>(pub Box<dyn NoiseSpace + 'a>);
-
-impl NoiseSpace for Flat<'_> {
-    fn start(&self, key: Key, n: usize) -> Result<Tensor> {
-        self.0.start(key, n)
-    }
-
-    fn push(&self, at: &Tensor) -> Result<Tensor> {
-        self.0.push(at)
-    }
-
-    fn quiet(&self, at: &Tensor) -> Result<Tensor> {
-        self.0.quiet(at)
-    }
-
-    fn pulled(&self, at: &Tensor, on_x: &dyn Fn(&Tensor) -> Result<Tensor>) -> Result<(Tensor, Tensor)> {
-        self.0.pulled(at, on_x)
-    }
-
-    fn base(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
-        let none = at.zeros_like()?;
-        Ok((none.narrow(1, 0, 1)?.squeeze(1)?, none))
-    }
-}
-
 /// The energy V(ε) = f(T(ε)) + the base's potential over the points of a noise space, with f the tilt of the base. Its
 /// normaliser is that of the tilted density, E[exp(-f)] under the base. With f = 0 the points keep the base's
 /// distribution.
@@ -96,6 +70,8 @@ pub struct Potential<'a> {
     space: Box<dyn NoiseSpace + 'a>,
     tilt: Option<Box<dyn Energy + 'a>>,
     normal: Option<Gaussian>,
+    /// Whether the base's potential is left out.
+    alone: bool,
 }
 
 impl<'a> Potential<'a> {
@@ -104,7 +80,12 @@ impl<'a> Potential<'a> {
     /// # Errors
     /// The device fails.
     pub fn new(space: Box<dyn NoiseSpace + 'a>, tilt: Option<Box<dyn Energy + 'a>>) -> Result<Self> {
-        Ok(Potential { normal: space.normal()?, space, tilt })
+        Ok(Potential { normal: space.normal()?, space, tilt, alone: false })
+    }
+
+    /// The potential f(T(ε)) alone, without that of the base: it may have no normaliser.
+    pub fn alone(space: Box<dyn NoiseSpace + 'a>, f: Box<dyn Energy + 'a>) -> Self {
+        Potential { normal: None, space, tilt: Some(f), alone: true }
     }
 
     /// The space in which the points live.
@@ -119,9 +100,18 @@ impl<'a> Potential<'a> {
 }
 
 impl Potential<'_> {
+    /// The base's part of the potential, `[N]`, and its gradient.
+    fn base(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
+        if !self.alone {
+            return self.space.base(at);
+        }
+        let none = at.zeros_like()?;
+        Ok((none.narrow(1, 0, 1)?.squeeze(1)?, none))
+    }
+
     /// The potential and its gradient at points `[N, ..]`.
     fn grad_of(&self, at: &Tensor) -> Result<(Tensor, Tensor)> {
-        let (mut value, mut grad) = self.space.base(at)?;
+        let (mut value, mut grad) = self.base(at)?;
         if let Some(tilt) = &self.tilt {
             let energies = std::cell::RefCell::new(None);
             let on_x = |x: &Tensor| -> Result<Tensor> {
@@ -139,7 +129,7 @@ impl Potential<'_> {
 
 impl Energy for Potential<'_> {
     fn energy(&self, at: &Tensor) -> Result<Tensor> {
-        let (base, _) = self.space.base(at)?;
+        let (base, _) = self.base(at)?;
         match &self.tilt {
             Some(tilt) => Ok((base + tilt.energy(&self.space.push(at)?)?)?),
             None => Ok(base),

@@ -117,21 +117,19 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::config::{Spec, find};
+    use crate::config::Spec;
     use crate::data::Moments;
     use crate::density::{Context, MODELS};
     use crate::math::stats;
 
     /// A ladder whose network is zero: the exact energies of N(0.5, 2²) at every level.
     fn normal() -> Model {
-        let row = find(MODELS, "ladder").unwrap();
         let keys = "levels = 12\nsigma_min = 0.1\nnet = { name = \"mlp\", hidden = [4] }";
-        let mut table = row.schema.decode(&keys.parse().unwrap()).unwrap();
-        table.insert("name".into(), "ladder".into());
+        let spec = Spec::with_keys(MODELS, "ladder", keys);
         let of = |value: f32| Tensor::full(value, 3, &Device::Cpu).unwrap();
         let moments = Moments { mean: of(0.5), std: of(2.0), overall_mean: 0.5, overall_std: 2.0 };
         let context = Context { shape: vec![3], classes: None, moments: Some(&|| Ok(moments.clone())) };
-        let model = Model::new(&Spec::new(table), &context, Key::new(0), DType::F32, &Device::Cpu).unwrap();
+        let model = Model::new(&spec, &context, Key::new(0), DType::F32, &Device::Cpu).unwrap();
         let weights = model.params().weights.values();
         weights.for_each(|weight| crate::ops::assign(weight, &weight.zeros_like().unwrap()).unwrap());
         model.frozen().unwrap()

@@ -12,7 +12,7 @@ use super::trace::{Losses, Trace};
 use super::warm_up::WarmUp;
 use crate::config::{Spec, decode, find};
 use crate::data::Data;
-use crate::density::{Counted, Energy, Flat, Model, Potential, Proposal, Space};
+use crate::density::{Counted, Energy, Model, Potential, Proposal, Space};
 use crate::{Error, Result, rng::Key};
 
 /// A kernel with its settings: `[sampler]` of a run.
@@ -115,8 +115,8 @@ impl Sampler {
             return if noise_prior { Potential::new(own, tilt).map(Some) } else { Err(flat_model()) };
         }
         let beside = on.generator().filter(|_| space == Space::Noise).ok_or_else(no_space)?;
-        let beside = if noise_prior { beside } else { Box::new(Flat(beside)) };
-        Potential::new(beside, Some(Box::new(on.energy()))).map(Some)
+        let whole: Box<dyn Energy> = Box::new(on.energy());
+        Ok(Some(if noise_prior { Potential::new(beside, Some(whole))? } else { Potential::alone(beside, whole) }))
     }
 
     /// The items that the points `at` of chains on `on` stand for: the points themselves, or the items T(ε) of points

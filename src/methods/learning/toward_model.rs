@@ -25,24 +25,21 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
-    use crate::config::{Spec, find};
+    use crate::config::Spec;
     use crate::density::{Context, MODELS};
     use crate::ops;
 
     const ITEMS: usize = 40;
 
     fn tilted() -> Model {
-        let row = find(MODELS, "tilted").unwrap();
         let keys = r#"net = { name = "mlp", hidden = [6], activation = "tanh" }
                       [base]
                       name = "vae"
                       latent = 2
                       encoder = { name = "mlp", hidden = [5] }
                       decoder = { name = "mlp", hidden = [5], activation = "tanh" }"#;
-        let mut table = row.schema.decode(&keys.parse().unwrap()).unwrap();
-        table.insert("name".into(), "tilted".into());
         let context = Context { shape: vec![3], classes: None, moments: None };
-        Model::new(&Spec::new(table), &context, Key::new(1), DType::F64, &Device::Cpu).unwrap()
+        Model::new(&Spec::with_keys(MODELS, "tilted", keys), &context, Key::new(1), DType::F64, &Device::Cpu).unwrap()
     }
 
     /// The mean of f over the same draws, with the weights as they are.
