@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Reruns an experiment of Grathwohl et al. 2021 and leaves table (CSV, Markdown) and plot (PNG, SVG) in docs/results/vera/:
-#   scripts/reproduce_vera.sh NAME [--quick] [--jobs N]     names: entropy entropy_mnist toys nice digits mnist cifar few_labels table stability all
+#   scripts/reproduce_vera.sh NAME [--quick] [--jobs N]     names: entropy entropy_mnist toys nice digits mnist cifar few_labels few_labels_mnist table stability all
 # --quick takes minutes on two cores. The same command again goes on where it was stopped. $EBM names another binary,
 # $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=vera known=(entropy entropy_mnist toys nice digits mnist cifar few_labels table stability)
+paper=vera known=(entropy entropy_mnist toys nice digits mnist cifar few_labels few_labels_mnist table stability)
 source "$(dirname "$0")/reproduce_common.sh"
 logp=auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation,auroc_logp_inverted
 
@@ -47,16 +47,16 @@ cifar() {
         test_accuracy,test_ece,auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation,energy_values,energy_gradients,seconds
 }
 
-few_labels() {
-    sweep few_labels
-    compare few_labels --by arm --over seed --metric test_accuracy,test_ece
+few() {
+    sweep "$1" "${@:2}"
+    compare "$1" --by arm --over seed --metric test_accuracy,test_auc,test_brier,test_ece
 }
 
+few_labels() { few few_labels; }
+few_labels_mnist() { few few_labels_mnist; }
+
 # The table is no part of the program: TABLE names the file.
-table() {
-    sweep table ${TABLE:+--set "dataset.path=$TABLE"}
-    compare table --by arm --over seed --metric test_accuracy,test_ece
-}
+table() { few table ${TABLE:+--set "dataset.path=$TABLE"}; }
 
 stability() {
     sweep stability

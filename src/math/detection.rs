@@ -1,5 +1,7 @@
 //! The quality of a score that separates two sets: exact areas under curves, with ties counted.
 
+use super::stats;
+
 /// The scores of positives, items that should score high, and of negatives, items that should score low.
 #[derive(Clone, Debug)]
 pub struct Detection {
@@ -18,6 +20,21 @@ impl Detection {
             scores
         };
         Detection { positive: sorted(positive), negative: sorted(negative) }
+    }
+
+    /// The mean of [`Detection::auroc`] over the classes, each against the rest by its own column of the scores
+    /// `[N][K]`, with labels `[N]` below K; classes that none or all of the items have are left out (scikit-learn's
+    /// `roc_auc_score` with "ovr" and "macro"). It is NaN where no class is left.
+    pub fn one_against_rest(scores: &[Vec<f64>], labels: &[u32]) -> f64 {
+        let classes = scores.first().map_or(0, Vec::len);
+        let area = |k: usize| {
+            let own = scores.iter().zip(labels).filter_map(|(row, &y)| Some((y as usize == k, *row.get(k)?)));
+            let (own, rest): (Vec<_>, Vec<_>) = own.partition(|(own, _)| *own);
+            let [own, rest] = [own, rest].map(|side| side.into_iter().map(|(_, score)| score).collect::<Vec<_>>());
+            Detection::new(&own, &rest).auroc()
+        };
+        let areas: Vec<f64> = (0..classes).map(area).filter(|area| !area.is_nan()).collect();
+        stats::mean(&areas)
     }
 
     /// The area under the ROC curve, P(positive > negative) + ½ P(positive = negative): Mann & Whitney's U over n·m,
@@ -90,6 +107,19 @@ mod tests {
         assert!((Detection::new(&q, &p).auroc() + found.auroc() - 1.0).abs() < 1e-14);
         assert_eq!((Detection::new(&[2.0], &[1.0]).auroc(), Detection::new(&[1.0; 3], &[1.0; 5]).auroc()), (1.0, 0.5));
         assert!(Detection::new(&[], &[1.0]).auroc().is_nan());
+    }
+
+    #[test]
+    fn classes_against_the_rest_are_averaged_without_those_that_do_not_occur() {
+        // Class 0: .6 .5 against .1 .55 .2, five pairs of six; class 1: .4 .3 against .3 .3 .3, three pairs and three
+        // ties; class 2: .6 against .1 .2 .05 .15.
+        let scores = [[0.6, 0.3, 0.1], [0.5, 0.3, 0.2], [0.1, 0.3, 0.6], [0.55, 0.4, 0.05], [0.2, 0.3, 0.15]];
+        let scores = scores.map(|row| row.to_vec());
+        let area = |labels: &[u32]| Detection::one_against_rest(&scores, labels);
+        assert!((area(&[0, 0, 2, 1, 1]) - (5.0 / 6.0 + 4.5 / 6.0 + 1.0) / 3.0).abs() < 1e-15);
+        // Without class 2, class 1: .3 .4 .3 against .3 .3.
+        assert!((area(&[0, 0, 1, 1, 1]) - (5.0 / 6.0 + 4.0 / 6.0) / 2.0).abs() < 1e-15);
+        assert!(area(&[0; 5]).is_nan() && Detection::one_against_rest(&[], &[]).is_nan());
     }
 
     #[test]

@@ -108,3 +108,15 @@ fn the_first_steps_of_every_method_cost_what_its_row_says() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn virtual_adversarial_training_adds_a_pass_and_a_slope_for_each_iteration() {
+    let sets = ["method.vat=0.5".to_owned(), "method.vat_iterations=2".to_owned()];
+    let experiment = Experiment::parse("example.toml", &experiment("classifier"), &sets).unwrap();
+    let mut trainer = Trainer::new(experiment).unwrap();
+    let mut guard = trainer.guard();
+    let found = trainer.advance(&mut guard).unwrap().get("vat");
+    assert!(found.is_some_and(|vat| vat > 0.0 && vat.is_finite()), "{found:?}");
+    let plain = METHODS.iter().find(|row| row.name == "classifier").unwrap().cost.gradients / 8;
+    assert_eq!(trainer.spent(), Spent { values: 0, gradients: (1 + 1 + 2) * plain });
+}

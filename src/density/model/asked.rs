@@ -1,6 +1,6 @@
 //! The capabilities of a model beside its energy, as callers ask for them.
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 
 use super::{Capabilities, Model};
 use crate::density::{BlockGibbs, Counted, Density, Energy, Form, NoiseSpace, Space, Vae};
@@ -36,6 +36,23 @@ impl Model {
             self.meter.derivatives(x, 1, self.live)?;
         }
         Ok(found)
+    }
+
+    /// The class logits at x, `[B, K]`, and the slope in x of a loss of them, a scalar. It counts as a gradient does.
+    ///
+    /// # Errors
+    /// A tensor operation fails.
+    pub fn slope_of_logits(
+        &self,
+        x: &Tensor,
+        loss: impl FnOnce(&Tensor) -> Result<Tensor>,
+    ) -> Result<Option<[Tensor; 2]>> {
+        let at = Var::from_tensor(&x.detach())?;
+        let Some(logits) = self.can().logits(&at)? else { return Ok(None) };
+        self.meter.derivatives(x, 1, self.live)?;
+        let slopes = loss(&logits)?.backward()?;
+        let slope = slopes.get(&at).map_or_else(|| x.zeros_like(), |slope| Ok(slope.detach()))?;
+        Ok(Some([logits.detach(), slope]))
     }
 
     /// The energy within a class, [`Capabilities::given`].

@@ -14,4 +14,5 @@ pub(super) mod spectral_penalty;
 pub(super) mod supervised;
 pub(super) mod toward_model;
 pub(super) mod trainable;
+pub(super) mod virtual_adversarial;
 pub(super) mod walker_modes;

@@ -106,6 +106,19 @@ pub(in crate::methods) fn logits_along(model: &Model, x: &Tensor, v: &Tensor) ->
     model.logits_along(x, v)?.ok_or_else(without_classes)
 }
 
+/// The slope in x of a loss of the class logits, for a method that needs it.
+///
+/// # Errors
+/// The model is no classifier.
+pub(in crate::methods) fn slope_of_logits(
+    model: &Model,
+    x: &Tensor,
+    loss: impl FnOnce(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let [_, slope] = model.slope_of_logits(x, loss)?.ok_or_else(without_classes)?;
+    Ok(slope)
+}
+
 fn without_classes() -> Error {
     Error::config("the method trains p(y|x), and the model has no classes").hint("--set model.name=classifier")
 }

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::config::{Schema, decode, rule};
 use crate::data::Split;
 use crate::draw::{Figure, Line, Mark, Panel};
-use crate::math::{Bin, Calibration, stats};
+use crate::math::{Bin, Calibration, Detection, stats};
 use crate::metrics::{Metrics, Number, Unit};
 use crate::probes::probe::{Finding, Probe, ProbeRow, Schedule, Subject};
 use crate::probes::support::example::example;
@@ -32,11 +32,14 @@ fn few(bins: &usize) -> rule::Complaint {
 
 pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     name: "accuracy",
-    about: "accuracy, cross-entropy, Brier score, calibration errors (ECE, MCE) of a classifier; reliability diagram",
+    about: "accuracy, AUC, cross-entropy, Brier score, calibration errors (ECE, MCE) of a classifier; reliability \
+            diagram",
     cite: "Guo, Pleiss, Sun, Weinberger 2017, \"On calibration of modern neural networks\", ICML, eq. 2-5",
     schema: Schema::of::<(AccuracyConfig, Schedule)>(),
     numbers: &[
         Number::new("{split}_accuracy", Unit::Share, "items that are classified correctly").higher().lead(),
+        Number::new("{split}_auc", Unit::Share, "area under the ROC curve, the mean of each class against the rest")
+            .higher(),
         Number::new("{split}_cross_entropy", Unit::Nats, "mean -log p(y|x)").lower(),
         Number::new("{split}_brier", Unit::Plain, "Brier score: squared distance of probabilities to the label")
             .lower(),
@@ -56,13 +59,15 @@ impl Probe for Accuracy {
         Labelled::fit(ENTRY.name, subject, self.0.split)
     }
 
-    /// Finds `{split}_accuracy`, `_cross_entropy` (nats), `_brier`, `_ece` and `_mce`.
+    /// Finds `{split}_accuracy`, `_auc`, `_cross_entropy` (nats), `_brier`, `_ece` and `_mce`.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let AccuracyConfig { split, items, bins } = self.0;
         let Labelled { x, y } = Labelled::of("accuracy", subject, split, items)?;
-        let found = Calibration::new(&log_probabilities("accuracy", subject.model, &x)?, &y, bins);
+        let log_p = log_probabilities("accuracy", subject.model, &x)?;
+        let found = Calibration::new(&log_p, &y, bins);
         let metrics = Metrics::new()
             .with(format!("{split}_accuracy"), found.accuracy)
+            .with(format!("{split}_auc"), Detection::one_against_rest(&log_p, &y))
             .with(format!("{split}_cross_entropy"), found.cross_entropy)
             .with(format!("{split}_brier"), found.brier)
             .with(format!("{split}_ece"), found.ece)

@@ -69,10 +69,13 @@ pub(in crate::probes) fn unlabelled(probe: &str, subject: &Subject) -> Error {
 /// # Errors
 /// A model that is no classifier.
 pub(in crate::probes) fn logits(probe: &str, model: &Model, x: &Tensor) -> Result<Tensor> {
-    model.logits(x)?.ok_or_else(|| {
-        Error::config(format!("probe `{probe}` needs a model with class logits"))
-            .hint("set `model.name = \"classifier\"`, or remove the probe")
-    })
+    model.logits(x)?.ok_or_else(|| without_logits(probe))
+}
+
+/// The error of a probe whose model is no classifier.
+pub(in crate::probes) fn without_logits(probe: &str) -> Error {
+    Error::config(format!("probe `{probe}` needs a model with class logits"))
+        .hint("set `model.name = \"classifier\"`, or remove the probe")
 }
 
 /// log p(y|x) of every item, `[N][K]`: the softmax in f64.

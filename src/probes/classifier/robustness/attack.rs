@@ -1,11 +1,11 @@
 //! Projected gradient descent (Madry et al. 2018) along the gradient of the cross-entropy of the logits.
 
-use candle_core::{D, DType, Device, Tensor, Var};
+use candle_core::{D, DType, Device, Tensor};
 
 use super::Norm;
 use crate::density::Model;
 use crate::probes::support::items::not_finite;
-use crate::probes::support::labels::logits;
+use crate::probes::support::labels::{logits, without_logits};
 use crate::probes::support::rows::host_rows;
 use crate::samplers::{Kernel, Target};
 use crate::{Result, rng::Key};
@@ -66,15 +66,16 @@ impl Victim<'_> {
     /// Carlini & Wagner 2018), with fresh noise in every step. A stronger attacker would differentiate through the
     /// chain.
     fn lead_and_gradient(&self, key: Key, x: &Tensor, y: &[u32]) -> Result<(Vec<f64>, Tensor)> {
-        let at = Var::from_tensor(&self.refined(key, x)?)?;
-        let values = logits("robustness", self.model, at.as_tensor())?;
         let labels = Tensor::new(y, x.device())?.unsqueeze(1)?;
-        let own = values.gather(&labels, 1)?;
-        let hidden = (own.ones_like()? * -1e30)?;
-        let others = (&values + values.zeros_like()?.scatter_add(&labels, &hidden, 1)?)?.log_sum_exp(D::Minus1)?;
-        let grads = (others.sum_all()? - own.sum_all()?)?.backward()?;
-        let grad = grads.get(&at).map_or_else(|| at.zeros_like(), |g| Ok(g.detach()))?;
-        Ok((leads(&host_rows(&values)?, y)?, grad))
+        let margins = |values: &Tensor| -> Result<Tensor> {
+            let own = values.gather(&labels, 1)?;
+            let hidden = (own.ones_like()? * -1e30)?;
+            let others = (values + values.zeros_like()?.scatter_add(&labels, &hidden, 1)?)?.log_sum_exp(D::Minus1)?;
+            Ok((others.sum_all()? - own.sum_all()?)?)
+        };
+        let found = self.model.slope_of_logits(&self.refined(key, x)?, margins)?;
+        let [values, slope] = found.ok_or_else(|| without_logits("robustness"))?;
+        Ok((leads(&host_rows(&values)?, y)?, slope))
     }
 }
 
