@@ -119,14 +119,9 @@ mod tests {
             let rows = model.logits(x).unwrap().unwrap().to_vec2::<f64>().unwrap();
             rows.iter().map(|row| row[1] - row[0]).collect()
         };
-        let axes = Tensor::cat(
-            &[Tensor::zeros((1, D), DType::F64, &Device::Cpu).unwrap(), {
-                Tensor::eye(D, DType::F64, &Device::Cpu).unwrap()
-            }],
-            0,
-        );
-        let at_axes = margin(&axes.unwrap());
-        let length = at_axes[1..].iter().map(|a| (a - at_axes[0]).powi(2)).sum::<f64>().sqrt();
+        let origin = margin(&Tensor::zeros((1, D), DType::F64, &Device::Cpu).unwrap())[0];
+        let along_axes = margin(&Tensor::eye(D, DType::F64, &Device::Cpu).unwrap());
+        let length = along_axes.iter().map(|a| (a - origin).powi(2)).sum::<f64>().sqrt();
         let (logits, key) = (model.logits(&x).unwrap().unwrap(), Key::new(3));
         let log_p = candle_nn::ops::log_softmax(&logits, 1).unwrap();
         let shift = term.shift(key, &still, &x, &log_p).unwrap();
