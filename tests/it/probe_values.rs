@@ -91,4 +91,9 @@ fn the_shipped_classifier_reads_test_digits_and_is_not_sure_of_noise() {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/datasets/digits/classifier.safetensors");
     let eval: Value = lab.json(&["-q", "eval", "--ckpt", shipped, "--probe", "accuracy"]);
     assert!(eval.to_string().contains("\"test_accuracy\":0.97"), "{eval}");
+    let auc = eval["metrics"]["test_auc"].as_f64().unwrap();
+    assert!(auc > 0.995 && auc < 1.0, "{eval}");
+    // One item is of one class, against which there is no other.
+    let one: Value = lab.json(&["-q", "eval", "--ckpt", shipped, "--probe", "accuracy", "--set", "accuracy.items=1"]);
+    assert!(one["metrics"]["test_accuracy"].is_number() && one["metrics"]["test_auc"].is_null(), "{one}");
 }

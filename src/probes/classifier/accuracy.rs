@@ -39,7 +39,8 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     numbers: &[
         Number::new("{split}_accuracy", Unit::Share, "items that are classified correctly").higher().lead(),
         Number::new("{split}_auc", Unit::Share, "area under the ROC curve, the mean of each class against the rest")
-            .higher(),
+            .higher()
+            .when("two classes or more occur"),
         Number::new("{split}_cross_entropy", Unit::Nats, "mean -log p(y|x)").lower(),
         Number::new("{split}_brier", Unit::Plain, "Brier score: squared distance of probabilities to the label")
             .lower(),
@@ -59,19 +60,22 @@ impl Probe for Accuracy {
         Labelled::fit(ENTRY.name, subject, self.0.split)
     }
 
-    /// Finds `{split}_accuracy`, `_auc`, `_cross_entropy` (nats), `_brier`, `_ece` and `_mce`.
+    /// Finds `{split}_accuracy`, `_cross_entropy` (nats), `_brier`, `_ece`, `_mce`, and `_auc` where two classes or
+    /// more occur.
     fn run(&self, subject: &Subject) -> Result<Finding> {
         let AccuracyConfig { split, items, bins } = self.0;
         let Labelled { x, y } = Labelled::of("accuracy", subject, split, items)?;
         let log_p = log_probabilities("accuracy", subject.model, &x)?;
         let found = Calibration::new(&log_p, &y, bins);
-        let metrics = Metrics::new()
+        let mut metrics = Metrics::new()
             .with(format!("{split}_accuracy"), found.accuracy)
-            .with(format!("{split}_auc"), Detection::one_against_rest(&log_p, &y))
             .with(format!("{split}_cross_entropy"), found.cross_entropy)
             .with(format!("{split}_brier"), found.brier)
             .with(format!("{split}_ece"), found.ece)
             .with(format!("{split}_mce"), found.mce);
+        if let Some(auc) = Detection::one_against_rest(&log_p, &y) {
+            metrics.set(format!("{split}_auc"), auc);
+        }
         let name = if split == Split::Test { "reliability".to_owned() } else { format!("reliability_{split}") };
         Ok(Finding { metrics, pictures: vec![(name, reliability(&found)?)] })
     }
