@@ -47,6 +47,7 @@ cifar() {
         test_accuracy,test_ece,auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation,energy_values,energy_gradients,seconds
 }
 
+# few NAME ARGS: all trials of classifiers with few labels, and their table.
 few() {
     sweep "$1" "${@:2}"
     compare "$1" --by arm --over seed --metric test_accuracy,test_auc,test_brier,test_ece
