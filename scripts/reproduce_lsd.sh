@@ -48,9 +48,12 @@ fig7() {
 }
 
 fig7_noise() {
-    train "$runs/fig7_noise" configs/paper/lsd_fig7_noise.toml ${quick:+--set dataset.name=usps}
-    figure fig7_noise --at every --by step --metric bits_per_dim,eval_lsd,sm --x bits_per_dim --y eval_lsd \
-        --title "Checkpoints of a Glow, noisy pixels"
+    for seed in 0 1 2; do
+        train "$runs/fig7_noise/$seed" configs/paper/lsd_fig7_noise.toml --set seed="$seed" \
+            ${quick:+--set dataset.name=usps}
+    done
+    figure fig7_noise --at every --by seed,step --over run --metric bits_per_dim,eval_lsd,sm --x bits_per_dim --y eval_lsd \
+        --series seed --title "Checkpoints of three Glows, noisy pixels"
 }
 
 fig8() {

@@ -1,6 +1,6 @@
 //! `ebm eval`: one probe on a checkpoint, after training.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -8,10 +8,10 @@ use serde_json::json;
 use super::loaded::{Loaded, WeightsArg};
 use super::outputs::{Outputs, all_tried};
 use super::{GlobalArgs, output, usage};
-use crate::config::{Document, Section, SectionKind, find, nearest};
+use crate::config::{Document, Resolved, Section, SectionKind, decode, find, nearest};
 use crate::metrics::Unit;
-use crate::probes::{Finding, PROBES, ProbeRow, Subject};
-use crate::run::{Experiment, show};
+use crate::probes::{Finding, PROBES, ProbeRow, Schedule, Subject};
+use crate::run::{Evaluation, Experiment, Paths, show};
 use crate::store::fs;
 use crate::{Error, Result, draw, rng::Key};
 
@@ -28,6 +28,9 @@ pub struct EvalArgs {
     /// Seed of the data's draws, the sampler and the probe; short for --set seed=…
     #[arg(long)]
     seed: Option<u64>,
+    /// Adds the finding to the run's evaluations.jsonl; `compare`, `ls` and `report` know its numbers as eval/NAME
+    #[arg(long)]
+    keep: bool,
     /// A folder for the probe's pictures; without it none is written
     #[arg(long, value_name = "FOLDER")]
     pictures: Option<PathBuf>,
@@ -43,11 +46,13 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
         usage(format!("there is no probe `{}`", args.probe), format!("{near}choose from {}", names.join(", ")))
     })?;
     args.pictures.iter().try_for_each(|folder| Outputs::new().folder("--pictures", folder))?;
+    let folder = args.keep.then(|| run_folder(&args.ckpt)).transpose()?;
     let seed = args.seed.map(|seed| format!("seed={seed}"));
     let own = |set: &String| set.trim_start().split(['.', '=']).next().is_some_and(|word| word.trim() == row.name);
     let (keys, sets): (Vec<String>, Vec<String>) = global.overrides().into_iter().chain(seed).partition(own);
     let stored = Loaded::load(&args.ckpt, &sets, args.weights.weights)?;
-    let probe = (row.build)(&section(row, &stored.experiment, &keys)?, &stored.experiment.device)?;
+    let section = section(row, &stored.experiment, &keys)?;
+    let probe = (row.build)(&section, &stored.experiment.device)?;
     let data = stored.experiment.data()?;
     let sampler = stored.experiment.sampler()?;
     let subject = Subject {
@@ -61,7 +66,43 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     let finding = probe.run(&subject)?;
     check_finite(row.name, &finding)?;
     let pictures = write(args, row.name, &finding)?;
-    report(args, global, &stored, &finding, &pictures)
+    let kept = match folder {
+        Some(folder) => Some(evaluation(args, &stored, &section, &finding, &sets)?.keep(&folder)?),
+        None => None,
+    };
+    report(args, global, &stored, &finding, &pictures, kept.as_deref())
+}
+
+/// The folder of the run that a checkpoint lies in, or that stands for its last one.
+fn run_folder(ckpt: &Path) -> Result<PathBuf> {
+    let folder = if ckpt.is_dir() { Some(ckpt) } else { ckpt.parent().and_then(Path::parent) };
+    let run = folder.filter(|folder| Paths::of(folder).config().is_file());
+    run.map(Path::to_owned).ok_or_else(|| {
+        let what = format!("--keep: {} lies in no run's folder, which would keep the finding", ckpt.display());
+        usage(what, "give the folder of a run, or a file in its checkpoints/; or leave --keep out")
+    })
+}
+
+/// What is kept of a finding, whose probe has this section.
+fn evaluation(
+    args: &EvalArgs,
+    stored: &Loaded,
+    section: &toml::Table,
+    finding: &Finding,
+    sets: &[String],
+) -> Result<Evaluation> {
+    let Schedule { label, .. } = decode(section)?;
+    let name = |name: &str| if label.is_empty() { name.to_owned() } else { format!("{label}_{name}") };
+    let metrics = finding.metrics.iter().map(|(of, value)| (name(of), value)).collect();
+    let mut keys = section.clone();
+    keys.retain(|key, _| !["name", "every", "label"].contains(&key));
+    let keys = Resolved(toml::Table::from_iter([(args.probe.clone(), keys.into())])).leaves();
+    let set = |set: &String| set.split_once('=').map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()));
+    let weights = ("weights".to_owned(), args.weights.weights.to_string());
+    let how = keys.into_iter().chain(sets.iter().filter_map(set)).chain([weights]);
+    let how = how.filter(|(key, _)| key != "seed").collect();
+    let seed = stored.experiment.top.seed;
+    Ok(Evaluation { step: stored.step, probe: args.probe.clone(), how, seed, metrics })
 }
 
 /// Numbers that are none are no result.
@@ -103,6 +144,7 @@ fn report(
     stored: &Loaded,
     finding: &Finding,
     pictures: &[PathBuf],
+    kept: Option<&Path>,
 ) -> Result<()> {
     let declared = find(PROBES, &args.probe).map_or(&[][..], |row| row.numbers);
     let number = |name: &str| declared.iter().find(|number| number.is(name));
@@ -111,13 +153,14 @@ fn report(
         let metrics = output::numbers(&finding.metrics, unit);
         let seed = stored.experiment.top.seed;
         return output::print_json(&json!({"checkpoint": args.ckpt, "step": stored.step, "probe": args.probe,
-            "seed": seed, "metrics": metrics, "pictures": pictures}));
+            "seed": seed, "metrics": metrics, "pictures": pictures, "kept": kept}));
     }
     let row = |(name, value): (&str, f64)| {
         let (arrow, unit) = (show::arrow(number(name)), unit(name));
         vec![name.to_owned(), arrow.to_owned(), show::value(unit, value, 5), show::unit(unit).to_owned()]
     };
     let rows: Vec<Vec<String>> = finding.metrics.iter().map(row).collect();
-    let paths: String = pictures.iter().map(|path| format!("{}\n", path.display())).collect();
+    let paths = pictures.iter().map(PathBuf::as_path).chain(kept);
+    let paths: String = paths.map(|path| format!("{}\n", path.display())).collect();
     output::print(&format!("{}{paths}", output::table(&rows)))
 }

@@ -29,6 +29,15 @@ pub enum Weights {
     Raw,
 }
 
+impl std::fmt::Display for Weights {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Weights::Ema => "ema",
+            Weights::Raw => "raw",
+        })
+    }
+}
+
 impl From<Weights> for WeightsOf {
     fn from(weights: Weights) -> Self {
         match weights {

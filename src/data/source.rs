@@ -50,13 +50,15 @@ pub struct Images {
     pub test: TestItems,
     /// Of the content of the files, uncompressed; lower-case hexadecimal.
     pub sha256: String,
+    /// Whether each is two pictures of half the width, side by side.
+    pub pairs: bool,
 }
 
 impl Images {
     /// No images of this shape.
     pub fn empty(shape: [usize; 3], levels: u32, classes: usize) -> Self {
         let (pixels, labels, test) = (Vec::new(), Vec::new(), TestItems::Drawn(0.0));
-        Images { shape, levels, classes, pixels, labels, test, sha256: String::new() }
+        Images { shape, levels, classes, pixels, labels, test, sha256: String::new(), pairs: false }
     }
 
     /// How many items, test file included.

@@ -116,7 +116,7 @@ impl Capabilities for Classifier {
     }
 
     fn form(&self) -> Option<Form<'_>> {
-        Some(Form { net: Some(&*self.net), logits: true, normal: None })
+        Some(Form { net: Some(&*self.net), logits: true, normal: None, ladder: None })
     }
 
     fn given(&self, y: &Tensor) -> Option<Box<dyn Energy>> {

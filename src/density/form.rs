@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use super::PotentialForm;
 use crate::nets::Network;
 
 /// An energy made of well-known parts: E(x) = f(x), or -log Σ exp f(x), or 0; and ½ Σ ((x - μ)/σ)² + Σ log σ + D/2 log
@@ -13,6 +14,29 @@ pub struct Form<'a> {
     pub logits: bool,
     /// The normal density.
     pub normal: Option<Normal<'a>>,
+    /// How all this becomes an energy of noise levels.
+    pub ladder: Option<LadderForm<'a>>,
+}
+
+/// E(x, σ) = w g s h(y) - log N(x; μ, s_σ² I) of a network f, with y = (x - μ)/s_σ, s_σ² = s² + σ² - σ_0² and w = 1/s_σ
+/// or 1/σ.
+pub struct LadderForm<'a> {
+    /// The mean μ, of an item's shape.
+    pub mean: &'a Tensor,
+    /// log s, `[1]`.
+    pub log_std: &'a Tensor,
+    /// The levels σ_0 < σ_1 < ….
+    pub sigmas: Vec<f64>,
+    /// σ_0, as it is in s_σ.
+    pub lowest: f64,
+    /// How h is made of f.
+    pub form: PotentialForm,
+    /// Whether f reads functions of σ in channels behind those of y; its layers do otherwise.
+    pub in_channels: bool,
+    /// Whether w is 1/σ.
+    pub growing: bool,
+    /// g.
+    pub gain: f64,
 }
 
 /// A normal density with diagonal covariance.

@@ -185,7 +185,8 @@ impl Energy for Gaussian {
 
 impl Capabilities for Gaussian {
     fn form(&self) -> Option<Form<'_>> {
-        Some(Form { net: None, logits: false, normal: Some(Normal { mean: &self.mean, log_std: &self.log_std }) })
+        let normal = Some(Normal { mean: &self.mean, log_std: &self.log_std });
+        Some(Form { net: None, logits: false, normal, ladder: None })
     }
 
     fn has_closed_laplacian(&self) -> bool {

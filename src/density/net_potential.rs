@@ -53,6 +53,11 @@ impl NetPotential {
         &self.net
     }
 
+    /// The way from the network to the potential.
+    pub fn form(&self) -> PotentialForm {
+        self.form
+    }
+
     /// V at x.
     ///
     /// # Errors

@@ -134,7 +134,7 @@ impl Capabilities for Neural {
         let base = self.base.as_ref().map(|base| base.form());
         let net = Some(&*self.net);
         match base {
-            None => Some(Form { net, logits: false, normal: None }),
+            None => Some(Form { net, logits: false, normal: None, ladder: None }),
             Some(base) => base.filter(|base| base.net.is_none()).map(|base| Form { net, ..base }),
         }
     }

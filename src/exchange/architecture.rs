@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use candle_core::{Tensor, TensorId};
 use serde_json::{Map, Value, json};
 
-use crate::density::{Form, MODELS, Model};
+use crate::density::{Form, LadderForm, MODELS, Model, PotentialForm};
 use crate::nets::{LayerList, ListedLayer};
 use crate::store::State;
 use crate::{Error, Result};
@@ -19,6 +19,27 @@ pub struct Architecture {
     pub logits: bool,
     /// The names of μ and log σ of a normal density whose energy is added.
     pub normal: Option<[String; 2]>,
+    /// What makes it an energy of noise levels.
+    pub ladder: Option<Ladder>,
+}
+
+/// What makes a network an energy of noise levels, as [`LadderForm`] describes it.
+#[derive(Clone, Debug)]
+pub struct Ladder {
+    /// The names of μ and log s.
+    pub normal: [String; 2],
+    /// The levels.
+    pub sigmas: Vec<f64>,
+    /// The lowest one.
+    pub lowest: f64,
+    /// How a number is made of what the network gives.
+    pub form: PotentialForm,
+    /// Whether the network reads the level in channels behind the item's.
+    pub in_channels: bool,
+    /// Whether the network's weight is 1/σ, and not 1/s_σ.
+    pub growing: bool,
+    /// What its weight is multiplied by, beside s.
+    pub gain: f64,
 }
 
 /// A layer as data.
@@ -50,6 +71,7 @@ const KNOWN: &[&str] = &[
     "residual",
     "skip",
     "attention",
+    "time_embedding",
 ];
 
 impl Architecture {
@@ -58,21 +80,30 @@ impl Architecture {
     /// # Errors
     /// A model or a layer that only this program knows.
     pub fn of(name: &str, model: &Model, weights: &State) -> Result<Self> {
-        let Form { net, logits, normal } = model.form().ok_or_else(|| unknown(name))?;
+        let Form { net, logits, normal, ladder } = model.form().ok_or_else(|| unknown(name))?;
         let names = Names(weights.iter().map(|(name, tensor)| (tensor.id(), name.as_str())).collect());
         let net = net.map(|net| names.layers(&net.layer().list()?)).transpose()?;
         let normal = match normal {
             Some(normal) => Some([names.of(normal.mean)?, names.of(normal.log_std)?]),
             None => None,
         };
-        Ok(Architecture { net, logits, normal })
+        let ladder = ladder.map(|ladder| names.ladder(ladder)).transpose()?;
+        Ok(Architecture { net, logits, normal, ladder })
     }
 
     /// The energy as JSON.
     pub fn to_json(&self) -> Value {
         let net = self.net.as_ref().map(|layers| layers.iter().map(NamedLayer::to_json).collect::<Vec<_>>());
-        let normal = self.normal.as_ref().map(|[mean, log_std]| json!({"mean": mean, "log_std": log_std}));
-        json!({"net": net, "logits": self.logits, "normal": normal})
+        let tensors = |[mean, log_std]: &[String; 2]| json!({"mean": mean, "log_std": log_std});
+        let normal = self.normal.as_ref().map(tensors);
+        match &self.ladder {
+            None => json!({"net": net, "logits": self.logits, "normal": normal}),
+            // The network alone is no energy here: whoever looks for one finds none.
+            Some(ladder) => json!({"logits": false, "ladder": {
+                "net": net, "form": ladder.form, "told": if ladder.in_channels { "channels" } else { "layers" },
+                "weight": if ladder.growing { "growing" } else { "bounded" }, "gain": ladder.gain,
+                "sigmas": ladder.sigmas, "lowest": ladder.lowest, "normal": tensors(&ladder.normal)}}),
+        }
     }
 }
 
@@ -110,6 +141,12 @@ impl NamedLayer {
 struct Names<'a>(HashMap<TensorId, &'a str>);
 
 impl Names<'_> {
+    fn ladder(&self, of: LadderForm<'_>) -> Result<Ladder> {
+        let normal = [self.of(of.mean)?, self.of(of.log_std)?];
+        let LadderForm { sigmas, lowest, form, in_channels, growing, gain, .. } = of;
+        Ok(Ladder { normal, sigmas, lowest, form, in_channels, growing, gain })
+    }
+
     fn of(&self, tensor: &Tensor) -> Result<String> {
         let name = self.0.get(&tensor.id()).map(|name| (*name).to_owned());
         name.ok_or_else(|| Error::Other("a layer holds a tensor that is none of the model's".into()))
@@ -136,7 +173,8 @@ impl Names<'_> {
 }
 
 fn unknown(name: &str) -> Error {
-    let known = MODELS.iter().map(|row| row.name).filter(|row| ["neural", "classifier", "gaussian"].contains(row));
+    let known =
+        MODELS.iter().map(|row| row.name).filter(|row| ["neural", "classifier", "gaussian", "ladder"].contains(row));
     let known = known.collect::<Vec<_>>().join(", ");
     Error::config(format!("the model `{name}` cannot be exported: its parts are known to this program alone"))
         .hint(format!("models that can be: {known}, and `tilted` on the base `gaussian`"))

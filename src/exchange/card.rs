@@ -11,16 +11,16 @@ use crate::metrics::Metrics;
 use crate::run::{Declared, Manifest, Paths, Reporter, metrics, show};
 use crate::{Result, config, shell};
 
-/// The card of an export, as Markdown.
+/// The card of an export, as Markdown; of a model of noise levels or of one energy.
 ///
 /// # Errors
 /// The run's own files cannot be read.
-pub fn write(export: &Export, formats: &[ExportFormat]) -> Result<String> {
+pub fn write(export: &Export, formats: &[ExportFormat], of_levels: bool) -> Result<String> {
     let manifest = export.manifest();
     let sections = [
         summary(export, manifest.as_ref()),
         input(export),
-        usage(formats),
+        usage(formats, of_levels),
         numbers(export)?,
         reproduction(export, manifest.as_ref()),
         citations(export),
@@ -86,8 +86,11 @@ fn columns(export: &Export) -> String {
     )
 }
 
-fn usage(formats: &[ExportFormat]) -> String {
+fn usage(formats: &[ExportFormat], of_levels: bool) -> String {
     let mut text = "## Use\n".to_owned();
+    if of_levels {
+        return text + &usage_of_levels(formats);
+    }
     if formats.contains(&ExportFormat::Torch) {
         text += "\n```python\nfrom ebm_model import Model  # needs torch and safetensors\n\n\
                  model = Model(\"this folder\")\n\
@@ -98,6 +101,24 @@ fn usage(formats: &[ExportFormat]) -> String {
     if formats.contains(&ExportFormat::Onnx) {
         text +=
             "\n`model.onnx` takes `x` and gives `energy` (of a classifier `logits` too); batches may have any size.\n";
+    }
+    text
+}
+
+fn usage_of_levels(formats: &[ExportFormat]) -> String {
+    let mut text = String::new();
+    if formats.contains(&ExportFormat::Torch) {
+        text += "\n```python\nfrom ebm_ladder import Model  # needs torch and safetensors\n\n\
+                 model = Model(\"this folder\")\n\
+                 x = model.input(v)  # raw values, such as pixels from 0 to 255, in model space\n\
+                 energy, score = model(x), model.score(x)  # E(x) and -∇x E(x), at the lowest level\n\
+                 energy, score = model(x, sigma), model.score(x, sigma)  # under noise of standard deviation sigma\n\
+                 model.sigmas  # the levels that were trained\n```\n\n\
+                 `ebm import --from FOLDER --out RUN` makes a run of it again.\n";
+    }
+    if formats.contains(&ExportFormat::Onnx) {
+        text +=
+            "\n`model.onnx` takes `x` and `sigma`, one level an item, and gives `energy`; batches may have any size.\n";
     }
     text
 }

@@ -15,10 +15,13 @@ use crate::{Error, Result};
 pub type File = (&'static str, Vec<u8>);
 
 /// The names of the files that belong to one format alone.
-pub const OF_ONE_FORMAT: [&str; 3] = ["model.safetensors", "ebm_model.py", "model.onnx"];
+pub const OF_ONE_FORMAT: [&str; 4] = ["model.safetensors", "ebm_model.py", "ebm_ladder.py", "model.onnx"];
 
 /// The loader for PyTorch.
 const LOADER: &str = include_str!("ebm_model.py");
+
+/// What it needs besides for a model of noise levels.
+const LADDER: &str = include_str!("ebm_ladder.py");
 
 impl Export<'_> {
     /// The files of these formats; the model card and the configuration belong to both.
@@ -33,11 +36,12 @@ impl Export<'_> {
         if formats.contains(&ExportFormat::Torch) {
             files.push(("model.safetensors", self.safetensors()?));
             files.push(("ebm_model.py", LOADER.as_bytes().to_vec()));
+            files.extend(architecture.ladder.as_ref().map(|_| ("ebm_ladder.py", LADDER.as_bytes().to_vec())));
         }
         if formats.contains(&ExportFormat::Onnx) {
             files.push(("model.onnx", onnx::encode(&architecture, self.weights, self.model.shape())?));
         }
-        files.push(("README.md", card::write(self, formats)?.into_bytes()));
+        files.push(("README.md", card::write(self, formats, architecture.ladder.is_some())?.into_bytes()));
         Ok(files)
     }
 

@@ -1,15 +1,17 @@
 //! Denoising score matching at all levels of a ladder (Song & Ermon 2019).
 
 use candle_core::{DType, Tensor};
+use serde::{Deserialize, Serialize};
 
-use super::learning::levels::{self, DENOISING, Noisy};
+use super::learning::levels::{self, DENOISING, Levels, Noisy};
 use super::learning::readings::{ENERGY, GRAD_NORM, Readings, mean};
 use super::learning::trainable::Trainable;
 use super::method::only;
 use super::part::parts;
 use super::{Method, MethodRow, Setup, StepContext};
+use crate::config::rule::Complaint;
 use crate::config::{Schema, decode};
-use crate::data::Batch;
+use crate::data::{Batch, Data, Moments};
 use crate::density::Model;
 use crate::metrics::{Metrics, Spent};
 use crate::{Error, Result};
@@ -20,6 +22,32 @@ crate::config! {
         /// Steps at the beginning in which -2f stands for the gradient of -⟨f, y⟩ (a ladder with form = "dot"), so that
         /// f learns to denoise in two fifths of the time (a U-Net on a CPU); then the gradient itself is trained on.
         field_steps: u64 = 0;
+        /// Weight of the levels' losses: `noise`, mean |σ∇E - ε|²/D (Song & Ermon 2019); `edm`, (s² + σ²)/s² times
+        /// that, s the data's standard deviation (Karras et al. 2022): the other leaves levels above s, at which images
+        /// are laid out, almost without a say.
+        weight: LossWeight = LossWeight::Noise;
+        /// Mean and standard deviation of ln σ, by whose normal density levels are drawn (Karras et al. 2022 take
+        /// [-1.2, 1.2] for images); none: all levels alike.
+        log_normal: Vec<f64> = Vec::new(), |v: &Vec<f64>| mean_and_std(v);
+    }
+}
+
+/// The weight of a level's loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossWeight {
+    /// σ² on |∇E - ε/σ|².
+    #[default]
+    Noise,
+    /// σ² (s² + σ²)/s²: the loss of the unit-variance target that Karras et al. give the network.
+    Edm,
+}
+
+fn mean_and_std(v: &[f64]) -> Complaint {
+    match *v {
+        [] => None,
+        [_, std] if std > 0.0 => None,
+        _ => Some("must be empty, or a mean and a positive standard deviation".into()),
     }
 }
 
@@ -55,21 +83,39 @@ name = "dsm_ladder"
 
 struct DsmLadder {
     config: DsmLadderConfig,
-    levels: usize,
+    levels: Levels,
+    /// s² where the loss has its weight.
+    data_variance: Option<f64>,
     trained: Trainable<Model>,
 }
 
 impl DsmLadder {
     fn new(config: DsmLadderConfig, setup: Setup) -> Result<Self> {
-        let levels = levels::count(&setup.model, NAME)?;
+        let sigmas = levels::sigmas(&setup.model, NAME)?;
+        let levels = Levels::of(&sigmas, &config.log_normal)?;
         if config.field_steps > 0 {
             let item = [&[1], setup.model.shape()].concat();
             let x = Tensor::zeros(item, DType::F32, setup.data.device())?;
-            let sigma = levels::sigmas(&setup.model, NAME)?.narrow(0, 0, 1)?;
-            setup.model.level_field(&sigma, &x)?.ok_or_else(without_field)?;
+            setup.model.level_field(&sigmas.narrow(0, 0, 1)?, &x)?.ok_or_else(without_field)?;
         }
-        Ok(DsmLadder { config, levels, trained: Trainable::model(setup.model, setup.optim)? })
+        let data_variance = match config.weight {
+            LossWeight::Noise => None,
+            LossWeight::Edm => Some(variance(setup.data)?),
+        };
+        Ok(DsmLadder { config, levels, data_variance, trained: Trainable::model(setup.model, setup.optim)? })
     }
+}
+
+/// s², the mean of the coordinates' variances.
+fn variance(data: &Data) -> Result<f64> {
+    let std = data.mean_std(Moments::ITEMS)?.std.to_dtype(DType::F64)?;
+    let variance = std.sqr()?.mean_all()?.to_scalar::<f64>()?;
+    if variance > 0.0 {
+        return Ok(variance);
+    }
+    Err(Error::config("the training items are all the same, so that there is no scale for the loss")
+        .at("weight")
+        .hint("--set method.weight=noise"))
 }
 
 fn without_field() -> Error {
@@ -83,18 +129,24 @@ parts!(DsmLadder: trained);
 impl Method for DsmLadder {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let (x, own) = only(batches)?.beneath();
-        let level = levels::draw(cx.key.with("levels"), [1, x.dim(0)?], self.levels, true, x.device())?;
-        let (energy, loss) = self.trained.in_training(cx, |model| {
+        let level = self.levels.draw(cx.key.with("levels"), x.dim(0)?, x.device())?;
+        let (energy, missed, noisy) = self.trained.in_training(cx, |model| {
             let sigma = levels::sigmas(model, NAME)?.index_select(&level, 0)?;
             let noisy = Noisy::new(cx.key.with("noise"), x, own, &sigma)?;
             if cx.step >= self.config.field_steps {
-                return noisy.denoising(&levels::at(model, &sigma, NAME)?);
+                let (energy, missed) = noisy.denoising(&levels::at(model, &sigma, NAME)?)?;
+                return Ok((energy, missed, noisy));
             }
             let [energy, field] = model.level_field(&sigma, &noisy.x)?.ok_or_else(without_field)?;
-            Ok((energy, noisy.missed_noise(&field)?))
+            let missed = noisy.missed_noise(&field)?;
+            Ok((energy, missed, noisy))
         })?;
+        let loss = match self.data_variance {
+            Some(variance) => (&missed * noisy.unit_target(variance)?)?,
+            None => missed.clone(),
+        };
         let grad_norm = self.trained.descend(&loss.mean_all()?, cx.lr_scale)?;
-        Readings::new().with("dsm", mean(&loss)?).with("energy", mean(&energy)?).with("grad_norm", grad_norm).read()
+        Readings::new().with("dsm", mean(&missed)?).with("energy", mean(&energy)?).with("grad_norm", grad_norm).read()
     }
 
     fn model(&self) -> &Model {

@@ -72,7 +72,7 @@ pub use reverse::{Gradients, Tape};
 pub use sequence::Sequence;
 pub use sequential::{LAYERS, LayerLine};
 pub use skip::Skip;
-pub use time_embedding::{LEVEL_FEATURES, TimeEmbedding, level_features, level_slopes};
+pub use time_embedding::{LEVEL_FEATURES, LEVEL_FREQUENCIES, TimeEmbedding, level_features, level_slopes};
 pub use upsample::Upsample;
 pub use weight::{Scaling, Weight};
 

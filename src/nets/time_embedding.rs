@@ -11,7 +11,7 @@ use crate::{Error, Result};
 pub const LEVEL_FEATURES: usize = 9;
 
 /// The frequencies ω, in radians per unit of c.
-const FREQUENCIES: [f32; 4] = [1.0, 2.0, 4.0, 8.0];
+pub const LEVEL_FREQUENCIES: [f32; 4] = [1.0, 2.0, 4.0, 8.0];
 
 /// The functions of the noise levels: ln σ `[B]` -> `[B, 9]`.
 ///
@@ -19,7 +19,7 @@ const FREQUENCIES: [f32; 4] = [1.0, 2.0, 4.0, 8.0];
 /// The device fails.
 pub fn level_features(log_sigma: &Tensor) -> Result<Tensor> {
     let c = log_sigma.affine(0.25, 0.0)?.unsqueeze(1)?;
-    let frequencies = Tensor::new(&FREQUENCIES, log_sigma.device())?.to_dtype(log_sigma.dtype())?;
+    let frequencies = Tensor::new(&LEVEL_FREQUENCIES, log_sigma.device())?.to_dtype(log_sigma.dtype())?;
     let phases = c.broadcast_mul(&frequencies)?;
     Ok(Tensor::cat(&[&c, &phases.sin()?, &phases.cos()?], 1)?)
 }
@@ -30,9 +30,9 @@ pub fn level_features(log_sigma: &Tensor) -> Result<Tensor> {
 /// The device fails.
 pub fn level_slopes(log_sigma: &Tensor) -> Result<Tensor> {
     let features = level_features(log_sigma)?;
-    let part = |from: usize| features.narrow(1, from, FREQUENCIES.len());
-    let speeds = Tensor::new(&FREQUENCIES, log_sigma.device())?.to_dtype(log_sigma.dtype())?.affine(0.25, 0.0)?;
-    let (sin, cos) = (part(1)?, part(1 + FREQUENCIES.len())?);
+    let part = |from: usize| features.narrow(1, from, LEVEL_FREQUENCIES.len());
+    let speeds = Tensor::new(&LEVEL_FREQUENCIES, log_sigma.device())?.to_dtype(log_sigma.dtype())?.affine(0.25, 0.0)?;
+    let (sin, cos) = (part(1)?, part(1 + LEVEL_FREQUENCIES.len())?);
     let along = log_sigma.unsqueeze(1)?.affine(0.0, 0.25)?;
     Ok(Tensor::cat(&[along, cos.broadcast_mul(&speeds)?, sin.broadcast_mul(&speeds.neg()?)?], 1)?)
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::alike::alike;
 use super::difference::paired;
+use super::found::different_ways;
 use super::goal::{Choice, Goal};
 use super::group::{Group, groups};
 use super::observe::{At, Observation, metric_names, observe};
@@ -112,6 +113,8 @@ pub fn compare(runs: &[Run], request: &Request) -> Result<Comparison> {
         all = all.into_iter().map(|group| group.choose(&request.choose, goal)).collect();
     }
     let mut notes = all.iter().flat_map(|group| doubts(group, &by, request)).collect::<Vec<_>>();
+    let counted = observations.iter().filter(|seen| seen.counts).map(|seen| seen.run).collect::<Vec<_>>();
+    notes.extend(different_ways(&counted, &metrics));
     let published = request.references.iter().map(|path| Published::load(path, &by)).collect::<Result<Vec<_>>>()?;
     let published = Beside { values: &published.concat(), by: &by, used: BTreeSet::new() };
     let baselines = Baselines::of(&all, &by, request)?;

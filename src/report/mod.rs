@@ -9,6 +9,7 @@ mod compare;
 mod difference;
 mod facts;
 mod filter;
+mod found;
 mod goal;
 mod group;
 mod json;

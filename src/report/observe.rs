@@ -1,6 +1,7 @@
 //! From runs to observations: which numbers of a run count.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use rayon::prelude::*;
@@ -9,7 +10,7 @@ use super::goal::{Choice, Goal};
 use super::source::Run;
 use super::{refusal, unknown};
 use crate::metrics::Metrics;
-use crate::run::{Declared, Paths, Reporter, metrics};
+use crate::run::{Declared, Paths, Reporter, evaluations, metrics};
 use crate::{Error, Result};
 
 /// A metric that every run has and no table shows unasked: it is not the same twice.
@@ -124,9 +125,20 @@ fn found_at_the_end(run: &Run) -> Metrics {
     if late.is_empty() { run.last.clone() } else { late }
 }
 
+/// All lines, with what was found later at their steps; a step that is only found later has a line of its own.
 fn log(run: &Run) -> Result<Vec<(u64, Metrics)>> {
     let path = Paths::of(&run.dir).metrics();
-    if path.exists() { metrics::read(&path) } else { Ok(Vec::new()) }
+    let mut lines = if path.exists() { metrics::read(&path)? } else { Vec::new() };
+    let steps: BTreeSet<u64> = run.found.iter().map(|evaluation| evaluation.step).collect();
+    for step in steps {
+        let found = evaluations::at(&run.found, step);
+        match lines.iter_mut().find(|(s, _)| *s == step) {
+            Some((_, metrics)) => metrics.extend(found),
+            None => lines.push((step, found)),
+        }
+    }
+    lines.sort_by_key(|(step, _)| *step);
+    Ok(lines)
 }
 
 /// The observations of all runs. A run whose numbers do not count is an observation without metrics, so that it is
@@ -178,10 +190,11 @@ pub fn observe<'a>(
 /// All metrics at the logged step that is best by the goal.
 fn best(run: &Run, goal: Option<&Goal>) -> Result<Metrics> {
     let Some(goal) = goal else {
-        return run
-            .best
-            .clone()
-            .ok_or_else(|| refusal("`--at best` needs to know what is best", "add `--max METRIC` or `--min METRIC`"));
+        let Some((step, mut metrics)) = run.best.clone() else {
+            return Err(refusal("`--at best` needs to know what is best", "add `--max METRIC` or `--min METRIC`"));
+        };
+        metrics.extend(evaluations::at(&run.found, step));
+        return Ok(metrics);
     };
     let value = |m: &Metrics| m.get(&goal.metric).filter(|v| v.is_finite());
     let lines = log(run)?.into_iter().filter_map(|(_, m)| Some((value(&m)?, m)));

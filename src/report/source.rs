@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::config::Resolved;
 use crate::metrics::Metrics;
-use crate::run::{Label, Manifest, Paths, Remarks, folders, metrics, standing};
+use crate::run::{Evaluation, Label, Manifest, Paths, Remarks, evaluations, folders, metrics, standing};
 use crate::{Error, Result};
 
 /// One run as far as it can be read.
@@ -22,10 +22,12 @@ pub struct Run {
     pub step: Option<u64>,
     /// When it was started, RFC 3339 in UTC; empty where that is not known.
     pub started: String,
-    /// Metrics of the last logged step.
+    /// Metrics of the last logged step, and what was found of it later.
     pub last: Metrics,
-    /// Metrics of the best probe, where the run kept one.
-    pub best: Option<Metrics>,
+    /// The step of the best probe and its metrics, where the run kept one.
+    pub best: Option<(u64, Metrics)>,
+    /// What was found of its checkpoints after training.
+    pub found: Vec<Evaluation>,
     /// Its tags and its note.
     pub remarks: Remarks,
     /// Every key with its value as text: dotted paths of the configuration, `arm`, `seed`, `status`, `run`.
@@ -74,9 +76,14 @@ impl Run {
                 run.step = Some(manifest.last_step);
                 run.started = manifest.started;
                 run.last = manifest.last_metrics;
-                run.best = manifest.best.map(|(_, metrics)| metrics);
+                run.best = manifest.best;
             }
         }
+        run.found = evaluations::of(dir, warnings).unwrap_or_else(|error| {
+            warnings.push(error.to_string());
+            Vec::new()
+        });
+        run.last.extend(run.step.map(|step| evaluations::at(&run.found, step)).unwrap_or_default());
         run.remarks = Remarks::of(dir).unwrap_or_else(|error| {
             warnings.push(error.to_string());
             Remarks::default()

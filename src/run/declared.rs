@@ -1,6 +1,7 @@
 //! The numbers that a run will report, by what its method, its probes and the trainer declare.
 
 use super::best::Extreme;
+use super::evaluations;
 use super::train_config::BestIs;
 use crate::config::{Document, Problems, Resolved, decode, find, nearest};
 use crate::methods::METHODS;
@@ -75,8 +76,10 @@ impl Declared {
         self.0.extend(numbers.iter().map(named));
     }
 
-    /// The declaration of `name`; one without free parts before one with them.
+    /// The declaration of `name`; one without free parts before one with them. What was found after training is
+    /// declared by the same probe.
     pub fn find(&self, name: &str) -> Option<&Declaration> {
+        let name = name.strip_prefix(evaluations::PREFIX).unwrap_or(name);
         let exact = self.0.iter().find(|declared| declared.name == name);
         exact.or_else(|| self.0.iter().find(|declared| fits(&declared.name, name)))
     }

@@ -10,7 +10,7 @@ use super::guard::GuardConfig;
 use super::memory::Memory;
 use super::train_config::TrainConfig;
 use crate::config::{Document, Problems, Resolved, Schema, Section, SectionKind, decode};
-use crate::data::{self, Data, ItemSpec, Split};
+use crate::data::{self, Data, ItemSpec, Moments, Split};
 use crate::density::{self, Context, Model, Proposal};
 use crate::methods::{self, Method, Setup, Standing, State};
 use crate::probes::{self, Scheduled};
@@ -62,9 +62,6 @@ pub(super) fn read_sections() -> [(Section, Reader); 9] {
 pub fn sections() -> Vec<Section> {
     read_sections().map(|(section, _)| section).to_vec()
 }
-
-/// Training items that the base density's first moments are taken from.
-const MOMENT_ITEMS: usize = 10_000;
 
 /// A configuration, checked and completed, with what is known without opening data.
 pub struct Experiment {
@@ -209,7 +206,7 @@ impl Experiment {
     /// A network that does not fit the data's shape.
     pub fn model(&self, data: &Data) -> Result<Model> {
         let data::ItemSpec { shape, classes, .. } = data.spec().clone();
-        let context = Context { shape, classes, moments: Some(&|| data.mean_std(MOMENT_ITEMS)) };
+        let context = Context { shape, classes, moments: Some(&|| data.mean_std(Moments::ITEMS)) };
         let (spec, key) = (self.resolved.spec("model"), self.key().with("model"));
         let model = Model::new(&spec, &context, key, DType::F32, &self.device).map_err(|e| self.placed(e))?;
         // Weight norm begins at the data: at five batches, as Xiao et al. (2021) do.

@@ -58,6 +58,11 @@ impl Paths {
         self.0.join("remarks.json")
     }
 
+    /// What was found of the checkpoints after training.
+    pub fn evaluations(&self) -> PathBuf {
+        self.0.join("evaluations.jsonl")
+    }
+
     /// Checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.0.join("checkpoints")
@@ -195,7 +200,8 @@ impl RunFolder {
         }
         let events = fs::read_dir(self.dir()).map_err(Error::io(self.dir()))?.flatten().map(|entry| entry.path());
         let events = events.filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("events.out.")));
-        let files = [self.metrics(), self.timing(), self.log(), self.remarks(), self.manifest(), self.config()];
+        let logs = [self.metrics(), self.timing(), self.log(), self.evaluations()];
+        let files = logs.into_iter().chain([self.remarks(), self.manifest(), self.config()]);
         for file in events.collect::<Vec<_>>().into_iter().chain(files) {
             absent_is_fine(fs::remove_file(&file), &file)?;
         }

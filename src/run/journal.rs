@@ -4,6 +4,7 @@ use image::RgbImage;
 
 use super::curves::Drawn;
 use super::declared::Declared;
+use super::evaluations;
 use super::folder::RunFolder;
 use super::metrics::{self, MetricsLog, TimingLog};
 use super::tensorboard::EventLog;
@@ -23,11 +24,13 @@ pub struct Journal<'a> {
 }
 
 impl<'a> Journal<'a> {
-    /// Opens the logs, cut back to what was written up to `step`. `declared` groups the curves of TensorBoard.
+    /// Opens the logs, cut back to what was written of the steps up to `step`. `declared` groups the curves of
+    /// TensorBoard.
     ///
     /// # Errors
     /// Files that cannot be read or written.
     pub fn open(folder: &'a RunFolder, step: u64, declared: Declared) -> Result<Self> {
+        evaluations::cut(folder.dir(), step)?;
         let mut events = EventLog::create(folder.dir(), step)?;
         events.begin_session(folder.dir())?;
         Ok(Journal {

@@ -170,7 +170,7 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, Option<Line>)> {
     })
 }
 
-fn write_line(file: &mut File, path: &Path, line: &impl Serialize) -> Result<()> {
+pub(super) fn write_line(file: &mut File, path: &Path, line: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_vec(line).map_err(|e| Error::Other(format!("{}: {e}", path.display())))?;
     text.push(b'\n');
     file.write_all(&text).map_err(Error::io(path))

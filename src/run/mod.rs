@@ -4,6 +4,7 @@ pub mod bar;
 mod best;
 mod curves;
 mod declared;
+pub mod evaluations;
 mod experiment;
 mod folder;
 mod guard;
@@ -29,6 +30,7 @@ mod warm_start;
 
 pub use best::{Best, Extreme};
 pub use declared::{Declaration, Declared, Reporter};
+pub use evaluations::Evaluation;
 pub use experiment::{Experiment, TopConfig, sections};
 pub use folder::{Paths, RunFolder, default_dir};
 pub use guard::{Guard, GuardConfig};

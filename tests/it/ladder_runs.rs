@@ -63,3 +63,29 @@ fn a_denoiser_becomes_an_energy_in_the_middle_of_a_run() {
     }
     lab.refused(2, &["check", "c.toml", "--set", "model.form=scalar"], &["field_steps", "model.form=dot"]);
 }
+
+/// The reading `dsm` is the loss of Song & Ermon under either weight, so that the first step's is the same to the bit;
+/// from the second on the networks differ.
+#[test]
+fn a_weight_changes_what_is_learned_and_not_what_is_read() {
+    let lab = Lab::new();
+    let text = "[dataset]\nname = \"moons\"\n[model]\nname = \"ladder\"\nlevels = 4\n\
+                [method]\nname = \"dsm_ladder\"\n\
+                [train]\nsteps = 3\nbatch_size = 8\nlog_every = 1\n";
+    lab.write("c.toml", text);
+    let read = |dir: &str, set: &[&str]| -> Vec<f64> {
+        let sets = set.iter().flat_map(|set| ["--set", set]);
+        lab.ok(&["-q", "train", "c.toml", "--run-dir", dir].into_iter().chain(sets).collect::<Vec<_>>());
+        let of = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["dsm"].as_f64();
+        lab.result(dir).1.lines().filter_map(of).collect()
+    };
+    let [plain, edm] = [read("plain", &[]), read("edm", &["method.weight=edm"])];
+    assert_eq!((plain.len(), plain[0]), (3, edm[0]));
+    assert!(plain[1] != edm[1], "{plain:?} {edm:?}");
+    assert!(read("drawn", &["method.log_normal=[-0.5, 1.0]"])[0] != plain[0]);
+    for wrong in ["[1.0]", "[0.0, 0.0]", "[0.0, 1.0, 2.0]"] {
+        let set = format!("method.log_normal={wrong}");
+        lab.refused(2, &["check", "c.toml", "--set", &set], &["log_normal", "a positive standard deviation"]);
+    }
+    lab.refused(2, &["train", "c.toml", "--set", "method.log_normal=[400.0, 0.1]"], &["log_normal", "ln σ = 400"]);
+}

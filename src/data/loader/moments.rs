@@ -19,6 +19,11 @@ pub struct Moments {
     pub overall_std: f64,
 }
 
+impl Moments {
+    /// The number of training items that are enough for what starts at their moments.
+    pub const ITEMS: usize = 10_000;
+}
+
 impl Data {
     /// Mean and standard deviation of the first `n` training items in model space, summed in f64.
     ///

@@ -127,7 +127,7 @@ fn pictures(images: Images, splits: Splits, keys: &Pixels, device: &Device) -> R
         image: Some(shape),
         map: Some(pixel_map(keys, images.levels)?),
         dequantise: keys.dequantise,
-        augment: Augment::new(keys, shape)?,
+        augment: Augment::new(keys, shape, images.pairs)?,
         noise: keys.noise,
         device: device.clone(),
     };

@@ -12,14 +12,21 @@ pub(crate) struct Augment {
     flip: bool,
     /// Shifts by up to so many pixels each way; what comes in is the image reflected at its edge.
     shift: usize,
+    /// Each image is two, side by side, of which both are changed alike and none comes into the other.
+    pairs: bool,
 }
 
 impl Augment {
-    /// As the keys say, for images of this shape.
+    /// As the keys say, for images of this shape, or for pairs of them.
     ///
     /// # Errors
-    /// A shift by as much as an image is wide: there is not so much to reflect.
-    pub(crate) fn new(keys: &Pixels, [_, height, width]: [usize; 3]) -> Result<Self> {
+    /// A shift by as much as an image is wide: there is not so much to reflect. Pairs of an odd width.
+    pub(crate) fn new(keys: &Pixels, [_, height, width]: [usize; 3], pairs: bool) -> Result<Self> {
+        if pairs && !width.is_multiple_of(2) {
+            let what = format!("pictures that are {width} pixels wide are no pairs of one width");
+            return Err(Error::config(what).at("pairs").hint("--set dataset.pairs=false, or an even `dataset.width`"));
+        }
+        let width = if pairs { width / 2 } else { width };
         if keys.crop_pad > 0 && keys.crop_pad >= height.min(width) {
             return Err(Error::config(format!(
                 "`dataset.crop_pad` is {}, and images of {height}x{width} can be reflected by less than that only",
@@ -27,13 +34,14 @@ impl Augment {
             ))
             .at("crop_pad"));
         }
-        Ok(Augment { flip: keys.flip, shift: keys.crop_pad })
+        Ok(Augment { flip: keys.flip, shift: keys.crop_pad, pairs })
     }
 
     /// The images `[B, C, H, W]`, each changed by draws of its own.
     pub(crate) fn apply(self, pixels: Vec<u8>, [channels, height, width]: [usize; 3], key: Key) -> Vec<u8> {
         let dim = channels * height * width;
-        if self == Augment::default() || dim == 0 {
+        let side = if self.pairs { width / 2 } else { width };
+        if !self.flip && self.shift == 0 || dim == 0 || side == 0 {
             return pixels;
         }
         let mut rng = key.rng();
@@ -41,11 +49,12 @@ impl Augment {
         for item in pixels.chunks_exact(dim) {
             // Both are always drawn, so that each key means the same with and without the other.
             let (flip, down, right) = (rng.random::<bool>(), self.offset(&mut rng), self.offset(&mut rng));
-            let columns = columns(width, right, self.flip && flip);
+            let columns = columns(side, right, self.flip && flip);
             for plane in item.chunks_exact(height * width) {
                 for y in 0..height as i64 {
                     let row = reflect(y + down, height) * width;
-                    out.extend(columns.iter().filter_map(|column| plane.get(row + column)));
+                    let sides = plane.get(row..row + width).unwrap_or_default().chunks_exact(side);
+                    out.extend(sides.flat_map(|side| columns.iter().filter_map(|column| side.get(*column))));
                 }
             }
         }
@@ -84,7 +93,7 @@ mod tests {
     }
 
     fn augment(flip: bool, shift: usize) -> Augment {
-        Augment { flip, shift }
+        Augment { flip, shift, pairs: false }
     }
 
     #[test]
@@ -136,6 +145,26 @@ mod tests {
         assert_eq!(rows(0, 1, true), [2, 3, 2, 1, 6, 7, 6, 5, 10, 11, 10, 9]);
     }
 
+    /// One half is 0..6, the other the same and 100: so they are behind every flip and shift, and as a picture of half
+    /// the width is.
+    #[test]
+    fn halves_of_a_pair_are_changed_alike_and_stay_in_their_places() {
+        let half: Vec<u8> = (0..6).collect();
+        let pair: Vec<u8> =
+            half.chunks(3).flat_map(|row| row.iter().copied().chain(row.iter().map(|v| v + 100))).collect();
+        let all = |one: &[u8]| one.repeat(50);
+        let of = |pairs, pixels, width| Augment { pairs, ..augment(true, 1) }.apply(pixels, [1, 2, width], Key::new(4));
+        let (pairs, alone) = (of(true, all(&pair), 6), of(false, all(&half), 3));
+        for (pair, alone) in pairs.chunks(6).zip(alone.chunks(3)) {
+            assert_eq!(pair[..3], *alone);
+            assert!(pair[3..].iter().zip(alone).all(|(right, left)| *right == left + 100), "{pair:?}");
+        }
+        let error = Augment::new(&Pixels::default(), [1, 4, 5], true).unwrap_err().to_string();
+        assert!(error.contains("5 pixels wide") && error.contains("dataset.pairs"), "{error}");
+        let keys = Pixels { crop_pad: 3, ..Pixels::default() };
+        assert!(Augment::new(&keys, [1, 4, 8], true).is_ok() && Augment::new(&keys, [1, 4, 6], true).is_err());
+    }
+
     #[test]
     fn draws_follow_the_key_and_nothing_happens_unasked() {
         let images = items(20);
@@ -148,8 +177,8 @@ mod tests {
     #[test]
     fn a_shift_wider_than_the_image_is_refused() {
         let keys = Pixels { crop_pad: 3, ..Pixels::default() };
-        assert!(Augment::new(&keys, [1, 4, 4]).is_ok());
-        let error = Augment::new(&keys, SHAPE).unwrap_err();
+        assert!(Augment::new(&keys, [1, 4, 4], false).is_ok());
+        let error = Augment::new(&keys, SHAPE, false).unwrap_err();
         assert!(error.exit_code() == 2 && error.to_string().contains("crop_pad"), "{error}");
     }
 }

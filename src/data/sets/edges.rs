@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::{digits, mnist};
-use crate::Error;
 use crate::config::{Schema, decode};
 use crate::data::keys::Pixels;
 use crate::data::row::{DatasetRow, Origin};
@@ -46,13 +45,7 @@ pub(crate) const EDGES: DatasetRow = DatasetRow {
     pictures: false,
     example: "limit = 100",
     build: |table| {
-        let (keys, pixels): (Edges, Pixels) = decode(table)?;
-        if pixels.flip || pixels.crop_pad > 0 {
-            let key = if pixels.flip { "flip" } else { "crop_pad" };
-            return Err(Error::config(format!("`dataset.{key}` would move one half of a pair into the other"))
-                .at(key)
-                .hint("--set dataset.flip=false --set dataset.crop_pad=0"));
-        }
+        let (keys, _): (Edges, Pixels) = decode(table)?;
         let row = match keys.of {
             Pictures::Digits => &digits::DIGITS,
             Pictures::Mnist => &mnist::MNIST,
@@ -75,7 +68,7 @@ fn paired(images: Images, threshold: f64) -> Images {
         }
     }
     let sha256 = sha256(format!("{} edges {threshold}", images.sha256).as_bytes());
-    Images { shape: [channels, height, 2 * width], pixels, sha256, ..images }
+    Images { shape: [channels, height, 2 * width], pixels, sha256, pairs: true, ..images }
 }
 
 /// Whether each pixel of a plane is on an edge: Sobel's slope there, with the border repeated outwards, is at least
@@ -118,24 +111,12 @@ mod tests {
     }
 
     #[test]
-    fn what_would_mix_the_halves_is_refused() {
-        let with = |key: &str, value: toml::Value| {
-            let mut table = EDGES.schema.defaults();
-            table.insert(key.into(), value);
-            (EDGES.build)(&table).err().map(|e| e.to_string())
-        };
-        assert_eq!(with("flip", false.into()), None);
-        assert!(with("flip", true.into()).is_some_and(|e| e.contains("dataset.flip")));
-        assert!(with("crop_pad", 2.into()).is_some_and(|e| e.contains("dataset.crop_pad")));
-    }
-
-    #[test]
     fn pairs_are_the_digits_with_their_edges_on_the_left() {
         let digits = digits::DIGITS.images("").unwrap();
         let (alone, labels) = (digits.pixels.clone(), digits.labels.clone());
         let pairs = paired(digits, 0.5);
         assert_eq!((pairs.shape, pairs.levels, pairs.labels), ([1, 8, 16], 17, labels));
-        assert!(matches!(pairs.test, TestItems::Drawn(_)), "divided as the digits are");
+        assert!(pairs.pairs && matches!(pairs.test, TestItems::Drawn(_)), "divided as the digits are");
         let mut on_edges = 0;
         for (pair, one) in pairs.pixels.chunks(128).zip(alone.chunks(64)) {
             let half = |at: usize| pair.chunks(16).flat_map(move |row| row[at..at + 8].iter().copied());

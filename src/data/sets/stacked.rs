@@ -97,6 +97,7 @@ fn stack(digits: &Images, keys: &Stacked) -> Result<Images> {
         labels,
         test: TestItems::From(keys.items),
         sha256: sha256(described.as_bytes()),
+        pairs: false,
     })
 }
 

@@ -6,10 +6,13 @@ pub use at_level::{beside, by_row};
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{ANY_ITEMS, Capabilities, Context, Density, Energy, Gaussian, ModelRow, NetPotential, PotentialForm};
+use super::{
+    ANY_ITEMS, Capabilities, Context, Density, Energy, Form, Gaussian, LadderForm, ModelRow, NetPotential,
+    PotentialForm,
+};
 use crate::config::{Schema, decode, rule};
 use crate::data::Moments;
 use crate::nets::{Builder, LEVEL_FEATURES, Network, Pass};
@@ -217,6 +220,20 @@ impl Capabilities for Ladder {
 
     fn levels(&self) -> Result<Option<Tensor>> {
         self.sigmas().map(Some)
+    }
+
+    fn form(&self) -> Option<Form<'_>> {
+        let ladder = LadderForm {
+            mean: &self.mean,
+            log_std: &self.log_std,
+            sigmas: self.sigmas().ok()?.to_dtype(DType::F64).ok()?.to_vec1().ok()?,
+            lowest: self.sigma_min,
+            form: self.net.form(),
+            in_channels: self.told == Told::Channels,
+            growing: self.weight == LevelWeight::Growing,
+            gain: self.gain,
+        };
+        Some(Form { net: Some(self.net.net()), logits: false, normal: None, ladder: Some(ladder) })
     }
 
     fn after_update(&self) -> Result<()> {

@@ -45,6 +45,14 @@ impl Graph {
         });
     }
 
+    /// Adds the scalar product of each two rows, `[B]`; gives its name.
+    pub fn dot(&mut self, a: &str, b: &str) -> String {
+        let (flat, axes) = (self.ints(&[0, -1]), self.ints(&[1]));
+        let product = self.node("Mul", &[a, b], &[]);
+        let rows = self.node("Reshape", &[&product, &flat], &[]);
+        self.node("ReduceSum", &[&rows, &axes], &[("keepdims", Given::Int(0))])
+    }
+
     /// Adds a tensor as f32; gives its name.
     pub fn tensor(&mut self, name: &str, tensor: &Tensor) -> Result<String> {
         if !self.0.initializer.iter().any(|constant| constant.name == name) {

@@ -16,6 +16,8 @@ pub struct Layers<'a> {
     pub graph: &'a mut Graph,
     /// All weights by name.
     pub weights: &'a State,
+    /// The value that holds the functions of the noise level, where there is one.
+    pub told: Option<String>,
 }
 
 impl Layers<'_> {
@@ -59,6 +61,7 @@ impl Layers<'_> {
                 self.graph.node("Concat", &[x, &made], &[("axis", Given::Int(1))])
             }
             "attention" => self.attention(layer, x)?,
+            "time_embedding" => self.embedded(layer, x)?,
             other => return Err(Error::config(format!("the layer `{other}` has no counterpart in ONNX"))),
         })
     }
@@ -171,7 +174,26 @@ impl Layers<'_> {
         Ok(self.graph.node("Reshape", &[&out, &shape], &[]))
     }
 
-    /// W x + b on the rows of `[B, N, C]`.
+    /// The functions of the level by two linear layers, the same at every pixel, on top of x.
+    fn embedded(&mut self, layer: &NamedLayer, x: &str) -> Result<String> {
+        let none = || Error::Other("`time_embedding` outside of a model of noise levels".into());
+        let told = self.told.clone().ok_or_else(none)?;
+        let hidden = self.rows(layer, "inner.", &told)?;
+        let gate = self.graph.node("Sigmoid", &[&hidden], &[]);
+        let bent = self.graph.node("Mul", &[&hidden, &gate], &[]);
+        let shift = self.rows(layer, "outer.", &bent)?;
+        // The axes of x behind its channels: [B, C, 1, ..].
+        let shape = self.graph.node("Shape", &[x], &[]);
+        let ones = self.graph.node("Div", &[&shape, &shape], &[]);
+        let (head, [from, to]) =
+            (self.graph.node("Shape", &[&shift], &[]), [2, i64::MAX].map(|end| self.graph.ints(&[end])));
+        let rest = self.graph.node("Slice", &[&ones, &from, &to], &[]);
+        let narrow = self.graph.node("Concat", &[&head, &rest], &[("axis", Given::Int(0))]);
+        let shift = self.graph.node("Reshape", &[&shift, &narrow], &[]);
+        Ok(self.graph.node("Add", &[x, &shift], &[]))
+    }
+
+    /// W x + b on the rows of `[B, N, C]` or `[B, C]`.
     fn rows(&mut self, layer: &NamedLayer, part: &str, x: &str) -> Result<String> {
         let (w, b) = (self.weight(layer, part)?, self.stored(layer, &format!("{part}bias"))?);
         let turned = self.graph.node("Transpose", &[&w], &[]);

@@ -1,6 +1,7 @@
-//! An energy as a graph of ONNX: x in, E(x) out, of a classifier the logits too.
+//! An energy as a graph of ONNX: x in, E(x) out, of a classifier the logits too; of a model of noise levels x and σ in.
 
 mod graph;
+mod ladder;
 mod layers;
 mod proto;
 
@@ -28,8 +29,10 @@ pub fn encode(architecture: &Architecture, weights: &State, item: &[usize]) -> R
     let mut graph = Graph::default();
     graph.input("x", item);
     let mut energy = None;
-    if let Some(net) = &architecture.net {
-        let out = Layers { graph: &mut graph, weights }.list(net, "x")?;
+    if let (Some(net), Some(ladder)) = (&architecture.net, &architecture.ladder) {
+        energy = Some(ladder::energy(&mut graph, weights, ladder, net, item)?);
+    } else if let Some(net) = &architecture.net {
+        let out = Layers { graph: &mut graph, weights, told: None }.list(net, "x")?;
         energy = Some(out.clone());
         if architecture.logits {
             let classes = weights_out(net, weights);
@@ -63,6 +66,10 @@ pub fn encode(architecture: &Architecture, weights: &State, item: &[usize]) -> R
     }
 }
 
+fn stored<'a>(weights: &'a State, name: &str) -> Result<&'a Tensor> {
+    weights.get(name).ok_or_else(|| Error::Other(format!("the tensor `{name}` is missing")))
+}
+
 /// How many numbers the last linear layer makes.
 fn weights_out(net: &[super::architecture::NamedLayer], weights: &State) -> usize {
     let bias = net.iter().rev().find_map(|layer| layer.tensor("bias"));
@@ -71,8 +78,7 @@ fn weights_out(net: &[super::architecture::NamedLayer], weights: &State) -> usiz
 
 /// ½ Σ ((x - μ)/σ)² + Σ log σ + D/2 log 2π.
 fn normal(graph: &mut Graph, weights: &State, names: [&String; 2], item: &[usize]) -> Result<String> {
-    let [mean, log_std] =
-        names.map(|name| weights.get(name).ok_or_else(|| Error::Other(format!("the tensor `{name}` is missing"))));
+    let [mean, log_std] = names.map(|name| stored(weights, name));
     let (mean, log_std) = (mean?, log_std?);
     let count: usize = item.iter().product();
     let copies = count as f64 / log_std.elem_count().max(1) as f64;
@@ -80,12 +86,10 @@ fn normal(graph: &mut Graph, weights: &State, names: [&String; 2], item: &[usize
     let constant = graph.number(copies * sum + 0.5 * count as f64 * (2.0 * std::f64::consts::PI).ln());
     let mean = graph.tensor(names[0], mean)?;
     let rate = graph.tensor("normal.rate", &log_std.neg()?.exp()?)?;
-    let (half, flat, axes) = (graph.number(0.5), graph.ints(&[0, -1]), graph.ints(&[1]));
+    let half = graph.number(0.5);
     let centred = graph.node("Sub", &["x", &mean], &[]);
     let unit = graph.node("Mul", &[&centred, &rate], &[]);
-    let square = graph.node("Mul", &[&unit, &unit], &[]);
-    let rows = graph.node("Reshape", &[&square, &flat], &[]);
-    let sum = graph.node("ReduceSum", &[&rows, &axes], &[("keepdims", Given::Int(0))]);
+    let sum = graph.dot(&unit, &unit);
     let scaled = graph.node("Mul", &[&sum, &half], &[]);
     Ok(graph.node("Add", &[&scaled, &constant], &[]))
 }

@@ -5,16 +5,13 @@ use candle_core::{D, DType, Tensor};
 use super::readings::{Readings, scalar};
 use super::trainable::{Trainable, at_rest};
 use crate::config::Spec;
-use crate::data::Data;
+use crate::data::{Data, Moments};
 use crate::density::flow::{self, Flow};
 use crate::density::{Context, Density as _, Proposal};
 use crate::methods::Standing;
 use crate::metrics::{Number, Unit};
 use crate::samplers::{coordinate, digit};
 use crate::{Error, Result, rng::Key};
-
-/// The number of training items whose moments a flow starts at.
-const MOMENT_ITEMS: usize = 10_000;
 
 /// The name of the flow in the state.
 const FLOW: &str = "flow";
@@ -31,7 +28,7 @@ impl Trainable<Flow> {
     /// # Errors
     /// The flow does not fit the items.
     pub fn flow(spec: &Spec, optim: &Spec, data: &Data, key: Key) -> Result<Self> {
-        let moments = || data.mean_std(MOMENT_ITEMS);
+        let moments = || data.mean_std(Moments::ITEMS);
         let context = Context { shape: data.spec().shape.clone(), classes: None, moments: Some(&moments) };
         Trainable::new(FLOW, optim, key, data.device(), |builder| flow::build(spec, &context, builder))
     }
@@ -56,7 +53,7 @@ pub(in crate::methods) fn check_reach(data: &Data, x: &Tensor, section: &'static
     const FAR: f64 = 100.0;
     /// The sum of the squared standard deviations of all coordinates of a draw, likewise.
     const FAR_IN_ALL: f64 = 5e5;
-    let moments = data.mean_std(MOMENT_ITEMS)?;
+    let moments = data.mean_std(Moments::ITEMS)?;
     let widths = flow::first_widths(&moments)?;
     let away = x.detach().broadcast_sub(&moments.mean)?.abs()?.to_dtype(DType::F64)?;
     let host = |t: Tensor| -> Result<Vec<f64>> { Ok(t.flatten_all()?.to_vec1()?) };

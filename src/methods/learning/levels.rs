@@ -1,7 +1,9 @@
 //! Items at the noise levels of a model that knows them, and denoising there (Song & Ermon 2019).
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use rand::Rng as _;
+use rand::distr::Distribution as _;
+use rand::distr::weighted::WeightedIndex;
 
 use super::trainable::model_at_rest;
 use crate::config::Spec;
@@ -89,6 +91,43 @@ pub(in crate::methods) fn draw(
     Ok(Tensor::from_vec(indices, rows * n, device)?)
 }
 
+/// How one level an item is drawn.
+pub(in crate::methods) struct Levels {
+    count: usize,
+    /// The levels' probabilities; all alike without.
+    weights: Option<WeightedIndex<f64>>,
+}
+
+impl Levels {
+    /// The levels σ `[L]`, drawn alike, or as the normal density of ln σ with the given mean and standard deviation.
+    ///
+    /// # Errors
+    /// All levels are so far from the mean that their density is 0.
+    pub fn of(sigmas: &Tensor, log_normal: &[f64]) -> Result<Self> {
+        let count = sigmas.dim(0)?;
+        let &[mean, std] = log_normal else { return Ok(Levels { count, weights: None }) };
+        let sigmas: Vec<f64> = sigmas.to_dtype(DType::F64)?.to_vec1()?;
+        let densities = sigmas.iter().map(|sigma| (-0.5 * ((sigma.ln() - mean) / std).powi(2)).exp());
+        let weights = WeightedIndex::new(densities).map_err(|_| {
+            Error::config(format!("no level of the model is near ln σ = {mean}"))
+                .at("log_normal")
+                .hint("a mean between ln σ_min and ln σ_max of the model")
+        })?;
+        Ok(Levels { count, weights: Some(weights) })
+    }
+
+    /// `n` levels as indices, `[n]` u32.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn draw(&self, key: Key, n: usize, device: &Device) -> Result<Tensor> {
+        let Some(weights) = &self.weights else { return draw(key, [1, n], self.count, true, device) };
+        let mut rng = key.rng();
+        let indices: Vec<u32> = (0..n).map(|_| weights.sample(&mut rng) as u32).collect();
+        Ok(Tensor::from_vec(indices, n, device)?)
+    }
+}
+
 /// Clean items with noise of one level each.
 pub(in crate::methods) struct Noisy {
     /// The noisy items x + σε, `[N, ..]`.
@@ -143,6 +182,15 @@ impl Noisy {
         Ok(ops::dot(&left, &left)?.affine(1.0 / self.dim()?, 0.0)?)
     }
 
+    /// (τ² + s²)/s², `[N]`, by which the denoising losses become those of a target of variance 1 at every level, s² the
+    /// variance of the data (Karras et al. 2022, arXiv 2206.00364, table 1 and eq. 7-8).
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn unit_target(&self, variance: f64) -> Result<Tensor> {
+        Ok(self.width.sqr()?.affine(1.0 / variance, 1.0)?)
+    }
+
     /// The losses (∂E/∂ln σ + r(|ε|² - D))²/2D `[N]` of the slopes ∂E(x, σ)/∂ln σ `[N]`, r = σ²/τ²: ∂ log p_σ(x)/∂ln σ
     /// is the mean of r(|ε|² - D) over the noise of the items that are seen as x. The variance of |ε|² is 2D.
     ///
@@ -158,5 +206,58 @@ impl Noisy {
     /// D.
     fn dim(&self) -> Result<f64> {
         Ok((self.noise.elem_count() / self.noise.dim(0)?.max(1)) as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::DType;
+
+    use super::*;
+
+    /// Karras et al. 2022, table 1: D = c_skip x + c_out F, whose F has the target (clean - c_skip x)/c_out. For any
+    /// gradient, here x/2, the weighted loss is the squared error of F; the target of N(0, s²I) has variance 1 at every
+    /// level.
+    #[test]
+    fn the_weighted_loss_is_that_of_a_target_of_variance_one() {
+        let (n, dim, s2, own) = (4000, 3, 0.4f64, 0.2f64);
+        for sigma in [0.1f64, 1.0, 6.0] {
+            let clean = (Key::new(1).normal((n, dim), DType::F64, &Device::Cpu).unwrap() * s2.sqrt()).unwrap();
+            let level = Tensor::full(sigma, n, &Device::Cpu).unwrap();
+            let noisy = Noisy::new(Key::new(2), &clean, own, &level).unwrap();
+            let t2 = own * own + sigma * sigma;
+            let (skip, out) = (s2 / (s2 + t2), (t2 * s2 / (s2 + t2)).sqrt());
+            let by_f = |x: &Tensor| ((x - (&noisy.x * skip).unwrap()).unwrap() / out).unwrap();
+            let denoised = (&noisy.x * (1.0 - 0.5 * t2)).unwrap();
+            let missed = (by_f(&denoised) - by_f(&clean)).unwrap().sqr().unwrap().mean(1).unwrap();
+            let grad = (&noisy.x * 0.5).unwrap();
+            let loss = (noisy.missed_noise(&grad).unwrap() * noisy.unit_target(s2).unwrap()).unwrap();
+            let apart = (&loss - &missed).unwrap().abs().unwrap().max(0).unwrap().to_scalar::<f64>().unwrap();
+            let largest = missed.max(0).unwrap().to_scalar::<f64>().unwrap();
+            assert!(apart < 1e-12 * largest, "σ = {sigma}: {apart} of {largest}");
+            let variance = by_f(&clean).sqr().unwrap().mean_all().unwrap().to_scalar::<f64>().unwrap();
+            let error = (2.0 / (n * dim) as f64).sqrt();
+            assert!((variance - 1.0).abs() < 4.0 * error, "σ = {sigma}: {variance} ± {error}");
+        }
+    }
+
+    #[test]
+    fn levels_are_drawn_by_the_normal_density_of_their_logarithms() {
+        let sigmas = Tensor::new(&[0.1f64, 0.5, 2.0, 9.0], &Device::Cpu).unwrap();
+        let n = 40_000;
+        for (log_normal, by) in [(vec![-0.5, 1.1], true), (Vec::new(), false)] {
+            let levels = Levels::of(&sigmas, &log_normal).unwrap();
+            let drawn: Vec<u32> = levels.draw(Key::new(3), n, &Device::Cpu).unwrap().to_vec1().unwrap();
+            let density = |sigma: f64| if by { (-((sigma.ln() + 0.5) / 1.1).powi(2) / 2.0).exp() } else { 1.0 };
+            let densities = [0.1, 0.5, 2.0, 9.0].map(density);
+            let total: f64 = densities.iter().sum();
+            for (i, p) in densities.iter().map(|p| p / total).enumerate() {
+                let share = drawn.iter().filter(|&&level| level as usize == i).count() as f64 / n as f64;
+                let error = (p * (1.0 - p) / n as f64).sqrt();
+                assert!((share - p).abs() < 4.0 * error, "level {i}: {share} for {p} ± {error}");
+            }
+        }
+        let far = Levels::of(&sigmas, &[400.0, 0.1]).err().unwrap().to_string();
+        assert!(far.contains("ln σ = 400"), "{far}");
     }
 }

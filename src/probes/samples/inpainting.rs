@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use image::RgbImage;
 
 use crate::config::{Schema, decode, rule};
-use crate::data::{Batch, Split};
+use crate::data::{Batch, Moments, Split};
 use crate::density::{Clamped, Freedom, Hole};
 use crate::math::{largest, stats};
 use crate::metrics::{Metrics, Number, Unit};
@@ -105,7 +105,7 @@ impl Probe for Inpainting {
         let known = repeated(&truth, *completions)?;
         let (filled, accept) = completed(subject, &freedom, &known)?;
         let pixels = |x: &Tensor| -> Result<Vec<Vec<f64>>> { host_rows(&freedom.of(&subject.data.to_unit(x)?)?) };
-        let mean = subject.data.mean_std(10_000)?.mean.unsqueeze(0)?;
+        let mean = subject.data.mean_std(Moments::ITEMS)?.mean.unsqueeze(0)?;
         let (right, mean) = (pixels(&truth)?, pixels(&mean)?.concat());
         let mut metrics = compared(&pixels(&filled)?, &right, *completions);
         metrics.set("inpaint_mse_mean", stats::mean(&right.iter().map(|row| square(row, &mean)).collect::<Vec<_>>()));

@@ -110,6 +110,60 @@ fn eval_runs_one_probe_on_a_checkpoint() {
     lab.refused(4, &["eval", "--ckpt", "c.toml", "--probe", "ais"], &["c.toml"]);
 }
 
+/// What `eval --keep` found is a number of the run at that step, for `compare`, `ls` and `report`, and nothing else of
+/// the run changes. Other keys are told of; a run that goes on from before the step forgets it.
+#[test]
+fn what_eval_keeps_is_a_number_of_the_run() {
+    let lab = Lab::new();
+    lab.write("c.toml", &(bare("ml_grid", 20) + "checkpoint_every = 10\nkeep_every = 10\n"));
+    let of = |run: &str, points: &str| {
+        let set = format!("nll.points={points}");
+        let words = ["-q", "eval", "--ckpt", run, "--probe", "nll", "--keep", "--set", &set];
+        let told = lab.json(&words);
+        assert!(told["kept"].as_str().unwrap().ends_with("evaluations.jsonl"), "{told}");
+        told["metrics"]["test_ll"].as_f64().unwrap()
+    };
+    let [mut ends, mut middles] = [vec![], vec![]];
+    for seed in ["0", "1"] {
+        let run = format!("runs/{seed}");
+        lab.ok(&["-q", "train", "c.toml", "--set", &format!("seed={seed}"), "--run-dir", &run]);
+        let before = (lab.result(&run), read(&lab.path(&run).join("manifest.json")));
+        of(&run, "16");
+        ends.push(of(&run, "32"));
+        middles.push(of(&format!("{run}/checkpoints/step-00000010.safetensors"), "32"));
+        assert!(before == (lab.result(&run), read(&lab.path(&run).join("manifest.json"))));
+    }
+    let compared = |more: &[&str]| {
+        let words = ["-q", "compare", "runs", "--by", "method", "--metric", "eval/test_ll"];
+        lab.json(&[&words, more].concat())
+    };
+    let mean = |told: &Value| told["groups"][0]["metrics"]["eval/test_ll"]["mean"].as_f64().unwrap();
+    let near = |told: &Value, values: &[f64]| (mean(told) - (values[0] + values[1]) / 2.0).abs() < 1e-12;
+    let told = compared(&[]);
+    assert!(near(&told, &ends) && told["notes"] == serde_json::json!([]), "{told} {ends:?}");
+    assert!(near(&compared(&["--at", "10"]), &middles) && middles != ends);
+    let best = ends[0].max(middles[0]) + ends[1].max(middles[1]);
+    assert!((2.0 * mean(&compared(&["--at", "max"])) - best).abs() < 1e-12);
+    let listed: Value = lab.json(&["ls", "runs", "--columns", "eval/test_ll", "--filter", "seed = 1"]);
+    assert!(listed.to_string().contains(&ends[1].to_string()), "{listed}");
+    lab.ok(&["-q", "report", "runs", "--out", "page.html"]);
+    assert!(String::from_utf8(read(&lab.path("page.html"))).unwrap().contains("eval/test_ll"));
+    of("runs/1", "64");
+    let told = compared(&[]).to_string();
+    assert!(told.contains("not found in one way: nll.points is 32 in 1, 64 in 1"), "{told}");
+    // From step 10 on it becomes another run.
+    std::fs::remove_file(lab.path("runs/1/checkpoints/step-00000020.safetensors")).unwrap();
+    std::fs::remove_file(lab.path("runs/1/checkpoints/last.safetensors")).unwrap();
+    lab.ok(&["-q", "resume", "runs/1"]);
+    let left = String::from_utf8(read(&lab.path("runs/1/evaluations.jsonl"))).unwrap();
+    assert!(left.lines().count() == 1 && left.contains("\"step\":10,"), "{left}");
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "runs/1", "--overwrite"]);
+    assert!(!lab.path("runs/1/evaluations.jsonl").exists());
+    std::fs::copy(lab.path("runs/0/checkpoints/last.safetensors"), lab.path("alone.safetensors")).unwrap();
+    let alone = ["eval", "--ckpt", "alone.safetensors", "--probe", "nll", "--keep"];
+    lab.refused(2, &alone, &["alone.safetensors lies in no run's folder"]);
+}
+
 /// Weights of a run's last checkpoint below a path, without it.
 fn weights_below(lab: &Lab, run: &str, below: &str) -> std::collections::BTreeMap<String, Vec<f32>> {
     let path = lab.path(run).join("checkpoints/last.safetensors");

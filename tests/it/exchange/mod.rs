@@ -7,14 +7,15 @@ mod round_trip;
 
 use std::path::Path;
 
-/// The loader for PyTorch knows every layer that a list can name, but for those of the model `ladder`, which is not
-/// exported.
+/// The loaders for PyTorch know every layer that a list can name: that of models of noise levels `time_embedding`, the
+/// other all others.
 #[test]
 fn no_layer_is_forgotten() {
     let loader = include_str!("../../../src/exchange/ebm_model.py");
     for row in ebm::nets::LAYERS.iter().filter(|row| row.name != "time_embedding") {
         assert!(loader.contains(&format!(" \"{}\": lambda", row.name)), "no `{}` in the loader", row.name);
     }
+    assert!(include_str!("../../../src/exchange/ebm_ladder.py").contains("LAYERS[\"time_embedding\"] ="));
 }
 
 /// Runs a programme of Python with what reads exported models; gives `false` where that is missing.

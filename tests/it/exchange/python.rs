@@ -61,6 +61,20 @@ const MODELS: &[(&str, &str)] = &[
          { name = \"residual\", layers = [{ name = \"linear\", units = 11, spectral_norm = true }, \
            { name = \"activation\", function = \"sigmoid\" }] }, { name = \"linear\" }] }",
     ),
+    (
+        "name = \"moons\"",
+        "name = \"ladder\"\nsigma_min = 0.2\nnet = { name = \"mlp\", hidden = [7, 5], spectral_norm = true }",
+    ),
+    (
+        "name = \"digits\"\nflatten = true",
+        "name = \"ladder\"\nlevels = 5\nform = \"square\"\nnet = { name = \"mlp\", hidden = [6] }",
+    ),
+    (
+        "name = \"digits\"",
+        "name = \"ladder\"\nlevels = 4\nform = \"dot\"\nweight = \"growing\"\ntold = \"layers\"\n\
+         net = { name = \"unet\", channels = [8, 16], norm = \"group\", attention = 2, level = true }",
+    ),
+    ("name = \"digits\"", "name = \"ladder\"\nweight = \"growing\"\nnet = { name = \"conv\", channels = [4, 6] }"),
     ("name = \"moons\"", "name = \"gaussian\"\nfrom_data = true"),
     ("name = \"digits\"", "name = \"tilted\"\nbase = { name = \"gaussian\" }\nnet = { name = \"mlp\", hidden = [5] }"),
 ];
@@ -72,24 +86,31 @@ import numpy as np, onnx, onnxruntime, torch
 torch.set_num_threads(1)
 for folder in sorted(pathlib.Path(".").glob("model*")):
     sys.path.insert(0, str(folder))
-    sys.modules.pop("ebm_model", None)
-    import ebm_model
+    for name in "ebm_model", "ebm_ladder": sys.modules.pop(name, None)
+    of_levels = (folder / "ebm_ladder.py").exists()
+    if of_levels: from ebm_ladder import Model
+    else: from ebm_model import Model
     sys.path.pop(0)
     assert sum(1 for _ in open(folder / "ebm_model.py")) < 60
-    model = ebm_model.Model(folder)
+    model, given = Model(folder), {}
+    if of_levels:
+        given["sigma"] = np.load(folder / "sigma.npy").astype(np.float32)
+        np.save(folder / "sigmas.npy", model.sigmas.double())
     x = np.load(folder / "x.npy").astype(np.float32)
     x.resize((len(x), *map(int, (folder / "shape").read_text().split())))
     save = lambda name, array: np.save(folder / name, np.asarray(array, dtype=np.float64))
-    save("energy.npy", model(torch.tensor(x)).detach())
-    save("score.npy", model.score(torch.tensor(x)))
+    levels = [torch.tensor(sigma) for sigma in given.values()]
+    save("energy.npy", model(torch.tensor(x), *levels).detach())
+    save("score.npy", model.score(torch.tensor(x), *levels))
+    save("lowest.npy", model(torch.tensor(x)).detach())
     if (folder / "raw.npy").exists():
         save("input.npy", model.input(torch.tensor(np.load(folder / "raw.npy"))))
-    if model.form["logits"]:
+    if model.form.get("logits"):
         save("logits.npy", model.logits(torch.tensor(x)).detach())
     model(torch.tensor(x)).sum().backward()
     onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
-    for value, array in zip(session.get_outputs(), session.run(None, {"x": x})):
+    for value, array in zip(session.get_outputs(), session.run(None, {"x": x, **given})):
         save(f"onnx_{value.name}.npy", array)
 "#;
 
@@ -197,13 +218,24 @@ fn energies_scores_and_logits_are_those_of_pytorch_and_onnx() {
         if case.item.is_none() && data.spec().image.is_some() {
             raw_pixels(&data, &folder);
         }
-        let (energy, grad) = model.grad(&x).unwrap();
-        wanted.push((folder, energy, grad.neg().unwrap(), model.logits(&x).unwrap()));
+        let lowest = model.energy(&x).unwrap();
+        // At all levels of noise, and beyond them.
+        let sigma = [0.07f64, 0.3, 1.0, 4.0];
+        let levels = Tensor::new(&sigma, &Device::Cpu).unwrap().to_dtype(DType::F32).unwrap();
+        let (energy, grad) = match model.at_level(&levels) {
+            Some(at) => {
+                std::fs::write(folder.join("sigma.npy"), file::npy_bytes(&[4], &sigma).unwrap()).unwrap();
+                at.grad(&x).unwrap()
+            }
+            None => model.grad(&x).unwrap(),
+        };
+        let of_model = [model.logits(&x).unwrap(), model.levels().unwrap()];
+        wanted.push((folder, [energy, grad.neg().unwrap(), lowest], of_model));
     }
     if !python(EVALUATE, &lab.path("")) {
         return;
     }
-    for (folder, energy, score, logits) in wanted {
+    for (folder, [energy, score, lowest], [logits, levels]) in wanted {
         let near = |name: &str, want: &Tensor| {
             let difference = difference(&folder.join(name), want);
             let text = || String::from_utf8(read(&folder.join("config.toml"))).unwrap();
@@ -211,6 +243,8 @@ fn energies_scores_and_logits_are_those_of_pytorch_and_onnx() {
         };
         near("energy.npy", &energy);
         near("score.npy", &score);
+        near("lowest.npy", &lowest);
+        levels.into_iter().for_each(|levels| near("sigmas.npy", &levels));
         if folder.join("raw.npy").exists() {
             let want = file::array(&folder.join("model_space.npy")).unwrap();
             let want = Tensor::from_vec(want.values, want.shape, &Device::Cpu).unwrap();

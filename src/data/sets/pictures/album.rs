@@ -180,7 +180,7 @@ fn decoded(set: &Gathered, keys: &ImagesConfig, pixels: &Pixels) -> Result<Image
     let classes = names.len().max(1);
     tracing::info!("{}: {} pictures of {:?} in {classes} classes", set.folder.display(), labels.len(), shaping.shape());
     let sha256 = sha256(hashes.concat().as_bytes());
-    Ok(Images { shape: shaping.shape(), levels: 256, classes, pixels, labels, test, sha256 })
+    Ok(Images { shape: shaping.shape(), levels: 256, classes, pixels, labels, test, sha256, pairs: false })
 }
 
 /// What all pictures are brought to.

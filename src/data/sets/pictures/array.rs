@@ -49,7 +49,7 @@ pub fn load(stacks: &[Stack], keys: &ImagesConfig, pixels: &Pixels) -> Result<Im
     let shape = shaping.shape();
     tracing::info!("{} pictures of {shape:?} in {classes} classes", labels.len());
     let sha256 = sha256(hashes.as_bytes());
-    Ok(Images { shape, levels: 256, classes, pixels, labels, test: parts::ends(&parts), sha256 })
+    Ok(Images { shape, levels: 256, classes, pixels, labels, test: parts::ends(&parts), sha256, pairs: false })
 }
 
 /// Channels, height and width of the arrays, in this order.

@@ -62,7 +62,7 @@ impl Place {
         let size = kept.labels.len() * kept.shape.iter().product::<usize>();
         let pixels = exactly(&self.pixels(), size).filter(|pixels| sha256(pixels) == kept.pixels_sha256)?;
         let Kept { shape, classes, labels, test, sha256, .. } = kept;
-        Some(Images { shape, levels: 256, classes, pixels, labels, test, sha256 })
+        Some(Images { shape, levels: 256, classes, pixels, labels, test, sha256, pairs: false })
     }
 
     /// Keeps these images.

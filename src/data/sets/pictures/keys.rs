@@ -101,6 +101,8 @@ crate::config! {
         centre: usize = 0;
         /// auto (grey if every picture is), grey (the luminance of ITU-R BT.709) or rgb. 16 bits become 8.
         channels: Channels = Channels::Auto;
+        /// Each picture is two, A beside B: flips and shifts keep either in its half.
+        pairs: bool = false;
         /// What is behind transparent pixels and around padded pictures: 0 is black, 1 white.
         background: f64 = 0.0, |v: &f64| (!(0.0..=1.0).contains(v)).then(|| format!("must be from 0 to 1, got {v}"));
         /// A set with files that cannot be read as pictures: refuse, or skip them with a warning.

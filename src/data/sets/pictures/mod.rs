@@ -33,7 +33,7 @@ pub(crate) const IMAGES: DatasetRow = DatasetRow {
     example: "",
     build: |table| {
         let (keys, pixels): (ImagesConfig, Pixels) = decode(table)?;
-        Ok(Source::Images(load(&keys, &pixels)?))
+        Ok(Source::Images(Images { pairs: keys.pairs, ..load(&keys, &pixels)? }))
     },
 };
 
