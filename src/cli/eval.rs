@@ -66,11 +66,11 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     let finding = probe.run(&subject)?;
     check_finite(row.name, &finding)?;
     let pictures = write(args, row.name, &finding)?;
-    let kept = match folder {
-        Some(folder) => Some(evaluation(args, &stored, &section, &finding, &sets)?.keep(&folder)?),
-        None => None,
-    };
-    report(args, global, &stored, &finding, &pictures, kept.as_deref())
+    let evaluation = evaluation(args, &stored, &section, &finding, &sets)?;
+    let kept = folder.map(|folder| evaluation.keep(&folder)).transpose();
+    // A finding that cannot be kept is told all the same.
+    report(args, global, &stored, &finding, &pictures, kept.as_ref().ok().and_then(Option::as_deref))?;
+    kept.map(|_| ())
 }
 
 /// The folder of the run that a checkpoint lies in, or that stands for its last one.

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::Cursor;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
 use ebm::data::{Data, Split};
@@ -16,6 +15,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
 use super::support::{try_open, values};
+use crate::harness::python;
 
 /// A column of a file that a test writes; cells may be missing.
 enum Cells {
@@ -185,10 +185,6 @@ fn rows_without_a_picture_or_a_label_are_refused() {
 
 #[test]
 fn what_python_writes_is_read() {
-    let Some(python) = std::env::var_os("EBM_PYTHON") else {
-        eprintln!("skipped: $EBM_PYTHON names no Python with pyarrow and pillow");
-        return;
-    };
     let dir = tempfile::tempdir().unwrap();
     let script = "
 import io, pyarrow as pa, pyarrow.parquet as pq
@@ -203,7 +199,9 @@ for codec in ['snappy', 'zstd', 'gzip', 'none']:
         pq.write_table(table, f'{codec}{version}.parquet', compression=codec, data_page_version=version,
             row_group_size=5)
 ";
-    assert!(Command::new(python).args(["-c", script]).current_dir(dir.path()).status().unwrap().success());
+    if !python(&["pyarrow", "PIL"], script, dir.path()) {
+        return;
+    }
     for codec in ["snappy", "zstd", "gzip", "none"] {
         for version in ["1.0", "2.0"] {
             let path = dir.path().join(format!("{codec}{version}.parquet"));
