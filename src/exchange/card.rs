@@ -1,6 +1,6 @@
 //! The model card: what the model is, what it takes, what it was measured to be, and how to get it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::subject::{Export, ExportFormat};
 use crate::config::find;
@@ -8,7 +8,7 @@ use crate::data::{DATASETS, Origin, Rescaling, file_set};
 use crate::density::MODELS;
 use crate::methods::METHODS;
 use crate::metrics::Metrics;
-use crate::run::{Declared, Manifest, Paths, Reporter, metrics, show};
+use crate::run::{Declared, Manifest, Paths, Reporter, evaluations, metrics, show};
 use crate::{Result, config, shell};
 
 /// The card of an export, as Markdown; of a model of noise levels or of one energy.
@@ -123,14 +123,20 @@ fn usage_of_levels(formats: &[ExportFormat]) -> String {
     text
 }
 
-/// What the probes found last, up to the step of the model.
+/// What the probes found last, up to the step of the model, in training and after it.
 fn numbers(export: &Export) -> Result<String> {
-    let log = match &export.run {
+    let mut log = match &export.run {
         Some(run) if Paths::of(run).metrics().exists() => metrics::read(&Paths::of(run).metrics())?,
         _ => Vec::new(),
     };
-    let declared = Declared::of(&export.experiment.resolved)?;
-    let of_probe = |name: &str| declared.find(name).filter(|found| matches!(found.by, Reporter::Probe(_)));
+    let kept = export.run.as_deref().map_or(Ok(Vec::new()), |run| evaluations::of(run, &mut Vec::new()))?;
+    let steps: BTreeSet<u64> = kept.iter().map(|evaluation| evaluation.step).collect();
+    log.extend(steps.into_iter().map(|step| (step, evaluations::at(&kept, step))));
+    let (own, any) = (Declared::of(&export.experiment.resolved)?, Declared::everything());
+    let of_probe = |name: &str| {
+        let declared = if name.starts_with(evaluations::PREFIX) { &any } else { &own };
+        declared.find(name).filter(|found| matches!(found.by, Reporter::Probe(_)))
+    };
     let mut last: BTreeMap<&str, (u64, f64, &Metrics)> = BTreeMap::new();
     for (step, line) in log.iter().filter(|(step, _)| *step <= export.step) {
         last.extend(line.iter().filter(|(name, _)| of_probe(name).is_some()).map(|(name, v)| (name, (*step, v, line))));

@@ -151,6 +151,9 @@ fn what_eval_keeps_is_a_number_of_the_run() {
     of("runs/1", "64");
     let told = compared(&[]).to_string();
     assert!(told.contains("not found in one way: nll.points is 32 in 1, 64 in 1"), "{told}");
+    lab.ok(&["-q", "export", "runs/1", "--to", "model"]);
+    let card = String::from_utf8(read(&lab.path("model/README.md"))).unwrap();
+    assert!(card.contains("| `eval/test_ll` ↑ | "), "{card}");
     // From step 10 on it becomes another run.
     std::fs::remove_file(lab.path("runs/1/checkpoints/step-00000020.safetensors")).unwrap();
     std::fs::remove_file(lab.path("runs/1/checkpoints/last.safetensors")).unwrap();
