@@ -10,7 +10,7 @@ use super::outputs::{Outputs, all_tried};
 use super::{GlobalArgs, output, usage};
 use crate::config::{Document, Resolved, Section, SectionKind, decode, find, nearest};
 use crate::metrics::Unit;
-use crate::probes::{Finding, PROBES, ProbeRow, Schedule, Subject};
+use crate::probes::{Finding, PROBES, ProbeRow, Schedule, Subject, labelled};
 use crate::run::{Evaluation, Experiment, Paths, show};
 use crate::store::fs;
 use crate::{Error, Result, draw, rng::Key};
@@ -92,8 +92,7 @@ fn evaluation(
     sets: &[String],
 ) -> Result<Evaluation> {
     let Schedule { label, .. } = decode(section)?;
-    let name = |name: &str| if label.is_empty() { name.to_owned() } else { format!("{label}_{name}") };
-    let metrics = finding.metrics.iter().map(|(of, value)| (name(of), value)).collect();
+    let metrics = finding.metrics.iter().map(|(name, value)| (labelled(&label, name), value)).collect();
     let mut keys = section.clone();
     keys.retain(|key, _| !["name", "every", "label"].contains(&key));
     let keys = Resolved(toml::Table::from_iter([(args.probe.clone(), keys.into())])).leaves();

@@ -25,6 +25,13 @@ pub struct LadderForm<'a> {
     pub mean: &'a Tensor,
     /// log s, `[1]`.
     pub log_std: &'a Tensor,
+    /// All that is no tensor.
+    pub scales: LadderScales,
+}
+
+/// The levels of a [`LadderForm`], and how its network's part is made.
+#[derive(Clone, Debug)]
+pub struct LadderScales {
     /// The levels σ_0 < σ_1 < ….
     pub sigmas: Vec<f64>,
     /// σ_0, as it is in s_σ.

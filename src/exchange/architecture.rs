@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use candle_core::{Tensor, TensorId};
 use serde_json::{Map, Value, json};
 
-use crate::density::{Form, LadderForm, MODELS, Model, PotentialForm};
+use crate::density::{Form, LadderForm, LadderScales, MODELS, Model};
 use crate::nets::{LayerList, ListedLayer};
 use crate::store::State;
 use crate::{Error, Result};
@@ -28,18 +28,8 @@ pub struct Architecture {
 pub struct Ladder {
     /// The names of μ and log s.
     pub normal: [String; 2],
-    /// The levels.
-    pub sigmas: Vec<f64>,
-    /// The lowest one.
-    pub lowest: f64,
-    /// How a number is made of what the network gives.
-    pub form: PotentialForm,
-    /// Whether the network reads the level in channels behind the item's.
-    pub in_channels: bool,
-    /// Whether the network's weight is 1/σ, and not 1/s_σ.
-    pub growing: bool,
-    /// What its weight is multiplied by, beside s.
-    pub gain: f64,
+    /// All that is no tensor.
+    pub scales: LadderScales,
 }
 
 /// A layer as data.
@@ -99,10 +89,10 @@ impl Architecture {
         match &self.ladder {
             None => json!({"net": net, "logits": self.logits, "normal": normal}),
             // The network alone is no energy here: whoever looks for one finds none.
-            Some(ladder) => json!({"logits": false, "ladder": {
-                "net": net, "form": ladder.form, "told": if ladder.in_channels { "channels" } else { "layers" },
-                "weight": if ladder.growing { "growing" } else { "bounded" }, "gain": ladder.gain,
-                "sigmas": ladder.sigmas, "lowest": ladder.lowest, "normal": tensors(&ladder.normal)}}),
+            Some(Ladder { normal, scales }) => json!({"logits": false, "ladder": {
+                "net": net, "form": scales.form, "told": if scales.in_channels { "channels" } else { "layers" },
+                "weight": if scales.growing { "growing" } else { "bounded" }, "gain": scales.gain,
+                "sigmas": scales.sigmas, "lowest": scales.lowest, "normal": tensors(normal)}}),
         }
     }
 }
@@ -142,9 +132,7 @@ struct Names<'a>(HashMap<TensorId, &'a str>);
 
 impl Names<'_> {
     fn ladder(&self, of: LadderForm<'_>) -> Result<Ladder> {
-        let normal = [self.of(of.mean)?, self.of(of.log_std)?];
-        let LadderForm { sigmas, lowest, form, in_channels, growing, gain, .. } = of;
-        Ok(Ladder { normal, sigmas, lowest, form, in_channels, growing, gain })
+        Ok(Ladder { normal: [self.of(of.mean)?, self.of(of.log_std)?], scales: of.scales })
     }
 
     fn of(&self, tensor: &Tensor) -> Result<String> {

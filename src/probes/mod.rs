@@ -15,7 +15,7 @@ pub mod stein;
 mod support;
 
 pub use likelihood::{ais, mode_weights, nll};
-pub use probe::{BuildProbe, Finding, Probe, ProbeRow, Schedule, Subject};
+pub use probe::{BuildProbe, Finding, Probe, ProbeRow, Schedule, Subject, labelled};
 pub use samples::pictures::Picture;
 pub use scheduled::Scheduled;
 pub use stein::{fisher, gof, lsd};

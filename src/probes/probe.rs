@@ -108,6 +108,11 @@ crate::config! {
     }
 }
 
+/// The name of what a probe finds, behind its label if it has one.
+pub fn labelled(label: &str, name: &str) -> String {
+    if label.is_empty() { name.to_owned() } else { format!("{label}_{name}") }
+}
+
 /// A label becomes part of file names.
 fn plain(v: &String) -> Complaint {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';

@@ -3,7 +3,7 @@
 use candle_core::Device;
 
 use super::PROBES;
-use super::probe::{Finding, Probe, Schedule, Subject};
+use super::probe::{Finding, Probe, Schedule, Subject, labelled};
 use crate::config::{Spec, decode, find};
 use crate::metrics::{Number, fits};
 use crate::{Error, Result};
@@ -71,7 +71,7 @@ impl Scheduled {
     }
 
     fn labelled(&self, name: &str) -> String {
-        if self.label.is_empty() { name.to_owned() } else { format!("{}_{name}", self.label) }
+        labelled(&self.label, name)
     }
 
     /// What the probe finds, under its label.

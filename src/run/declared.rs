@@ -6,7 +6,7 @@ use super::train_config::BestIs;
 use crate::config::{Document, Problems, Resolved, decode, find, nearest};
 use crate::methods::METHODS;
 use crate::metrics::{Better, Metrics, Number, Unit, fits};
-use crate::probes::{PROBES, Schedule};
+use crate::probes::{PROBES, Schedule, labelled};
 use crate::{Result, shell};
 
 /// The numbers that the trainer itself reports.
@@ -50,7 +50,6 @@ impl Declared {
         let mut all = Self::default();
         for spec in resolved.list("probe") {
             let Schedule { label, .. } = decode(&spec.table)?;
-            let label = if label.is_empty() { label } else { format!("{label}_") };
             if let Some(row) = find(PROBES, spec.name()) {
                 all.add(Reporter::Probe(row.name), &label, row.numbers);
             }
@@ -72,7 +71,7 @@ impl Declared {
     }
 
     fn add(&mut self, by: Reporter, label: &str, numbers: &[Number]) {
-        let named = |number: &Number| Declaration { name: format!("{label}{}", number.name), number: *number, by };
+        let named = |number: &Number| Declaration { name: labelled(label, number.name), number: *number, by };
         self.0.extend(numbers.iter().map(named));
     }
 

@@ -10,8 +10,8 @@ use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ANY_ITEMS, Capabilities, Context, Density, Energy, Form, Gaussian, LadderForm, ModelRow, NetPotential,
-    PotentialForm,
+    ANY_ITEMS, Capabilities, Context, Density, Energy, Form, Gaussian, LadderForm, LadderScales, ModelRow,
+    NetPotential, PotentialForm,
 };
 use crate::config::{Schema, decode, rule};
 use crate::data::Moments;
@@ -223,9 +223,7 @@ impl Capabilities for Ladder {
     }
 
     fn form(&self) -> Option<Form<'_>> {
-        let ladder = LadderForm {
-            mean: &self.mean,
-            log_std: &self.log_std,
+        let scales = LadderScales {
             sigmas: self.sigmas().ok()?.to_dtype(DType::F64).ok()?.to_vec1().ok()?,
             lowest: self.sigma_min,
             form: self.net.form(),
@@ -233,7 +231,8 @@ impl Capabilities for Ladder {
             growing: self.weight == LevelWeight::Growing,
             gain: self.gain,
         };
-        Some(Form { net: Some(self.net.net()), logits: false, normal: None, ladder: Some(ladder) })
+        let ladder = Some(LadderForm { mean: &self.mean, log_std: &self.log_std, scales });
+        Some(Form { net: Some(self.net.net()), logits: false, normal: None, ladder })
     }
 
     fn after_update(&self) -> Result<()> {

@@ -22,7 +22,7 @@ pub fn energy(
     item: &[usize],
 ) -> Result<String> {
     graph.input("sigma", &[]);
-    let [mean, log_std] = &ladder.normal;
+    let (ladder, [mean, log_std]) = (&ladder.scales, &ladder.normal);
     let s = stored(weights, log_std)?.to_dtype(DType::F64)?.exp()?.sum_all()?.to_scalar::<f64>()?;
     let mean = graph.tensor(mean, stored(weights, mean)?)?;
     // s_σ, and what is made of it for each pixel.

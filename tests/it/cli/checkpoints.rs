@@ -162,12 +162,16 @@ fn what_eval_keeps_is_a_number_of_the_run() {
     assert!(left.lines().count() == 1 && left.contains("\"step\":10,"), "{left}");
     lab.ok(&["-q", "train", "c.toml", "--run-dir", "runs/1", "--overwrite"]);
     assert!(!lab.path("runs/1/evaluations.jsonl").exists());
-    // What cannot be kept is told.
-    std::fs::create_dir(lab.path("runs/1/evaluations.jsonl")).unwrap();
-    let told = lab.run(&["-q", "eval", "--ckpt", "runs/1", "--probe", "nll", "--keep"]);
+}
+
+#[test]
+fn a_finding_that_cannot_be_kept_is_told_all_the_same() {
+    let lab = lab_with_run(&bare("ml_grid", 2));
+    std::fs::create_dir(lab.path("run/evaluations.jsonl")).unwrap();
+    let told = lab.run(&["-q", "eval", "--ckpt", "run", "--probe", "nll", "--keep"]);
     assert!(told.code == Some(1) && told.stdout.contains("test_ll"), "{:?} {}", told.code, told.stdout);
-    assert!(told.stderr.contains("runs/1/evaluations.jsonl"), "{}", told.stderr);
-    std::fs::copy(lab.path("runs/0/checkpoints/last.safetensors"), lab.path("alone.safetensors")).unwrap();
+    assert!(told.stderr.contains("run/evaluations.jsonl"), "{}", told.stderr);
+    std::fs::copy(lab.path("run/checkpoints/last.safetensors"), lab.path("alone.safetensors")).unwrap();
     let alone = ["eval", "--ckpt", "alone.safetensors", "--probe", "nll", "--keep"];
     lab.refused(2, &alone, &["alone.safetensors lies in no run's folder"]);
 }
