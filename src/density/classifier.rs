@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{D, Tensor};
 
-use super::{ANY_ITEMS, Capabilities, Energy, Form, ModelRow, laplacian_along_axes, laplacian_axis_by_axis};
+use super::{ANY_ITEMS, Capabilities, Energy, Form, ModelRow, OfNet, laplacian_along_axes, laplacian_axis_by_axis};
 use crate::config::{Schema, decode};
 use crate::nets::{Io, Jet, Network, Pass};
 use crate::{Error, Result, rng::Key};
@@ -116,7 +116,7 @@ impl Capabilities for Classifier {
     }
 
     fn form(&self) -> Option<Form<'_>> {
-        Some(Form { net: Some(&*self.net), logits: true, normal: None, ladder: None })
+        Some(Form { net: Some(&*self.net), of_net: OfNet::Logits, normal: None, ladder: None })
     }
 
     fn given(&self, y: &Tensor) -> Option<Box<dyn Energy>> {

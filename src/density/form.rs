@@ -5,17 +5,31 @@ use candle_core::Tensor;
 use super::PotentialForm;
 use crate::nets::Network;
 
-/// An energy made of well-known parts: E(x) = f(x), or -log Σ exp f(x), or 0; and ½ Σ ((x - μ)/σ)² + Σ log σ + D/2 log
-/// 2π on top where there is a normal density.
+/// An energy made of well-known parts: one of a network f, or 0; and ½ Σ ((x - μ)/σ)² + Σ log σ + D/2 log 2π on top
+/// where there is a normal density.
 pub struct Form<'a> {
     /// The network f.
     pub net: Option<&'a Network>,
-    /// Whether f gives logits of classes.
-    pub logits: bool,
+    /// The energy that f gives.
+    pub of_net: OfNet,
     /// The normal density.
     pub normal: Option<Normal<'a>>,
     /// How all this becomes an energy of noise levels.
     pub ladder: Option<LadderForm<'a>>,
+}
+
+/// The energy of what a network f gives for x.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OfNet {
+    /// -log Σ exp f(x), of logits of classes.
+    Logits,
+    /// c V(x), a potential of this form times c.
+    Potential(PotentialForm, f64),
+}
+
+impl OfNet {
+    /// f(x), a number.
+    pub const NUMBER: Self = OfNet::Potential(PotentialForm::Scalar, 1.0);
 }
 
 /// E(x, σ) = w g s h(y) - log N(x; μ, s_σ² I) of a network f, with y = (x - μ)/s_σ, s_σ² = s² + σ² - σ_0² and w = 1/s_σ

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{ANY_ITEMS, Capabilities, Context, Density, Energy, Form, ModelRow, Normal, slope_of_grad};
+use super::{ANY_ITEMS, Capabilities, Context, Density, Energy, Form, ModelRow, Normal, OfNet, slope_of_grad};
 use crate::config::{Schema, decode, rule};
 use crate::data::Moments;
 use crate::nets::{Builder, Init};
@@ -186,7 +186,7 @@ impl Energy for Gaussian {
 impl Capabilities for Gaussian {
     fn form(&self) -> Option<Form<'_>> {
         let normal = Some(Normal { mean: &self.mean, log_std: &self.log_std });
-        Some(Form { net: None, logits: false, normal, ladder: None })
+        Some(Form { net: None, of_net: OfNet::NUMBER, normal, ladder: None })
     }
 
     fn has_closed_laplacian(&self) -> bool {

@@ -44,7 +44,7 @@ pub use classifier::{Classifier, energy_of};
 pub use context::{BuildModel, Context};
 pub use counted::{Counted, Meter, SetAside};
 pub use energy::{Density, Energy, laplacian_along_axes, laplacian_axis_by_axis, slope_of_grad};
-pub use form::{Form, LadderForm, LadderScales, Normal};
+pub use form::{Form, LadderForm, LadderScales, Normal, OfNet};
 pub use gaussian::{Gaussian, GaussianConfig};
 pub use generator::{Generator, GeneratorConfig, Squash};
 pub use ica::Ica;

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::noise_space::{NoiseSpace, Space};
-use super::{ANY_ITEMS, Capabilities, Density, Energy, Form, Gaussian, ModelRow, Vae, laplacian_along_axes};
+use super::{ANY_ITEMS, Capabilities, Density, Energy, Form, Gaussian, ModelRow, OfNet, Vae, laplacian_along_axes};
 use crate::config::{Schema, decode, rule};
 use crate::nets::{Io, Jet, Network, Pass};
 use crate::{Result, rng::Key};
@@ -134,7 +134,7 @@ impl Capabilities for Neural {
         let base = self.base.as_ref().map(|base| base.form());
         let net = Some(&*self.net);
         match base {
-            None => Some(Form { net, logits: false, normal: None, ladder: None }),
+            None => Some(Form { net, of_net: OfNet::NUMBER, normal: None, ladder: None }),
             Some(base) => base.filter(|base| base.net.is_none()).map(|base| Form { net, ..base }),
         }
     }

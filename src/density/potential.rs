@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::{ANY_ITEMS, Capabilities, Energy, ModelRow, NetPotential, PotentialForm, laplacian_along_axes};
+use super::{
+    ANY_ITEMS, Capabilities, Energy, Form, ModelRow, NetPotential, OfNet, PotentialForm, laplacian_along_axes,
+};
 use crate::config::{Schema, decode, rule};
 use crate::nets::{Jet, Network, Pass};
 use crate::{Result, rng::Key};
@@ -78,6 +80,11 @@ impl Energy for OfPotential {
 }
 
 impl Capabilities for OfPotential {
+    fn form(&self) -> Option<Form<'_>> {
+        let of_net = OfNet::Potential(self.net.form(), self.factor);
+        Some(Form { net: Some(self.net.net()), of_net, normal: None, ladder: None })
+    }
+
     fn in_training(&self, key: Key) -> Option<Box<dyn Capabilities>> {
         let net = self.net.clone();
         Some(Box::new(OfPotential { net, pass: Pass::train(key), factor: self.factor }))

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use candle_core::{Tensor, TensorId};
 use serde_json::{Map, Value, json};
 
-use crate::density::{Form, LadderForm, LadderScales, MODELS, Model};
+use crate::density::{Form, LadderForm, LadderScales, MODELS, Model, OfNet};
 use crate::nets::{LayerList, ListedLayer};
 use crate::store::State;
 use crate::{Error, Result};
@@ -15,8 +15,8 @@ use crate::{Error, Result};
 pub struct Architecture {
     /// The layers of the network, if there is one.
     pub net: Option<Vec<NamedLayer>>,
-    /// Whether the network gives logits f, so that E(x) = -log Σ exp f(x).
-    pub logits: bool,
+    /// The energy that the network gives.
+    pub of_net: OfNet,
     /// The names of μ and log σ of a normal density whose energy is added.
     pub normal: Option<[String; 2]>,
     /// What makes it an energy of noise levels.
@@ -70,7 +70,7 @@ impl Architecture {
     /// # Errors
     /// A model or a layer that only this program knows.
     pub fn of(name: &str, model: &Model, weights: &State) -> Result<Self> {
-        let Form { net, logits, normal, ladder } = model.form().ok_or_else(|| unknown(name))?;
+        let Form { net, of_net, normal, ladder } = model.form().ok_or_else(|| unknown(name))?;
         let names = Names(weights.iter().map(|(name, tensor)| (tensor.id(), name.as_str())).collect());
         let net = net.map(|net| names.layers(&net.layer().list()?)).transpose()?;
         let normal = match normal {
@@ -78,7 +78,7 @@ impl Architecture {
             None => None,
         };
         let ladder = ladder.map(|ladder| names.ladder(ladder)).transpose()?;
-        Ok(Architecture { net, logits, normal, ladder })
+        Ok(Architecture { net, of_net, normal, ladder })
     }
 
     /// The energy as JSON.
@@ -87,9 +87,15 @@ impl Architecture {
         let tensors = |[mean, log_std]: &[String; 2]| json!({"mean": mean, "log_std": log_std});
         let normal = self.normal.as_ref().map(tensors);
         match &self.ladder {
-            None => json!({"net": net, "logits": self.logits, "normal": normal}),
+            None => {
+                let (form, factor) = match self.of_net {
+                    OfNet::Logits => (json!("logits"), 1.0),
+                    OfNet::Potential(form, factor) => (json!(form), factor),
+                };
+                json!({"net": net, "form": form, "factor": factor, "normal": normal})
+            }
             // The network alone is no energy here: whoever looks for one finds none.
-            Some(Ladder { normal, scales }) => json!({"logits": false, "ladder": {
+            Some(Ladder { normal, scales }) => json!({"ladder": {
                 "net": net, "form": scales.form, "told": if scales.in_channels { "channels" } else { "layers" },
                 "weight": if scales.growing { "growing" } else { "bounded" }, "gain": scales.gain,
                 "sigmas": scales.sigmas, "lowest": scales.lowest, "normal": tensors(normal)}}),
@@ -161,8 +167,10 @@ impl Names<'_> {
 }
 
 fn unknown(name: &str) -> Error {
-    let known =
-        MODELS.iter().map(|row| row.name).filter(|row| ["neural", "classifier", "gaussian", "ladder"].contains(row));
+    let known = MODELS
+        .iter()
+        .map(|row| row.name)
+        .filter(|row| ["neural", "potential", "classifier", "gaussian", "ladder"].contains(row));
     let known = known.collect::<Vec<_>>().join(", ");
     Error::config(format!("the model `{name}` cannot be exported: its parts are known to this program alone"))
         .hint(format!("models that can be: {known}, and `tilted` on the base `gaussian`"))

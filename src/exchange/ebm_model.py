@@ -5,6 +5,8 @@ from safetensors.torch import load_file
 
 FUNCTIONS = {"swish": F.silu, "softplus": F.softplus, "leaky_relu": lambda x: F.leaky_relu(x, 0.2), "tanh": torch.tanh,
              "relu": F.relu, "elu": F.elu, "sigmoid": torch.sigmoid}
+FORMS = {"scalar": lambda f, x: f, "logits": lambda f, x: -f.logsumexp(1), "dot": lambda f, x: -(f * x).flatten(1).sum(1),
+         "square": lambda f, x: f.square().flatten(1).sum(1) / 2}  # the energies of a network's output f at x
 def weight(t, of=""):
     w = t[of + "weight"]
     if of + "u" in t: return w / (t[of + "u"] @ (w.flatten(1) @ t[of + "v"]))  # spectral norm
@@ -16,7 +18,6 @@ def attention(l, t, x):
     parts = F.linear(rows, weight(t, "qkv."), t["qkv.bias"]).unflatten(2, (3, l["heads"], -1)).permute(2, 0, 3, 1, 4)
     read = F.scaled_dot_product_attention(*parts).transpose(1, 2).flatten(2)
     return F.linear(read, weight(t, "out."), t["out.bias"]).transpose(1, 2).reshape(x.shape)
-
 LAYERS = {  # of the model m, with the keys l of a layer and its tensors t
     "linear": lambda m, l, t, x: F.linear(x, weight(t), t["bias"]),
     "conv": lambda m, l, t, x: F.conv2d(x, weight(t), t["bias"], l["stride"], (l["kernel"] - 1) // 2),
@@ -50,8 +51,7 @@ class Model(torch.nn.Module):
         return x
     def logits(self, x): return self.run(self.form["net"], x)
     def forward(self, x):
-        energy = 0.0 if self.form["net"] is None else self.logits(x)
-        if self.form["logits"]: energy = -energy.logsumexp(1)
+        energy = 0.0 if self.form["net"] is None else self.form["factor"] * FORMS[self.form["form"]](self.logits(x), x)
         if self.form["normal"] is None: return energy
         t, d = self.tensors(self.form["normal"]), x[0].numel()
         z = ((x - t["mean"]) * (-t["log_std"]).exp()).flatten(1)

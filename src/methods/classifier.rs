@@ -1,5 +1,6 @@
 //! A plain classifier: the baseline of JEM, and a source of features.
 
+use super::example::example;
 use super::learning::readings::{GRAD_NORM, scalar};
 use super::learning::supervised::{self, Supervised, SupervisedConfig};
 use super::learning::trainable::Trainable;
@@ -28,16 +29,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cost: Spent { values: 0, gradients: 128 },
     proposal: None,
     init: &[("dataset", "digits"), ("model", "classifier")],
-    example: r#"[dataset]
-name = "digits"
-
-[model]
-name = "classifier"
-net = { name = "mlp", hidden = [8, 8], dropout = 0.2, spectral_norm = true }
-
-[method]
-name = "classifier"
-"#,
+    example: example!(digits, "classifier"),
     build: |table, setup| Ok(Box::new(Plain::new(decode(table)?, setup)?)),
 };
 

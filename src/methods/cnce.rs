@@ -4,6 +4,7 @@ use std::f64::consts::LN_2;
 
 use candle_core::{Tensor, Var};
 
+use super::example::example;
 use super::learning::jumps::Jumps;
 use super::learning::readings::{GRAD_NORM, Readings, mean, scalar};
 use super::learning::trainable::Trainable;
@@ -57,17 +58,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cost: Spent { values: 0, gradients: 384 },
     proposal: None,
     init: &[],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "cnce"
-kappa = 2
-adapt = true
-"#,
+    example: example!(plane, "cnce", "kappa = 2\nadapt = true\n"),
     build: |table, setup| Ok(Box::new(Cnce::new(decode(table)?, setup)?)),
 };
 

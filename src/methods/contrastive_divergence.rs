@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
+use super::example::example;
 use super::learning::chain_kl::{ChainKl, KL, KlConfig};
 use super::learning::likelihood_gap::{self, likelihood_gap};
 use super::learning::readings::{ACCEPTANCE, FROZEN, GRAD_NORM, Readings, mean};
@@ -65,16 +66,7 @@ pub(super) const CD: MethodRow = MethodRow {
     cost: Spent { values: 0, gradients: 640 },
     proposal: None,
     init: &[],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "cd"
-sampler.steps = 3
-"#,
+    example: example!(plane, "cd", "sampler.steps = 3\n"),
     build: |table, setup| Contrastive::boxed(table, setup, false, |_, _| Ok(Chains::Data)),
 };
 
@@ -89,16 +81,7 @@ pub(super) const SHORT_RUN: MethodRow = MethodRow {
     cost: Spent { values: 0, gradients: 640 },
     proposal: None,
     init: &[],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "short_run"
-sampler.steps = 3
-"#,
+    example: example!(plane, "short_run", "sampler.steps = 3\n"),
     build: |table, setup| Contrastive::boxed(table, setup, false, |_, _| Ok(Chains::Fresh)),
 };
 
@@ -112,18 +95,7 @@ pub(super) const PCD: MethodRow = MethodRow {
     cost: Spent { values: 0, gradients: 640 },
     proposal: Some(proposal),
     init: &[],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "pcd"
-buffer = 40
-reinit = 0.3
-sampler.steps = 3
-"#,
+    example: example!(plane, "pcd", "buffer = 40\nreinit = 0.3\nsampler.steps = 3\n"),
     build: |table, setup| Contrastive::boxed(table, setup, false, Chains::kept),
 };
 
@@ -146,19 +118,7 @@ pub(super) const JEM: MethodRow = MethodRow {
         ("pictures: sampler", "sgld"),
         ("pictures: sampler.steps", "20"),
     ],
-    example: r#"[dataset]
-name = "digits"
-
-[model]
-name = "classifier"
-net = { name = "mlp", hidden = [8, 8], dropout = 0.2, spectral_norm = true }
-
-[method]
-name = "jem"
-buffer = 40
-reinit = 0.3
-sampler.steps = 3
-"#,
+    example: example!(digits, "jem", "buffer = 40\nreinit = 0.3\nsampler.steps = 3\n"),
     build: |table, setup| Contrastive::boxed(table, setup, true, Chains::kept),
 };
 

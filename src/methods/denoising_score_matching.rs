@@ -1,6 +1,7 @@
 //! Denoising score matching (Vincent 2011): the score of slightly blurred data, from first derivatives alone.
 
 use super::MethodRow;
+use super::example::example;
 use super::learning::score::{self, Estimate, ScoreDescent, denoising};
 use crate::config::{Schema, decode, rule};
 use crate::metrics::Spent;
@@ -29,15 +30,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cost: Spent { values: 0, gradients: 256 },
     proposal: None,
     init: score::INIT,
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "denoising_score_matching"
-"#,
+    example: example!(plane, "denoising_score_matching"),
     build: |table, setup| {
         let DenoisingScoreMatchingConfig { sigma } = decode(table)?;
         let estimate: Estimate = Box::new(move |energy, key, x| denoising(energy, key, x, sigma));

@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Tensor, Var};
 
+use super::example::example;
 use super::learning::levels::{self, DENOISING, Noisy};
 use super::learning::readings::{GRAD_NORM, Readings, mean, scalar};
 use super::learning::trainable::Trainable;
@@ -52,18 +53,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cost: Spent { values: 0, gradients: 768 },
     proposal: Some(levels::flow),
     init: &[("model", "ladder")],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-name = "ladder"
-levels = 6
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "diffclf"
-k = 2
-"#,
+    example: example!(ladder, "diffclf", "k = 2\n"),
     build: |table, setup| Ok(Box::new(Diffclf::new(decode(table)?, setup)?)),
 };
 

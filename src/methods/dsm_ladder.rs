@@ -3,13 +3,13 @@
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::learning::levels::{self, DENOISING, Levels, Noisy};
+use super::example::example;
+use super::learning::levels::{self, DENOISING, Levels, LevelsConfig, Noisy};
 use super::learning::readings::{ENERGY, GRAD_NORM, Readings, mean};
 use super::learning::trainable::Trainable;
 use super::method::only;
 use super::part::parts;
 use super::{Method, MethodRow, Setup, StepContext};
-use crate::config::rule::Complaint;
 use crate::config::{Schema, decode};
 use crate::data::{Batch, Data, Moments};
 use crate::density::Model;
@@ -26,9 +26,6 @@ crate::config! {
         /// that, s the data's standard deviation (Karras et al. 2022): the other leaves levels above s, at which images
         /// are laid out, almost without a say.
         weight: LossWeight = LossWeight::Noise;
-        /// Mean and standard deviation of ln σ, by whose normal density levels are drawn (Karras et al. 2022 take
-        /// [-1.2, 1.2] for images); none: all levels alike.
-        log_normal: Vec<f64> = Vec::new(), |v: &Vec<f64>| mean_and_std(v);
     }
 }
 
@@ -43,14 +40,6 @@ pub enum LossWeight {
     Edm,
 }
 
-fn mean_and_std(v: &[f64]) -> Complaint {
-    match *v {
-        [] => None,
-        [_, std] if std > 0.0 => None,
-        _ => Some("must be empty, or a mean and a positive standard deviation".into()),
-    }
-}
-
 const NAME: &str = "dsm_ladder";
 
 /// The method `dsm_ladder`: minimises mean |σ∇E(x + σε, σ) - ε|²/D over items and levels, one level an item and step
@@ -62,22 +51,12 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     about: "denoising score matching at all noise levels of one energy (model `ladder`)",
     cite: "Song & Ermon 2019, \"Generative Modeling by Estimating Gradients of the Data Distribution\", NeurIPS, eq. \
            5-6; arXiv 1907.05600",
-    schema: Schema::of::<DsmLadderConfig>(),
+    schema: Schema::of::<(DsmLadderConfig, LevelsConfig)>(),
     numbers: &[DENOISING, ENERGY, GRAD_NORM],
     cost: Spent { values: 0, gradients: 256 },
     proposal: Some(levels::flow),
     init: &[("model", "ladder")],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-name = "ladder"
-levels = 6
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "dsm_ladder"
-"#,
+    example: example!(ladder, "dsm_ladder"),
     build: |table, setup| Ok(Box::new(DsmLadder::new(decode(table)?, setup)?)),
 };
 
@@ -90,13 +69,13 @@ struct DsmLadder {
 }
 
 impl DsmLadder {
-    fn new(config: DsmLadderConfig, setup: Setup) -> Result<Self> {
-        let sigmas = levels::sigmas(&setup.model, NAME)?;
-        let levels = Levels::of(&sigmas, &config.log_normal)?;
+    fn new((config, levels): (DsmLadderConfig, LevelsConfig), setup: Setup) -> Result<Self> {
+        let levels = levels.of(&setup.model, NAME)?;
         if config.field_steps > 0 {
+            let sigma = levels::sigmas(&setup.model, NAME)?.narrow(0, 0, 1)?;
             let item = [&[1], setup.model.shape()].concat();
             let x = Tensor::zeros(item, DType::F32, setup.data.device())?;
-            setup.model.level_field(&sigmas.narrow(0, 0, 1)?, &x)?.ok_or_else(without_field)?;
+            setup.model.level_field(&sigma, &x)?.ok_or_else(without_field)?;
         }
         let data_variance = match config.weight {
             LossWeight::Noise => None,

@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use super::example::example;
 use super::learning::readings::{ENERGY, GRAD_NORM, Readings, mean, scalar};
 use super::learning::trainable::Trainable;
 use super::method::only;
@@ -45,15 +46,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cost: Spent { values: 0, gradients: 640 },
     proposal: None,
     init: &[],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "energy_discrepancy"
-"#,
+    example: example!(plane, "energy_discrepancy"),
     build: |table, setup| Ok(Box::new(EnergyDiscrepancy::new(decode(table)?, setup)?)),
 };
 

@@ -4,15 +4,17 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::example::example;
 use super::learning::readings::{ENERGY, GRAD_NORM, Readings, scalar};
 use super::learning::trainable::Trainable;
 use super::part::parts;
-use super::{Critic, Method, MethodRow, Noise, Setup, SteinSample, StepContext};
+use super::{Critic, CriticConfig, Method, MethodRow, Setup, SteinSample, StepContext};
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy as _, Model};
 use crate::math::stats;
 use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
+use crate::nets::Io;
 use crate::{Error, Result};
 
 /// What the critic's network n learns, where the best critic is f* = (∇log q - ∇log p)/2λ.
@@ -29,23 +31,13 @@ pub enum Learns {
 crate::config! {
     /// Keys of the method `lsd`.
     pub struct LsdConfig {
-        /// Critic updates before each model update, each on a fresh batch.
-        critic_steps: usize = 5, rule::at_least(1);
         /// λ, the weight of the penalty λ E|f|² that makes the best critic unique: f* = (∇log q - ∇log p)/2λ.
         lambda: f64 = 10.0, rule::positive;
-        /// Hutchinson's probe: gaussian (the paper's) or rademacher.
-        probe: Noise = Noise::Gaussian;
         /// What the critic's network learns: `difference`, f itself (the paper), or `data`, its part -∇log p/2λ, to
         /// which the model's own ∇log q/2λ is added: such a critic does not lag behind the model.
         critic_learns: Learns = Learns::Difference;
         /// Weight of mean g(x)² on the network's part of the energy (released code, images: 0.001; paper: none).
         energy_l2: f64 = 0.0, rule::non_negative;
-    }
-    parts {
-        /// The critic f: item -> item.
-        critic: "mlp" of crate::nets::schemas;
-        /// The critic's optimiser.
-        critic_optim: "adam" of crate::optim::schemas;
     }
 }
 
@@ -65,22 +57,18 @@ pub(super) const ENTRY: MethodRow = MethodRow {
             gap",
     cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Zemel 2020, \"Learning the Stein Discrepancy for Training and \
            Evaluating Energy-Based Models without Sampling\", ICML, Algorithm 3; arXiv 2002.05616",
-    schema: Schema::of::<LsdConfig>(),
+    schema: Schema::of::<(LsdConfig, CriticConfig)>(),
     numbers: NUMBERS,
     cost: Spent { values: 0, gradients: 512 },
     proposal: None,
     init: &[],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "lsd"
-critic_steps = 2
+    example: example!(
+        plane,
+        "lsd",
+        r#"critic_steps = 2
 critic = { name = "mlp", hidden = [8, 8], dropout = 0.2, spectral_norm = true }
-"#,
+"#
+    ),
     build: |table, setup| Ok(Box::new(Lsd::new(decode(table)?, setup)?)),
 };
 
@@ -94,30 +82,24 @@ critic = { name = "mlp", hidden = [8, 8], dropout = 0.2, spectral_norm = true }
 /// With `critic_learns = "data"` the same objective is maximised over critics f = n + s/2λ, as the best one is for
 /// every model. The network n then learns what implicit score matching of the data would, and the model's step goes
 /// down E|s + 2λn|²/4λ: a critic that never lags behind the model, which copies what n got wrong.
-pub struct Lsd {
+struct Lsd {
     config: LsdConfig,
+    critics: CriticConfig,
     trained: Trainable<Model>,
     critic: Critic,
 }
 
 impl Lsd {
-    /// The method with a new critic for the model, and optimisers for both.
-    ///
-    /// # Errors
-    /// The critic does not fit the data's shape.
-    pub fn new(config: LsdConfig, setup: Setup) -> Result<Self> {
-        let key = setup.key.with("critic");
-        let critic = Critic::new(&config.critic, &config.critic_optim, config.lambda, config.probe, setup.data, key)?;
-        Ok(Lsd { config, trained: Trainable::model(setup.model, setup.optim)?, critic })
+    fn new((config, critics): (LsdConfig, CriticConfig), setup: Setup) -> Result<Self> {
+        let io = Io::field(&setup.data.spec().shape);
+        let critic = critics.critic(config.lambda, &io, setup.key.with("critic"), setup.data.device())?;
+        Ok(Lsd { config, critics, trained: Trainable::model(setup.model, setup.optim)?, critic })
     }
 
     /// Updates the critic for the `i`-th time in a step, at the model's present score. Where the network n learns the
     /// data's part of f = n + s/2λ, the objective is mean[tr ∂n/∂x] - λ mean|n|² and terms without n: the score drops
     /// out, and what [`SteinSample`] has is n's alone.
-    ///
-    /// # Errors
-    /// The items have another shape than the model's.
-    pub fn update_critic(&mut self, cx: &StepContext, i: u64, x: &Tensor) -> Result<SteinSample> {
+    fn update_critic(&mut self, cx: &StepContext, i: u64, x: &Tensor) -> Result<SteinSample> {
         let score = match self.config.critic_learns {
             Learns::Difference => self.score(x)?,
             Learns::Data => x.zeros_like()?,
@@ -149,7 +131,7 @@ impl Lsd {
     fn anchored(&self, cx: &StepContext, x: &Tensor) -> Result<(f64, f64)> {
         let score = self.score(x)?;
         let of_network = stats::mean(&self.critic.stein_probed(cx.key.with("trace"), x, &score)?);
-        let probe = self.config.probe.draw(cx.key.with("laplacian"), x)?;
+        let probe = self.critics.probe.draw(cx.key.with("laplacian"), x)?;
         let [_, _, bend] = self.trained.still.curvature(x, &probe)?;
         let of_score = (score.sqr()?.flatten_from(1)?.sum(1)? - bend)?.mean_all()?;
         let penalty = self.field(x)?.sqr()?.flatten_from(1)?.sum(1)?.mean_all()?;
@@ -160,10 +142,7 @@ impl Lsd {
 
     /// Takes one descent step on mean[s·f] as a function of the model's parameters: minus the slope of E along the
     /// critic f, which is held constant.
-    ///
-    /// # Errors
-    /// The items have another shape than the model's.
-    pub fn update_model(&mut self, cx: &StepContext, x: &Tensor) -> Result<Metrics> {
+    fn update_model(&mut self, cx: &StepContext, x: &Tensor) -> Result<Metrics> {
         let f = self.field(x)?;
         let (energy, slope) = self.trained.live.directional(x, &f)?;
         let mut loss = slope.mean_all()?.neg()?;
@@ -180,7 +159,7 @@ parts!(Lsd: trained, critic);
 
 impl Method for Lsd {
     fn batches_per_step(&self) -> usize {
-        self.config.critic_steps + 1
+        self.critics.critic_steps + 1
     }
 
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
@@ -205,9 +184,8 @@ impl Method for Lsd {
     }
 
     fn advice(&self) -> Vec<String> {
-        let steps = 2 * self.config.critic_steps;
         vec![
-            format!("a critic that keeps up (--set method.critic_steps={steps})"),
+            self.critics.advice(),
             "weight decay on the critic (--set method.critic_optim.weight_decay=5e-4)".to_owned(),
         ]
     }

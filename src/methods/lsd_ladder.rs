@@ -3,12 +3,13 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::learning::levels::{self, Noisy};
+use super::example::example;
+use super::learning::levels::{self, Levels, LevelsConfig, Noisy};
 use super::learning::readings::{Readings, mean};
 use super::learning::trainable::Trainable;
 use super::lsd;
 use super::part::parts;
-use super::{Critic, Method, MethodRow, Noise, Objective, Setup, SteinSample, StepContext};
+use super::{Critic, CriticConfig, Method, MethodRow, Objective, Setup, SteinSample, StepContext};
 use crate::config::{Schema, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy as _, Model, beside, by_row, with_level};
@@ -30,21 +31,11 @@ pub enum TraceFrom {
 crate::config! {
     /// Keys of the method `lsd_ladder`.
     pub struct LsdLadderConfig {
-        /// Critic updates before each model update, each on a fresh batch.
-        critic_steps: usize = 5, rule::at_least(1);
         /// λ, the weight of the penalty λ E|f|² that makes the best critic unique: f* = σ(∇log q - ∇log p)/2λ.
         lambda: f64 = 1.0, rule::positive;
         /// Where the critic's trace comes from: `noise`, since σ tr ∂f/∂x is ε·f in the mean over the noise ε of an
         /// item, or `probe`, Hutchinson's estimate as in LSD, which takes a tangent pass and is far noisier on images.
         trace: TraceFrom = TraceFrom::Noise;
-        /// Hutchinson's probe: gaussian (LSD's) or rademacher.
-        probe: Noise = Noise::Gaussian;
-    }
-    parts {
-        /// The critic f: the item with the level in nine further channels -> item.
-        critic: "mlp" of crate::nets::schemas;
-        /// The critic's optimiser.
-        critic_optim: "adam" of crate::optim::schemas;
     }
 }
 
@@ -61,30 +52,25 @@ pub(super) const ENTRY: MethodRow = MethodRow {
             the level",
     cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Zemel 2020, ICML, Algorithm 3; arXiv 2002.05616; on the levels of \
            Song & Ermon 2019; arXiv 1907.05600",
-    schema: Schema::of::<LsdLadderConfig>(),
+    schema: Schema::of::<(LsdLadderConfig, CriticConfig, LevelsConfig)>(),
     numbers: lsd::NUMBERS,
     cost: Spent { values: 0, gradients: 512 },
     proposal: Some(levels::flow),
     init: &[("model", "ladder")],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-name = "ladder"
-levels = 6
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "lsd_ladder"
-critic_steps = 2
+    example: example!(
+        ladder,
+        "lsd_ladder",
+        r#"critic_steps = 2
 critic = { name = "mlp", hidden = [8, 8], dropout = 0.2, spectral_norm = true }
-"#,
+"#
+    ),
     build: |table, setup| Ok(Box::new(LsdLadder::new(decode(table)?, setup)?)),
 };
 
 struct LsdLadder {
-    config: LsdLadderConfig,
-    levels: usize,
+    trace: TraceFrom,
+    critics: CriticConfig,
+    levels: Levels,
     trained: Trainable<Model>,
     critic: Critic,
 }
@@ -109,19 +95,21 @@ impl Seen {
 }
 
 impl LsdLadder {
-    fn new(config: LsdLadderConfig, setup: Setup) -> Result<Self> {
-        let levels = levels::count(&setup.model, NAME)?;
+    fn new(
+        (LsdLadderConfig { lambda, trace }, critics, levels): (LsdLadderConfig, CriticConfig, LevelsConfig),
+        setup: Setup,
+    ) -> Result<Self> {
+        let levels = levels.of(&setup.model, NAME)?;
         let item = setup.data.spec().shape.clone();
         let io = Io { input: with_level(&item), output: item };
-        let (key, device) = (setup.key.with("critic"), setup.data.device());
-        let critic = Critic::on(&config.critic, &config.critic_optim, config.lambda, config.probe, &io, key, device)?;
-        Ok(LsdLadder { config, levels, trained: Trainable::model(setup.model, setup.optim)?, critic })
+        let critic = critics.critic(lambda, &io, setup.key.with("critic"), setup.data.device())?;
+        Ok(LsdLadder { trace, critics, levels, trained: Trainable::model(setup.model, setup.optim)?, critic })
     }
 
     /// The items of a batch, each at a level of its own.
     fn see(&self, cx: &StepContext, i: u64, batch: &Batch) -> Result<Seen> {
         let ((x, own), key) = (batch.beneath(), cx.key.at(i));
-        let level = levels::draw(key.with("levels"), [1, x.dim(0)?], self.levels, true, x.device())?;
+        let level = self.levels.draw(key.with("levels"), x.dim(0)?, x.device())?;
         let sigma = levels::sigmas(&self.trained.still, NAME)?.index_select(&level, 0)?;
         Seen::new(Noisy::new(key.with("noise"), x, own, &sigma)?)
     }
@@ -132,7 +120,7 @@ impl LsdLadder {
         let slope = levels::at(&self.trained.still, &noisy.sigma, NAME)?.grad(&noisy.x)?.1.detach();
         let score = by_row(&slope, &noisy.width().neg()?)?;
         let key = cx.key.with("critic").at(i);
-        let stein = match self.config.trace {
+        let stein = match self.trace {
             TraceFrom::Noise => self.critic.step_towards(key, input, &(score + noisy.noise())?, cx.lr_scale)?,
             TraceFrom::Probe => probed(&mut self.critic, key, seen, &score, cx.lr_scale)?,
         };
@@ -167,7 +155,7 @@ parts!(LsdLadder: trained, critic);
 
 impl Method for LsdLadder {
     fn batches_per_step(&self) -> usize {
-        self.config.critic_steps + 1
+        self.critics.critic_steps + 1
     }
 
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
@@ -188,9 +176,8 @@ impl Method for LsdLadder {
     }
 
     fn advice(&self) -> Vec<String> {
-        let steps = 2 * self.config.critic_steps;
         vec![
-            format!("a critic that keeps up (--set method.critic_steps={steps})"),
+            self.critics.advice(),
             "a higher level 0, below which the data have no score (--set model.sigma_min=0.2)".to_owned(),
         ]
     }

@@ -3,6 +3,7 @@
 
 use candle_core::{D, DType, Device};
 
+use super::example::example;
 use super::learning::readings::{ENERGY, GRAD_NORM, Readings, scalar};
 use super::learning::trainable::Trainable;
 use super::method::only;
@@ -40,16 +41,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cost: Spent { values: 0, gradients: 2176 },
     proposal: None,
     init: &[],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "ml_grid"
-points = 16
-"#,
+    example: example!(plane, "ml_grid", "points = 16\n"),
     build: |table, setup| Ok(Box::new(MlGrid::new(decode(table)?, setup)?)),
 };
 

@@ -14,6 +14,7 @@ mod drl;
 mod dsm_ladder;
 mod energy_discrepancy;
 mod energy_matching;
+mod example;
 mod flow_mcmc;
 mod jarzynski;
 mod learning;
@@ -39,9 +40,9 @@ mod vaebm;
 pub mod vera;
 
 pub use learning::score;
-pub use lsd::{Lsd, LsdConfig};
 pub use method::{BuildMethod, BuildProposal, Method, MethodRow, Setup, Standing, StepContext};
 pub use part::Part;
+use stein::CriticConfig;
 pub use stein::{Critic, Noise, Objective, SteinSample};
 
 use crate::config::{self, Schema, Spec, find};

@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Tensor, Var};
 
+use super::example::example;
 use super::learning::noise_density::{NoiseConfig, NoiseDensity};
 use super::learning::readings::{GRAD_NORM, Readings, mean, scalar};
 use super::learning::trainable::Trainable;
@@ -9,25 +10,17 @@ use super::method::only;
 use super::part::{Named, parts};
 use super::{Method, MethodRow, Setup, StepContext};
 use crate::Result;
-use crate::config::{Schema, decode, rule};
+use crate::config::{Schema, decode};
 use crate::data::Batch;
 use crate::density::{Energy, Model};
 use crate::metrics::{Metrics, Number, Spent, Unit};
 use crate::ops::{self, Activation};
 
-crate::config! {
-    /// Keys of the method `nce`.
-    pub struct NceConfig {
-        /// ν, noise draws for each data item.
-        noise_ratio: usize = 1, rule::at_least(1);
-    }
-}
-
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: "nce",
     about: "noise-contrastive estimation: logistic regression between data and a known density; learns log Z as well",
     cite: "Gutmann & Hyvärinen 2010, \"Noise-contrastive estimation\", AISTATS; the ratio ν: 2012, JMLR 13, eq. 8",
-    schema: Schema::of::<(NceConfig, NoiseConfig)>(),
+    schema: Schema::of::<NoiseConfig>(),
     numbers: &[
         Number::new("loss", Unit::Nats, "logistic loss between data and noise").lower().lead(),
         Number::new("accuracy", Unit::Share, "share of data and noise told apart, each weighing half").lead(),
@@ -37,17 +30,13 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cost: Spent { values: 0, gradients: 384 },
     proposal: None,
     init: &[],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "nce"
-noise_ratio = 2
+    example: example!(
+        plane,
+        "nce",
+        r#"noise_ratio = 2
 noise = "full"
-"#,
+"#
+    ),
     build: |table, setup| Ok(Box::new(Nce::new(&decode(table)?, setup)?)),
 };
 
@@ -65,8 +54,8 @@ struct Nce {
 }
 
 impl Nce {
-    fn new((config, noise): &(NceConfig, NoiseConfig), setup: Setup) -> Result<Self> {
-        let noise = NoiseDensity::new(noise, &setup)?;
+    fn new(config: &NoiseConfig, setup: Setup) -> Result<Self> {
+        let noise = NoiseDensity::new(config, &setup)?;
         let log_z = Var::from_tensor(&Tensor::zeros((), DType::F32, setup.data.device())?)?;
         let mut weights = setup.model.params().weights.clone();
         weights.insert(LOG_Z.into(), log_z.clone());

@@ -1,5 +1,6 @@
 //! The absence of training: a model as it is built, for experiments that only measure.
 
+use super::example::example;
 use super::part::{Named, parts};
 use super::{Method, MethodRow, Setup, StepContext};
 use crate::Result;
@@ -23,15 +24,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cost: Spent { values: 0, gradients: 0 },
     proposal: None,
     init: &[],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "none"
-"#,
+    example: example!(plane, "none"),
     build: |_, setup| Ok(Box::new(Untrained::new(setup))),
 };
 

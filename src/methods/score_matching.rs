@@ -1,5 +1,6 @@
 //! Score matching with the exact Laplacian (Hyvärinen 2005): for few dimensions, and for models with a closed form.
 
+use super::example::example;
 use super::learning::score::{self, Estimate, SHARP, ScoreDescent, exact};
 use super::{MethodRow, Setup};
 use crate::config::Schema;
@@ -23,15 +24,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cost: Spent { values: 0, gradients: 512 },
     proposal: None,
     init: score::INIT,
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "score_matching"
-"#,
+    example: example!(plane, "score_matching"),
     build: |_, setup| {
         few_directions(&setup)?;
         let estimate: Estimate = Box::new(|energy, _, x| exact(energy, x));

@@ -1,5 +1,6 @@
 //! Sliced score matching (Song et al. 2019): the trace of the Hessian along random directions.
 
+use super::example::example;
 use super::learning::score::{self, Estimate, SHARP, ScoreDescent, Slices, sliced};
 use super::{MethodRow, Noise};
 use crate::config::{Schema, decode, rule};
@@ -32,15 +33,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cost: Spent { values: 0, gradients: 512 },
     proposal: None,
     init: score::INIT,
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "sliced_score_matching"
-"#,
+    example: example!(plane, "sliced_score_matching"),
     build: |table, setup| {
         let config: SlicedScoreMatchingConfig = decode(table)?;
         let SlicedScoreMatchingConfig { probe: noise, projections: count, variance_reduced } = config;

@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Tensor, Var};
 
+use super::example::example;
 use super::learning::noise_density::{NoiseConfig, NoiseDensity};
 use super::learning::readings::{GRAD_NORM, Readings, mean, scalar};
 use super::learning::trainable::Trainable;
@@ -17,8 +18,6 @@ use crate::{Result, rng::Key};
 crate::config! {
     /// Keys of the method `snl`.
     pub struct SnlConfig {
-        /// ν, draws of the density q for each data item.
-        noise_ratio: usize = 1, rule::at_least(1);
         /// Log-weights -E - b - log q above this count by the tangent of exp there, so that one far draw does not end
         /// the training.
         cap: f64 = 6.0, rule::non_negative;
@@ -42,22 +41,19 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cost: Spent { values: 0, gradients: 384 },
     proposal: None,
     init: &[],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "snl"
-noise_ratio = 2
+    example: example!(
+        plane,
+        "snl",
+        r#"noise_ratio = 2
 noise = "full"
-"#,
+"#
+    ),
     build: |table, setup| Ok(Box::new(Snl::new(decode(table)?, setup)?)),
 };
 
 struct Snl {
-    config: SnlConfig,
+    cap: f64,
+    ratio: usize,
     noise: NoiseDensity,
     trained: Trainable<Model>,
     /// The estimate b of log Z, a scalar.
@@ -71,13 +67,13 @@ const LOG_Z: &str = "snl:log_z";
 const FIRST: usize = 1024;
 
 impl Snl {
-    fn new((config, noise): (SnlConfig, NoiseConfig), setup: Setup) -> Result<Self> {
-        let noise = NoiseDensity::new(&noise, &setup)?;
+    fn new((SnlConfig { cap }, config): (SnlConfig, NoiseConfig), setup: Setup) -> Result<Self> {
+        let noise = NoiseDensity::new(&config, &setup)?;
         let log_z = Var::from_tensor(&first_log_z(&setup.model, &noise, setup.key.with("first"))?)?;
         let mut weights = setup.model.params().weights.clone();
         weights.insert(LOG_Z.into(), log_z.clone());
         let trained = Trainable::model_on(setup.model, setup.optim, &weights)?;
-        Ok(Snl { config, noise, trained, log_z: Named::new(LOG_Z, log_z) })
+        Ok(Snl { cap, ratio: config.noise_ratio, noise, trained, log_z: Named::new(LOG_Z, log_z) })
     }
 }
 
@@ -123,9 +119,9 @@ parts!(Snl: trained, log_z, noise);
 impl Method for Snl {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let x = &only(batches)?.x;
-        let z = self.noise.sample(cx.key.with("noise"), x.dim(0)? * self.config.noise_ratio)?;
+        let z = self.noise.sample(cx.key.with("noise"), x.dim(0)? * self.ratio)?;
         let log_q = self.noise.log_prob(&z)?;
-        let (b, cap) = (self.log_z.value.as_tensor().clone(), self.config.cap);
+        let (b, cap) = (self.log_z.value.as_tensor().clone(), self.cap);
         let (bound, capped) = self.trained.in_training(cx, |model| lower_bound(model, &b, x, &z, &log_q, cap))?;
         let grad_norm = self.trained.descend(&bound.neg()?, cx.lr_scale)?;
         Readings::new()

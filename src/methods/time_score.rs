@@ -1,6 +1,7 @@
 //! Denoising and the slope of the density in the noise level together: energies that are normalised at every level.
 
-use super::learning::levels::{self, DENOISING, Noisy};
+use super::example::example;
+use super::learning::levels::{self, DENOISING, Levels, LevelsConfig, Noisy};
 use super::learning::readings::{ENERGY, GRAD_NORM, Readings, mean};
 use super::learning::trainable::Trainable;
 use super::method::only;
@@ -31,7 +32,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cite: "the slope: Choi, Meng, Song, Ermon 2022, \"Density ratio estimation via infinitesimal classification\", \
            AISTATS; arXiv 2111.11010; with denoising, for energies: Guth, Kadkhodaie, Simoncelli 2025, \"Learning \
            normalized image densities via dual score matching\"; arXiv 2506.05310",
-    schema: Schema::of::<TimeScoreConfig>(),
+    schema: Schema::of::<(TimeScoreConfig, LevelsConfig)>(),
     numbers: &[
         DENOISING,
         Number::new(
@@ -47,29 +48,19 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     cost: Spent { values: 0, gradients: 384 },
     proposal: Some(levels::flow),
     init: &[("model", "ladder")],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-name = "ladder"
-levels = 6
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "time_score"
-"#,
+    example: example!(ladder, "time_score"),
     build: |table, setup| Ok(Box::new(TimeScore::new(decode(table)?, setup)?)),
 };
 
 struct TimeScore {
     config: TimeScoreConfig,
-    levels: usize,
+    levels: Levels,
     trained: Trainable<Model>,
 }
 
 impl TimeScore {
-    fn new(config: TimeScoreConfig, setup: Setup) -> Result<Self> {
-        let levels = levels::count(&setup.model, NAME)?;
+    fn new((config, levels): (TimeScoreConfig, LevelsConfig), setup: Setup) -> Result<Self> {
+        let levels = levels.of(&setup.model, NAME)?;
         Ok(TimeScore { config, levels, trained: Trainable::model(setup.model, setup.optim)? })
     }
 }
@@ -79,7 +70,7 @@ parts!(TimeScore: trained);
 impl Method for TimeScore {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let (x, own) = only(batches)?.beneath();
-        let level = levels::draw(cx.key.with("levels"), [1, x.dim(0)?], self.levels, true, x.device())?;
+        let level = self.levels.draw(cx.key.with("levels"), x.dim(0)?, x.device())?;
         let [energy, dsm, time] = self.trained.in_training(cx, |model| {
             let sigma = levels::sigmas(model, NAME)?.index_select(&level, 0)?;
             let noisy = Noisy::new(cx.key.with("noise"), x, own, &sigma)?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ANY_ITEMS, Capabilities, Context, Density, Energy, Form, Gaussian, LadderForm, LadderScales, ModelRow,
-    NetPotential, PotentialForm,
+    NetPotential, OfNet, PotentialForm,
 };
 use crate::config::{Schema, decode, rule};
 use crate::data::Moments;
@@ -232,7 +232,7 @@ impl Capabilities for Ladder {
             gain: self.gain,
         };
         let ladder = Some(LadderForm { mean: &self.mean, log_std: &self.log_std, scales });
-        Some(Form { net: Some(self.net.net()), logits: false, normal: None, ladder })
+        Some(Form { net: Some(self.net.net()), of_net: OfNet::NUMBER, normal: None, ladder })
     }
 
     fn after_update(&self) -> Result<()> {

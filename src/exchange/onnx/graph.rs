@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use super::proto::{self, Attribute, Constant, Dim, Kind, Named, Node, Shape, TensorKind};
 use crate::Result;
+use crate::density::PotentialForm;
 use crate::exchange::floats::Floats;
 
 /// The codes of types in `onnx.proto`.
@@ -51,6 +52,20 @@ impl Graph {
         let product = self.node("Mul", &[a, b], &[]);
         let rows = self.node("Reshape", &[&product, &flat], &[]);
         self.node("ReduceSum", &[&rows, &axes], &[("keepdims", Given::Int(0))])
+    }
+
+    /// Adds the potential of this form of a network's output f at x, times `factor`, `[B]`; gives its name.
+    pub fn potential(&mut self, form: PotentialForm, [f, x]: [&str; 2], factor: f64) -> String {
+        let (value, factor) = match form {
+            PotentialForm::Scalar => (f.to_owned(), factor),
+            PotentialForm::Dot => (self.dot(f, x), -factor),
+            PotentialForm::Square => (self.dot(f, f), 0.5 * factor),
+        };
+        if factor == 1.0 {
+            return value;
+        }
+        let factor = self.number(factor);
+        self.node("Mul", &[&value, &factor], &[])
     }
 
     /// Adds a tensor as f32; gives its name.

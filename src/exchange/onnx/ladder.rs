@@ -8,7 +8,6 @@ use super::graph::{Given, Graph, whole};
 use super::layers::Layers;
 use super::stored;
 use crate::Result;
-use crate::density::PotentialForm;
 use crate::exchange::architecture::{Ladder, NamedLayer};
 use crate::nets::LEVEL_FREQUENCIES;
 use crate::store::State;
@@ -47,13 +46,7 @@ pub fn energy(
         y.clone()
     };
     let f = Layers { graph, weights, told: Some(told) }.list(net, &input)?;
-    let (h, factor) = match ladder.form {
-        PotentialForm::Scalar => (f, 1.0),
-        PotentialForm::Dot => (graph.dot(&f, &y), -1.0),
-        PotentialForm::Square => (graph.dot(&f, &f), 0.5),
-    };
-    let factor = graph.number(factor * ladder.gain * s);
-    let scaled = graph.node("Mul", &[&h, &factor], &[]);
+    let scaled = graph.potential(ladder.form, [&f, &y], ladder.gain * s);
     let tilt = graph.node("Div", &[&scaled, if ladder.growing { "sigma" } else { &width }], &[]);
     // -log N(x; μ, s_σ² I).
     let count = item.iter().product::<usize>() as f64;

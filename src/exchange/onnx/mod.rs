@@ -9,6 +9,7 @@ use candle_core::{DType, Tensor};
 use prost::Message as _;
 
 use super::architecture::Architecture;
+use crate::density::OfNet;
 use crate::store::State;
 use crate::{Error, Result};
 use graph::{Given, Graph};
@@ -33,15 +34,17 @@ pub fn encode(architecture: &Architecture, weights: &State, item: &[usize]) -> R
         energy = Some(ladder::energy(&mut graph, weights, ladder, net, item)?);
     } else if let Some(net) = &architecture.net {
         let out = Layers { graph: &mut graph, weights, told: None }.list(net, "x")?;
-        energy = Some(out.clone());
-        if architecture.logits {
-            let classes = weights_out(net, weights);
-            graph.named("logits", "Identity", &[&out], &[]);
-            graph.output("logits", &[classes]);
-            let axes = [("axes", Given::Ints(vec![1])), ("keepdims", Given::Int(0))];
-            let log_sum = graph.node("ReduceLogSumExp", &["logits"], &axes);
-            energy = Some(graph.node("Neg", &[&log_sum], &[]));
-        }
+        energy = Some(match architecture.of_net {
+            OfNet::Potential(form, factor) => graph.potential(form, [&out, "x"], factor),
+            OfNet::Logits => {
+                let classes = weights_out(net, weights);
+                graph.named("logits", "Identity", &[&out], &[]);
+                graph.output("logits", &[classes]);
+                let axes = [("axes", Given::Ints(vec![1])), ("keepdims", Given::Int(0))];
+                let log_sum = graph.node("ReduceLogSumExp", &["logits"], &axes);
+                graph.node("Neg", &[&log_sum], &[])
+            }
+        });
     }
     if let Some([mean, log_std]) = &architecture.normal {
         let normal = normal(&mut graph, weights, [mean, log_std], item)?;

@@ -12,6 +12,7 @@ use super::{Cooperative, Draft, Given, Terms};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::density::Proposal;
 use crate::density::flow::Flow;
+use crate::methods::example::example;
 use crate::metrics::{Spent, numbers};
 use crate::{Result, rng::Key};
 
@@ -48,19 +49,15 @@ pub(in crate::methods) const COOPFLOW: MethodRow = MethodRow {
     cost: Spent { values: 120, gradients: 336 },
     proposal: Some(proposal),
     init: &[],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "coopflow"
-pretrain = 2
+    example: example!(
+        plane,
+        "coopflow",
+        r#"pretrain = 2
 chains = 10
 sampler.steps = 3
 flow = { name = "nice", hidden = [6], prior = "gaussian" }
-"#,
+"#
+    ),
     build: |table, setup| Ok(Box::new(coopflow(decode(table)?, setup)?)),
 };
 

@@ -7,6 +7,7 @@ use rand::distr::weighted::WeightedIndex;
 
 use super::trainable::model_at_rest;
 use crate::config::Spec;
+use crate::config::rule::Complaint;
 use crate::density::{Counted, Energy, Model, ProbabilityFlow, Proposal, by_row};
 use crate::methods::Standing;
 use crate::metrics::{Number, Unit};
@@ -91,6 +92,33 @@ pub(in crate::methods) fn draw(
     Ok(Tensor::from_vec(indices, rows * n, device)?)
 }
 
+crate::config! {
+    /// Keys of the methods that draw one level an item.
+    pub struct LevelsConfig {
+        /// Mean and standard deviation of ln σ, by whose normal density levels are drawn (Karras et al. 2022 take
+        /// [-1.2, 1.2] for images); none: all levels alike.
+        log_normal: Vec<f64> = Vec::new(), |v: &Vec<f64>| mean_and_std(v);
+    }
+}
+
+fn mean_and_std(v: &[f64]) -> Complaint {
+    match *v {
+        [] => None,
+        [_, std] if std > 0.0 => None,
+        _ => Some("must be empty, or a mean and a positive standard deviation".into()),
+    }
+}
+
+impl LevelsConfig {
+    /// How the levels of a model are drawn.
+    ///
+    /// # Errors
+    /// The model has none; the error names the method. All levels are so far from the mean that their density is 0.
+    pub fn of(&self, model: &Model, method: &str) -> Result<Levels> {
+        Levels::new(&sigmas(model, method)?, &self.log_normal)
+    }
+}
+
 /// How one level an item is drawn.
 pub(in crate::methods) struct Levels {
     count: usize,
@@ -100,10 +128,7 @@ pub(in crate::methods) struct Levels {
 
 impl Levels {
     /// The levels σ `[L]`, drawn alike, or as the normal density of ln σ with the given mean and standard deviation.
-    ///
-    /// # Errors
-    /// All levels are so far from the mean that their density is 0.
-    pub fn of(sigmas: &Tensor, log_normal: &[f64]) -> Result<Self> {
+    fn new(sigmas: &Tensor, log_normal: &[f64]) -> Result<Self> {
         let count = sigmas.dim(0)?;
         let &[mean, std] = log_normal else { return Ok(Levels { count, weights: None }) };
         let sigmas: Vec<f64> = sigmas.to_dtype(DType::F64)?.to_vec1()?;
@@ -246,7 +271,7 @@ mod tests {
         let sigmas = Tensor::new(&[0.1f64, 0.5, 2.0, 9.0], &Device::Cpu).unwrap();
         let n = 40_000;
         for (log_normal, by) in [(vec![-0.5, 1.1], true), (Vec::new(), false)] {
-            let levels = Levels::of(&sigmas, &log_normal).unwrap();
+            let levels = Levels::new(&sigmas, &log_normal).unwrap();
             let drawn: Vec<u32> = levels.draw(Key::new(3), n, &Device::Cpu).unwrap().to_vec1().unwrap();
             let density = |sigma: f64| if by { (-((sigma.ln() + 0.5) / 1.1).powi(2) / 2.0).exp() } else { 1.0 };
             let densities = [0.1, 0.5, 2.0, 9.0].map(density);

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Spec;
+use crate::config::{Spec, rule};
 use crate::data::{Data, Split};
 use crate::density::{Context, Density, GaussianConfig, Model, Proposal, Stored};
 use crate::math::linalg;
@@ -41,6 +41,8 @@ pub enum NoiseChoice {
 crate::config! {
     /// Keys of methods that contrast data with a known density.
     pub struct NoiseConfig {
+        /// ν, draws of that density for each data item.
+        noise_ratio: usize = 1, rule::at_least(1);
         /// The known density: "diagonal" or "full" (normal, with the data's moments), "model" (`noise_model`,
         /// untrained) or "checkpoint" (`noise_ckpt`). Its tails must not be lighter than the model's.
         noise: NoiseChoice = NoiseChoice::Diagonal;
@@ -175,7 +177,7 @@ impl NoiseDensity {
     /// # Errors
     /// The data have no such density, the model no known normaliser, or the checkpoint is of no use.
     pub(in crate::methods) fn new(config: &NoiseConfig, setup: &Setup) -> Result<Self> {
-        let NoiseConfig { noise, noise_ckpt, noise_model } = config;
+        let NoiseConfig { noise, noise_ckpt, noise_model, .. } = config;
         if noise_ckpt.is_empty() == (*noise == NoiseChoice::Checkpoint) {
             return Err(Error::config("`noise = \"checkpoint\"` and `noise_ckpt` belong together")
                 .at(if noise_ckpt.is_empty() { "noise" } else { "noise_ckpt" })

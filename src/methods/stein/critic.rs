@@ -4,11 +4,10 @@
 //! over f of E_p[s·f + tr ∂f/∂x], and the penalised objective subtracts λ E_p|f|². Its maximiser is f* = (∇ log q - ∇
 //! log p) / 2λ (eq. 9).
 
-use candle_core::{DType, Tensor, backprop::GradStore};
+use candle_core::{DType, Device, Tensor, backprop::GradStore};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Spec;
-use crate::data::Data;
+use crate::config::{Spec, rule};
 use crate::density::of_parts;
 use crate::methods::learning::readings::{Readings, scalar};
 use crate::methods::learning::trainable::Trainable;
@@ -96,6 +95,37 @@ impl SteinSample {
     }
 }
 
+crate::config! {
+    /// Keys of the methods that train a critic beside the model.
+    pub struct CriticConfig {
+        /// Critic updates before each model update, each on a fresh batch.
+        critic_steps: usize = 5, rule::at_least(1);
+        /// Hutchinson's probe: gaussian (the paper's) or rademacher.
+        probe: Noise = Noise::Gaussian;
+    }
+    parts {
+        /// The critic f: item -> item; of `lsd_ladder`, the item with the level in nine further channels -> item.
+        critic: "mlp" of crate::nets::schemas;
+        /// The critic's optimiser.
+        critic_optim: "adam" of crate::optim::schemas;
+    }
+}
+
+impl CriticConfig {
+    /// A new critic whose network has inputs and outputs of these shapes, with the penalty λ = `lambda`.
+    ///
+    /// # Errors
+    /// The network does not fit the shapes.
+    pub fn critic(&self, lambda: f64, io: &Io, key: Key, device: &Device) -> Result<Critic> {
+        Critic::on(&self.critic, &self.critic_optim, lambda, self.probe, io, key, device)
+    }
+
+    /// Twice as many critic updates, for a critic that lags behind the model.
+    pub fn advice(&self) -> String {
+        format!("a critic that keeps up (--set method.critic_steps={})", 2 * self.critic_steps)
+    }
+}
+
 /// A critic network with its optimiser.
 pub struct Critic {
     net: Trainable<Network>,
@@ -104,27 +134,11 @@ pub struct Critic {
 }
 
 impl Critic {
-    /// A new critic on items of the data's shape, with the penalty λ = `lambda`.
-    ///
-    /// # Errors
-    /// The network does not fit the shape.
-    pub fn new(net: &Spec, optim: &Spec, lambda: f64, noise: Noise, data: &Data, key: Key) -> Result<Self> {
-        Self::on(net, optim, lambda, noise, &Io::field(&data.spec().shape), key, data.device())
-    }
-
     /// A new critic whose network has inputs and outputs of these shapes.
     ///
     /// # Errors
     /// The network does not fit the shapes.
-    pub fn on(
-        net: &Spec,
-        optim: &Spec,
-        lambda: f64,
-        noise: Noise,
-        io: &Io,
-        key: Key,
-        device: &candle_core::Device,
-    ) -> Result<Self> {
+    pub fn on(net: &Spec, optim: &Spec, lambda: f64, noise: Noise, io: &Io, key: Key, device: &Device) -> Result<Self> {
         let build = |builder: &Builder| Network::new(net, io, builder);
         let net = Trainable::new("critic", optim, key, device, build)?.kept_as("critic.net", "critic.optim");
         Ok(Critic { net, lambda, noise })

@@ -2,4 +2,4 @@
 
 mod critic;
 
-pub use critic::{Critic, Noise, Objective, SteinSample};
+pub use critic::{Critic, CriticConfig, Noise, Objective, SteinSample};

@@ -18,6 +18,7 @@ use super::{Method, MethodRow, Setup, Standing, StepContext};
 use crate::config::{Schema, Spec, decode, rule};
 use crate::data::Batch;
 use crate::density::{Energy, Generator, GeneratorConfig, Model, Proposal, Stored, energy_of};
+use crate::methods::example::example;
 use crate::metrics::{Metrics, Number, Spent, Unit, numbers};
 use crate::nets::Builder;
 use crate::ops;
@@ -98,19 +99,15 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         ("pictures: optim.betas", "[0.0, 0.9]"),
         ("pictures: dataset.noise", "0.03"),
     ],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "vera"
-latent = 3
+    example: example!(
+        plane,
+        "vera",
+        r#"latent = 3
 samples = 4
 gradient_penalty = 0.1
 generator = { name = "mlp", hidden = [8], dropout = 0.2 }
-"#,
+"#
+    ),
     build: |table, setup| Ok(Box::new(Vera::new(table, setup)?)),
 };
 

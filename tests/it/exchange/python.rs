@@ -75,6 +75,17 @@ const MODELS: &[(&str, &str)] = &[
          net = { name = \"unet\", channels = [8, 16], norm = \"group\", attention = 2, level = true }",
     ),
     ("name = \"digits\"", "name = \"ladder\"\nweight = \"growing\"\nnet = { name = \"conv\", channels = [4, 6] }"),
+    (
+        "name = \"digits\"\nflatten = true",
+        "name = \"potential\"\nform = \"square\"\nscale = 3.0\nnet = { name = \"mlp\", hidden = [6] }",
+    ),
+    (
+        "name = \"digits\"",
+        "name = \"potential\"\nform = \"dot\"\ntemperature = 0.4\n\
+         net = { name = \"sequential\", layers = [{ name = \"conv\", channels = 4 }, \
+         { name = \"activation\", function = \"softplus\" }, { name = \"conv\", channels = 1 }] }",
+    ),
+    ("name = \"moons\"", "name = \"potential\"\nnet = { name = \"mlp\", hidden = [6], spectral_norm = true }"),
     ("name = \"moons\"", "name = \"gaussian\"\nfrom_data = true"),
     ("name = \"digits\"", "name = \"tilted\"\nbase = { name = \"gaussian\" }\nnet = { name = \"mlp\", hidden = [5] }"),
 ];
@@ -105,7 +116,7 @@ for folder in sorted(pathlib.Path(".").glob("model*")):
     save("lowest.npy", model(torch.tensor(x)).detach())
     if (folder / "raw.npy").exists():
         save("input.npy", model.input(torch.tensor(np.load(folder / "raw.npy"))))
-    if model.form.get("logits"):
+    if model.form.get("form") == "logits":
         save("logits.npy", model.logits(torch.tensor(x)).detach())
     model(torch.tensor(x)).sum().backward()
     onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
