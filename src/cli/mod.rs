@@ -179,8 +179,42 @@ fn answered(said: &clap::Error) -> i32 {
     }
 }
 
+impl Command {
+    /// The name of a command that reads no configuration, and whether it asks for a device all the same.
+    fn without_config(&self) -> Option<(&'static str, bool)> {
+        Some(match self {
+            Command::Doctor(_) => ("doctor", true),
+            Command::Methods(_) => ("methods", false),
+            Command::Explain(_) => ("explain", false),
+            Command::Data(_) => ("data", false),
+            Command::Compare(_) => ("compare", false),
+            Command::Report(_) => ("report", false),
+            Command::Clean(_) => ("clean", false),
+            Command::Ls(_) => ("ls", false),
+            Command::Watch(_) => ("watch", false),
+            Command::Tag(_) => ("tag", false),
+            Command::Note(_) => ("note", false),
+            Command::Completions { .. } => ("completions", false),
+            Command::Man(_) => ("man", false),
+            _ => return None,
+        })
+    }
+}
+
+/// Refuses `--set` and `--device` where nothing would read them.
+fn refuse_unread(cli: &Cli) -> Result<()> {
+    let Some((command, on_device)) = cli.command.without_config() else { return Ok(()) };
+    let unread = match &cli.global {
+        GlobalArgs { sets, .. } if !sets.is_empty() => "--set",
+        GlobalArgs { device: Some(_), .. } if !on_device => "--device",
+        _ => return Ok(()),
+    };
+    Err(usage(format!("`ebm {command}` reads no configuration: {unread} would change nothing"), "leave it out"))
+}
+
 fn dispatch(cli: &Cli) -> Result<()> {
     let global = &cli.global;
+    refuse_unread(cli)?;
     match &cli.command {
         Command::Train(args) => train::run(args, global),
         Command::Resume(args) => resume::run(args, global),

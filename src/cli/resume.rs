@@ -84,6 +84,7 @@ fn resume(args: &ResumeArgs, global: &GlobalArgs, crew: &mut Crew) -> Result<()>
     let done = trainer.step() >= trainer.total() && !trainer.is_unseen();
     if told && done && checkpoint::last_of(&checkpoints).exists() {
         let text = format!("{}: already finished at step {}", args.dir.display(), trainer.step());
+        refuse_unread(&text, args, global)?;
         return match global.json {
             true => output::print_json(&json!({"run": args.dir, "step": trainer.step(), "finished": true})),
             false => output::print(&(text + "\n")),
@@ -95,6 +96,17 @@ fn resume(args: &ResumeArgs, global: &GlobalArgs, crew: &mut Crew) -> Result<()>
         fs::write_atomic(&folder.config(), config.to_toml().as_bytes())?;
     }
     super::train::drive(&mut trainer, &folder, global)
+}
+
+/// Refuses new values that a finished run would never read.
+fn refuse_unread(finished: &str, args: &ResumeArgs, global: &GlobalArgs) -> Result<()> {
+    if global.sets.is_empty() {
+        return Ok(());
+    }
+    let sets = global.sets.iter().map(shell::word).collect::<Vec<_>>().join(" --set ");
+    let [longer, eval] = ["resume", "eval --ckpt"].map(|words| shell::ebm_on(words, &args.dir));
+    let remedy = format!("{longer} --steps N --set {sets}; what a probe finds in this model: {eval} --set …");
+    Err(usage(format!("{finished}, so that nothing would read --set {sets}"), remedy))
 }
 
 /// Whether a run may have so many steps; says what becomes of its learning rate.

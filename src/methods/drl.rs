@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use super::example::example;
 use super::learning::levels;
 use super::learning::likelihood_gap::{self, likelihood_gap};
 use super::learning::readings::{ACCEPTANCE, FROZEN, GRAD_NORM};
@@ -47,18 +48,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
         ("method.sampler.steps", "30"),
         ("method.sampler.step_size", "0.5"),
     ],
-    example: r#"[dataset]
-name = "moons"
-
-[model]
-name = "ladder"
-levels = 4
-net = { name = "mlp", hidden = [8, 8], spectral_norm = true }
-
-[method]
-name = "drl"
-sampler.steps = 3
-"#,
+    example: example!(ladder, "drl", "sampler.steps = 3\n"),
     build: |table, setup| Ok(Box::new(Drl::new(&decode(table)?, setup)?)),
 };
 

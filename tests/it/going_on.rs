@@ -41,6 +41,8 @@ fn a_finished_run_made_longer_is_the_run_of_that_length() {
         // Nothing is left to do, and nothing can be taken back.
         assert!(lab.ok(&["resume", "old"]).contains("already finished at step 10"));
         assert!(lab.ok(&["resume", "old", "--steps", "10"]).contains("already finished at step 10"));
+        let unread = ["resume", "old", "--set", "train.log_every=3"];
+        lab.refused(2, &unread, &["already finished at step 10", "train.log_every=3", "--steps N"]);
         lab.refused(2, &["resume", "old", "--steps", "9"], &["has done 10 steps already", "--steps 20"]);
         lab.refused(2, &["resume", "old", "--steps", "0"], &["--steps"]);
         assert_eq!(config("old"), config("whole"));

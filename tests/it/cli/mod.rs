@@ -146,6 +146,20 @@ fn set_stands_anywhere_on_the_line() {
 }
 
 #[test]
+fn what_reads_no_configuration_takes_no_overrides() {
+    let lab = Lab::new();
+    let unread = ["ls", "compare .", "report .", "methods", "explain lsd", "data list", "clean .", "completions bash"];
+    for command in unread {
+        for option in [["--set", "optim.lr=1"], ["--device", "cpu"]] {
+            let line: Vec<&str> = command.split(' ').chain(option).collect();
+            lab.refused(2, &line, &["reads no configuration", option[0]]);
+        }
+    }
+    lab.refused(2, &["doctor", "--facts", "--set", "device=\"cpu\""], &["`ebm doctor`", "--set"]);
+    lab.ok(&["doctor", "--facts", "--device", "cpu"]);
+}
+
+#[test]
 fn json_is_one_document_on_stdout() {
     let lab = lab_with_run(&bare("ml_grid", 20));
     assert_eq!(lab.json(&["ls"]), serde_json::json!([]), "no runs/ yet");
