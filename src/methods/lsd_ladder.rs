@@ -189,6 +189,7 @@ mod tests {
 
     use super::*;
     use crate::config::Spec;
+    use crate::methods::Noise;
     use crate::nets::schemas;
     use crate::optim;
 

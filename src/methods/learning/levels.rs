@@ -282,7 +282,7 @@ mod tests {
                 assert!((share - p).abs() < 4.0 * error, "level {i}: {share} for {p} ± {error}");
             }
         }
-        let far = Levels::of(&sigmas, &[400.0, 0.1]).err().unwrap().to_string();
+        let far = Levels::new(&sigmas, &[400.0, 0.1]).err().unwrap().to_string();
         assert!(far.contains("ln σ = 400"), "{far}");
     }
 }
