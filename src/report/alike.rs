@@ -15,6 +15,14 @@ struct Gap {
     half: f64,
 }
 
+impl Gap {
+    /// Whether the difference is inside its interval. Counts that are the same in every run differ by 0 ± 0, and that
+    /// is no estimate.
+    fn hides(&self) -> bool {
+        self.half > 0.0 && self.mean.abs() <= self.half
+    }
+}
+
 /// The baseline of a group, if it has one.
 pub(super) type Baseline<'f, 'g, 'a, 'b> = dyn Fn(&Group<'a, 'b>) -> Option<&'g Group<'a, 'b>> + 'f;
 
@@ -34,7 +42,7 @@ pub(super) fn alike<'g, 'a, 'b>(
             Some(of) => all.iter().filter_map(|group| Some([group, of(group)?])).collect(),
         };
         let words = |[a, b]: [&Group<'_, '_>; 2]| {
-            let Gap { mean, half } = gap([a, b], over, metric).filter(|gap| gap.mean.abs() <= gap.half)?;
+            let Gap { mean, half } = gap([a, b], over, metric).filter(Gap::hides)?;
             Some(format!(
                 "{} and {} ({})",
                 name(a, by),

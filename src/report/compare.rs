@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::alike::alike;
 use super::difference::paired;
-use super::found::different_ways;
+use super::found::{different_files, different_ways};
 use super::goal::{Choice, Goal};
 use super::group::{Group, groups};
 use super::observe::{At, Observation, metric_names, observe};
@@ -14,6 +14,8 @@ use super::source::Run;
 use super::summary::{Summary, Tally};
 use super::{refusal, same, unknown};
 use crate::Result;
+use crate::metrics::Better;
+use crate::run::Declared;
 
 /// What is asked of the runs.
 #[derive(Clone, Debug, Default)]
@@ -115,16 +117,22 @@ pub fn compare(runs: &[Run], request: &Request) -> Result<Comparison> {
     let mut notes = all.iter().flat_map(|group| doubts(group, &by, request)).collect::<Vec<_>>();
     let counted = observations.iter().filter(|seen| seen.counts).map(|seen| seen.run).collect::<Vec<_>>();
     notes.extend(different_ways(&counted, &metrics));
+    notes.extend(different_files(&counted));
     let published = request.references.iter().map(|path| Published::load(path, &by)).collect::<Result<Vec<_>>>()?;
     let published = Beside { values: &published.concat(), by: &by, used: BTreeSet::new() };
     let baselines = Baselines::of(&all, &by, request)?;
     let rows = rows(&all, &metrics, request, &baselines, published, &mut notes);
     let base = |group: &Group<'_, '_>| baselines.of_group(group);
-    // Along a run, neighbours are steps.
+    // Along a run, neighbours are steps; and of what nobody asked for, only what can be better or worse is judged.
+    let declared = Declared::everything();
+    let judged = |name: &&String| {
+        !request.metrics.is_empty() || declared.find(name).is_none_or(|found| found.number.better != Better::Neither)
+    };
+    let judged: Vec<String> = metrics.iter().filter(judged).cloned().collect();
     let alike = match (request.at, request.baseline.is_empty()) {
         (At::Every, _) => Vec::new(),
-        (_, true) => alike(&all, &by, &request.over, &metrics, None),
-        (_, false) => alike(&all, &by, &request.over, &metrics, Some(&base)),
+        (_, true) => alike(&all, &by, &request.over, &judged, None),
+        (_, false) => alike(&all, &by, &request.over, &judged, Some(&base)),
     };
     let baseline = request.baseline.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(",");
     let (over, choose) = (request.over.clone(), request.choose.clone());

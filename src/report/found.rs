@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::Run;
-use crate::run::{Evaluation, evaluations::PREFIX};
+use crate::metrics::Unit;
+use crate::run::{Declared, Evaluation, evaluations::PREFIX};
 
 /// A sentence for each of `metrics` that was found in several ways in those of `runs` that have it: with other keys of
 /// the probe, other weights of the checkpoint.
@@ -27,4 +28,28 @@ fn ways(runs: &[&Run], metric: &str) -> Option<String> {
     });
     let different: Vec<String> = different.collect();
     (!different.is_empty()).then(|| format!("`{metric}` was not found in one way: {}", different.join("; ")))
+}
+
+/// Those of `names` that are hashes of what numbers were measured with, such as a network of features.
+pub fn hashes(names: &[String]) -> Vec<String> {
+    let declared = Declared::everything();
+    let hashes: Vec<&str> = declared.names().filter(|name| declared.unit(name) == Unit::Hash).collect();
+    // A probe with a label puts it in front.
+    let is_one = |name: &&String| hashes.iter().any(|hash| name.ends_with(hash));
+    names.iter().filter(is_one).cloned().collect()
+}
+
+/// A sentence for each hash that is not the same in all of `runs` that have it.
+pub fn different_files(runs: &[&Run]) -> Vec<String> {
+    let names: BTreeSet<String> =
+        runs.iter().flat_map(|run| run.last.iter()).map(|(name, _)| name.to_owned()).collect();
+    let names: Vec<String> = names.into_iter().collect();
+    let differs = |name: &String| {
+        let values: BTreeSet<u64> = runs.iter().filter_map(|run| run.last.get(name)).map(f64::to_bits).collect();
+        (values.len() > 1).then(|| {
+            let n = values.len();
+            format!("`{name}` has {n} values: numbers that were measured with different files cannot be compared")
+        })
+    };
+    hashes(&names).iter().filter_map(differs).collect()
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use rayon::prelude::*;
 
+use super::found::hashes;
 use super::goal::{Choice, Goal};
 use super::source::Run;
 use super::{refusal, unknown};
@@ -73,7 +74,7 @@ impl Observation<'_> {
 }
 
 /// The metrics that the asked names stand for. None asked: those that the probes wrote at the end, which are those of
-/// the last step that the first line of the log does not have; all of the last step if that leaves none.
+/// the last step that the first line of the log does not have, but for hashes; all of the last step if that leaves none.
 ///
 /// # Errors
 /// A name that no run has.
@@ -83,6 +84,9 @@ pub fn metric_names(runs: &[Run], asked: &[String]) -> Result<Vec<String>> {
         let finished: Vec<&Run> = runs.iter().filter(|run| run.is_finished()).collect();
         let ends: Vec<Metrics> = finished.into_par_iter().map(found_at_the_end).collect();
         ends.iter().for_each(|metrics| add_names(&mut known, metrics));
+        // A mean of hashes says nothing; that they differ is told.
+        let hashes = hashes(&known);
+        known.retain(|name| !hashes.contains(name));
         return Ok(known);
     }
     runs.iter().for_each(|run| add_names(&mut known, &run.last));

@@ -1,4 +1,4 @@
-//! Starts from the top of a noise ladder: annealed Langevin dynamics, and predictor and corrector.
+//! Starts from the top of a noise ladder: annealed Langevin dynamics, predictor and corrector, and Heun with churn.
 
 use candle_core::{DType, Tensor};
 
@@ -10,10 +10,10 @@ use crate::{Error, Result, rng::Key};
 /// arrives follows the gradients of the levels, not exp(-E): a start of chains, which know its density nowhere.
 #[derive(Clone, Copy, Debug)]
 pub struct Descent {
-    /// Langevin steps at each level; with a predictor, the steps into which each gap between two levels is divided.
+    /// Langevin steps at each level; on the other ways, the steps into which each gap between two levels is divided.
     pub steps: usize,
-    /// r, the standard deviation of a Langevin step's noise: in units of the level's σ, or with a predictor, of the
-    /// ratio of the noise's norm to that of the gradient.
+    /// r, the standard deviation of a Langevin step's noise, or of what churn adds before a step: in units of the
+    /// level's σ, or with a predictor, of the ratio of the noise's norm to that of the gradient.
     pub step_size: f64,
 }
 
@@ -67,6 +67,30 @@ impl Descent {
         }
         Ok(walk.x)
     }
+
+    /// Heun's method on the probability flow with churn (Karras et al. 2022, algorithm 2, S_noise = 1): from σ' to the
+    /// next lower σ, geometric between the levels, first noise that makes the level σ̂ = σ'√(1 + r²), no higher than the
+    /// top, then one step of dx/dσ = σ∇E from σ̂ to σ. Errors of the flow are forgotten under the fresh noise. Their γ
+    /// is √(1 + r²) - 1. Draws `[n, ..]`.
+    ///
+    /// # Errors
+    /// The model has no levels.
+    pub fn churned(&self, key: Key, model: &Model, n: usize) -> Result<Tensor> {
+        let mut walk = Walk::new(key, model, n)?;
+        let finer = walk.finer(self.steps);
+        let top = finer.first().copied().unwrap_or(f64::INFINITY);
+        for pair in finer.windows(2) {
+            let &[high, low] = pair else { continue };
+            let raised = (high * self.step_size.hypot(1.0)).min(top);
+            let still = walk.x.clone();
+            walk.step(&still, 0.0, (raised * raised - high * high).max(0.0).sqrt())?;
+            let (from, slope) = (walk.x.clone(), (walk.grad(raised)? * raised)?);
+            walk.x = (&from - (&slope * (raised - low))?)?;
+            let slope = (slope + (walk.grad(low)? * low)?)?;
+            walk.x = (from - (slope * (0.5 * (raised - low)))?)?;
+        }
+        Ok(walk.x)
+    }
 }
 
 impl<'a> Walk<'a> {
@@ -106,7 +130,8 @@ impl<'a> Walk<'a> {
 
 fn without_levels() -> Error {
     Error::config(
-        "`sampler.init = \"annealed\"` and `\"corrected\"` go down the noise levels of a model that knows them",
+        "`sampler.init = \"annealed\"`, `\"corrected\"` and `\"churned\"` go down the noise levels of a model that knows \
+         them",
     )
     .at("init")
     .hint("--set sampler.init=normal, or a model `ladder`")
@@ -148,6 +173,29 @@ mod tests {
         check(Descent { steps: 100, step_size: 0.45 }.annealed(Key::new(1), &model, n), [0.99, 1.12]);
         check(Descent { steps: 20, step_size: 0.3 }.annealed(Key::new(1), &model, n), [1.15, 3.0]);
         check(Descent { steps: 20, step_size: 0.3 }.corrected(Key::new(1), &model, n), [0.95, 1.05]);
+    }
+
+    /// Of a normal density all three are linear in x, so that the variance of what comes down is known.
+    #[test]
+    fn churn_ends_at_the_variance_of_its_recursion() {
+        let (model, n) = (normal(), 4000);
+        for (steps, r) in [(1, 0.8), (3, 0.8), (2, 0.0)] {
+            let walk = Walk::new(Key::new(2), &model, 1).unwrap();
+            let levels = walk.finer(steps);
+            let rate = |sigma: f64| sigma / (4.0 + sigma * sigma);
+            let want = levels.windows(2).fold(4.0 + levels[0] * levels[0], |variance, pair| {
+                let raised = (pair[0] * f64::hypot(1.0, r)).min(levels[0]);
+                let gap = raised - pair[1];
+                let first = 1.0 - gap * rate(raised);
+                let whole = 1.0 - 0.5 * gap * (rate(raised) + first * rate(pair[1]));
+                (variance + raised * raised - pair[0] * pair[0]) * whole * whole
+            });
+            let x = Descent { steps, step_size: r }.churned(Key::new(1), &model, n).unwrap();
+            let x = x.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+            let found = stats::std(&x).powi(2);
+            assert!((found / want - 1.0).abs() < 4.0 * (2.0 / x.len() as f64).sqrt(), "{found} and {want}");
+            assert!((want / 4.01 - 1.0).abs() < 0.1, "{want}");
+        }
     }
 
     /// σ_T is 3 times the data's own width and their variances differ by 10: what stands still is seen at once.

@@ -27,6 +27,8 @@ pub enum Start {
     Annealed,
     /// The way down the noise levels of the model by predictor and corrector.
     Corrected,
+    /// The way down the noise levels of the model by its probability flow, with fresh noise before every step.
+    Churned,
 }
 
 fn without_proposal() -> Error {
@@ -44,12 +46,14 @@ crate::config! {
         steps: usize = 100;
         /// Where chains start: uniform, normal (the model's base density), data, proposal (the method's generator or
         /// replay buffer, else the probability flow of a `ladder`), or down the noise levels of a `ladder`: annealed
-        /// (Langevin steps at each) or corrected (predictor and corrector).
+        /// (Langevin steps at each), corrected (predictor and corrector) or churned (the flow by Heun's method, with
+        /// noise before every step that lets it forget its errors).
         init: Start = Start::Normal;
-        /// Of the starts annealed and corrected: Langevin steps at each noise level, or steps from each to the next.
+        /// Of the starts annealed, corrected and churned: Langevin steps at each noise level, or steps from each to the
+        /// next; churned wants few, 1 where there are many levels.
         level_steps: usize = 100, rule::at_least(1);
-        /// Of the same: the noise of a Langevin step, in units of the level's σ; corrected measures that unit by the
-        /// gradient's norm.
+        /// Of the same: the noise of a Langevin step, or before a step of churned, in units of the level's σ; corrected
+        /// measures that unit by the gradient's norm.
         level_step_size: f64 = 0.45, rule::positive;
         /// What chains move in: data (the items), noise (what a `vae`, a flow, or the base density of a `tilted` model
         /// draws with, else the method's generator; chains start at its draws) or joint (latent variable and item).
@@ -88,6 +92,7 @@ impl ChainConfig {
             },
             Start::Annealed => descent.annealed(key, model, n),
             Start::Corrected => descent.corrected(key, model, n),
+            Start::Churned => descent.churned(key, model, n),
             Start::Normal => match model.base_sample(key, n)? {
                 Some(x) => Ok(x),
                 None => {

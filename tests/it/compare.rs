@@ -4,7 +4,7 @@ use crate::harness::Lab;
 use serde_json::{Value, json};
 
 /// A run folder: what `ebm train` and `ebm sweep` would have left.
-struct Written<'a> {
+pub struct Written<'a> {
     name: String,
     arm: Option<&'a str>,
     method: &'a str,
@@ -16,12 +16,12 @@ struct Written<'a> {
 }
 
 impl<'a> Written<'a> {
-    fn of(method: &'a str, dim: u32, seed: u64, last: Value) -> Self {
+    pub fn of(method: &'a str, dim: u32, seed: u64, last: Value) -> Self {
         let name = format!("{method}-{dim}-{seed}");
         Written { name, arm: None, method, dim, lr: 0.001, seed, status: "finished", last }
     }
 
-    fn write(self, lab: &Lab) {
+    pub fn write(self, lab: &Lab) {
         let Written { name, method, dim, lr, seed, .. } = &self;
         std::fs::create_dir_all(lab.path(&format!("sweep/{name}"))).unwrap();
         let file = |file: &str| format!("sweep/{name}/{file}");
