@@ -28,7 +28,10 @@ const NETWORKS: &[(&str, (&str, Keys))] =
     &[("net", DOWN), ("encoder", DOWN), ("decoder", UP), ("generator", GENERATOR)];
 
 /// A U-Net on pictures whose size halves twice, as those of the data sets by name do: pictures of one's own need not.
+/// Layouts of pictures lie far apart, so that noise must be wide before all of them are one mode.
 const ON_LADDERS: &[(&str, &str)] = &[
+    ("model.levels", "64"),
+    ("model.sigma_max", "20.0"),
     ("model.net", "unet"),
     ("model.net.blocks", "[0, 1, 1]"),
     ("model.net.level", "true"),

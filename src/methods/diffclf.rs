@@ -52,7 +52,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     ],
     cost: Spent { values: 0, gradients: 768 },
     proposal: Some(levels::flow),
-    init: &[("model", "ladder")],
+    init: levels::INIT,
     example: example!(ladder, "diffclf", "k = 2\n"),
     build: |table, setup| Ok(Box::new(Diffclf::new(decode(table)?, setup)?)),
 };

@@ -55,7 +55,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     numbers: &[DENOISING, ENERGY, GRAD_NORM],
     cost: Spent { values: 0, gradients: 256 },
     proposal: Some(levels::flow),
-    init: &[("model", "ladder")],
+    init: levels::INIT,
     example: example!(ladder, "dsm_ladder"),
     build: |table, setup| Ok(Box::new(DsmLadder::new(decode(table)?, setup)?)),
 };

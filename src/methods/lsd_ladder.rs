@@ -56,7 +56,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     numbers: lsd::NUMBERS,
     cost: Spent { values: 0, gradients: 512 },
     proposal: Some(levels::flow),
-    init: &[("model", "ladder")],
+    init: levels::INIT,
     example: example!(
         ladder,
         "lsd_ladder",

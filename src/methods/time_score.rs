@@ -47,7 +47,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     ],
     cost: Spent { values: 0, gradients: 384 },
     proposal: Some(levels::flow),
-    init: &[("model", "ladder")],
+    init: levels::INIT,
     example: example!(ladder, "time_score"),
     build: |table, setup| Ok(Box::new(TimeScore::new(decode(table)?, setup)?)),
 };

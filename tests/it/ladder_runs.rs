@@ -10,7 +10,9 @@ fn init_suits_ladders_to_pictures() {
     let suited = written("train.steps=2");
     lab.write("c.toml", &suited);
     lab.ok(&["check", "c.toml", "--set", "dataset.name=digits"]);
-    assert!(suited.contains("name = \"unet\"") && suited.contains("form = \"dot\""), "{suited}");
+    for line in ["name = \"unet\"", "form = \"dot\"", "init = \"churned\"", "sigma_max = 20.0"] {
+        assert!(suited.contains(line), "{line}: {suited}");
+    }
     for other in ["model.net.name=conv", "model.form=scalar", "dataset.flatten=true", "dataset.name=images"] {
         assert!(written(other).contains("form = \"scalar\""), "{other}");
     }
@@ -24,6 +26,7 @@ fn what_starts_cost_is_counted() {
     let ladder = "name = \"ladder\"\nlevels = 3";
     let cases = [
         (ladder, "name = \"dsm_ladder\"", "\"annealed\"\nlevel_steps = 2", 18),
+        (ladder, "name = \"dsm_ladder\"", "\"churned\"\nlevel_steps = 3", 3 * 2 * 3 * 2),
         (ladder, "name = \"dsm_ladder\"", "\"proposal\"", 3 * 32 * 4),
         (ladder, "name = \"drl\"\nsampler = { name = \"langevin\", steps = 2 }", "\"proposal\"", 18),
         ("name = \"potential\"", "name = \"energy_matching\"\nsteps = 5", "\"proposal\"", 15),

@@ -49,6 +49,16 @@ pub(in crate::methods) fn slopes(model: &Model, sigma: &Tensor, x: &Tensor, meth
     model.level_grad(sigma, x)?.ok_or_else(|| without_levels(method))
 }
 
+/// What `ebm init` writes for a method that denoises: pictures come down the levels with churn, and nothing moves
+/// them at level 0.
+pub(in crate::methods) const INIT: &[(&str, &str)] = &[
+    ("model", "ladder"),
+    ("pictures: sampler.init", "\"churned\""),
+    ("pictures: sampler.level_steps", "1"),
+    ("pictures: sampler.level_step_size", "0.85"),
+    ("pictures: sampler.steps", "0"),
+];
+
 /// The probability flow of a run's model, as a proposal.
 ///
 /// # Errors
