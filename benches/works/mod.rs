@@ -15,7 +15,7 @@ use candle_core::{DType, Device, Tensor};
 use ebm::{
     Result,
     config::decode,
-    methods::LsdConfig,
+    methods::CriticConfig,
     nets::{Builder, Gradients, GroupNorm, Io, Layer as _, Network, Pass, Tape},
     ops::{self, Activation},
     optim,
@@ -81,7 +81,7 @@ fn normal(shape: &[usize]) -> Result<Tensor> {
 /// Adam on the 2.6 million weights of a 784-1000-1000-784 network.
 fn adam() -> Result<Step> {
     let experiment = experiment(784, "method.critic.hidden = [1000, 1000]", "lsd")?;
-    let method: LsdConfig = decode(&experiment.resolved.section("method"))?;
+    let method: CriticConfig = decode(&experiment.resolved.section("method"))?;
     let net = Network::new(&method.critic, &Io::field(&[784]), &Builder::new(Key::new(0), DType::F32, &Device::Cpu))?;
     let mut loss = Tensor::zeros((), DType::F32, &Device::Cpu)?;
     for weight in net.params().weights.values() {

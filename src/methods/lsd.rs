@@ -82,7 +82,7 @@ critic = { name = "mlp", hidden = [8, 8], dropout = 0.2, spectral_norm = true }
 /// With `critic_learns = "data"` the same objective is maximised over critics f = n + s/2λ, as the best one is for
 /// every model. The network n then learns what implicit score matching of the data would, and the model's step goes
 /// down E|s + 2λn|²/4λ: a critic that never lags behind the model, which copies what n got wrong.
-struct Lsd {
+pub struct Lsd {
     config: LsdConfig,
     critics: CriticConfig,
     trained: Trainable<Model>,
@@ -90,7 +90,11 @@ struct Lsd {
 }
 
 impl Lsd {
-    fn new((config, critics): (LsdConfig, CriticConfig), setup: Setup) -> Result<Self> {
+    /// The method with a new critic for the model, and optimisers for both.
+    ///
+    /// # Errors
+    /// The critic does not fit the data's shape.
+    pub fn new((config, critics): (LsdConfig, CriticConfig), setup: Setup) -> Result<Self> {
         let io = Io::field(&setup.data.spec().shape);
         let critic = critics.critic(config.lambda, &io, setup.key.with("critic"), setup.data.device())?;
         Ok(Lsd { config, critics, trained: Trainable::model(setup.model, setup.optim)?, critic })
@@ -99,7 +103,10 @@ impl Lsd {
     /// Updates the critic for the `i`-th time in a step, at the model's present score. Where the network n learns the
     /// data's part of f = n + s/2λ, the objective is mean[tr ∂n/∂x] - λ mean|n|² and terms without n: the score drops
     /// out, and what [`SteinSample`] has is n's alone.
-    fn update_critic(&mut self, cx: &StepContext, i: u64, x: &Tensor) -> Result<SteinSample> {
+    ///
+    /// # Errors
+    /// The items have another shape than the model's.
+    pub fn update_critic(&mut self, cx: &StepContext, i: u64, x: &Tensor) -> Result<SteinSample> {
         let score = match self.config.critic_learns {
             Learns::Difference => self.score(x)?,
             Learns::Data => x.zeros_like()?,
@@ -142,7 +149,10 @@ impl Lsd {
 
     /// Takes one descent step on mean[s·f] as a function of the model's parameters: minus the slope of E along the
     /// critic f, which is held constant.
-    fn update_model(&mut self, cx: &StepContext, x: &Tensor) -> Result<Metrics> {
+    ///
+    /// # Errors
+    /// The items have another shape than the model's.
+    pub fn update_model(&mut self, cx: &StepContext, x: &Tensor) -> Result<Metrics> {
         let f = self.field(x)?;
         let (energy, slope) = self.trained.live.directional(x, &f)?;
         let mut loss = slope.mean_all()?.neg()?;

@@ -40,10 +40,10 @@ mod vaebm;
 pub mod vera;
 
 pub use learning::score;
+pub use lsd::{Lsd, LsdConfig};
 pub use method::{BuildMethod, BuildProposal, Method, MethodRow, Setup, Standing, StepContext};
 pub use part::Part;
-use stein::CriticConfig;
-pub use stein::{Critic, Noise, Objective, SteinSample};
+pub use stein::{Critic, CriticConfig, Noise, Objective, SteinSample};
 
 use crate::config::{self, Schema, Spec, find};
 use crate::density::{Model, Proposal};

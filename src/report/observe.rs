@@ -73,8 +73,8 @@ impl Observation<'_> {
     }
 }
 
-/// The metrics that the asked names stand for. None asked: those that the probes wrote at the end, which are those of
-/// the last step that the first line of the log does not have, but for hashes; all of the last step if that leaves none.
+/// The metrics that the asked names stand for. None asked: those that the probes wrote at the end but for hashes, which
+/// are those of the last step that the first line of the log does not have; all of the last step if there are none.
 ///
 /// # Errors
 /// A name that no run has.
