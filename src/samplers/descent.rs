@@ -70,8 +70,8 @@ impl Descent {
 
     /// Heun's method on the probability flow with churn (Karras et al. 2022, algorithm 2, S_noise = 1): from σ' to the
     /// next lower σ, geometric between the levels, first noise that makes the level σ̂ = σ'√(1 + r²), at most that of
-    /// the top, then one step of dx/dσ = σ∇E from σ̂ to σ. The fresh noise lets the walk forget errors of the flow. Their
-    /// γ is √(1 + r²) - 1. Draws `[n, ..]`.
+    /// the top, then one step of dx/dσ = σ∇E from σ̂ to σ. The fresh noise lets the walk forget errors of the flow.
+    /// Their γ is √(1 + r²) - 1. Draws `[n, ..]`.
     ///
     /// # Errors
     /// The model has no levels.
