@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
-use super::top::{AtLevel, Top};
+use super::top::{EnergyAt, Top};
 use super::{Density, Energy, Meter, Model, Proposal};
 use crate::metrics::Spent;
 use crate::{Error, Result, rng::Key};
@@ -18,7 +18,7 @@ use crate::{Error, Result, rng::Key};
 /// of what the flow draws. It is exp(-E(x, σ_0))/Z only if the levels fit each other, each being the one below under
 /// more noise: gradients alone may be right at every level while the weights of far modes under exp(-E) are wrong.
 pub struct ProbabilityFlow {
-    at: AtLevel,
+    at: EnergyAt,
     top: Box<dyn Density>,
     /// ln σ at level 0 and at the top.
     ends: [f64; 2],
@@ -80,14 +80,14 @@ impl ProbabilityFlow {
             let energy = model.at_level(sigma).ok_or_else(|| Error::Other("the model has no noise levels".into()))?;
             Ok(Box::new(energy))
         };
-        let at: AtLevel = Arc::new(at);
+        let at: EnergyAt = Arc::new(at);
         let top = Top::new(at.clone(), ends[1], top);
         Ok(Some(ProbabilityFlow { meter, ..Self::new(at, Box::new(top), ends, dim) }))
     }
 
     /// The flow of the energy `at` from the density `top` at the higher of two levels to the lower, of items of `dim`
     /// numbers.
-    fn new(at: AtLevel, top: Box<dyn Density>, sigmas: [f64; 2], dim: usize) -> Self {
+    fn new(at: EnergyAt, top: Box<dyn Density>, sigmas: [f64; 2], dim: usize) -> Self {
         let (ends, trace) = (sigmas.map(f64::ln), Laplacian::for_dim(dim));
         ProbabilityFlow { at, top, ends, steps: Self::STEPS, trace, meter: Meter::default() }
     }

@@ -9,7 +9,7 @@ use crate::math::LogWeights;
 use crate::{Error, Result, rng::Key};
 
 /// The energies of a ladder at noise levels σ `[B]`, one level an item.
-pub(super) type AtLevel = Arc<dyn Fn(&Tensor) -> Result<Box<dyn Energy>> + Send + Sync>;
+pub(super) type EnergyAt = Arc<dyn Fn(&Tensor) -> Result<Box<dyn Energy>> + Send + Sync>;
 
 /// The density exp(-E(x, σ))/Z of one level, so high that a normal density is close to it: Z by importance sampling,
 /// draws by rejection, from draws of the normal density.
@@ -17,7 +17,7 @@ pub(super) type AtLevel = Arc<dyn Fn(&Tensor) -> Result<Box<dyn Energy>> + Send 
 /// The normal density alone would leave out what the data's variances differ by in different directions, which is a
 /// tenth of a nat and more where σ is three times the data's width.
 pub(super) struct Top {
-    at: AtLevel,
+    at: EnergyAt,
     sigma: f64,
     normal: Box<dyn Density>,
     /// What draws of the normal density find, when it is first asked for.
@@ -33,7 +33,7 @@ struct Found {
 
 impl Top {
     /// The density of the level σ near `normal`.
-    pub fn new(at: AtLevel, sigma: f64, normal: Box<dyn Density>) -> Self {
+    pub fn new(at: EnergyAt, sigma: f64, normal: Box<dyn Density>) -> Self {
         Top { at, sigma, normal, found: OnceLock::new() }
     }
 
@@ -152,7 +152,7 @@ mod tests {
         let builder = Builder::new(Key::new(0), DType::F64, &Device::Cpu);
         let normal = Gaussian::new(&[16], 0.0, 23.21f64.sqrt(), &builder).unwrap();
         let exact = known.clone();
-        let at: AtLevel = Arc::new(move |sigma: &Tensor| Ok(Box::new(known.at(sigma)) as Box<dyn Energy>));
+        let at: EnergyAt = Arc::new(move |sigma: &Tensor| Ok(Box::new(known.at(sigma)) as Box<dyn Energy>));
         let top = Top::new(at, 4.5, Box::new(normal));
         let Found { log_z, .. } = top.found().unwrap();
         assert!(log_z.abs() < 0.1, "{log_z}");

@@ -21,14 +21,14 @@ pub enum Course<'a> {
         /// The normal density at the top.
         base: &'a dyn Density,
         /// E(x, σ) at levels σ `[B]`, one an item.
-        at: &'a AtLevel<'a>,
+        at: &'a EnergyAt<'a>,
         /// ln σ at the top and at level 0.
         ends: [f64; 2],
     },
 }
 
 /// The energies at levels σ `[B]`, one an item.
-pub type AtLevel<'a> = dyn Fn(&Tensor) -> Result<Box<dyn Energy + 'a>> + 'a;
+pub type EnergyAt<'a> = dyn Fn(&Tensor) -> Result<Box<dyn Energy + 'a>> + 'a;
 
 /// Energies and gradients of both ends of a geometric path at the same points.
 pub struct Ends {

@@ -9,7 +9,7 @@ mod tests;
 
 pub use anneal::{AnnealConfig, Annealing, Spacing, Transition, Walk, raise};
 pub use bracket::{Bracket, ChainStart};
-pub use course::{AtLevel, Course};
+pub use course::{Course, EnergyAt};
 pub(in crate::probes) use row::ENTRY;
 pub use row::{AisConfig, Base, Covariance, Path};
 
