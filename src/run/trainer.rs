@@ -73,10 +73,11 @@ impl Trainer {
         let (sampler, looks) = (experiment.sampler()?, Looks::new(experiment.probes()?));
         // The proposal is built only where the model alone does not serve the sampler.
         let (runs, device) = (looks.draw(), data.device());
-        sampler.check(method.model(), None, device, runs).or_else(|_| {
+        let fits = sampler.check(method.model(), None, device, runs).or_else(|_| {
             let proposal = experiment.proposal(&data, &method.state()?)?;
             sampler.check(method.model(), proposal.as_deref(), device, runs)
-        })?;
+        });
+        experiment.resolved.spec("sampler").within(fits).map_err(|error| experiment.placed(error))?;
         let total = experiment.total_steps(&data, &*method)?;
         let declared = Declared::of(&experiment.resolved)?;
         let TrainConfig { best, best_is, .. } = &experiment.train;

@@ -128,7 +128,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn without_levels() -> Error {
+/// The error of a model that knows no noise levels.
+pub(super) fn without_levels() -> Error {
     Error::config(
         "`sampler.init` = annealed, corrected and churned go down the noise levels of a model that knows them",
     )

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::descent::Descent;
+use super::descent::{Descent, without_levels};
 use crate::config::rule;
 use crate::data::{Data, Split};
 use crate::density::{Model, ProbabilityFlow, Proposal, Space};
@@ -36,6 +36,7 @@ fn without_proposal() -> Error {
         "`sampler.init = \"proposal\"` needs a method with a generator or a replay buffer, such as vera or pcd, or a \
          model that knows noise levels, `ladder`",
     )
+    .at("init")
     .hint("--set sampler.init=normal")
 }
 
@@ -70,6 +71,19 @@ crate::config! {
 }
 
 impl ChainConfig {
+    /// Checks that model and proposal have what chains among the items start at, before a long run.
+    ///
+    /// # Errors
+    /// `proposal` is asked for without one, or noise levels of a model without.
+    pub fn check(&self, model: &Model, proposal: Option<&dyn Proposal>) -> Result<()> {
+        let on_levels = || Ok::<bool, Error>(model.levels()?.is_some() && model.top()?.is_some());
+        match self.init {
+            Start::Proposal if proposal.is_none() && !on_levels()? => Err(without_proposal()),
+            Start::Annealed | Start::Corrected | Start::Churned if !on_levels()? => Err(without_levels()),
+            _ => Ok(()),
+        }
+    }
+
     /// The starting points among the items, `[n, ..]`, in storage of their own: a replay buffer writes into it.
     ///
     /// # Errors

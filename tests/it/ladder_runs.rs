@@ -92,3 +92,29 @@ fn a_weight_changes_what_is_learned_and_not_what_is_read() {
     }
     lab.refused(2, &["train", "c.toml", "--set", "method.log_normal=[400.0, 0.1]"], &["log_normal", "ln σ = 400"]);
 }
+
+/// A place to start from is looked for before a run, not by its first probe at the end.
+#[test]
+fn a_start_that_neither_model_nor_method_has_is_refused_before_the_first_step() {
+    let lab = Lab::new();
+    for init in ["annealed", "corrected", "churned", "proposal"] {
+        let of = |model: &str, method: &str| {
+            format!(
+                "[dataset]\nname = \"moons\"\n[model]\n{model}\n[method]\n{method}\n\
+                 [sampler]\ninit = \"{init}\"\nlevel_steps = 1\nsteps = 2\n[train]\nsteps = 1\n\
+                 [[probe]]\nname = \"mmd\"\nn = 4\n"
+            )
+        };
+        lab.write("c.toml", &of("net.hidden = [4]", "name = \"none\""));
+        for command in [&["check", "c.toml"][..], &["train", "c.toml", "--run-dir", "run"]] {
+            lab.refused(2, command, &["--> c.toml:8", init, "ladder", "--set sampler.init=normal"]);
+        }
+        assert!(!lab.path("run").exists());
+        lab.write("l.toml", &of("name = \"ladder\"\nlevels = 3\nnet.hidden = [4]", "name = \"none\""));
+        lab.ok(&["check", "l.toml"]);
+    }
+    let kept = "[dataset]\nname = \"moons\"\n[method]\nname = \"pcd\"\nbuffer = 20\nsampler.steps = 1\n\
+                [sampler]\ninit = \"proposal\"\n[train]\nsteps = 1\nbatch_size = 2\n";
+    lab.write("k.toml", kept);
+    lab.ok(&["check", "k.toml"]);
+}
