@@ -27,7 +27,7 @@ const GENERATOR: (&str, Keys) = ("resnet_generator", &[("widths", "[16]")]);
 const NETWORKS: &[(&str, (&str, Keys))] =
     &[("net", DOWN), ("encoder", DOWN), ("decoder", UP), ("generator", GENERATOR)];
 
-/// A U-Net on pictures whose size halves twice, as those of the data sets by name do: pictures of one's own need not.
+/// A U-Net on pictures whose size halves twice.
 /// Layouts of pictures lie far apart, so that noise must be wide before all of them are one mode.
 const ON_LADDERS: &[(&str, &str)] = &[
     ("model.levels", "64"),
@@ -61,9 +61,8 @@ pub fn to_pictures(chosen: &mut Chosen) {
     let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     chosen.extend(COSTS.iter().map(owned));
     let is_ladder = value(chosen, "model").as_deref() == Some("ladder");
-    let by_name = value(chosen, "dataset").is_some_and(|name| name != "images");
     let free = ["model.net", "model.form", "model.told"].iter().all(|path| value(chosen, path).is_none());
-    if is_ladder && by_name && free {
+    if is_ladder && free && halve_twice(chosen) {
         chosen.extend(ON_LADDERS.iter().map(owned));
     }
     for section in sections().iter().filter(|section| ["method", "model"].contains(&section.key)) {
@@ -73,6 +72,14 @@ pub fn to_pictures(chosen: &mut Chosen) {
             row.into_iter().for_each(|(_, schema)| below(section.key, &schema, chosen));
         }
     }
+}
+
+/// Whether the size of pictures halves twice: that of data sets by name does, that of pictures of one's own where it is
+/// said to.
+fn halve_twice(chosen: &Chosen) -> bool {
+    let side = |key: &str| value(chosen, key).and_then(|side| side.parse::<u64>().ok()).unwrap_or(0);
+    let [size, width] = [side("dataset.size"), side("dataset.width")];
+    value(chosen, "dataset").is_some_and(|name| name != "images") || (size > 0 && size % 4 == 0 && width % 4 == 0)
 }
 
 fn value(chosen: &Chosen, path: &str) -> Option<String> {

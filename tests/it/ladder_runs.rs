@@ -16,6 +16,12 @@ fn init_suits_ladders_to_pictures() {
     for other in ["model.net.name=conv", "model.form=scalar", "dataset.flatten=true", "dataset.name=images"] {
         assert!(written(other).contains("form = \"scalar\""), "{other}");
     }
+    let own = |size: &str, width: &str| {
+        let sets = [format!("dataset.size={size}"), format!("dataset.width={width}")];
+        let words = ["init", "--method", "dsm_ladder", "--dataset", "images", "--set", &sets[0], "--set", &sets[1]];
+        lab.ok(&words).contains("name = \"unet\"")
+    };
+    assert_eq!([own("32", "0"), own("32", "64"), own("30", "0"), own("32", "30")], [true, true, false, false]);
 }
 
 /// Three chains that come down three levels by two steps at each take 18 gradients before their first step; by the
