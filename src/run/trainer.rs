@@ -15,7 +15,7 @@ use super::train_config::TrainConfig;
 use super::warm_start::Inherited;
 use crate::config::find;
 use crate::data::{Batch, Data, Split};
-use crate::density::Model;
+use crate::density::{Model, Proposal};
 use crate::methods::{METHODS, Method, StepContext};
 use crate::metrics::{Metrics, Spent};
 use crate::optim::Ema;
@@ -73,10 +73,11 @@ impl Trainer {
         let (sampler, looks) = (experiment.sampler()?, Looks::new(experiment.probes()?));
         // The proposal is built only where the model alone does not serve the sampler.
         let (runs, device) = (looks.draw(), data.device());
-        let fits = sampler.check(method.model(), None, device, runs).or_else(|_| {
-            let proposal = experiment.proposal(&data, &method.state()?)?;
-            sampler.check(method.model(), proposal.as_deref(), device, runs)
-        });
+        let fits = |proposal: Option<&dyn Proposal>| {
+            sampler.config.check(method.model(), proposal)?;
+            sampler.check(method.model(), proposal, device, runs)
+        };
+        let fits = fits(None).or_else(|_| fits(experiment.proposal(&data, &method.state()?)?.as_deref()));
         experiment.resolved.spec("sampler").within(fits).map_err(|error| experiment.placed(error))?;
         let total = experiment.total_steps(&data, &*method)?;
         let declared = Declared::of(&experiment.resolved)?;

@@ -63,7 +63,7 @@ impl Sampler {
     /// before a long run. `runs`: the energy is asked for what the kernel reads of it too.
     ///
     /// # Errors
-    /// The kernel, or the start of chains, needs something that neither gives.
+    /// The kernel needs something that neither gives.
     pub fn check(
         &self,
         model: &Model,
@@ -79,7 +79,6 @@ impl Sampler {
         if let Some(potential) = self.potential(&on)? {
             return start(&of_noise(&potential), &potential.space().start(Key::new(0), 1)?);
         }
-        self.config.check(model, proposal)?;
         let shape: Vec<usize> = std::iter::once(1).chain(model.shape().iter().copied()).collect();
         start(&on, &Tensor::zeros(shape, candle_core::DType::F32, device)?)
     }

@@ -71,11 +71,14 @@ crate::config! {
 }
 
 impl ChainConfig {
-    /// Checks that model and proposal have what chains among the items start at, before a long run.
+    /// Checks that model and proposal have what chains start at, before a long run; those in noise start at the noise.
     ///
     /// # Errors
     /// `proposal` is asked for without one, or noise levels of a model without.
     pub fn check(&self, model: &Model, proposal: Option<&dyn Proposal>) -> Result<()> {
+        if self.space != Space::Data {
+            return Ok(());
+        }
         let on_levels = || Ok::<bool, Error>(model.levels()?.is_some() && model.top()?.is_some());
         match self.init {
             Start::Proposal if proposal.is_none() && !on_levels()? => Err(without_proposal()),
