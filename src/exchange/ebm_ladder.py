@@ -30,6 +30,7 @@ class Model(ebm_model.Model):
         wide = over(self.told, y).expand(-1, -1, *y.shape[2:])
         f = self.run(l["net"], torch.cat([y, wide], 1) if l["told"] == "channels" else y)
         d, weight = y[0].numel(), l["gain"] * s / (sigma if l["weight"] == "growing" else width)
-        return weight * ebm_model.FORMS[l["form"]](f, y) + y.square().flatten(1).sum(1) / 2 + d * (width.log() + math.log(2 * math.pi) / 2)
+        h = ebm_model.FORMS[l["form"]](f, y)
+        return weight * h + y.square().flatten(1).sum(1) / 2 + d * (width.log() + math.log(2 * math.pi) / 2)
     def score(self, x, sigma=None):
         return -torch.autograd.grad(self(x := x.detach().requires_grad_(), sigma).sum(), x)[0]
