@@ -67,11 +67,12 @@ impl Loaded {
     /// Loads `path`, a checkpoint or the folder of its run; `sets` override keys of the stored configuration.
     ///
     /// # Errors
-    /// A file that is no good checkpoint, or one of another model.
+    /// A file that is no good checkpoint, or one of another model; a key of `sets` that only training reads.
     pub fn load(path: &Path, sets: &[String], weights: Weights) -> Result<Self> {
         let checkpoint = checkpoint::load_from(path, &candle_core::Device::Cpu)?;
         let name = format!("{} (stored configuration)", path.display());
         let experiment = Experiment::parse(&name, &checkpoint.config, sets)?;
+        sets.iter().try_for_each(|set| refuse_training(set))?;
         let config = experiment.resolved.0.clone();
         let written = checkpoint.config.parse().unwrap_or_default();
         let stored = Stored::of(path, checkpoint, config, weights.into(), &experiment.device);
@@ -124,6 +125,16 @@ pub fn stored(path: &Path) -> Result<Option<String>> {
         return Ok(None);
     }
     Ok(Some(checkpoint::load_from(path, &candle_core::Device::Cpu)?.config))
+}
+
+/// Refuses an override of what nothing but a training reads.
+fn refuse_training(set: &str) -> Result<()> {
+    let section = set.split(['.', '=', '[']).next().unwrap_or_default().trim();
+    if !["optim", "train", "guard"].contains(&section) {
+        return Ok(());
+    }
+    let what = format!("--set {}: [{section}] is read by training alone, and this model is trained", shell::word(set));
+    Err(usage(what, format!("leave it out; to train on from this model: `{}`", shell::ebm("train CONFIG --from CKPT"))))
 }
 
 /// The error of weights that do not fit what `--set` made of the configuration, which was `written` in the checkpoint.

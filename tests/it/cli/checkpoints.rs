@@ -24,6 +24,23 @@ fn samples_in_every_form() {
     assert!(lab.path("run/samples/sample-last.png").exists() && lab.path("run/samples/sample-last-1.png").exists());
 }
 
+/// A value that nothing reads is no answer to what was asked, and `eval --keep` would write it down as a setting.
+#[test]
+fn keys_of_training_are_refused_for_a_trained_model() {
+    let lab = lab_with_run(&bare("ml_grid", 5));
+    for (words, set) in [
+        (&["sample", "--ckpt", LAST][..], "optim.lr=0.5"),
+        (&["sample", "--ckpt", LAST], "optim={name=\"sgd\"}"),
+        (&["eval", "--ckpt", LAST, "--probe", "likelihood", "--keep"], "train.batch_size=7"),
+        (&["export", LAST, "--to", "x"], "train.ema=0.9"),
+        (&["diagnose", "--ckpt", LAST], "guard.enabled=false"),
+    ] {
+        let words = [words, &["--set", set]].concat();
+        lab.refused(2, &words, &["is read by training alone", "train CONFIG --from CKPT"]);
+    }
+    assert!(!lab.path("run/evaluations.jsonl").exists());
+}
+
 #[test]
 fn a_checkpoint_is_sampled_without_data_from_anywhere() {
     let digits = bare("lsd", 3).replace("\"moons\"", "\"digits\"\ntransform = \"logit\"");
