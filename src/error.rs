@@ -130,8 +130,8 @@ pub enum Error {
         /// Its exit code.
         code: i32,
     },
-    /// A signal asked to stop: work up to here is saved.
-    #[error("stopped by signal {0}; everything up to here is saved")]
+    /// A signal asked to stop. Those who have saved their work say so.
+    #[error("stopped by signal {0}")]
     Interrupted(i32),
     /// A file operation failed.
     #[error("{}: {source}", printable(&path.to_string_lossy()))]

@@ -125,6 +125,7 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
     let formats = args.out.iter().map(|path| Format::of(path)).collect::<Result<Vec<_>>>()?;
     args.plot.plot.iter().try_for_each(|path| picture_format(path).map(|_| ()))?;
     let mut outputs = Outputs::new();
+    args.reference.iter().for_each(|path| outputs.read("--reference", path));
     args.out.iter().try_for_each(|path| outputs.place("--out", path))?;
     args.plot.plot.iter().try_for_each(|path| outputs.place("--plot", path))?;
     let (runs, warnings) = report::read(&args.runs)?;

@@ -137,6 +137,22 @@ pub fn check_pictures(data: &Data) -> Result<()> {
     }
 }
 
+/// Refuses a folder that has draws of before, which would stand among those of now.
+///
+/// # Errors
+/// A file that is called as one of many draws is, `00017.png`.
+pub fn check_folder(folder: &Path) -> Result<()> {
+    let is_draw = |name: &str| {
+        name.strip_suffix(".png").is_some_and(|stem| stem.len() >= 5 && stem.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let Ok(mut files) = std::fs::read_dir(folder).map(Iterator::flatten) else { return Ok(()) };
+    if !files.any(|file| is_draw(&file.file_name().to_string_lossy())) {
+        return Ok(());
+    }
+    let what = format!("--out {}: holds pictures of other draws, which would stand among these", folder.display());
+    Err(usage(what, "name a new folder, or empty this one"))
+}
+
 /// The folder that a name with a slash at its end stands for.
 pub fn as_folder(path: &Path) -> Option<PathBuf> {
     path.to_string_lossy().ends_with('/').then(|| path.to_owned())

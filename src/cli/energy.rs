@@ -103,7 +103,10 @@ pub fn run(args: &EnergyArgs, global: &GlobalArgs) -> Result<()> {
     let sets = global.overrides();
     let names: Vec<&str> = args.what.iter().map(|what| what.name()).collect();
     if let Some(out) = &args.out {
-        Outputs::new().file("--out", out, arrays::ENDINGS)?;
+        let mut outputs = Outputs::new();
+        args.data.iter().for_each(|path| outputs.read("--data", path));
+        args.against.iter().for_each(|path| outputs.read("--against", path));
+        outputs.file("--out", out, arrays::ENDINGS)?;
     }
     // Beside areas under curves there is no room for a table on standard output.
     let (written, wanted) = (args.out.is_some() || args.against.is_none(), args.out.as_deref());

@@ -50,6 +50,7 @@ impl Items {
     ) -> Result<Self> {
         let name = match name {
             Some(path) if path.is_file() => {
+                check_space(space, path, loaded)?;
                 let source = path.display().to_string();
                 return Ok(Items { source, kind: Kind::File(path.to_owned(), space) });
             }
@@ -95,6 +96,18 @@ impl Items {
     }
 }
 
+/// Refuses a file whose numbers cannot be what `--space` says.
+fn check_space(space: Space, path: &Path, loaded: &Loaded) -> Result<()> {
+    match space {
+        Space::Pixels if loaded.data.spec().image.is_none() => {
+            let what = "--space pixels: the model was not trained on pictures, and numbers are not divided by 255";
+            Err(usage(what, "--space model, or --space data for rows of the run's table"))
+        }
+        Space::Data => loaded.data.check_columns(&file::names(path)?, path),
+        _ => Ok(()),
+    }
+}
+
 /// The data set called by the name of a row, or the pictures of a folder, with the keys of the run that both have.
 fn named(path: &Path, ckpt: &Path, loaded: &Loaded, sets: &[String]) -> Result<Arc<Data>> {
     let name = path.to_string_lossy();
@@ -107,6 +120,8 @@ fn named(path: &Path, ckpt: &Path, loaded: &Loaded, sets: &[String]) -> Result<A
         own.extend(["dataset.name=images".to_owned(), format!("dataset.path={:?}", path.display().to_string())]);
         own.extend([format!("dataset.size={height}"), format!("dataset.width={width}")]);
         own.extend([format!("dataset.channels={colour}"), "dataset.labels=none".into()]);
+        // Parts that the run holds out of its own pictures would take some of these out of their order.
+        own.extend(["dataset.test=0".to_owned(), "dataset.validation=0".to_owned()]);
     } else if find(DATASETS, &name).is_some() {
         own.push(format!("dataset.name={name}"));
     } else {

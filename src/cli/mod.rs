@@ -45,7 +45,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{Error, Result, shell};
+use crate::{Error, Result, process, shell};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 error · 2 configuration or usage · 3 diverged, or no result · 4 bad checkpoint or data · 5 out \
@@ -158,7 +158,7 @@ pub fn main() -> i32 {
         Err(said) => return answered(&said),
     };
     output::start_log(&cli.global);
-    match dispatch(&cli) {
+    match process::bounded(|| dispatch(&cli)) {
         Ok(()) => 0,
         Err(error) => {
             output::print_error(&error);

@@ -1,4 +1,4 @@
-//! What a run came to: the numbers that matter, what they are measured against, how they changed since the look before,
+//! What a run came to: the numbers that matter, what they are measured against, how they changed since the first look,
 //! and below them the rest, but for hashes and numbers that are one of many.
 
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ const WIDTH: usize = 120;
 
 /// A row for each of `metrics` that is declared as leading, or for all where none is, and a paragraph of the others. A
 /// standard error stands behind its number, as does what the number is measured against. `log` is the run's: a number
-/// of a probe is compared with the value that the log has of it before its last one.
+/// of a probe is compared with the first value that the log has of it, and with the best between where that is better.
 pub(super) fn outcome(metrics: &Metrics, declared: &Declared, log: &[(u64, Metrics)]) -> String {
     let leads: BTreeSet<&str> = declared.leads(metrics).into_iter().map(|(name, _)| name).collect();
     let of_another = |name: &str| name.strip_suffix("_se").is_some_and(|name| metrics.get(name).is_some());
@@ -56,18 +56,28 @@ pub(super) fn outcome(metrics: &Metrics, declared: &Declared, log: &[(u64, Metri
     }
 }
 
-/// `   better than -2.614 at step 500`, of a number of a probe that is better high or low and was looked at before.
+/// `   better than -2.614 at step 500; best -2.488 at step 2000`, of a number of a probe that is better high or low and
+/// was looked at before.
 fn change(name: &str, value: f64, declared: &Declared, log: &[(u64, Metrics)]) -> Option<String> {
     let found = declared.find(name).filter(|declared| matches!(declared.by, Reporter::Probe(_)))?;
-    let mut looks = log.iter().rev().filter_map(|(step, metrics)| Some((*step, metrics.get(name)?)));
-    let (step, before) = looks.nth(1)?;
-    let word = match (found.number.better, value > before) {
-        (Better::Neither, _) => return None,
-        _ if value == before => "as",
-        (Better::Higher, true) | (Better::Lower, false) => "better than",
-        (Better::Higher, false) | (Better::Lower, true) => "worse than",
+    let sign = match found.number.better {
+        Better::Neither => return None,
+        Better::Higher => 1.0,
+        Better::Lower => -1.0,
     };
-    Some(format!("   {word} {} at step {step}", show::value(found.number.unit, before, DIGITS)))
+    let looks = log.iter().filter_map(|(step, metrics)| Some((*step, metrics.get(name)?)));
+    let looks: Vec<(u64, f64)> = looks.collect();
+    let [first, between @ .., _] = looks.as_slice() else { return None };
+    let word = match (value - first.1) * sign {
+        0.0 => "as",
+        gain if gain > 0.0 => "better than",
+        _ => "worse than",
+    };
+    let at = |(step, value): (u64, f64)| format!("{} at step {step}", show::value(found.number.unit, value, DIGITS));
+    let best = between.iter().copied().max_by(|a, b| (a.1 * sign).total_cmp(&(b.1 * sign)));
+    let best = best.filter(|best| [value, first.1].iter().all(|other| (best.1 - other) * sign > 0.0));
+    let best = best.map(|best| format!("; best {}", at(best))).unwrap_or_default();
+    Some(format!("   {word} {}{best}", at(*first)))
 }
 
 #[cfg(test)]
@@ -87,6 +97,9 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "  test_ll ↑ -2.513 ± 0.012 nats   better than -2.6000 at step 5");
         assert_eq!(&lines[1..], ["also:     log_z 1.2500 nats, edge_mass 0, ais/energy_gradients 1,344,000"]);
+        let log = [(5, look(-2.6)), (10, look(-2.4)), (15, look(-2.5)), (20, last.clone())];
+        let text = outcome(&last, &declared, &log);
+        assert!(text.contains("   better than -2.6000 at step 5; best -2.4000 at step 10\n"), "{text}");
         let text = outcome(&last.clone().with("true_ll", -2.4), &declared, &[]);
         assert!(text.starts_with("  test_ll ↑ -2.513 ± 0.012 nats   true_ll -2.4000 nats\n"), "{text}");
         assert_eq!(text.matches("true_ll").count(), 1, "{text}");

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::usage;
+use crate::run::Paths;
 use crate::store::fs;
 use crate::{Error, Result};
 
-/// The outputs of one command, none of which takes the place of another.
+/// The outputs of one command, none of which takes the place of another, of what the command reads or of a run's own
+/// files.
 #[derive(Default)]
 pub struct Outputs(Vec<(String, PathBuf)>);
 
@@ -14,6 +16,11 @@ impl Outputs {
     /// No outputs yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Notes a file that the command reads, which none of its outputs may replace.
+    pub fn read(&mut self, option: &str, path: &Path) {
+        self.0.push((option.to_owned(), fs::place_of(path)));
     }
 
     /// Claims the file that `option` names, whose ending must be one of `endings`.
@@ -36,6 +43,7 @@ impl Outputs {
     /// # Errors
     /// A file that another option names, or that cannot be written.
     pub fn place(&mut self, option: &str, path: &Path) -> Result<()> {
+        self.check(option, path)?;
         fs::try_file(path).map_err(|error| unwritable(option, path, error))?;
         self.claim(option, path)
     }
@@ -50,12 +58,23 @@ impl Outputs {
     }
 
     fn claim(&mut self, option: &str, path: &Path) -> Result<()> {
+        self.check(option, path)?;
+        self.0.push((option.to_owned(), fs::place_of(path)));
+        Ok(())
+    }
+
+    /// Refuses a place that is taken.
+    fn check(&self, option: &str, path: &Path) -> Result<()> {
         let place = fs::place_of(path);
+        let run = place.parent().map(Paths::of).filter(|run| run.manifest().is_file() && run.own().contains(&place));
+        if let Some(run) = run {
+            let what = format!("{option} {}: is a file of the run in {}", path.display(), run.dir().display());
+            return Err(usage(what, "choose another name"));
+        }
         if let Some((other, _)) = self.0.iter().find(|(_, taken)| *taken == place && !fs::is_special(path)) {
             let what = format!("{other} and {option} both name {}", path.display());
             return Err(usage(what, "give each a name of its own"));
         }
-        self.0.push((option.to_owned(), place));
         Ok(())
     }
 }

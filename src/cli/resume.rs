@@ -69,7 +69,10 @@ fn resume(args: &ResumeArgs, global: &GlobalArgs, crew: &mut Crew) -> Result<()>
     let (mut trainer, from) = taken_up(&folder, &sets, crew)?;
     match from {
         Some((path, step)) => checkpoint::adopt(&checkpoints, &path, step)?,
-        None => tracing::warn!("{}: no checkpoint yet, starting at step 0", args.dir.display()),
+        None => {
+            refuse_lost(&folder)?;
+            tracing::warn!("{}: no checkpoint yet, starting at step 0", args.dir.display());
+        }
     }
     if let Some(steps) = args.steps {
         check_longer(&trainer, &folder, steps)?;
@@ -96,6 +99,19 @@ fn resume(args: &ResumeArgs, global: &GlobalArgs, crew: &mut Crew) -> Result<()>
         fs::write_atomic(&folder.config(), config.to_toml().as_bytes())?;
     }
     super::train::drive(&mut trainer, &folder, global)
+}
+
+/// Refuses a run that ended with a checkpoint and has none: to begin anew would cut its numbers away.
+fn refuse_lost(folder: &Paths) -> Result<()> {
+    let Ok(manifest) = Manifest::load(&folder.manifest()) else { return Ok(()) };
+    if manifest.last_step == 0 || !matches!(manifest.status, Status::Finished | Status::Stopped | Status::Interrupted) {
+        return Ok(());
+    }
+    let (dir, step) = (folder.dir(), manifest.last_step);
+    let what =
+        format!("no checkpoint is left in {}, and the run was saved at step {step}", folder.checkpoints().display());
+    let anew = shell::ebm_on("train", &folder.config());
+    Err(Error::checkpoint(dir, what, format!("put its checkpoints back; a new run: {anew} --run-dir DIR")))
 }
 
 /// Refuses new values that a finished run would never read.

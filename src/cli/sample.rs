@@ -132,8 +132,8 @@ fn starts(args: &SampleArgs, stored: &Loaded, sampler: &Sampler, data: &Data, ke
         if sampler.config.space != density::Space::Data {
             return Err(usage("--init gives items, and these chains move in noise", "--set sampler.space=data"));
         }
-        let rows = file::read(path)?;
-        let rows = if args.space == Space::Data && data.is_table() { data.of_rows(rows, path)? } else { rows };
+        let natural = args.space == Space::Data && data.is_table();
+        let rows = if natural { data.of_file(path)? } else { file::read(path)? };
         let x = rows.items(model.shape(), path, data.device())?;
         let (have, n) = (x.dim(0)?, args.n.unwrap_or(x.dim(0)?));
         return match n <= have {
@@ -198,6 +198,7 @@ fn within(class: u32, model: &Model, data: &Data, n: usize) -> Result<Counted<Bo
 /// Looks at the files that the command line names, before anything is loaded.
 fn try_outputs(args: &SampleArgs) -> Result<()> {
     let mut outputs = Outputs::new();
+    args.init.iter().for_each(|path| outputs.read("--init", path));
     for (option, path, endings) in [
         ("--out", &args.out.clone().filter(|out| as_folder(out).is_none()), &["png", "npy", "npz", "csv"][..]),
         ("--save-npy", &args.save_npy, &["npy"]),
@@ -205,7 +206,10 @@ fn try_outputs(args: &SampleArgs) -> Result<()> {
     ] {
         path.iter().try_for_each(|path| outputs.file(option, path, endings))?;
     }
-    args.out.iter().filter_map(|out| as_folder(out)).try_for_each(|folder| outputs.folder("--out", &folder))
+    args.out.iter().filter_map(|out| as_folder(out)).try_for_each(|folder| {
+        outputs.folder("--out", &folder)?;
+        draws::check_folder(&folder)
+    })
 }
 
 fn sets(args: &SampleArgs, global: &GlobalArgs) -> Vec<String> {

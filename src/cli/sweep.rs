@@ -112,7 +112,7 @@ fn work(args: &SweepArgs, plan: &Plan, trials: &[Trial], folder: &Folder, global
     };
     let outcomes = ran.inspect_err(|error| match error {
         Error::Interrupted(signal) if is_task => sweep_slurm::stopped(*signal),
-        Error::Interrupted(_) => tracing::warn!("the same command goes on with it"),
+        Error::Interrupted(_) => tracing::warn!("everything up to here is saved, and the same command goes on with it"),
         _ => {}
     })?;
     if is_task {

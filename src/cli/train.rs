@@ -113,7 +113,7 @@ pub(super) fn drive(trainer: &mut Trainer, folder: &RunFolder, global: &GlobalAr
     manifest.save(&folder.manifest())?;
     EventLog::end_session(folder.dir(), manifest.status).unwrap_or_else(|error| tracing::warn!("{error}"));
     if matches!(result, Err(Error::Interrupted(_))) {
-        tracing::warn!("go on with: {}", shell::ebm_on("resume", folder.dir()));
+        tracing::warn!("everything up to here is saved; go on with: {}", shell::ebm_on("resume", folder.dir()));
     }
     report(&result?, trainer, folder.dir(), global)
 }

@@ -40,6 +40,12 @@ pub(super) const ENTRY: ModelRow = ModelRow {
             .at("classes")
             .hint("choose a labelled data set, or set `model.classes`"));
         }
+        if let Some(labels) = context.classes.filter(|labels| *labels > classes) {
+            let what = format!("`model.classes = {classes}`, and the data set has {labels} classes");
+            return Err(Error::config(what)
+                .at("classes")
+                .hint(format!("--set model.classes={labels}, or 0 for those of the data")));
+        }
         let io = Io { input: context.shape.clone(), output: vec![classes] };
         let net = Network::new(&config.net, &io, &builder.sub("net"))?;
         Ok(Box::new(Classifier { net: Arc::new(net), pass: Pass::EVAL }))

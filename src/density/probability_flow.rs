@@ -212,8 +212,10 @@ impl Proposal for ProbabilityFlow {
         self.sample(key, n)
     }
 
+    /// The density where the trace is exact: with signs log q is an estimate, and neither jumps that are accepted by
+    /// its ratios nor weights made of it would be right.
     fn density(&self) -> Option<&dyn Density> {
-        Some(self)
+        matches!(self.trace, Laplacian::Exact).then_some(self as &dyn Density)
     }
 
     fn is_dear(&self) -> bool {
@@ -337,5 +339,7 @@ mod tests {
         let gap = list(&gap.flatten_all().unwrap());
         assert!(stats::mean(&gap) < 0.01, "{}", stats::mean(&gap));
         assert!(flow.grad(&x).is_err() && flow.density().is_some());
+        let guessed = flow.solved(4, Some(Laplacian::Signs(4, Key::new(1))));
+        assert!(guessed.density().is_none(), "an estimate is no density that a chain may jump by");
     }
 }

@@ -1,6 +1,6 @@
 //! The density at the highest noise level of a ladder: the energy there, normalised by draws of a normal density.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 use candle_core::{DType, Device, Tensor};
 
@@ -22,6 +22,8 @@ pub(super) struct Top {
     normal: Box<dyn Density>,
     /// What draws of the normal density find, when it is first asked for.
     found: OnceLock<Found>,
+    /// Whether it was told that rejection does not do.
+    told: Once,
 }
 
 #[derive(Clone, Copy)]
@@ -34,7 +36,7 @@ struct Found {
 impl Top {
     /// The density of the level σ near `normal`.
     pub fn new(at: EnergyAt, sigma: f64, normal: Box<dyn Density>) -> Self {
-        Top { at, sigma, normal, found: OnceLock::new() }
+        Top { at, sigma, normal, found: OnceLock::new(), told: Once::new() }
     }
 
     /// # Errors
@@ -129,6 +131,13 @@ impl Density for Top {
             }
         }
         if missing > 0 {
+            self.told.call_once(|| {
+                tracing::warn!(
+                    "at the noise level {} the energy is so far from a normal density that {missing} of {n} draws are \
+                     of that density: a higher top would be nearer (--set model.sigma_max=…)",
+                    self.sigma
+                );
+            });
             taken.push(self.normal.sample(key.with("rest"), missing)?);
         }
         // An empty list has no type and no shape.

@@ -220,6 +220,13 @@ impl Contrastive {
     fn boxed(table: &toml::Table, setup: Setup, joint: bool, begin: Begin) -> Result<Box<dyn Method>> {
         let config: ChainsConfig = decode(table)?;
         let sampler = Sampler::new(&config.sampler)?;
+        let noise = config.sampler.table.get("noise").and_then(toml::Value::as_float);
+        if config.sampler.name() == "sgld" && noise == Some(0.0) {
+            tracing::warn!(
+                "method.sampler.noise = 0: chains at temperature 0 end in minima and draw from no exp(-E); a log Z or \
+                 a likelihood of this energy (ais, gof_…) says nothing of such samples"
+            );
+        }
         let (model, data, key) = (setup.model, setup.data, setup.key.with("chains"));
         sampler.check(&model, None, data.device(), true)?;
         let chains = begin(table, &|n| sampler.start(key, &model, None, data, n))?;

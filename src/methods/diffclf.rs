@@ -23,8 +23,11 @@ crate::config! {
         k: usize = 4, rule::at_least(2);
         /// Take consecutive levels. Levels far apart are told apart at once and teach nothing.
         neighbours: bool = true;
-        /// Weight of the classification beside the denoising, which has 1.
+        /// Weight of the classification.
         weight: f64 = 1.0, rule::non_negative;
+        /// Weight of the denoising. With 0 the level alone is told apart, as density-ratio estimation by telescoping
+        /// does with neighbours (TRE, k = 2) and classification of all levels does (CDM).
+        dsm_weight: f64 = 1.0, rule::non_negative;
         /// How many times as fast as the weights the levels' log-normalisers F learn.
         log_z_rate: f64 = 5.0, rule::positive;
     }
@@ -32,8 +35,8 @@ crate::config! {
 
 const NAME: &str = "diffclf";
 
-/// The method `diffclf`: minimises mean |σ∇E - ε|²/D + w mean -log softmax_i(-E(x_j, σ_i) - F_i)_j, where x_j = x + σ_j
-/// ε_j has the noise of the j-th of k levels and F_i is learned.
+/// The method `diffclf`: minimises v mean |σ∇E - ε|²/D + w mean -log softmax_i(-E(x_j, σ_i) - F_i)_j, where x_j = x +
+/// σ_j ε_j has the noise of the j-th of k levels and F_i is learned, 0 at the top.
 pub(super) const ENTRY: MethodRow = MethodRow {
     name: NAME,
     about: "denoising score matching at all noise levels, and classification of the level, which carries the weights \
@@ -47,7 +50,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
             .lower()
             .lead(),
         Number::new("accuracy", Unit::Share, "share of the items whose own level is given the largest share").lead(),
-        Number::new("log_z", Unit::Nats, "F_0 - F_{L-1}, the estimate of log Z at level 0 against that at the top"),
+        Number::new("log_z", Unit::Nats, "F_0, the estimate of log Z at level 0 less that at the top"),
         GRAD_NORM,
     ],
     cost: Spent { values: 0, gradients: 768 },
@@ -64,7 +67,7 @@ struct Diffclf {
     config: DiffclfConfig,
     levels: usize,
     trained: Trainable<Model>,
-    /// F / `log_z_rate`, `[L]`: the model's optimiser moves it as it moves a weight.
+    /// F / `log_z_rate`, `[L]`, up to a number that all share: the model's optimiser moves it as it moves a weight.
     offsets: Named<Var>,
 }
 
@@ -88,18 +91,24 @@ impl Diffclf {
 
     /// F, `[L]`.
     fn log_normalisers(&self) -> Result<Tensor> {
-        Ok(self.offsets.value.as_tensor().affine(self.config.log_z_rate, 0.0)?)
+        pinned(self.offsets.value.as_tensor(), self.config.log_z_rate)
     }
 }
 
-/// F of a run at rest, from the method's section and its state.
+/// F of the offsets `[L]`, pinned: that of the top is 0. The softmax knows F up to a number that all levels share.
+fn pinned(offsets: &Tensor, rate: f64) -> Result<Tensor> {
+    let top = offsets.narrow(0, offsets.dim(0)?.saturating_sub(1), 1)?.detach();
+    Ok(offsets.broadcast_sub(&top)?.affine(rate, 0.0)?)
+}
+
+/// F of a run at rest, from the method's section and its state: as the last step left it, also beside averaged weights.
 ///
 /// # Errors
 /// The state lacks it.
 pub(super) fn log_normalisers(spec: &Spec, state: &State) -> Result<Vec<f64>> {
     let DiffclfConfig { log_z_rate, .. } = spec.within(decode(&spec.table))?;
     let offsets = state.get(OFFSETS).ok_or_else(|| Error::Other(format!("the state lacks `{OFFSETS}`")))?;
-    Ok(offsets.detach().to_dtype(DType::F64)?.affine(log_z_rate, 0.0)?.to_vec1()?)
+    Ok(pinned(&offsets.detach().to_dtype(DType::F64)?, log_z_rate)?.to_vec1()?)
 }
 
 /// The levels of kB items, `[kB]`, as they are and moved by 1 … k - 1 of the k blocks of B, `[k, kB]`: each item's own
@@ -150,13 +159,13 @@ impl Method for Diffclf {
             Ok((dsm, (energies + log_z)?.neg()?))
         })?;
         let (guess, won) = classification(&logits)?;
-        let loss = (dsm.mean_all()? + (guess.mean_all()? * self.config.weight)?)?;
-        let ends = (log_z.get(0)? - log_z.get(self.levels - 1)?)?;
+        let DiffclfConfig { weight, dsm_weight, .. } = self.config;
+        let loss = ((dsm.mean_all()? * dsm_weight)? + (guess.mean_all()? * weight)?)?;
         let readings = Readings::new()
             .with("dsm", mean(&dsm)?)
             .with("classification", mean(&guess)?)
             .with("accuracy", mean(&won)?)
-            .with("log_z", scalar(&ends)?);
+            .with("log_z", scalar(&log_z.get(0)?)?);
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         readings.with("grad_norm", grad_norm).read()
     }
@@ -179,6 +188,7 @@ mod tests {
 
     use super::*;
     use crate::density::known::Known;
+    use crate::methods::nce;
     use crate::rng::Key;
 
     /// .8 N((-3, -3), .49 I) + .2 N((3, 3), .49 I).
@@ -254,6 +264,45 @@ mod tests {
             &noisy.x.narrow(1, 0, 1).unwrap().squeeze(1).unwrap().gt(0.0).unwrap().to_dtype(DType::F64).unwrap(),
         );
         assert!(loss(&(energies + lift.unwrap()).unwrap()) > exact + 0.005);
+    }
+
+    /// Two levels, of which the upper one is a known density, are half of noise-contrastive estimation with one noise
+    /// item for each of the data (Gutmann & Hyvärinen 2010).
+    #[test]
+    fn two_levels_are_half_of_noise_contrastive_estimation() {
+        let sigmas = Tensor::new(&[0.3f64, 2.4], &CPU).unwrap();
+        let clean = known().draws(Key::new(1), 60, 0.0);
+        let level = Tensor::new([0u32, 1].map(|level| [level; 60]).concat(), &CPU).unwrap();
+        let indices = rolled(&level, 2).unwrap();
+        let sigma = |row: usize| sigmas.index_select(&indices.get(row).unwrap(), 0).unwrap();
+        let noisy = Noisy::new(Key::new(3), &Tensor::cat(&[&clean; 2], 0).unwrap(), 0.0, &sigma(0)).unwrap();
+        // The energy of the lower level is a wrong one, with a wrong normaliser; 0.4 is its F less that of the noise.
+        let wrong = Known::new(&[vec![-3.0; 2], vec![3.0; 2]], &[0.5, 0.5], 0.9);
+        let energy = |x: &Tensor, sigma: f64, of: &Known| -> Tensor {
+            of.at(&Tensor::full(sigma, x.dim(0).unwrap(), &CPU).unwrap()).energy(x).unwrap()
+        };
+        let lower = (energy(&noisy.x, 0.3, &wrong) + 0.4).unwrap();
+        let upper = energy(&noisy.x, 2.4, &known());
+        let first = |a: &Tensor, b: &Tensor| {
+            Tensor::cat(&[a.narrow(0, 0, 60).unwrap(), b.narrow(0, 60, 60).unwrap()], 0).unwrap()
+        };
+        let logits = Tensor::stack(&[first(&lower, &upper), first(&upper, &lower)], 0).unwrap().neg().unwrap();
+        let (loss, _) = classification(&logits).unwrap();
+        let loss = loss.mean_all().unwrap().to_scalar::<f64>().unwrap();
+        let [data, noise] = [0, 60].map(|at| noisy.x.narrow(0, at, 60).unwrap());
+        let log_z = Tensor::new(0.4f64, &CPU).unwrap();
+        let (nce, _) = nce::logistic_loss(&wrong.under(0.3), &log_z, &data, &noise, &upper.neg().unwrap()).unwrap();
+        let nce = nce.to_scalar::<f64>().unwrap();
+        assert!((loss - 0.5 * nce).abs() < 1e-9, "{loss} and half of {nce}");
+    }
+
+    #[test]
+    fn f_is_pinned_at_the_top_and_keeps_its_slopes() {
+        let offsets = Var::new(&[3.0f64, 1.0, 2.0], &CPU).unwrap();
+        let f = pinned(offsets.as_tensor(), 5.0).unwrap();
+        assert_eq!(f.to_vec1::<f64>().unwrap(), [5.0, -5.0, 0.0]);
+        let slopes = f.sum_all().unwrap().backward().unwrap();
+        assert_eq!(slopes.get(&offsets).unwrap().to_vec1::<f64>().unwrap(), [5.0; 3]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::config::{Schema, Spec, decode};
 use crate::data::{Batch, Split};
 use crate::density::{Counted, Energy, Model, Proposal, Recovery, by_row};
 use crate::metrics::{Metrics, Spent, numbers};
-use crate::samplers::{Sampler, Target, Trace};
+use crate::samplers::{SAMPLERS, Sampler, Target, Trace};
 use crate::{Error, Result, rng::Key};
 
 crate::config! {
@@ -63,6 +63,7 @@ parts!(Drl: trained);
 impl Drl {
     fn new(config: &DrlConfig, setup: Setup) -> Result<Self> {
         let levels = levels::count(&setup.model, NAME)?;
+        config.sampler.within(check_kernel(&config.sampler))?;
         let sampler = Sampler::new(&config.sampler)?;
         let trained = Trainable::model(setup.model, setup.optim)?;
         let drl = Drl { sampler, levels, trained };
@@ -72,6 +73,30 @@ impl Drl {
         config.sampler.within(recovered(&drl.sampler, setup.key, &drl.trained.still, &pair).map(drop))?;
         Ok(drl)
     }
+}
+
+/// Refuses kernels that move otherwise than from where they stand, on the energy alone: an item is to be recovered from
+/// the very one that it became. Positions are offsets, which no box of pixels confines.
+fn check_kernel(sampler: &Spec) -> Result<()> {
+    const LOCAL: &str = "--set method.sampler.name=langevin, mala, hmc, rwm or sgld";
+    let local = SAMPLERS.iter().any(|row| row.name == sampler.name() && (row.local.is_some() || row.name == "sgld"));
+    if !local {
+        let what =
+            format!("the chains of `{NAME}` begin at a noisier item, from which `{}` does not move", sampler.name());
+        return Err(Error::config(what).at("name").hint(LOCAL));
+    }
+    if sampler.table.get("steps").and_then(toml::Value::as_integer) == Some(0) {
+        let what =
+            format!("`{NAME}` without a step recovers nothing: the noisier item itself would be the negative one");
+        return Err(Error::config(what).at("steps").hint("--set method.sampler.steps=30"));
+    }
+    let boxed = sampler.table.get("clamp").and_then(toml::Value::as_array).is_some_and(|clamp| !clamp.is_empty());
+    if boxed {
+        let what =
+            format!("the chains of `{NAME}` move in offsets from a noisier item, not in items that a box can hold");
+        return Err(Error::config(what).at("clamp").hint("--set method.sampler.clamp=[]"));
+    }
+    Ok(())
 }
 
 /// Items at their levels, and noisier ones.

@@ -4,8 +4,8 @@ use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::example::example;
-use super::learning::levels::{self, DENOISING, Levels, LevelsConfig, Noisy};
-use super::learning::readings::{ENERGY, GRAD_NORM, Readings, mean};
+use super::learning::levels::{self, DENOISING, ENERGY, Levels, LevelsConfig, Noisy};
+use super::learning::readings::{GRAD_NORM, Readings, mean};
 use super::learning::trainable::Trainable;
 use super::method::only;
 use super::part::parts;
@@ -130,6 +130,10 @@ impl Method for DsmLadder {
 
     fn model(&self) -> &Model {
         &self.trained.live
+    }
+
+    fn first_phase(&self) -> Option<(&'static str, u64)> {
+        Some(("field_steps", self.config.field_steps))
     }
 
     fn advice(&self) -> Vec<String> {

@@ -41,6 +41,12 @@ pub trait Method: Part {
     /// The model that is trained.
     fn model(&self) -> &Model;
 
+    /// The key that gives the length of a first phase, and that length in steps, where what is to be trained comes
+    /// after it.
+    fn first_phase(&self) -> Option<(&'static str, u64)> {
+        None
+    }
+
     /// The advice for a run that diverges, best first, which comes before the general advice.
     fn advice(&self) -> Vec<String> {
         Vec::new()

@@ -72,7 +72,7 @@ const LOG_Z: &str = "nce:log_z";
 ///
 /// # Shapes
 /// x `[B, ..]` data, y `[νB, ..]` noise, log_pn `[B + νB]` of both, data first; log_z a scalar.
-fn logistic_loss(
+pub(super) fn logistic_loss(
     energy: &dyn Energy,
     log_z: &Tensor,
     x: &Tensor,

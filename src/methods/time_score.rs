@@ -1,8 +1,8 @@
 //! Denoising and the slope of the density in the noise level together: energies that are normalised at every level.
 
 use super::example::example;
-use super::learning::levels::{self, DENOISING, Levels, LevelsConfig, Noisy};
-use super::learning::readings::{ENERGY, GRAD_NORM, Readings, mean};
+use super::learning::levels::{self, DENOISING, ENERGY, Levels, LevelsConfig, Noisy};
+use super::learning::readings::{GRAD_NORM, Readings, mean};
 use super::learning::trainable::Trainable;
 use super::method::only;
 use super::part::parts;

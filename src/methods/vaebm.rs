@@ -319,6 +319,11 @@ impl Method for Vaebm {
         &self.trained.live
     }
 
+    fn first_phase(&self) -> Option<(&'static str, u64)> {
+        let key = if self.trained.live.vae().is_some() { "vae_steps" } else { "flow_steps" };
+        Some((key, self.first_stage()))
+    }
+
     fn advice(&self) -> Vec<String> {
         vec![
             "an energy that learns more slowly (--set optim.lr=1e-4)".to_owned(),

@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(extreme("a_test_ll", BestIs::Min), Some(Extreme::Min));
         assert_eq!((extreme("mode_kl", BestIs::Auto), extreme("up_share", BestIs::Auto)), (Some(Extreme::Min), None));
         assert_eq!((declared.unit("modes"), declared.unit("unheard")), (Unit::Count, Unit::Plain));
-        let tags = ["modes", "a_log_z", "energy_gradients", "loss"].map(|name| declared.tag(name));
-        assert_eq!(tags, ["probe/modes", "probe/a_log_z", "chain/energy_gradients", "train/loss"]);
+        let tags = ["modes", "a_grid_log_z", "energy_gradients", "loss"].map(|name| declared.tag(name));
+        assert_eq!(tags, ["probe/modes", "probe/a_grid_log_z", "chain/energy_gradients", "train/loss"]);
     }
 }

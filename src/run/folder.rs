@@ -73,6 +73,13 @@ impl Paths {
         self.0.join("samples")
     }
 
+    /// The files that a run and its remarks consist of, but for checkpoints and pictures.
+    pub fn own(&self) -> [PathBuf; 8] {
+        let trial = self.trial();
+        let (config, manifest, log) = (self.config(), self.manifest(), self.log());
+        [config, manifest, self.metrics(), self.timing(), log, trial, self.remarks(), self.evaluations()]
+    }
+
     /// Whether a live process is using the folder now; a manifest that says `running` without one tells of a crash.
     pub fn is_in_use(&self) -> bool {
         is_locked(&self.lock())

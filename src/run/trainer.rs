@@ -80,6 +80,13 @@ impl Trainer {
         let fits = fits(None).or_else(|_| fits(experiment.proposal(&data, &method.state()?)?.as_deref()));
         experiment.resolved.spec("sampler").within(fits).map_err(|error| experiment.placed(error))?;
         let total = experiment.total_steps(&data, &*method)?;
+        if let Some((key, steps)) = method.first_phase().filter(|(_, steps)| *steps > total) {
+            tracing::warn!(
+                "method.{key} = {steps} of {total} steps in all: the run ends in its first phase. Longer: --set \
+                 train.steps={}",
+                steps.saturating_add(steps / 10)
+            );
+        }
         let declared = Declared::of(&experiment.resolved)?;
         let TrainConfig { best, best_is, .. } = &experiment.train;
         let best = declared.extreme(best, *best_is).map(|extreme| Best::new(best, extreme));

@@ -117,17 +117,21 @@ impl Plan {
         };
         for (i, key) in swept.iter().enumerate() {
             let path = key.path();
-            if swept.iter().take(i).any(|other| other.path() == path) {
-                problems.push(at(key, format!("`{path}` is swept twice"), "keep one of the axes"));
+            if let Some(other) = swept.iter().take(i).find(|other| overlap(&other.path(), &path)) {
+                let what = match other.path() {
+                    same if same == path => format!("`{path}` is swept twice"),
+                    other => format!("`{path}` is swept, and `{other}` as well"),
+                };
+                problems.push(at(key, what, "keep one of the axes"));
             }
-            if let Some(own) = space.with_seed.iter().find(|own| own.path() == path) {
+            if let Some(own) = space.with_seed.iter().find(|own| overlap(&own.path(), &path)) {
                 problems.push(at(
                     own,
                     format!("`{path}` goes with the seed, and is swept as well"),
                     "remove one of them",
                 ));
             }
-            if let Some(fixed) = space.fixed.iter().find(|fixed| fixed.path() == path) {
+            if let Some(fixed) = space.fixed.iter().find(|fixed| overlap(&fixed.path(), &path)) {
                 let hint = "remove one of them; a quick version gives its grid one value";
                 problems.push(at(fixed, format!("`{path}` is set, and swept as well"), hint));
             }
@@ -234,6 +238,14 @@ fn arguments(all: &[Setting], space: &Space, seed: u64, sets: &[String]) -> Vec<
     all.iter().map(Setting::argument).chain(own).chain(beside).chain(sets.iter().cloned()).collect()
 }
 
+/// Whether two keys are one, or one of them is a table that has the other.
+fn overlap(one: &str, other: &str) -> bool {
+    let holds = |table: &str, key: &str| {
+        key.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    holds(one, other) || holds(other, one)
+}
+
 /// An override of a key that the plan varies would make every trial of that axis the same.
 fn refuse_swept(spaces: &[Space], sets: &[String]) -> Result<()> {
     for space in spaces {
@@ -241,7 +253,7 @@ fn refuse_swept(spaces: &[Space], sets: &[String]) -> Result<()> {
         let seeds = space.seeds.iter().map(|_| "seed".to_owned()).chain(beside);
         let swept = space.axes.iter().flat_map(Axis::keys).chain(space.draws.iter().map(|d| &d.key)).map(Setting::path);
         for path in swept.chain(seeds) {
-            let is_it = |set: &&String| Setting::path_of(set).is_some_and(|left| left == path);
+            let is_it = |set: &&String| Setting::path_of(set).is_some_and(|left| overlap(&left, &path));
             if let Some(set) = sets.iter().find(is_it) {
                 let text = format!("--set {set}: the plan sweeps `{path}`, and this would override it");
                 return Err(Error::config(text).hint("change the plan instead"));

@@ -49,7 +49,7 @@ fn samples_on_vectors_have_numbers_and_no_picture() {
     lab.refused(2, &["check", "c.toml"], &["cannot be drawn", "picture = false", "c.toml:"]);
     let found = lab.run(&["train", "c.toml", "--run-dir", "run"]);
     assert!(found.code == Some(0) && found.stderr.contains("no picture `samples`"), "{}", found.stderr);
-    assert!(lab.result("run").1.contains("sample_energy"));
+    assert!(lab.result("run").1.contains("samples/energy"));
     lab.ok(&["-q", "check", "c.toml", "--set", "probe.0.picture=false"]);
 }
 
@@ -57,11 +57,11 @@ fn samples_on_vectors_have_numbers_and_no_picture() {
 fn two_probes_of_one_name_keep_their_numbers_apart() {
     let twice = probe("samples") + "picture = false\nn = 4\n" + &probe("samples") + "picture = false\nn = 9\n";
     let lab = lab(&twice);
-    lab.refused(2, &["check", "c.toml"], &["`sample_energy`", "label", "c.toml:"]);
+    lab.refused(2, &["check", "c.toml"], &["`samples/energy`", "label", "c.toml:"]);
     lab.ok(&["-q", "check", "c.toml", "--set", "probe.1.label=more"]);
     let told = lab.json(&["-q", "train", "c.toml", "--run-dir", "run"]);
     let number = |name: &str| told["metrics"][name].as_f64().unwrap_or_else(|| panic!("no {name}: {told}"));
-    assert_ne!(number("sample_energy"), number("sample_energy_2"));
+    assert_ne!(number("samples/energy"), number("samples/energy_2"));
 }
 
 #[test]

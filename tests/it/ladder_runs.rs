@@ -124,3 +124,95 @@ fn a_start_that_neither_model_nor_method_has_is_refused_before_the_first_step() 
     lab.write("k.toml", kept);
     lab.ok(&["check", "k.toml"]);
 }
+
+const LADDER: &str =
+    "[dataset]\nname = \"moons\"\n[model]\nname = \"ladder\"\nlevels = 3\n[train]\nsteps = 4\nbatch_size = 8\n";
+
+/// An item is recovered from the very one that it became, by steps on the energy alone.
+#[test]
+fn kernels_that_cannot_recover_an_item_are_refused() {
+    let lab = Lab::new();
+    lab.write("c.toml", &format!("{LADDER}[method]\nname = \"drl\"\n"));
+    let refused = |sampler: &str, what: &str| {
+        let set = format!("method.sampler={{{sampler}}}");
+        lab.refused(2, &["check", "c.toml", "--set", &set], &[what, "--set method.sampler."]);
+    };
+    for name in ["parallel_tempering", "isir", "imh", "ex2", "flow_mcmc", "gibbs", "exact"] {
+        refused(&format!("name=\"{name}\""), &format!("from which `{name}` does not move"));
+    }
+    refused("name=\"sgld\", clamp=[-1.0, 1.0]", "offsets from a noisier item");
+    refused("name=\"langevin\", steps=0", "recovers nothing");
+    for name in ["mala", "hmc", "rwm", "sgld"] {
+        lab.ok(&["check", "c.toml", "--set", &format!("method.sampler={{name=\"{name}\", steps=2}}")]);
+    }
+}
+
+/// What nobody would look for in the numbers is told: phases that never end, chains without noise, weights of one draw.
+#[test]
+fn runs_that_cannot_give_what_they_seem_to_are_warned_of() {
+    let lab = Lab::new();
+    let told = |method: &str, sets: &[&str], words: &[&str]| {
+        let (model, text) = match method {
+            "energy_matching" => ("potential", LADDER.replace("levels = 3\n", "")),
+            "dsm_ladder" => ("ladder", LADDER.to_owned()),
+            _ => ("neural", LADDER.replace("levels = 3\n", "")),
+        };
+        lab.write("c.toml", &(text.replace("ladder", model) + &format!("[method]\nname = \"{method}\"\n")));
+        let sets = sets.iter().flat_map(|set| ["--set", *set]);
+        let found = lab.run(&["train", "c.toml", "--run-dir", method].into_iter().chain(sets).collect::<Vec<_>>());
+        let missing = words.iter().find(|word| !found.stderr.contains(**word));
+        assert!(found.code == Some(0) && missing.is_none(), "{method}, {missing:?}: {}", found.stderr);
+    };
+    let phase = "the run ends in its first phase. Longer: --set train.steps=";
+    told("energy_matching", &["method.matching_steps=9"], &["method.matching_steps = 9 of 4 steps", phase]);
+    told("dsm_ladder", &["method.field_steps=5", "model.form=dot"], &["method.field_steps = 5 of 4 steps", phase]);
+    told("pcd", &["method.sampler={name=\"sgld\", noise=0.0}"], &["chains at temperature 0"]);
+    let far = ["dataset.name=gaussian", "dataset.dim=40", "optim.lr=0.05", "train.steps=150"];
+    told("snl", &far, &["nearly all of the weight", "--set method.noise=full"]);
+}
+
+/// The levels of a variance-preserving diffusion and those of EDM are levels as any others.
+#[test]
+fn every_schedule_trains_and_draws() {
+    let lab = Lab::new();
+    lab.write(
+        "c.toml",
+        &format!("{LADDER}[method]\nname = \"dsm_ladder\"\n[sampler]\nname = \"mala\"\ninit = \"annealed\"\n"),
+    );
+    let mut draws = Vec::new();
+    for schedule in ["geometric", "vp", "edm"] {
+        let set = format!("model.schedule={schedule}");
+        lab.ok(&["-q", "train", "c.toml", "--run-dir", schedule, "--set", &set]);
+        lab.ok(&["-q", "sample", "--ckpt", schedule, "--n", "3", "--save-npy", "x.npy"]);
+        draws.push(std::fs::read(lab.path("x.npy")).unwrap());
+        std::fs::remove_file(lab.path("x.npy")).unwrap();
+    }
+    assert!(draws[0] != draws[1] && draws[1] != draws[2]);
+    lab.refused(2, &["check", "c.toml", "--set", "model.schedule=cosine"], &["geometric", "vp", "edm"]);
+}
+
+/// Beyond 32 coordinates the flow's density is an estimate: chains do not jump by it, and noise-contrastive estimation
+/// does not contrast with it.
+#[test]
+fn an_estimated_density_is_no_density() {
+    let lab = Lab::new();
+    let text = LADDER.replace("\"moons\"", "\"digits\"\nflatten = true");
+    lab.write("c.toml", &format!("{text}[method]\nname = \"dsm_ladder\"\n"));
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    let nce = "[dataset]\nname = \"digits\"\nflatten = true\n[method]\nname = \"nce\"\nnoise = \"checkpoint\"\n\
+               noise_ckpt = \"run\"\n[train]\nsteps = 2\n";
+    lab.write("nce.toml", nce);
+    lab.refused(4, &["check", "nce.toml"], &["has a known normaliser", "up to 32 numbers"]);
+    let told = lab.json(&[
+        "eval",
+        "--ckpt",
+        "run",
+        "--probe",
+        "ode_likelihood",
+        "--set",
+        "ode_likelihood.draws=8",
+        "--set",
+        "ode_likelihood.items=8",
+    ]);
+    assert!(told.to_string().contains("ode_trace_sd"), "{told}");
+}

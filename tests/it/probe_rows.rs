@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ebm::methods::METHODS;
 use ebm::metrics::{Metrics, Number};
 use ebm::probes::{Finding, PROBES, ProbeRow, Subject};
 use ebm::rng::Key;
@@ -67,6 +68,15 @@ fn a_probe_finds_the_same_twice_and_what_it_declares() {
         assert_eq!(one.metrics, two.metrics, "{}", row.name);
         assert!(one.pictures == two.pictures, "{}: another picture", row.name);
         check_numbers(row.name, row.numbers, &one.metrics);
+    }
+}
+
+/// In a line of metrics a probe's number would take the place of the method's.
+#[test]
+fn no_probe_names_a_number_as_a_method_does() {
+    for (probe, method) in PROBES.iter().flat_map(|probe| METHODS.iter().map(move |method| (probe, method))) {
+        let twice = probe.numbers.iter().find(|number| method.numbers.iter().any(|its| its.is(number.name)));
+        assert!(twice.is_none(), "{} and {}: {:?}", probe.name, method.name, twice.map(|number| number.name));
     }
 }
 

@@ -297,7 +297,7 @@ fn what_a_probe_cannot_look_at_is_refused_with_a_way_out() {
         &DIGITS.replace("[model]\n", "[model]\nclasses = 5\n"),
         "name = \"accuracy\"",
         2,
-        "10 classes and the model 5",
+        "the data set has 10 classes",
     );
     let files = [("frechet", "features"), ("mmd", "features"), ("modes", "classifier"), ("inpainting", "classifier")];
     for (probe, key) in files {

@@ -33,7 +33,7 @@ fn stopped_and_resumed(method: &str) {
     assert_eq!(metrics.lines().count(), 8, "{method}: a line for each step");
     let looked = ["test_ll", "test_accuracy"].iter().any(|name| metrics.contains(name));
     assert!(whole.join("checkpoints/best.safetensors").exists(), "{method}");
-    assert!(looked && metrics.contains("eval_lsd") && metrics.contains("sample_energy"), "{method}");
+    assert!(looked && metrics.contains("eval_lsd") && metrics.contains("samples/energy"), "{method}");
     // After the first step, between probes, and before the last.
     for step in [1, 4, 7] {
         // What a crash just after the checkpoint of `step` leaves: later lines of metrics, a torn one at the end.

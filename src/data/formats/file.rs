@@ -5,7 +5,7 @@ use std::path::Path;
 pub use super::grown::{NpyRows, npz};
 pub use super::npy::{Array, array, npy_bytes};
 pub use super::npz::npz_bytes;
-pub use super::pieces::rows;
+pub use super::pieces::{names, rows};
 pub use super::vectors::Vectors;
 use super::{npy, text};
 use crate::data::files::locate::uncompressed;
@@ -14,8 +14,8 @@ use crate::{Error, Result};
 /// Reads a file; its first bytes tell which kind it is.
 ///
 /// `.npy`: the first dimension counts the rows, in C or Fortran order; any real numbers. Text: numbers between commas,
-/// semicolons, tabs or blanks, with a line of names above them or none; lines that begin with # are skipped. Either may
-/// be gzipped.
+/// semicolons, tabs or blanks, with a line of names above them or none; lines that begin with # and a blank are
+/// skipped, others that begin with # above the first row. Either may be gzipped.
 ///
 /// # Errors
 /// [`Error::Data`] with the line or row: a file that cannot be read, is of another kind or truncated, rows of different

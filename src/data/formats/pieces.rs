@@ -40,6 +40,19 @@ pub fn rows(path: &Path, most: usize, each: &mut dyn FnMut(Vectors) -> Result<()
     if count == 0 { Err(empty(path)) } else { Ok(()) }
 }
 
+/// The names of a text's columns; none of a file that does not name them, or of another kind.
+///
+/// # Errors
+/// What cannot be read.
+pub fn names(path: &Path) -> Result<Vec<String>> {
+    if Stored::open(path)?.is_some() {
+        return Ok(Vec::new());
+    }
+    let mut from = opened(path)?;
+    let lead = from.fill_buf().map_err(broken(path))?;
+    if lead.starts_with(b"PK") || lead.starts_with(MAGIC) { Ok(Vec::new()) } else { text::names(path, &mut from) }
+}
+
 /// The first bytes of a `.npy` file.
 const MAGIC: &[u8] = b"\x93NUMPY";
 

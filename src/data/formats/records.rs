@@ -60,12 +60,29 @@ impl Read for Window<'_> {
     }
 }
 
-/// The records of a text that are neither blank nor comments.
+/// A row that the lines before a record hide: one that begins with # and no blank; how many lines down, and its first
+/// cell.
+fn hidden(raw: &[u8]) -> Option<(u64, String)> {
+    let row =
+        |(_, line): &(usize, &[u8])| matches!(line, [b'#', next, ..] if !next.is_ascii_whitespace() && *next != b'#');
+    let (below, line) = raw
+        .split(|b| *b == b'\n')
+        .enumerate()
+        .take_while(|(_, line)| line.is_empty() || line.starts_with(b"#") || line == b"\r")
+        .find(row)?;
+    let cell = line.split(|b| b",;\t ".contains(b)).next().unwrap_or_default();
+    Some((below as u64, String::from_utf8_lossy(cell.trim_ascii()).into_owned()))
+}
+
+/// The records of a text that are neither blank nor comments. A comment begins with # and a blank; above the first
+/// record, where names may stand behind it, with # alone.
 pub(super) struct Records<'a> {
     reader: csv::Reader<Window<'a>>,
     delimiter: u8,
     /// Of the next byte to be read.
     line: u64,
+    /// Whether a record was read.
+    begun: bool,
     /// The first bytes of the text.
     lead: Vec<u8>,
 }
@@ -92,7 +109,7 @@ impl<'a> Records<'a> {
         let window = Window { from: Cursor::new(head).chain(from), taken: Vec::new(), at: 0 };
         let mut options = csv::ReaderBuilder::new();
         options.delimiter(delimiter).has_headers(false).flexible(true).comment(Some(b'#'));
-        Ok(Records { reader: options.from_reader(window), delimiter, line, lead })
+        Ok(Records { reader: options.from_reader(window), delimiter, line, begun: false, lead })
     }
 
     /// The next one, if there is one.
@@ -115,6 +132,11 @@ impl<'a> Records<'a> {
             let sound =
                 if read.is_err() { std::str::from_utf8(raw).map_or_else(|e| e.valid_up_to(), str::len) } else { 0 };
             let wrong = self.line + newlines(raw.get(..sound).unwrap_or_default());
+            let hidden = if self.begun { hidden(raw) } else { None };
+            if let Some((below, cell)) = hidden {
+                let what = format!("`{cell}` begins with #, as comments do; put it between quotation marks");
+                return Err((self.line + below, what));
+            }
             self.line += newlines(raw);
             match read {
                 // One that is never closed has all line ends inside.
@@ -124,6 +146,7 @@ impl<'a> Records<'a> {
                 }
                 Ok(true) if blank => {}
                 Ok(true) => {
+                    self.begun = true;
                     let quoted = marks == 2 * cells.len() as u64 && enclosed;
                     return Ok(Some(Record { line, delimiter: self.delimiter, cells, quoted }));
                 }

@@ -103,6 +103,34 @@ fn short(field: &str) -> String {
     if field.chars().count() <= MOST { field.to_owned() } else { field.chars().take(MOST).chain(['…']).collect() }
 }
 
+/// The beginning of a text.
+struct Head {
+    frame: Frame,
+    first: Record,
+    second: Option<Record>,
+}
+
+/// The first two records of a text, and what they tell; none of a text without records.
+fn head(records: &mut Records, layout: &Layout) -> std::result::Result<Option<Head>, Problem> {
+    let Some(first) = records.next()? else { return Ok(None) };
+    let second = records.next()?;
+    let frame = Frame::of(layout, &first.lead(), second.as_ref().map(Record::lead).as_ref());
+    let frame = frame.map_err(|what| (first.line, what))?;
+    Ok(Some(Head { frame, first, second }))
+}
+
+/// The names of the columns of a text, without an index of the rows; none of a text that does not name them.
+///
+/// # Errors
+/// What is no text.
+pub(crate) fn names(path: &Path, from: &mut dyn BufRead) -> Result<Vec<String>> {
+    let bad = |(line, what): Problem| Error::data(path, format!("line {line}: {what}"), "a table as text");
+    let found = Records::new(from, 0).and_then(|mut records| head(&mut records, &Layout::default())).map_err(bad)?;
+    Ok(found
+        .map(|Head { frame, .. }| frame.names.get(frame.left_out..).unwrap_or_default().to_vec())
+        .unwrap_or_default())
+}
+
 /// Hands every row of a text to `each`, without the lines that are skipped, comments, names and an index of the rows.
 ///
 /// # Errors
@@ -115,10 +143,7 @@ pub(crate) fn rows(
 ) -> Result<()> {
     let bad = |(line, what): Problem| Error::data(path, format!("line {line}: {what}"), layout.remedy);
     let mut records = Records::new(from, layout.skip).map_err(bad)?;
-    let Some(first) = records.next().map_err(bad)? else { return Ok(()) };
-    let second = records.next().map_err(bad)?;
-    let frame = Frame::of(layout, &first.lead(), second.as_ref().map(Record::lead).as_ref());
-    let frame = frame.map_err(|what| bad((first.line, what)))?;
+    let Some(Head { frame, first, second }) = head(&mut records, layout).map_err(bad)? else { return Ok(()) };
     frame.notes.iter().for_each(|note| tracing::warn!("{}: {note}", path.display()));
     let mut ahead = [Some(first).filter(|_| !frame.header), second].into_iter().flatten();
     loop {

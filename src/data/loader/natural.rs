@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::{DType, Tensor};
 
 use super::Data;
-use crate::data::formats::vectors::Vectors;
+use crate::data::formats::{file, vectors::Vectors};
 use crate::data::items::Stamp;
 use crate::data::source::Category;
 use crate::math::largest;
@@ -62,6 +62,27 @@ impl Data {
             c += words.len().max(1);
         }
         Ok(Some(columns))
+    }
+
+    /// Refuses a file that has one of the table's columns in the place of another: rows are read by position.
+    ///
+    /// # Errors
+    /// Names in another order.
+    pub fn check_columns(&self, names: &[String], path: &Path) -> Result<()> {
+        let own = self.items.stamp().columns;
+        let moved = names.iter().enumerate().find(|(i, name)| own.contains(name) && own.get(*i) != Some(*name));
+        let Some((_, name)) = moved else { return Ok(()) };
+        let what = format!("its column `{name}` is not where the run's table has it: {} there", own.join(", "));
+        Err(Error::data(path, what, "write the columns in the order of the run's table"))
+    }
+
+    /// The rows of a file in the units of the table's columns, as [`Data::of_rows`].
+    ///
+    /// # Errors
+    /// As there, as [`Data::check_columns`], and a file that cannot be read.
+    pub fn of_file(&self, path: &Path) -> Result<Vectors> {
+        self.check_columns(&file::names(path)?, path)?;
+        self.of_rows(file::read(path)?, path)
     }
 
     /// Rows in the units of the table's columns as the model sees them; each category has a column of 0 and 1.

@@ -1,6 +1,7 @@
 //! One energy for all noise levels: the data blurred by N(0, σ²I) for every σ of a ladder.
 
 mod at_level;
+mod schedule;
 
 pub use at_level::{beside, by_row};
 
@@ -18,20 +19,27 @@ use crate::data::Moments;
 use crate::nets::{Builder, LEVEL_FEATURES, Network, Pass};
 use crate::{Error, Result, rng::Key};
 use at_level::{AtLevel, Part};
+use schedule::Schedule;
 
 crate::config! {
     /// Keys of the model `ladder`.
     pub struct LadderConfig {
-        /// L, the number of noise levels, geometric from `sigma_min` to `sigma_max`. Data of neighbouring levels must
-        /// be hard to tell apart: more levels for more coordinates.
+        /// L, the number of noise levels from `sigma_min` to `sigma_max`. Data of neighbouring levels must be hard to
+        /// tell apart: more levels for more coordinates.
         levels: usize = 32, rule::at_least(1);
+        /// Where the levels between lie: `geometric`, equally far apart in ln σ; `vp`, in the time of a
+        /// variance-preserving diffusion, whose items αx + γε are those of the level σ = γ/α in other coordinates, so
+        /// that E_VP(x, t) = E(x/α, γ/α) + D ln α (β from 0.1 to 20, Song et al. 2021); `edm`, in σ^(1/7) (Karras et
+        /// al. 2022), which puts more of them at the low end.
+        schedule: Schedule = Schedule::Geometric;
         /// σ_0, standard deviation of the noise at level 0, in units of model space: the plain energy is that of the
         /// data plus this noise.
         sigma_min: f64 = 0.05, rule::positive;
         /// Standard deviation of the noise at the top; 0 takes three times the data's. There all modes should be one.
         sigma_max: f64 = 0.0, rule::non_negative;
         /// How the network is told the level: `channels`, nine functions of it behind the item's channels, which every
-        /// network reads; `layers`, by `time_embedding` in the layers of a `sequential` one.
+        /// network reads; `layers`, inside: by `time_embedding` in the layers of a `sequential` network, or by a `unet`
+        /// with level = true.
         told: Told = Told::Channels;
         /// h: scalar (a number of the network), dot (-⟨f, y⟩) or square (½|f|²), where f is a network from the
         /// standardised item y and its level to items. Those two denoise images better: f itself is part of the score.
@@ -101,6 +109,7 @@ struct Ladder {
     levels: usize,
     sigma_min: f64,
     sigma_max: f64,
+    schedule: Schedule,
     pass: Pass<'static>,
     told: Told,
     /// √D, or 1 where the network gives items.
@@ -124,7 +133,8 @@ impl LadderConfig {
             return Ok(NetPotential::new(net, self.form, item));
         }
         Err(Error::config("no layer of the network reads the level").at("told").hint(
-            "put `{ name = \"time_embedding\" }` into the layers of a `sequential` network, or told = \"channels\"",
+            "put `{ name = \"time_embedding\" }` into the layers of a `sequential` network, take a `unet` with \
+             level = true, or set told = \"channels\"",
         ))
     }
 }
@@ -148,18 +158,16 @@ impl Ladder {
         let log_std = builder.buffer_at("log_std", &log_std)?;
         let (net, base) = (Arc::new(net), Arc::new(Gaussian::on(&mean, &log_std)));
         let gain = if config.form == PotentialForm::Scalar { (mean.elem_count() as f64).sqrt() } else { 1.0 };
-        let &LadderConfig { told, weight, .. } = config;
+        let &LadderConfig { schedule, told, weight, .. } = config;
         let pass = Pass::EVAL;
-        Ok(Ladder { net, base, mean, log_std, levels, sigma_min, sigma_max, pass, told, gain, weight })
+        Ok(Ladder { net, base, mean, log_std, levels, sigma_min, sigma_max, schedule, pass, told, gain, weight })
     }
 
     /// The levels σ_0 < … < σ_{L-1}, `[L]`.
     fn sigmas(&self) -> Result<Tensor> {
-        let (like, last) = (&self.log_std, self.levels.saturating_sub(1).max(1) as f64);
-        let shares = Tensor::arange(0u32, self.levels as u32, like.device())?.to_dtype(like.dtype())?;
-        let bottom = self.sigma_min.ln();
+        let like = &self.log_std;
         let top = if self.sigma_max > 0.0 { like.affine(0.0, self.sigma_max.ln())? } else { (like + 3f64.ln())? };
-        Ok((shares.affine(1.0 / last, 0.0)?.broadcast_mul(&(top - bottom)?)? + bottom)?.exp()?)
+        self.schedule.between(&like.affine(0.0, self.sigma_min.ln())?, &top, self.levels)
     }
 
     /// The standard deviation at the top, as a logarithm: ½ log(s² + σ_{L-1}² - σ_0²), `[1]`.

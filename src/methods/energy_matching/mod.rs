@@ -25,7 +25,7 @@ crate::config! {
     pub struct EnergyMatchingConfig {
         /// Steps of the first phase, which learns the velocity alone; they count among `train.steps`.
         matching_steps: u64 = 20000;
-        /// Pairs of noise and data: ot (optimal transport within the batch) or independent.
+        /// Pairs of noise and data: ot (optimal transport within each 256 items of the batch) or independent.
         coupling: Coupling = Coupling::Ot;
         /// What the velocity is: constant (x₁ - x₀), or vanishing at the data (equilibrium matching).
         velocity: Velocity = Velocity::Constant;
@@ -85,7 +85,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     ],
     cost: Spent { values: 0, gradients: 576 },
     proposal: Some(sweep::proposal),
-    init: &[("model", "potential")],
+    init: &[("model", "potential"), ("method.matching_steps", "900")],
     example: r#"[dataset]
 name = "moons"
 
@@ -195,6 +195,10 @@ impl Method for EnergyMatching {
 
     fn model(&self) -> &Model {
         &self.trained.live
+    }
+
+    fn first_phase(&self) -> Option<(&'static str, u64)> {
+        Some(("matching_steps", self.config.matching_steps))
     }
 
     fn advice(&self) -> Vec<String> {

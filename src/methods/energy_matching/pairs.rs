@@ -11,7 +11,7 @@ use crate::{Result, rng::Key};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::methods) enum Coupling {
-    /// Within each batch, those of the least sum of squared distances (optimal transport).
+    /// Within each 256 items of a batch, those of the least sum of squared distances (optimal transport).
     #[default]
     Ot,
     /// As they are drawn.
@@ -58,7 +58,7 @@ impl Between {
         let normal = |name: &str| key.with(name).normal(x1.shape(), x1.dtype(), x1.device());
         let mut x0 = normal("noise")?;
         if coupling == Coupling::Ot {
-            x0 = nearest(&x0, x1)?;
+            x0 = coupled(&x0, x1)?;
         }
         let time = key.with("time").uniform(x1.dim(0)?, x1.dtype(), x1.device())?;
         let straight = (x1 - &x0)?;
@@ -70,7 +70,21 @@ impl Between {
     }
 }
 
-/// The rows of x₀ in the order in which they are nearest, in the sum of squared distances, to those of x₁.
+/// The items among which pairs are sought: the time of an exact assignment grows as the cube of their number.
+const GROUP: usize = 256;
+
+/// The rows of x₀ in the order in which they are nearest, in the sum of squared distances, to those of x₁, group by
+/// group.
+fn coupled(x0: &Tensor, x1: &Tensor) -> Result<Tensor> {
+    let n = x0.dim(0)?;
+    let group = |at: usize| {
+        let size = GROUP.min(n - at);
+        nearest(&x0.narrow(0, at, size)?, &x1.narrow(0, at, size)?)
+    };
+    Ok(Tensor::cat(&(0..n).step_by(GROUP).map(group).collect::<Result<Vec<_>>>()?, 0)?)
+}
+
+/// The rows of x₀ as [`coupled`] within one group.
 fn nearest(x0: &Tensor, x1: &Tensor) -> Result<Tensor> {
     let [from, to] = [x0, x1].map(|x| x.flatten_from(1));
     let (from, to) = (from?.to_dtype(DType::F64)?, to?.to_dtype(DType::F64)?);
@@ -125,6 +139,12 @@ mod tests {
             found.velocity.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap()
         };
         assert!(long(Coupling::Ot) < long(Coupling::Independent));
+        let many = Key::new(5).normal((GROUP + 3, 2), DType::F32, &Device::Cpu).unwrap();
+        let other = (&many + 0.0).unwrap().flip(&[0]).unwrap();
+        let rows = coupled(&other, &many).unwrap();
+        assert_eq!(rows.dims(), many.dims(), "a batch beyond one group");
+        let sum = |x: &Tensor| x.sum(0).unwrap().to_vec1::<f32>().unwrap();
+        assert!(sum(&rows).iter().zip(sum(&many)).all(|(a, b)| (a - b).abs() < 1e-3), "a permutation");
         let t = Tensor::new(&[0.0f64, 0.5, 0.8, 0.9, 1.0], &Device::Cpu).unwrap();
         let factor = Velocity::Vanishing.factor(&t).unwrap().to_vec1::<f64>().unwrap();
         for (have, want) in factor.into_iter().zip([4.0, 4.0, 4.0, 2.0, 0.0]) {

@@ -17,6 +17,10 @@ use crate::{Error, Result, ops, rng::Key};
 pub(in crate::methods) const DENOISING: Number =
     Number::new("dsm", Unit::Plain, "mean |σ∇E - ε|²/D over levels: 1 for a flat energy").lower().lead();
 
+/// The mean energy of items at their levels: above that of samples, which are items of level 0.
+pub(in crate::methods) const ENERGY: Number =
+    Number::new("energy", Unit::Nats, "mean energy of the batch, each item under the noise of its level");
+
 /// The number L of the model's noise levels.
 ///
 /// # Errors
@@ -249,6 +253,8 @@ mod tests {
     use candle_core::DType;
 
     use super::*;
+    use crate::density::known::Known;
+    use crate::methods::learning::score;
 
     /// Karras et al. 2022, table 1: D = c_skip x + c_out F, whose F has the target (clean - c_skip x)/c_out. For any
     /// gradient, here x/2, the weighted loss is the squared error of F; the target of N(0, s²I) has variance 1 at every
@@ -274,6 +280,23 @@ mod tests {
             let error = (2.0 / (n * dim) as f64).sqrt();
             assert!((variance - 1.0).abs() < 4.0 * error, "σ = {sigma}: {variance} ± {error}");
         }
+    }
+
+    /// One level is denoising score matching (Vincent 2011) times 2σ²/D, but for the term |ε|²/D that the model has no
+    /// part in.
+    #[test]
+    fn one_level_is_denoising_score_matching() {
+        let known = Known::new(&[vec![-1.0, 0.5, 0.0], vec![1.0, 1.0, -2.0]], &[0.3, 0.7], 0.8);
+        let (n, sigma) = (50, 0.3f64);
+        let clean = known.draws(Key::new(1), n, 0.0);
+        let level = Tensor::full(sigma, n, &Device::Cpu).unwrap();
+        let noisy = Noisy::new(Key::new(2), &clean, 0.0, &level).unwrap();
+        let (_, loss) = noisy.denoising(&known.at(&level)).unwrap();
+        let plain = score::denoising(&known.at(&level), Key::new(2), &clean, sigma).unwrap().objective().unwrap();
+        let square = ops::dot(noisy.noise(), noisy.noise()).unwrap();
+        let want = (plain.affine(2.0 * sigma * sigma, 0.0).unwrap() + square).unwrap().affine(1.0 / 3.0, 0.0).unwrap();
+        let apart = (loss - want).unwrap().abs().unwrap().max(0).unwrap().to_scalar::<f64>().unwrap();
+        assert!(apart < 1e-9, "{apart}");
     }
 
     #[test]

@@ -108,7 +108,10 @@ impl Learned {
             false => beside(stored, data.device())?.filter(|proposal| proposal.density().is_some()),
         };
         let Some(density) = density else {
-            let what = format!("neither its model `{name}` nor what its method keeps has a known normaliser");
+            let what = format!(
+                "neither its model `{name}` nor what its method keeps has a known normaliser (the flow of a `ladder` \
+                 has one for items of up to 32 numbers)"
+            );
             let remedy = "give one of a run that trained a flow, such as method `ml` or `flow_mcmc`";
             return Err(Error::checkpoint(file, what, remedy));
         };

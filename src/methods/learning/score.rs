@@ -100,7 +100,7 @@ fn half_square(grad: &Tensor) -> Result<Tensor> {
 /// The numbers of [`ScoreDescent`].
 pub(in crate::methods) const NUMBERS: &[Number] = numbers![
     [
-        Number::new("sm", Unit::Plain, "estimate of J = E[½|∇E|² - ΔE] on the batch, without a lower bound")
+        Number::new("train_sm", Unit::Plain, "estimate of J = E[½|∇E|² - ΔE] on the batch, without a lower bound")
             .lower()
             .lead(),
         Number::new("curvature", Unit::Plain, "estimate of the mean of ΔE, the trace of the energy's Hessian"),
@@ -181,7 +181,7 @@ impl Method for ScoreDescent {
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         let (half_norm, curvature) = (mean(&terms.half_norm)?, mean(&terms.curvature)?);
         Readings::new()
-            .with("sm", (half_norm - &curvature)?)
+            .with("train_sm", (half_norm - &curvature)?)
             .with("curvature", curvature)
             .with("energy", mean(&terms.energy)?)
             .with("grad_norm", grad_norm)

@@ -35,11 +35,11 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     numbers: &[
         Number::new("test_ll", Unit::Nats, "mean log-likelihood of test items").higher().against("true_ll").lead(),
         Number::new("test_ll_se", Unit::Nats, "standard error of test_ll"),
-        Number::new("log_z", Unit::Nats, "log of the normaliser, by quadrature"),
+        Number::new("grid_log_z", Unit::Nats, "log of the normaliser, by quadrature"),
         Number::new(
             "grid_error",
             Unit::Nats,
-            "change of log_z on every other grid point: bounds the error of the quadrature",
+            "change of grid_log_z on every other grid point: bounds the error of the quadrature",
         )
         .lower(),
         Number::new("edge_mass", Unit::Share, "mass in the outermost cells: about what the window cuts off").lower(),
@@ -144,7 +144,7 @@ impl Probe for Nll {
         let p = normalise(subject.model, window, self.0.points, subject.data.device())?;
         let test = subject.data.all(Split::Test, self.0.items)?.x;
         let (ll, se) = log_likelihood(subject.model, p.log_z, &test)?;
-        let mut metrics = Metrics::new().with("test_ll", ll).with("test_ll_se", se).with("log_z", p.log_z);
+        let mut metrics = Metrics::new().with("test_ll", ll).with("test_ll_se", se).with("grid_log_z", p.log_z);
         metrics.set("grid_error", p.error);
         metrics.set("edge_mass", p.edge_mass);
         if let Some(truth) = subject.data.log_density(&test)? {

@@ -19,7 +19,8 @@ crate::config! {
         /// Runge-Kutta steps from level 0 to the top, equal in ln σ: four gradients each.
         steps: usize = ProbabilityFlow::STEPS, rule::at_least(1);
         /// Vectors of random signs that estimate the Laplacian along a path; 0 takes all coordinates where there are 32
-        /// or fewer, and 4 vectors elsewhere.
+        /// or fewer, and 4 vectors elsewhere. Mean log-likelihoods are right in expectation with any number of them;
+        /// weights exp(-E)/q carry their noise.
         slices: usize = 0;
     }
 }
@@ -48,8 +49,19 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
         Number::new("ode_ll_se", Unit::Nats, "standard error of ode_ll over the items"),
         Number::new("ode_trace_se", Unit::Nats, "standard error of ode_ll by the random signs of its Laplacians")
             .when("signs estimate the Laplacian"),
-        Number::new("ode_log_z", Unit::Nats, "log of the normaliser of exp(-E), by draws of the flow")
-            .when("`draws` is above 0"),
+        Number::new(
+            "ode_log_z",
+            Unit::Nats,
+            "log of the normaliser of exp(-E), by draws of the flow; too high by some ½ ode_trace_sd²",
+        )
+        .when("`draws` is above 0"),
+        Number::new(
+            "ode_trace_sd",
+            Unit::Nats,
+            "error of log q of one draw by the random signs; ode_ess_share is at most about exp(-ode_trace_sd²)",
+        )
+        .lower()
+        .when("signs estimate the Laplacian, and `draws` is above 0"),
         Number::new("ode_log_z_se", Unit::Nats, "standard error of ode_log_z").when("`draws` is above 0"),
         Number::new("ode_ess_share", Unit::Share, "effective share of the weights exp(-E)/q of draws of the flow q")
             .higher()
@@ -120,7 +132,7 @@ impl OdeLikelihood {
     /// exp(-E) against the density of the flow, at draws of the flow and at test items.
     fn gap(&self, subject: &Subject, flow: &ProbabilityFlow, x: &Tensor, ode_ll: f64) -> Result<Metrics> {
         let drawn = flow.sample(subject.key.with("draws"), self.config.draws)?;
-        let (log_q, _) = log_likelihoods(flow, &drawn)?;
+        let (log_q, trace_error) = log_likelihoods(flow, &drawn)?;
         let weights = LogWeights::of(&energies(subject, &drawn)?, &log_q);
         let energy_ll = -stats::mean(&energies(subject, x)?) - weights.log_mean();
         let mut metrics = Metrics::new()
@@ -128,6 +140,9 @@ impl OdeLikelihood {
             .with("ode_log_z_se", weights.std_error())
             .with("ode_ess_share", weights.effective() / self.config.draws as f64)
             .with("ode_gap", ode_ll - energy_ll);
+        // The error of the mean of n draws, whose signs are independent.
+        let each = trace_error.map(|error| error * (self.config.draws as f64).sqrt());
+        each.into_iter().for_each(|error| metrics.set("ode_trace_sd", error));
         if let Some(modes) = subject.data.modes() {
             let rows = host_rows(&drawn.flatten_from(1)?)?;
             let equal = vec![1.0 / rows.len() as f64; rows.len()];

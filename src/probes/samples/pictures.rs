@@ -26,10 +26,10 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
     cite: "",
     schema: Schema::of::<(SamplesConfig, Schedule)>(),
     numbers: &[
-        Number::new("sample_energy", Unit::Nats, "mean energy of the samples").lead(),
-        Number::new("acceptance", Unit::Share, "share of proposals that the chains accepted")
+        Number::new("samples/energy", Unit::Nats, "mean energy of the samples").lead(),
+        Number::new("samples/acceptance", Unit::Share, "share of proposals that the chains accepted")
             .when("a kernel that accepts or rejects"),
-        Number::new("frozen", Unit::Share, "share of the chains that never moved")
+        Number::new("samples/frozen", Unit::Share, "share of the chains that never moved")
             .lower()
             .when("a kernel that accepts or rejects"),
     ],
@@ -60,10 +60,10 @@ impl Probe for Samples {
         let end = subject.trace(subject.key, self.0.n)?;
         let energies = subject.sampler.energies(&subject.target(), &end.chain)?;
         let energy: f64 = energies.to_dtype(DType::F64)?.mean_all()?.to_scalar()?;
-        let mut metrics = Metrics::new().with("sample_energy", energy);
+        let mut metrics = Metrics::new().with("samples/energy", energy);
         if let Some(accept) = end.accept {
-            metrics.set("acceptance", accept);
-            metrics.set("frozen", end.frozen()?.share());
+            metrics.set("samples/acceptance", accept);
+            metrics.set("samples/frozen", end.frozen()?.share());
         }
         let pictures = if self.0.picture { drawn("samples", subject, &end.x)? } else { Vec::new() };
         Ok(Finding { metrics, pictures })

@@ -77,11 +77,16 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
         .lower()
         .when("`repeats` is 2 or more"),
         Number::new("generator_sigma", Unit::Plain, "standard deviation σ of the generator's noise"),
-        Number::new("posterior_ess", Unit::Count, "effective number of the importance samples, mean of the batch")
-            .higher()
-            .when("`estimator = \"importance\"`"),
-        Number::new("posterior_acceptance", Unit::Share, "acceptance of the chains").when("an `estimator` of chains"),
-        Number::new("posterior_step", Unit::Plain, "their step size").when("an `estimator` of chains"),
+        Number::new(
+            "entropy/posterior_ess",
+            Unit::Count,
+            "effective number of the importance samples, mean of the batch",
+        )
+        .higher()
+        .when("`estimator = \"importance\"`"),
+        Number::new("entropy/posterior_acceptance", Unit::Share, "acceptance of the chains")
+            .when("an `estimator` of chains"),
+        Number::new("entropy/posterior_step", Unit::Plain, "their step size").when("an `estimator` of chains"),
     ],
     example: example!(plane, "name = \"entropy_gradient\"\nlatent = 1\nitems = 50\nfit = 5\n"),
     build: |table, _| Ok(Box::new(EntropyGradient { config: decode(table)?, estimator: decode(table)? })),
@@ -261,7 +266,7 @@ fn summary(linear: &Linear, terms: &[Term], found: Metrics) -> Metrics {
         metrics.set("entropy_bias", ((error - variance).max(0.0) / score).sqrt());
         metrics.set("entropy_spread", (variance / score).sqrt());
     }
-    metrics.extend(found);
+    metrics.extend(found.prefixed("entropy"));
     metrics
 }
 

@@ -69,13 +69,17 @@ impl Scored {
     }
 }
 
+/// The fewest items that can be split for a critic: two for each of the smaller parts.
+pub(in crate::probes) const FEWEST: usize = 20;
+
 /// Rows 0..n in an order drawn from `key`, divided 80 : 10 : 10 for training, validation and test.
 ///
 /// # Errors
-/// Fewer than ten items.
+/// Fewer than twenty items: a part of one has no spread.
 pub(in crate::probes) fn divide(n: usize, key: Key) -> Result<[Vec<u32>; 3]> {
-    if n < 10 {
-        return Err(Error::Other(format!("a critic splits the items 80 : 10 : 10 and needs at least 10, got {n}")));
+    if n < FEWEST {
+        let what = format!("a critic splits the items 80 : 10 : 10 and needs at least {FEWEST}, got {n}");
+        return Err(Error::config(what).hint("more items: --set PROBE.items=…, --eval items=… or --items"));
     }
     let mut train: Vec<u32> = (0..n as u32).collect();
     train.shuffle(&mut key.rng());

@@ -89,5 +89,5 @@ fn mistakes_are_named() {
     lab.refused(4, &gof(&["--samples", "none.csv"]), &["none.csv: cannot be read", "hint:"]);
     lab.refused(4, &gof(&["--samples", "wide.csv"]), &["a row has 4 numbers, but the model's items have 3"]);
     lab.refused(4, &gof(&["--samples", "hole.csv"]), &["line 2: column 2: `` is no number"]);
-    lab.refused(2, &gof(&["--samples", "few.csv"]), &["needs at least 10 items, got 2"]);
+    lab.refused(2, &gof(&["--samples", "few.csv"]), &["needs at least 20 items, got 2"]);
 }

@@ -18,19 +18,35 @@ const REMEDY: &str = "one picture a line: its name and its label between commas,
 pub fn of(path: &Path, column: &str, names: &[&str]) -> Result<Vec<String>> {
     let bytes = locate::uncompressed(path)?;
     let rows = records(path, &bytes)?;
-    let known: HashSet<&str> = names.iter().flat_map(|name| spellings(name)).collect();
-    let (name_at, header) = column_of_names(path, &rows, &known)?;
+    let mut owners: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (i, name) in names.iter().enumerate() {
+        let all: HashSet<&str> = spellings(name).collect();
+        all.into_iter().for_each(|spelling| owners.entry(spelling).or_default().push(i));
+    }
+    let (name_at, header) = column_of_names(path, &rows, &owners)?;
     let label_at = column_of_labels(path, column, &rows, name_at, header)?;
-    let mut labels: HashMap<&str, &str> = HashMap::new();
+    let mut found: Vec<Option<&str>> = vec![None; names.len()];
     for (line, row) in rows.iter().enumerate().skip(usize::from(header)) {
-        let (Some(name), Some(label)) = (row.get(name_at), row.get(label_at)) else { continue };
-        if labels.insert(name, label).is_some_and(|other| other != label) {
-            let what = format!("record {}: `{}` has another label above", line + 1, name.escape_debug());
-            return Err(Error::data(path, what, "leave one of the two"));
+        let (Some(name), Some(label)) = (row.get(name_at), row.get(label_at).filter(|label| !label.is_empty())) else {
+            continue;
+        };
+        let refuse = |what: String, remedy: &str| {
+            Err(Error::data(path, format!("record {}: `{}` {what}", line + 1, name.escape_debug()), remedy))
+        };
+        let of = owners.get(name.as_str()).map_or(&[][..], Vec::as_slice);
+        // A whole path is that picture, whatever others end in it.
+        let of = match of.iter().find(|&&i| names.get(i) == Some(&name.as_str())) {
+            Some(&own) => Some(own),
+            None if of.len() > 1 => {
+                return refuse(format!("is the name of {} pictures", of.len()), "write their paths");
+            }
+            None => of.first().copied(),
+        };
+        let Some(place) = of.and_then(|i| found.get_mut(i)) else { continue };
+        if place.replace(label).is_some_and(|other| other != label) {
+            return refuse("has another label above".into(), "leave one of the two");
         }
     }
-    let found: Vec<Option<&str>> =
-        names.iter().map(|name| spellings(name).find_map(|name| labels.get(name).copied())).collect();
     let missing: Vec<&str> = names.iter().zip(&found).filter(|(_, f)| f.is_none()).map(|(name, _)| *name).collect();
     match missing.first() {
         Some(first) => Err(Error::data(
@@ -88,10 +104,10 @@ fn records(path: &Path, bytes: &[u8]) -> Result<Vec<Vec<String>>> {
 }
 
 /// The column that names pictures most often, and whether the first line is one of names of columns.
-fn column_of_names(path: &Path, rows: &[Vec<String>], known: &HashSet<&str>) -> Result<(usize, bool)> {
+fn column_of_names<T>(path: &Path, rows: &[Vec<String>], known: &HashMap<&str, T>) -> Result<(usize, bool)> {
     let mut hits: BTreeMap<usize, usize> = BTreeMap::new();
     for row in rows {
-        for (column, _) in row.iter().enumerate().filter(|(_, cell)| known.contains(cell.as_str())) {
+        for (column, _) in row.iter().enumerate().filter(|(_, cell)| known.contains_key(cell.as_str())) {
             *hits.entry(column).or_default() += 1;
         }
     }
@@ -99,7 +115,7 @@ fn column_of_names(path: &Path, rows: &[Vec<String>], known: &HashSet<&str>) -> 
     let Some(best) = best else {
         return Err(Error::data(path, "has no column with names of the pictures", REMEDY));
     };
-    let header = rows.first().and_then(|row| row.get(best)).is_some_and(|cell| !known.contains(cell.as_str()));
+    let header = rows.first().and_then(|row| row.get(best)).is_some_and(|cell| !known.contains_key(cell.as_str()));
     Ok((best, header))
 }
 
@@ -130,10 +146,14 @@ mod tests {
     const NAMES: [&str; 3] = ["a/1.png", "a/2.png", "3.jpeg"];
 
     fn labels(text: &str, column: &str) -> Result<Vec<String>> {
+        labels_of(&NAMES, text, column)
+    }
+
+    fn labels_of(names: &[&str], text: &str, column: &str) -> Result<Vec<String>> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("labels.csv");
         std::fs::write(&path, text).unwrap();
-        of(&path, column, &NAMES)
+        of(&path, column, names)
     }
 
     #[test]
@@ -151,6 +171,8 @@ mod tests {
         for (text, column, word) in [
             ("1,cat\n2,dog\n", "", "1 of 3"),
             ("1,cat\n1,dog\n2,cat\n3,cat\n", "", "another label"),
+            ("a/1.png,cat\n1,dog\n2,cat\n3,cat\n", "", "another label"),
+            ("1,cat\n2,\n3,cat\n", "", "1 of 3"),
             ("x,cat\ny,dog\n", "", "no column with names"),
             ("1,cat,big\n2,dog,small\n3,cat,big\n", "", "2 columns"),
             ("1,cat\n2,dog\n3,cat\n", "colour", "colour"),
@@ -159,5 +181,13 @@ mod tests {
             let error = labels(text, column).unwrap_err().to_string();
             assert!(error.contains(word), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_name_of_two_pictures_is_refused_but_for_a_whole_path() {
+        let names = ["a/1.png", "b/1.png", "1.png"];
+        let error = labels_of(&names[..2], "1.png,cat\nb/1,dog\n", "").unwrap_err().to_string();
+        assert!(error.contains("record 1: `1.png` is the name of 2 pictures"), "{error}");
+        assert_eq!(labels_of(&names, "a/1,cat\nb/1,dog\n1.png,emu\n", "").unwrap(), ["cat", "dog", "emu"]);
     }
 }

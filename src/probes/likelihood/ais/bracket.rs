@@ -181,7 +181,7 @@ impl Bracket {
             accepts.push(series("down", accepted(down)));
         }
         let panel = |title: &str, y_label: &str, series| {
-            let x_label = "inverse temperature".to_owned();
+            let x_label = "part of the path, from the base".to_owned();
             Curves { title: title.into(), x_label, y_label: y_label.into(), series }.picture((640, 480))
         };
         Ok(tile(

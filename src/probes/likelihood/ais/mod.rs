@@ -18,7 +18,7 @@ use candle_core::{DType, Tensor};
 use super::ode::without_levels;
 use crate::data::Split;
 use crate::density::{Affine, Coordinates, Counted, Energy, Gaussian, Model, Potential, Space};
-use crate::math::stats;
+use crate::math::{LogWeights, stats};
 use crate::metrics::{Metrics, Spent};
 use crate::probes::probe::{Finding, Probe, Subject};
 use crate::probes::support::items::{items, present};
@@ -91,6 +91,9 @@ impl Probe for Ais {
                 self.look(subject, course, &View { coordinates: Some(&coordinates), noise: false })?
             }
         };
+        if let Some(log_z) = by_levels(subject)? {
+            finding.metrics.set("log_z_f", log_z);
+        }
         let Spent { values, gradients } = of_noise.unwrap_or(items.spent());
         finding.metrics.extend([("energy_values", values as f64), ("energy_gradients", gradients as f64)]);
         finding.metrics = finding.metrics.prefixed("ais");
@@ -214,6 +217,26 @@ fn noise_origin(subject: &Subject, key: crate::rng::Key, n: usize) -> Result<Opt
     let x = subject.chains(key.with("steps"), &Target::of(model), &start)?.chain.x;
     // Without a tilt, draws of the noise are exact.
     Ok(Some(ChainStart { x, exact: model.tilt().is_none() }))
+}
+
+/// F_0 - F_T + log Z at the top by importance sampling from the normal density there, of a model whose method learned
+/// the log-normalisers F of its levels.
+fn by_levels(subject: &Subject) -> Result<Option<f64>> {
+    const DRAWS: usize = 2_000;
+    let model = subject.model;
+    let (Some(&[first, .., last]), Some(levels), Some(top)) = (model.level_log_z(), model.levels()?, model.top()?)
+    else {
+        return Ok(None);
+    };
+    let highest = host(&levels)?.last().copied().unwrap_or(f64::NAN);
+    let x = top.sample(subject.key.with("top"), DRAWS)?;
+    let pieces = in_chunks(&x, CHUNK, |_, rows| {
+        let sigma = Tensor::full(highest, rows.dim(0)?, rows.device())?.to_dtype(rows.dtype())?;
+        let energy = model.at_level(&sigma).ok_or_else(|| without_levels(ENTRY.name))?;
+        Ok((host(&energy.energy(rows)?)?, host(&top.log_prob(rows)?)?))
+    })?;
+    let (energies, log_q): (Vec<_>, Vec<_>) = pieces.into_iter().unzip();
+    Ok(Some(first - last + LogWeights::of(&energies.concat(), &log_q.concat()).log_mean()))
 }
 
 /// -E of each item, f64.

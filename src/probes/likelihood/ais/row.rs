@@ -109,6 +109,12 @@ pub(in crate::probes) const ENTRY: ProbeRow = ProbeRow {
         Number::new("ais/sis_ess_share", Unit::Share, "effective share of its weights")
             .higher()
             .when("`draws` is above 0"),
+        Number::new(
+            "ais/log_z_f",
+            Unit::Nats,
+            "log of the normaliser by what the method learned: F_0 - F_T, and log Z at the top by importance sampling",
+        )
+        .when("a method that learns log-normalisers of levels, diffclf"),
         Number::new("ais/trusted", Unit::Count, "1 where nothing speaks against ais/log_z and its interval")
             .higher()
             .lead(),

@@ -10,7 +10,7 @@ use crate::nets::{self, Io, MlpConfig};
 use crate::optim::{self, AdamConfig};
 use crate::probes::probe::{ProbeRow, Schedule};
 use crate::probes::support::example::example;
-use crate::probes::support::scored::{copy, divide, not_finite};
+use crate::probes::support::scored::{FEWEST, copy, divide, not_finite};
 use crate::{Result, rng::Key};
 
 /// Which critic is taken, by its terms v = s·f + tr ∂f/∂x on the validation part.
@@ -112,12 +112,19 @@ impl Test for Lsd {
     }
 
     fn weigh(&self, sample: &Scored, key: Key) -> Result<Evidence> {
-        if sample.len()? < 10 {
-            return Err(too_few(Self::TEST.name, 10, sample.len()?));
+        if sample.len()? < FEWEST {
+            return Err(too_few(Self::TEST.name, FEWEST, sample.len()?));
         }
         let [train, validation, test] = divide(sample.len()?, key.with("split"))?;
         let critic = self.train(&sample.rows(&train)?, &sample.rows(&validation)?, key)?;
         let v = sample.rows(&test)?.stein(&critic, true, key)?;
+        if v.len() < 30 {
+            tracing::warn!(
+                "gof_lsd: its p-value takes the mean over {} test items for normal; with fewer than 30 it rejects too \
+                 often. Give 300 items or more",
+                v.len()
+            );
+        }
         let (mean, std_error) = (stats::mean(&v), stats::std_error(&v));
         let statistic = mean / std_error;
         Ok(Evidence { statistic, p_value: normal_cdf(-statistic), discrepancy: mean, std_error })

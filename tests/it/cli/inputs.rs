@@ -1,0 +1,180 @@
+//! What a command reads: it stays as it is, in its order, and nothing of it is passed over.
+
+use ebm::data::file;
+
+use super::*;
+
+/// Twenty grey pictures, the i-th of level 10·i, in `lab`'s folder `grey`; and a run that was trained on them with
+/// parts held out.
+fn greys() -> Lab {
+    let lab = Lab::new();
+    std::fs::create_dir(lab.path("grey")).unwrap();
+    for i in 0..20u8 {
+        image::GrayImage::from_pixel(4, 4, image::Luma([10 * i])).save(lab.path(&format!("grey/{i:02}.png"))).unwrap();
+    }
+    lab.write(
+        "c.toml",
+        "[dataset]\nname = \"images\"\npath = \"grey\"\nsize = 4\nchannels = \"grey\"\nlabels = \"none\"\ntest = 0.2\n\
+         validation = 0.2\ndequantise = false\n[method]\nname = \"denoising_score_matching\"\n[train]\nsteps = 2\n\
+         batch_size = 4\n",
+    );
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    lab
+}
+
+#[test]
+fn pictures_of_a_folder_come_in_the_order_of_their_names_whatever_the_run_held_out() {
+    let lab = greys();
+    let energies = |words: &[&str]| {
+        lab.ok(&[&["-q", "energy", "--ckpt", "run", "--out", "e.npy", "--data", "grey"], words].concat());
+        file::array(&lab.path("e.npy")).unwrap().values
+    };
+    let (all, sets) = (energies(&[]), ["--set", "dataset.test=0", "--set", "dataset.validation=0"]);
+    assert_eq!(all, energies(&sets));
+    // Each alone has the energy that it has among the others.
+    std::fs::create_dir(lab.path("one")).unwrap();
+    for i in [3, 13, 15] {
+        std::fs::copy(lab.path(&format!("grey/{i:02}.png")), lab.path("one/0.png")).unwrap();
+        lab.ok(&["-q", "energy", "--ckpt", "run", "--out", "one.npy", "--data", "one"]);
+        let alone = file::array(&lab.path("one.npy")).unwrap().values[0];
+        assert!((alone - all[i]).abs() < 1e-4 * (1.0 + alone.abs()), "picture {i}: {alone} and {}", all[i]);
+    }
+    // Draws of before would stand among those of now.
+    lab.ok(&["-q", "sample", "--ckpt", "run", "--n", "3", "--steps", "1", "--out", "draws/"]);
+    let words = ["sample", "--ckpt", "run", "--n", "2", "--steps", "1", "--out", "draws/"];
+    lab.refused(2, &words, &["holds pictures of other draws", "name a new folder"]);
+}
+
+const TABLE: &str = "[dataset]\nname = \"table\"\npath = \"t.csv\"\n[method]\nname = \"denoising_score_matching\"\n\
+                     [train]\nsteps = 2\nbatch_size = 4\n";
+
+/// Forty rows of two columns.
+fn rows(names: &str) -> String {
+    let row = |i: usize| format!("{},{}\n", i as f64 / 7.0, (i * i % 11) as f64);
+    names.to_owned() + "\n" + &(0..40).map(row).collect::<String>()
+}
+
+#[test]
+fn no_output_takes_the_place_of_an_input_or_of_a_files_own_run() {
+    let lab = lab_with_run(&bare("ml_grid", 3));
+    lab.write("x.csv", "0.5,1.0\n0.25,2.0\n");
+    lab.write("y.csv", "0.5,1.0\n");
+    let before = read(&lab.path("x.csv"));
+    std::os::unix::fs::symlink(lab.path("x.csv"), lab.path("link.csv")).unwrap();
+    for (words, both) in [
+        (&["energy", "--ckpt", "run", "--data", "x.csv", "--out", "x.csv"][..], "--data and --out"),
+        (&["energy", "--ckpt", "run", "--data", "x.csv", "--out", "link.csv"], "--data and --out"),
+        (
+            &["energy", "--ckpt", "run", "--data", "y.csv", "--against", "x.csv", "--out", "./x.csv"],
+            "--against and --out",
+        ),
+        (&["sample", "--ckpt", "run", "--init", "x.csv", "--out", "x.csv"], "--init and --out"),
+        (&["compare", "run", "--reference", "x.csv", "--out", "x.csv"], "--reference and --out"),
+    ] {
+        lab.refused(2, words, &[both, "a name of its own"]);
+    }
+    assert!(read(&lab.path("x.csv")) == before);
+    let manifest = read(&lab.path("run/manifest.json"));
+    for out in ["run/manifest.json", "run/../run/manifest.json"] {
+        lab.refused(2, &["compare", "run", "--out", out], &["is a file of the run in", "another name"]);
+    }
+    assert!(read(&lab.path("run/manifest.json")) == manifest);
+}
+
+#[test]
+fn rows_that_look_like_comments_are_told() {
+    let lab = Lab::new();
+    lab.write("t.csv", &rows("a,b"));
+    lab.write("c.toml", TABLE);
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    let energy = |text: &str| {
+        lab.write("x.csv", text);
+        lab.run(&["-q", "energy", "--ckpt", "run", "--data", "x.csv", "--space", "data"])
+    };
+    for (text, line) in [("a,b\n1,2\n#N/A,3\n4,5\n", 3), ("a,b\n1,2\n\n# a word\n#N/A,3\n", 5), ("1,2\n#9\n", 2)] {
+        let found = energy(text);
+        let place = format!("line {line}: `#");
+        assert!(found.code == Some(4) && found.stderr.contains(&place), "{text}: {}", found.stderr);
+        assert!(found.stderr.contains("quotation marks"), "{}", found.stderr);
+    }
+    for text in ["# numpy.savetxt\n1,2\n# a word\n3,4\n#\n", "#a,b\n1,2\n3,4\n", "1,2\n## two\n3,4\n"] {
+        let found = energy(text);
+        assert!(
+            found.code == Some(0) && found.stdout.lines().count() == 3,
+            "{text}: {} {}",
+            found.stdout,
+            found.stderr
+        );
+    }
+    lab.write("t.csv", &rows("a,b").replacen("\n", "\n#ff0000,1\n", 2));
+    lab.refused(4, &["check", "c.toml"], &["`#ff0000` begins with #", "quotation marks"]);
+}
+
+#[test]
+fn columns_in_another_order_than_the_runs_are_refused() {
+    let lab = Lab::new();
+    lab.write("t.csv", &rows("a,b"));
+    lab.write("c.toml", TABLE);
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    lab.write("swapped.csv", "b,a\n1,2\n");
+    let says = ["`b` is not where the run's table has it: a, b", "in the order"];
+    lab.refused(4, &["energy", "--ckpt", "run", "--data", "swapped.csv", "--space", "data"], &says);
+    lab.refused(4, &["sample", "--ckpt", "run", "--init", "swapped.csv", "--space", "data"], &says);
+    for names in ["a,b", "x0,x1"] {
+        lab.write("fine.csv", &format!("{names}\n1,2\n"));
+        lab.ok(&["-q", "energy", "--ckpt", "run", "--data", "fine.csv", "--space", "data"]);
+    }
+    lab.refused(
+        2,
+        &["energy", "--ckpt", "run", "--data", "fine.csv", "--space", "pixels"],
+        &["not trained on pictures"],
+    );
+}
+
+/// A run that was saved has a checkpoint; without one, to begin anew would cut its numbers away.
+#[test]
+fn a_run_whose_checkpoints_are_gone_is_left_as_it_is() {
+    let lab = lab_with_run(&bare("ml_grid", 5));
+    std::fs::rename(lab.path("run/checkpoints"), lab.path("away")).unwrap();
+    let before = read(&lab.path("run/metrics.jsonl"));
+    lab.refused(4, &["resume", "run", "--steps", "9"], &["no checkpoint is left", "saved at step 5", "put its"]);
+    assert!(read(&lab.path("run/metrics.jsonl")) == before);
+    let _ = std::fs::remove_dir_all(lab.path("run/checkpoints"));
+    std::fs::rename(lab.path("away"), lab.path("run/checkpoints")).unwrap();
+    lab.ok(&["-q", "resume", "run", "--steps", "9"]);
+}
+
+/// A count that no memory holds is an error with a remedy and exit code 5, whoever asks for it.
+#[test]
+fn counts_beyond_all_memory_are_errors() {
+    const MANY: &str = "999999999999999999";
+    let lab = lab_with_run(&bare("ml_grid", 3));
+    for words in [
+        &["sample", "--ckpt", "run", "--n", MANY][..],
+        &["diagnose", "--ckpt", "run", "--chains", MANY],
+        &["gof", "--ckpt", "run", "--items", MANY, "--tests", "ksd"],
+        &["eval", "--ckpt", "run", "--probe", "nll", "--set", "nll.items=999999999999999999"],
+        &["eval", "--ckpt", "run", "--probe", "nll", "--set", "nll.samples=99999999999999"],
+        &["eval", "--ckpt", "run", "--probe", "ais", "--set", "ais.chains=99999999999999"],
+        &["train", "c.toml", "--set", "method={name=\"pcd\", buffer=99999999999999}"],
+        &["train", "c.toml", "--set", "method={name=\"jarzynski\", walkers=999999999999999999}"],
+    ] {
+        let found = lab.run(words);
+        let sound = [Some(2), Some(4), Some(5)].contains(&found.code);
+        let told = found.stderr.contains("hint:") && !found.stderr.contains("panicked");
+        assert!(sound && told, "{words:?}: {:?} {}", found.code, found.stderr);
+    }
+}
+
+#[test]
+fn labels_beyond_the_models_classes_and_items_too_few_for_a_critic_are_told() {
+    let lab = Lab::new();
+    let text = "[dataset]\nname = \"digits\"\nflatten = true\n[model]\nname = \"classifier\"\n[method]\n\
+                name = \"jem\"\n[train]\nsteps = 1\nbatch_size = 4\n";
+    lab.write("c.toml", text);
+    lab.refused(2, &["check", "c.toml", "--set", "model.classes=5"], &["10 classes", "--set model.classes=10"]);
+    let lab = lab_with_run(&bare("ml_grid", 3));
+    lab.write("x.csv", &rows("a,b").lines().skip(1).take(12).map(|row| format!("{row}\n")).collect::<String>());
+    lab.refused(2, &["gof", "--ckpt", "run", "--samples", "x.csv", "--tests", "lsd"], &["20"]);
+    lab.refused(2, &["eval-lsd", "--ckpt", "run", "--eval", "items=12"], &["at least 20, got 12"]);
+}
