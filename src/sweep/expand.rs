@@ -262,3 +262,13 @@ fn refuse_swept(spaces: &[Space], sets: &[String]) -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_table_and_a_key_of_it_overlap_and_names_that_only_begin_alike_do_not() {
+    for (one, other) in [("optim", "optim"), ("optim", "optim.lr"), ("probe.0", "probe.0.n"), ("probe", "probe[0].n")] {
+        assert!(overlap(one, other) && overlap(other, one), "{one} and {other}");
+    }
+    for (one, other) in [("optim.lr", "optim.betas"), ("method.steps", "method.steps_max"), ("a.b", "a.c.b")] {
+        assert!(!overlap(one, other) && !overlap(other, one), "{one} and {other}");
+    }
+}
