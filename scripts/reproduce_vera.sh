@@ -43,9 +43,9 @@ mnist() {
 
 cifar() {
     sweep cifar
-    local logp=auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation
+    local outliers=auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation
     compare cifar --by arm --over seed --metric \
-        "test_accuracy,test_ece,$logp,${logp//logp/maxp},energy_values,energy_gradients,seconds"
+        "test_accuracy,test_ece,$outliers,${outliers//logp/maxp},energy_values,energy_gradients,seconds"
 }
 
 # few NAME ARGS: all trials of classifiers with few labels, and their table.

@@ -43,7 +43,6 @@ impl Outputs {
     /// # Errors
     /// A file that another option names, or that cannot be written.
     pub fn place(&mut self, option: &str, path: &Path) -> Result<()> {
-        self.check(option, path)?;
         fs::try_file(path).map_err(|error| unwritable(option, path, error))?;
         self.claim(option, path)
     }
@@ -58,13 +57,6 @@ impl Outputs {
     }
 
     fn claim(&mut self, option: &str, path: &Path) -> Result<()> {
-        self.check(option, path)?;
-        self.0.push((option.to_owned(), fs::place_of(path)));
-        Ok(())
-    }
-
-    /// Refuses a place that is taken.
-    fn check(&self, option: &str, path: &Path) -> Result<()> {
         let place = fs::place_of(path);
         let run = place.parent().map(Paths::of).filter(|run| run.manifest().is_file() && run.own().contains(&place));
         if let Some(run) = run {
@@ -75,6 +67,7 @@ impl Outputs {
             let what = format!("{other} and {option} both name {}", path.display());
             return Err(usage(what, "give each a name of its own"));
         }
+        self.0.push((option.to_owned(), place));
         Ok(())
     }
 }

@@ -86,7 +86,8 @@ impl Snl {
         Ok(Snl { cap, ratio: config.noise_ratio, noise, trained, log_z: Named::new(LOG_Z, log_z), blind: 0 })
     }
 
-    /// Warns, once, where single draws have all of the weight for many steps: the data then lie where there are none.
+    /// Warns where single draws have all of the weight for many steps on end: the data then lie where there are hardly
+    /// any.
     fn watch(&mut self, ess_share: f64, draws: usize) {
         const STEPS: u32 = 100;
         self.blind = if ess_share * (draws as f64) < 2.0 { self.blind.saturating_add(1) } else { 0 };

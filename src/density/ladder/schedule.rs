@@ -41,17 +41,15 @@ impl Schedule {
     /// The place of the level of logarithm ln σ on the scale.
     fn place(self, ln_sigma: &Tensor) -> Result<Tensor> {
         let [first, rise] = BETA;
-        let ln_sigma = match self {
-            Schedule::Geometric => return Ok(ln_sigma.clone()),
-            Schedule::Vp | Schedule::Edm => ln_sigma.to_dtype(DType::F64)?,
-        };
+        let exact = || ln_sigma.to_dtype(DType::F64);
         Ok(match self {
+            Schedule::Geometric => ln_sigma.clone(),
             // ∫β dt = β₀ t + ½ (β₁ - β₀) t² = ln(1 + σ²) = -2 ln α.
             Schedule::Vp => {
-                let decay = ln_sigma.affine(2.0, 0.0)?.exp()?.affine(1.0, 1.0)?.log()?;
+                let decay = exact()?.affine(2.0, 0.0)?.exp()?.affine(1.0, 1.0)?.log()?;
                 decay.affine(2.0 * rise, first * first)?.sqrt()?.affine(1.0 / rise, -first / rise)?
             }
-            _ => ln_sigma.affine(1.0 / RHO, 0.0)?.exp()?,
+            Schedule::Edm => exact()?.affine(1.0 / RHO, 0.0)?.exp()?,
         })
     }
 

@@ -54,6 +54,15 @@ fn rows(names: &str) -> String {
     names.to_owned() + "\n" + &(0..40).map(row).collect::<String>()
 }
 
+/// A run on that table, `run` of `c.toml` on `t.csv`.
+fn tabled() -> Lab {
+    let lab = Lab::new();
+    lab.write("t.csv", &rows("a,b"));
+    lab.write("c.toml", TABLE);
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    lab
+}
+
 #[test]
 fn no_output_takes_the_place_of_an_input_or_of_a_files_own_run() {
     let lab = lab_with_run(&bare("ml_grid", 3));
@@ -83,10 +92,7 @@ fn no_output_takes_the_place_of_an_input_or_of_a_files_own_run() {
 
 #[test]
 fn rows_that_look_like_comments_are_told() {
-    let lab = Lab::new();
-    lab.write("t.csv", &rows("a,b"));
-    lab.write("c.toml", TABLE);
-    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    let lab = tabled();
     let energy = |text: &str| {
         lab.write("x.csv", text);
         lab.run(&["-q", "energy", "--ckpt", "run", "--data", "x.csv", "--space", "data"])
@@ -112,10 +118,7 @@ fn rows_that_look_like_comments_are_told() {
 
 #[test]
 fn columns_in_another_order_than_the_runs_are_refused() {
-    let lab = Lab::new();
-    lab.write("t.csv", &rows("a,b"));
-    lab.write("c.toml", TABLE);
-    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    let lab = tabled();
     lab.write("swapped.csv", "b,a\n1,2\n");
     let says = ["`b` is not where the run's table has it: a, b", "in the order"];
     lab.refused(4, &["energy", "--ckpt", "run", "--data", "swapped.csv", "--space", "data"], &says);
