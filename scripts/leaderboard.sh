@@ -1,15 +1,22 @@
 #!/usr/bin/env bash
 # Every method on the same data with the same energy at an equal number of its gradients: scripts/leaderboard.sh NAME… [--quick] [--jobs N]
-# NAME: 2d 16d 8x8, mnist (whose plan says which arms have other energies and numbers), or all. Leaves tables in docs/results/leaderboard.
+# NAME: 2d levels 16d 8x8, mnist (whose plan says which arms have other energies and numbers), or all. Leaves tables in docs/results/leaderboard.
 # --quick runs one seed instead of three. The same command again goes on where it was stopped. $EBM names another binary,
 # $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=leaderboard known=(2d 16d 8x8 mnist)
+paper=leaderboard known=(2d levels 16d 8x8 mnist)
 source "$(dirname "$0")/reproduce_common.sh"
 
 2d() {
     sweep 2d
     compare 2d --by arm --over seed --metric test_ll,true_ll,mode_tv,mode_kl_data,energy_values,energy_gradients,seconds
+}
+
+# Two far modes, and what is known of every noise level.
+levels() {
+    sweep levels
+    compare levels --by arm --over seed --metric \
+        mode_tv,mode_kl_data,levels/worst_log_z,levels/worst_ess_share,levels/flow_tv,levels/flow_gap,levels/energy_tv,energy_values,energy_gradients
 }
 
 16d() {

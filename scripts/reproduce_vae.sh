@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Reruns an experiment of Xie, Zheng, Li 2021 and Xiao et al. 2021 (VAEBM) and leaves table (CSV, Markdown) and plot (PNG, SVG) in docs/results/vae/:
-#   scripts/reproduce_vae.sh 25gaussians [--quick] [--jobs N]     experiments: 25gaussians toys digits mnist stacked ablation, or all
+#   scripts/reproduce_vae.sh 25gaussians [--quick] [--jobs N]     experiments: 25gaussians toys digits mnist stacked ablation conditional, or all
 # --quick takes minutes on two cores. The same command again goes on where it was stopped. $EBM names another binary,
 # $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=vae known=(25gaussians toys digits mnist stacked ablation)
+paper=vae known=(25gaussians toys digits mnist stacked ablation conditional)
 source "$(dirname "$0")/reproduce_common.sh"
 
 gaussians() {
@@ -53,6 +53,21 @@ ablation() {
     done
     compare ablation --by method.name,method.buffer,method.base_kl --over seed,method.vae_ckpt --metric \
         frechet,frechet_floor,kid,precision,recall,coverage,energy_gradients
+}
+
+# conditional: class → image, the lower half of a digit from the upper one, edges → digit; three seeds each.
+conditional() {
+    local classifier seed
+    classifier=$(judge digits)
+    for seed in 0 1 2; do
+        train "$runs/conditional/class-s$seed" configs/vae_sampler_class_digits.toml --set "seed=$seed" --set train.steps=6000 \
+            --set "probe.1.features=$classifier"
+        train "$runs/conditional/inpaint-s$seed" configs/vae_sampler_inpaint_digits.toml --set "seed=$seed" --set train.steps=6000 \
+            --set "probe.0.classifier=$classifier"
+        train "$runs/conditional/edges-s$seed" configs/vae_sampler_edges_digits.toml --set "seed=$seed"
+    done
+    compare conditional --by dataset.name,method.condition --over seed --metric \
+        label_accuracy,label_accuracy_drawn,frechet,frechet_floor,inpaint_mse,inpaint_mse_mean,inpaint_diversity,inpaint_accuracy,inpaint_accuracy_real
 }
 
 digits() { images digits; }

@@ -4,6 +4,7 @@
 //! are passed on without their backtrace.
 
 mod candle;
+pub(crate) mod files;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -134,7 +135,7 @@ pub enum Error {
     #[error("stopped by signal {0}")]
     Interrupted(i32),
     /// A file operation failed.
-    #[error("{}: {source}", printable(&path.to_string_lossy()))]
+    #[error("{}: {source}{}", printable(&path.to_string_lossy()), files::hint(source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -159,7 +160,7 @@ impl Error {
             Error::Resource { .. } => 5,
             Error::Interrupted(signal) => 128 + signal,
             Error::Rank { code, .. } => *code,
-            Error::Io { source, .. } if out_of_space(source) => 5,
+            Error::Io { source, .. } if files::out_of_space(source) => 5,
             Error::Io { .. } | Error::Tensor(_) | Error::Trials { .. } | Error::Other(_) => 1,
         }
     }
@@ -269,12 +270,6 @@ fn shown(text: &str, escaped: impl Fn(char) -> bool) -> String {
 
 fn at(step: Option<u64>) -> String {
     step.map_or_else(String::new, |step| format!(" at step {step}"))
-}
-
-/// Whether the system says that the disk or a quota is full.
-fn out_of_space(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// candle prints a backtrace behind its message when `RUST_BACKTRACE` is set; a user wants the message.

@@ -7,6 +7,7 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::io::Write as _;
+use std::sync::Arc;
 
 use mimalloc::MiMalloc;
 
@@ -77,8 +78,11 @@ const CANDLE_THREADS: &str = "CANDLE_NUM_THREADS";
 /// `MIMALLOC_PURGE_DELAY` says otherwise: handed back after 10 ms, its pages were cleared for a sixth of the time of
 /// training a wide residual network. And candle goes through large tensors with one thread, unless
 /// `CANDLE_NUM_THREADS` says otherwise: those of its own wait by spinning, and one call at a time has them, so that
-/// parts of a batch that are computed side by side waited for each other.
+/// parts of a batch that are computed side by side waited for each other. A file that may not grow any more
+/// (`ulimit -f`) is an error of the write, in the place of a signal that ends the process without a word.
 pub fn begin() {
+    // A handler that does nothing of use: where the system refuses it, the signal does what it did.
+    drop(signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()));
     // SAFETY: sets a number in a table of the allocator; any thread may do so at any time.
     unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, KEPT) };
     if std::env::var_os(CANDLE_THREADS).is_none() {

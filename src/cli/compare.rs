@@ -181,6 +181,12 @@ fn write(
 impl CompareArgs {
     fn request(&self) -> Result<Request> {
         let goal = |metric: &String, largest| Goal { metric: metric.clone(), largest };
+        for (word, metric) in [("--max", &self.max), ("--min", &self.min)] {
+            if let Some(metric) = metric.as_ref().filter(|_| self.choose.is_empty() && self.at != At::Best) {
+                let what = format!("{word} {metric} says what is best, and nothing asks for it");
+                return Err(usage(what, "add --choose KEY or --at best"));
+            }
+        }
         let pair = |text: &String| match text.split_once('=') {
             Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
             None => Err(usage(format!("--baseline {text}: not KEY=VALUE"), "write for example --baseline arm=ml")),

@@ -105,8 +105,7 @@ fn check(recording: &Recording, report: &Report) -> Result<()> {
 /// Runs the sampler of a checkpoint.
 fn chains(args: &DiagnoseArgs, global: &GlobalArgs, ckpt: &Path) -> Result<Subject> {
     signal::install()?;
-    let seed = args.seed.map(|seed| format!("seed={seed}"));
-    let sets: Vec<String> = global.overrides().into_iter().chain(seed).collect();
+    let sets = global.overrides_with(&[("--seed", "seed", args.seed)])?;
     let stored = Loaded::load(ckpt, &sets, args.weights.weights)?;
     let sampler = stored.experiment.sampler()?;
     let data = match sampler.config.init {

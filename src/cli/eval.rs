@@ -47,9 +47,9 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     })?;
     args.pictures.iter().try_for_each(|folder| Outputs::new().folder("--pictures", folder))?;
     let folder = args.keep.then(|| run_folder(&args.ckpt)).transpose()?;
-    let seed = args.seed.map(|seed| format!("seed={seed}"));
     let own = |set: &String| set.trim_start().split(['.', '=']).next().is_some_and(|word| word.trim() == row.name);
-    let (keys, sets): (Vec<String>, Vec<String>) = global.overrides().into_iter().chain(seed).partition(own);
+    let sets = global.overrides_with(&[("--seed", "seed", args.seed)])?;
+    let (keys, sets): (Vec<String>, Vec<String>) = sets.into_iter().partition(own);
     let stored = Loaded::load(&args.ckpt, &sets, args.weights.weights)?;
     let section = section(row, &stored.experiment, &keys)?;
     let probe = (row.build)(&section, &stored.experiment.device)?;

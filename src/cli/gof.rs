@@ -102,8 +102,7 @@ fn overrides(args: &GofArgs, names: &[&str]) -> Vec<String> {
 }
 
 fn stored(args: &GofArgs, global: &GlobalArgs) -> Result<Loaded> {
-    let seed = args.seed.map(|seed| format!("seed={seed}"));
-    let sets: Vec<String> = global.overrides().into_iter().chain(seed).collect();
+    let sets = global.overrides_with(&[("--seed", "seed", args.seed)])?;
     match (&args.ckpt, &args.config) {
         (Some(path), _) => Loaded::load(path, &sets, args.weights.weights),
         (None, Some(path)) => Loaded::untrained(path, &sets),

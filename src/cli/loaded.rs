@@ -127,13 +127,17 @@ pub fn stored(path: &Path) -> Result<Option<String>> {
     Ok(Some(checkpoint::load_from(path, &candle_core::Device::Cpu)?.config))
 }
 
+/// Keys of `[train]` that say how a device computes, whatever it computes.
+const OF_DEVICE: [&str; 2] = ["train.precision", "train.layout"];
+
 /// Refuses an override of what nothing but a training reads.
 fn refuse_training(set: &str) -> Result<()> {
-    let section = set.split(['.', '=', '[']).next().unwrap_or_default().trim();
-    if !["optim", "train", "guard"].contains(&section) {
+    let key = set.split(['=', '[']).next().unwrap_or_default().trim();
+    let section = key.split('.').next().unwrap_or_default().trim();
+    if !["optim", "train", "guard"].contains(&section) || OF_DEVICE.contains(&key) {
         return Ok(());
     }
-    let what = format!("--set {}: [{section}] is read by training alone, and this model is trained", shell::word(set));
+    let what = format!("--set {}: `{key}` is read by training alone, and this model is trained", shell::word(set));
     Err(usage(what, format!("leave it out; to train on from this model: `{}`", shell::ebm("train CONFIG --from CKPT"))))
 }
 

@@ -45,6 +45,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::Setting;
 use crate::{Error, Result, process, shell};
 
 const EXIT_CODES: &str = "\
@@ -86,6 +87,28 @@ impl GlobalArgs {
     pub fn overrides(&self) -> Vec<String> {
         let device = self.device.iter().map(|name| format!("device={name:?}"));
         self.sets.iter().cloned().chain(device).collect()
+    }
+
+    /// Those, and the values of options of a command, each a word with the key that it is short for.
+    ///
+    /// # Errors
+    /// `--set` gives such a key too.
+    fn overrides_with(&self, options: &[(&str, &str, Option<u64>)]) -> Result<Vec<String>> {
+        let mut sets = self.overrides();
+        for (word, key, value) in options {
+            let Some(value) = value else { continue };
+            self.refuse_twice(word, key)?;
+            sets.push(format!("{key}={value}"));
+        }
+        Ok(sets)
+    }
+
+    /// Refuses `--set` of a key for which `word` stands on the same line.
+    fn refuse_twice(&self, word: &str, key: &str) -> Result<()> {
+        match self.sets.iter().find(|set| Setting::path_of(set).is_some_and(|path| path == key)) {
+            Some(set) => Err(usage(format!("{word} is short for --set {key}=…, and --set {set} is there"), "keep one")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -215,6 +238,7 @@ fn refuse_unread(cli: &Cli) -> Result<()> {
 fn dispatch(cli: &Cli) -> Result<()> {
     let global = &cli.global;
     refuse_unread(cli)?;
+    global.device.iter().try_for_each(|_| global.refuse_twice("--device", "device"))?;
     match &cli.command {
         Command::Train(args) => train::run(args, global),
         Command::Resume(args) => resume::run(args, global),

@@ -86,7 +86,8 @@ pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
     }
     try_outputs(args)?;
     signal::install()?;
-    let stored = Loaded::load(&args.ckpt, &sets(args, global), args.weights.weights)?;
+    let options = [("--steps", "sampler.steps", args.steps), ("--seed", "seed", args.seed)];
+    let stored = Loaded::load(&args.ckpt, &global.overrides_with(&options)?, args.weights.weights)?;
     // Chains that start at data need its files; all others do without.
     let sampler = stored.experiment.sampler()?;
     let data = match sampler.config.init {
@@ -210,13 +211,6 @@ fn try_outputs(args: &SampleArgs) -> Result<()> {
         outputs.folder("--out", &folder)?;
         draws::check_folder(&folder)
     })
-}
-
-fn sets(args: &SampleArgs, global: &GlobalArgs) -> Vec<String> {
-    let mut sets = global.overrides();
-    sets.extend(args.steps.map(|n| format!("sampler.steps={n}")));
-    sets.extend(args.seed.map(|n| format!("seed={n}")));
-    sets
 }
 
 /// The forms asked for by name must be possible. Besides, without being asked: a picture, where the data can be drawn

@@ -104,6 +104,11 @@ impl Comparison {
 /// A file of published values that cannot be used, a key or metric that no run has, a baseline that is no group.
 pub fn compare(runs: &[Run], request: &Request) -> Result<Comparison> {
     let metrics = metric_names(runs, &request.metrics)?;
+    let goal = request.goal.iter().map(|goal| &goal.metric);
+    let named = request.rates.iter().chain(goal).cloned().collect::<Vec<_>>();
+    if !named.is_empty() {
+        metric_names(runs, &named)?;
+    }
     let by = keys(runs, request)?;
     // Grouped by status, unfinished runs are asked for.
     let unfinished = request.unfinished || by.iter().any(|key| key == "status");
@@ -111,7 +116,6 @@ pub fn compare(runs: &[Run], request: &Request) -> Result<Comparison> {
     let mut all = groups(&observations.iter().collect::<Vec<_>>(), &by);
     if !request.choose.is_empty() {
         let Some(goal) = &request.goal else { return Err(Choice::needs_goal(&request.choose.join(","))) };
-        metric_names(runs, std::slice::from_ref(&goal.metric))?;
         all = all.into_iter().map(|group| group.choose(&request.choose, goal)).collect();
     }
     let mut notes = all.iter().flat_map(|group| doubts(group, &by, request)).collect::<Vec<_>>();

@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::error::files;
 use crate::{Error, Result};
 
 /// One operation on the file system, as [`Witness`] sees it.
@@ -180,14 +181,16 @@ pub fn is_hidden(path: &Path) -> bool {
     dotted || path.components().any(|part| part.as_os_str() == "__MACOSX")
 }
 
-/// What a folder holds and is not hidden ([`is_hidden`]), in the order of the names.
+/// The files and folders that a folder holds and are not hidden ([`is_hidden`]), in the order of the names.
 ///
 /// # Errors
 /// The folder cannot be listed.
 pub fn visible(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).map_err(Error::io(folder))?;
     let mut paths = entries.map(|entry| Ok(entry.map_err(Error::io(folder))?.path())).collect::<Result<Vec<_>>>()?;
-    paths.retain(|path| !path.file_name().is_some_and(|name| is_hidden(Path::new(name))));
+    // A pipe or a device would be read for ever; a link that leads nowhere is an error to whoever opens it.
+    let holds = |path: &Path| fs::metadata(path).map_or(true, |found| found.is_dir() || found.is_file());
+    paths.retain(|path| !path.file_name().is_some_and(|name| is_hidden(Path::new(name))) && holds(path));
     paths.sort();
     Ok(paths)
 }
@@ -258,14 +261,12 @@ fn rename_watched(temporary: &Path, path: &Path, witness: &dyn Witness) -> io::R
 /// Removes the temporary file and makes the error; a full disk becomes a resource error with the bytes needed.
 fn failed(path: &Path, bytes: usize, source: io::Error, temporary: &Path) -> Error {
     let _ = fs::remove_file(temporary);
-    if !matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+    let Some(remedy) = files::remedy(&source).filter(|_| files::out_of_space(&source)) else {
         return Error::Io { path: path.into(), source };
-    }
+    };
     Error::Resource {
         what: format!("{}: {source} ({bytes} bytes needed)", path.display()),
-        remedy: "free some space, or choose another disk with --run-dir; what was saved before is intact, so \
-                 `ebm resume` continues from there"
-            .into(),
+        remedy: format!("{remedy}; what was there before is intact, and a run goes on from it: `ebm resume`"),
     }
 }
 

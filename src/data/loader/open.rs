@@ -1,5 +1,7 @@
 //! The opening of a data set: its row, its division into splits, and how a model sees its items.
 
+use std::collections::BTreeSet;
+
 use candle_core::Device;
 
 use super::Data;
@@ -12,6 +14,7 @@ use crate::data::pipeline::{
     division::{self, Division},
     lens::Lens,
     rows::Rows,
+    split::Split,
     transform::{PixelMap, Transform},
 };
 use crate::data::source::{Bounds, Images, PointGenerator, Records, Source, describe};
@@ -78,7 +81,20 @@ impl Data {
             }
             Source::Points(generator) => points(generator, &decode(&spec.table)?, describe(&spec.table), key, device),
         };
-        Ok(Data::new(spec.name(), opened, key))
+        let data = Data::new(spec.name(), opened, key);
+        data.warn_of_unseen_classes();
+        Ok(data)
+    }
+
+    /// Says which classes occur among the items held out, and not among those for training: nothing learns them.
+    fn warn_of_unseen_classes(&self) {
+        let of = |split| self.items.labels(split).unwrap_or_default().into_iter().collect::<BTreeSet<u32>>();
+        let held_out = &of(Split::Validation) | &of(Split::Test);
+        let unseen: Vec<String> = (&held_out - &of(Split::Train)).iter().map(u32::to_string).collect();
+        if !unseen.is_empty() && self.spec.classes.is_some_and(|classes| classes > 1) {
+            let (name, unseen) = (&self.spec.name, unseen.join(", "));
+            tracing::warn!("{name}: items held out are of classes that no training item has (from 0): {unseen}");
+        }
     }
 
     /// The data set without its items, as a checkpoint remembers it: it maps to and from pixels and starts chains, but

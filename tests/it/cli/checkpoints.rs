@@ -39,6 +39,10 @@ fn keys_of_training_are_refused_for_a_trained_model() {
         lab.refused(2, &words, &["is read by training alone", "train CONFIG --from CKPT"]);
     }
     assert!(!lab.path("run/evaluations.jsonl").exists());
+    // Two say how a device computes, whatever it computes.
+    for set in ["train.precision=\"tf32\"", "train.layout=\"channels_first\""] {
+        lab.ok(&["sample", "--ckpt", LAST, "--n", "2", "--steps", "1", "--set", set]);
+    }
 }
 
 #[test]

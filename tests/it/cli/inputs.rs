@@ -1,5 +1,7 @@
 //! What a command reads: it stays as it is, in its order, and nothing of it is passed over.
 
+use std::process::Command;
+
 use ebm::data::file;
 
 use super::*;
@@ -180,4 +182,77 @@ fn labels_beyond_the_models_classes_and_items_too_few_for_a_critic_are_told() {
     lab.write("x.csv", &rows("a,b").lines().skip(1).take(12).map(|row| format!("{row}\n")).collect::<String>());
     lab.refused(2, &["gof", "--ckpt", "run", "--samples", "x.csv", "--tests", "lsd"], &["20"]);
     lab.refused(2, &["eval-lsd", "--ckpt", "run", "--eval", "items=12"], &["at least 20, got 12"]);
+}
+
+/// An option that is short for a key, and the key: one of them would be passed over.
+#[test]
+fn a_key_and_the_option_that_is_short_for_it_exclude_each_other() {
+    let lab = lab_with_run(&bare("ml_grid", 3));
+    for (words, set) in [
+        (&["sample", "--ckpt", "run", "--steps", "2"][..], "sampler.steps=7"),
+        (&["sample", "--ckpt", "run", "--seed", "2"], "seed=7"),
+        (&["diagnose", "--ckpt", "run", "--seed", "2"], "seed=7"),
+        (&["gof", "--ckpt", "run", "--seed", "2"], "seed=7"),
+        (&["eval", "--ckpt", "run", "--probe", "nll", "--seed", "2"], "seed=7"),
+        (&["check", "c.toml", "--device", "cpu"], "device=\"cpu\""),
+    ] {
+        lab.refused(2, &[words, &["--set", set]].concat(), &["is short for", "keep one"]);
+    }
+    lab.ok(&["-q", "sample", "--ckpt", "run", "--steps", "2", "--set", "sampler.step_size=0.01", "--seed", "2"]);
+}
+
+/// Metrics that no run has, and a goal that nothing asks for, would change nothing without a word.
+#[test]
+fn what_compare_is_asked_for_is_there_or_refused() {
+    let lab = lab_with_run(&bare("ml_grid", 3));
+    lab.refused(2, &["compare", "run", "--rate", "nope"], &["no run has the metric `nope`"]);
+    for word in ["--min", "--max"] {
+        lab.refused(2, &["compare", "run", "--at", "best", word, "nope"], &["no run has the metric `nope`"]);
+        lab.refused(2, &["compare", "run", word, "loss"], &["says what is best", "--choose KEY or --at best"]);
+    }
+}
+
+#[test]
+fn what_the_system_says_of_a_path_comes_with_a_remedy() {
+    let lab = lab_with_run(&bare("ml_grid", 3));
+    lab.refused(1, &["ls", "nope"], &["nope: No such file", "hint: nothing has this path"]);
+    lab.refused(1, &["ls", "c.toml"], &["c.toml: Not a directory", "hint: name a folder"]);
+}
+
+/// A pipe among pictures would be waited for; labels that training does not see, and a name that two columns have, are
+/// told.
+#[test]
+fn pipes_labels_held_out_and_columns_of_one_name_are_told() {
+    let lab = greys();
+    assert!(Command::new("mkfifo").arg(lab.path("grey/00a.png")).status().unwrap().success());
+    lab.ok(&["-q", "check", "c.toml"]);
+    let lab = tabled();
+    lab.write("t.csv", &rows("a,a"));
+    lab.refused(4, &["check", "c.toml", "--set", "dataset.columns=[\"a\"]"], &["more than one column `a`", "number"]);
+    lab.ok(&["-q", "check", "c.toml", "--set", "dataset.columns=[0]"]);
+    let labelled = |name: &str| {
+        let row = |(i, row): (usize, &str)| format!("{row},{}\n", if i == 0 { "kind" } else { name });
+        rows("a,b").lines().enumerate().map(row).collect::<String>()
+    };
+    lab.write("t.csv", &labelled("cat"));
+    lab.write("u.csv", &labelled("dog"));
+    let sets = ["--set", "dataset.label=kind", "--set", "dataset.test_path=u.csv"];
+    let said = lab.run(&[&["check", "c.toml"], &sets[..]].concat());
+    assert!(said.code == Some(0) && said.stderr.contains("no training item has (from 0): 1"), "{}", said.stderr);
+    lab.write("u.csv", &labelled("cat"));
+    let said = lab.run(&[&["check", "c.toml"], &sets[..]].concat());
+    assert!(!said.stderr.contains("no training item has"), "{}", said.stderr);
+}
+
+/// `ulimit -f`, which systems answer with a signal that ends a program without a word.
+#[test]
+fn a_file_that_may_not_grow_is_an_error_and_nothing_is_lost() {
+    let lab = lab_with_run(&bare("ml_grid", 3));
+    let before = std::fs::read(lab.path(LAST)).unwrap();
+    let line = format!("ulimit -f 1; exec '{}' resume run --steps 6", env!("CARGO_BIN_EXE_ebm"));
+    let said = outcome(Command::new("bash").args(["-c", &line]).current_dir(lab.path("")));
+    assert_eq!(said.code, Some(5), "{}", said.stderr);
+    assert!(said.stderr.contains("File too large") && said.stderr.contains("ulimit -f unlimited"), "{}", said.stderr);
+    assert!(std::fs::read(lab.path(LAST)).unwrap() == before);
+    lab.ok(&["-q", "resume", "run", "--steps", "6"]);
 }

@@ -70,8 +70,13 @@ impl Choice {
 
 /// Which of `width` columns a key means.
 fn place(path: &Path, key: &str, name: &str, names: &[String], width: usize) -> Result<usize> {
-    if let Some(column) = frame::column(name, names, width) {
+    let twice = names.iter().filter(|other| *other == name).count() > 1;
+    if let Some(column) = frame::column(name, names, width).filter(|_| !twice) {
         return Ok(column);
+    }
+    if twice {
+        let what = format!("has more than one column `{name}`");
+        return Err(Error::data(path, what, format!("set `dataset.{key}` to the number of the one, from 0")));
     }
     let these = match names {
         [] => format!("it names none, and has {width}: 0 to {}", width.saturating_sub(1)),
