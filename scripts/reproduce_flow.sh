@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Reproduces an experiment on balanced training by flow sampling: scripts/reproduce_flow.sh NAME… [--quick] [--jobs N]
-# NAME: 2d 16d dimension two_modes digits phi4, or all. Leaves tables in docs/results/flow.
+# NAME: 2d plane 16d dimension two_modes digits phi4, or all. Leaves tables in docs/results/flow.
 # --quick takes minutes on two cores. The same command again goes on where it was stopped. $EBM names another binary,
 # $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=flow known=(2d 16d dimension two_modes digits phi4)
+paper=flow known=(2d plane 16d dimension two_modes digits phi4)
 source "$(dirname "$0")/reproduce_common.sh"
 
 weights=mode_tv,mode_kl_data,walker_tv,jumps,acceptance,flow_ess_share,energy_values,energy_gradients,seconds
@@ -14,6 +14,12 @@ judged=mode_verdict,mode_ess_share,$weights
 2d() {
     sweep 2d
     compare 2d --by arm --over seed --metric "test_ll,$weights"
+}
+
+# log Z three ways, and an energy that tilts its flow.
+plane() {
+    sweep plane
+    compare plane --by arm --over seed --metric mode_log_z,flow_log_z,ais/log_z,ais/trusted,mode_tv,mode_kl_data,test_ll,acceptance,energy_values,energy_gradients
 }
 
 16d() {

@@ -3,6 +3,7 @@
 use candle_core::{DType, Tensor, Var};
 
 use super::example::example;
+use super::learning::level_weight::{LevelWeight, LossWeight};
 use super::learning::levels::{self, DENOISING, Noisy};
 use super::learning::readings::{GRAD_NORM, Readings, mean, scalar};
 use super::learning::trainable::Trainable;
@@ -28,6 +29,8 @@ crate::config! {
         /// Weight of the denoising. With 0 the level alone is told apart, as density-ratio estimation by telescoping
         /// does with neighbours (TRE, k = 2) and classification of all levels does (CDM).
         dsm_weight: f64 = 1.0, rule::non_negative;
+        /// Weight of the levels' denoising losses: `noise`, or `edm` as `dsm_ladder` has it.
+        level_weight: LossWeight = LossWeight::Noise;
         /// How many times as fast as the weights the levels' log-normalisers F learn.
         log_z_rate: f64 = 5.0, rule::positive;
     }
@@ -66,6 +69,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
 struct Diffclf {
     config: DiffclfConfig,
     levels: usize,
+    level_weight: LevelWeight,
     trained: Trainable<Model>,
     /// F / `log_z_rate`, `[L]`, up to a number that all share: the model's optimiser moves it as it moves a weight.
     offsets: Named<Var>,
@@ -82,11 +86,12 @@ impl Diffclf {
                 .at("k")
                 .hint(format!("--set model.levels={}, or fewer at once", config.k)));
         }
+        let level_weight = config.level_weight.on(setup.data, "level_weight")?;
         let offsets = Var::from_tensor(&Tensor::zeros(levels, DType::F32, setup.data.device())?)?;
         let mut weights = setup.model.params().weights.clone();
         weights.insert(OFFSETS.into(), offsets.clone());
         let trained = Trainable::model_on(setup.model, setup.optim, &weights)?;
-        Ok(Diffclf { config, levels, trained, offsets: Named::new(OFFSETS, offsets) })
+        Ok(Diffclf { config, levels, level_weight, trained, offsets: Named::new(OFFSETS, offsets) })
     }
 
     /// F, `[L]`.
@@ -149,18 +154,19 @@ impl Method for Diffclf {
         let level = levels::draw(key, [k, x.dim(0)?], self.levels, self.config.neighbours, x.device())?;
         let indices = rolled(&level, k)?;
         let log_z = self.log_normalisers()?;
-        let (dsm, logits) = self.trained.in_training(cx, |model| {
+        let (dsm, weighed, logits) = self.trained.in_training(cx, |model| {
             let sigmas = levels::sigmas(model, NAME)?;
             let of = |indices: &Tensor| sigmas.index_select(&indices.flatten_all()?, 0);
             let noisy = Noisy::new(cx.key.with("noise"), &Tensor::cat(&vec![x; k], 0)?, own, &of(&level)?)?;
             let others = of(&indices.narrow(0, 1, k - 1)?)?;
             let (dsm, energies) = compared(|sigma| levels::at(model, sigma, NAME), &noisy, &others)?;
             let log_z = log_z.index_select(&indices.flatten_all()?, 0)?.reshape(indices.shape())?;
-            Ok((dsm, (energies + log_z)?.neg()?))
+            let weighed = self.level_weight.of(&dsm, &noisy)?;
+            Ok((dsm, weighed, (energies + log_z)?.neg()?))
         })?;
         let (guess, won) = classification(&logits)?;
         let DiffclfConfig { weight, dsm_weight, .. } = self.config;
-        let loss = ((dsm.mean_all()? * dsm_weight)? + (guess.mean_all()? * weight)?)?;
+        let loss = ((weighed.mean_all()? * dsm_weight)? + (guess.mean_all()? * weight)?)?;
         let readings = Readings::new()
             .with("dsm", mean(&dsm)?)
             .with("classification", mean(&guess)?)

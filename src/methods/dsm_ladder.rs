@@ -1,9 +1,9 @@
 //! Denoising score matching at all levels of a ladder (Song & Ermon 2019).
 
 use candle_core::{DType, Tensor};
-use serde::{Deserialize, Serialize};
 
 use super::example::example;
+use super::learning::level_weight::{LevelWeight, LossWeight};
 use super::learning::levels::{self, DENOISING, ENERGY, Levels, LevelsConfig, Noisy};
 use super::learning::readings::{GRAD_NORM, Readings, mean};
 use super::learning::trainable::Trainable;
@@ -11,7 +11,7 @@ use super::method::only;
 use super::part::parts;
 use super::{Method, MethodRow, Setup, StepContext};
 use crate::config::{Schema, decode};
-use crate::data::{Batch, Data, Moments};
+use crate::data::Batch;
 use crate::density::Model;
 use crate::metrics::{Metrics, Spent};
 use crate::{Error, Result};
@@ -27,17 +27,6 @@ crate::config! {
         /// are laid out, almost without a say.
         weight: LossWeight = LossWeight::Noise;
     }
-}
-
-/// The weight of a level's loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LossWeight {
-    /// σ² on |∇E - ε/σ|².
-    #[default]
-    Noise,
-    /// σ² (s² + σ²)/s²: the loss of the unit-variance target that Karras et al. give the network.
-    Edm,
 }
 
 const NAME: &str = "dsm_ladder";
@@ -63,8 +52,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
 struct DsmLadder {
     config: DsmLadderConfig,
     levels: Levels,
-    /// s² where the loss has its weight.
-    data_variance: Option<f64>,
+    weight: LevelWeight,
     trained: Trainable<Model>,
 }
 
@@ -77,24 +65,9 @@ impl DsmLadder {
             let x = Tensor::zeros(item, DType::F32, setup.data.device())?;
             setup.model.level_field(&sigma, &x)?.ok_or_else(without_field)?;
         }
-        let data_variance = match config.weight {
-            LossWeight::Noise => None,
-            LossWeight::Edm => Some(variance(setup.data)?),
-        };
-        Ok(DsmLadder { config, levels, data_variance, trained: Trainable::model(setup.model, setup.optim)? })
+        let weight = config.weight.on(setup.data, "weight")?;
+        Ok(DsmLadder { config, levels, weight, trained: Trainable::model(setup.model, setup.optim)? })
     }
-}
-
-/// s², the mean of the coordinates' variances.
-fn variance(data: &Data) -> Result<f64> {
-    let std = data.mean_std(Moments::ITEMS)?.std.to_dtype(DType::F64)?;
-    let variance = std.sqr()?.mean_all()?.to_scalar::<f64>()?;
-    if variance > 0.0 {
-        return Ok(variance);
-    }
-    Err(Error::config("the training items are all the same, so that there is no scale for the loss")
-        .at("weight")
-        .hint("--set method.weight=noise"))
 }
 
 fn without_field() -> Error {
@@ -120,11 +93,8 @@ impl Method for DsmLadder {
             let missed = noisy.missed_noise(&field)?;
             Ok((energy, missed, noisy))
         })?;
-        let loss = match self.data_variance {
-            Some(variance) => (&missed * noisy.unit_target(variance)?)?,
-            None => missed.clone(),
-        };
-        let grad_norm = self.trained.descend(&loss.mean_all()?, cx.lr_scale)?;
+        let loss = self.weight.of(&missed, &noisy)?.mean_all()?;
+        let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;
         Readings::new().with("dsm", mean(&missed)?).with("energy", mean(&energy)?).with("grad_norm", grad_norm).read()
     }
 

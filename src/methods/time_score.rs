@@ -1,6 +1,7 @@
 //! Denoising and the slope of the density in the noise level together: energies that are normalised at every level.
 
 use super::example::example;
+use super::learning::level_weight::{LevelWeight, LossWeight};
 use super::learning::levels::{self, DENOISING, ENERGY, Levels, LevelsConfig, Noisy};
 use super::learning::readings::{GRAD_NORM, Readings, mean};
 use super::learning::trainable::Trainable;
@@ -18,6 +19,8 @@ crate::config! {
     pub struct TimeScoreConfig {
         /// Weight of the slope in the level beside the denoising, which has 1.
         weight: f64 = 1.0, rule::non_negative;
+        /// Weight of the levels' denoising losses: `noise`, or `edm` as `dsm_ladder` has it.
+        level_weight: LossWeight = LossWeight::Noise;
     }
 }
 
@@ -55,13 +58,15 @@ pub(super) const ENTRY: MethodRow = MethodRow {
 struct TimeScore {
     config: TimeScoreConfig,
     levels: Levels,
+    level_weight: LevelWeight,
     trained: Trainable<Model>,
 }
 
 impl TimeScore {
     fn new((config, levels): (TimeScoreConfig, LevelsConfig), setup: Setup) -> Result<Self> {
         let levels = levels.of(&setup.model, NAME)?;
-        Ok(TimeScore { config, levels, trained: Trainable::model(setup.model, setup.optim)? })
+        let level_weight = config.level_weight.on(setup.data, "level_weight")?;
+        Ok(TimeScore { config, levels, level_weight, trained: Trainable::model(setup.model, setup.optim)? })
     }
 }
 
@@ -71,13 +76,15 @@ impl Method for TimeScore {
     fn step(&mut self, cx: &StepContext, batches: &[Batch]) -> Result<Metrics> {
         let (x, own) = only(batches)?.beneath();
         let level = self.levels.draw(cx.key.with("levels"), x.dim(0)?, x.device())?;
-        let [energy, dsm, time] = self.trained.in_training(cx, |model| {
+        let [energy, dsm, weighed, time] = self.trained.in_training(cx, |model| {
             let sigma = levels::sigmas(model, NAME)?.index_select(&level, 0)?;
             let noisy = Noisy::new(cx.key.with("noise"), x, own, &sigma)?;
             let [energy, grad, slope] = levels::slopes(model, &sigma, &noisy.x, NAME)?;
-            Ok([energy, noisy.missed_noise(&grad)?, noisy.missed_slope(&slope)?])
+            let missed = noisy.missed_noise(&grad)?;
+            let weighed = self.level_weight.of(&missed, &noisy)?;
+            Ok([energy, missed, weighed, noisy.missed_slope(&slope)?])
         })?;
-        let loss = (dsm.mean_all()? + (time.mean_all()? * self.config.weight)?)?;
+        let loss = (weighed.mean_all()? + (time.mean_all()? * self.config.weight)?)?;
         let readings =
             Readings::new().with("dsm", mean(&dsm)?).with("time_score", mean(&time)?).with("energy", mean(&energy)?);
         let grad_norm = self.trained.descend(&loss, cx.lr_scale)?;

@@ -92,6 +92,15 @@ fn a_weight_changes_what_is_learned_and_not_what_is_read() {
     assert_eq!((plain.len(), plain[0]), (3, edm[0]));
     assert!(plain[1] != edm[1], "{plain:?} {edm:?}");
     assert!(read("drawn", &["method.log_normal=[-0.5, 1.0]"])[0] != plain[0]);
+    // Without its slope `time_score` is the denoiser, its weight too; `diffclf` has the same weight.
+    let slopeless = |dir, weight: &str| read(dir, &[&format!("method={{name=\"time_score\", weight=0.0{weight}}}")]);
+    for (found, want) in [(slopeless("a", ""), &plain), (slopeless("b", ", level_weight=\"edm\""), &edm)] {
+        assert!(found.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-5 * b), "{found:?} {want:?}");
+    }
+    let [one, two] = ["noise", "edm"].map(|w| {
+        read(&format!("of_{w}"), &[&format!("method={{name=\"diffclf\", k=2, weight=0.0, level_weight=\"{w}\"}}")])
+    });
+    assert!(one[0] == two[0] && one[1] != two[1], "{one:?} {two:?}");
     for wrong in ["[1.0]", "[0.0, 0.0]", "[0.0, 1.0, 2.0]"] {
         let set = format!("method.log_normal={wrong}");
         lab.refused(2, &["check", "c.toml", "--set", &set], &["log_normal", "a positive standard deviation"]);

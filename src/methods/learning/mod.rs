@@ -4,6 +4,7 @@ pub(super) mod chain_kl;
 pub(super) mod elbo;
 pub(super) mod flow;
 pub(super) mod jumps;
+pub(super) mod level_weight;
 pub(super) mod levels;
 pub(super) mod likelihood_gap;
 pub(super) mod noise_density;
