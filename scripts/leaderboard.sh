@@ -16,7 +16,7 @@ source "$(dirname "$0")/reproduce_common.sh"
 levels() {
     sweep levels
     compare levels --by arm --over seed --metric \
-        mode_tv,mode_kl_data,levels/worst_log_z,levels/worst_ess_share,levels/flow_tv,levels/flow_gap,levels/energy_tv,energy_values,energy_gradients
+        mode_tv,mode_kl_data,levels/worst_log_z,levels/worst_ess_share,levels/flow_tv,levels/flow_kl,levels/flow_gap,levels/energy_tv,energy_values,energy_gradients
 }
 
 16d() {
