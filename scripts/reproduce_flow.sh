@@ -16,10 +16,10 @@ judged=mode_verdict,mode_ess_share,$weights
     compare 2d --by arm --over seed --metric "test_ll,$weights"
 }
 
-# log Z three ways, and an energy that tilts its flow.
+# log Z three ways, seed by seed since each energy has its own, and an energy that tilts its flow.
 plane() {
     sweep plane
-    compare plane --by arm --over seed --metric mode_log_z,flow_log_z,ais/log_z,ais/trusted,mode_tv,mode_kl_data,test_ll,acceptance,energy_values,energy_gradients
+    compare plane --by arm,seed --metric mode_log_z,flow_log_z,flow_log_z_se,ais/log_z,ais/trusted,mode_tv,mode_kl_data,test_ll,acceptance,energy_values,energy_gradients
 }
 
 16d() {

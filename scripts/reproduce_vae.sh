@@ -61,7 +61,7 @@ conditional() {
     classifier=$(judge digits)
     for seed in 0 1 2; do
         train "$runs/conditional/class-s$seed" configs/vae_sampler_class_digits.toml --set "seed=$seed" --set train.steps=6000 \
-            --set "probe.1.features=$classifier"
+            --set "probe.1.features=$classifier" --set "probe.2.classifier=$classifier"
         train "$runs/conditional/inpaint-s$seed" configs/vae_sampler_inpaint_digits.toml --set "seed=$seed" --set train.steps=6000 \
             --set "probe.0.classifier=$classifier"
         train "$runs/conditional/edges-s$seed" configs/vae_sampler_edges_digits.toml --set "seed=$seed"

@@ -1,5 +1,6 @@
 //! `ebm clean`: the checkpoints that nobody needs any more, listed, and with `--yes` removed.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
@@ -40,8 +41,13 @@ pub fn run(args: &CleanArgs, global: &GlobalArgs) -> Result<()> {
     let keep = Keep { last: args.keep as usize, every: args.every };
     let mut found = Vec::new();
     let mut runs = 0;
+    let mut seen = BTreeSet::new();
     for root in &args.runs {
         for (dir, manifest) in list(root)? {
+            // A folder may be named twice, or beside one that holds it.
+            if !seen.insert(std::fs::canonicalize(&dir).unwrap_or_else(|_| dir.clone())) {
+                continue;
+            }
             runs += 1;
             match manifest {
                 Ok(manifest) => found.extend(one(&dir, &manifest, &keep, args.yes)?),
@@ -90,7 +96,7 @@ fn one(dir: &Path, manifest: &Manifest, keep: &Keep, remove: bool) -> Result<Opt
 fn report(found: &[Old], removed: bool, global: &GlobalArgs) -> Result<()> {
     let bytes: u64 = found.iter().map(|old| old.bytes).sum();
     if global.json {
-        let row = |old: &Old| json!({"run": old.run, "files": old.files, "bytes": old.bytes});
+        let row = |old: &Old| json!({"run": old.run.to_string_lossy(), "files": old.files, "bytes": old.bytes});
         let rows: Vec<_> = found.iter().map(row).collect();
         return output::print_json(&json!({"removed": removed, "bytes": bytes, "runs": rows}));
     }

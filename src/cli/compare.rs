@@ -57,9 +57,9 @@ pub struct CompareArgs {
     /// What stands behind ± and in error bars
     #[arg(long, value_enum, default_value_t = ErrorArg::Ci)]
     error: ErrorArg,
-    /// How the table is printed
-    #[arg(long, value_enum, default_value_t = FormatArg::Text)]
-    format: FormatArg,
+    /// How the table is printed; --json is short for json [default: text]
+    #[arg(long, value_enum)]
+    format: Option<FormatArg>,
     /// Also writes the table to a file: .md, .csv, .json, .tex or .txt. May be given again
     #[arg(long, value_name = "FILE")]
     out: Vec<PathBuf>,
@@ -122,6 +122,9 @@ enum FormatArg {
 
 /// Reads the runs, prints the table, writes what was asked for.
 pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
+    if global.json && args.format.is_some() {
+        return Err(usage("--json and --format say two different things", "leave one of them out"));
+    }
     let formats = args.out.iter().map(|path| Format::of(path)).collect::<Result<Vec<_>>>()?;
     args.plot.plot.iter().try_for_each(|path| picture_format(path).map(|_| ()))?;
     let mut outputs = Outputs::new();
@@ -231,11 +234,11 @@ impl CompareArgs {
 
     fn format(&self) -> Format {
         match self.format {
-            FormatArg::Text => Format::Text,
-            FormatArg::Markdown => Format::Markdown,
-            FormatArg::Csv => Format::Csv,
-            FormatArg::Json => Format::Json,
-            FormatArg::Latex => Format::Latex,
+            None | Some(FormatArg::Text) => Format::Text,
+            Some(FormatArg::Markdown) => Format::Markdown,
+            Some(FormatArg::Csv) => Format::Csv,
+            Some(FormatArg::Json) => Format::Json,
+            Some(FormatArg::Latex) => Format::Latex,
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::loaded::{Loaded, WeightsArg};
 use super::outputs::Outputs;
 use super::{GlobalArgs, output, usage};
-use crate::exchange::{Export, ExportFormat, OF_ONE_FORMAT};
+use crate::exchange::{Export, ExportFormat, OF_ONE_FORMAT, foreign_in};
 use crate::run::Paths;
 use crate::store::fs;
 use crate::{Error, Result};
@@ -22,7 +22,7 @@ pub struct ExportArgs {
     /// The folder to write
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
-    /// What to write for: torch, onnx or both
+    /// What to write for: torch, onnx; again or with a comma for both
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Form::Torch])]
     format: Vec<Form>,
     /// Replaces files of an earlier export
@@ -83,14 +83,22 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
     }
 }
 
-/// A folder with something in it is left alone, unless the word is given.
+/// A folder with something in it is left alone, unless the word is given; and even then files of the names that an
+/// export writes, if no export wrote them.
 fn refuse_occupied(args: &ExportArgs) -> Result<()> {
-    let occupied = || -> Result<bool> {
-        Ok(args.to.is_dir() && std::fs::read_dir(&args.to).map_err(Error::io(&args.to))?.next().is_some())
-    };
-    match !args.overwrite && occupied()? {
-        true => Err(usage(format!("--to {}: not empty", args.to.display()), "another folder, or --overwrite")),
-        false => Ok(()),
+    let to = &args.to;
+    if !to.is_dir() || std::fs::read_dir(to).map_err(Error::io(to))?.next().is_none() {
+        return Ok(());
+    }
+    if !args.overwrite {
+        return Err(usage(format!("--to {}: not empty", to.display()), "another folder, or --overwrite"));
+    }
+    match foreign_in(to) {
+        Some(name) => {
+            let what = format!("--to {}: its {name} is of no export, and would be replaced", to.display());
+            Err(usage(what, "another folder"))
+        }
+        None => Ok(()),
     }
 }
 

@@ -58,7 +58,9 @@ pub fn run(args: &ImportArgs, global: &GlobalArgs) -> Result<()> {
     };
     let import = Import::new(&experiment, &from, &map)?;
     if args.dry_run {
-        return show(&import, global);
+        show(&import, global)?;
+        // What fits may hold numbers that no checkpoint has.
+        return import.checkpoint(&from).map(drop);
     }
     let Some(place) = place else { return Ok(()) };
     let checkpoint = import.checkpoint(place.path())?;
@@ -84,6 +86,7 @@ fn sources(args: &ImportArgs) -> Result<(PathBuf, PathBuf)> {
     let folder = args.from.is_dir();
     let from = if folder { args.from.join("model.safetensors") } else { args.from.clone() };
     let beside = folder.then(|| args.from.join("config.toml"));
+    std::fs::metadata(&args.from).map_err(Error::io(&args.from))?;
     match args.config.clone().or(beside) {
         Some(config) => Ok((from, config)),
         None => Err(usage(

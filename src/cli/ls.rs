@@ -118,7 +118,9 @@ fn read(args: &LsArgs) -> Result<Vec<Listed>> {
 /// Reads the configurations too, if a name is asked for that no manifest has.
 fn complete(listed: &mut [Listed], asked: &[&str]) {
     let runs: Vec<&Run> = listed.iter().map(|one| &one.run).collect();
-    if missing(asked, &runs).is_empty() {
+    // An arm and a seed stand beside the configuration or in it, whether or not a run has them.
+    let beside = asked.iter().any(|name| ["arm", "seed"].contains(name));
+    if missing(asked, &runs).is_empty() && !beside {
         return;
     }
     let read = |one: &mut Listed| {
@@ -207,7 +209,7 @@ impl LsArgs {
         let run = &one.run;
         if self.columns.is_empty() {
             return json!({
-                "run": run.dir, "status": run.status, "tags": run.remarks.tags, "note": run.remarks.note,
+                "run": run.dir.to_string_lossy(), "status": run.status, "tags": run.remarks.tags, "note": run.remarks.note,
                 "manifest": one.manifest,
             });
         }

@@ -181,7 +181,7 @@ pub fn main() -> i32 {
         Err(said) => return answered(&said),
     };
     output::start_log(&cli.global);
-    match process::bounded(|| dispatch(&cli)) {
+    match process::bounded(|| refuse_unreadable().and_then(|()| dispatch(&cli))) {
         Ok(()) => 0,
         Err(error) => {
             output::print_error(&error);
@@ -224,8 +224,19 @@ impl Command {
     }
 }
 
-/// Refuses `--set` and `--device` where nothing would read them.
+/// Refuses words that are no text: a path of such bytes cannot be written into a manifest or JSON as it is.
+fn refuse_unreadable() -> Result<()> {
+    match std::env::args_os().find(|word| word.to_str().is_none()) {
+        Some(word) => Err(usage(format!("{} is not UTF-8", word.to_string_lossy()), "rename the file or folder")),
+        None => Ok(()),
+    }
+}
+
+/// Refuses `--set` and `--device` where nothing would read them, and `--json` where a script is printed.
 fn refuse_unread(cli: &Cli) -> Result<()> {
+    if cli.global.json && matches!(cli.command, Command::Completions { .. }) {
+        return Err(usage("`ebm completions` prints a script, and no JSON", "leave out --json"));
+    }
     let Some((command, on_device)) = cli.command.without_config() else { return Ok(()) };
     let unread = match &cli.global {
         GlobalArgs { sets, .. } if !sets.is_empty() => "--set",

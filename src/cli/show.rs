@@ -7,7 +7,7 @@ use clap::Args;
 use super::loaded::{Loaded, Weights, is_checkpoint, stored};
 use super::networks::Listed;
 use super::{GlobalArgs, output, usage};
-use crate::config::{Document, find};
+use crate::config::{Document, find, nearest};
 use crate::nets::NETS;
 use crate::run::{Experiment, Remarks, sections};
 use crate::{Result, methods};
@@ -77,6 +77,11 @@ fn networks(args: &ShowArgs, sets: &[String]) -> Result<Vec<Listed>> {
     let name = args.config.to_string_lossy();
     if find(NETS, &name).is_some() {
         return Ok(vec![Listed::of_name(&name, sets, args.items.as_deref(), args.makes.as_deref())?]);
+    }
+    if (args.items.is_some() || args.makes.is_some()) && !args.config.exists() {
+        let names: Vec<&str> = NETS.iter().map(|row| row.name).collect();
+        let near = nearest(&name, &names).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+        return Err(usage(format!("there is no network `{name}`"), format!("{near}choose from {}", names.join(", "))));
     }
     if args.items.is_some() || args.makes.is_some() {
         return Err(usage(

@@ -16,6 +16,7 @@ pub(crate) fn remedy(error: &Error) -> Option<&'static str> {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some space, or write to another disk",
         ErrorKind::FileTooLarge => "raise the limit on the size of a file (`ulimit -f unlimited`)",
         ErrorKind::IsADirectory => "name a file: this is a folder",
+        ErrorKind::AlreadyExists => "something else has this name: take another",
         ErrorKind::NotADirectory => "name a folder: this is a file",
         _ => return None,
     })

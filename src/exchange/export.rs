@@ -1,6 +1,7 @@
 //! A model as files for other programs.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -9,6 +10,7 @@ use super::floats::Floats;
 use super::import::{DATA_NOTE, SHA_NOTE};
 use super::subject::{Export, ExportFormat};
 use super::{card, onnx};
+use crate::run::Paths;
 use crate::{Error, Result};
 
 /// A file to be written: its name, and its content.
@@ -16,6 +18,17 @@ pub type File = (&'static str, Vec<u8>);
 
 /// The names of the files that belong to one format alone.
 pub const OF_ONE_FORMAT: [&str; 4] = ["model.safetensors", "ebm_model.py", "ebm_ladder.py", "model.onnx"];
+
+/// A file in `folder` of a name that an export writes, where no export wrote it: one describes itself in its
+/// `config.json`, and is no run.
+pub fn foreign_in(folder: &Path) -> Option<&'static str> {
+    let text = std::fs::read(folder.join("config.json")).unwrap_or_default();
+    let described = serde_json::from_slice::<Value>(&text).is_ok_and(|value| value.get("ebm").is_some());
+    if described && !Paths::of(folder).manifest().exists() {
+        return None;
+    }
+    ["config.json", "config.toml", "README.md"].into_iter().chain(OF_ONE_FORMAT).find(|name| folder.join(name).exists())
+}
 
 /// The loader for PyTorch.
 const LOADER: &str = include_str!("ebm_model.py");

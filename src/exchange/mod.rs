@@ -14,7 +14,7 @@ mod subject;
 mod torch;
 
 pub use architecture::{Architecture, NamedLayer};
-pub use export::{File, OF_ONE_FORMAT};
+pub use export::{File, OF_ONE_FORMAT, foreign_in};
 pub use file::ForeignFile;
 pub use foreign::Foreign;
 pub use import::{Import, METHOD};

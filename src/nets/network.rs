@@ -46,7 +46,10 @@ impl Network {
     /// As [`Network::new`], but for layers that read the level.
     pub fn with_level(spec: &Spec, io: &Io, builder: &Builder) -> Result<Self> {
         if io.input_size() == 0 || io.output_size() == 0 {
-            return Err(Error::config(format!("a network needs items that are not empty, got {io:?}")));
+            return Err(Error::config(format!(
+                "a network needs items that are not empty, got {:?} to {:?}",
+                io.input, io.output
+            )));
         }
         let root = spec.within(row(spec.name()).and_then(|row| (row.build)(spec, io, builder)))?;
         builder.note(NamedNet { name: builder.path().to_owned(), spec: spec.clone(), io: io.clone() });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -38,7 +39,12 @@ impl Evaluation {
     /// The file cannot be written.
     pub fn keep(&self, dir: &Path) -> Result<PathBuf> {
         let path = Paths::of(dir).evaluations();
+        // A line that a full disk or a kill has cut stands alone, so that it takes no other with it.
+        let torn = fs::read(&path).is_ok_and(|bytes| bytes.last().is_some_and(|last| *last != b'\n'));
         let mut file = File::options().create(true).append(true).open(&path).map_err(Error::io(&path))?;
+        if torn {
+            file.write_all(b"\n").map_err(Error::io(&path))?;
+        }
         write_line(&mut file, &path, self)?;
         file.sync_data().map_err(Error::io(&path))?;
         Ok(path)

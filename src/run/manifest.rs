@@ -98,13 +98,18 @@ pub struct Manifest {
     pub finished: Option<String>,
 }
 
+/// The words by which this process was called.
+pub(crate) fn command_line() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
 impl Manifest {
     /// One of a run that starts now in this process: version, source tree, command line, threads and time filled in.
     pub fn begin() -> Self {
         Manifest {
             version: env!("CARGO_PKG_VERSION").into(),
             git: git(Path::new(".")),
-            command: std::env::args().collect(),
+            command: command_line(),
             threads: rayon::current_num_threads(),
             started: now(),
             ..Default::default()

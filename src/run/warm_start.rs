@@ -93,7 +93,8 @@ impl WarmStart {
         if of_model > 0 && (partial || !differs) {
             return Ok(taken);
         }
-        let what = format!("its weights do not fit the model: {of_model} tensors do\n{}", taken.rest().join("\n"));
+        let rest: Vec<String> = taken.rest().iter().map(|line| line.trim().to_owned()).collect();
+        let what = format!("its weights do not fit the model: {of_model} tensors do; {}", rest.join("; "));
         let remedy = match of_model {
             0 => "give [model] the keys that it has there (ebm show prints them), for data of the same shape",
             _ => "--partial takes those that fit, and the others begin anew",

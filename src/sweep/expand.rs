@@ -104,6 +104,10 @@ impl Plan {
             random_seed: last(|layer| layer.random_seed).unwrap_or(0),
             draws: draws.into_values().collect(),
         };
+        if space.draws.is_empty() && last(|layer| layer.trials).is_some() {
+            let hint = "such as `\"optim.lr\" = { log_uniform = [1e-4, 1e-2] }`".to_owned();
+            problems.extend(self.document.problems_at("random.trials", "[random] draws no key", Some(hint)));
+        }
         self.check_space(&space, problems);
         Some(space)
     }
@@ -246,8 +250,19 @@ fn overlap(one: &str, other: &str) -> bool {
     holds(one, other) || holds(other, one)
 }
 
-/// An override of a key that the plan varies would make every trial of that axis the same.
+/// An override of a key that the plan varies would make every trial of that axis the same, and one of a key that arms
+/// set for themselves would take from them what they differ in.
 fn refuse_swept(spaces: &[Space], sets: &[String]) -> Result<()> {
+    for set in sets {
+        let Some(left) = Setting::path_of(set) else { continue };
+        let of = |space: &Space| -> Vec<String> {
+            space.fixed.iter().filter(|fixed| overlap(&left, &fixed.path())).map(Setting::argument).collect()
+        };
+        if spaces.iter().any(|space| spaces.first().is_some_and(|first| of(first) != of(space))) {
+            let text = format!("--set {set}: arms of the plan differ in it, and this would override them");
+            return Err(Error::config(text).hint("change the plan instead"));
+        }
+    }
     for space in spaces {
         let beside = space.with_seed.iter().map(Setting::path);
         let seeds = space.seeds.iter().map(|_| "seed".to_owned()).chain(beside);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::plan::Plan;
 use super::trial::Trial;
 use crate::config::Document;
-use crate::run::{Experiment, Manifest, Paths, Status};
+use crate::run::{Experiment, Label, Manifest, Paths, Status, command_line};
 use crate::store::fs::{create_dir, is_locked, write_atomic};
 use crate::{Error, Result};
 
@@ -200,6 +200,7 @@ impl Folder {
     /// # Errors
     /// The folder cannot be written.
     pub fn begin(&self, plan: &Plan, trials: &[Trial]) -> Result<()> {
+        self.refuse_foreign()?;
         for dir in [self.0.clone(), self.0.join(".trials"), self.0.join("errors")] {
             create_dir(&dir)?;
         }
@@ -207,7 +208,7 @@ impl Folder {
         let earlier: Option<Value> = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let mut commands = earlier.and_then(|v| v.get("commands")?.as_array().cloned()).unwrap_or_default();
         let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let command: Vec<String> = std::env::args().collect();
+        let command = command_line();
         commands.push(json!({"started": time, "command": command, "version": env!("CARGO_PKG_VERSION")}));
         let list: Vec<Value> = trials.iter().map(describe).collect();
         let text = std::fs::read_to_string(&plan.path).unwrap_or_default();
@@ -215,11 +216,31 @@ impl Folder {
         write_json(&path, &json!({"plan": plan, "commands": commands, "trials": list}))
     }
 
-    /// Writes `trial.json` into the run folder of a trial.
+    /// Refuses the folder of a run, whose trials no list would find, and one with another `sweep.json`.
+    fn refuse_foreign(&self) -> Result<()> {
+        let Folder(dir) = self;
+        let refused = |what: &str| {
+            Err(Error::config(format!("{}: {what}", dir.display())).hint("name another folder with --run-dir DIR"))
+        };
+        if Paths::of(dir).manifest().exists() {
+            return refused("this is the folder of a run");
+        }
+        let path = dir.join("sweep.json");
+        let ours = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).is_ok_and(|v| v.get("trials").is_some());
+        match std::fs::read(&path) {
+            Ok(bytes) if !ours(&bytes) => refused("its sweep.json is none that a sweep wrote"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes `trial.json` into the run folder of a trial, where it is not there in order.
     pub(super) fn label(&self, trial: &Trial) -> Result<()> {
         let run = self.run(trial);
         create_dir(run.dir())?;
-        if run.trial().exists() { Ok(()) } else { write_json(&run.trial(), &json!(trial.label)) }
+        match Label::of(run.dir()) {
+            Ok(Some(_)) => Ok(()),
+            _ => write_json(&run.trial(), &json!(trial.label)),
+        }
     }
 
     /// Refuses to go on where a trial was run with another configuration than it would have now.
@@ -229,7 +250,10 @@ impl Folder {
     pub fn check(&self, trials: &[Trial]) -> Result<()> {
         for trial in trials {
             let path = self.run(trial).config();
-            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            let text = match std::fs::read_to_string(&path) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                other => other.map_err(Error::io(&path))?,
+            };
             let wanted = trial.resolved();
             if text == wanted.to_toml() {
                 continue;

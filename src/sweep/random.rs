@@ -41,14 +41,16 @@ impl Distribution {
         }
     }
 
-    /// The draw of `path` in trial number `trial`. Numbers are rounded to four digits: enough for a search, and short
-    /// enough for names.
+    /// The draw of `path` in trial number `trial`. Numbers are rounded to four digits, and to more where the bounds have
+    /// their first digits in common: enough for a search, and short enough for names.
     pub fn draw(&self, seed: u64, path: &str, trial: u64) -> toml::Value {
         let mut rng = Key::new(seed).with("sweep").with(path).at(trial).rng();
-        let between = |a: f64, b: f64, u: f64| a + u * (b - a);
+        let between = |a: f64, b: f64, u: f64| (1.0 - u) * a + u * b;
         match self {
-            Distribution::Uniform(a, b) => rounded(between(*a, *b, rng.random())).clamp(*a, *b).into(),
-            Distribution::LogUniform(a, b) => rounded(between(a.ln(), b.ln(), rng.random()).exp()).clamp(*a, *b).into(),
+            Distribution::Uniform(a, b) => rounded(between(*a, *b, rng.random()), *a, *b).clamp(*a, *b).into(),
+            Distribution::LogUniform(a, b) => {
+                rounded(between(a.ln(), b.ln(), rng.random()).exp(), *a, *b).clamp(*a, *b).into()
+            }
             Distribution::Int(a, b) => rng.random_range(*a..=*b).into(),
             Distribution::Choice(items) => {
                 let i = rng.random_range(0..items.len().max(1));
@@ -74,8 +76,11 @@ pub struct Draw {
     pub from: Distribution,
 }
 
-fn rounded(x: f64) -> f64 {
-    format!("{x:.3e}").parse().unwrap_or(x)
+/// x to four digits, and as many more as a and b have in common.
+fn rounded(x: f64, a: f64, b: f64) -> f64 {
+    let common = (a.abs().max(b.abs()) / (b - a)).log10();
+    let digits = 3 + if common.is_finite() { common.clamp(0.0, 13.0) as usize } else { 0 };
+    format!("{x:.digits$e}").parse().unwrap_or(x)
 }
 
 fn number(view: &View<'_>) -> Option<f64> {

@@ -106,7 +106,7 @@ impl Halving {
         let known = |key: &String| trials.iter().any(|trial| trial.label.value(key).is_some());
         let Some(wrong) = self.by.iter().find(|key| !known(key)) else { return Ok(()) };
         let mut keys: Vec<&str> = trials.iter().flat_map(|t| t.label.settings.keys().map(String::as_str)).collect();
-        keys.push("arm");
+        keys.extend(trials.iter().find_map(|trial| trial.label.arm.as_ref().map(|_| "arm")));
         keys.sort_unstable();
         keys.dedup();
         let near = crate::config::nearest(wrong, &keys).map(|near| format!("did you mean `{near}`?"));

@@ -129,7 +129,7 @@ fn run(run: &Run, name: String, log: &[(u64, Metrics)], pictures: Vec<Value>, mo
     let manifest = Manifest::load(&Paths::of(&run.dir).manifest()).ok();
     json!({
         "name": name,
-        "dir": run.dir,
+        "dir": run.dir.to_string_lossy(),
         "status": run.status,
         "seconds": run.seconds(),
         "keys": run.keys().collect::<BTreeMap<_, _>>(),

@@ -120,3 +120,62 @@ fn a_probe_without_items_is_refused_and_counts_are_whole() {
     assert!(told["metrics"]["ais/energy_gradients"].is_u64(), "{told}");
     assert!(told["metrics"]["ais/log_z"].is_f64(), "{told}");
 }
+
+/// Every word of an export is replaced by the next one, and nothing that is none.
+#[test]
+fn an_export_takes_the_place_of_an_export_alone() {
+    let lab = lab_with_run(&bare("ml_grid", 2));
+    lab.ok(&["-q", "export", "run", "--to", "out"]);
+    lab.refused(2, &["export", "run", "--to", "out"], &["not empty", "--overwrite"]);
+    lab.ok(&["-q", "export", "run", "--to", "out", "--overwrite"]);
+    std::fs::create_dir(lab.path("mine")).unwrap();
+    lab.write("mine/README.md", "mine");
+    lab.write("mine/config.json", "{}");
+    for folder in ["mine", "run"] {
+        let before = lab.names();
+        let words = ["export", LAST, "--to", folder, "--overwrite"];
+        lab.refused(2, &words, &[folder, "is of no export", "another folder"]);
+        assert_eq!(lab.names(), before);
+    }
+    assert_eq!(std::fs::read_to_string(lab.path("mine/README.md")).unwrap(), "mine");
+    lab.ok(&["ls", "run"]);
+    lab.refused(2, &["completions", "bash", "--json"], &["prints a script"]);
+    lab.refused(2, &["compare", "run", "--format", "csv", "--json"], &["two different things"]);
+    let twice = lab.json(&["clean", ".", "run", "--keep", "1"]);
+    assert!(twice["runs"].as_array().unwrap().len() <= 1, "{twice}");
+}
+
+/// A finding behind a line that was cut stands on a line of its own.
+#[test]
+fn a_torn_line_of_findings_takes_no_other_with_it() {
+    let lab = lab_with_run(&bare("ml_grid", 2));
+    let keep = |seed: &str| lab.ok(&["-q", "eval", "--ckpt", "run", "--probe", "nll", "--keep", "--seed", seed]);
+    keep("1");
+    keep("2");
+    let path = lab.path("run/evaluations.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, &text[..text.len() - 9]).unwrap();
+    keep("3");
+    let lines = std::fs::read_to_string(&path).unwrap();
+    let seeds = lines.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?["seed"].as_u64());
+    assert_eq!(seeds.collect::<Vec<_>>(), [1, 3]);
+}
+
+/// Bytes that are no text would end a program that asks for them as such.
+#[test]
+fn a_path_that_is_not_utf_8_is_refused() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let lab = lab_with_run(&bare("ml_grid", 2));
+    let odd = std::ffi::OsStr::from_bytes(b"bad\xff");
+    for words in [&["train", "c.toml", "--run-dir"][..], &["resume"], &["tag", "run"], &["ls"]] {
+        let said = outcome(lab.command(words).arg(odd));
+        assert!(said.code == Some(2) && said.stderr.contains("UTF-8"), "{words:?}: {}", said.stderr);
+    }
+    // A run may have come by such a name all the same.
+    std::fs::create_dir(lab.path("runs")).unwrap();
+    std::fs::rename(lab.path("run"), lab.path("runs").join(odd)).unwrap();
+    assert_eq!(lab.json(&["ls", "runs"]).as_array().unwrap().len(), 1);
+    lab.ok(&["-q", "report", "runs", "--out", "r.html"]);
+    lab.ok(&["-q", "clean", "runs", "--json"]);
+    lab.ok(&["-q", "compare", "runs", "--json"]);
+}

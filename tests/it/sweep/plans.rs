@@ -172,3 +172,37 @@ fn a_sweep_over_a_key_that_trains_nothing_is_warned_of() {
     assert_eq!(warned(trains), "");
     assert_eq!(warned("set = { sampler.steps = 4 }\nseeds = 2"), "");
 }
+
+/// What would make trials alike without a word, or take another's folder.
+#[test]
+fn arms_keep_what_they_differ_in_and_folders_of_others_stay() {
+    let arms = "[[arm]]\nname = \"x\"\nconfig = \"ml_grid.toml\"\nset = { \"optim.lr\" = 0.1 }\n\
+                [[arm]]\nname = \"y\"\nconfig = \"ml_grid.toml\"\n";
+    let lab = lab(arms);
+    let words = ["sweep", "p.toml", "--dry-run", "--set", "optim.lr=0.5"];
+    lab.refused(2, &words, &["arms of the plan differ in it", "change the plan"]);
+    lab.ok(&["sweep", "p.toml", "--dry-run", "--set", "train.steps=3"]);
+    lab.write("r.toml", "config = \"ml_grid.toml\"\n[random]\ntrials = 3\n");
+    lab.refused(2, &["sweep", "r.toml", "--dry-run"], &["[random] draws no key", "log_uniform"]);
+    lab.write("h.toml", "config = \"ml_grid.toml\"\nseeds = 2\n[halving]\nby = [\"arm\"]\nsteps = [1]\n");
+    assert!(!lab.run(&["sweep", "h.toml", "--dry-run"]).stderr.contains("did you mean `arm`"));
+    // A sweep's own folder is taken up again; that of a run, and another's sweep.json, are not.
+    let sweep = |dir: &str| lab.run(&["-q", "sweep", "p.toml", "--set", "train.steps=3", "--run-dir", dir]);
+    lab.ok(&["-q", "train", "ml_grid.toml", "--set", "train.steps=3", "--run-dir", "run"]);
+    std::fs::create_dir(lab.path("mine")).unwrap();
+    lab.write("mine/sweep.json", "{\"mine\": 1}");
+    for (dir, says) in [("run", "this is the folder of a run"), ("mine", "none that a sweep wrote")] {
+        let said = sweep(dir);
+        assert!(said.code == Some(2) && said.stderr.contains(says), "{dir}: {}", said.stderr);
+    }
+    assert_eq!(read(&lab.path("mine/sweep.json")), b"{\"mine\": 1}");
+    assert_eq!((sweep("s").code, sweep("s").code), (Some(0), Some(0)));
+    // Arms are known without being asked for beside something else, and a damaged label is written anew.
+    assert_eq!(lab.ok(&["ls", "s", "--filter", "arm=x"]).lines().count(), 2);
+    assert!(lab.ok(&["ls", "s", "--columns", "run,arm"]).contains(" y"));
+    let trial =
+        std::fs::read_dir(lab.path("s")).unwrap().map(|e| e.unwrap().path()).find(|p| p.join("trial.json").exists());
+    let config = trial.unwrap().join("config.toml");
+    std::fs::write(&config, [0xff, 0xfe]).unwrap();
+    assert_eq!(sweep("s").code, Some(1), "a configuration that cannot be read is none that fits");
+}
