@@ -209,8 +209,8 @@ impl LsArgs {
         let run = &one.run;
         if self.columns.is_empty() {
             return json!({
-                "run": run.dir.to_string_lossy(), "status": run.status, "tags": run.remarks.tags, "note": run.remarks.note,
-                "manifest": one.manifest,
+                "run": run.dir.to_string_lossy(), "status": run.status, "tags": run.remarks.tags,
+                "note": run.remarks.note, "manifest": one.manifest,
             });
         }
         let value = |name: &String| (name.clone(), run.fact(name).map_or(Value::Null, |fact| fact.json()));

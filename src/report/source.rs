@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::config::Resolved;
 use crate::metrics::Metrics;
-use crate::run::{Evaluation, Label, Manifest, Paths, Remarks, evaluations, folders, metrics, standing};
+use crate::run::{Evaluation, Label, Manifest, Paths, Remarks, evaluations, folders, standing, timing};
 use crate::{Error, Result};
 
 /// One run as far as it can be read.
@@ -47,7 +47,7 @@ impl Run {
 
     /// How long it trained.
     pub fn seconds(&self) -> Option<f64> {
-        metrics::seconds(&Paths::of(&self.dir).timing())
+        timing::seconds(&Paths::of(&self.dir).timing())
     }
 
     /// Whether it ran to its end.

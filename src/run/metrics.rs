@@ -1,4 +1,4 @@
-//! The two logs of a run: `metrics.jsonl` (deterministic) and `timing.jsonl` (wall-clock).
+//! The log of a run's numbers, `metrics.jsonl`.
 //!
 //! A line is one JSON object with `step` first; floats in the shortest form that reads back to the same bits, what is
 //! not finite as `null`. After a crash [`MetricsLog::resume`] cuts the file back, to the byte, to the lines that the
@@ -143,13 +143,18 @@ pub fn last(path: &Path) -> Option<(u64, Metrics)> {
 }
 
 /// Cuts the file behind its last line with a step of at most `step` that comes before any with a larger one; damaged
-/// lines between good ones stay. A missing file stays so.
+/// lines between good ones stay. A missing file stays so. Lines that `step` had and that are lost are told.
 ///
 /// # Errors
 /// The file cannot be read or cut.
 pub fn truncate_after(path: &Path, step: u64) -> Result<()> {
     let bytes = match fs::read(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            if step > 0 {
+                tracing::warn!("{}: is missing; the numbers of the steps up to {step} are lost", path.display());
+            }
+            return Ok(());
+        }
         other => other.map_err(Error::io(path))?,
     };
     let good = lines(&bytes).filter_map(|(end, line)| Some((end, line?)));
@@ -157,8 +162,19 @@ pub fn truncate_after(path: &Path, step: u64) -> Result<()> {
     if keep == bytes.len() {
         return Ok(());
     }
+    if has_lost(bytes.get(keep..).unwrap_or_default(), step) {
+        let path = path.display();
+        tracing::warn!("{path}: damaged behind byte {keep}, and cut there; numbers of steps up to {step} may be lost");
+    }
     let file = File::options().write(true).open(path).map_err(Error::io(path))?;
     file.set_len(keep as u64).and_then(|()| file.sync_all()).map_err(Error::io(path))
+}
+
+/// Whether what is cut away begins with a damaged line, or has one of a step up to `step`.
+fn has_lost(cut: &[u8], step: u64) -> bool {
+    let mut lines = lines(cut).map(|(_, line)| line).peekable();
+    let begins_damaged = !matches!(lines.peek(), Some(Some(_)));
+    begins_damaged || lines.flatten().any(|line| line.step <= step)
 }
 
 /// The finished lines, each with the offset behind it; `None` for what is damaged.
@@ -174,61 +190,6 @@ pub(super) fn write_line(file: &mut File, path: &Path, line: &impl Serialize) ->
     let mut text = serde_json::to_vec(line).map_err(|e| Error::Other(format!("{}: {e}", path.display())))?;
     text.push(b'\n');
     file.write_all(&text).map_err(Error::io(path))
-}
-
-/// One line of `timing.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Timing {
-    /// The step that was just done.
-    pub step: u64,
-    /// Seconds since this process began to train.
-    pub seconds: f64,
-    /// Steps in a second, since the line before.
-    pub steps_per_s: f64,
-}
-
-/// Appends to `timing.jsonl`, which a resumed run continues without cutting.
-#[derive(Debug)]
-pub struct TimingLog {
-    path: PathBuf,
-    file: File,
-    begin: std::time::Instant,
-    before: Option<(u64, f64)>,
-}
-
-impl TimingLog {
-    /// Opens the log; the clock starts now.
-    ///
-    /// # Errors
-    /// The file cannot be opened.
-    pub fn open(path: &Path) -> Result<Self> {
-        let file = File::options().create(true).append(true).open(path).map_err(Error::io(path))?;
-        Ok(TimingLog { path: path.into(), file, begin: std::time::Instant::now(), before: None })
-    }
-
-    /// Writes one line; the first one has no rate yet and says 0.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn append(&mut self, step: u64) -> Result<Timing> {
-        let seconds = self.begin.elapsed().as_secs_f64();
-        let rate = |(s, t): (u64, f64)| step.saturating_sub(s) as f64 / (seconds - t).max(1e-9);
-        let steps_per_s = self.before.map_or(0.0, rate);
-        self.before = Some((step, seconds));
-        let line = Timing { step, seconds, steps_per_s };
-        write_line(&mut self.file, &self.path, &line)?;
-        Ok(line)
-    }
-}
-
-/// Seconds that the processes of a run trained, together, probes included; `None` where the log has no line.
-pub fn seconds(path: &Path) -> Option<f64> {
-    let bytes = fs::read(path).ok()?;
-    let lines = bytes.split(|&b| b == b'\n').filter_map(|line| serde_json::from_slice::<Timing>(line).ok());
-    let clock: Vec<f64> = lines.map(|line| line.seconds).collect();
-    // Each process begins its clock anew: its last reading comes before a smaller one.
-    let ends = clock.iter().zip(clock.iter().skip(1).chain([&0.0])).filter(|(now, next)| next < now);
-    (!clock.is_empty()).then(|| ends.map(|(now, _)| now).sum())
 }
 
 #[cfg(test)]
@@ -315,23 +276,14 @@ mod tests {
     }
 
     #[test]
-    fn timing_has_a_rate_from_the_second_line() {
+    fn numbers_that_the_checkpoint_had_and_the_log_has_not_are_told() {
         let dir = tempfile::tempdir().unwrap();
-        let mut log = TimingLog::open(&dir.path().join("t.jsonl")).unwrap();
-        assert_eq!(log.append(10).unwrap().steps_per_s, 0.0);
-        let second = log.append(20).unwrap();
-        assert!(second.steps_per_s > 0.0 && second.seconds > 0.0);
-        assert_eq!(fs::read_to_string(dir.path().join("t.jsonl")).unwrap().lines().count(), 2);
-    }
-
-    #[test]
-    fn the_seconds_of_all_processes_are_added() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("t.jsonl");
-        assert_eq!(seconds(&path), None);
-        let line = |seconds: f64| format!("{{\"step\":1,\"seconds\":{seconds},\"steps_per_s\":0.0}}\n");
-        let log = [3.0, 5.0, 1.0, 2.5, 0.5].map(line).concat() + "{\"step";
-        fs::write(&path, [log.as_bytes(), b"\xff"].concat()).unwrap();
-        assert_eq!(seconds(&path), Some(8.0));
+        let path = dir.path().join("m.jsonl");
+        let good = log_of(&path, 4..=6);
+        assert!(!has_lost(&good, 3) && has_lost(&good, 4) && has_lost(b"{\"step\":4", 3));
+        let torn = [&good, &b"{\"st"[..]].concat();
+        assert!(!has_lost(&torn, 3), "what a killed run was writing");
+        log_of(&path, [200, 3]);
+        assert!(has_lost(&fs::read(&path).unwrap(), 3));
     }
 }

@@ -23,6 +23,7 @@ pub mod signal;
 mod stage;
 mod tail;
 pub mod tensorboard;
+pub mod timing;
 mod train_config;
 mod trainer;
 mod unchanged;

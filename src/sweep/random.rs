@@ -41,8 +41,8 @@ impl Distribution {
         }
     }
 
-    /// The draw of `path` in trial number `trial`. Numbers are rounded to four digits, and to more where the bounds have
-    /// their first digits in common: enough for a search, and short enough for names.
+    /// The draw of `path` in trial number `trial`. Numbers are rounded to four digits, and to more where the bounds
+    /// have their first digits in common: enough for a search, and short enough for names.
     pub fn draw(&self, seed: u64, path: &str, trial: u64) -> toml::Value {
         let mut rng = Key::new(seed).with("sweep").with(path).at(trial).rng();
         let between = |a: f64, b: f64, u: f64| (1.0 - u) * a + u * b;
@@ -120,6 +120,21 @@ fn choice(view: View<'_>) -> Result<Distribution, Problem> {
 mod tests {
     use super::*;
     use crate::math::stats::kolmogorov_smirnov;
+
+    /// Bounds whose first digits are the same leave room for different draws between them; wide ones do not overflow.
+    #[test]
+    fn draws_between_near_and_far_bounds_are_different() {
+        for (a, b) in [(0.999_91, 0.999_99), (0.999, 0.9999), (-1e308, 1e308), (5.0, 5.000_1), (1e-4, 1e-2)] {
+            let draws = (0..20).map(|i| Distribution::Uniform(a, b).draw(1, "x", i).as_float().unwrap());
+            let mut draws: Vec<f64> = draws.collect();
+            assert!(draws.iter().all(|x| (a..=b).contains(x)), "{draws:?}");
+            draws.sort_by(f64::total_cmp);
+            draws.dedup();
+            assert!(draws.len() > 18, "{a} to {b}: {draws:?}");
+        }
+        assert_eq!(rounded(0.123_456, 0.0, 1.0), 0.1235);
+        assert_eq!(rounded(0.912_345_6, 0.9, 0.999), 0.91235);
+    }
 
     #[test]
     fn a_draw_depends_on_its_key_and_number_alone() {

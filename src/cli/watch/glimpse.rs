@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::config::{Resolved, decode};
 use crate::metrics::{Metrics, Watch};
-use crate::run::metrics::{Timing, parse};
+use crate::run::metrics::parse;
+use crate::run::timing::Timing;
 use crate::run::{Declared, GuardConfig, Manifest, Paths, Reporter, Tail, show, standing_if};
 
 /// Points that are kept of a curve; beyond, every other one goes.

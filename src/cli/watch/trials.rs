@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::metrics::Metrics;
-use crate::run::{Declared, Manifest, Paths, Status, folders, metrics, standing_if};
+use crate::run::{Declared, Manifest, Paths, Status, folders, metrics, standing_if, timing};
 
 /// One trial as its row shows it.
 pub struct Trial {
@@ -123,7 +123,7 @@ impl Trial {
             (self.step, self.newest) = (step, newest);
         }
         if matches!(manifest.status, Status::Finished | Status::Diverged | Status::Failed) {
-            self.seconds = Some(metrics::seconds(&paths.timing()).unwrap_or_default());
+            self.seconds = Some(timing::seconds(&paths.timing()).unwrap_or_default());
         }
     }
 

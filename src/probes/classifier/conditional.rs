@@ -20,8 +20,8 @@ crate::config! {
         /// Draws, class i mod K in turn.
         n: usize = 1_000, rule::at_least(1);
         /// Classifier that judges: a checkpoint of ebm or the folder of its run, or `digits`, the shipped one of the
-        /// 8×8 digits; empty: the model itself, which judges only where its p(y|x) was trained: energies of classes that
-        /// `vae_sampler` learns are each known up to a number.
+        /// 8×8 digits; empty: the model itself, which judges only where its p(y|x) was trained: the energies of
+        /// classes that `vae_sampler` learns are each known up to a number.
         classifier: String = String::new();
     }
 }
