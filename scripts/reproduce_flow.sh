@@ -19,7 +19,9 @@ judged=mode_verdict,mode_ess_share,$weights
 # log Z three ways, seed by seed since each energy has its own, and an energy that tilts its flow.
 plane() {
     sweep plane
-    compare plane --by arm,seed --metric mode_log_z,flow_log_z,flow_log_z_se,ais/log_z,ais/trusted,mode_tv,mode_kl_data,test_ll,acceptance,energy_values,energy_gradients
+    compare plane --by arm,seed --metric mode_log_z,flow_log_z,flow_log_z_se,ais/log_z,ais/trusted
+    "$ebm" compare "$runs/plane" --by arm --over seed --metric mode_tv,mode_kl_data,test_ll,acceptance,energy_values,energy_gradients \
+        --out "$out/tilt$suffix.csv" --out "$out/tilt$suffix.md"
 }
 
 16d() {
