@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Reruns an experiment of Xie, Zheng, Li 2021 and Xiao et al. 2021 (VAEBM) and leaves table (CSV, Markdown) and plot (PNG, SVG) in docs/results/vae/:
-#   scripts/reproduce_vae.sh 25gaussians [--quick] [--jobs N]     experiments: 25gaussians toys digits mnist stacked ablation conditional, or all
+#   scripts/reproduce_vae.sh 25gaussians [--quick] [--jobs N]     experiments: 25gaussians toys digits mnist fashion stacked ablation conditional, or all
 # --quick takes minutes on two cores. The same command again goes on where it was stopped. $EBM names another binary,
 # $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=vae known=(25gaussians toys digits mnist stacked ablation conditional)
+paper=vae known=(25gaussians toys digits mnist fashion stacked ablation conditional)
 source "$(dirname "$0")/reproduce_common.sh"
 
 gaussians() {
@@ -53,6 +53,16 @@ ablation() {
     done
     compare ablation --by method.name,method.buffer,method.base_kl --over seed,method.vae_ckpt --metric \
         frechet,frechet_floor,kid,precision,recall,coverage,energy_gradients
+}
+
+# fashion: a VAE, the VAE as sampler and CoopNets on Fashion-MNIST, with the settings of MNIST.
+fashion() {
+    local name on classifier=$runs/classifier_fashion
+    on=(--set dataset.name=fashion_mnist)
+    [[ -e $classifier/checkpoints/last.safetensors ]] || train "$classifier" configs/classifier_mnist.toml "${on[@]}"
+    on+=(--set "probe.1.features=$classifier/checkpoints/last.safetensors")
+    for name in vae vae_sampler coopnets; do train "$runs/fashion/$name" "configs/${name}_mnist.toml" "${on[@]}"; done
+    compare fashion --by method.name --over seed --metric frechet,frechet_floor,kid,precision,recall,coverage,energy_values,energy_gradients
 }
 
 # conditional: class → image, the lower half of a digit from the upper one, edges → digit; three seeds each.
