@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Reruns a figure of Grathwohl et al. 2020 and leaves table (CSV, Markdown) and plot (PNG, SVG) in docs/results/lsd/:
 #   scripts/reproduce_lsd.sh FIG [--quick] [--jobs N]
-# FIG: fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig10 fig12 fig13 fig14 all. --quick takes minutes. The same
+# FIG: fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig8_k fig10 fig12 fig13 fig14 all. --quick takes minutes. The same
 # command again goes on. $EBM names another binary, $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=lsd known=(fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig10 fig12 fig13 fig14)
+paper=lsd known=(fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig8_k fig10 fig12 fig13 fig14)
 source "$(dirname "$0")/reproduce_common.sh"
 
 # figure NAME ARGS: table and plot as $out/NAME.*
@@ -62,6 +62,12 @@ fig8() {
         --choose optim.lr,method.lambda,method.epsilon,method.critic_steps --max test_ll \
         --reference configs/paper/lsd_fig8_published.csv --x dataset.dim --y ll_gap --series arm \
         --title "Linear ICA: nats below the true density"
+}
+
+# One critic step a model step, and five.
+fig8_k() {
+    sweep fig8_k
+    compare fig8_k --by arm,dataset.dim --over seed,dataset.matrix_seed --metric ll_gap,test_ll,amari,seconds
 }
 
 fig10() {
