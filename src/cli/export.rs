@@ -1,6 +1,6 @@
 //! `ebm export`: a model for other programs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -9,7 +9,7 @@ use super::loaded::{Loaded, WeightsArg};
 use super::outputs::Outputs;
 use super::{GlobalArgs, output, usage};
 use crate::exchange::{Export, ExportFormat, OF_ONE_FORMAT, foreign_in};
-use crate::run::Paths;
+use crate::run::around;
 use crate::store::fs;
 use crate::{Error, Result};
 
@@ -62,7 +62,7 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
         step: loaded.step,
         experiment: &loaded.experiment,
         data: &loaded.data,
-        run: run_of(&args.ckpt),
+        run: around(&args.ckpt, 3),
     };
     let formats: Vec<ExportFormat> = args.format.iter().copied().map(ExportFormat::from).collect();
     let files = export.files(&formats)?;
@@ -100,10 +100,4 @@ fn refuse_occupied(args: &ExportArgs) -> Result<()> {
         }
         None => Ok(()),
     }
-}
-
-/// The run folder around a checkpoint.
-fn run_of(ckpt: &Path) -> Option<PathBuf> {
-    let ckpt = std::path::absolute(ckpt).ok()?;
-    ckpt.ancestors().take(3).find(|folder| Paths::of(folder).manifest().is_file()).map(Path::to_owned)
 }

@@ -15,8 +15,8 @@ use crate::metrics::Metrics;
 use crate::run::metrics as metrics_log;
 use crate::run::tensorboard::EventLog;
 use crate::run::{
-    Declared, Experiment, Manifest, Missing, Paths, Progress, RunFolder, Status, Trainer, WarmStart, default_dir, show,
-    signal,
+    Declared, Experiment, Manifest, Missing, Paths, Progress, RunFolder, Status, Trainer, WarmStart, around,
+    default_dir, show, signal,
 };
 use crate::store::{checkpoint, fs};
 use crate::{Error, Result, config, methods, shell};
@@ -67,6 +67,9 @@ fn train(args: &TrainArgs, global: &GlobalArgs, crew: &mut Crew) -> Result<()> {
     }
     let stem = args.config.file_stem().and_then(|s| s.to_str()).unwrap_or("run");
     let dir = args.run_dir.clone().unwrap_or_else(|| default_dir(&runs_root(), stem, experiment.top.seed));
+    if let Some(run) = std::path::absolute(&dir).ok().and_then(|dir| around(dir.parent()?, usize::MAX)) {
+        tracing::warn!("{} lies in the run {}, where no list finds it", dir.display(), run.display());
+    }
     Outputs::new().folder("--run-dir", &dir)?;
     let mut trainer = begun(args, experiment)?;
     args.until.into_iter().for_each(|part| trainer.stop_after(part));

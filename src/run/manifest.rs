@@ -155,6 +155,12 @@ pub fn list(root: &Path) -> Result<Vec<(PathBuf, Result<Manifest>)>> {
     Ok(folders(root, &is_run)?.into_par_iter().map(load).collect())
 }
 
+/// The nearest run folder among `path` and what it lies in, `levels` in all: 3 for that of a checkpoint.
+pub fn around(path: &Path, levels: usize) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    path.ancestors().take(levels).find(|folder| Paths::of(folder).manifest().is_file()).map(Path::to_owned)
+}
+
 /// The folders at or under `root` of which `wanted` says yes, by name; nothing is looked for inside one.
 ///
 /// # Errors

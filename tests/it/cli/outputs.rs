@@ -145,6 +145,15 @@ fn an_export_takes_the_place_of_an_export_alone() {
     assert!(twice["runs"].as_array().unwrap().len() <= 1, "{twice}");
 }
 
+/// What lies in a run is listed by nobody, and that is said.
+#[test]
+fn a_run_within_a_run_is_told() {
+    let lab = lab_with_run(&bare("ml_grid", 2));
+    let said = lab.run(&["train", "c.toml", "--run-dir", "run/more/inner"]);
+    assert!(said.code == Some(0) && said.stderr.contains("lies in the run"), "{}", said.stderr);
+    assert!(!lab.run(&["train", "c.toml", "--run-dir", "beside"]).stderr.contains("lies in the run"));
+}
+
 /// A finding behind a line that was cut stands on a line of its own.
 #[test]
 fn a_torn_line_of_findings_takes_no_other_with_it() {
