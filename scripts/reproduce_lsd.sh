@@ -67,7 +67,7 @@ fig8() {
 # One critic step a model step, and five.
 fig8_k() {
     sweep fig8_k
-    compare fig8_k --by arm,dataset.dim --over seed,dataset.matrix_seed --metric ll_gap,test_ll,amari,seconds
+    compare fig8_k --by arm,dataset.dim --over seed,dataset.matrix_seed --metric ll_gap,test_ll,amari
 }
 
 fig10() {
