@@ -55,13 +55,17 @@ ablation() {
         frechet,frechet_floor,kid,precision,recall,coverage,energy_gradients
 }
 
-# fashion: a VAE, the VAE as sampler and CoopNets on Fashion-MNIST, with the settings of MNIST.
+# fashion: a VAE, the VAE as sampler and CoopNets on Fashion-MNIST, with the settings of MNIST; three seeds.
 fashion() {
-    local name on classifier=$runs/classifier_fashion
+    local name seed on classifier=$runs/classifier_fashion
     on=(--set dataset.name=fashion_mnist)
     [[ -e $classifier/checkpoints/last.safetensors ]] || train "$classifier" configs/classifier_mnist.toml "${on[@]}"
     on+=(--set "probe.1.features=$classifier/checkpoints/last.safetensors")
-    for name in vae vae_sampler coopnets; do train "$runs/fashion/$name" "configs/${name}_mnist.toml" "${on[@]}"; done
+    for seed in 0 1 2; do
+        for name in vae vae_sampler coopnets; do
+            train "$runs/fashion/$name-s$seed" "configs/${name}_mnist.toml" "${on[@]}" --set "seed=$seed"
+        done
+    done
     compare fashion --by method.name --over seed --metric frechet,frechet_floor,kid,precision,recall,coverage,energy_values,energy_gradients
 }
 
