@@ -81,7 +81,7 @@ const CANDLE_THREADS: &str = "CANDLE_NUM_THREADS";
 /// parts of a batch that are computed side by side waited for each other. A file that may not grow any more
 /// (`ulimit -f`) is an error of the write, in the place of a signal that ends the process without a word.
 pub fn begin() {
-    // A handler that does nothing of use: where the system refuses it, the signal does what it did.
+    // The flag is read by nobody. Where the system refuses the handler, the signal does what it did.
     drop(signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()));
     // SAFETY: sets a number in a table of the allocator; any thread may do so at any time.
     unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, KEPT) };
