@@ -38,10 +38,10 @@ compare() {
     "$ebm" compare "$runs/$name" "$@" --out "$out/$name$suffix.csv" --out "$out/$name$suffix.md"
 }
 
-# judge NAME: the checkpoint of a classifier that the probes take, trained once.
+# judge NAME [CONFIG ARGS]: the checkpoint of a classifier that the probes take, trained once.
 judge() {
     local run=$runs/classifier_$1
-    [[ -e $run/checkpoints/last.safetensors ]] || train "$run" "configs/classifier_$1.toml" >&2
+    [[ -e $run/checkpoints/last.safetensors ]] || train "$run" "${2:-configs/classifier_$1.toml}" "${@:3}" >&2
     echo "$run/checkpoints/last.safetensors"
 }
 

@@ -57,10 +57,9 @@ ablation() {
 
 # fashion: a VAE, the VAE as sampler and CoopNets on Fashion-MNIST, with the settings of MNIST; three seeds.
 fashion() {
-    local name seed on classifier=$runs/classifier_fashion
-    on=(--set dataset.name=fashion_mnist)
-    [[ -e $classifier/checkpoints/last.safetensors ]] || train "$classifier" configs/classifier_mnist.toml "${on[@]}"
-    on+=(--set "probe.1.features=$classifier/checkpoints/last.safetensors")
+    local name seed classifier on=(--set dataset.name=fashion_mnist)
+    classifier=$(judge fashion configs/classifier_mnist.toml "${on[@]}")
+    on+=(--set "probe.1.features=$classifier")
     for seed in 0 1 2; do
         for name in vae vae_sampler coopnets; do
             train "$runs/fashion/$name-s$seed" "configs/${name}_mnist.toml" "${on[@]}" --set "seed=$seed"

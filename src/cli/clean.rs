@@ -1,6 +1,5 @@
 //! `ebm clean`: the checkpoints that nobody needs any more, listed, and with `--yes` removed.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
@@ -8,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{GlobalArgs, no_runs, output};
-use crate::run::{Manifest, Paths, RunFolder, list, show};
+use crate::run::{Manifest, Paths, RunFolder, folders_of_all, show};
 use crate::store::checkpoint::{self, Keep};
 use crate::{Error, Result};
 
@@ -40,23 +39,15 @@ struct Old {
 pub fn run(args: &CleanArgs, global: &GlobalArgs) -> Result<()> {
     let keep = Keep { last: args.keep as usize, every: args.every };
     let mut found = Vec::new();
-    let mut runs = 0;
-    let mut seen = BTreeSet::new();
-    for root in &args.runs {
-        for (dir, manifest) in list(root)? {
-            // A folder may be named twice, or beside one that holds it.
-            if !seen.insert(std::fs::canonicalize(&dir).unwrap_or_else(|_| dir.clone())) {
-                continue;
-            }
-            runs += 1;
-            match manifest {
-                Ok(manifest) => found.extend(one(&dir, &manifest, &keep, args.yes)?),
-                // Without it nobody knows which checkpoint is the best.
-                Err(error) => tracing::warn!("left alone: {error}"),
-            }
+    let runs = folders_of_all(&args.runs, &|dir| Paths::of(dir).manifest().exists())?;
+    for dir in &runs {
+        match Manifest::load(&Paths::of(dir).manifest()) {
+            Ok(manifest) => found.extend(one(dir, &manifest, &keep, args.yes)?),
+            // Without it nobody knows which checkpoint is the best.
+            Err(error) => tracing::warn!("left alone: {error}"),
         }
     }
-    if runs == 0 {
+    if runs.is_empty() {
         return Err(no_runs(&args.runs));
     }
     report(&found, args.yes, global)

@@ -111,7 +111,7 @@ enum ErrorArg {
     Std,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum FormatArg {
     Text,
     Markdown,
@@ -120,11 +120,21 @@ enum FormatArg {
     Latex,
 }
 
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Text => Format::Text,
+            FormatArg::Markdown => Format::Markdown,
+            FormatArg::Csv => Format::Csv,
+            FormatArg::Json => Format::Json,
+            FormatArg::Latex => Format::Latex,
+        }
+    }
+}
+
 /// Reads the runs, prints the table, writes what was asked for.
 pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
-    if global.json && args.format.is_some() {
-        return Err(usage("--json and --format say two different things", "leave one of them out"));
-    }
+    let printed = global.form(args.format, FormatArg::Json)?.map_or(Format::Text, Format::from);
     let formats = args.out.iter().map(|path| Format::of(path)).collect::<Result<Vec<_>>>()?;
     args.plot.plot.iter().try_for_each(|path| picture_format(path).map(|_| ()))?;
     let mut outputs = Outputs::new();
@@ -141,12 +151,12 @@ pub fn run(args: &CompareArgs, global: &GlobalArgs) -> Result<()> {
     drawing.iter().for_each(|drawing| drawing.ask(&runs, &mut request));
     let comparison = report::compare(&runs, &request)?;
     comparison.notes.iter().for_each(|note| tracing::warn!("{note}"));
-    write(args, global, &comparison, drawing.as_ref(), &formats)
+    write(args, (printed, global.quiet), &comparison, drawing.as_ref(), &formats)
 }
 
 fn write(
     args: &CompareArgs,
-    global: &GlobalArgs,
+    (printed, quiet): (Format, bool),
     comparison: &Comparison,
     drawing: Option<&Drawing>,
     formats: &[Format],
@@ -166,10 +176,9 @@ fn write(
     };
     let pictures = figure.iter().flat_map(|figure| args.plot.plot.iter().map(move |path| (figure, path)));
     all_tried(args.out.iter().zip(formats).map(table).chain(pictures.map(picture)))?;
-    let format = if global.json { Format::Json } else { args.format() };
-    output::print(&format.write(&tables, &correlations)?)?;
-    if format == Format::Text {
-        let alike = comparison.alike.iter().filter(|_| !global.quiet);
+    output::print(&printed.write(&tables, &correlations)?)?;
+    if printed == Format::Text {
+        let alike = comparison.alike.iter().filter(|_| !quiet);
         output::print(&alike.map(|line| format!("{line}\n")).collect::<String>())?;
         let line = |r: &report::Correlation| {
             let of = if r.series.is_empty() { String::new() } else { format!(" ({})", r.series) };
@@ -229,16 +238,6 @@ impl CompareArgs {
             ErrorArg::Ci => ErrorKind::Ci,
             ErrorArg::Se => ErrorKind::Se,
             ErrorArg::Std => ErrorKind::Std,
-        }
-    }
-
-    fn format(&self) -> Format {
-        match self.format {
-            None | Some(FormatArg::Text) => Format::Text,
-            Some(FormatArg::Markdown) => Format::Markdown,
-            Some(FormatArg::Csv) => Format::Csv,
-            Some(FormatArg::Json) => Format::Json,
-            Some(FormatArg::Latex) => Format::Latex,
         }
     }
 }

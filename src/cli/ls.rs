@@ -64,7 +64,7 @@ struct Listed {
 
 /// Reads every manifest and prints a table; one that cannot be read is warned of.
 pub fn run(args: &LsArgs, global: &GlobalArgs) -> Result<()> {
-    let format = args.format(global)?;
+    let format = global.form(args.format, FormatArg::Json)?.unwrap_or(FormatArg::Table);
     let filter = args.filter.as_deref().map(Filter::parse).transpose()?;
     let mut listed = read(args)?;
     let asked = filter.iter().flat_map(Filter::names).chain(args.columns.iter().chain(&args.sort).map(String::as_str));
@@ -165,15 +165,6 @@ fn rows(
 }
 
 impl LsArgs {
-    fn format(&self, global: &GlobalArgs) -> Result<FormatArg> {
-        match (self.format, global.json) {
-            (None, false) => Ok(FormatArg::Table),
-            (None | Some(FormatArg::Json), true) => Ok(FormatArg::Json),
-            (Some(format), false) => Ok(format),
-            (Some(_), true) => Err(usage("--json and --format say two different things", "leave one of them out")),
-        }
-    }
-
     /// Refuses columns that no run has, and an order by what no run has and nobody declares.
     fn known(&self, runs: &[&Run], declared: &Declared) -> Result<()> {
         let columns: Vec<&str> = self.columns.iter().map(String::as_str).collect();

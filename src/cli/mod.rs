@@ -103,6 +103,20 @@ impl GlobalArgs {
         Ok(sets)
     }
 
+    /// The form that `--format` names, or `json` where `--json` is there.
+    ///
+    /// # Errors
+    /// The two say different things.
+    fn form<T: PartialEq>(&self, named: Option<T>, json: T) -> Result<Option<T>> {
+        match (self.json, named) {
+            (false, named) => Ok(named),
+            (true, Some(other)) if other != json => {
+                Err(usage("--json and --format say two different things", "leave one of them out"))
+            }
+            (true, _) => Ok(Some(json)),
+        }
+    }
+
     /// Refuses `--set` of a key for which `word` stands on the same line.
     fn refuse_twice(&self, word: &str, key: &str) -> Result<()> {
         match self.sets.iter().find(|set| Setting::path_of(set).is_some_and(|path| path == key)) {

@@ -1,13 +1,13 @@
 //! The runs under some folders, with every key that they can be grouped by.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use crate::config::Resolved;
 use crate::metrics::Metrics;
-use crate::run::{Evaluation, Label, Manifest, Paths, Remarks, evaluations, folders, standing, timing};
+use crate::run::{Evaluation, Label, Manifest, Paths, Remarks, evaluations, folders_of_all, standing, timing};
 use crate::{Error, Result};
 
 /// One run as far as it can be read.
@@ -125,15 +125,7 @@ impl Run {
 /// A folder that cannot be listed.
 pub fn read(roots: &[PathBuf]) -> Result<(Vec<Run>, Vec<String>)> {
     let is_run = |dir: &Path| Paths::of(dir).manifest().exists() || Paths::of(dir).trial().exists();
-    let mut seen = BTreeSet::new();
-    let mut dirs = Vec::new();
-    for root in roots {
-        for dir in folders(root, &is_run)? {
-            if seen.insert(dir.canonicalize().unwrap_or_else(|_| dir.clone())) {
-                dirs.push(dir);
-            }
-        }
-    }
+    let dirs = folders_of_all(roots, &is_run)?;
     // In the order of the folders, whichever thread reads them.
     let read: Vec<(Run, Vec<String>)> = dirs.par_iter().map(|dir| run(dir)).collect();
     let (runs, warnings): (Vec<_>, Vec<_>) = read.into_iter().unzip();

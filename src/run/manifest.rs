@@ -1,6 +1,6 @@
 //! `manifest.json`: what ran, with what, and how it ended. `ebm ls` and `ebm compare` read nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -159,6 +159,17 @@ pub fn list(root: &Path) -> Result<Vec<(PathBuf, Result<Manifest>)>> {
 pub fn around(path: &Path, levels: usize) -> Option<PathBuf> {
     let path = std::path::absolute(path).ok()?;
     path.ancestors().take(levels).find(|folder| Paths::of(folder).manifest().is_file()).map(Path::to_owned)
+}
+
+/// The [`folders`] of several roots, each once, also where a root is named twice or lies in another.
+///
+/// # Errors
+/// A root that cannot be listed.
+pub fn folders_of_all(roots: &[PathBuf], wanted: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+    let all = roots.iter().map(|root| folders(root, wanted)).collect::<Result<Vec<_>>>()?;
+    let mut seen = BTreeSet::new();
+    let is_new = |dir: &PathBuf| seen.insert(dir.canonicalize().unwrap_or_else(|_| dir.clone()));
+    Ok(all.into_iter().flatten().filter(is_new).collect())
 }
 
 /// The folders at or under `root` of which `wanted` says yes, by name; nothing is looked for inside one.

@@ -39,7 +39,7 @@ pub use journal::Journal;
 pub use label::Label;
 pub use looks::{Looks, Missing};
 pub(crate) use manifest::command_line;
-pub use manifest::{Manifest, Status, around, folders, list, standing, standing_if};
+pub use manifest::{Manifest, Status, around, folders, folders_of_all, list, standing, standing_if};
 pub use memory::Memory;
 pub use out::{Listener, columns_of_output, is_output_watched, is_watched, print_out, printed, say};
 pub use progress::Progress;

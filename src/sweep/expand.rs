@@ -258,7 +258,7 @@ fn refuse_swept(spaces: &[Space], sets: &[String]) -> Result<()> {
         let of = |space: &Space| -> Vec<String> {
             space.fixed.iter().filter(|fixed| overlap(&left, &fixed.path())).map(Setting::argument).collect()
         };
-        if spaces.iter().any(|space| spaces.first().is_some_and(|first| of(first) != of(space))) {
+        if spaces.windows(2).any(|pair| matches!(pair, [one, next] if of(one) != of(next))) {
             let text = format!("--set {set}: arms of the plan differ in it, and this would override them");
             return Err(Error::config(text).hint("change the plan instead"));
         }
