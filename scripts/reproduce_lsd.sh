@@ -1,14 +1,32 @@
 #!/usr/bin/env bash
 # Reruns a figure of Grathwohl et al. 2020 and leaves table (CSV, Markdown) and plot (PNG, SVG) in docs/results/lsd/:
 #   scripts/reproduce_lsd.sh FIG [--quick] [--jobs N]
-# FIG: fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig8_k fig10 fig12 fig13 fig14 all. --quick takes minutes. The same
-# command again goes on. $EBM names another binary, $OUT another folder for results, $RUNS another for runs.
+# FIG: optimum null toys fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig8_k
+# fig8_others fig10 fig12 fig13 fig14 all. --quick takes minutes. The same command again goes on. $EBM names another binary, $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=lsd known=(fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig8_k fig10 fig12 fig13 fig14)
+paper=lsd known=(optimum null toys fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig8_k fig8_others fig10 fig12 fig13 fig14)
 source "$(dirname "$0")/reproduce_common.sh"
 
 # figure NAME ARGS: table and plot as $out/NAME.*
 figure() { compare "$@" --plot "$out/$1$suffix.png" --plot "$out/$1$suffix.svg"; }
+
+# The discrepancy that the best critic finds, in closed form.
+optimum() {
+    sweep optimum
+    compare optimum --by dataset.dim,model.mean,probe.0.lambda --metric eval_lsd,fisher_bound
+}
+
+null() {
+    sweep null
+    compare null --by method --metric \
+        gof_lsd_reject,gof_ksd_reject,imq_gof_ksd_reject,gof_lksd_reject,learned_gof_lksd_reject,gof_fssd_reject
+}
+
+# Figure 4.
+toys() {
+    sweep toys
+    compare toys --by dataset.name,arm --over seed --metric test_ll
+}
 
 fig3() {
     sweep fig3
@@ -68,6 +86,11 @@ fig8() {
 fig8_k() {
     sweep fig8_k
     compare fig8_k --by arm,dataset.dim --over seed,dataset.matrix_seed --metric ll_gap,test_ll,amari
+}
+
+fig8_others() {
+    sweep fig8_others
+    compare fig8_others --by arm,dataset.dim,optim.lr --over seed,dataset.matrix_seed --metric ll_gap,amari
 }
 
 fig10() {

@@ -66,7 +66,7 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     let finding = probe.run(&subject)?;
     check_finite(row.name, &finding)?;
     let pictures = write(args, row.name, &finding)?;
-    let evaluation = evaluation(args, &stored, &section, &finding, &sets)?;
+    let evaluation = evaluation(args, &stored, &section, &finding)?;
     let kept = folder.map(|folder| evaluation.keep(&folder)).transpose();
     // A finding that cannot be kept is told all the same.
     report(args, global, &stored, &finding, &pictures, kept.as_ref().ok().and_then(Option::as_deref))?;
@@ -89,16 +89,16 @@ fn evaluation(
     stored: &Loaded,
     section: &toml::Table,
     finding: &Finding,
-    sets: &[String],
 ) -> Result<Evaluation> {
     let Schedule { label, .. } = decode(section)?;
     let metrics = finding.metrics.iter().map(|(name, value)| (labelled(&label, name), value)).collect();
     let mut keys = section.clone();
     keys.retain(|key, _| !["name", "every", "label"].contains(&key));
     let keys = Resolved(toml::Table::from_iter([(args.probe.clone(), keys.into())])).leaves();
-    let set = |set: &String| set.split_once('=').map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()));
+    // A key that another name of a section does not have is none.
+    let changed = stored.changed.iter().map(|one| (one.key.clone(), one.is.clone().unwrap_or_else(|| "-".to_owned())));
     let weights = ("weights".to_owned(), args.weights.weights.to_string());
-    let how = keys.into_iter().chain(sets.iter().filter_map(set)).chain([weights]);
+    let how = keys.into_iter().chain(changed).chain([weights]);
     let how = how.filter(|(key, _)| key != "seed").collect();
     let seed = stored.experiment.top.seed;
     Ok(Evaluation { step: stored.step, probe: args.probe.clone(), how, seed, metrics })

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::usage;
+use crate::config::Difference;
 use crate::data::Data;
 use crate::density::{Model, Proposal, Stored, WeightsOf, unfit};
 use crate::run::Experiment;
@@ -53,6 +54,8 @@ pub struct Loaded {
     pub step: u64,
     /// The configuration it was trained by, with `--set` on top.
     pub experiment: Experiment,
+    /// What `--set` made other than it was trained by.
+    pub changed: Vec<Difference>,
     /// The model on its weights.
     pub model: Model,
     /// The tensors on which it stands, by name.
@@ -73,6 +76,8 @@ impl Loaded {
         let name = format!("{} (stored configuration)", path.display());
         let experiment = Experiment::parse(&name, &checkpoint.config, sets)?;
         sets.iter().try_for_each(|set| refuse_training(set))?;
+        let trained = Experiment::parse(&name, &checkpoint.config, &[])?;
+        let changed = trained.resolved.differences(&experiment.resolved);
         let config = experiment.resolved.0.clone();
         let written = checkpoint.config.parse().unwrap_or_default();
         let stored = Stored::of(path, checkpoint, config, weights.into(), &experiment.device);
@@ -83,7 +88,7 @@ impl Loaded {
         let proposal = experiment.proposal(&data, &state).map_err(|e| unfit(path, &e))?;
         let log_z = methods::level_log_z(&experiment.resolved.spec("method"), &state).map_err(|e| unfit(path, &e))?;
         let model = model.with_level_log_z(log_z);
-        Ok(Loaded { step, experiment, model, weights, data, proposal })
+        Ok(Loaded { step, experiment, changed, model, weights, data, proposal })
     }
 
     /// The model of a configuration as it is before training, with its data.
@@ -94,7 +99,7 @@ impl Loaded {
         let experiment = Experiment::load(config, sets)?;
         let data = experiment.data()?;
         let model = experiment.model(&data)?.frozen()?;
-        Ok(Loaded { step: 0, experiment, weights: model.params().tensors(), model, data, proposal: None })
+        Ok(Loaded { step: 0, experiment, changed: Vec::new(), weights: model.params().tensors(), model, data, proposal: None })
     }
 
     /// Checks that the model sees items of the shape that `data` has.

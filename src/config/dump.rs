@@ -41,7 +41,8 @@ pub struct Difference {
     /// Its path, as `--set` takes it.
     pub key: String,
     was: Option<String>,
-    is: Option<String>,
+    /// Its value now, as a dump has it; none where there is no such key any more.
+    pub is: Option<String>,
 }
 
 impl std::fmt::Display for Difference {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::alike::alike;
+use super::apart::apart;
+use super::baseline::Baselines;
 use super::difference::paired;
 use super::found::{different_files, different_ways};
 use super::goal::{Choice, Goal};
@@ -12,7 +14,7 @@ use super::observe::{At, Observation, metric_names, observe};
 use super::published::Published;
 use super::source::Run;
 use super::summary::{Summary, Tally};
-use super::{refusal, same, unknown};
+use super::unknown;
 use crate::Result;
 use crate::metrics::Better;
 use crate::run::Declared;
@@ -42,6 +44,14 @@ pub struct Request {
     pub references: Vec<PathBuf>,
     /// Counts the numbers of runs that did not finish too.
     pub unfinished: bool,
+}
+
+impl Request {
+    /// The keys that are named: those of groups, repeats and choices.
+    fn keys(&self) -> Vec<String> {
+        let named = [&self.by, &self.also, &self.over, &self.choose].into_iter().flatten();
+        named.chain(self.baseline.iter().map(|(key, _)| key)).cloned().collect()
+    }
 }
 
 /// One metric of one group.
@@ -103,6 +113,8 @@ impl Comparison {
 /// # Errors
 /// A file of published values that cannot be used, a key or metric that no run has, a baseline that is no group.
 pub fn compare(runs: &[Run], request: &Request) -> Result<Comparison> {
+    let told = request.keys();
+    let runs = &*apart(runs, &told, &request.metrics);
     let metrics = metric_names(runs, &request.metrics)?;
     let goal = request.goal.iter().map(|goal| &goal.metric);
     let named = request.rates.iter().chain(goal).cloned().collect::<Vec<_>>();
@@ -120,7 +132,7 @@ pub fn compare(runs: &[Run], request: &Request) -> Result<Comparison> {
     }
     let mut notes = all.iter().flat_map(|group| doubts(group, &by, request)).collect::<Vec<_>>();
     let counted = observations.iter().filter(|seen| seen.counts).map(|seen| seen.run).collect::<Vec<_>>();
-    notes.extend(different_ways(&counted, &metrics));
+    notes.extend(different_ways(&counted, &metrics, &told));
     notes.extend(different_files(&counted));
     let published = request.references.iter().map(|path| Published::load(path, &by)).collect::<Result<Vec<_>>>()?;
     let published = Beside { values: &published.concat(), by: &by, used: BTreeSet::new() };
@@ -146,8 +158,7 @@ pub fn compare(runs: &[Run], request: &Request) -> Result<Comparison> {
 /// The keys to group by, each of which some run has.
 fn keys(runs: &[Run], request: &Request) -> Result<Vec<String>> {
     let stepwise = |key: &String| key == "step" && request.at == At::Every;
-    let asked = request.by.iter().chain(&request.also).chain(&request.over).chain(&request.choose);
-    for key in asked.chain(request.baseline.iter().map(|(key, _)| key)) {
+    for key in &request.keys() {
         if !stepwise(key) && !runs.iter().any(|run| run.key(key).is_some()) {
             let known: BTreeSet<&str> = runs.iter().flat_map(|run| run.keys().map(|(k, _)| k)).collect();
             let short = known.iter().filter_map(|k| k.strip_suffix(".name")).chain(known.iter().copied());
@@ -293,56 +304,4 @@ fn row(group: &Group<'_, '_>) -> GroupRow {
 
 fn is_rate(metric: &str, request: &Request) -> bool {
     metric.ends_with("_reject") || metric == "reject" || request.rates.iter().any(|m| m == metric)
-}
-
-/// The groups that others are compared with, by the values of all keys that do not mark a baseline.
-struct Baselines<'g, 'a, 'b> {
-    /// For each key whether it marks the baseline, and with which value.
-    marks: Vec<Option<&'g str>>,
-    groups: BTreeMap<Vec<&'g str>, &'g Group<'a, 'b>>,
-}
-
-impl<'g, 'a, 'b> Baselines<'g, 'a, 'b> {
-    /// Those among `all`; none where none is asked for.
-    ///
-    /// # Errors
-    /// A key that makes no groups, a value that no group has.
-    fn of(all: &'g [Group<'a, 'b>], by: &[String], request: &'g Request) -> Result<Self> {
-        if let Some((key, _)) = request.baseline.iter().find(|(key, _)| !by.contains(key)) {
-            let hint = format!("the groups are made by {}; add `{key}` to --by", by.join(", "));
-            return Err(refusal(&format!("the baseline's key `{key}` makes no groups"), &hint));
-        }
-        let mark = |key: &String| request.baseline.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
-        let mut found = Baselines { marks: by.iter().map(mark).collect(), groups: BTreeMap::new() };
-        for group in all {
-            if found.is_one(group) {
-                let others = found.others(group);
-                found.groups.entry(others).or_insert(group);
-            }
-        }
-        if let Some((key, value)) = request.baseline.first().filter(|_| found.groups.is_empty()) {
-            let place = by.iter().position(|k| k == key).unwrap_or_default();
-            let known: BTreeSet<&String> = all.iter().filter_map(|group| group.values.get(place)).collect();
-            return Err(unknown(key, value, &known.into_iter().cloned().collect::<Vec<_>>()));
-        }
-        Ok(found)
-    }
-
-    fn is_one(&self, group: &Group<'_, '_>) -> bool {
-        let has = |(mark, value): (&Option<&str>, &String)| mark.is_none_or(|mark| same(mark, value));
-        self.marks.iter().any(Option::is_some) && self.marks.iter().zip(&group.values).all(has)
-    }
-
-    fn others<'v>(&self, group: &'v Group<'_, '_>) -> Vec<&'v str> {
-        let unmarked = self.marks.iter().zip(&group.values).filter(|(mark, _)| mark.is_none());
-        unmarked.map(|(_, value)| value.as_str()).collect()
-    }
-
-    /// The baseline with the same values of all other keys; none for a baseline itself.
-    fn of_group(&self, group: &Group<'_, '_>) -> Option<&'g Group<'a, 'b>> {
-        if self.groups.is_empty() || self.is_one(group) {
-            return None;
-        }
-        self.groups.get(&self.others(group)).copied()
-    }
 }

@@ -5,6 +5,8 @@
 //! did not finish, and values that are not finite, are counted beside every mean.
 
 mod alike;
+mod apart;
+mod baseline;
 mod compare;
 mod difference;
 mod facts;

@@ -1,7 +1,6 @@
 //! From runs to observations: which numbers of a run count.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use rayon::prelude::*;
@@ -93,7 +92,7 @@ pub fn metric_names(runs: &[Run], asked: &[String]) -> Result<Vec<String>> {
     known.extend(asked.iter().filter(|name| *name == SECONDS).cloned());
     // A metric that is logged on the way only is worth a look at the logs, which costs more.
     if asked.iter().any(|name| !known.contains(name)) {
-        let lines = runs.iter().flat_map(|run| log(run).unwrap_or_default());
+        let lines = runs.iter().flat_map(|run| run.log().unwrap_or_default());
         lines.for_each(|(_, metrics)| add_names(&mut known, &metrics));
     }
     match asked.iter().find(|name| !known.contains(name)) {
@@ -127,22 +126,6 @@ fn found_at_the_end(run: &Run) -> Metrics {
     let first = first.map(|(_, metrics)| metrics).unwrap_or_default();
     let late: Metrics = run.last.iter().filter(|(name, _)| first.get(name).is_none()).collect();
     if late.is_empty() { run.last.clone() } else { late }
-}
-
-/// All lines, with what was found later at their steps; a step that is only found later has a line of its own.
-fn log(run: &Run) -> Result<Vec<(u64, Metrics)>> {
-    let path = Paths::of(&run.dir).metrics();
-    let mut lines = if path.exists() { metrics::read(&path)? } else { Vec::new() };
-    let steps: BTreeSet<u64> = run.found.iter().map(|evaluation| evaluation.step).collect();
-    for step in steps {
-        let found = evaluations::at(&run.found, step);
-        match lines.iter_mut().find(|(s, _)| *s == step) {
-            Some((_, metrics)) => metrics.extend(found),
-            None => lines.push((step, found)),
-        }
-    }
-    lines.sort_by_key(|(step, _)| *step);
-    Ok(lines)
 }
 
 /// The observations of all runs. A run whose numbers do not count is an observation without metrics, so that it is
@@ -179,12 +162,12 @@ pub fn observe<'a>(
             At::Min => all.push(one(None, extremes(run, names, f64::min)?)),
             At::Max => all.push(one(None, extremes(run, names, f64::max)?)),
             At::Step(step) => {
-                let line = log(run)?.into_iter().rev().find(|(s, _)| *s == step);
+                let line = run.log()?.into_iter().rev().find(|(s, _)| *s == step);
                 all.push(one(None, line.map(|(_, metrics)| metrics).unwrap_or_default()));
             }
             At::Every => {
                 let whole = |m: &Metrics| names.iter().all(|name| m.get(name).is_some());
-                all.extend(log(run)?.into_iter().filter(|(_, m)| whole(m)).map(|(step, m)| one(Some(step), m)));
+                all.extend(run.log()?.into_iter().filter(|(_, m)| whole(m)).map(|(step, m)| one(Some(step), m)));
             }
         }
     }
@@ -201,14 +184,14 @@ fn best(run: &Run, goal: Option<&Goal>) -> Result<Metrics> {
         return Ok(metrics);
     };
     let value = |m: &Metrics| m.get(&goal.metric).filter(|v| v.is_finite());
-    let lines = log(run)?.into_iter().filter_map(|(_, m)| Some((value(&m)?, m)));
+    let lines = run.log()?.into_iter().filter_map(|(_, m)| Some((value(&m)?, m)));
     let best = lines.reduce(|a, b| if goal.prefers(b.0, a.0) { b } else { a });
     Ok(best.map(|(_, metrics)| metrics).unwrap_or_default())
 }
 
 /// Each metric at its own extreme over the log; NaN if it was never finite.
 fn extremes(run: &Run, names: &[String], pick: fn(f64, f64) -> f64) -> Result<Metrics> {
-    let log = log(run)?;
+    let log = run.log()?;
     let extreme = |name: &String| {
         let values: Vec<f64> = log.iter().filter_map(|(_, m)| m.get(name)).collect();
         let finite = values.iter().copied().filter(|v| v.is_finite()).reduce(pick);

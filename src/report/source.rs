@@ -1,13 +1,14 @@
 //! The runs under some folders, with every key that they can be grouped by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::apart::made_with;
 use crate::config::Resolved;
 use crate::metrics::Metrics;
-use crate::run::{Evaluation, Label, Manifest, Paths, Remarks, evaluations, folders_of_all, standing, timing};
+use crate::run::{Evaluation, Label, Manifest, Paths, Remarks, evaluations, folders_of_all, metrics, standing, timing};
 use crate::{Error, Result};
 
 /// One run as far as it can be read.
@@ -30,6 +31,8 @@ pub struct Run {
     pub found: Vec<Evaluation>,
     /// Its tags and its note.
     pub remarks: Remarks,
+    /// Whether it stands for findings alone, which were made in another way than it was trained: its log is no part.
+    found_alone: bool,
     /// Every key with its value as text: dotted paths of the configuration, `arm`, `seed`, `status`, `run`.
     keys: BTreeMap<String, String>,
 }
@@ -45,8 +48,49 @@ impl Run {
         self.keys.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
+    /// Whether it has the key, or a finding of it was made with one.
+    pub(super) fn tells(&self, key: &str) -> bool {
+        self.key(key).is_some() || self.found.iter().any(|one| made_with(one, key).is_some())
+    }
+
+    /// The run with these findings in the place of all, made with the values `told` of some keys; with its own numbers,
+    /// or without.
+    pub(super) fn looked_at(
+        &self,
+        found: Vec<Evaluation>,
+        told: impl Iterator<Item = (String, String)>,
+        own: bool,
+    ) -> Run {
+        let mut run = Run { found, found_alone: !own, ..self.clone() };
+        run.keys.extend(told);
+        run.last = self.last.iter().filter(|(name, _)| own && !name.starts_with(evaluations::PREFIX)).collect();
+        run.last.extend(run.step.map(|step| evaluations::at(&run.found, step)).unwrap_or_default());
+        run.best = run.best.map(|(step, metrics)| (step, if own { metrics } else { Metrics::new() }));
+        run
+    }
+
+    /// All lines of its log, with what was found later at their steps; a step that is only found later has a line of
+    /// its own.
+    pub(super) fn log(&self) -> Result<Vec<(u64, Metrics)>> {
+        let path = Paths::of(&self.dir).metrics();
+        let mut lines = if path.exists() && !self.found_alone { metrics::read(&path)? } else { Vec::new() };
+        let steps: BTreeSet<u64> = self.found.iter().map(|evaluation| evaluation.step).collect();
+        for step in steps {
+            let found = evaluations::at(&self.found, step);
+            match lines.iter_mut().find(|(s, _)| *s == step) {
+                Some((_, metrics)) => metrics.extend(found),
+                None => lines.push((step, found)),
+            }
+        }
+        lines.sort_by_key(|(step, _)| *step);
+        Ok(lines)
+    }
+
     /// How long it trained.
     pub fn seconds(&self) -> Option<f64> {
+        if self.found_alone {
+            return None;
+        }
         timing::seconds(&Paths::of(&self.dir).timing())
     }
 

@@ -24,7 +24,8 @@ pub struct Evaluation {
     pub step: u64,
     /// The probe.
     pub probe: String,
-    /// How it looked: its keys as `PROBE.KEY`, other keys that were set, which weights; but not the seed.
+    /// How it looked: its keys as `PROBE.KEY`, the keys that `--set` made other than the run has them, which weights; but
+    /// not the seed.
     pub how: BTreeMap<String, String>,
     /// The seed of its draws.
     pub seed: u64,

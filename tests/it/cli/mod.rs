@@ -5,6 +5,7 @@ mod documents;
 mod draws;
 mod energy;
 mod failures;
+mod findings;
 mod inputs;
 mod listing;
 mod outputs;

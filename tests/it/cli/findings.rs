@@ -1,0 +1,86 @@
+//! Findings of one checkpoint, told apart by how they were found.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Lab, read};
+
+/// A run of the plane with a sampler and the probe `mmd`, found with steps and seeds of its own.
+fn lab() -> Lab {
+    let lab = Lab::new();
+    let config = "[dataset]\nname = \"moons\"\n[model]\nname = \"neural\"\nnet = { name = \"mlp\", hidden = [8] }\n\
+                  [method]\nname = \"score_matching\"\n[sampler]\nname = \"langevin\"\nsteps = 3\nstep_size = 0.1\n\
+                  [train]\nsteps = 4\nlog_every = 2\ncheckpoint_every = 2\nkeep_every = 2\nbatch_size = 16\n";
+    lab.write("c.toml", config);
+    for seed in ["0", "1"] {
+        lab.ok(&["-q", "train", "c.toml", "--set", &format!("seed={seed}"), "--run-dir", &format!("runs/{seed}")]);
+    }
+    lab
+}
+
+fn find(lab: &Lab, run: &str, more: &[&str]) -> f64 {
+    let words = ["-q", "eval", "--ckpt", run, "--probe", "mmd", "--keep", "--set", "mmd.n=40"];
+    lab.json(&[&words, more].concat())["metrics"]["mmd2"].as_f64().unwrap()
+}
+
+/// The mean of a group with these keys, and how many made it.
+fn mean(told: &Value, keys: &Value, metric: &str) -> (f64, u64) {
+    let group = told["groups"].as_array().unwrap().iter().find(|group| group["keys"] == *keys);
+    let found = &group.unwrap_or_else(|| panic!("{keys} in {told}"))["metrics"][metric];
+    (found["mean"].as_f64().unwrap(), found["n"].as_u64().unwrap())
+}
+
+#[test]
+fn findings_with_other_settings_of_the_sampler_are_groups_of_their_own() {
+    let lab = lab();
+    let mut found = Vec::new();
+    for steps in ["0", "3", "12"] {
+        let of = |run: &str| find(&lab, run, &["--set", &format!("sampler.steps={steps}")]);
+        found.push((of("runs/0") + of("runs/1")) / 2.0);
+    }
+    assert!(found[0] != found[1] && found[1] != found[2], "{found:?}");
+    let words = ["-q", "compare", "runs", "--by", "sampler.steps", "--metric", "eval/mmd2"];
+    let told = lab.json(&words);
+    assert!(told["groups"].as_array().unwrap().len() == 3 && told["notes"] == json!([]), "{told}");
+    for (steps, wanted) in [0, 3, 12].into_iter().zip(found) {
+        let (mean, n) = mean(&told, &json!({"sampler.steps": steps}), "eval/mmd2");
+        assert!((mean - wanted).abs() < 1e-12 && n == 2, "{steps}: {mean} {wanted}");
+    }
+    // The run's own numbers stand where its own value does, and a figure takes the key as its axis.
+    let both = lab.json(&["-q", "compare", "runs", "--by", "sampler.steps", "--metric", "eval/mmd2,train_sm"]);
+    for (steps, missing) in [(0, 2), (3, 0), (12, 2)] {
+        let groups = both["groups"].as_array().unwrap();
+        let group = groups.iter().find(|group| group["keys"]["sampler.steps"] == steps).unwrap();
+        assert_eq!(group["metrics"]["train_sm"]["missing"], missing, "{both}");
+    }
+    let figure = ["-q", "compare", "runs", "--by", "method", "--metric", "eval/mmd2", "--x", "sampler.steps", "--plot"];
+    lab.ok(&[&figure[..], &["f.svg"]].concat());
+    assert!(String::from_utf8(read(&lab.path("f.svg"))).unwrap().contains("sampler.steps"));
+}
+
+#[test]
+fn findings_are_told_apart_by_step_seed_weights_and_the_name_of_another_sampler() {
+    let lab = lab();
+    let by = |keys: &str, more: &[&str]| {
+        lab.json(&[&["-q", "compare", "runs/0", "--by", keys, "--metric", "eval/mmd2"], more].concat())
+    };
+    let middle = find(&lab, "runs/0/checkpoints/step-00000002.safetensors", &[]);
+    let seeds = ["7", "8"].map(|seed| find(&lab, "runs/0", &["--seed", seed]));
+    assert!(seeds[0] != seeds[1]);
+    assert_eq!(mean(&by("eval.seed", &[]), &json!({"eval.seed": 7}), "eval/mmd2"), (seeds[0], 1));
+    let repeats = by("method", &["--over", "eval.seed"]);
+    let (of_both, n) = mean(&repeats, &json!({"method": "score_matching"}), "eval/mmd2");
+    assert!((of_both - (seeds[0] + seeds[1]) / 2.0).abs() < 1e-12 && n == 2, "{repeats}");
+    assert_eq!(mean(&by("step", &["--at", "every"]), &json!({"step": 2}), "eval/mmd2"), (middle, 1));
+    // What the other sampler does not have is no setting of its findings.
+    let sets = ["--set", "sampler.name=sgld", "--set", "sampler.drift=0.01"];
+    let other = find(&lab, "runs/0", &sets);
+    let told = by("sampler,sampler.step_size,sampler.drift", &[]);
+    assert_eq!(
+        mean(&told, &json!({"sampler": "sgld", "sampler.step_size": "-", "sampler.drift": 0.01}), "eval/mmd2"),
+        (other, 1)
+    );
+    let raw = find(&lab, "runs/0", &["--weights", "raw"]);
+    let told = by("weights", &[]);
+    assert_eq!(mean(&told, &json!({"weights": "raw"}), "eval/mmd2"), (raw, 1));
+    lab.refused(2, &["compare", "runs", "--by", "sampler.stepps", "--metric", "eval/mmd2"], &["sampler.stepps"]);
+}
