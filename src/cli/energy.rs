@@ -33,7 +33,7 @@ pub struct EnergyArgs {
     #[arg(long, value_name = "FILE|FOLDER|SET")]
     against: Option<PathBuf>,
     /// What the numbers of files are
-    #[arg(long, value_enum, default_value_t = Space::Model)]
+    #[arg(long, value_enum, default_value_t = Space::Data)]
     space: Space,
     /// The part of the data set: train, validation or test
     #[arg(long, default_value = "test")]

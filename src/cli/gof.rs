@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 use serde_json::json;
 
+use super::items::{Items, Space};
 use super::loaded::{Loaded, WeightsArg};
 use super::{GlobalArgs, output, usage};
 use crate::config::{Document, Entry, Section, SectionKind, nearest};
-use crate::data::{Split, file};
+use crate::data::Split;
 use crate::probes::gof::{BuildTest, TESTS, Test, Verdict};
 use crate::probes::{self, Scored};
 use crate::run::show;
@@ -25,9 +26,12 @@ pub struct GofArgs {
     /// A configuration, whose model is tested as it is before training
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Samples to test instead of the data set: .npy or .csv, one item a row, in the model's space
+    /// Samples to test instead of the data set: .npy or .csv, one item a row
     #[arg(long, value_name = "FILE", conflicts_with = "split")]
     samples: Option<PathBuf>,
+    /// What the numbers of --samples are
+    #[arg(long, value_enum, default_value_t = Space::Data)]
+    space: Space,
     /// The part of the data set: train, validation or test
     #[arg(long, default_value = "test")]
     split: Split,
@@ -115,8 +119,7 @@ fn items(args: &GofArgs, stored: &Loaded, tests: &[Box<dyn Test>]) -> Result<(St
     let count = tests.iter().map(|t| t.level().0);
     let most = if count.clone().any(|n| n == 0) { 0 } else { count.max().unwrap_or(0) };
     if let Some(path) = &args.samples {
-        let vectors = file::read(path)?;
-        let x = vectors.items(stored.model.shape(), path, stored.data.device())?;
+        let x = Items::whole(path, args.space, stored)?;
         return Ok((path.display().to_string(), x));
     }
     let opened;

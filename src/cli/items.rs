@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use super::loaded::{Loaded, Weights};
 use super::usage;
 use crate::config::find;
-use crate::data::{DATASETS, Data, Split, file};
+use crate::data::{DATASETS, Data, Split};
 use crate::{Result, shell};
 
 /// What the numbers of a file are.
@@ -19,7 +19,8 @@ pub enum Space {
     Model,
     /// Pixels from 0 to 255.
     Pixels,
-    /// What the files of the run's table hold: columns are scaled as they were for training.
+    /// What the data set has: the columns of a table in its own units, found by their names where a text has names,
+    /// with words for categories. Of what is no table, what the model takes.
     Data,
 }
 
@@ -50,7 +51,7 @@ impl Items {
     ) -> Result<Self> {
         let name = match name {
             Some(path) if path.is_file() => {
-                check_space(space, path, loaded)?;
+                check_space(space, loaded)?;
                 let source = path.display().to_string();
                 return Ok(Items { source, kind: Kind::File(path.to_owned(), space) });
             }
@@ -70,6 +71,21 @@ impl Items {
         Ok(Items { source, kind: Kind::Set(data, if whole { Split::Train } else { split }) })
     }
 
+    /// All rows of a file as items in model space, `[N, ..]`.
+    ///
+    /// # Errors
+    /// Numbers that cannot be what `space` says, a file that cannot be read, rows of another length than the model's.
+    pub fn whole(path: &Path, space: Space, loaded: &Loaded) -> Result<Tensor> {
+        check_space(space, loaded)?;
+        let items = Items { source: path.display().to_string(), kind: Kind::File(path.to_owned(), space) };
+        let mut pieces = Vec::new();
+        items.for_each(loaded, usize::MAX, &mut |x| {
+            pieces.push(x.clone());
+            Ok(())
+        })?;
+        Ok(Tensor::cat(&pieces, 0)?)
+    }
+
     /// Hands the items to `each`, at most `most` at a time, in model space.
     ///
     /// # Errors
@@ -82,8 +98,7 @@ impl Items {
             (0..n).step_by(most).try_for_each(|from| each(&x.narrow(0, from, most.min(n - from))?))
         };
         match &self.kind {
-            Kind::File(path, space) => file::rows(path, most, &mut |rows| {
-                let rows = if *space == Space::Data { loaded.data.of_rows(rows, path)? } else { rows };
+            Kind::File(path, space) => loaded.data.rows_of(path, *space == Space::Data, most, &mut |rows| {
                 let x = rows.items(loaded.model.shape(), path, loaded.data.device())?;
                 some(if *space == Space::Pixels { loaded.data.of_unit(&(x / 255.0)?, None)? } else { x })
             })?,
@@ -97,13 +112,12 @@ impl Items {
 }
 
 /// Refuses a file whose numbers cannot be what `--space` says.
-fn check_space(space: Space, path: &Path, loaded: &Loaded) -> Result<()> {
+fn check_space(space: Space, loaded: &Loaded) -> Result<()> {
     match space {
         Space::Pixels if loaded.data.spec().image.is_none() => {
             let what = "--space pixels: the model was not trained on pictures, and numbers are not divided by 255";
             Err(usage(what, "--space model, or --space data for rows of the run's table"))
         }
-        Space::Data => loaded.data.check_columns(&file::names(path)?, path),
         _ => Ok(()),
     }
 }

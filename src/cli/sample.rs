@@ -12,7 +12,7 @@ use super::items::Space;
 use super::loaded::{Loaded, WeightsArg};
 use super::outputs::{self, Outputs, all_tried};
 use super::{GlobalArgs, output, usage};
-use crate::data::{Data, file};
+use crate::data::Data;
 use crate::density::{self, Counted, Energy, Model, Proposal};
 use crate::math::stats;
 use crate::metrics::{Metrics, Spent};
@@ -49,12 +49,11 @@ pub struct SampleArgs {
     /// Starts the chains at the rows of a file, .npy or text
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
-    /// The numbers of --out and --init: those of the data set's table, whose scaling is undone, or those of the model;
-    /// they differ for tables alone. --save-npy is in model space whatever is said here
+    /// The numbers of --out, --init and --save-npy: those of the data set's table, whose scaling is undone, or those of
+    /// the model; they differ for tables alone
     #[arg(long, value_enum, default_value_t = Space::Data)]
     space: Space,
-    /// Also writes the samples as a NumPy array, .npy, in model space, which `ebm gof` and `ebm energy` read; --out
-    /// X.npy has the units of a table
+    /// Also writes the samples as a NumPy array, .npy, which `ebm gof` and `ebm energy` read
     #[arg(long, value_name = "FILE")]
     save_npy: Option<PathBuf>,
     /// Also writes the chains as an animation, .gif
@@ -133,8 +132,7 @@ fn starts(args: &SampleArgs, stored: &Loaded, sampler: &Sampler, data: &Data, ke
         if sampler.config.space != density::Space::Data {
             return Err(usage("--init gives items, and these chains move in noise", "--set sampler.space=data"));
         }
-        let natural = args.space == Space::Data && data.is_table();
-        let rows = if natural { data.of_file(path)? } else { file::read(path)? };
+        let rows = data.of_file(path, args.space == Space::Data)?;
         let x = rows.items(model.shape(), path, data.device())?;
         let (have, n) = (x.dim(0)?, args.n.unwrap_or(x.dim(0)?));
         return match n <= have {
@@ -226,7 +224,7 @@ fn forms<'a>(args: &SampleArgs, data: &'a Data) -> Result<Forms<'a>> {
         out => (None, out.as_ref().filter(|_| folder.is_none())),
     };
     let mut numbers: Vec<(PathBuf, Space)> = array.iter().map(|path| ((*path).clone(), *space)).collect();
-    numbers.extend(save_npy.iter().map(|path| (path.clone(), Space::Model)));
+    numbers.extend(save_npy.iter().map(|path| (path.clone(), *space)));
     let place = |ending| {
         let path = default_out(ckpt, ending);
         fs::try_file(&path).map(|()| path)

@@ -6,6 +6,7 @@ pub use super::grown::{NpyRows, npz};
 pub use super::npy::{Array, array, npy_bytes};
 pub use super::npz::npz_bytes;
 pub use super::pieces::{names, rows};
+pub use super::text::Field;
 pub use super::vectors::Vectors;
 use super::{npy, text};
 use crate::data::files::locate::uncompressed;

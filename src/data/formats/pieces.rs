@@ -7,18 +7,23 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use npyz::{NpyHeader, Order};
 
+use super::text::Field;
 use super::vectors::Vectors;
 use super::{file, grown, npy, text};
 use crate::data::files::locate::GZIP;
 use crate::{Error, Result};
 
-/// Hands the rows of a file to `each`, at most `most` at a time, as exact as the file has them. No more than these are
-/// in memory, of text and arrays, gzipped or not; but an array that is gzipped and in Fortran's order is read as a
-/// whole.
+/// Hands the rows of a file to `each`, at most `most` at a time, as exact as the file has them; of a text, these
+/// `fields`, or all where there are none. No more than these are in memory, of text and arrays, gzipped or not; but an
+/// array that is gzipped and in Fortran's order is read as a whole.
 ///
 /// # Errors
 /// What [`file::read`] refuses, and what `each` does.
-pub fn rows(path: &Path, most: usize, each: &mut dyn FnMut(Vectors) -> Result<()>) -> Result<()> {
+pub fn rows(
+    path: &Path,
+    (most, fields): (usize, &[Field]),
+    each: &mut dyn FnMut(Vectors) -> Result<()>,
+) -> Result<()> {
     let most = most.max(1);
     if let Some(array) = Stored::open(path)? {
         return array.rows(path, most, each);
@@ -35,7 +40,7 @@ pub fn rows(path: &Path, most: usize, each: &mut dyn FnMut(Vectors) -> Result<()
     match lead.as_slice() {
         [b'P', b'K', ..] => in_pieces(file::read(path)?, most, &mut counted)?,
         MAGIC => packed(path, &mut from, most, &mut counted)?,
-        _ => text::pieces(path, &mut from, most, &mut counted)?,
+        _ => text::pieces(path, &mut from, (most, fields), &mut counted)?,
     }
     if count == 0 { Err(empty(path)) } else { Ok(()) }
 }
@@ -215,7 +220,7 @@ mod tests {
 
     fn pieces(path: &Path, most: usize) -> Result<Vec<Vec<f64>>> {
         let mut found = Vec::new();
-        rows(path, most, &mut |some| {
+        rows(path, (most, &[]), &mut |some| {
             assert_eq!(some.dim, 3);
             found.push(some.values);
             Ok(())

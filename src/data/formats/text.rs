@@ -8,37 +8,50 @@ use super::records::{Problem, Record, Records};
 use super::vectors::Vectors;
 use crate::{Error, Result};
 
+/// A field of a text's rows that is read, by its place, and as what.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Field {
+    /// A number.
+    Number(usize),
+    /// One of these words: 1 in the place of the word among them, and 0 in the places of the others.
+    Word(usize, Vec<String>),
+}
+
 /// The numbers of a text with a row a line.
 ///
 /// # Errors
 /// What [`file::read`](super::file::read) refuses.
 pub(crate) fn vectors(path: &Path, bytes: &[u8]) -> Result<Vectors> {
     let mut all = Vectors { dim: 0, values: Vec::new() };
-    pieces(path, &mut &*bytes, usize::MAX, &mut |piece| {
+    pieces(path, &mut &*bytes, (usize::MAX, &[]), &mut |piece| {
         all = piece;
         Ok(())
     })?;
     Ok(all)
 }
 
-/// Hands the numbers of a text with a row a line to `each`, at most `most` rows at a time.
+/// Hands the numbers of a text with a row a line to `each`, at most `most` rows at a time: those of `fields`, in their
+/// order, or all where there are none.
 ///
 /// # Errors
 /// What [`file::read`](super::file::read) refuses, and what `each` does.
 pub(crate) fn pieces(
     path: &Path,
     from: &mut dyn BufRead,
-    most: usize,
+    (most, fields): (usize, &[Field]),
     each: &mut dyn FnMut(Vectors) -> Result<()>,
 ) -> Result<()> {
     const REMEDY: &str = "one sample a line: numbers between commas, semicolons, tabs or blanks";
-    let (mut dim, mut values) = (0, Vec::new());
+    let (mut width, mut dim, mut values) = (0, 0, Vec::new());
     rows(path, from, &Layout { remedy: REMEDY, ..Layout::default() }, &mut |row| {
-        dim = if dim == 0 { row.fields.len() } else { dim };
-        row.has(dim)?;
-        for column in 0..dim {
-            values.push(row.number(column)?);
+        width = if width == 0 { row.fields.len() } else { width };
+        row.has(width)?;
+        let before = values.len();
+        match fields {
+            [] => (0..width).try_for_each(|column| row.number(column).map(|value| values.push(value)))?,
+            fields => fields.iter().try_for_each(|field| row.push(field, &mut values))?,
         }
+        dim = values.len() - before;
         if values.len() < dim.saturating_mul(most) {
             return Ok(());
         }
@@ -82,6 +95,24 @@ impl Row<'_> {
         let place = self.place(column);
         let name = self.frame.names.get(place - 1).map(|name| format!(" (`{name}`)")).unwrap_or_default();
         self.bad(format!("column {place}{name}: {what}"))
+    }
+
+    /// Adds the numbers that a field stands for.
+    fn push(&self, field: &Field, to: &mut Vec<f64>) -> Result<()> {
+        let (column, words) = match field {
+            Field::Number(column) => {
+                to.push(self.number(*column)?);
+                return Ok(());
+            }
+            Field::Word(column, words) => (*column, words),
+        };
+        let word = self.fields.get(column).copied().unwrap_or_default();
+        if !words.iter().any(|known| known == word) {
+            let what = format!("`{}` is none of {}", short(word), words.join(", "));
+            return Err(self.bad_at(column, &what));
+        }
+        to.extend(words.iter().map(|known| f64::from(known == word)));
+        Ok(())
     }
 
     /// The number in a column; truth values are 0 and 1.

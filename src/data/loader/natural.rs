@@ -5,9 +5,8 @@ use std::path::Path;
 use candle_core::{DType, Tensor};
 
 use super::Data;
-use crate::data::formats::{file, vectors::Vectors};
+use crate::data::formats::file::{self, Field, Vectors};
 use crate::data::items::Stamp;
-use crate::data::source::Category;
 use crate::math::largest;
 use crate::{Error, Result};
 
@@ -34,7 +33,7 @@ impl Data {
     /// # Errors
     /// Rows of another length.
     pub fn natural(&self, x: &Tensor) -> Result<Option<Vec<NaturalColumn>>> {
-        let Stamp { columns: names, scales, categories, .. } = self.items.stamp();
+        let scales = self.items.stamp().scales;
         if scales.is_empty() {
             return Ok(None);
         }
@@ -43,58 +42,103 @@ impl Data {
             let [mean, std] = scales.get(c).copied().unwrap_or([0.0, 1.0]);
             rows.iter().filter_map(|row| row.get(c)).map(|v| v * std + mean).collect()
         };
-        let (mut columns, mut c) = (Vec::new(), 0);
-        while c < scales.len() {
-            let Some(Category { name, words, .. }) = categories.iter().find(|category| category.first == c) else {
-                let name = names.get(c).filter(|name| !name.is_empty()).cloned();
-                let name = name.unwrap_or_else(|| format!("x{c}"));
-                columns.push(NaturalColumn { name, values: column(c), words: Vec::new() });
-                c += 1;
-                continue;
-            };
-            let parts: Vec<Vec<f64>> = (c..c + words.len()).map(column).collect();
+        let mut c = 0;
+        let natural = |(name, words): (String, Vec<String>)| {
+            let first = c;
+            c += words.len().max(1);
+            if words.is_empty() {
+                return NaturalColumn { name, values: column(first), words };
+            }
+            let parts: Vec<Vec<f64>> = (first..c).map(column).collect();
             let place = |row: usize| {
                 let here: Vec<f64> = parts.iter().filter_map(|part| part.get(row)).copied().collect();
                 largest(&here).0 as f64
             };
-            let values = (0..rows.len()).map(place).collect();
-            columns.push(NaturalColumn { name: name.clone(), values, words: words.clone() });
-            c += words.len().max(1);
+            NaturalColumn { name, values: (0..rows.len()).map(place).collect(), words }
+        };
+        Ok(Some(self.named_columns().into_iter().map(natural).collect()))
+    }
+
+    /// The rows of a file as the model sees them, at most `most` at a time: in the units of the table's columns if they
+    /// are `natural`. A text that names the columns may have others among them, and them in any order; the rows of
+    /// another file count by position, where a category may stand as the place of its word.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a column that is missing, rows of another length; what `each` refuses.
+    pub fn rows_of(
+        &self,
+        path: &Path,
+        natural: bool,
+        most: usize,
+        each: &mut dyn FnMut(Vectors) -> Result<()>,
+    ) -> Result<()> {
+        let natural = natural && self.is_table();
+        let fields = self.fields(&file::names(path)?, path, natural)?;
+        file::rows(path, (most, &fields), &mut |rows| each(if natural { self.of_rows(rows, path)? } else { rows }))
+    }
+
+    /// All rows of a file, as [`Data::rows_of`] hands them out.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn of_file(&self, path: &Path, natural: bool) -> Result<Vectors> {
+        let mut all = Vectors { dim: 0, values: Vec::new() };
+        self.rows_of(path, natural, usize::MAX, &mut |rows| {
+            all = rows;
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// The fields of a text whose columns have these names that make an item; none where it names none of an item's.
+    fn fields(&self, names: &[String], path: &Path, natural: bool) -> Result<Vec<Field>> {
+        let width = self.spec().shape.iter().product();
+        let own: Vec<(String, Vec<String>)> = match natural {
+            true => self.named_columns(),
+            false => (0..width).map(|c| (format!("x{c}"), Vec::new())).collect(),
+        };
+        let place = |name: &String| names.iter().position(|other| other == name);
+        let found: Vec<Option<usize>> = own.iter().map(|(name, _)| place(name)).collect();
+        // Numbers of the model have no names of their own: some that are called so may be others.
+        if found.iter().all(Option::is_none) || (!natural && found.iter().any(Option::is_none)) {
+            return Ok(Vec::new());
         }
-        Ok(Some(columns))
+        let listed = || own.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+        let one = |((name, words), found): (&(String, Vec<String>), Option<usize>)| match found {
+            None => {
+                let what = format!("has no column `{name}`; the run's table has {}", listed());
+                Err(Error::data(path, what, "give every column that the run was trained on, in any order"))
+            }
+            Some(_) if names.iter().filter(|other| *other == name).count() > 1 => {
+                let what = format!("has more than one column `{name}`");
+                Err(Error::data(path, what, "give every column a name of its own"))
+            }
+            Some(at) if words.is_empty() => Ok(Field::Number(at)),
+            Some(at) => Ok(Field::Word(at, words.clone())),
+        };
+        own.iter().zip(found).map(one).collect()
     }
 
-    /// Refuses a file that has one of the table's columns in the place of another: rows are read by position.
-    ///
-    /// # Errors
-    /// Names in another order.
-    pub fn check_columns(&self, names: &[String], path: &Path) -> Result<()> {
-        let own = self.items.stamp().columns;
-        let moved = names.iter().enumerate().find(|(i, name)| own.contains(name) && own.get(*i) != Some(*name));
-        let Some((_, name)) = moved else { return Ok(()) };
-        let what = format!("its column `{name}` is not where the run's table has it: {} there", own.join(", "));
-        Err(Error::data(path, what, "write the columns in the order of the run's table"))
+    /// The columns of the table by name, with the words of the categorical ones.
+    fn named_columns(&self) -> Vec<(String, Vec<String>)> {
+        let Stamp { columns: names, scales, categories, .. } = self.items.stamp();
+        let (mut columns, mut c) = (Vec::new(), 0);
+        while c < scales.len() {
+            let category = categories.iter().find(|category| category.first == c);
+            let name = names.get(c).filter(|name| !name.is_empty()).cloned();
+            let plain = || (name.unwrap_or_else(|| format!("x{c}")), Vec::new());
+            let column = category.map_or_else(plain, |category| (category.name.clone(), category.words.clone()));
+            c += column.1.len().max(1);
+            columns.push(column);
+        }
+        columns
     }
 
-    /// The rows of a file in the units of the table's columns, as [`Data::of_rows`].
-    ///
-    /// # Errors
-    /// As there, as [`Data::check_columns`], and a file that cannot be read.
-    pub fn of_file(&self, path: &Path) -> Result<Vectors> {
-        self.check_columns(&file::names(path)?, path)?;
-        self.of_rows(file::read(path)?, path)
-    }
-
-    /// Rows in the units of the table's columns as the model sees them; each category has a column of 0 and 1.
-    ///
-    /// # Errors
-    /// The set is no table, or rows have another length.
-    pub fn of_rows(&self, rows: Vectors, path: &Path) -> Result<Vectors> {
+    /// Rows in the units of the table's columns as the model sees them; each category has a column of 0 and 1, or one
+    /// with the places of its words.
+    fn of_rows(&self, rows: Vectors, path: &Path) -> Result<Vectors> {
         let scales = self.items.stamp().scales;
-        if scales.is_empty() {
-            return Err(Error::config("the run's data set is no table whose units are known")
-                .hint("--space model, or --space pixels for pictures"));
-        }
+        let rows = self.one_hot(rows, path)?;
         if rows.dim != scales.len() {
             let what = format!("a row has {} numbers, the table {} columns", rows.dim, scales.len());
             return Err(Error::data(path, what, "give the columns that the run was trained on, in its order"));
@@ -105,6 +149,30 @@ impl Data {
         };
         Ok(Vectors { values: rows.values.into_iter().enumerate().map(scaled).collect(), ..rows })
     }
+
+    /// Rows in which a category is one number, the place of its word, with a number for each of its words; others as
+    /// they are.
+    fn one_hot(&self, rows: Vectors, path: &Path) -> Result<Vectors> {
+        let columns = self.named_columns();
+        let width: usize = columns.iter().map(|(_, words)| words.len().max(1)).sum();
+        if rows.dim != columns.len() || rows.dim == width {
+            return Ok(rows);
+        }
+        let mut values = Vec::with_capacity(rows.len() * width);
+        for (i, value) in rows.values.iter().enumerate() {
+            let Some((name, words)) = columns.get(i % rows.dim) else { continue };
+            if words.is_empty() {
+                values.push(*value);
+                continue;
+            }
+            if !(0..words.len()).any(|place| place as f64 == *value) {
+                let what = format!("row {} (from 0): {value} is no place among the {} words of `{name}`", i / rows.dim, words.len());
+                return Err(Error::data(path, what, "places count from 0"));
+            }
+            values.extend((0..words.len()).map(|place| f64::from(place as f64 == *value)));
+        }
+        Ok(Vectors { dim: width, values })
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +180,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
+    use crate::data::source::Category;
 
     #[test]
     fn rows_go_to_the_units_of_the_file_and_back() {
