@@ -20,7 +20,7 @@ pub struct CheckArgs {
     config: PathBuf,
 }
 
-/// Runs a few steps in memory; writes nothing.
+/// Runs a few steps in memory; writes nothing but the cache of pictures, which the run will read.
 pub fn run(args: &CheckArgs, global: &GlobalArgs) -> Result<()> {
     let experiment = Experiment::load(&args.config, &global.overrides())?;
     let building = Stage::new("opening the data, building everything", global.quiet, String::new);

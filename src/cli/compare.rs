@@ -24,7 +24,8 @@ pub struct CompareArgs {
     /// Keys that are repeats
     #[arg(long, value_name = "KEYS", value_delimiter = ',', default_value = "seed")]
     over: Vec<String>,
-    /// A metric [default: all that the probes wrote at the end], or `seconds` of training. May be given again
+    /// A metric, or `seconds` of training [default: all that the probes wrote at the end; of runs without probes, the
+    /// last line of the log]. May be given again
     #[arg(long, value_name = "METRIC", value_delimiter = ',')]
     metric: Vec<String>,
     /// A metric of zeros and ones whose interval is Wilson's; those ending in _reject are anyway

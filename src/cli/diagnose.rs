@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
-use super::loaded::{Loaded, WeightsArg};
+use super::loaded::{Loaded, WeightsArg, run_folder};
 use super::outputs::Outputs;
 use super::{GlobalArgs, output, usage};
 use crate::data::{Modes, file};
@@ -145,8 +145,7 @@ fn chains(args: &DiagnoseArgs, global: &GlobalArgs, ckpt: &Path) -> Result<Subje
 
 /// `RUN/diagnose` for a checkpoint in a run folder, else `diagnose` here; numbered when that exists.
 fn default_out(ckpt: &Path) -> PathBuf {
-    let run = ckpt.parent().and_then(Path::parent).filter(|run| run.join("manifest.json").is_file());
-    let folder = run.map(Path::to_path_buf).unwrap_or_default();
+    let folder = run_folder(ckpt).map(Path::to_path_buf).unwrap_or_default();
     let name = |i: usize| if i == 0 { folder.join("diagnose") } else { folder.join(format!("diagnose-{i}")) };
     (0..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
 }

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::loaded::{Loaded, WeightsArg};
+use super::loaded::{Loaded, WeightsArg, run_folder, stem};
 use super::outputs::{Outputs, all_tried};
 use super::{GlobalArgs, output, usage};
 use crate::config::{Document, Resolved, Section, SectionKind, decode, find, nearest};
 use crate::metrics::Unit;
 use crate::probes::{Finding, PROBES, ProbeRow, Schedule, Subject, labelled};
-use crate::run::{Evaluation, Experiment, Paths, show};
+use crate::run::{Evaluation, Experiment, show};
 use crate::store::fs;
 use crate::{Error, Result, draw, rng::Key};
 
@@ -46,7 +46,7 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
         usage(format!("there is no probe `{}`", args.probe), format!("{near}choose from {}", names.join(", ")))
     })?;
     args.pictures.iter().try_for_each(|folder| Outputs::new().folder("--pictures", folder))?;
-    let folder = args.keep.then(|| run_folder(&args.ckpt)).transpose()?;
+    let folder = args.keep.then(|| keeper(&args.ckpt)).transpose()?;
     let own = |set: &String| set.trim_start().split(['.', '=']).next().is_some_and(|word| word.trim() == row.name);
     let sets = global.overrides_with(&[("--seed", "seed", args.seed)])?;
     let (keys, sets): (Vec<String>, Vec<String>) = sets.into_iter().partition(own);
@@ -73,23 +73,16 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     kept.map(|_| ())
 }
 
-/// The folder of the run that a checkpoint lies in, or that stands for its last one.
-fn run_folder(ckpt: &Path) -> Result<PathBuf> {
-    let folder = if ckpt.is_dir() { Some(ckpt) } else { ckpt.parent().and_then(Path::parent) };
-    let run = folder.filter(|folder| Paths::of(folder).config().is_file());
-    run.map(Path::to_owned).ok_or_else(|| {
+/// The folder of the run that keeps a finding.
+fn keeper(ckpt: &Path) -> Result<PathBuf> {
+    run_folder(ckpt).map(Path::to_owned).ok_or_else(|| {
         let what = format!("--keep: {} lies in no run's folder, which would keep the finding", ckpt.display());
         usage(what, "give the folder of a run, or a file in its checkpoints/; or leave --keep out")
     })
 }
 
 /// What is kept of a finding, whose probe has this section.
-fn evaluation(
-    args: &EvalArgs,
-    stored: &Loaded,
-    section: &toml::Table,
-    finding: &Finding,
-) -> Result<Evaluation> {
+fn evaluation(args: &EvalArgs, stored: &Loaded, section: &toml::Table, finding: &Finding) -> Result<Evaluation> {
     let Schedule { label, .. } = decode(section)?;
     let metrics = finding.metrics.iter().map(|(name, value)| (labelled(&label, name), value)).collect();
     let mut keys = section.clone();
@@ -130,7 +123,7 @@ fn section(row: &ProbeRow, experiment: &Experiment, keys: &[String]) -> Result<t
 fn write(args: &EvalArgs, probe: &str, finding: &Finding) -> Result<Vec<PathBuf>> {
     let Some(folder) = &args.pictures else { return Ok(vec![]) };
     fs::create_dir(folder)?;
-    let stem = args.ckpt.file_stem().and_then(|s| s.to_str()).unwrap_or("checkpoint");
+    let stem = stem(&args.ckpt);
     let path = |name: &str| folder.join(format!("{stem}-{probe}-{name}.png"));
     let one = |(name, picture): &(String, image::RgbImage)| fs::write_atomic(&path(name), &draw::png(picture)?);
     all_tried(finding.pictures.iter().map(one))?;

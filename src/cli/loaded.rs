@@ -9,7 +9,7 @@ use super::usage;
 use crate::config::Difference;
 use crate::data::Data;
 use crate::density::{Model, Proposal, Stored, WeightsOf, unfit};
-use crate::run::Experiment;
+use crate::run::{Experiment, Paths};
 use crate::store::{State, checkpoint, put};
 use crate::{Error, Result, methods, shell};
 
@@ -99,7 +99,15 @@ impl Loaded {
         let experiment = Experiment::load(config, sets)?;
         let data = experiment.data()?;
         let model = experiment.model(&data)?.frozen()?;
-        Ok(Loaded { step: 0, experiment, changed: Vec::new(), weights: model.params().tensors(), model, data, proposal: None })
+        Ok(Loaded {
+            step: 0,
+            experiment,
+            changed: Vec::new(),
+            weights: model.params().tensors(),
+            model,
+            data,
+            proposal: None,
+        })
     }
 
     /// Checks that the model sees items of the shape that `data` has.
@@ -114,6 +122,18 @@ impl Loaded {
         let remedy = format!("choose a data set of the model's shape: `{}`", shell::ebm("data list"));
         Err(usage(format!("items of `{}` have shape {have:?}, the model's {want:?}", data.spec().name), remedy))
     }
+}
+
+/// The folder of the run that a checkpoint lies in, or that stands for its last one; none of a checkpoint elsewhere.
+pub fn run_folder(ckpt: &Path) -> Option<&Path> {
+    let folder = if ckpt.is_dir() { Some(ckpt) } else { ckpt.parent().and_then(Path::parent) };
+    folder.filter(|folder| Paths::of(folder).config().is_file())
+}
+
+/// What files that are made of a checkpoint are called after: its own name without the ending.
+pub fn stem(ckpt: &Path) -> &str {
+    let own = if ckpt.is_dir() { None } else { ckpt.file_stem().and_then(|stem| stem.to_str()) };
+    own.unwrap_or("last")
 }
 
 /// Whether a path is that of a checkpoint, or of a run folder, which stands for its last one.

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::draws::{self, Draws, as_folder};
 use super::items::Space;
-use super::loaded::{Loaded, WeightsArg};
+use super::loaded::{Loaded, WeightsArg, run_folder, stem};
 use super::outputs::{self, Outputs, all_tried};
 use super::{GlobalArgs, output, usage};
 use crate::data::Data;
@@ -252,8 +252,8 @@ fn forms<'a>(args: &SampleArgs, data: &'a Data) -> Result<Forms<'a>> {
 
 /// `RUN/samples/sample-<checkpoint>.<ending>` for a checkpoint in a run folder, numbered when that exists.
 fn default_out(ckpt: &Path, ending: &str) -> PathBuf {
-    let stem = ckpt.file_stem().and_then(|s| s.to_str()).unwrap_or("checkpoint");
-    let run = ckpt.parent().and_then(Path::parent).map(|run| run.join("samples"));
+    let stem = stem(ckpt);
+    let run = run_folder(ckpt).map(|run| run.join("samples"));
     let folder = run.filter(|f| f.is_dir()).unwrap_or_default();
     let name = |i: usize| match i {
         0 => folder.join(format!("sample-{stem}.{ending}")),

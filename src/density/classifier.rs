@@ -27,7 +27,7 @@ pub(super) const ENTRY: ModelRow = ModelRow {
     cite: "Grathwohl, Wang, Jacobsen, Duvenaud, Norouzi, Swersky 2020, \"Your classifier is secretly an energy based \
            model and you should treat it like one\", ICLR, eq. 6-7; arXiv 1912.03263",
     schema: Schema::of::<ClassifierConfig>(),
-    init: &[],
+    init: &[("dataset", "digits")],
     example: "",
     items: ANY_ITEMS,
     build: |table, context, builder| {

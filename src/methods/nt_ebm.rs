@@ -38,7 +38,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     numbers: numbers![[BASE_NLL], *SECOND_STAGE],
     cost: Spent { values: 0, gradients: 1040 },
     proposal: None,
-    init: &[("model", "tilted"), ("model.base", "real_nvp")],
+    init: &[("model", "tilted"), ("model.base", "real_nvp"), ("train.steps", "6000")],
     example: r#"[dataset]
 name = "moons"
 

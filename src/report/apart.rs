@@ -34,7 +34,8 @@ fn of_run(run: &Run, keys: &[&String], findings_alone: bool) -> Vec<Run> {
     let own: Vec<Option<String>> = keys.iter().map(|key| run.key(key).map(str::to_owned)).collect();
     let mut ways: Vec<(Vec<Option<String>>, Vec<Evaluation>)> = vec![(own.clone(), Vec::new())];
     for one in &run.found {
-        let values: Vec<_> = keys.iter().zip(&own).map(|(key, own)| made_with(one, key).or_else(|| own.clone())).collect();
+        let values: Vec<_> =
+            keys.iter().zip(&own).map(|(key, own)| made_with(one, key).or_else(|| own.clone())).collect();
         match ways.iter_mut().find(|(of, _)| *of == values) {
             Some((_, found)) => found.push(one.clone()),
             None => ways.push((values, vec![one.clone()])),

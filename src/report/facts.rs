@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Run;
 use super::json::{number, typed};
 use crate::config::nearest;
+use crate::run::evaluations::PREFIX;
 use crate::run::{Declared, Reporter};
 use crate::shell;
 
@@ -83,6 +84,10 @@ pub fn missing<'a>(asked: &[&'a str], runs: &[&Run]) -> Vec<&'a str> {
 
 /// What to write in the place of a name that no run has.
 pub fn hint_at_name(wrong: &str, runs: &[&Run]) -> String {
+    let later = format!("{PREFIX}{wrong}");
+    if runs.iter().any(|run| run.last.get(&later).is_some()) {
+        return format!("it was found after training, by `eval --keep`: `{later}`");
+    }
     let mut known: HashSet<&str> = ALWAYS.into_iter().collect();
     for run in runs {
         known.extend(run.keys().flat_map(|(key, _)| [Some(key), key.strip_suffix(".name")]).flatten());

@@ -20,13 +20,15 @@ fn again(runs: &[&Run], metric: &str, told: &[String]) -> Option<String> {
         let has = run.found.iter().filter(|one| one.metrics.get(name).is_some());
         has.for_each(|one| hows.entry(one.step).or_default().push(&one.how));
         let keys: BTreeSet<&String> = hows.values().flatten().flat_map(|how| how.keys()).collect();
-        let differs = |key: &&String| hows.values().any(|of| of.windows(2).any(|two| two[0].get(*key) != two[1].get(*key)));
+        let differs =
+            |key: &&String| hows.values().any(|of| of.windows(2).any(|two| two[0].get(*key) != two[1].get(*key)));
         keys.into_iter().filter(|key| !is_told(key, told)).filter(differs).cloned().collect::<BTreeSet<String>>()
     };
     let keys: BTreeSet<String> = runs.iter().flat_map(|run| of_run(&run)).collect();
     let list = keys.iter().cloned().collect::<Vec<_>>().join(",");
-    (!keys.is_empty())
-        .then(|| format!("`{metric}` was found with several values of {list}: the newest counts; --by {list} tells them apart"))
+    (!keys.is_empty()).then(|| {
+        format!("`{metric}` was found with several values of {list}: the newest counts; --by {list} tells them apart")
+    })
 }
 
 /// Whether a key of a finding is among those that make groups or repeats.

@@ -35,8 +35,7 @@ pub struct Drawing {
 impl Drawing {
     /// Adds what the figure shows to what is asked of the runs.
     pub fn ask(&self, runs: &[Run], request: &mut Request) {
-        let is_key =
-            |key: &String| (key == "step" && request.at == At::Every) || runs.iter().any(|run| run.tells(key));
+        let is_key = |key: &String| (key == "step" && request.at == At::Every) || runs.iter().any(|run| run.tells(key));
         let x_is_key = is_key(&self.x);
         let keys = self.series.iter().chain(&self.panel).chain(x_is_key.then_some(&self.x));
         request.also.extend(keys.cloned());

@@ -38,6 +38,10 @@ pub fn bound(before: &Resolved, now: &Resolved) -> Vec<Difference> {
 /// Whether a run may go on with another value of the key at `path`.
 fn may_change(path: &str, resolved: &Resolved) -> bool {
     let (first, key) = path.split_once('.').unwrap_or(("", path));
+    // An empty list is a value under its own name.
+    if read_sections().iter().any(|(section, reader)| section.key == path && *reader == Reader::Onlooker) {
+        return true;
+    }
     let found = read_sections().into_iter().find(|(section, _)| section.key == first);
     found.is_some_and(|(section, reader)| match section.kind {
         _ if reader == Reader::Onlooker => true,
@@ -108,7 +112,7 @@ mod tests {
     fn what_steps_depend_on_stays_and_the_rest_may_change() {
         let toml = "[dataset]\nname = \"table\"\n[model]\nname = \"neural\"\n[method]\nname = \"pcd\"\n";
         let resolved = Resolved(toml.parse().unwrap());
-        let free = ["device", "train.steps", "train.log_every", "train.best", "probe.0.every", "sampler.init"];
+        let free = ["device", "train.steps", "train.log_every", "train.best", "probe.0.every", "probe", "sampler.init"];
         for key in free.iter().chain(&["guard.enabled", "dataset.path", "sampler.warm_up.target"]) {
             assert!(may_change(key, &resolved), "{key}");
         }

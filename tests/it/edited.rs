@@ -158,3 +158,32 @@ fn other_data_under_the_same_name_are_refused() {
     lab.ok(&["-q", "resume", "run"]);
     assert_eq!(lab.manifest("run")["status"], "finished");
 }
+
+/// The first probe and the last one come and go like any other: a list that is empty is no key of its own.
+#[test]
+fn probes_come_to_a_run_without_any_and_go_from_one() {
+    let lab = Lab::new();
+    lab.write("c.toml", &bare("ml_grid", 4));
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    let probes = || {
+        let text = String::from_utf8(read(&lab.path("run/config.toml"))).unwrap();
+        text.parse::<toml::Table>().unwrap().get("probe").map_or(0, |probes| probes.as_array().unwrap().len())
+    };
+    assert_eq!(probes(), 0);
+    let nll = "probe=[{ name = \"nll\", points = 16, items = 50, samples = 20 }]";
+    lab.ok(&["-q", "resume", "run", "--steps", "6", "--set", nll]);
+    assert_eq!(probes(), 1);
+    let found = lab.json(&["ls", "run", "--columns", "test_ll"]).to_string();
+    assert!(!found.contains("null"), "{found}");
+    lab.ok(&["-q", "resume", "run", "--steps", "8", "--set", "probe=[]"]);
+    assert_eq!(probes(), 0);
+    // By the file too, and not what training reads beside it.
+    let text = String::from_utf8(read(&lab.path("run/config.toml"))).unwrap().replace("probe = []\n", "");
+    lab.write("run/config.toml", &format!("{text}\n[[probe]]\nname = \"nll\"\npoints = 16\n"));
+    lab.ok(&["-q", "resume", "run", "--steps", "9"]);
+    lab.refused(
+        2,
+        &["resume", "run", "--steps", "10", "--set", "probe=[]", "--set", "seed=4"],
+        &["seed was 0, is now 4"],
+    );
+}

@@ -19,11 +19,7 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// What [`file::read`] refuses, and what `each` does.
-pub fn rows(
-    path: &Path,
-    (most, fields): (usize, &[Field]),
-    each: &mut dyn FnMut(Vectors) -> Result<()>,
-) -> Result<()> {
+pub fn rows(path: &Path, (most, fields): (usize, &[Field]), each: &mut dyn FnMut(Vectors) -> Result<()>) -> Result<()> {
     let most = most.max(1);
     if let Some(array) = Stored::open(path)? {
         return array.rows(path, most, each);

@@ -166,7 +166,11 @@ impl Data {
                 continue;
             }
             if !(0..words.len()).any(|place| place as f64 == *value) {
-                let what = format!("row {} (from 0): {value} is no place among the {} words of `{name}`", i / rows.dim, words.len());
+                let what = format!(
+                    "row {} (from 0): {value} is no place among the {} words of `{name}`",
+                    i / rows.dim,
+                    words.len()
+                );
                 return Err(Error::data(path, what, "places count from 0"));
             }
             values.extend((0..words.len()).map(|place| f64::from(place as f64 == *value)));
@@ -206,6 +210,8 @@ mod tests {
         let rows = Vectors { dim: 6, values: vec![180.0, 1.0, 0.0, 0.0, 1.0, -1.0] };
         let back = data.of_rows(rows, Path::new("x")).unwrap().values;
         assert_eq!((back[0], back[1], back[4], back[5]), (1.0, 1.0, 0.5, 0.0));
+        let places = Vectors { dim: 4, values: vec![180.0, 0.0, 1.0, -1.0] };
+        assert_eq!(data.of_rows(places, Path::new("x")).unwrap().values, back);
         let short = Vectors { dim: 2, values: vec![1.0, 2.0] };
         assert_eq!(data.of_rows(short, Path::new("x")).unwrap_err().exit_code(), 4);
     }

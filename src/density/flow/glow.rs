@@ -32,7 +32,7 @@ pub(in crate::density) const ENTRY: ModelRow = ModelRow {
     about: "multi-scale flow on images: squeeze, actnorm, reversed channels, additive convolutional couplings",
     cite: "Kingma & Dhariwal 2018, Glow; arXiv 1807.03039. Grathwohl et al. 2020, Fig. 7",
     schema: Schema::of::<GlowConfig>(),
-    init: &[],
+    init: &[("dataset", "digits")],
     example: "stages = 2\nblocks = 2\nchannels = 4",
     items: &[&[1, 4, 4], &[4, 3, 3]],
     build: |table, context, builder| Ok(Box::new(flow(table, context, builder)?)),

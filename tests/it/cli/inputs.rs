@@ -119,21 +119,81 @@ fn rows_that_look_like_comments_are_told() {
 }
 
 #[test]
-fn columns_in_another_order_than_the_runs_are_refused() {
+fn columns_of_a_table_are_found_by_their_names() {
     let lab = tabled();
-    lab.write("swapped.csv", "b,a\n1,2\n");
-    let says = ["`b` is not where the run's table has it: a, b", "in the order"];
-    lab.refused(4, &["energy", "--ckpt", "run", "--data", "swapped.csv", "--space", "data"], &says);
-    lab.refused(4, &["sample", "--ckpt", "run", "--init", "swapped.csv", "--space", "data"], &says);
-    for names in ["a,b", "x0,x1"] {
-        lab.write("fine.csv", &format!("{names}\n1,2\n"));
-        lab.ok(&["-q", "energy", "--ckpt", "run", "--data", "fine.csv", "--space", "data"]);
+    let energies = |text: &str, more: &[&str]| {
+        lab.write("rows.csv", text);
+        lab.ok(&[&["-q", "energy", "--ckpt", "run", "--data", "rows.csv"], more].concat())
+    };
+    let (want, in_space) = (energies("a,b\n1,2\n3,5\n", &[]), ["--space", "model"]);
+    assert_eq!(want.lines().count(), 3);
+    // In any order, among columns of words; by position without names, or under those of no table.
+    for text in
+        ["b,a\n2,1\n5,3\n", "word,b,energy,a\nx,2,7,1\ny,5,8,3\n", "1,2\n3,5\n", "x0,x1\n1,2\n3,5\n", "p,q\n1,2\n3,5\n"]
+    {
+        assert_eq!(energies(text, &[]), want, "{text}");
     }
-    lab.refused(
-        2,
-        &["energy", "--ckpt", "run", "--data", "fine.csv", "--space", "pixels"],
-        &["not trained on pictures"],
-    );
+    let model = energies("a,b\n1,2\n3,5\n", &in_space);
+    assert_ne!(model, want, "the table is standardised");
+    assert_eq!(energies("energy,x1,x0\n9,2,1\n9,5,3\n", &in_space), model);
+    for (text, says) in [
+        ("a,c\n1,2\n", "has no column `b`; the run's table has a, b"),
+        ("a,b,a\n1,2,3\n", "more than one column `a`"),
+        ("p,q,r\n1,2,3\n", "a row has 3 numbers, the table 2 columns"),
+        ("a,b\n1,x\n", "column 2 (`b`): `x` is no number"),
+    ] {
+        lab.write("rows.csv", text);
+        lab.refused(4, &["energy", "--ckpt", "run", "--data", "rows.csv"], &[says]);
+        lab.refused(4, &["sample", "--ckpt", "run", "--init", "rows.csv"], &[says]);
+        lab.refused(4, &["gof", "--ckpt", "run", "--samples", "rows.csv", "--tests", "ksd"], &[says]);
+    }
+    let pixels = ["energy", "--ckpt", "run", "--data", "rows.csv", "--space", "pixels"];
+    lab.refused(2, &pixels, &["not trained on pictures"]);
+}
+
+/// Whatever `sample` leaves is read by what reads samples, with nothing said of its numbers.
+#[test]
+fn files_of_draws_are_read_as_they_are_written() {
+    let lab = Lab::new();
+    let line = |i: u32| format!("{},{},{}\n", 1_000 + (i * 7) % 200, ["red", "green", "blue"][i as usize % 3], i % 2);
+    lab.write("t.csv", &format!("weight,colour,class\n{}", (0..300).map(line).collect::<String>()));
+    let dataset = "[dataset]\nname = \"table\"\npath = \"t.csv\"\nlabel = \"class\"\ncategorical = [\"colour\"]\n\
+                   standardise = true\nnoise = 0.1\n";
+    let model = "[model]\nname = \"gaussian\"\n[method]\nname = \"none\"\n[sampler]\nname = \"exact\"\n\
+                 [train]\nsteps = 1\n";
+    lab.write("c.toml", &format!("{dataset}{model}"));
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    let sample = ["-q", "sample", "--ckpt", "run", "--n", "150"];
+    lab.ok(&[&sample[..], &["--out", "d.csv", "--save-npy", "d.npy"]].concat());
+    lab.ok(&[&sample[..], &["--out", "m.csv", "--save-npy", "m.npy", "--space", "model"]].concat());
+    let drawn = |file: &str| String::from_utf8(read(&lab.path(file))).unwrap();
+    assert!(drawn("d.csv").starts_with("weight,colour,energy\n") && drawn("m.csv").starts_with("x0,x1,x2,x3,energy\n"));
+    let energies = |file: &str, more: &[&str]| -> Vec<f64> {
+        let told = lab.ok(&[&["-q", "energy", "--ckpt", "run", "--data", file], more].concat());
+        told.lines().skip(1).map(|line| line.parse().unwrap()).collect()
+    };
+    // Words stand for what the model drew around them, so the two forms in the table's units agree with one another.
+    let (words, places) = (energies("d.csv", &[]), energies("d.npy", &[]));
+    assert!(words.len() == 150 && words.iter().zip(&places).all(|(a, b)| (a - b).abs() < 1e-3), "{words:?} {places:?}");
+    let in_space = ["--space", "model"];
+    let (text, array) = (energies("m.csv", &in_space), energies("m.npy", &in_space));
+    assert!(text.iter().zip(&array).all(|(a, b)| (a - b).abs() < 1e-4));
+    // The rows that it was trained on, label and all.
+    assert_eq!(energies("t.csv", &[]).len(), 300);
+    for file in ["d.csv", "d.npy", "t.csv"] {
+        let told = lab.json(&["-q", "gof", "--ckpt", "run", "--samples", file, "--tests", "ksd"]);
+        assert!(told["results"][0]["items"].as_u64().unwrap() >= 150, "{told}");
+        let starts = ["--init", file, "--set", "sampler.name=mala", "--set", "sampler.steps=0", "--n", "100"];
+        lab.ok(&[&["-q", "sample", "--ckpt", "run", "--out", "back.csv"][..], &starts].concat());
+        let back = drawn("back.csv");
+        let same = |(a, b): (&str, &str)| a.rsplit_once(',').unwrap().0 == b.rsplit_once(',').unwrap().0;
+        assert!(file == "t.csv" || back.lines().zip(drawn("d.csv").lines()).all(same), "{file}");
+    }
+    lab.write("violet.csv", "weight,colour\n1000,violet\n");
+    let says = ["line 2: column 2 (`colour`): `violet` is none of", "green"];
+    lab.refused(4, &["energy", "--ckpt", "run", "--data", "violet.csv"], &says);
+    std::fs::write(lab.path("far.npy"), ebm::data::file::npy_bytes(&[1, 2], &[1000.0, 3.0]).unwrap()).unwrap();
+    lab.refused(4, &["energy", "--ckpt", "run", "--data", "far.npy"], &["3 is no place among the 3 words of `colour`"]);
 }
 
 /// A run that was saved has a checkpoint; without one, to begin anew would cut its numbers away.

@@ -178,3 +178,13 @@ fn doctor_holds_every_operation_of_the_device_against_the_composed_one() {
         assert!(auto.stderr.contains("device auto: the CPU computes, since this binary was built without CUDA"));
     }
 }
+
+#[test]
+fn a_number_that_was_found_after_training_is_named_where_its_bare_name_is_asked_for() {
+    let lab = lab_with_run(&bare("ml_grid", 2));
+    lab.ok(&["-q", "eval", "--ckpt", "run", "--probe", "nll", "--keep", "--set", "nll.points=16"]);
+    for words in [&["ls", ".", "--filter", "test_ll > -100"][..], &["ls", ".", "--columns", "run,test_ll"]] {
+        lab.refused(2, words, &["found after training", "`eval/test_ll`"]);
+    }
+    assert!(lab.ok(&["ls", ".", "--filter", "eval/test_ll > -100"]).contains("run"));
+}

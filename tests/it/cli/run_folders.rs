@@ -57,3 +57,23 @@ fn every_subcommand_takes_a_run_folder_in_the_place_of_a_checkpoint() {
         }
     }
 }
+
+/// A run's folder stands for its last checkpoint in where files are left, too: inside it, where `report` looks.
+#[test]
+fn what_is_made_of_a_runs_folder_lies_in_it() {
+    let lab = lab_with_run(&bare("pcd", 2));
+    for (ckpt, numbered) in [("run", ""), (LAST, "-1")] {
+        lab.ok(&["-q", "sample", "--ckpt", ckpt, "--n", "4", "--steps", "2"]);
+        assert!(lab.path(&format!("run/samples/sample-last{numbered}.png")).is_file(), "{ckpt}");
+        lab.ok(&["-q", "diagnose", "--ckpt", ckpt, "--chains", "4", "--steps", "20", "--burn-in", "2"]);
+        assert!(lab.path(&format!("run/diagnose{numbered}/diagnose.json")).is_file(), "{ckpt}");
+        lab.ok(&["-q", "eval", "--ckpt", ckpt, "--probe", "nll", "--set", "nll.points=16", "--pictures", "p"]);
+    }
+    let pictures = std::fs::read_dir(lab.path("p")).unwrap().map(|file| file.unwrap().file_name());
+    let pictures: Vec<String> = pictures.map(|name| name.to_string_lossy().into_owned()).collect();
+    assert!(!pictures.is_empty() && pictures.iter().all(|name| name.starts_with("last-nll-")), "{pictures:?}");
+    // A copy elsewhere has no run: what is made of it is left here.
+    std::fs::copy(lab.path(LAST), lab.path("alone.safetensors")).unwrap();
+    lab.ok(&["-q", "sample", "--ckpt", "alone.safetensors", "--n", "4", "--steps", "2"]);
+    assert!(lab.path("sample-alone.png").is_file());
+}

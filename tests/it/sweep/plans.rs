@@ -206,3 +206,27 @@ fn arms_keep_what_they_differ_in_and_folders_of_others_stay() {
     std::fs::write(&config, [0xff, 0xfe]).unwrap();
     assert_eq!(sweep("s").code, Some(1), "a configuration that cannot be read is none that fits");
 }
+
+/// The plan that docs/sweeps.md explains key by key is one that runs, as are its quick version and its search.
+#[test]
+fn the_plan_of_the_documentation_can_be_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/sweeps.md")).unwrap();
+    let plans: Vec<&str> = page.split("```toml\n").skip(1).map(|text| text.split_once("```").unwrap().0).collect();
+    let [plan, search] = plans[..] else { panic!("{} plans", plans.len()) };
+    let lab = Lab::new();
+    std::os::unix::fs::symlink(root.join("configs/paper"), lab.path("paper")).unwrap();
+    std::fs::create_dir(lab.path("sweeps")).unwrap();
+    let (above, below) = plan.split_once("[halving]").unwrap();
+    let (_, quick) = below.split_once("[quick]").unwrap();
+    for (text, counts) in [
+        (plan.to_owned(), ["1,200 trials: 1200 waiting", "8 trials"]),
+        (format!("{above}{search}\n[quick]{quick}"), ["135 trials: 135 waiting", "8 trials"]),
+    ] {
+        lab.write("sweeps/p.toml", &text);
+        for (more, count) in [&[][..], &["--quick"]].into_iter().zip(counts) {
+            let told = lab.ok(&[&["sweep", "sweeps/p.toml", "--dry-run"], more].concat());
+            assert!(told.contains(count), "{told}");
+        }
+    }
+}
