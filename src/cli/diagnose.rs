@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
-use super::loaded::{Loaded, WeightsArg, run_folder};
+use super::loaded::{Loaded, WeightsArg, keeper, run_folder};
 use super::outputs::Outputs;
 use super::{GlobalArgs, output, usage};
 use crate::data::{Modes, file};
 use crate::density::Proposal;
 use crate::metrics::{Metrics, Spent};
 use crate::probes::diagnose::{Importance, Recording, RecordingPlan, Report, ReportRow, importance, pictures};
-use crate::run::{Progress, show, signal};
+use crate::run::{Evaluation, Progress, show, signal};
 use crate::samplers::{A_NAT_APART, HELD_UP, Start, Target};
 use crate::store::fs;
 use crate::{Error, Result, draw, rng::Key};
@@ -48,6 +48,10 @@ pub struct DiagnoseArgs {
     /// Folder for chains, plots and the report [default: diagnose/ of the run, numbered; none for --samples]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Adds the worst of the numbers to the run's evaluations.jsonl; `compare`, `ls` and `report` know them as
+    /// eval/diagnose/NAME
+    #[arg(long, conflicts_with = "samples")]
+    keep: bool,
     #[command(flatten)]
     weights: WeightsArg,
 }
@@ -59,6 +63,8 @@ struct Subject {
     importance: Option<Importance>,
     /// What the chains were, for the report.
     about: Value,
+    /// What is kept of a checkpoint, but for its numbers.
+    finding: Option<Evaluation>,
 }
 
 /// Gets the draws, looks at them, writes and prints what was found.
@@ -68,22 +74,31 @@ pub fn run(args: &DiagnoseArgs, global: &GlobalArgs) -> Result<()> {
     }
     let out = args.out.clone().or_else(|| args.ckpt.as_deref().map(default_out));
     out.iter().try_for_each(|out| Outputs::new().folder("--out", out))?;
+    let keeper = args.ckpt.as_deref().filter(|_| args.keep).map(keeper).transpose()?;
     let subject = match (&args.ckpt, &args.samples) {
         (Some(ckpt), _) => chains(args, global, ckpt)?,
         (None, Some(path)) => {
             let recording = Recording::of_file(path)?;
-            Subject { recording, modes: None, importance: None, about: json!({"samples": path}) }
+            Subject { recording, modes: None, importance: None, about: json!({"samples": path}), finding: None }
         }
         (None, None) => return Err(usage("no draws", "give --ckpt FILE or --samples FILE")),
     };
-    let Subject { recording, modes, importance, about } = subject;
+    let Subject { recording, modes, importance, about, finding } = subject;
     let report = Report::of(&recording, modes.as_ref(), importance);
     check(&recording, &report)?;
     let document = document(&recording, &report, about, out.as_deref());
     if let Some(out) = &out {
         write(out, &recording, &report, &document)?;
     }
-    if global.json { output::print_json(&document) } else { output::print(&text(&recording, &report, out.as_deref())) }
+    let metrics = report.metrics(recording.spent.gradients);
+    let kept = keeper.zip(finding).map(|(run, finding)| Evaluation { metrics, ..finding }.keep(&run));
+    // A finding that cannot be kept is told all the same.
+    if global.json {
+        output::print_json(&document)
+    } else {
+        output::print(&text(&recording, &report, out.as_deref()))
+    }?;
+    kept.transpose().map(|_| ())
 }
 
 /// Refuses draws that say nothing: none is finite, or the energy falls without end where they are.
@@ -140,7 +155,11 @@ fn chains(args: &DiagnoseArgs, global: &GlobalArgs, ckpt: &Path) -> Result<Subje
         0 => None,
         n => importance(key.with("importance"), model, model.base(), n)?,
     };
-    Ok(Subject { recording, modes: data.modes(), importance, about })
+    let size = [("chains", args.chains), ("steps", args.steps), ("burn_in", args.burn_in), ("thin", args.thin)];
+    let own = size.map(|(key, value)| (format!("diagnose.{key}"), value.to_string()));
+    let (how, seed) = (stored.how(own, args.weights), stored.experiment.top.seed);
+    let finding = Evaluation { step: stored.step, probe: "diagnose".into(), how, seed, metrics: Metrics::new() };
+    Ok(Subject { recording, modes: data.modes(), importance, about, finding: Some(finding) })
 }
 
 /// `RUN/diagnose` for a checkpoint in a run folder, else `diagnose` here; numbered when that exists.

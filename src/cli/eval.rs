@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::loaded::{Loaded, WeightsArg, run_folder, stem};
+use super::loaded::{Loaded, WeightsArg, keeper, stem};
 use super::outputs::{Outputs, all_tried};
 use super::{GlobalArgs, output, usage};
 use crate::config::{Document, Resolved, Section, SectionKind, decode, find, nearest};
@@ -73,14 +73,6 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
     kept.map(|_| ())
 }
 
-/// The folder of the run that keeps a finding.
-fn keeper(ckpt: &Path) -> Result<PathBuf> {
-    run_folder(ckpt).map(Path::to_owned).ok_or_else(|| {
-        let what = format!("--keep: {} lies in no run's folder, which would keep the finding", ckpt.display());
-        usage(what, "give the folder of a run, or a file in its checkpoints/; or leave --keep out")
-    })
-}
-
 /// What is kept of a finding, whose probe has this section.
 fn evaluation(args: &EvalArgs, stored: &Loaded, section: &toml::Table, finding: &Finding) -> Result<Evaluation> {
     let Schedule { label, .. } = decode(section)?;
@@ -88,11 +80,7 @@ fn evaluation(args: &EvalArgs, stored: &Loaded, section: &toml::Table, finding: 
     let mut keys = section.clone();
     keys.retain(|key, _| !["name", "every", "label"].contains(&key));
     let keys = Resolved(toml::Table::from_iter([(args.probe.clone(), keys.into())])).leaves();
-    // A key that another name of a section does not have is none.
-    let changed = stored.changed.iter().map(|one| (one.key.clone(), one.is.clone().unwrap_or_else(|| "-".to_owned())));
-    let weights = ("weights".to_owned(), args.weights.weights.to_string());
-    let how = keys.into_iter().chain(changed).chain([weights]);
-    let how = how.filter(|(key, _)| key != "seed").collect();
+    let how = stored.how(keys, args.weights);
     let seed = stored.experiment.top.seed;
     Ok(Evaluation { step: stored.step, probe: args.probe.clone(), how, seed, metrics })
 }

@@ -1,6 +1,7 @@
 //! A model out of a checkpoint file: all that `sample` and `eval-lsd` need.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -110,6 +111,20 @@ impl Loaded {
         })
     }
 
+    /// How the checkpoint is looked at by what has the keys `own`, as it is kept with what is found: these, those that
+    /// `--set` made other than it was trained by, and which weights.
+    pub fn how(
+        &self,
+        own: impl IntoIterator<Item = (String, String)>,
+        weights: WeightsArg,
+    ) -> BTreeMap<String, String> {
+        // A key that another name of a section does not have is none.
+        let changed =
+            self.changed.iter().map(|one| (one.key.clone(), one.is.clone().unwrap_or_else(|| "-".to_owned())));
+        let how = own.into_iter().chain(changed).chain([("weights".to_owned(), weights.weights.to_string())]);
+        how.filter(|(key, _)| key != "seed").collect()
+    }
+
     /// Checks that the model sees items of the shape that `data` has.
     ///
     /// # Errors
@@ -128,6 +143,17 @@ impl Loaded {
 pub fn run_folder(ckpt: &Path) -> Option<&Path> {
     let folder = if ckpt.is_dir() { Some(ckpt) } else { ckpt.parent().and_then(Path::parent) };
     folder.filter(|folder| Paths::of(folder).config().is_file())
+}
+
+/// The folder of the run that is to keep what is found of a checkpoint.
+///
+/// # Errors
+/// The checkpoint lies in none.
+pub fn keeper(ckpt: &Path) -> Result<PathBuf> {
+    run_folder(ckpt).map(Path::to_owned).ok_or_else(|| {
+        let what = format!("--keep: {} lies in no run's folder, which would keep the finding", ckpt.display());
+        usage(what, "give the folder of a run, or a file in its checkpoints/; or leave --keep out")
+    })
 }
 
 /// What files that are made of a checkpoint are called after: its own name without the ending.

@@ -157,6 +157,29 @@ impl Report {
     }
 }
 
+impl Report {
+    /// The numbers that stand for the whole: the worst of all quantities and the worst of the modes, and the `gradients`
+    /// of the energy that one effective draw cost.
+    pub fn metrics(&self, gradients: u64) -> Metrics {
+        let worst = |of_modes: bool, number: fn(&Worth) -> f64| {
+            let rows = self.rows.iter().filter(|row| !of_modes || row.name.ends_with("mode"));
+            rows.map(|row| number(&row.worth)).filter(|v| !v.is_nan()).fold(f64::NAN, f64::max)
+        };
+        let ess = -worst(false, |worth| -worth.ess_bulk);
+        let mut metrics = Metrics::new()
+            .with("rhat", worst(false, |worth| worth.rhat))
+            .with("ess_bulk", ess)
+            .with("autocorrelation_time", worst(false, |worth| worth.autocorrelation_time))
+            .with("gradients_per_draw", gradients as f64 / ess);
+        if let Some(rate) = self.jump_rate {
+            metrics.set("mode_rhat", worst(true, |worth| worth.rhat));
+            metrics.set("mode_autocorrelation_time", worst(true, |worth| worth.autocorrelation_time));
+            metrics.set("jumps_per_1000_steps", rate);
+        }
+        metrics.iter().filter(|(_, value)| !value.is_nan()).map(|(name, v)| (format!("diagnose/{name}"), v)).collect()
+    }
+}
+
 fn row(name: &str, index: Option<usize>, worth: Worth) -> ReportRow {
     ReportRow { name: name.into(), index, worth }
 }

@@ -84,3 +84,38 @@ fn findings_are_told_apart_by_step_seed_weights_and_the_name_of_another_sampler(
     assert_eq!(mean(&told, &json!({"weights": "raw"}), "eval/mmd2"), (raw, 1));
     lab.refused(2, &["compare", "runs", "--by", "sampler.stepps", "--metric", "eval/mmd2"], &["sampler.stepps"]);
 }
+
+#[test]
+fn what_diagnose_keeps_is_told_apart_by_sampler_and_length() {
+    let lab = Lab::new();
+    let config = "[dataset]\nname = \"mixture\"\n[model]\nname = \"gaussian\"\nfrom_data = true\n[method]\nname = \"none\"\n\
+                  [sampler]\nname = \"mala\"\nsteps = 3\nstep_size = 1.0\n[train]\nsteps = 1\n";
+    lab.write("c.toml", config);
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    let diagnose = |more: &[&str]| {
+        let words = ["-q", "diagnose", "--ckpt", "run", "--keep", "--burn-in", "20"];
+        lab.json(&[&words, more].concat())
+    };
+    let told = diagnose(&["--steps", "300"]);
+    diagnose(&["--steps", "300", "--set", "sampler.name=exact"]);
+    diagnose(&["--steps", "100", "--set", "sampler.name=exact"]);
+    let by = |keys: &str| {
+        let metrics = "eval/diagnose/rhat,eval/diagnose/gradients_per_draw,eval/diagnose/jumps_per_1000_steps";
+        lab.json(&["-q", "compare", "run", "--by", keys, "--metric", metrics])
+    };
+    let found = by("sampler,diagnose.steps");
+    assert_eq!(found["groups"].as_array().unwrap().len(), 3, "{found}");
+    let mala = |metric: &str| mean(&found, &json!({"sampler": "mala", "diagnose.steps": 300}), metric).0;
+    let rows = told["quantities"].as_object().unwrap().values();
+    let worst =
+        |key: &str, pick: fn(f64, f64) -> f64| rows.clone().filter_map(|row| row[key].as_f64()).reduce(pick).unwrap();
+    assert_eq!(mala("eval/diagnose/rhat"), worst("rhat", f64::max));
+    let gradients = told["energy_gradients"].as_f64().unwrap();
+    assert_eq!(mala("eval/diagnose/gradients_per_draw"), gradients / worst("ess_bulk", f64::min));
+    assert_eq!(mala("eval/diagnose/jumps_per_1000_steps"), told["jumps_per_1000_steps"].as_f64().unwrap());
+    let exact = json!({"sampler": "exact", "diagnose.steps": 100});
+    assert_eq!(mean(&found, &exact, "eval/diagnose/gradients_per_draw").0, 0.0);
+    let note = by("sampler")["notes"].to_string();
+    assert!(note.contains("several values of diagnose.steps: the newest counts"), "{note}");
+    lab.refused(2, &["diagnose", "--samples", "x.npy", "--keep"], &["--samples", "--keep"]);
+}
