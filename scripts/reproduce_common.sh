@@ -3,7 +3,7 @@
 # for runs.
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,5s/^# \?//p' "scripts/${0##*/}" >&2; exit 2; }
+usage() { sed -n '2,6s/^# \?//p' "scripts/${0##*/}" >&2; exit 2; }
 
 names=() quick=() jobs=()
 while (($#)); do
@@ -50,4 +50,21 @@ train() {
     local dir=$1 config=$2
     shift 2
     if [[ -d $dir ]]; then "$ebm" resume "$dir"; else "$ebm" train "$config" --run-dir "$dir" "$@"; fi
+}
+
+# look COMMAND ARGS -- RUNS: what `ebm eval` or `ebm diagnose` finds of runs or checkpoints, kept in the folders of the runs.
+look() {
+    local words=()
+    while [[ $1 != -- ]]; do words+=("$1"); shift; done
+    shift
+    local one
+    for one in "$@"; do "$ebm" "${words[@]}" --quiet --keep --ckpt "$one" > /dev/null; done
+}
+
+# found NAME RUNS ARGS: a table of what was found of runs, as $out/NAME.*; RUNS is one word.
+found() {
+    local name=$1 of=$2
+    shift 2
+    # shellcheck disable=SC2086
+    "$ebm" compare $of "$@" --out "$out/$name$suffix.csv" --out "$out/$name$suffix.md"
 }

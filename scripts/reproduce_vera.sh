@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Reruns an experiment of Grathwohl et al. 2021 and leaves table (CSV, Markdown) and plot (PNG, SVG) in docs/results/vera/:
-#   scripts/reproduce_vera.sh NAME [--quick] [--jobs N]     names: entropy entropy_mnist toys nice digits mnist cifar few_labels few_labels_mnist table stability all
+#   scripts/reproduce_vera.sh NAME [--quick] [--jobs N]     names: entropy entropy_mnist toys nice digits mnist mnist_jem
+# cifar few_labels few_labels_mnist table stability stacked refinement speed all
 # --quick takes minutes on two cores. The same command again goes on where it was stopped. $EBM names another binary,
 # $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=vera known=(entropy entropy_mnist toys nice digits mnist cifar few_labels few_labels_mnist table stability)
+paper=vera known=(entropy entropy_mnist toys nice digits mnist mnist_jem cifar few_labels few_labels_mnist table stability stacked refinement speed)
 source "$(dirname "$0")/reproduce_common.sh"
 logp=auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation,auroc_logp_inverted
 
@@ -41,6 +42,14 @@ mnist() {
         test_accuracy,test_ece,auroc_logp_fashion_mnist,auroc_maxp_fashion_mnist,auroc_logp_emnist_letters,auroc_maxp_emnist_letters
 }
 
+# JEM alone, at the rate at which its energies stay where they are.
+mnist_jem() {
+    local seed
+    for seed in 0 1 2; do train "$runs/mnist_jem/s$seed" configs/paper/vera_mnist_jem.toml --set "seed=$seed"; done
+    compare mnist_jem --by method.name --over seed --metric \
+        test_accuracy,test_ece,auroc_logp_fashion_mnist,auroc_maxp_fashion_mnist,auroc_logp_emnist_letters,auroc_maxp_emnist_letters
+}
+
 cifar() {
     sweep cifar
     local outliers=auroc_logp_uniform,auroc_logp_constant,auroc_logp_interpolation
@@ -63,6 +72,49 @@ table() { few table ${TABLE:+--set "dataset.path=$TABLE"}; }
 stability() {
     sweep stability
     compare stability --by arm,optim.lr --over seed --metric "test_accuracy,test_ece,$logp"
+}
+
+# Modes of three stacked digits by the generator of a WGAN, over the weight of its entropy.
+stacked() {
+    local seed weight classifier
+    classifier=$(judge digits)
+    for seed in 0 1 2; do
+        for weight in 0.0 0.01 0.1 1.0; do
+            train "$runs/stacked/$weight-s$seed" configs/paper/vae_stacked_wgan.toml --set dataset.channels=3 --set "seed=$seed" \
+                --set "method.entropy_weight=$weight" --set "probe.1.classifier=$classifier"
+        done
+    done
+    compare stacked --by method.entropy_weight --over seed --metric stacked_modes,stacked_modes_sure,stacked_kl,stacked_kl_floor
+}
+
+# Draws of the generator of JEM + VERA, and what chains in its noise and in pixels make of them.
+refinement() {
+    local seed classifier chains
+    classifier=$(judge digits)
+    chains=(--set sampler.name=mala --set sampler.init=proposal --set sampler.warm_up=100 --set sampler.target_accept=0.57 --set sampler.steps=100)
+    for seed in 0 1 2; do
+        train "$runs/refinement/s$seed" configs/paper/vera_digits_vera.toml --set "seed=$seed"
+    done
+    set -- "$runs"/refinement/s?
+    local frechet=(eval --probe frechet --set frechet.n=600 --set "frechet.features=$classifier")
+    look "${frechet[@]}" -- "$@"
+    look "${frechet[@]}" "${chains[@]}" -- "$@"
+    look "${frechet[@]}" "${chains[@]}" --set sampler.space=noise -- "$@"
+    look "${frechet[@]}" "${chains[@]}" --set sampler.space=noise --set sampler.noise_prior=false -- "$@"
+    found refinement "$runs/refinement" --by sampler.steps,sampler.space,sampler.noise_prior --over seed \
+        --metric eval/frechet,eval/kid,eval/precision,eval/recall
+}
+
+# Seconds of two hundred steps: alone on the machine, one thread.
+speed() {
+    local method seed
+    for seed in 0 1 2; do
+        for method in classifier jem vera; do
+            RAYON_NUM_THREADS=1 train "$runs/speed/$method-s$seed" "configs/paper/vera_digits_$method.toml" --set "seed=$seed" --set 'probe=[]' \
+                --set train.steps=200
+        done
+    done
+    compare speed --by method.name --over seed --metric seconds
 }
 
 for name in "${names[@]}"; do "$name"; done
