@@ -76,7 +76,7 @@ fn facts(trainer: &Trainer, e: &Estimate) -> Result<[(&'static str, String); 7]>
     let of = show::counted(e.checkpoints, "checkpoint");
     let peak = device::memory_peak().map(|bytes| format!(", {} in these steps", size(bytes as f64)));
     Ok([
-        ("data", format!("{} {:?}", spec.name, spec.shape)),
+        ("data", format!("{} {:?}{}", spec.name, spec.shape, classes(trainer.data().class_names()))),
         ("parameters", count(trainer.model().params().count() as u64)),
         ("steps", format!("{}, the first took {:.2} s", count(trainer.total()), e.first_seconds)),
         ("time", format!("about {time}, {} a step over {}; probes come on top", step(e.step_seconds), count(e.steps))),
@@ -84,6 +84,14 @@ fn facts(trainer: &Trainer, e: &Estimate) -> Result<[(&'static str, String); 7]>
         ("memory", format!("{} at least{}", size(trainer.memory()?.least as f64), peak.unwrap_or_default())),
         ("disk", format!("about {} with {of}; pictures come on top", size(e.disk as f64))),
     ])
+}
+
+/// The names of the classes, where they have some: the first of many.
+fn classes(names: &[String]) -> String {
+    const MOST: usize = 8;
+    let shown = names.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
+    let more = if names.len() > MOST { ", …" } else { "" };
+    if names.is_empty() { String::new() } else { format!(", {} classes: {shown}{more}", names.len()) }
 }
 
 /// A number of bytes, in the unit that leaves something in front of the point.

@@ -44,8 +44,8 @@ pub fn labels(model: &Model, x: &Tensor, class: Option<u32>) -> Result<Option<Ve
 
 impl Draws<'_> {
     /// Writes the draws as the ending of the file says: `.npy` holds the items alone; `.npz` the arrays `x`, `energy`
-    /// and `label`; CSV a column for each number of an item, then energy and label. Items of a table are in its own
-    /// units, unless `space` is the model's.
+    /// and `label`; CSV a column for each number of an item, then energy and label, which has its name in the files where
+    /// it has one. Items of a table are in its own units, unless `space` is the model's.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -81,6 +81,7 @@ impl Draws<'_> {
     fn csv(&self, columns: Option<Vec<NaturalColumn>>) -> Result<String> {
         let columns = columns.map_or_else(|| self.plain(), Ok)?;
         let energies = self.energies.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        let names = self.data.class_names();
         let mut header: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
         header.push("energy".into());
         header.extend(self.labels.iter().map(|_| "label".to_owned()));
@@ -91,7 +92,9 @@ impl Draws<'_> {
         let row = |(row, energy): (usize, &f32)| {
             let mut cells: Vec<String> = columns.iter().map(|column| cell(column, row)).collect();
             cells.push(energy.to_string());
-            cells.extend(self.labels.iter().filter_map(|labels| labels.get(row)).map(ToString::to_string));
+            let label = self.labels.iter().filter_map(|labels| labels.get(row));
+            let name = |label: &u32| names.get(*label as usize).cloned().unwrap_or_else(|| label.to_string());
+            cells.extend(label.map(name));
             cells
         };
         table(Some(header), energies.iter().enumerate().map(row))

@@ -3,6 +3,7 @@
 mod arrays;
 mod catalogue;
 mod check;
+mod classes;
 mod clean;
 mod compare;
 mod data;

@@ -7,13 +7,14 @@ use clap::Args;
 use image::RgbImage;
 use serde_json::json;
 
+use super::classes;
 use super::draws::{self, Draws, as_folder};
 use super::items::Space;
 use super::loaded::{Loaded, WeightsArg, run_folder, stem};
 use super::outputs::{self, Outputs, all_tried};
 use super::{GlobalArgs, output, usage};
 use crate::data::Data;
-use crate::density::{self, Counted, Energy, Model, Proposal};
+use crate::density::{self, Proposal};
 use crate::math::stats;
 use crate::metrics::{Metrics, Spent};
 use crate::probes::Picture;
@@ -43,9 +44,9 @@ pub struct SampleArgs {
     /// that cannot be drawn]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Draws of this class alone, from p(x|y) of a classifier
-    #[arg(long, value_name = "K")]
-    class: Option<u32>,
+    /// Draws of this class alone, from p(x|y) of a classifier: its name in the files, or its number from 0
+    #[arg(long, value_name = "CLASS")]
+    class: Option<String>,
     /// Starts the chains at the rows of a file, .npy or text
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
@@ -101,7 +102,8 @@ pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
     let start = starts(args, &stored, &sampler, data, key.with("start"))?;
     // Starts that come down noise levels cost gradients too.
     let mut spent = model.meter().take();
-    let of_class = args.class.map(|class| within(class, model, data, start.dim(0)?)).transpose()?;
+    let class = args.class.as_deref().map(|class| classes::numbered(class, data)).transpose()?;
+    let of_class = class.map(|class| classes::within(class, model, data, start.dim(0)?)).transpose()?;
     let on = of_class.as_ref().map_or_else(|| Target::of(model), |energy| Target::new(energy)).proposing(proposal);
     let mut progress = Progress::new(sampler.config.steps as u64, 0, global.quiet);
     let end = sampler.run(key.with("steps"), &on, &start, |step, chain| {
@@ -116,7 +118,7 @@ pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
     let losses = end.losses(&energies)?;
     losses.check(losses.chains.saturating_sub(1))?;
     warn(losses);
-    let labels = draws::labels(model, &end.x, args.class)?;
+    let labels = draws::labels(model, &end.x, class)?;
     let written = write(&forms, &Draws { x: &end.x, energies: &energies, labels, data }, frames);
     spent += end.spent;
     spent += proposal.map_or_else(Spent::default, Proposal::take_spent);
@@ -141,57 +143,12 @@ fn starts(args: &SampleArgs, stored: &Loaded, sampler: &Sampler, data: &Data, ke
         };
     }
     let items = sampler.config.space == density::Space::Data;
-    if let (Some(class), Start::Proposal, Some(proposal), true) = (args.class, sampler.config.init, proposal, items) {
-        within(class, model, data, 1)?;
-        return of_class(class, proposal, model, n, key);
+    if let (Some(class), Start::Proposal, Some(proposal), true) = (&args.class, sampler.config.init, proposal, items) {
+        let class = classes::numbered(class, data)?;
+        classes::within(class, model, data, 1)?;
+        return classes::of_class(class, proposal, model, n, key);
     }
     sampler.start(key, model, proposal, data, n)
-}
-
-/// n draws of a class: those that the proposal makes for it, or else those of all its draws that a label drawn from
-/// p(y|x) says are of it.
-fn of_class(class: u32, proposal: &dyn Proposal, model: &Model, n: usize, key: Key) -> Result<Tensor> {
-    /// As many draws as there are samples, so many times.
-    const ROUNDS: u64 = 200;
-    let (mut found, mut have) = (Vec::new(), 0);
-    for key in (0..ROUNDS).map(|round| key.at(round)) {
-        let (x, y) = match proposal.draw_labelled(key, n)? {
-            Some(pair) => pair,
-            None => {
-                let x = proposal.draw(key, n)?;
-                let logits =
-                    model.logits(&x)?.ok_or_else(|| usage("this model has no classes", "leave out --class"))?;
-                // The largest of logits with Gumbel noise is a draw from their softmax.
-                let noise = key.with("labels").uniform(logits.dims(), logits.dtype(), logits.device())?;
-                let y = (logits - noise.log()?.neg()?.log()?)?.argmax(1)?;
-                (x, y)
-            }
-        };
-        let labels: Vec<u32> = y.to_vec1()?;
-        let places = labels.iter().enumerate().filter(|(_, label)| **label == class).map(|(i, _)| i as u32);
-        let places: Vec<u32> = places.take(n - have).collect();
-        if !places.is_empty() {
-            have += places.len();
-            found.push(x.index_select(&Tensor::new(places, x.device())?, 0)?);
-        }
-        if have == n {
-            return Ok(Tensor::cat(&found, 0)?);
-        }
-    }
-    let what = format!("{have} of {} draws of what the method keeps are of class {class}", ROUNDS * n as u64);
-    Err(Error::config(what).hint("fewer by --n, or chains that start elsewhere: --set sampler.init=normal"))
-}
-
-/// The energy of n items within a class.
-fn within(class: u32, model: &Model, data: &Data, n: usize) -> Result<Counted<Box<dyn Energy>>> {
-    let classes = data.spec().classes.unwrap_or(0);
-    if class as usize >= classes {
-        let hint = "--class counts from 0".to_owned();
-        return Err(usage(format!("--class {class}: the data set has {classes} classes"), hint));
-    }
-    let y = Tensor::full(class, n, data.device())?;
-    let lacks = || usage("this model has no classes, so --class means nothing to it", "a `classifier` has them");
-    model.given(&y).ok_or_else(lacks)
 }
 
 /// Looks at the files that the command line names, before anything is loaded.
@@ -315,7 +272,8 @@ fn report(
             "energy_values": spent.values, "energy_gradients": spent.gradients,
             "step_size": end.tuning.as_ref().map(|t| t.step_size),
             "picture": picture, "npy": forms.numbers.first().map(|(path, _)| path), "gif": forms.gif,
-            "folder": forms.folder, "class": args.class,
+            "folder": forms.folder,
+            "class": args.class.as_deref().and_then(|class| classes::numbered(class, &stored.data).ok()),
         }));
     }
     let (samples, steps) = (counted(losses.chains as u64, "sample"), counted(sampler.config.steps as u64, "step"));

@@ -31,6 +31,9 @@ pub struct Stamp {
     pub levels: u32,
     /// Labels are integers in 0..classes.
     pub classes: usize,
+    /// What the files call the classes, in this order; empty where they have numbers alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
     /// The box that holds the vectors of a table; empty for pictures, and for generated points, which need no files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bounds: Bounds,

@@ -42,6 +42,8 @@ pub struct Images {
     pub levels: u32,
     /// Labels are integers in 0..classes.
     pub classes: usize,
+    /// What the files call the classes, in this order; empty where they have numbers alone.
+    pub class_names: Vec<String>,
     /// Item after item, channel after channel, row after row.
     pub pixels: Vec<u8>,
     /// One label an item.
@@ -57,8 +59,9 @@ pub struct Images {
 impl Images {
     /// No images of this shape.
     pub fn empty(shape: [usize; 3], levels: u32, classes: usize) -> Self {
-        let (pixels, labels, test) = (Vec::new(), Vec::new(), TestItems::Drawn(0.0));
-        Images { shape, levels, classes, pixels, labels, test, sha256: String::new(), pairs: false }
+        let (class_names, pixels, labels) = (Vec::new(), Vec::new(), Vec::new());
+        let (test, sha256) = (TestItems::Drawn(0.0), String::new());
+        Images { shape, levels, classes, class_names, pixels, labels, test, sha256, pairs: false }
     }
 
     /// How many items, test file included.
@@ -94,6 +97,8 @@ pub struct Records {
     pub labels: Option<Vec<u32>>,
     /// Labels are integers in 0..classes; 0 without labels.
     pub classes: usize,
+    /// What the file calls the classes, in this order; empty where it has numbers alone.
+    pub class_names: Vec<String>,
     /// Which of them are for testing.
     pub test: TestItems,
     /// Of the content of the files, uncompressed; lower-case hexadecimal.
@@ -112,6 +117,7 @@ impl Records {
             categories: vec![],
             labels: None,
             classes,
+            class_names: vec![],
             test,
             sha256: String::new(),
         }

@@ -67,6 +67,12 @@ impl Data {
         self.items.columns()
     }
 
+    /// What the files call the classes, in the order of the labels: words of a table, folders of pictures. Empty where
+    /// they have numbers alone.
+    pub fn class_names(&self) -> &[String] {
+        self.items.class_names()
+    }
+
     /// How many items a split has; `None` if they are drawn without end.
     pub fn len(&self, split: Split) -> Option<usize> {
         self.items.len(split)

@@ -193,8 +193,16 @@ mod tests {
         let words = ["blue", "brown", "green"].map(str::to_owned).to_vec();
         let categories = vec![Category { name: "eye=s".into(), first: 1, words }];
         let scales = vec![[170.0, 10.0], [0.5, 0.5], [0.4, 0.49], [0.1, 0.3], [0.0, 2.0], [-1.0, 1.0]];
-        let stamp =
-            Stamp { image: None, levels: 0, classes: 0, bounds: vec![[0.0, 1.0]; 6], columns, scales, categories };
+        let stamp = Stamp {
+            image: None,
+            levels: 0,
+            classes: 0,
+            class_names: vec![],
+            bounds: vec![[0.0, 1.0]; 6],
+            columns,
+            scales,
+            categories,
+        };
         let table = "name = \"table\"".parse().unwrap();
         let data = Data::without_items(&crate::config::Spec::new(table), stamp, 0, &Device::Cpu).unwrap();
         let x = Tensor::new(&[[1f32, 1.0, -0.8, -0.3, 0.5, 0.0], [-2.0, -1.0, 1.2, -0.3, 1.0, 2.0]], &Device::Cpu);

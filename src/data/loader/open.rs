@@ -103,15 +103,16 @@ impl Data {
     /// # Errors
     /// As [`Data::open`], except for files.
     pub fn without_items(spec: &config::Spec, stamp: Stamp, seed: u64, device: &Device) -> Result<Data> {
-        let Stamp { image, levels, classes, bounds, columns, scales, categories } = stamp;
+        let Stamp { image, levels, classes, class_names, bounds, columns, scales, categories } = stamp;
         let opened = match image {
             Some(shape) => {
-                pictures(Images::empty(shape, levels, classes), Splits::default(), &decode(&spec.table)?, device)?
+                let images = Images { class_names, ..Images::empty(shape, levels, classes) };
+                pictures(images, Splits::default(), &decode(&spec.table)?, device)?
             }
             None if bounds.is_empty() => return Data::open(spec, seed, device),
             None => {
                 let empty = Records::empty(bounds.len(), classes);
-                let records = Records { names: columns, scales, categories, ..empty };
+                let records = Records { names: columns, class_names, scales, categories, ..empty };
                 vectors(records, Splits::default(), bounds, &decode(&spec.table)?, device)
             }
         };

@@ -126,7 +126,8 @@ impl Rows {
     /// What a checkpoint keeps of stored items; of a generator nothing, as it is made anew.
     pub(crate) fn stamp(&self) -> Stamp {
         let (bounds, columns, scales, categories) = (Bounds::new(), Vec::new(), Vec::new(), Vec::new());
-        let nothing = Stamp { image: None, levels: 0, classes: 0, bounds, columns, scales, categories };
+        let class_names = self.class_names().to_vec();
+        let nothing = Stamp { image: None, levels: 0, classes: 0, class_names, bounds, columns, scales, categories };
         match &self.store {
             Store::Images { images, .. } => {
                 Stamp { image: Some(images.shape), levels: images.levels, classes: images.classes, ..nothing }
@@ -137,6 +138,15 @@ impl Rows {
                 Stamp { classes: records.classes, bounds, columns, scales, categories, ..nothing }
             }
             Store::Points { .. } => nothing,
+        }
+    }
+
+    /// What the files call the classes; empty where they have numbers alone.
+    pub(crate) fn class_names(&self) -> &[String] {
+        match &self.store {
+            Store::Images { images, .. } => &images.class_names,
+            Store::Records { records, .. } => &records.class_names,
+            Store::Points { .. } => &[],
         }
     }
 

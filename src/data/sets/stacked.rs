@@ -93,6 +93,7 @@ fn stack(digits: &Images, keys: &Stacked) -> Result<Images> {
         shape: [keys.channels, height, width],
         levels: digits.levels,
         classes: 10usize.pow(keys.channels as u32),
+        class_names: Vec::new(),
         pixels,
         labels,
         test: TestItems::From(keys.items),

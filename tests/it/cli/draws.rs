@@ -218,3 +218,31 @@ fn pictures_one_by_one_in_a_folder() {
     let plane = lab_with_run(&bare("pcd", 2));
     plane.refused(2, &["sample", "--ckpt", "run", "--out", "grid/"], &["are no pictures", ".csv"]);
 }
+
+#[test]
+fn classes_are_called_as_the_files_call_them() {
+    let lab = Lab::new();
+    let line = |i: u32| format!("{},{},{}\n", i % 13, (i * 7) % 11, ["lion", "ant", "3"][i as usize % 3]);
+    lab.write("t.csv", &format!("a,b,animal\n{}", (0..90).map(line).collect::<String>()));
+    let config = "[dataset]\nname = \"table\"\npath = \"t.csv\"\nlabel = \"animal\"\n[model]\nname = \"classifier\"\n\
+                  net = { name = \"mlp\", hidden = [8] }\n[method]\nname = \"classifier\"\n\
+                  [train]\nsteps = 2\nbatch_size = 8\n";
+    lab.write("c.toml", config);
+    assert!(lab.ok(&["check", "c.toml"]).contains("3 classes: 3, ant, lion"));
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    // The names lie in the checkpoint.
+    std::fs::remove_file(lab.path("t.csv")).unwrap();
+    let sample = |class: &str, out: &str| {
+        let words = ["sample", "--ckpt", "run", "--n", "5", "--steps", "3", "--class", class, "--out", out];
+        lab.json(&[&["-q"], &words[..]].concat())["class"].as_u64().unwrap()
+    };
+    assert_eq!(
+        [sample("lion", "x.csv"), sample("2", "y.csv"), sample("ant", "z.csv"), sample("3", "w.csv")],
+        [2, 2, 1, 0]
+    );
+    let text = |file: &str| String::from_utf8(read(&lab.path(file))).unwrap();
+    assert!(text("x.csv") == text("y.csv") && text("x.csv").lines().skip(1).all(|line| line.ends_with(",lion")));
+    assert!(text("x.csv") != text("z.csv"));
+    let wrong = ["sample", "--ckpt", "run", "--class", "lino"];
+    lab.refused(2, &wrong, &["--class lino: the data set has 3 classes", "they are 3, ant, lion"]);
+}

@@ -166,7 +166,7 @@ fn decoded(set: &Gathered, keys: &ImagesConfig, pixels: &Pixels) -> Result<Image
     pictures.sort_by_key(|picture| picture.part.map(|part| part as u8));
     let (pictures, pixels, mut hashes) = pixels_of(&pictures, set.encoded, shaping, &mut complaints)?;
     complaints.settle(set, keys.wrong)?;
-    let (names, labels) = classes_of(&pictures, keys)?;
+    let (class_names, labels) = classes_of(&pictures, keys)?;
     let parts: Vec<Split> = pictures.iter().filter_map(|picture| picture.part).collect();
     let test = match (set.by_name, parts.is_empty()) {
         (true, _) => parts::ends(&parts),
@@ -177,10 +177,11 @@ fn decoded(set: &Gathered, keys: &ImagesConfig, pixels: &Pixels) -> Result<Image
         // Whatever the order in which the names stand.
         hashes.sort_unstable();
     }
-    let classes = names.len().max(1);
+    let classes = class_names.len().max(1);
     tracing::info!("{}: {} pictures of {:?} in {classes} classes", set.folder.display(), labels.len(), shaping.shape());
     let sha256 = sha256(hashes.concat().as_bytes());
-    Ok(Images { shape: shaping.shape(), levels: 256, classes, pixels, labels, test, sha256, pairs: false })
+    let (shape, levels, class_names) = (shaping.shape(), 256, labels::words(class_names));
+    Ok(Images { shape, levels, classes, class_names, pixels, labels, test, sha256, pairs: false })
 }
 
 /// What all pictures are brought to.

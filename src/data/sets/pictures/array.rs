@@ -42,14 +42,16 @@ pub fn load(stacks: &[Stack], keys: &ImagesConfig, pixels: &Pixels) -> Result<Im
         hashes += &filled(&stack.pictures, layout, keys.axes, range, target)?;
         from += count;
     }
-    let (classes, labels) = classes_of(stacks, &counts, &slots)?;
+    let (class_names, labels) = classes_of(stacks, &counts, &slots)?;
+    let classes = class_names.len().max(1);
     let shaping = shaping(shape, keys);
     let as_they_are = shaping.shape() == shape && shaping.centre == 0;
     let pixels = if as_they_are { pixels } else { reshaped(pixels, shape, shaping)? };
     let shape = shaping.shape();
     tracing::info!("{} pictures of {shape:?} in {classes} classes", labels.len());
     let sha256 = sha256(hashes.as_bytes());
-    Ok(Images { shape, levels: 256, classes, pixels, labels, test: parts::ends(&parts), sha256, pairs: false })
+    let (levels, class_names, test) = (256, labels::words(class_names), parts::ends(&parts));
+    Ok(Images { shape, levels, classes, class_names, pixels, labels, test, sha256, pairs: false })
 }
 
 /// Channels, height and width of the arrays, in this order.
@@ -225,15 +227,15 @@ fn range_of(stacks: &[Stack], layouts: &[Layout], given: &[f64]) -> Result<Optio
     }
 }
 
-/// How many classes there are, and the number of each picture's, in its slot.
-fn classes_of(stacks: &[Stack], counts: &[usize], slots: &[usize]) -> Result<(usize, Vec<u16>)> {
+/// The names of the classes in order, and the number of each picture's, in its slot; no name where there are no labels.
+fn classes_of(stacks: &[Stack], counts: &[usize], slots: &[usize]) -> Result<(Vec<String>, Vec<u16>)> {
     let mut given = Vec::new();
     for (stack, count) in stacks.iter().zip(counts) {
         let Some(place) = &stack.labels else { continue };
         given.extend(shelf::labels(place, *count)?);
     }
     if given.is_empty() {
-        return Ok((1, vec![0; slots.len()]));
+        return Ok((Vec::new(), vec![0; slots.len()]));
     }
     if let Some(stack) = stacks.iter().find(|stack| stack.labels.is_none()) {
         let what = "has no labels, and other parts of the set have some";
@@ -244,7 +246,7 @@ fn classes_of(stacks: &[Stack], counts: &[usize], slots: &[usize]) -> Result<(us
     for (slot, number) in slots.iter().zip(numbers) {
         labels.get_mut(*slot).into_iter().for_each(|label| *label = number);
     }
-    Ok((names.len(), labels))
+    Ok((names, labels))
 }
 
 /// What the pictures are brought to.

@@ -12,7 +12,7 @@ use crate::store::checkpoint::sha256;
 use crate::store::fs;
 
 /// Changed when the same files and keys give other pixels.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Where the pictures of one folder under certain keys are kept.
 pub struct Place {
@@ -27,6 +27,7 @@ struct Kept {
     stamp: String,
     shape: [usize; 3],
     classes: usize,
+    class_names: Vec<String>,
     labels: Vec<u16>,
     test: TestItems,
     sha256: String,
@@ -61,8 +62,8 @@ impl Place {
         }
         let size = kept.labels.len() * kept.shape.iter().product::<usize>();
         let pixels = exactly(&self.pixels(), size).filter(|pixels| sha256(pixels) == kept.pixels_sha256)?;
-        let Kept { shape, classes, labels, test, sha256, .. } = kept;
-        Some(Images { shape, levels: 256, classes, pixels, labels, test, sha256, pairs: false })
+        let Kept { shape, classes, class_names, labels, test, sha256, .. } = kept;
+        Some(Images { shape, levels: 256, classes, class_names, pixels, labels, test, sha256, pairs: false })
     }
 
     /// Keeps these images.
@@ -78,6 +79,7 @@ impl Place {
             stamp: self.stamp.clone(),
             shape: images.shape,
             classes: images.classes,
+            class_names: images.class_names.clone(),
             labels: images.labels.clone(),
             test: images.test,
             sha256: images.sha256.clone(),

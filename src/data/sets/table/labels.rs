@@ -8,11 +8,12 @@ use crate::{Error, Result};
 /// More classes than this are taken for a mistake.
 pub(super) const MOST_CLASSES: usize = 1000;
 
-/// Labels as integers, in the order of the numbers if all are numbers, else of the words; and how many there are.
+/// Labels as integers, in the order of the numbers if all are numbers, else of the words; how many there are, and what
+/// they are called where they are no numbers.
 ///
 /// # Errors
 /// Too many; what is not a number among numbers.
-pub(super) fn numbered(path: &Path, labels: &[String]) -> Result<(Vec<u32>, usize)> {
+pub(super) fn numbered(path: &Path, labels: &[String]) -> Result<(Vec<u32>, usize, Vec<String>)> {
     let is_none = |label: &String| label.parse::<f64>().is_ok_and(f64::is_nan);
     let (places, classes) = ranked(labels);
     if let Some(row) = labels.iter().position(is_none)
@@ -22,7 +23,15 @@ pub(super) fn numbered(path: &Path, labels: &[String]) -> Result<(Vec<u32>, usiz
         return Err(Error::data(path, what, "remove rows without a label, or give them one"));
     }
     match classes {
-        0..=MOST_CLASSES => Ok((places, classes)),
+        0..=MOST_CLASSES => {
+            let mut names = vec![String::new(); classes];
+            let named = |(place, label): (&u32, &String)| {
+                names.get_mut(*place as usize).into_iter().for_each(|name| label.clone_into(name));
+            };
+            places.iter().zip(labels).for_each(named);
+            let are_numbers = names.iter().all(|name| Numeral::parse(name).is_some());
+            Ok((places, classes, if are_numbers { Vec::new() } else { names }))
+        }
         _ => {
             let what = format!("has {classes} different labels in {} rows", labels.len());
             Err(Error::data(path, what, "set `dataset.label` to a column with a few values, or leave it out"))
@@ -53,19 +62,23 @@ fn places<T: Ord>(all: &[T]) -> (Vec<u32>, usize) {
 mod tests {
     use super::*;
 
-    fn of(labels: &[&str]) -> Result<(Vec<u32>, usize)> {
+    fn of(labels: &[&str]) -> Result<(Vec<u32>, usize, Vec<String>)> {
         let labels: Vec<String> = labels.iter().map(|l| l.to_string()).collect();
         numbered(Path::new("x"), &labels)
     }
 
     #[test]
     fn labels_are_numbered_in_order() {
-        assert_eq!(of(&["10", "9", "1e1", "-3"]).unwrap(), (vec![2, 1, 2, 0], 3));
-        assert_eq!(of(&["b", "a", "10", "b"]).unwrap(), (vec![2, 1, 0, 2], 3));
-        assert_eq!(of(&["True", "False"]).unwrap(), (vec![1, 0], 2));
-        assert_eq!(of(&["9007199254740993", "9007199254740992"]).unwrap(), (vec![1, 0], 2));
+        let none = Vec::<String>::new;
+        assert_eq!(of(&["10", "9", "1e1", "-3"]).unwrap(), (vec![2, 1, 2, 0], 3, none()));
+        assert_eq!(
+            of(&["b", "a", "10", "b"]).unwrap(),
+            (vec![2, 1, 0, 2], 3, ["10", "a", "b"].map(str::to_owned).into())
+        );
+        assert_eq!(of(&["True", "False"]).unwrap(), (vec![1, 0], 2, ["False", "True"].map(str::to_owned).into()));
+        assert_eq!(of(&["9007199254740993", "9007199254740992"]).unwrap(), (vec![1, 0], 2, none()));
         assert_eq!(of(&["0", "-0", "nan_type"]).unwrap().1, 3);
-        assert_eq!(of(&[]).unwrap(), (vec![], 0));
+        assert_eq!(of(&[]).unwrap(), (vec![], 0, none()));
         let error = of(&["0", "NaN", "1"]).unwrap_err();
         assert!(error.exit_code() == 4 && error.to_string().contains("row 1 (from 0)"), "{error}");
     }

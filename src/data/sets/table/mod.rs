@@ -51,7 +51,7 @@ fn load(keys: &TableConfig) -> Result<Records> {
         sheet.sha256 = sha256((std::mem::take(&mut sheet.sha256) + &other.sha256).as_bytes());
         sheet.append(other);
     }
-    let (labels, classes) = numbered(path, &sheet.labels)?;
+    let (labels, classes, class_names) = numbered(path, &sheet.labels)?;
     let OneHot { names, categories, values } = sheet.one_hot(path)?;
     Ok(Records {
         dim: if names.is_empty() { sheet.columns.len() } else { names.len() },
@@ -61,6 +61,7 @@ fn load(keys: &TableConfig) -> Result<Records> {
         categories,
         labels: (classes > 0).then_some(labels),
         classes,
+        class_names,
         test: if test.is_some() { TestItems::From(own) } else { TestItems::Drawn(keys.test) },
         sha256: sheet.sha256,
     })
