@@ -119,7 +119,6 @@ fn check(recording: &Recording, report: &Report) -> Result<()> {
 
 /// Runs the sampler of a checkpoint.
 fn chains(args: &DiagnoseArgs, global: &GlobalArgs, ckpt: &Path) -> Result<Subject> {
-    signal::install()?;
     let sets = global.overrides_with(&[("--seed", "seed", args.seed)])?;
     let stored = Loaded::load(ckpt, &sets, args.weights.weights)?;
     let sampler = stored.experiment.sampler()?;
@@ -131,6 +130,8 @@ fn chains(args: &DiagnoseArgs, global: &GlobalArgs, ckpt: &Path) -> Result<Subje
     let proposal = stored.proposal.as_deref();
     let target = Target::of(model).proposing(proposal);
     let start = sampler.start(key.with("start"), model, proposal, data, args.chains)?;
+    // Until the chains run there is nothing to stop in order: a signal ends the process, however long starts take.
+    signal::install()?;
     let of_start = model.meter().take();
     if start.dim(0)? < args.chains {
         return Err(usage(

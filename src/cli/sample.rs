@@ -85,7 +85,6 @@ pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
         return Err(usage("--space pixels is for `ebm energy`", "--space data or --space model"));
     }
     try_outputs(args)?;
-    signal::install()?;
     let options = [("--steps", "sampler.steps", args.steps), ("--seed", "seed", args.seed)];
     let stored = Loaded::load(&args.ckpt, &global.overrides_with(&options)?, args.weights.weights)?;
     // Chains that start at data need its files; all others do without.
@@ -100,6 +99,8 @@ pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
     let (film, every) = (&mut frames, sampler.config.steps.div_ceil(FRAMES).max(1));
     let (model, proposal) = (&stored.model, stored.proposal.as_deref());
     let start = starts(args, &stored, &sampler, data, key.with("start"))?;
+    // Until the chains run there is nothing to stop in order: a signal ends the process, however long starts take.
+    signal::install()?;
     // Starts that come down noise levels cost gradients too.
     let mut spent = model.meter().take();
     let class = args.class.as_deref().map(|class| classes::numbered(class, data)).transpose()?;

@@ -1,6 +1,6 @@
 //! Runs on a ladder of noise levels, from the command line.
 
-use super::harness::Lab;
+use super::harness::{Lab, wait_until};
 
 /// A ladder on pictures of a known size has a network whose output is part of the score, unless another is asked for.
 #[test]
@@ -224,4 +224,31 @@ fn an_estimated_density_is_no_density() {
         "ode_likelihood.items=8",
     ]);
     assert!(told.to_string().contains("ode_trace_sd"), "{told}");
+}
+
+/// A signal while starts come down the levels, which may take hours, ends the process, and leaves nothing half written.
+#[test]
+fn a_signal_while_chains_get_their_starts_ends_the_process() {
+    let lab = Lab::new();
+    lab.write(
+        "c.toml",
+        "[dataset]\nname = \"moons\"\n[model]\nname = \"ladder\"\nlevels = 3\n[method]\nname = \"dsm_ladder\"\n\
+         [sampler]\nname = \"langevin\"\ninit = \"annealed\"\nlevel_steps = 100000000\n[train]\nsteps = 1\n",
+    );
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    for words in [&["sample", "--ckpt", "run", "--n", "2"][..], &["diagnose", "--ckpt", "run", "--chains", "2"]] {
+        let before = lab.result("run");
+        let mut child = lab.spawn(words);
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        assert!(child.try_wait().unwrap().is_none(), "{words:?}: done already");
+        let id = child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        let mut end = None;
+        wait_until("the process ends", || {
+            end = child.try_wait().unwrap();
+            end.is_some()
+        });
+        assert!(!end.unwrap().success(), "{words:?}");
+        assert!(lab.result("run") == before && !lab.path("run/diagnose").exists(), "{words:?}");
+    }
 }
