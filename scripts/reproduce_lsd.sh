@@ -18,8 +18,9 @@ optimum() {
 
 null() {
     sweep null
-    compare null --by method --metric \
-        gof_lsd_reject,gof_ksd_reject,imq_gof_ksd_reject,gof_lksd_reject,learned_gof_lksd_reject,gof_fssd_reject
+    local tests=(gof_lsd gof_ksd imq_gof_ksd gof_lksd learned_gof_lksd gof_fssd) metrics
+    metrics=$(printf '%s_reject,%s_p,' $(for test in "${tests[@]}"; do echo "$test $test"; done))
+    compare null --by method --metric "${metrics%,}"
 }
 
 # Figure 4.
