@@ -61,7 +61,7 @@ look() {
     for one in "$@"; do "$ebm" "${words[@]}" --quiet --keep --ckpt "$one" > /dev/null; done
 }
 
-# found NAME RUNS ARGS: a table of what was found of runs, as $out/NAME.*; RUNS is one word.
+# found NAME RUNS ARGS: a table of what was found of runs, as $out/NAME.*; RUNS is one word of patterns.
 found() {
     local name=$1 of=$2
     shift 2

@@ -103,7 +103,7 @@ steps_digits() {
         look eval --probe frechet --set sampler.steps=$steps -- "$runs"/ablation/vaebm-s?
     done
     look eval --probe frechet --set sampler.steps=20 -- "$runs"/ablation/{persistent,base_kl}-s?
-    found steps_digits "$runs/ablation" --by method.buffer,method.base_kl,sampler.steps --over seed,method.vae_ckpt --metric eval/frechet
+    found steps_digits "$runs/ablation/vaebm-s? $runs/ablation/persistent-s? $runs/ablation/base_kl-s?" --by method.buffer,method.base_kl,sampler.steps --over seed,method.vae_ckpt --metric eval/frechet
 }
 
 # The same on MNIST, and ten times the η of the training chains.
@@ -114,7 +114,7 @@ steps_mnist() {
         look eval --probe frechet --set sampler.steps=$steps -- "$runs"/mnist/vaebm-s*
     done
     look eval --probe frechet --set sampler.step_size=0.158 -- "$runs"/mnist/vaebm-s*
-    found steps_mnist "$runs/mnist" --by sampler.steps,sampler.step_size --over seed --metric eval/frechet
+    found steps_mnist "$runs/mnist/vaebm-s*" --by sampler.steps,sampler.step_size --over seed --metric eval/frechet
 }
 
 # The VAE as sampler and CoopNets on MNIST: how far the chains move a draw as training goes on, and whether draws of these and of
@@ -129,7 +129,7 @@ samplers_mnist() {
     "$ebm" compare "$runs/samplers_mnist" --at every --by method.name,step --over seed --metric displacement --out "$out/displacement_mnist$suffix.csv" \
         --x step --y displacement --series method.name --title "How far 20 steps move a draw" --plot "$out/displacement_mnist$suffix.png" > /dev/null
     look eval --probe memorisation -- "$runs"/mnist/vaebm-s* "$runs"/samplers_mnist/*
-    found memorisation_mnist "$runs/mnist $runs/samplers_mnist" --by method.name --over seed \
+    found memorisation_mnist "$runs/mnist/vaebm-s* $runs/samplers_mnist" --by method.name --over seed \
         --metric eval/memorised_ratio,eval/memorised_ratio_floor,eval/memorised_share
 }
 
