@@ -138,7 +138,7 @@ outliers() {
     mnist
     local other
     for other in fashion_mnist emnist_letters; do
-        look eval --probe ood --set 'ood.against=["constant", "interpolation", "dataset"]' --set ood.dataset.name=$other --set ood.items=500 \
+        look eval --probe ood --set 'ood.against=["constant", "interpolation", "dataset"]' --set ood.dataset.name=$other --set ood.dataset.noise=0.03 --set ood.items=500 \
             -- "$runs"/mnist/vae*-s*
     done
     found outliers "$runs/mnist" --by arm --over seed --metric \
