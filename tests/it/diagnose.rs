@@ -229,3 +229,25 @@ fn chains_that_never_moved_get_the_advice_that_fits_them() {
     assert!(warns(&wild, "4 of 4 chains never moved, for all") && warns(&wild, "smaller"), "{wild}");
     assert!(!warns(&wild, "larger") && wild["accepted_by_chain"] == serde_json::json!([0, 0, 0, 0]), "{wild}");
 }
+
+/// Chains in noise are judged by the items that they stand for: those of a flow that has learned four modes are in the
+/// modes, and a draw has as many numbers as an item, whatever it is made of.
+#[test]
+fn chains_in_noise_are_looked_at_as_items() {
+    let lab = Lab::new();
+    let common =
+        "[train]\nsteps = 400\nbatch_size = 128\n[optim]\nlr = 1e-2\n[sampler]\nname = \"mala\"\nspace = \"noise\"\n";
+    let flow = "[dataset]\nname = \"mixture\"\noffset = 3.0\n[model]\nname = \"spline\"\nhidden = [16]\n[method]\nname = \"ml\"\n";
+    let vae = "[dataset]\nname = \"moons\"\n[model]\nname = \"vae\"\nlatent = 3\n[method]\nname = \"vae\"\n";
+    for (name, text) in [("flow", flow), ("vae", vae)] {
+        lab.write("c.toml", &format!("{text}{common}"));
+        lab.ok(&["-q", "train", "c.toml", "--run-dir", name]);
+        let report = lab.json(&["-q", "diagnose", "--ckpt", name, "--steps", "200", "--out", &format!("{name}-d")]);
+        assert_eq!(report["dim"], 2, "{report}");
+        let file::Array { shape, values } = file::array(&lab.path(&format!("{name}-d/chains.npy"))).unwrap();
+        assert_eq!(shape, [4, 200, 2]);
+        let beyond = |x: &&[f64]| x.iter().all(|v| (1.5..4.5).contains(&v.abs()));
+        let share = values.chunks(2).filter(beyond).count() as f64 / 800.0;
+        assert!(name == "vae" || share > 0.7, "{share}");
+    }
+}

@@ -55,7 +55,8 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Runs the chains from `start` `[chains, ..]`; `watch` is told of every step and may stop the run by an error.
+    /// Runs the chains from `start` `[chains, ..]` and keeps the items that their states stand for, in whatever space they
+    /// move; `watch` is told of every step and may stop the run by an error.
     ///
     /// # Errors
     /// What the kernel finds wrong, and what `watch` says.
@@ -69,12 +70,15 @@ impl Recording {
     ) -> Result<Self> {
         sampler.config.steps = plan.burn_in + plan.steps;
         let (mut states, mut energies, mut hamiltonians, mut sum) = (vec![], vec![], vec![], Info::default());
+        let mut item = Vec::new();
         let trace = sampler.run_observed(key, on, start, |step, chain: &Chain, info, e| {
             if step >= plan.burn_in {
                 sum.add(info)?;
             }
             if plan.keeps(step) {
-                states.push(rows(&chain.x)?);
+                let x = sampler.items(on, &chain.x)?;
+                item = x.dims().get(1..).unwrap_or_default().to_vec();
+                states.push(rows(&x)?);
                 energies.push(chain.energy(e)?.to_dtype(DType::F64)?.to_vec1::<f64>()?);
                 hamiltonians.extend(info.read()?.hamiltonian);
             }
@@ -82,7 +86,7 @@ impl Recording {
         })?;
         let (chains, StepReport { accept, accepted, nonfinite, moves, .. }) = (start.dim(0)?, sum.read()?);
         let whole = accept.map(|a| ("acceptance", a));
-        let shape = [&[chains, states.len()], start.dims().get(1..).unwrap_or_default()].concat();
+        let shape = [&[chains, states.len()], &item[..]].concat();
         let of_chain = |c: usize| states.iter().filter_map(move |state| state.get(c)).flatten().copied();
         Ok(Recording {
             shape,
