@@ -5,19 +5,22 @@ use candle_core::Tensor;
 use super::usage;
 use crate::data::Data;
 use crate::density::{Counted, Energy, Model, Proposal};
+use crate::math::Numeral;
 use crate::{Error, Result, rng::Key};
 
-/// The number of a class that is named as the files name it, or by its number from 0.
+/// The number of a class that is named as the files name it, or by its number from 0 where no class is called a number.
 ///
 /// # Errors
 /// No class of the data set.
 pub fn numbered(class: &str, data: &Data) -> Result<u32> {
     let (names, count) = (data.class_names(), data.spec().classes.unwrap_or(0));
     let named = names.iter().position(|name| name == class).map(|place| place as u32);
-    let number = named.or_else(|| class.parse().ok().filter(|number: &u32| (*number as usize) < count));
-    number.ok_or_else(|| {
+    let numbers = names.iter().any(|name| Numeral::parse(name).is_some());
+    let counted = class.parse().ok().filter(|number: &u32| (*number as usize) < count && !numbers);
+    named.or(counted).ok_or_else(|| {
         let hint = match names {
             [] => "--class counts from 0".to_owned(),
+            names if numbers => format!("they are {}", names.join(", ")),
             names => format!("they are {}, or count from 0", names.join(", ")),
         };
         usage(format!("--class {class}: the data set has {count} classes"), hint)

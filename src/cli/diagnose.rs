@@ -74,7 +74,8 @@ pub fn run(args: &DiagnoseArgs, global: &GlobalArgs) -> Result<()> {
     }
     let out = args.out.clone().or_else(|| args.ckpt.as_deref().map(default_out));
     out.iter().try_for_each(|out| Outputs::new().folder("--out", out))?;
-    let keeper = args.ckpt.as_deref().filter(|_| args.keep).map(keeper).transpose()?;
+    // What is not there is told by who opens it.
+    let keeper = args.ckpt.as_deref().filter(|ckpt| args.keep && ckpt.exists()).map(keeper).transpose()?;
     let subject = match (&args.ckpt, &args.samples) {
         (Some(ckpt), _) => chains(args, global, ckpt)?,
         (None, Some(path)) => {
@@ -86,19 +87,22 @@ pub fn run(args: &DiagnoseArgs, global: &GlobalArgs) -> Result<()> {
     let Subject { recording, modes, importance, about, finding } = subject;
     let report = Report::of(&recording, modes.as_ref(), importance);
     check(&recording, &report)?;
-    let document = document(&recording, &report, about, out.as_deref());
+    let mut document = document(&recording, &report, about, out.as_deref());
     if let Some(out) = &out {
         write(out, &recording, &report, &document)?;
     }
     let metrics = report.metrics(recording.spent.gradients);
-    let kept = keeper.zip(finding).map(|(run, finding)| Evaluation { metrics, ..finding }.keep(&run));
+    let kept = keeper.zip(finding).map(|(run, finding)| Evaluation { metrics, ..finding }.keep(&run)).transpose();
+    let path = kept.as_ref().ok().and_then(Option::as_ref);
     // A finding that cannot be kept is told all the same.
-    if global.json {
-        output::print_json(&document)
-    } else {
-        output::print(&text(&recording, &report, out.as_deref()))
-    }?;
-    kept.transpose().map(|_| ())
+    match global.json {
+        true => {
+            document["kept"] = json!(path);
+            output::print_json(&document)?;
+        }
+        false => output::print(&text(&recording, &report, out.iter().chain(path)))?,
+    }
+    kept.map(|_| ())
 }
 
 /// Refuses draws that say nothing: none is finite, or the energy falls without end where they are.
@@ -165,7 +169,7 @@ fn chains(args: &DiagnoseArgs, global: &GlobalArgs, ckpt: &Path) -> Result<Subje
 
 /// `RUN/diagnose` for a checkpoint in a run folder, else `diagnose` here; numbered when that exists.
 fn default_out(ckpt: &Path) -> PathBuf {
-    let folder = run_folder(ckpt).map(Path::to_path_buf).unwrap_or_default();
+    let folder = run_folder(ckpt).unwrap_or_default();
     let name = |i: usize| if i == 0 { folder.join("diagnose") } else { folder.join(format!("diagnose-{i}")) };
     (0..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
 }
@@ -243,7 +247,7 @@ fn arviz(recording: &Recording, report: &Report) -> Value {
     })
 }
 
-fn text(recording: &Recording, report: &Report, out: Option<&Path>) -> String {
+fn text<'p>(recording: &Recording, report: &Report, written: impl Iterator<Item = &'p PathBuf>) -> String {
     let counted = |n: usize, one: &str| show::counted(n as u64, one);
     let size = [(report.chains, "chain"), (report.draws, "draw"), (report.dim, "dimension")];
     let [chains, draws, dimensions] = size.map(|(n, one)| counted(n, one));
@@ -274,7 +278,7 @@ fn text(recording: &Recording, report: &Report, out: Option<&Path>) -> String {
     }));
     text += &facts.iter().map(|fact| format!("{fact}\n")).collect::<String>();
     text += &report.warnings().iter().map(|w| format!("warning: {w}\n")).collect::<String>();
-    text + &out.map(|out| format!("{}\n", out.display())).unwrap_or_default()
+    text + &written.map(|path| format!("{}\n", path.display())).collect::<String>()
 }
 
 fn as_table(report: &Report) -> String {

@@ -44,8 +44,8 @@ pub fn labels(model: &Model, x: &Tensor, class: Option<u32>) -> Result<Option<Ve
 
 impl Draws<'_> {
     /// Writes the draws as the ending of the file says: `.npy` holds the items alone; `.npz` the arrays `x`, `energy`
-    /// and `label`; CSV a column for each number of an item, then energy and label, which has its name in the files where
-    /// it has one. Items of a table are in its own units, unless `space` is the model's.
+    /// and `label`; CSV a column for each number of an item, then energy and label, by its name where the files give it
+    /// one. Items of a table are in its own units, unless `space` is the model's.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -59,11 +59,12 @@ impl Draws<'_> {
         fs::write_atomic(path, &bytes)
     }
 
-    /// The items as the bytes of a `.npy` file; of a categorical column, the places of the words.
+    /// The items as the bytes of a `.npy` file; of a categorical column, the codes or the places of the words.
     fn items(&self, columns: Option<Vec<NaturalColumn>>) -> Result<Vec<u8>> {
         let Some(columns) = columns else { return file::npy_bytes(self.x.dims(), &numbers(self.x)?) };
         let rows = self.x.dim(0)?;
-        let values = (0..rows).flat_map(|row| columns.iter().filter_map(move |column| column.values.get(row)).copied());
+        let numbers: Vec<Vec<f64>> = columns.iter().map(NaturalColumn::numbers).collect();
+        let values = (0..rows).flat_map(|row| numbers.iter().filter_map(move |column| column.get(row)).copied());
         file::npy_bytes(&[rows, columns.len()], &values.collect::<Vec<_>>())
     }
 

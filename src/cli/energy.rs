@@ -29,7 +29,8 @@ pub struct EnergyArgs {
     /// gzipped and in Fortran's order are read --batch rows at a time
     #[arg(long, value_name = "FILE|FOLDER|SET")]
     data: Option<PathBuf>,
-    /// Outliers, named likewise: how well the energy tells them from the items (AUROC), the outliers above
+    /// Outliers, named likewise: how well the energy tells them from the items (AUROC), the outliers above. Items of
+    /// the run's data set have the noise that it adds, those of a file are as they are
     #[arg(long, value_name = "FILE|FOLDER|SET")]
     against: Option<PathBuf>,
     /// What the numbers of files are

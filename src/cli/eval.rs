@@ -46,11 +46,11 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
         usage(format!("there is no probe `{}`", args.probe), format!("{near}choose from {}", names.join(", ")))
     })?;
     args.pictures.iter().try_for_each(|folder| Outputs::new().folder("--pictures", folder))?;
-    let folder = args.keep.then(|| keeper(&args.ckpt)).transpose()?;
     let own = |set: &String| set.trim_start().split(['.', '=']).next().is_some_and(|word| word.trim() == row.name);
     let sets = global.overrides_with(&[("--seed", "seed", args.seed)])?;
     let (keys, sets): (Vec<String>, Vec<String>) = sets.into_iter().partition(own);
     let stored = Loaded::load(&args.ckpt, &sets, args.weights.weights)?;
+    let folder = args.keep.then(|| keeper(&args.ckpt)).transpose()?;
     let section = section(row, &stored.experiment, &keys)?;
     let probe = (row.build)(&section, &stored.experiment.device)?;
     let data = stored.experiment.data()?;

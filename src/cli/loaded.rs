@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::usage;
-use crate::config::Difference;
+use crate::config::{Difference, Resolved};
 use crate::data::Data;
 use crate::density::{Model, Proposal, Stored, WeightsOf, unfit};
 use crate::run::{Experiment, Paths};
@@ -111,8 +111,9 @@ impl Loaded {
         })
     }
 
-    /// How the checkpoint is looked at by what has the keys `own`, as it is kept with what is found: these, those that
-    /// `--set` made other than it was trained by, and which weights.
+    /// How the checkpoint is looked at by what has the keys `own`, as it is kept with what is found: these, those of
+    /// the sampler, which may be another when the run goes on, those that `--set` made other than it was trained by,
+    /// and which weights.
     pub fn how(
         &self,
         own: impl IntoIterator<Item = (String, String)>,
@@ -121,7 +122,10 @@ impl Loaded {
         // A key that another name of a section does not have is none.
         let changed =
             self.changed.iter().map(|one| (one.key.clone(), one.is.clone().unwrap_or_else(|| "-".to_owned())));
-        let how = own.into_iter().chain(changed).chain([("weights".to_owned(), weights.weights.to_string())]);
+        let sampler = self.experiment.resolved.section("sampler");
+        let sampler = Resolved(toml::Table::from_iter([("sampler".to_owned(), sampler.into())])).leaves();
+        let how =
+            own.into_iter().chain(sampler).chain(changed).chain([("weights".to_owned(), weights.weights.to_string())]);
         how.filter(|(key, _)| key != "seed").collect()
     }
 
@@ -139,10 +143,21 @@ impl Loaded {
     }
 }
 
-/// The folder of the run that a checkpoint lies in, or that stands for its last one; none of a checkpoint elsewhere.
-pub fn run_folder(ckpt: &Path) -> Option<&Path> {
-    let folder = if ckpt.is_dir() { Some(ckpt) } else { ckpt.parent().and_then(Path::parent) };
-    folder.filter(|folder| Paths::of(folder).config().is_file())
+/// The folder of the run that a checkpoint lies in, or that stands for its last one, as its checkpoints/ do; none of a
+/// checkpoint elsewhere.
+pub fn run_folder(ckpt: &Path) -> Option<PathBuf> {
+    let is_checkpoints = |folder: &Path| folder.file_name().is_some_and(|name| name == "checkpoints");
+    // A path that is too short names the folders above it only in full.
+    let short = |path: &&Path| path.parent().and_then(Path::parent).is_none_or(|above| above.as_os_str().is_empty());
+    let whole = Some(ckpt).filter(short).and_then(|ckpt| std::path::absolute(ckpt).ok());
+    let path = whole.as_deref().unwrap_or(ckpt);
+    let folder = match (ckpt.is_dir(), path.parent()) {
+        (true, Some(above)) if is_checkpoints(path) => above,
+        (true, _) => ckpt,
+        (false, Some(above)) if is_checkpoints(above) => above.parent()?,
+        (false, _) => return None,
+    };
+    Paths::of(folder).config().is_file().then(|| folder.to_owned())
 }
 
 /// The folder of the run that is to keep what is found of a checkpoint.
@@ -150,7 +165,7 @@ pub fn run_folder(ckpt: &Path) -> Option<&Path> {
 /// # Errors
 /// The checkpoint lies in none.
 pub fn keeper(ckpt: &Path) -> Result<PathBuf> {
-    run_folder(ckpt).map(Path::to_owned).ok_or_else(|| {
+    run_folder(ckpt).ok_or_else(|| {
         let what = format!("--keep: {} lies in no run's folder, which would keep the finding", ckpt.display());
         usage(what, "give the folder of a run, or a file in its checkpoints/; or leave --keep out")
     })

@@ -45,6 +45,7 @@ pub struct SampleArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Draws of this class alone, from p(x|y) of a classifier: its name in the files, or its number from 0
+    /// where no class is called a number
     #[arg(long, value_name = "CLASS")]
     class: Option<String>,
     /// Starts the chains at the rows of a file, .npy or text
@@ -82,7 +83,10 @@ pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
         return Err(usage("--n 0 draws nothing", "--n 100 draws a grid of 10 x 10"));
     }
     if args.space == Space::Pixels {
-        return Err(usage("--space pixels is for `ebm energy`", "--space data or --space model"));
+        return Err(usage(
+            "--space pixels is for files that are read by `ebm energy` and `ebm gof`",
+            "--space data or --space model",
+        ));
     }
     try_outputs(args)?;
     let options = [("--steps", "sampler.steps", args.steps), ("--seed", "seed", args.seed)];
@@ -264,6 +268,7 @@ fn report(
     (end, spent, losses, energy): (&Trace, Spent, Losses, Option<f64>),
 ) -> Result<()> {
     let picture = forms.picture.as_ref().and_then(|(_, path)| path.as_ref());
+    let numbers: Vec<&PathBuf> = forms.numbers.iter().map(|(path, _)| path).collect();
     if global.json {
         return output::print_json(&json!({
             "checkpoint": args.ckpt, "step": stored.step, "sampler": sampler.kernel.describe(),
@@ -272,7 +277,7 @@ fn report(
             "frozen_chains": losses.unmoved, "warnings": end.doubt()?.into_iter().collect::<Vec<_>>(),
             "energy_values": spent.values, "energy_gradients": spent.gradients,
             "step_size": end.tuning.as_ref().map(|t| t.step_size),
-            "picture": picture, "npy": forms.numbers.first().map(|(path, _)| path), "gif": forms.gif,
+            "picture": picture, "npy": numbers.first(), "numbers": numbers, "gif": forms.gif,
             "folder": forms.folder,
             "class": args.class.as_deref().and_then(|class| classes::numbered(class, &stored.data).ok()),
         }));
@@ -292,7 +297,7 @@ fn report(
     }
     text += &format!("\n{}\n", output::cost(spent));
     text += &end.doubt()?.map(|doubt| format!("warning: {doubt}\n")).unwrap_or_default();
-    let written = picture.or(forms.numbers.first().map(|(path, _)| path)).or(forms.folder.as_ref());
+    let written = numbers.into_iter().chain(&forms.folder).chain(&forms.gif).chain(picture);
     written.into_iter().for_each(|path| text += &format!("{}\n", path.display()));
     output::print(&text)
 }

@@ -31,7 +31,7 @@ pub struct Stamp {
     pub levels: u32,
     /// Labels are integers in 0..classes.
     pub classes: usize,
-    /// What the files call the classes, in this order; empty where they have numbers alone.
+    /// What the files call the classes, in this order; empty where they count from 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_names: Vec<String>,
     /// The box that holds the vectors of a table; empty for pictures, and for generated points, which need no files.

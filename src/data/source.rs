@@ -42,7 +42,7 @@ pub struct Images {
     pub levels: u32,
     /// Labels are integers in 0..classes.
     pub classes: usize,
-    /// What the files call the classes, in this order; empty where they have numbers alone.
+    /// What the files call the classes, in this order; empty where they count from 0.
     pub class_names: Vec<String>,
     /// Item after item, channel after channel, row after row.
     pub pixels: Vec<u8>,
@@ -97,7 +97,7 @@ pub struct Records {
     pub labels: Option<Vec<u32>>,
     /// Labels are integers in 0..classes; 0 without labels.
     pub classes: usize,
-    /// What the file calls the classes, in this order; empty where it has numbers alone.
+    /// What the file calls the classes, in this order; empty where it counts from 0.
     pub class_names: Vec<String>,
     /// Which of them are for testing.
     pub test: TestItems,

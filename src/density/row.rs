@@ -14,8 +14,8 @@ pub struct ModelRow {
     pub cite: &'static str,
     /// The keys of its section.
     pub schema: Schema,
-    /// What `ebm init` writes in its section in the place of a default: key and value, as TOML; and under `dataset`, the
-    /// data set that it takes where the user names none.
+    /// What `ebm init` writes in its section in the place of a default: key and value, as TOML; and under `dataset`,
+    /// the data set that it takes where the user names none.
     pub init: &'static [(&'static str, &'static str)],
     /// Keys that make it small, as TOML. The contract tests build it with them.
     pub example: &'static str,

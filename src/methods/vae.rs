@@ -20,7 +20,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     numbers: numbers![elbo::NUMBERS, [GRAD_NORM]],
     cost: Spent { values: 0, gradients: 0 },
     proposal: None,
-    init: &[("model", "vae")],
+    init: &[("model", "vae"), ("sampler.space", "\"noise\""), ("sampler.steps", "0")],
     example: r#"[dataset]
 name = "moons"
 

@@ -86,7 +86,7 @@ pub(super) const ENTRY: MethodRow = MethodRow {
     numbers: NUMBERS,
     cost: Spent { values: 0, gradients: 400 },
     proposal: None,
-    init: &[("model", "tilted"), ("train.steps", "6000")],
+    init: &[("model", "tilted"), ("train.steps", "6000"), ("sampler.space", "\"noise\"")],
     example: r#"[dataset]
 name = "moons"
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::compare::Request;
 use super::group::Group;
+use super::request::Request;
 use super::{refusal, same, unknown};
 use crate::Result;
 

@@ -8,51 +8,17 @@ use super::apart::apart;
 use super::baseline::Baselines;
 use super::difference::paired;
 use super::found::{different_files, different_ways};
-use super::goal::{Choice, Goal};
+use super::goal::Choice;
 use super::group::{Group, groups};
 use super::observe::{At, Observation, metric_names, observe};
 use super::published::Published;
+use super::request::Request;
 use super::source::Run;
 use super::summary::{Summary, Tally};
 use super::unknown;
 use crate::Result;
 use crate::metrics::Better;
 use crate::run::Declared;
-
-/// What is asked of the runs.
-#[derive(Clone, Debug, Default)]
-pub struct Request {
-    /// Keys whose values make a group; none for the arms of a sweep, or else all that differ between the runs.
-    pub by: Vec<String>,
-    /// Keys that make groups too, whatever `by` says: the axes and columns of what is drawn and tabled.
-    pub also: Vec<String>,
-    /// Keys that are repeats, such as `seed`.
-    pub over: Vec<String>,
-    /// Metrics; none for those that the probes wrote at the end.
-    pub metrics: Vec<String>,
-    /// Metrics that are shares of ones among zeros and ones, besides those whose name ends in `_reject`.
-    pub rates: Vec<String>,
-    /// Where in a run metrics are read.
-    pub at: At,
-    /// Keys of which one value is chosen for each group, by `goal`.
-    pub choose: Vec<String>,
-    /// What is best.
-    pub goal: Option<Goal>,
-    /// The values of keys that mark the groups to compare with.
-    pub baseline: Vec<(String, String)>,
-    /// Files of published values.
-    pub references: Vec<PathBuf>,
-    /// Counts the numbers of runs that did not finish too.
-    pub unfinished: bool,
-}
-
-impl Request {
-    /// The keys that are named: those of groups, repeats and choices.
-    fn keys(&self) -> Vec<String> {
-        let named = [&self.by, &self.also, &self.over, &self.choose].into_iter().flatten();
-        named.chain(self.baseline.iter().map(|(key, _)| key)).cloned().collect()
-    }
-}
 
 /// One metric of one group.
 #[derive(Clone, Debug)]
@@ -70,8 +36,8 @@ pub struct GroupMetric {
 pub struct GroupRow {
     /// The values of the keys that make it.
     pub values: Vec<String>,
-    /// Runs in it (of the chosen setting), whatever became of them.
-    pub runs: usize,
+    /// The folders of the runs in it (of the chosen setting), whatever became of them.
+    pub folders: BTreeSet<PathBuf>,
     /// Those that did not finish, by status.
     pub unfinished: Tally,
     /// The chosen setting.
@@ -101,6 +67,13 @@ pub struct Comparison {
     pub alike: Vec<String>,
 }
 
+impl GroupRow {
+    /// Runs in it.
+    pub fn runs(&self) -> usize {
+        self.folders.len()
+    }
+}
+
 impl Comparison {
     /// The finding of a metric in a group.
     pub fn finding<'a>(&self, row: &'a GroupRow, metric: &str) -> Option<&'a GroupMetric> {
@@ -113,14 +86,14 @@ impl Comparison {
 /// # Errors
 /// A file of published values that cannot be used, a key or metric that no run has, a baseline that is no group.
 pub fn compare(runs: &[Run], request: &Request) -> Result<Comparison> {
-    let told = request.keys();
-    let runs = &*apart(runs, &told, &request.metrics);
     let metrics = metric_names(runs, &request.metrics)?;
     let goal = request.goal.iter().map(|goal| &goal.metric);
     let named = request.rates.iter().chain(goal).cloned().collect::<Vec<_>>();
     if !named.is_empty() {
         metric_names(runs, &named)?;
     }
+    let told = request.keys();
+    let runs = &*apart(runs, &told, &metrics);
     let by = keys(runs, request)?;
     // Grouped by status, unfinished runs are asked for.
     let unfinished = request.unfinished || by.iter().any(|key| key == "status");
@@ -289,17 +262,13 @@ fn rows(
 }
 
 fn row(group: &Group<'_, '_>) -> GroupRow {
-    let mut unfinished = Tally::default();
-    let (mut runs, mut seen) = (0, BTreeSet::new());
+    let (mut unfinished, mut folders) = (Tally::default(), BTreeSet::new());
     for member in &group.members {
-        if seen.insert(&member.run.dir) {
-            runs += 1;
-            if !member.run.is_finished() {
-                unfinished.add(member.run.status);
-            }
+        if folders.insert(member.run.dir.clone()) && !member.run.is_finished() {
+            unfinished.add(member.run.status);
         }
     }
-    GroupRow { values: group.values.clone(), runs, unfinished, choice: group.choice.clone(), findings: Vec::new() }
+    GroupRow { values: group.values.clone(), folders, unfinished, choice: group.choice.clone(), findings: Vec::new() }
 }
 
 fn is_rate(metric: &str, request: &Request) -> bool {

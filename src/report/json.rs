@@ -32,7 +32,7 @@ fn group(tables: &Tables<'_>, row: &GroupRow) -> Value {
     let c = tables.comparison;
     let mut value = json!({
         "keys": object(c.by.iter().zip(&row.values)),
-        "runs": row.runs,
+        "runs": row.runs(),
         "unfinished": row.unfinished.iter().map(|(k, n)| (k.to_owned(), json!(n))).collect::<Map<_, _>>(),
         "metrics": c.metrics.iter().zip(&row.findings).map(|(m, f)| (m.clone(), finding(f))).collect::<Map<_, _>>(),
     });

@@ -10,6 +10,7 @@ use super::goal::{Choice, Goal};
 use super::source::Run;
 use super::{refusal, unknown};
 use crate::metrics::Metrics;
+use crate::run::evaluations::PREFIX;
 use crate::run::{Declared, Paths, Reporter, evaluations, metrics};
 use crate::{Error, Result};
 
@@ -143,7 +144,11 @@ pub fn observe<'a>(
     let mut all = Vec::new();
     for run in runs {
         let counts = unfinished || run.is_finished();
-        let one = |step, metrics| Observation { run, step, metrics, counts };
+        let shown = |metrics: Metrics| match run.found_alone {
+            true => metrics.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect(),
+            false => metrics,
+        };
+        let one = |step, metrics| Observation { run, step, metrics: shown(metrics), counts };
         if !counts {
             all.push(one(None, Metrics::new()));
             continue;
@@ -167,7 +172,8 @@ pub fn observe<'a>(
             }
             At::Every => {
                 let whole = |m: &Metrics| names.iter().all(|name| m.get(name).is_some());
-                all.extend(run.log()?.into_iter().filter(|(_, m)| whole(m)).map(|(step, m)| one(Some(step), m)));
+                let steps = run.log()?.into_iter().map(|(step, m)| one(Some(step), m));
+                all.extend(steps.filter(|seen| whole(&seen.metrics)));
             }
         }
     }

@@ -1,8 +1,9 @@
 //! The comparison as a figure: a point for each row of the table.
 
-use super::compare::{Comparison, GroupRow, Request};
+use super::compare::{Comparison, GroupRow};
 use super::number::ErrorKind;
 use super::observe::At;
+use super::request::Request;
 use super::source::Run;
 use super::{Rank, unknown};
 use crate::Result;

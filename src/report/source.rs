@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::apart::made_with;
 use crate::config::Resolved;
 use crate::metrics::Metrics;
 use crate::run::{Evaluation, Label, Manifest, Paths, Remarks, evaluations, folders_of_all, metrics, standing, timing};
@@ -31,8 +30,9 @@ pub struct Run {
     pub found: Vec<Evaluation>,
     /// Its tags and its note.
     pub remarks: Remarks,
-    /// Whether it stands for findings alone, which were made in another way than it was trained: its log is no part.
-    found_alone: bool,
+    /// Whether it stands for findings alone, which were made in another way than its own numbers: these choose a step,
+    /// and are not shown.
+    pub(super) found_alone: bool,
     /// Every key with its value as text: dotted paths of the configuration, `arm`, `seed`, `status`, `run`.
     keys: BTreeMap<String, String>,
 }
@@ -50,7 +50,7 @@ impl Run {
 
     /// Whether it has the key, or a finding of it was made with one.
     pub(super) fn tells(&self, key: &str) -> bool {
-        self.key(key).is_some() || self.found.iter().any(|one| made_with(one, key).is_some())
+        self.key(key).is_some() || self.found.iter().any(|one| one.made_with(key).is_some())
     }
 
     /// The run with these findings in the place of all, made with the values `told` of some keys; with its own numbers,
@@ -65,7 +65,6 @@ impl Run {
         run.keys.extend(told);
         run.last = self.last.iter().filter(|(name, _)| own && !name.starts_with(evaluations::PREFIX)).collect();
         run.last.extend(run.step.map(|step| evaluations::at(&run.found, step)).unwrap_or_default());
-        run.best = run.best.map(|(step, metrics)| (step, if own { metrics } else { Metrics::new() }));
         run
     }
 
@@ -73,7 +72,7 @@ impl Run {
     /// its own.
     pub(super) fn log(&self) -> Result<Vec<(u64, Metrics)>> {
         let path = Paths::of(&self.dir).metrics();
-        let mut lines = if path.exists() && !self.found_alone { metrics::read(&path)? } else { Vec::new() };
+        let mut lines = if path.exists() { metrics::read(&path)? } else { Vec::new() };
         let steps: BTreeSet<u64> = self.found.iter().map(|evaluation| evaluation.step).collect();
         for step in steps {
             let found = evaluations::at(&self.found, step);

@@ -1,6 +1,7 @@
 //! The comparison as rows and columns of text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use super::Rank;
 use super::compare::{Comparison, GroupMetric, GroupRow};
@@ -68,7 +69,9 @@ impl Tables<'_> {
         }
         for (values, rows) in together {
             let mut line: Vec<String> = values.iter().map(|value| word(value)).collect();
-            line.push(rows.iter().map(|row| row.runs).sum::<usize>().to_string());
+            // A run that was looked at in several ways is in several columns.
+            let folders: BTreeSet<&PathBuf> = rows.iter().flat_map(|row| &row.folders).collect();
+            line.push(folders.len().to_string());
             for block in &blocks {
                 let row =
                     rows.iter().find(|row| block.value.is_none() || self.pivot_value(row) == block.value.as_deref());
@@ -144,7 +147,7 @@ impl Tables<'_> {
         }
         let text = estimate(summary, self.error, unit, flavour);
         // The number of values is said where it is not the number of runs.
-        if summary.n == row.runs { text } else { format!("{text} (n={})", summary.n) }
+        if summary.n == row.runs() { text } else { format!("{text} (n={})", summary.n) }
     }
 
     fn has_difference(&self) -> bool {
@@ -197,7 +200,7 @@ impl Tables<'_> {
                 (0..c.choose.len())
                     .map(|i| row.choice.as_ref().and_then(|x| x.values.get(i).cloned()).unwrap_or_default()),
             );
-            line.extend([metric.to_owned(), row.runs.to_string()]);
+            line.extend([metric.to_owned(), row.runs().to_string()]);
             line.extend(numbers(Some(&f.summary)));
             let (diverged, failed) = (row.unfinished.of("diverged"), row.unfinished.of("failed"));
             let others = row.unfinished.total() - diverged - failed;

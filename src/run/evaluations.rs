@@ -24,8 +24,8 @@ pub struct Evaluation {
     pub step: u64,
     /// The probe.
     pub probe: String,
-    /// How it looked: its keys as `PROBE.KEY`, the keys that `--set` made other than the run has them, which weights; but
-    /// not the seed.
+    /// How it looked: its keys as `PROBE.KEY`, those of the sampler, the others that `--set` made other than the run
+    /// has them, which weights; but not the seed.
     pub how: BTreeMap<String, String>,
     /// The seed of its draws.
     pub seed: u64,
@@ -34,6 +34,18 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// The key under which the seed of its draws is told, which need not be that of the run.
+    const SEED: &str = "eval.seed";
+
+    /// The value of a key that it was made with; none where that is the run's own.
+    pub fn made_with(&self, key: &str) -> Option<String> {
+        if key == Self::SEED {
+            return Some(self.seed.to_string());
+        }
+        let value = self.how.get(key).or_else(|| self.how.get(&format!("{key}.name")))?;
+        Some(value.trim_matches('"').to_owned())
+    }
+
     /// Adds the line to the file of the run in `dir`, in one piece.
     ///
     /// # Errors

@@ -98,7 +98,10 @@ pub(super) fn best_found(
     let now = experiment.resolved.section("train");
     if found.is_some() && ["best", "best_is"].iter().any(|key| stored.get(*key) != now.get(*key)) {
         let (best, step) = (&experiment.train.best, checkpoint.step);
-        tracing::warn!("train.best is now `{best}`: the best step is looked for from step {step} on");
+        match best.as_str() {
+            "" => tracing::warn!("train.best is empty now: no best step is kept from step {step} on"),
+            best => tracing::warn!("train.best is now `{best}`: the best step is looked for from step {step} on"),
+        }
         return Ok(None);
     }
     Ok(found)

@@ -237,7 +237,8 @@ fn chains_in_noise_are_looked_at_as_items() {
     let lab = Lab::new();
     let common =
         "[train]\nsteps = 400\nbatch_size = 128\n[optim]\nlr = 1e-2\n[sampler]\nname = \"mala\"\nspace = \"noise\"\n";
-    let flow = "[dataset]\nname = \"mixture\"\noffset = 3.0\n[model]\nname = \"spline\"\nhidden = [16]\n[method]\nname = \"ml\"\n";
+    let flow = "[dataset]\nname = \"mixture\"\noffset = 3.0\n[model]\nname = \"spline\"\n\
+                hidden = [16]\n[method]\nname = \"ml\"\n";
     let vae = "[dataset]\nname = \"moons\"\n[model]\nname = \"vae\"\nlatent = 3\n[method]\nname = \"vae\"\n";
     for (name, text) in [("flow", flow), ("vae", vae)] {
         lab.write("c.toml", &format!("{text}{common}"));

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::frame::{Frame, Layout, has_decimal_comma, truth};
 use super::records::{Problem, Record, Records};
 use super::vectors::Vectors;
+use crate::math::Numeral;
 use crate::{Error, Result};
 
 /// A field of a text's rows that is read, by its place, and as what.
@@ -107,11 +108,14 @@ impl Row<'_> {
             Field::Word(column, words) => (*column, words),
         };
         let word = self.fields.get(column).copied().unwrap_or_default();
-        if !words.iter().any(|known| known == word) {
+        // Codes may be written as 1 or as 1.0.
+        let number = Numeral::parse(word);
+        let is_word = |known: &String| known == word || (number.is_some() && Numeral::parse(known) == number);
+        if !words.iter().any(is_word) {
             let what = format!("`{}` is none of {}", short(word), words.join(", "));
             return Err(self.bad_at(column, &what));
         }
-        to.extend(words.iter().map(|known| f64::from(known == word)));
+        to.extend(words.iter().map(|known| f64::from(is_word(known))));
         Ok(())
     }
 

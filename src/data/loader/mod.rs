@@ -68,7 +68,7 @@ impl Data {
     }
 
     /// What the files call the classes, in the order of the labels: words of a table, folders of pictures. Empty where
-    /// they have numbers alone.
+    /// they count from 0.
     pub fn class_names(&self) -> &[String] {
         self.items.class_names()
     }

@@ -21,6 +21,14 @@ pub struct NaturalColumn {
     pub words: Vec<String>,
 }
 
+impl NaturalColumn {
+    /// The numbers where there are no words: of a categorical column the codes that its words are, else their places.
+    pub fn numbers(&self) -> Vec<f64> {
+        let codes = codes(&self.words);
+        self.values.iter().map(|value| codes.get(*value as usize).copied().unwrap_or(*value)).collect()
+    }
+}
+
 impl Data {
     /// Whether the items are rows of a table, whose columns have units of their own.
     pub fn is_table(&self) -> bool {
@@ -97,19 +105,26 @@ impl Data {
             true => self.named_columns(),
             false => (0..width).map(|c| (format!("x{c}"), Vec::new())).collect(),
         };
-        let place = |name: &String| names.iter().position(|other| other == name);
+        // A column that is called by its number in the run's table is x2 in a file of draws.
+        let called = |other: &String, name: &String| other == name || name.strip_prefix('x') == Some(other);
+        let place = |name: &String| names.iter().position(|other| called(other, name));
         let found: Vec<Option<usize>> = own.iter().map(|(name, _)| place(name)).collect();
         // Numbers of the model have no names of their own: some that are called so may be others.
+        let listed = || own.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
         if found.iter().all(Option::is_none) || (!natural && found.iter().any(Option::is_none)) {
+            if natural && !names.is_empty() && !self.columns().is_empty() {
+                let (theirs, ours) = (names.join(", "), listed());
+                let path = path.display();
+                tracing::warn!("{path}: read by position: its columns are {theirs}, those of the run's table {ours}");
+            }
             return Ok(Vec::new());
         }
-        let listed = || own.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
         let one = |((name, words), found): (&(String, Vec<String>), Option<usize>)| match found {
             None => {
                 let what = format!("has no column `{name}`; the run's table has {}", listed());
                 Err(Error::data(path, what, "give every column that the run was trained on, in any order"))
             }
-            Some(_) if names.iter().filter(|other| *other == name).count() > 1 => {
+            Some(_) if names.iter().filter(|other| called(other, name)).count() > 1 => {
                 let what = format!("has more than one column `{name}`");
                 Err(Error::data(path, what, "give every column a name of its own"))
             }
@@ -125,9 +140,14 @@ impl Data {
         let (mut columns, mut c) = (Vec::new(), 0);
         while c < scales.len() {
             let category = categories.iter().find(|category| category.first == c);
-            let name = names.get(c).filter(|name| !name.is_empty()).cloned();
-            let plain = || (name.unwrap_or_else(|| format!("x{c}")), Vec::new());
-            let column = category.map_or_else(plain, |category| (category.name.clone(), category.words.clone()));
+            let name = names.get(c).filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| c.to_string());
+            let (name, words) = match category {
+                Some(category) => (category.name.clone(), category.words.clone()),
+                None => (name, Vec::new()),
+            };
+            // A line of numbers would be no line of names.
+            let is_number = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
+            let column = (if is_number { format!("x{name}") } else { name }, words);
             c += column.1.len().max(1);
             columns.push(column);
         }
@@ -150,33 +170,38 @@ impl Data {
         Ok(Vectors { values: rows.values.into_iter().enumerate().map(scaled).collect(), ..rows })
     }
 
-    /// Rows in which a category is one number, the place of its word, with a number for each of its words; others as
-    /// they are.
+    /// Rows in which a category is one number, its code or the place of its word, with a number for each of its words;
+    /// others as they are.
     fn one_hot(&self, rows: Vectors, path: &Path) -> Result<Vectors> {
         let columns = self.named_columns();
         let width: usize = columns.iter().map(|(_, words)| words.len().max(1)).sum();
         if rows.dim != columns.len() || rows.dim == width {
             return Ok(rows);
         }
+        let columns: Vec<(String, Vec<f64>)> = columns.into_iter().map(|(name, words)| (name, codes(&words))).collect();
         let mut values = Vec::with_capacity(rows.len() * width);
         for (i, value) in rows.values.iter().enumerate() {
-            let Some((name, words)) = columns.get(i % rows.dim) else { continue };
-            if words.is_empty() {
+            let Some((name, codes)) = columns.get(i % rows.dim) else { continue };
+            if codes.is_empty() {
                 values.push(*value);
                 continue;
             }
-            if !(0..words.len()).any(|place| place as f64 == *value) {
-                let what = format!(
-                    "row {} (from 0): {value} is no place among the {} words of `{name}`",
-                    i / rows.dim,
-                    words.len()
-                );
-                return Err(Error::data(path, what, "places count from 0"));
+            if !codes.contains(value) {
+                let known = codes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let what = format!("row {} (from 0): {value} stands for no word of `{name}`", i / rows.dim);
+                return Err(Error::data(path, what, format!("its words have the numbers {known}")));
             }
-            values.extend((0..words.len()).map(|place| f64::from(place as f64 == *value)));
+            values.extend(codes.iter().map(|code| f64::from(code == value)));
         }
         Ok(Vectors { dim: width, values })
     }
+}
+
+/// The number that stands for each word of a category where there are no words: the word itself if all are numbers,
+/// else its place.
+fn codes(words: &[String]) -> Vec<f64> {
+    let numbers: Vec<f64> = words.iter().filter_map(|word| word.parse().ok()).collect();
+    if numbers.len() == words.len() { numbers } else { (0..words.len()).map(|place| place as f64).collect() }
 }
 
 #[cfg(test)]

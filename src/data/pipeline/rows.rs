@@ -141,7 +141,7 @@ impl Rows {
         }
     }
 
-    /// What the files call the classes; empty where they have numbers alone.
+    /// What the files call the classes; empty where they count from 0.
     pub(crate) fn class_names(&self) -> &[String] {
         match &self.store {
             Store::Images { images, .. } => &images.class_names,

@@ -55,8 +55,8 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Runs the chains from `start` `[chains, ..]` and keeps the items that their states stand for, in whatever space they
-    /// move; `watch` is told of every step and may stop the run by an error.
+    /// Runs the chains from `start` `[chains, ..]` and keeps the items that their states stand for, in whatever space
+    /// they move; `watch` is told of every step and may stop the run by an error.
     ///
     /// # Errors
     /// What the kernel finds wrong, and what `watch` says.

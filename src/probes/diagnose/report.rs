@@ -158,8 +158,8 @@ impl Report {
 }
 
 impl Report {
-    /// The numbers that stand for the whole: the worst of all quantities and the worst of the modes, and the `gradients`
-    /// of the energy that one effective draw cost.
+    /// The numbers that stand for the whole: the worst of all quantities and the worst of the modes, and the
+    /// `gradients` of the energy that one effective draw cost.
     pub fn metrics(&self, gradients: u64) -> Metrics {
         let worst = |of_modes: bool, number: fn(&Worth) -> f64| {
             let rows = self.rows.iter().filter(|row| !of_modes || row.name.ends_with("mode"));

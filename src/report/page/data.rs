@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::super::compare::{Comparison, GroupRow, Request, compare, differing};
+use super::super::compare::{Comparison, GroupRow, compare, differing};
 use super::super::json::{number, summary};
+use super::super::request::Request;
 use super::super::source::Run;
 use super::super::thin::thin;
 use super::cite;
@@ -215,7 +216,7 @@ fn pictures(runs: &[Run], notes: &mut Vec<String>) -> (Vec<Vec<Value>>, usize) {
 fn groups(c: &Comparison) -> Value {
     let row = |row: &GroupRow| {
         let metrics = c.metrics.iter().zip(&row.findings).map(|(name, f)| (name.clone(), summary(&f.summary)));
-        json!({"values": row.values, "runs": row.runs, "metrics": metrics.collect::<Map<_, _>>()})
+        json!({"values": row.values, "runs": row.runs(), "metrics": metrics.collect::<Map<_, _>>()})
     };
     json!({"by": c.by, "metrics": c.metrics, "rows": c.rows.iter().map(row).collect::<Vec<_>>(), "notes": c.notes})
 }

@@ -88,7 +88,8 @@ fn findings_are_told_apart_by_step_seed_weights_and_the_name_of_another_sampler(
 #[test]
 fn what_diagnose_keeps_is_told_apart_by_sampler_and_length() {
     let lab = Lab::new();
-    let config = "[dataset]\nname = \"mixture\"\n[model]\nname = \"gaussian\"\nfrom_data = true\n[method]\nname = \"none\"\n\
+    let config = "[dataset]\nname = \"mixture\"\n[model]\nname = \"gaussian\"\nfrom_data = true\n\
+                  [method]\nname = \"none\"\n\
                   [sampler]\nname = \"mala\"\nsteps = 3\nstep_size = 1.0\n[train]\nsteps = 1\n";
     lab.write("c.toml", config);
     lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
@@ -118,4 +119,61 @@ fn what_diagnose_keeps_is_told_apart_by_sampler_and_length() {
     let note = by("sampler")["notes"].to_string();
     assert!(note.contains("several values of diagnose.steps: the newest counts"), "{note}");
     lab.refused(2, &["diagnose", "--samples", "x.npy", "--keep"], &["--samples", "--keep"]);
+}
+
+/// A finding stays under the sampler that made it when the run goes on with another; a step is chosen by the run's own
+/// numbers whatever found the others; and who has none of the numbers asked for is no group.
+#[test]
+fn findings_keep_their_sampler_and_are_groups_only_where_they_are_asked_for() {
+    let lab = lab();
+    let own = find(&lab, "runs/0", &[]);
+    lab.ok(&["-q", "resume", "runs/0", "--steps", "6", "--set", "sampler.steps=12"]);
+    let step = "runs/0/checkpoints/step-00000004.safetensors";
+    let longer = find(&lab, step, &["--set", "sampler.steps=12"]);
+    assert!(own != longer);
+    let by = |more: &[&str]| lab.json(&[&["-q", "compare", "runs/0", "--by", "sampler.steps"], more].concat());
+    let told = by(&["--metric", "eval/mmd2", "--at", "4"]);
+    assert_eq!(mean(&told, &json!({"sampler.steps": 3}), "eval/mmd2"), (own, 1));
+    assert_eq!(mean(&told, &json!({"sampler.steps": 12}), "eval/mmd2"), (longer, 1));
+    let best = by(&["--metric", "eval/mmd2", "--at", "best", "--min", "train_sm"]);
+    assert!(best["groups"].as_array().unwrap().len() <= 2, "{best}");
+    assert_eq!(by(&["--metric", "train_sm"])["groups"].as_array().unwrap().len(), 1);
+    lab.ok(&["-q", "diagnose", "--ckpt", "runs/0", "--chains", "2", "--steps", "20", "--burn-in", "2", "--keep"]);
+    let sizes = lab.json(&["-q", "compare", "runs/0", "--by", "mmd.n", "--metric", "eval/mmd2", "--at", "4"]);
+    assert_eq!(sizes["groups"].as_array().unwrap().len(), 1, "{sizes}");
+    find(&lab, step, &["--set", "mmd.n=30"]);
+    let words =
+        ["-q", "compare", "runs/0", "--by", "sampler.steps", "--pivot", "mmd.n", "--metric", "eval/mmd2", "--at", "4"];
+    let table = lab.ok(&[&words[..], &["--format", "csv"]].concat());
+    assert!(table.lines().skip(1).all(|line| line.contains(",eval/mmd2,1,")), "{table}");
+}
+
+/// A finding is kept in the folder of the run that the checkpoint is of, and nowhere else.
+#[test]
+fn a_finding_is_kept_by_the_run_of_its_checkpoint_alone() {
+    let lab = lab();
+    let inside = |folder: &str, ckpt: &str| {
+        let words = ["-q", "eval", "--ckpt", ckpt, "--probe", "mmd", "--keep", "--set", "mmd.n=40", "--json"];
+        let told = lab.command(&words).current_dir(lab.path(folder)).output().unwrap();
+        (told.status.code(), String::from_utf8(told.stderr).unwrap())
+    };
+    let kept = |run: &str| {
+        std::fs::read_to_string(lab.path(run).join("evaluations.jsonl")).map_or(0, |text| text.lines().count())
+    };
+    std::fs::copy(lab.path("runs/1/checkpoints/last.safetensors"), lab.path("runs/x.safetensors")).unwrap();
+    let (code, told) = inside("runs/0", "../x.safetensors");
+    assert!(code == Some(2) && told.contains("lies in no run's folder") && kept("runs/0") == 0, "{code:?} {told}");
+    for (folder, ckpt) in [
+        ("runs/0/checkpoints", "last.safetensors"),
+        ("runs/0", "checkpoints/last.safetensors"),
+        ("runs/0", "."),
+        ("runs/0/checkpoints", ".."),
+        ("runs", "0/checkpoints"),
+        ("runs/1", "../0/"),
+    ] {
+        let before = kept("runs/0");
+        let (code, told) = inside(folder, ckpt);
+        assert!(code == Some(0) && kept("runs/0") == before + 1 && kept("runs/1") == 0, "{folder} {ckpt}: {told}");
+    }
+    assert_eq!(inside("runs/0", "checkpoints/none.safetensors").0, Some(4));
 }

@@ -193,7 +193,7 @@ fn files_of_draws_are_read_as_they_are_written() {
     let says = ["line 2: column 2 (`colour`): `violet` is none of", "green"];
     lab.refused(4, &["energy", "--ckpt", "run", "--data", "violet.csv"], &says);
     std::fs::write(lab.path("far.npy"), ebm::data::file::npy_bytes(&[1, 2], &[1000.0, 3.0]).unwrap()).unwrap();
-    lab.refused(4, &["energy", "--ckpt", "run", "--data", "far.npy"], &["3 is no place among the 3 words of `colour`"]);
+    lab.refused(4, &["energy", "--ckpt", "run", "--data", "far.npy"], &["3 stands for no word of `colour`", "0, 1, 2"]);
 }
 
 /// A run that was saved has a checkpoint; without one, to begin anew would cut its numbers away.

@@ -11,6 +11,7 @@ mod listing;
 mod outputs;
 mod run_folders;
 mod screen;
+mod tables;
 
 use std::collections::BTreeSet;
 use std::io::Cursor;

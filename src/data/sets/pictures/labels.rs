@@ -78,9 +78,10 @@ pub fn numbered(labels: &[String]) -> Result<(Vec<String>, Vec<u16>)> {
     Ok((names, labels))
 }
 
-/// The names, if they are more than numbers: a class that is called 3 is not the fourth one's number too.
+/// The names, if they say more than the numbers 0, 1, … do.
 pub fn words(names: Vec<String>) -> Vec<String> {
-    if names.iter().all(|name| Numeral::parse(name).is_some()) { Vec::new() } else { names }
+    let counts = names.iter().enumerate().all(|(i, name)| Numeral::parse(name) == Numeral::parse(&i.to_string()));
+    if counts { Vec::new() } else { names }
 }
 
 /// The ways to write a picture's name: its path, its file name, and both without the ending.

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 pub(super) const MOST_CLASSES: usize = 1000;
 
 /// Labels as integers, in the order of the numbers if all are numbers, else of the words; how many there are, and what
-/// they are called where they are no numbers.
+/// they are called where that is not 0, 1, ….
 ///
 /// # Errors
 /// Too many; what is not a number among numbers.
@@ -29,8 +29,9 @@ pub(super) fn numbered(path: &Path, labels: &[String]) -> Result<(Vec<u32>, usiz
                 names.get_mut(*place as usize).into_iter().for_each(|name| label.clone_into(name));
             };
             places.iter().zip(labels).for_each(named);
-            let are_numbers = names.iter().all(|name| Numeral::parse(name).is_some());
-            Ok((places, classes, if are_numbers { Vec::new() } else { names }))
+            let same = |(i, name): (usize, &String)| Numeral::parse(name) == Numeral::parse(&i.to_string());
+            let counts = names.iter().enumerate().all(same);
+            Ok((places, classes, if counts { Vec::new() } else { names }))
         }
         _ => {
             let what = format!("has {classes} different labels in {} rows", labels.len());
@@ -70,13 +71,20 @@ mod tests {
     #[test]
     fn labels_are_numbered_in_order() {
         let none = Vec::<String>::new;
-        assert_eq!(of(&["10", "9", "1e1", "-3"]).unwrap(), (vec![2, 1, 2, 0], 3, none()));
+        assert_eq!(
+            of(&["10", "9", "1e1", "-3"]).unwrap(),
+            (vec![2, 1, 2, 0], 3, ["-3", "9", "1e1"].map(str::to_owned).into())
+        );
         assert_eq!(
             of(&["b", "a", "10", "b"]).unwrap(),
             (vec![2, 1, 0, 2], 3, ["10", "a", "b"].map(str::to_owned).into())
         );
         assert_eq!(of(&["True", "False"]).unwrap(), (vec![1, 0], 2, ["False", "True"].map(str::to_owned).into()));
-        assert_eq!(of(&["9007199254740993", "9007199254740992"]).unwrap(), (vec![1, 0], 2, none()));
+        assert_eq!(
+            of(&["9007199254740993", "9007199254740992"]).unwrap(),
+            (vec![1, 0], 2, ["9007199254740992", "9007199254740993"].map(str::to_owned).into())
+        );
+        assert_eq!(of(&["1", "0.0", "1"]).unwrap(), (vec![1, 0, 1], 2, none()));
         assert_eq!(of(&["0", "-0", "nan_type"]).unwrap().1, 3);
         assert_eq!(of(&[]).unwrap(), (vec![], 0, none()));
         let error = of(&["0", "NaN", "1"]).unwrap_err();

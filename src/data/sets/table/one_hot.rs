@@ -46,8 +46,14 @@ impl Sheet {
     /// So many categories that they are taken for a mistake.
     pub fn one_hot(&mut self, path: &Path) -> Result<OneHot> {
         let values = std::mem::take(&mut self.values);
+        let name_of = |column: &Column| match column.name.is_empty() {
+            true => column.at.to_string(),
+            false => column.name.clone(),
+        };
         if self.columns.iter().all(|column| column.categories.is_none()) {
-            let names = self.columns.iter().map(|column| column.name.clone()).filter(|name| !name.is_empty()).collect();
+            // A column without a name among others is called by its place.
+            let named = self.columns.iter().any(|column| !column.name.is_empty());
+            let names = self.columns.iter().filter(|_| named).map(name_of).collect();
             return Ok(OneHot { names, categories: Vec::new(), values });
         }
         // Of each categorical column the place of every category, and how many these are.
@@ -55,7 +61,7 @@ impl Sheet {
             self.columns.iter().map(|column| Some(ranked(&column.categories.as_ref()?.words))).collect();
         let (mut names, mut categories) = (Vec::new(), Vec::new());
         for (column, ranks) in self.columns.iter().zip(&ranks) {
-            let name = if column.name.is_empty() { column.at.to_string() } else { column.name.clone() };
+            let name = name_of(column);
             match words_of(path, column, &name, ranks.as_ref())? {
                 None => names.push(name),
                 Some(words) => {
