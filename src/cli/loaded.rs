@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::usage;
-use crate::config::{Difference, Resolved};
+use crate::config::{Difference, Document, Resolved};
 use crate::data::Data;
 use crate::density::{Model, Proposal, Stored, WeightsOf, unfit};
 use crate::run::{Experiment, Paths};
@@ -77,8 +77,9 @@ impl Loaded {
         let name = format!("{} (stored configuration)", path.display());
         let experiment = Experiment::parse(&name, &checkpoint.config, sets)?;
         sets.iter().try_for_each(|set| refuse_training(set))?;
-        let trained = Experiment::parse(&name, &checkpoint.config, &[])?;
-        let changed = trained.resolved.differences(&experiment.resolved);
+        // Resolved alone: what an experiment asks of the device is asked once.
+        let trained = Experiment::check(&Document::from_str(&name, &checkpoint.config, &[])?)?;
+        let changed = trained.differences(&experiment.resolved);
         let config = experiment.resolved.0.clone();
         let written = checkpoint.config.parse().unwrap_or_default();
         let stored = Stored::of(path, checkpoint, config, weights.into(), &experiment.device);

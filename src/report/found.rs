@@ -20,8 +20,10 @@ fn again(runs: &[&Run], metric: &str, told: &[String]) -> Option<String> {
         let has = run.found.iter().filter(|one| one.metrics.get(name).is_some());
         has.for_each(|one| hows.entry(one.step).or_default().push(&one.how));
         let keys: BTreeSet<&String> = hows.values().flatten().flat_map(|how| how.keys()).collect();
-        let differs =
-            |key: &&String| hows.values().any(|of| of.windows(2).any(|two| two[0].get(*key) != two[1].get(*key)));
+        let values = |of: &[&BTreeMap<String, String>], key: &String| -> BTreeSet<String> {
+            of.iter().filter_map(|how| how.get(key)).cloned().collect()
+        };
+        let differs = |key: &&String| hows.values().any(|of| values(of, key).len() > 1);
         keys.into_iter().filter(|key| !is_told(key, told)).filter(differs).cloned().collect::<BTreeSet<String>>()
     };
     let keys: BTreeSet<String> = runs.iter().flat_map(|run| of_run(&run)).collect();
