@@ -82,9 +82,7 @@ fn joined(path: &str, key: &str) -> String {
 
 /// The plain keys of a table, `name` first, then its sub-tables under headers of their own.
 fn body(out: &mut String, path: &str, table: &Table) {
-    // A list of sections without an entry is one that nobody wrote, and would stand in the way of its first [[header]].
-    let none = |value: &Value| path.is_empty() && value.as_array().is_some_and(Vec::is_empty);
-    let plain = table.iter().filter(|(_, value)| !has_header(value) && !none(value));
+    let plain = table.iter().filter(|(_, value)| !has_header(value));
     let (names, others): (Vec<_>, Vec<_>) = plain.partition(|(key, _)| *key == "name");
     for (key, value) in names.into_iter().chain(others) {
         let _ = writeln!(out, "{} = {}", bare(key), inline(value));

@@ -108,7 +108,10 @@ impl<'a> Resolver<'a> {
                 Some(toml::Value::Table(self.body(&schema, &fields, &scope, false)))
             }
             SectionKind::Named { rows, default } => self.named(&rows(), default, &scope).map(toml::Value::Table),
-            SectionKind::List { rows } => self.list(&rows(), key, node).map(toml::Value::Array),
+            // A list without an entry is no key, which would stand in the way of its first [[header]].
+            SectionKind::List { rows } => {
+                self.list(&rows(), key, node).filter(|list| !list.is_empty()).map(toml::Value::Array)
+            }
         }
     }
 
