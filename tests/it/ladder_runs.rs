@@ -236,13 +236,14 @@ fn a_signal_while_chains_get_their_starts_ends_the_process() {
          [sampler]\nname = \"langevin\"\ninit = \"annealed\"\nlevel_steps = 100000000\n[train]\nsteps = 1\n",
     );
     lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    // Not SIGINT, which a shell has its background jobs ignore.
     for words in [&["sample", "--ckpt", "run", "--n", "2"][..], &["diagnose", "--ckpt", "run", "--chains", "2"]] {
         let before = lab.result("run");
         let mut child = lab.spawn(words);
         std::thread::sleep(std::time::Duration::from_millis(700));
         assert!(child.try_wait().unwrap().is_none(), "{words:?}: done already");
         let id = child.id().to_string();
-        assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         let mut end = None;
         wait_until("the process ends", || {
             end = child.try_wait().unwrap();
