@@ -69,7 +69,7 @@ impl Data {
 
     /// The rows of a file as the model sees them, at most `most` at a time: in the units of the table's columns if they
     /// are `natural`. A text that names the columns may have others among them, and them in any order; the rows of
-    /// another file count by position, where a category may stand as the place of its word.
+    /// another file count by position, where a category may stand as its code or the place of its word.
     ///
     /// # Errors
     /// A file that cannot be read, a column that is missing, rows of another length; what `each` refuses.
