@@ -233,7 +233,7 @@ fn a_signal_while_chains_get_their_starts_ends_the_process() {
     lab.write(
         "c.toml",
         "[dataset]\nname = \"moons\"\n[model]\nname = \"ladder\"\nlevels = 3\n[method]\nname = \"dsm_ladder\"\n\
-         [sampler]\nname = \"langevin\"\ninit = \"annealed\"\nlevel_steps = 100000000\n[train]\nsteps = 1\n",
+         [sampler]\nname = \"langevin\"\ninit = \"annealed\"\nlevel_steps = 1000000\n[train]\nsteps = 1\n",
     );
     lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
     // Not SIGINT, which a shell has its background jobs ignore.
