@@ -77,9 +77,12 @@ impl Loaded {
         let name = format!("{} (stored configuration)", path.display());
         let experiment = Experiment::parse(&name, &checkpoint.config, sets)?;
         sets.iter().try_for_each(|set| refuse_training(set))?;
-        // Resolved alone: what an experiment asks of the device is asked once.
-        let trained = Experiment::check(&Document::from_str(&name, &checkpoint.config, &[])?)?;
-        let changed = trained.differences(&experiment.resolved);
+        let changed = match sets {
+            [] => Vec::new(),
+            // Resolved alone: what an experiment asks of the device is asked once.
+            _ => Experiment::check(&Document::from_str(&name, &checkpoint.config, &[])?)?
+                .differences(&experiment.resolved),
+        };
         let config = experiment.resolved.0.clone();
         let written = checkpoint.config.parse().unwrap_or_default();
         let stored = Stored::of(path, checkpoint, config, weights.into(), &experiment.device);

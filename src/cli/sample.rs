@@ -102,12 +102,12 @@ pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
     let mut frames = Vec::new();
     let (film, every) = (&mut frames, sampler.config.steps.div_ceil(FRAMES).max(1));
     let (model, proposal) = (&stored.model, stored.proposal.as_deref());
-    let start = starts(args, &stored, &sampler, data, key.with("start"))?;
+    let class = args.class.as_deref().map(|class| classes::numbered(class, data)).transpose()?;
+    let start = starts((args, class), &stored, &sampler, data, key.with("start"))?;
     // Until the chains run there is nothing to stop in order: a signal ends the process, however long starts take.
     signal::install()?;
     // Starts that come down noise levels cost gradients too.
     let mut spent = model.meter().take();
-    let class = args.class.as_deref().map(|class| classes::numbered(class, data)).transpose()?;
     let of_class = class.map(|class| classes::within(class, model, data, start.dim(0)?)).transpose()?;
     let on = of_class.as_ref().map_or_else(|| Target::of(model), |energy| Target::new(energy)).proposing(proposal);
     let mut progress = Progress::new(sampler.config.steps as u64, 0, global.quiet);
@@ -127,13 +127,19 @@ pub fn run(args: &SampleArgs, global: &GlobalArgs) -> Result<()> {
     let written = write(&forms, &Draws { x: &end.x, energies: &energies, labels, data }, frames);
     spent += end.spent;
     spent += proposal.map_or_else(Spent::default, Proposal::take_spent);
-    report(args, global, &forms, &stored, &sampler, (&end, spent, losses, mean(&energies)?))?;
+    report(args, global, &forms, &stored, &sampler, ((&end, class), spent, losses, mean(&energies)?))?;
     written
 }
 
 /// Where the chains start, `[n, ..]`: at the rows of a file, at the proposal's draws of a class, or where the sampler
 /// says.
-fn starts(args: &SampleArgs, stored: &Loaded, sampler: &Sampler, data: &Data, key: Key) -> Result<Tensor> {
+fn starts(
+    (args, class): (&SampleArgs, Option<u32>),
+    stored: &Loaded,
+    sampler: &Sampler,
+    data: &Data,
+    key: Key,
+) -> Result<Tensor> {
     let (model, proposal, n) = (&stored.model, stored.proposal.as_deref(), args.n.unwrap_or(100));
     if let Some(path) = &args.init {
         if sampler.config.space != density::Space::Data {
@@ -148,8 +154,7 @@ fn starts(args: &SampleArgs, stored: &Loaded, sampler: &Sampler, data: &Data, ke
         };
     }
     let items = sampler.config.space == density::Space::Data;
-    if let (Some(class), Start::Proposal, Some(proposal), true) = (&args.class, sampler.config.init, proposal, items) {
-        let class = classes::numbered(class, data)?;
+    if let (Some(class), Start::Proposal, Some(proposal), true) = (class, sampler.config.init, proposal, items) {
         classes::within(class, model, data, 1)?;
         return classes::of_class(class, proposal, model, n, key);
     }
@@ -265,7 +270,7 @@ fn report(
     forms: &Forms,
     stored: &Loaded,
     sampler: &Sampler,
-    (end, spent, losses, energy): (&Trace, Spent, Losses, Option<f64>),
+    ((end, class), spent, losses, energy): ((&Trace, Option<u32>), Spent, Losses, Option<f64>),
 ) -> Result<()> {
     let picture = forms.picture.as_ref().and_then(|(_, path)| path.as_ref());
     let numbers: Vec<&PathBuf> = forms.numbers.iter().map(|(path, _)| path).collect();
@@ -279,7 +284,7 @@ fn report(
             "step_size": end.tuning.as_ref().map(|t| t.step_size),
             "picture": picture, "npy": numbers.first(), "numbers": numbers, "gif": forms.gif,
             "folder": forms.folder,
-            "class": args.class.as_deref().and_then(|class| classes::numbered(class, &stored.data).ok()),
+            "class": class,
         }));
     }
     let (samples, steps) = (counted(losses.chains as u64, "sample"), counted(sampler.config.steps as u64, "step"));

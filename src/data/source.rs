@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::math::largest;
+use crate::math::{Numeral, largest};
 use crate::store::checkpoint::sha256;
 
 /// Raw items, before splitting and transforming.
@@ -31,6 +31,12 @@ pub enum TestItems {
     },
     /// Some that are drawn with the seed of the division: a share of all items below 1, a count from 1 on.
     Drawn(f64),
+}
+
+/// The names of classes, in the order of their numbers, if they say more than 0, 1, … do; else none.
+pub(crate) fn class_names(names: Vec<String>) -> Vec<String> {
+    let counts = names.iter().enumerate().all(|(i, name)| Numeral::parse(name) == Numeral::parse(&i.to_string()));
+    if counts { Vec::new() } else { names }
 }
 
 /// Labelled 8-bit images, held as they are in the file.

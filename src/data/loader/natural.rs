@@ -109,8 +109,8 @@ impl Data {
         let called = |other: &String, name: &String| other == name || name.strip_prefix('x') == Some(other);
         let place = |name: &String| names.iter().position(|other| called(other, name));
         let found: Vec<Option<usize>> = own.iter().map(|(name, _)| place(name)).collect();
-        // Numbers of the model have no names of their own: some that are called so may be others.
         let listed = || own.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+        // Numbers of the model have no names of their own: some that are called so may be others.
         if found.iter().all(Option::is_none) || (!natural && found.iter().any(Option::is_none)) {
             if natural && !names.is_empty() && !self.columns().is_empty() {
                 let (theirs, ours) = (names.join(", "), listed());

@@ -219,15 +219,21 @@ fn pictures_one_by_one_in_a_folder() {
     plane.refused(2, &["sample", "--ckpt", "run", "--out", "grid/"], &["are no pictures", ".csv"]);
 }
 
-#[test]
-fn classes_are_called_as_the_files_call_them() {
+/// A table of three classes with these names, and `c.toml`, a classifier of them.
+fn lab_with_classes(names: [&str; 3]) -> Lab {
     let lab = Lab::new();
-    let line = |i: u32| format!("{},{},{}\n", i % 13, (i * 7) % 11, ["lion", "ant", "3"][i as usize % 3]);
-    lab.write("t.csv", &format!("a,b,animal\n{}", (0..90).map(line).collect::<String>()));
-    let config = "[dataset]\nname = \"table\"\npath = \"t.csv\"\nlabel = \"animal\"\n[model]\nname = \"classifier\"\n\
+    let line = |i: u32| format!("{},{},{}\n", i % 13, (i * 7) % 11, names[i as usize % 3]);
+    lab.write("t.csv", &format!("a,b,kind\n{}", (0..90).map(line).collect::<String>()));
+    let config = "[dataset]\nname = \"table\"\npath = \"t.csv\"\nlabel = \"kind\"\n[model]\nname = \"classifier\"\n\
                   net = { name = \"mlp\", hidden = [8] }\n[method]\nname = \"classifier\"\n\
                   [train]\nsteps = 2\nbatch_size = 8\n";
     lab.write("c.toml", config);
+    lab
+}
+
+#[test]
+fn classes_are_called_as_the_files_call_them() {
+    let lab = lab_with_classes(["lion", "ant", "3"]);
     assert!(lab.ok(&["check", "c.toml"]).contains("3 classes: 3, ant, lion"));
     lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
     // The names lie in the checkpoint.
@@ -247,13 +253,7 @@ fn classes_are_called_as_the_files_call_them() {
 /// Classes that the files call 1, 2 and 5 are called so, and a number that none is called is none.
 #[test]
 fn classes_that_are_called_numbers_are_those_of_the_files() {
-    let lab = Lab::new();
-    let line = |i: u32| format!("{},{},{}\n", i % 13, (i * 7) % 11, [5, 1, 2][i as usize % 3]);
-    lab.write("t.csv", &format!("a,b,kind\n{}", (0..90).map(line).collect::<String>()));
-    let config = "[dataset]\nname = \"table\"\npath = \"t.csv\"\nlabel = \"kind\"\n[model]\nname = \"classifier\"\n\
-                  net = { name = \"mlp\", hidden = [8] }\n[method]\nname = \"classifier\"\n\
-                  [train]\nsteps = 2\nbatch_size = 8\n";
-    lab.write("c.toml", config);
+    let lab = lab_with_classes(["5", "1", "2"]);
     assert!(lab.ok(&["check", "c.toml"]).contains("3 classes: 1, 2, 5"));
     lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
     let sample = ["-q", "sample", "--ckpt", "run", "--n", "3", "--steps", "2", "--out", "x.csv", "--class"];

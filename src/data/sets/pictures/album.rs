@@ -12,7 +12,7 @@ use super::picture::{self, Header, Shaping};
 use super::{labels, parts};
 use crate::data::keys::Pixels;
 use crate::data::pipeline::split::Split;
-use crate::data::source::{Images, TestItems};
+use crate::data::source::{self, Images, TestItems};
 use crate::store::checkpoint::sha256;
 use crate::{Error, Result};
 
@@ -180,7 +180,7 @@ fn decoded(set: &Gathered, keys: &ImagesConfig, pixels: &Pixels) -> Result<Image
     let classes = class_names.len().max(1);
     tracing::info!("{}: {} pictures of {:?} in {classes} classes", set.folder.display(), labels.len(), shaping.shape());
     let sha256 = sha256(hashes.concat().as_bytes());
-    let (shape, levels, class_names) = (shaping.shape(), 256, labels::words(class_names));
+    let (shape, levels, class_names) = (shaping.shape(), 256, source::class_names(class_names));
     Ok(Images { shape, levels, classes, class_names, pixels, labels, test, sha256, pairs: false })
 }
 

@@ -9,7 +9,7 @@ use super::shelf::{self, Stack};
 use super::{labels, parts};
 use crate::data::formats::stream::{Kind, Layout, Place};
 use crate::data::keys::Pixels;
-use crate::data::source::Images;
+use crate::data::source::{self, Images};
 use crate::store::checkpoint::sha256;
 use crate::{Error, Result};
 
@@ -50,7 +50,7 @@ pub fn load(stacks: &[Stack], keys: &ImagesConfig, pixels: &Pixels) -> Result<Im
     let shape = shaping.shape();
     tracing::info!("{} pictures of {shape:?} in {classes} classes", labels.len());
     let sha256 = sha256(hashes.as_bytes());
-    let (levels, class_names, test) = (256, labels::words(class_names), parts::ends(&parts));
+    let (levels, class_names, test) = (256, source::class_names(class_names), parts::ends(&parts));
     Ok(Images { shape, levels, classes, class_names, pixels, labels, test, sha256, pairs: false })
 }
 

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::folder;
 use crate::data::files::locate;
-use crate::math::Numeral;
 use crate::{Error, Result};
 
 const REMEDY: &str = "one picture a line: its name and its label between commas, with a line of names above or none";
@@ -76,12 +75,6 @@ pub fn numbered(labels: &[String]) -> Result<(Vec<String>, Vec<u16>)> {
     let numbers: HashMap<&str, u16> = names.iter().enumerate().map(|(i, name)| (name.as_str(), i as u16)).collect();
     let labels = labels.iter().filter_map(|label| numbers.get(label.as_str()).copied()).collect();
     Ok((names, labels))
-}
-
-/// The names, if they say more than the numbers 0, 1, … do.
-pub fn words(names: Vec<String>) -> Vec<String> {
-    let counts = names.iter().enumerate().all(|(i, name)| Numeral::parse(name) == Numeral::parse(&i.to_string()));
-    if counts { Vec::new() } else { names }
 }
 
 /// The ways to write a picture's name: its path, its file name, and both without the ending.

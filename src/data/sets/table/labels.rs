@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::data::source::class_names;
 use crate::math::Numeral;
 use crate::{Error, Result};
 
@@ -29,9 +30,7 @@ pub(super) fn numbered(path: &Path, labels: &[String]) -> Result<(Vec<u32>, usiz
                 names.get_mut(*place as usize).into_iter().for_each(|name| label.clone_into(name));
             };
             places.iter().zip(labels).for_each(named);
-            let same = |(i, name): (usize, &String)| Numeral::parse(name) == Numeral::parse(&i.to_string());
-            let counts = names.iter().enumerate().all(same);
-            Ok((places, classes, if counts { Vec::new() } else { names }))
+            Ok((places, classes, class_names(names)))
         }
         _ => {
             let what = format!("has {classes} different labels in {} rows", labels.len());
