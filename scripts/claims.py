@@ -15,7 +15,7 @@ claims.toml holds a [[paper]] for each paper, a [[record]] for each CSV file tha
 
 left, right and minus (taken from left) select one row by its columns, of the claim's record or of the one that `record`
 names in the check or in the selector; right may be a number, `times` multiplies it. The value stands in the column
-`mean`, or in the one that `column` names (`diverged` is the share of the runs).
+`mean`, or in the one that `column` names (`diverged` is the share of the runs, `test` of the curves of `ebm eval-lsd`).
 """
 
 import argparse

@@ -103,7 +103,7 @@ class Records:
         name = wanted.pop("record", name)
         column = wanted.pop("column", "mean")
         row = self.row(name, wanted)
-        runs = as_number(row["n"] or "0")
+        runs = as_number(row.get("n") or "0")
         if column in ("diverged", "failed", "not_finite"):
             return wilson(float(row[column]), float(row["runs"]))
         mean = as_number(row[column])
@@ -177,7 +177,9 @@ def series(records: Records, name: str, of: dict, what: str, along: str) -> dict
 
 def rank(records: Records, name: str, check: dict) -> Part:
     header = list(records.rows(name)[0])
-    keys = [key for key in header[: header.index("metric")] if key not in check.get("of", {})]
+    # A table of columns without metrics in rows is told apart by x alone.
+    keys = header[: header.index("metric")] if "metric" in header else [check["x"]]
+    keys = [key for key in keys if key not in check.get("of", {})]
     if len(keys) != 1:
         raise Mistake(f"{name}: a rank needs one column that varies, not {keys}: `of` fixes the others")
     x = series(records, name, check.get("of", {}), check["x"], keys[0])

@@ -2,9 +2,10 @@
 # Reruns a figure of Grathwohl et al. 2020 and leaves table (CSV, Markdown) and plot (PNG, SVG) in docs/results/lsd/:
 #   scripts/reproduce_lsd.sh FIG [--quick] [--jobs N]
 # FIG: optimum null toys fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig8_k
-# fig8_others fig10 fig12 fig13 fig14 all. --quick takes minutes. The same command again goes on. $EBM names another binary, $OUT another folder for results, $RUNS another for runs.
+# fig8_others heldout fig9 fig10 fig11 fig12 fig13 fig14 all. --quick takes minutes. The same command again goes on. $EBM names another
+# binary, $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=lsd known=(optimum null toys fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig8_k fig8_others fig10 fig12 fig13 fig14)
+paper=lsd known=(optimum null toys fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig8_k fig8_others heldout fig9 fig10 fig11 fig12 fig13 fig14)
 source "$(dirname "$0")/reproduce_common.sh"
 
 # figure NAME ARGS: table and plot as $out/NAME.*
@@ -94,17 +95,62 @@ fig8_others() {
     compare fig8_others --by arm,dataset.dim,optim.lr --over seed,dataset.matrix_seed --metric ll_gap,amari
 }
 
+# The classifier that reads draws of a data set.
+reader() {
+    case $1 in
+        mnist) judge mnist ;;
+        fashion) judge fashion configs/classifier_mnist.toml --set dataset.name=fashion_mnist ;;
+    esac
+}
+
+# legible NAME SET ARGS: 500 draws of each checkpoint of the run $runs/NAME as the classifier of SET reads them, by their sampler.
+legible() {
+    local name=$1 classifier
+    classifier=$(reader "$2")
+    look eval --probe class_balance --set class_balance.n=500 --set "class_balance.classifier=$classifier" "${@:3}" -- "$runs/$name"/checkpoints/step-*
+}
+
+balance=eval/class_sure,eval/class_sure_real,eval/class_tv,eval/class_tv_real,eval/class_spread
+
+fig9() {
+    train "$runs/mnist" configs/lsd_mnist.toml
+    legible mnist mnist
+    found mnist_end "$runs/mnist" --by step,sampler.steps,sampler.noise --metric "$balance"
+}
+
+fig11() {
+    train "$runs/fashion" configs/lsd_fashion.toml
+    legible fashion fashion
+    found fashion_end "$runs/fashion" --by step --metric "$balance"
+}
+
+# The discrepancy of the models of Figures 9 and 11 that fresh critics of the size of the paper's find in test images: three critics
+# for each of five checkpoints.
+heldout() {
+    train "$runs/mnist" configs/lsd_mnist.toml
+    train "$runs/fashion" configs/lsd_fashion.toml
+    local seed
+    for seed in 0 1 2; do
+        look eval --probe lsd --set lsd.epochs=20 --set "lsd.critic.hidden=[1000, 1000]" --seed $seed \
+            -- "$runs"/{mnist,fashion}/checkpoints/step-0000{0350,1050,1750,2450,3500}.safetensors
+    done
+    found heldout "$runs/mnist $runs/fashion" --by dataset.name,step --over eval.seed --metric eval/eval_lsd
+}
+
 fig10() {
     "$ebm" eval-lsd --config configs/paper/lsd_fig10.toml --eval items=4000 --eval train_items=100 --eval epochs=600 \
         --curves "$out"
+    mv "$out/lsd_fig10.png" "$out/fig10.png"
+    mv "$out/lsd_fig10.csv" "$out/fig10.csv"
 }
 
-# Figures 12 and 13 show the sampler's settings on the model of Figure 9: train it with configs/lsd_mnist.toml, name its
-# checkpoint in $CKPT. They start at uniform pixels.
+# Figures 12 and 13, the sampler's settings on the model of Figure 9: pictures of its last checkpoint, and numbers of all in
+# the table of fig9, which is to be made again after them.
 samples() {
-    local name=$1 steps=$2 noise=$3
-    "$ebm" sample --ckpt "${CKPT:?names a checkpoint of configs/lsd_mnist.toml}" --n 100 --set sampler.steps="$steps" \
-        --set sampler.noise="$noise" --out "$out/$name.png"
+    local name=$1 sampler=(--set "sampler.steps=$2" --set "sampler.noise=$3")
+    train "$runs/mnist" configs/lsd_mnist.toml
+    "$ebm" sample --ckpt "$runs/mnist" --n 100 "${sampler[@]}" --out "$out/$name.png"
+    legible mnist mnist "${sampler[@]}"
 }
 
 fig12() { samples fig12_noise_0.01 300 0.01; samples fig12_noise_0.1 300 0.1; }
@@ -114,10 +160,14 @@ fig14() {
     if [[ -n $suffix ]]; then
         train "$runs/fig14" configs/paper/lsd_fig14_quick.toml
         cp "$runs/fig14/samples/samples-00001000.png" "$out/fig14_digits.png"
-    else
-        train "$runs/fig14_mnist" configs/paper/lsd_fig14_mnist.toml
-        train "$runs/fig14_fashion" configs/paper/lsd_fig14_fashion.toml
+        return
     fi
+    local name
+    for name in mnist fashion; do
+        train "$runs/fig14_$name" "configs/paper/lsd_fig14_$name.toml"
+        legible "fig14_$name" "$name"
+        found "fig14_$name" "$runs/fig14_$name" --by step --metric "$balance"
+    done
 }
 
 for name in "${names[@]}"; do "$name"; done

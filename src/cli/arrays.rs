@@ -8,6 +8,7 @@ use candle_core::Tensor;
 use super::outputs::ending;
 use super::{output, usage};
 use crate::data::file::{self, NpyRows};
+use crate::report::csv;
 use crate::store::Growing;
 use crate::{Error, Result};
 
@@ -70,7 +71,7 @@ impl<'a> Arrays<'a> {
         }
         match &mut self.form {
             Form::Csv(to) => {
-                let text = csv(if first { &self.names } else { &[] }, pieces)?;
+                let text = columns(if first { &self.names } else { &[] }, pieces)?;
                 match to {
                     Some(file) => file.write_all(text.as_bytes()).map_err(Error::io(file.temporary())),
                     None => output::print(&text),
@@ -102,7 +103,7 @@ impl<'a> Arrays<'a> {
 
 /// A column for each number of an item, named `score.0`, `score.1`, … where there are several; `names` is empty where
 /// the names stand above already.
-fn csv(names: &[&str], pieces: &[Tensor]) -> Result<String> {
+fn columns(names: &[&str], pieces: &[Tensor]) -> Result<String> {
     let (mut columns, mut header) = (Vec::new(), Vec::new());
     for (i, piece) in pieces.iter().enumerate() {
         let rows = if piece.rank() == 1 { piece.unsqueeze(1)? } else { piece.flatten_from(1)? };
@@ -114,17 +115,6 @@ fn csv(names: &[&str], pieces: &[Tensor]) -> Result<String> {
     }
     let n = columns.first().map_or(0, Vec::len);
     let row = |i: usize| columns.iter().filter_map(move |rows| rows.get(i)).flatten().map(f32::to_string).collect();
-    table(Some(header).filter(|header| !header.is_empty()), (0..n).map(row))
-}
-
-/// Rows as CSV, below their header if there is one.
-///
-/// # Errors
-/// None for rows of one length.
-pub fn table(header: Option<Vec<String>>, rows: impl Iterator<Item = Vec<String>>) -> Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let failed = |e: csv::Error| Error::Other(format!("cannot write CSV: {e}"));
-    header.into_iter().chain(rows).try_for_each(|row| writer.write_record(row)).map_err(failed)?;
-    let bytes = writer.into_inner().map_err(|e| Error::Other(e.to_string()))?;
-    String::from_utf8(bytes).map_err(|e| Error::Other(e.to_string()))
+    let header = Some(header).filter(|header| !header.is_empty());
+    csv(&header.into_iter().chain((0..n).map(row)).collect::<Vec<_>>())
 }

@@ -31,7 +31,8 @@ pub struct CompareArgs {
     /// A metric of zeros and ones whose interval is Wilson's; those ending in _reject are anyway
     #[arg(long, value_name = "METRIC", value_delimiter = ',')]
     rate: Vec<String>,
-    /// Where metrics are read: last, best (by --max or --min), min, max, every logged step, or a step
+    /// Where metrics are read: last, best (by --max or --min), min, max, every logged step, mean:STEPS (over the last
+    /// so many), or a step
     #[arg(long, default_value = "last", value_name = "WHEN")]
     at: At,
     /// Reports only the value of this key that is best by --max or --min

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
 
-use super::arrays::table;
 use super::items::Space;
 use super::outputs::{all_tried, ending};
 use super::usage;
 use crate::data::{Data, NaturalColumn, file};
 use crate::density::Model;
 use crate::math::largest;
+use crate::report::csv;
 use crate::store::fs;
 use crate::{Result, draw};
 
@@ -98,7 +98,7 @@ impl Draws<'_> {
             cells.extend(label.map(name));
             cells
         };
-        table(Some(header), energies.iter().enumerate().map(row))
+        csv(&std::iter::once(header).chain(energies.iter().enumerate().map(row)).collect::<Vec<_>>())
     }
 
     /// The numbers of the model as columns `x0`, `x1`, …

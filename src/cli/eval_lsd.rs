@@ -14,6 +14,7 @@ use crate::math::{normal_quantile, stats};
 use crate::metrics::Metrics;
 use crate::probes;
 use crate::probes::lsd::{self, Epoch, LsdConfig, Score};
+use crate::report::csv;
 use crate::run::{Progress, show, signal};
 use crate::store::fs;
 use crate::{Error, Result, draw, rng::Key};
@@ -34,7 +35,7 @@ pub struct EvalLsdArgs {
     /// (`ebm explain lsd` lists them)
     #[arg(long = "eval", value_name = "KEY=VALUE")]
     eval: Vec<String>,
-    /// Also writes the critic's training curves, one PNG for each checkpoint, into this folder
+    /// Also writes the critic's training curves, a PNG and a CSV for each checkpoint, into this folder
     #[arg(long, value_name = "DIR")]
     curves: Option<PathBuf>,
     #[command(flatten)]
@@ -102,7 +103,8 @@ pub fn run(args: &EvalLsdArgs, global: &GlobalArgs) -> Result<()> {
 fn eval_config(sets: &[String]) -> Result<LsdConfig> {
     let document = Document::from_str("--eval", "", sets)?;
     let resolved = document.resolve(&[Section { key: "", kind: SectionKind::Plain(Schema::of::<LsdConfig>()) }])?;
-    decode(&resolved.section(""))
+    // Whole: `section("")` would leave out the tables of the critic and its optimiser.
+    decode(&resolved.0)
 }
 
 fn evaluate(
@@ -124,10 +126,21 @@ fn evaluate(
     })?;
     progress.finish();
     if let Some(folder) = &args.curves {
-        let picture = folder.join(curves_name(args, path));
+        let name = folder.join(curves_name(args, path));
         fs::create_dir(folder)?;
-        fs::write_atomic(&picture, &draw::png(&lsd::curves(&outcome.history)?.picture((900, 600))?)?)?;
-        tracing::info!("{}", picture.display());
+        let picture = draw::png(&lsd::curves(&outcome.history)?.picture((900, 600))?)?;
+        for (ending, bytes) in [("png", picture), ("csv", csv(&curve_rows(&outcome.history))?.into_bytes())] {
+            let file = PathBuf::from(format!("{}.{ending}", name.display()));
+            fs::write_atomic(&file, &bytes)?;
+            tracing::info!("{}", file.display());
+        }
+    }
+    if outcome.score.epoch == config.epochs {
+        let longer = format!("--eval epochs={}", config.epochs.saturating_mul(4));
+        tracing::warn!(
+            "{}: the last epoch's critic is the best, a longer training finds more: {longer}",
+            path.display()
+        );
     }
     let (dataset, items) = (data.spec().name.clone(), (data.sha256().to_owned(), stored.experiment.top.seed));
     let lsd::Outcome { score, found, history, .. } = outcome;
@@ -142,12 +155,23 @@ fn as_json(place: usize, lines: &[Line]) -> Option<serde_json::Value> {
                 "history": line.history}))
 }
 
-/// `last.png`, or `last-2.png` for the second checkpoint of that name on the command line.
+/// `last`, or `last-2` for the second checkpoint of that name on the command line.
 fn curves_name(args: &EvalLsdArgs, path: &Path) -> String {
     let stem = |path: &Path| path.file_stem().and_then(|s| s.to_str()).unwrap_or("checkpoint").to_owned();
     let all = args.ckpt.iter().chain(&args.config);
     let alike = all.take_while(|other| *other != path).filter(|other| stem(other) == stem(path)).count();
-    if alike == 0 { format!("{}.png", stem(path)) } else { format!("{}-{}.png", stem(path), alike + 1) }
+    if alike == 0 { stem(path) } else { format!("{}-{}", stem(path), alike + 1) }
+}
+
+/// The critic's training as a table, an epoch a row.
+fn curve_rows(history: &[Epoch]) -> Vec<Vec<String>> {
+    let header = ["epoch", "train", "validation", "validation_std", "selection", "test"].map(str::to_owned).to_vec();
+    let row = |epoch: &Epoch| {
+        let Epoch { epoch, train, validation, validation_std, selection, test } = *epoch;
+        let numbers = [train, validation, validation_std, selection, test];
+        std::iter::once(epoch.to_string()).chain(numbers.map(|x| x.to_string())).collect()
+    };
+    std::iter::once(header).chain(history.iter().map(row)).collect()
 }
 
 /// The lines whose difference to the best one is below its error, in words.

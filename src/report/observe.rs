@@ -9,6 +9,7 @@ use super::found::hashes;
 use super::goal::{Choice, Goal};
 use super::source::Run;
 use super::{refusal, unknown};
+use crate::math::stats;
 use crate::metrics::Metrics;
 use crate::run::evaluations::PREFIX;
 use crate::run::{Declared, Paths, Reporter, evaluations, metrics};
@@ -31,6 +32,8 @@ pub enum At {
     Max,
     /// Each logged step that has all metrics is an observation of its own.
     Every,
+    /// Each metric's mean over what was logged in this many last steps of the run.
+    Mean(u64),
     /// This logged step.
     Step(u64),
 }
@@ -39,13 +42,17 @@ impl FromStr for At {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let wrong = |_| "last, best, min, max, every, mean:STEPS or a step";
         Ok(match text {
             "last" => At::Last,
             "best" => At::Best,
             "min" => At::Min,
             "max" => At::Max,
             "every" => At::Every,
-            number => At::Step(number.parse().map_err(|_| "last, best, min, max, every or a step")?),
+            number => match number.strip_prefix("mean:") {
+                Some(steps) => At::Mean(steps.parse::<std::num::NonZeroU64>().map_err(wrong)?.get()),
+                None => At::Step(number.parse().map_err(wrong)?),
+            },
         })
     }
 }
@@ -166,6 +173,7 @@ pub fn observe<'a>(
             At::Best => all.push(one(None, best(run, goal)?)),
             At::Min => all.push(one(None, extremes(run, names, f64::min)?)),
             At::Max => all.push(one(None, extremes(run, names, f64::max)?)),
+            At::Mean(steps) => all.push(one(None, means(run, names, steps)?)),
             At::Step(step) => {
                 let line = run.log()?.into_iter().rev().find(|(s, _)| *s == step);
                 all.push(one(None, line.map(|(_, metrics)| metrics).unwrap_or_default()));
@@ -204,6 +212,18 @@ fn extremes(run: &Run, names: &[String], pick: fn(f64, f64) -> f64) -> Result<Me
         (!values.is_empty()).then(|| (name.clone(), finite.unwrap_or(f64::NAN)))
     };
     Ok(names.iter().filter_map(extreme).collect())
+}
+
+/// Each metric's mean over the lines of the last steps that have it; not finite where one of them was not.
+fn means(run: &Run, names: &[String], steps: u64) -> Result<Metrics> {
+    let log = run.log()?;
+    let end = log.iter().map(|(step, _)| *step).max().unwrap_or(0);
+    let late: Vec<&Metrics> = log.iter().filter(|(step, _)| step.saturating_add(steps) > end).map(|(_, metrics)| metrics).collect();
+    let mean = |name: &String| {
+        let values: Vec<f64> = late.iter().filter_map(|metrics| metrics.get(name)).collect();
+        (!values.is_empty()).then(|| (name.clone(), stats::mean(&values)))
+    };
+    Ok(names.iter().filter_map(mean).collect())
 }
 
 impl Choice {

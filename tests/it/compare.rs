@@ -270,6 +270,13 @@ fn a_run_can_be_read_anywhere_along_its_course() {
     assert_eq!(value(&["--at", "max"], "bits"), 3.0);
     assert_eq!(value(&["--at", "min"], "sm"), 0.0);
     assert_eq!(value(&["--at", "4000"], "fid"), 5.0);
+    // Steps 8,000 to 10,000: 1, 0 and -1.
+    assert_eq!(value(&["--at", "mean:3000"], "fid"), 0.0);
+    assert_eq!(value(&["--at", "mean:1"], "fid"), -1.0);
+    assert_eq!(value(&["--at", "mean:18446744073709551615"], "fid"), 3.5);
+    for wrong in ["mean", "mean:0", "mean:x"] {
+        lab.refused(2, &["compare", "sweep", "--at", wrong], &["mean:STEPS"]);
+    }
     assert_eq!(value(&["--at", "best", "--max", "lsd"], "fid"), 8.0);
     assert_eq!(value(&["--at", "best", "--min", "lsd"], "fid"), -1.0);
     let every = lab.json(&["compare", "sweep", "--metric", "bits,lsd", "--at", "every"]);

@@ -79,6 +79,36 @@ fn a_checkpoint_is_sampled_without_data_from_anywhere() {
 }
 
 #[test]
+fn every_key_of_eval_lsd_is_read_those_of_the_critic_too() {
+    let lab = Lab::new();
+    lab.write("c.toml", &bare("ml_grid", 1));
+    let found = |set: &str| {
+        let words =
+            ["-q", "eval-lsd", "--config", "c.toml", "--eval", "items=100", "--eval", "epochs=2", "--eval", set];
+        lab.json(&words)["results"][0].clone()
+    };
+    let plain = found("batch_size=128");
+    assert_eq!(plain, found("batch_size=128"));
+    for set in [
+        "epochs=3",
+        "batch_size=20",
+        "lambda=1.0",
+        "noise=rademacher",
+        "items=90",
+        "train_items=40",
+        "sigma=mean",
+        "exact_trace_dim=1",
+        "critic.hidden=[8]",
+        "critic.activation=tanh",
+        "critic={name=\"mlp\",hidden=[8]}",
+        "critic_optim.lr=0.1",
+        "critic_optim.name=sgd",
+    ] {
+        assert_ne!(plain, found(set), "{set}");
+    }
+}
+
+#[test]
 #[ignore = "slow: cargo test --release -- --include-ignored"]
 fn eval_lsd_ranks_a_trained_model_before_an_untrained_one() {
     let config = bare("ml_grid", 150).replace("[8, 8]", "[16, 16]").replace("points = 16", "points = 32");

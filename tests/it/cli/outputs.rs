@@ -72,12 +72,18 @@ fn an_impossible_output_is_refused_before_the_work() {
 }
 
 #[test]
-fn two_checkpoints_of_one_name_have_a_picture_each() {
+fn two_checkpoints_of_one_name_have_their_curves_each() {
     let lab = lab_with_run(&bare("ml_grid", 2));
     lab.ok(&["-q", "train", "c.toml", "--run-dir", "b"]);
     let words = ["-q", "eval-lsd", "--ckpt", LAST, "--ckpt", "b/checkpoints/last.safetensors", "--curves", "curves"];
-    lab.ok(&[&words[..], &["--eval", "epochs=1", "--eval", "items=50", "--eval", "critic.hidden=[4]"]].concat());
+    let json = lab.json(&[&words[..], &["--eval", "epochs=2", "--eval", "items=50"]].concat());
     assert!(lab.path("curves/last.png").exists() && lab.path("curves/last-2.png").exists());
+    let table = String::from_utf8(read(&lab.path("curves/last-2.csv"))).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, "epoch,train,validation,validation_std,selection,test"));
+    let histories = json["results"].as_array().unwrap().iter().map(|line| &line["history"][1]["test"]);
+    let last: f64 = lines[2].rsplit(',').next().unwrap().parse().unwrap();
+    assert!(lines[2].starts_with("2,") && histories.into_iter().any(|test| test.as_f64() == Some(last)), "{table}");
 }
 
 #[test]
