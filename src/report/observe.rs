@@ -218,7 +218,8 @@ fn extremes(run: &Run, names: &[String], pick: fn(f64, f64) -> f64) -> Result<Me
 fn means(run: &Run, names: &[String], steps: u64) -> Result<Metrics> {
     let log = run.log()?;
     let end = log.iter().map(|(step, _)| *step).max().unwrap_or(0);
-    let late: Vec<&Metrics> = log.iter().filter(|(step, _)| step.saturating_add(steps) > end).map(|(_, metrics)| metrics).collect();
+    let late: Vec<&Metrics> =
+        log.iter().filter(|(step, _)| step.saturating_add(steps) > end).map(|(_, metrics)| metrics).collect();
     let mean = |name: &String| {
         let values: Vec<f64> = late.iter().filter_map(|metrics| metrics.get(name)).collect();
         (!values.is_empty()).then(|| (name.clone(), stats::mean(&values)))

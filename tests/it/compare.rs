@@ -72,7 +72,7 @@ fn group(found: &Value, keys: Value) -> &Value {
     groups.iter().find(|g| g["keys"] == keys).unwrap_or_else(|| panic!("no {keys} in {found:#}"))
 }
 
-fn close(value: &Value, want: f64) {
+pub fn close(value: &Value, want: f64) {
     let got = value.as_f64().unwrap_or_else(|| panic!("{value} instead of {want}"));
     assert!((got - want).abs() < 1e-9 * want.abs().max(1.0), "{got} instead of {want}");
 }
@@ -244,61 +244,6 @@ fn what_is_wrong_is_said() {
     assert_eq!((&row["runs"], &row["unfinished"]), (&json!(3), &json!({"unreadable": 1})));
 }
 
-/// One run with a course: `bits` falls, `lsd` follows it, `sm` does not.
-fn course() -> Lab {
-    let lab = Lab::new();
-    std::fs::create_dir(lab.path("sweep")).unwrap();
-    Written::of("ml", 10, 0, json!({"bits": 1.8})).write(&lab);
-    let line = |i: i32| {
-        let bits = 2.0 - 0.02 * f64::from(i);
-        json!({"step": 1000 * i, "bits": bits, "lsd": bits * bits, "sm": f64::from(i % 3), "fid": 9.0 - f64::from(i)})
-    };
-    let mut text: String = (1..=10).map(|i| format!("{}\n", line(i))).collect();
-    text.insert_str(0, "{\"step\":500,\"bits\":3.0}\n");
-    lab.write("sweep/ml-10-0/metrics.jsonl", &text);
-    lab
-}
-
-#[test]
-fn a_run_can_be_read_anywhere_along_its_course() {
-    let lab = course();
-    let value = |words: &[&str], metric: &str| {
-        let found = lab.json(&[&["compare", "sweep", "--metric", metric], words].concat());
-        found["groups"][0]["metrics"][metric]["mean"].as_f64().unwrap()
-    };
-    assert_eq!(value(&[], "bits"), 1.8);
-    assert_eq!(value(&["--at", "max"], "bits"), 3.0);
-    assert_eq!(value(&["--at", "min"], "sm"), 0.0);
-    assert_eq!(value(&["--at", "4000"], "fid"), 5.0);
-    // Steps 8,000 to 10,000: 1, 0 and -1.
-    assert_eq!(value(&["--at", "mean:3000"], "fid"), 0.0);
-    assert_eq!(value(&["--at", "mean:1"], "fid"), -1.0);
-    assert_eq!(value(&["--at", "mean:18446744073709551615"], "fid"), 3.5);
-    for wrong in ["mean", "mean:0", "mean:x"] {
-        lab.refused(2, &["compare", "sweep", "--at", wrong], &["mean:STEPS"]);
-    }
-    assert_eq!(value(&["--at", "best", "--max", "lsd"], "fid"), 8.0);
-    assert_eq!(value(&["--at", "best", "--min", "lsd"], "fid"), -1.0);
-    let every = lab.json(&["compare", "sweep", "--metric", "bits,lsd", "--at", "every"]);
-    assert_eq!(every["groups"].as_array().unwrap().len(), 10, "step 500 has no lsd");
-}
-
-#[test]
-fn checkpoints_of_one_run_are_points_with_a_correlation() {
-    let lab = course();
-    let words =
-        ["compare", "sweep", "--at", "every", "--x", "bits", "--y", "lsd,sm", "--plot", "f.png", "--plot", "f.svg"];
-    let found = lab.json(&words);
-    let correlations = found["correlations"].as_array().unwrap();
-    assert_eq!((&correlations[0]["y"], &correlations[0]["n"]), (&json!("lsd"), &json!(10)));
-    close(&correlations[0]["spearman"], 1.0);
-    assert!(correlations[1]["spearman"].as_f64().unwrap().abs() < 0.5);
-    assert!(lab.ok(&words).contains("bits and lsd: Spearman 1.000"));
-    let picture = image::open(lab.path("f.png")).unwrap();
-    assert_eq!((picture.width(), picture.height()), (900, 600));
-    well_formed(&std::fs::read_to_string(lab.path("f.svg")).unwrap());
-}
-
 #[test]
 fn lines_with_error_bars_in_panels() {
     let lab = ica();
@@ -317,7 +262,7 @@ fn lines_with_error_bars_in_panels() {
 }
 
 /// Every tag is closed in order, and no `&` or `<` stands bare in a text.
-fn well_formed(xml: &str) {
+pub fn well_formed(xml: &str) {
     let mut open = Vec::new();
     let mut rest = xml;
     while let Some(start) = rest.find('<') {
