@@ -35,6 +35,9 @@ pub struct EvalLsdArgs {
     /// (`ebm explain lsd` lists them)
     #[arg(long = "eval", value_name = "KEY=VALUE")]
     eval: Vec<String>,
+    /// Short for --set seed=…: draws of the data, their parts, the critic
+    #[arg(long)]
+    seed: Option<u64>,
     /// Also writes the critic's training curves, a PNG and a CSV for each checkpoint, into this folder
     #[arg(long, value_name = "DIR")]
     curves: Option<PathBuf>,
@@ -80,14 +83,15 @@ pub fn run(args: &EvalLsdArgs, global: &GlobalArgs) -> Result<()> {
     signal::install()?;
     let config = eval_config(&args.eval)?;
     args.curves.iter().try_for_each(|folder| Outputs::new().folder("--curves", folder))?;
+    let sets = global.overrides_with(&[("--seed", "seed", args.seed)])?;
     let mut lines = Vec::new();
     for path in &args.ckpt {
-        let stored = Loaded::load(path, &global.overrides(), args.weights.weights)?;
+        let stored = Loaded::load(path, &sets, args.weights.weights)?;
         let data = stored.experiment.data()?;
         lines.push(evaluate(path, &stored, &data, &config, args, global)?);
     }
     for path in &args.config {
-        let stored = Loaded::untrained(path, &global.overrides())?;
+        let stored = Loaded::untrained(path, &sets)?;
         lines.push(evaluate(path, &stored, &stored.data, &config, args, global)?);
     }
     lines.sort_by(|a, b| a.score.mean.total_cmp(&b.score.mean));

@@ -82,11 +82,11 @@ fn a_checkpoint_is_sampled_without_data_from_anywhere() {
 fn every_key_of_eval_lsd_is_read_those_of_the_critic_too() {
     let lab = Lab::new();
     lab.write("c.toml", &bare("ml_grid", 1));
-    let found = |set: &str| {
-        let words =
-            ["-q", "eval-lsd", "--config", "c.toml", "--eval", "items=100", "--eval", "epochs=2", "--eval", set];
-        lab.json(&words)["results"][0].clone()
+    let with = |more: &[&str]| {
+        let words = ["-q", "eval-lsd", "--config", "c.toml", "--eval", "items=100", "--eval", "epochs=2"];
+        lab.json(&[&words[..], more].concat())["results"][0].clone()
     };
+    let found = |set| with(&["--eval", set]);
     let plain = found("batch_size=128");
     assert_eq!(plain, found("batch_size=128"));
     for set in [
@@ -106,6 +106,9 @@ fn every_key_of_eval_lsd_is_read_those_of_the_critic_too() {
     ] {
         assert_ne!(plain, found(set), "{set}");
     }
+    let other = with(&["--seed", "5"]);
+    assert_ne!(plain, other);
+    assert_eq!(other, with(&["--set", "seed=5"]));
 }
 
 #[test]
