@@ -103,25 +103,30 @@ reader() {
     esac
 }
 
-# legible NAME SET ARGS: 500 draws of each checkpoint of the run $runs/NAME as the classifier of SET reads them, by their sampler.
+# legible SET ARGS -- CHECKPOINTS: 500 draws of each checkpoint as the classifier of SET reads them, by their sampler.
 legible() {
-    local name=$1 classifier
-    classifier=$(reader "$2")
-    look eval --probe class_balance --set class_balance.n=500 --set "class_balance.classifier=$classifier" "${@:3}" -- "$runs/$name"/checkpoints/step-*
+    local classifier
+    classifier=$(reader "$1")
+    look eval --probe class_balance --set class_balance.n=500 --set "class_balance.classifier=$classifier" "${@:2}"
 }
 
 balance=eval/class_sure,eval/class_sure_real,eval/class_tv,eval/class_tv_real,eval/class_spread
 
+# With the sampler's settings of Figures 12 and 13, after 20 and 100 epochs.
 fig9() {
     train "$runs/mnist" configs/lsd_mnist.toml
-    legible mnist mnist
-    found mnist_end "$runs/mnist" --by step,sampler.steps,sampler.noise --metric "$balance"
+    legible mnist -- "$runs"/mnist/checkpoints/step-*
+    local setting
+    for setting in "30 0.01" "300 0.01" "300 0.1"; do
+        legible mnist --set "sampler.steps=${setting% *}" --set "sampler.noise=${setting#* }" -- "$runs"/mnist/checkpoints/step-0000{0700,3500}.safetensors
+    done
+    found mnist_end "$runs/mnist" --at every --by step,sampler.steps,sampler.noise --metric "$balance"
 }
 
 fig11() {
     train "$runs/fashion" configs/lsd_fashion.toml
-    legible fashion fashion
-    found fashion_end "$runs/fashion" --by step --metric "$balance"
+    legible fashion -- "$runs"/fashion/checkpoints/step-*
+    found fashion_end "$runs/fashion" --at every --by step --metric "$balance"
 }
 
 # The discrepancy of the models of Figures 9 and 11 after 10, 30 and 100 epochs that fresh critics of the size of the paper's find in
@@ -134,7 +139,7 @@ heldout() {
         look eval --probe lsd --set lsd.epochs=20 --set "lsd.critic.hidden=[1000, 1000]" --seed $seed \
             -- "$runs"/{mnist,fashion}/checkpoints/step-0000{0350,1050,3500}.safetensors
     done
-    found heldout "$runs/mnist $runs/fashion" --by dataset.name,step --over eval.seed --metric eval/eval_lsd
+    found heldout "$runs/mnist $runs/fashion" --at every --by dataset.name,step --over eval.seed --metric eval/eval_lsd
 }
 
 fig10() {
@@ -144,13 +149,10 @@ fig10() {
     mv "$out/lsd_fig10.csv" "$out/fig10.csv"
 }
 
-# Figures 12 and 13, the sampler's settings on the model of Figure 9: pictures of its last checkpoint, and numbers of all in
-# the table of fig9, which is to be made again after them.
+# Figures 12 and 13, pictures of the sampler's settings on the model of Figure 9; numbers are in the table of fig9.
 samples() {
-    local name=$1 sampler=(--set "sampler.steps=$2" --set "sampler.noise=$3")
     train "$runs/mnist" configs/lsd_mnist.toml
-    "$ebm" sample --ckpt "$runs/mnist" --n 100 "${sampler[@]}" --out "$out/$name.png"
-    legible mnist mnist "${sampler[@]}"
+    "$ebm" sample --ckpt "$runs/mnist" --n 100 --set "sampler.steps=$2" --set "sampler.noise=$3" --out "$out/$1.png"
 }
 
 fig12() { samples fig12_noise_0.01 300 0.01; samples fig12_noise_0.1 300 0.1; }
@@ -165,8 +167,8 @@ fig14() {
     local name
     for name in mnist fashion; do
         train "$runs/fig14_$name" "configs/paper/lsd_fig14_$name.toml"
-        legible "fig14_$name" "$name"
-        found "fig14_$name" "$runs/fig14_$name" --by step --metric "$balance"
+        legible "$name" -- "$runs/fig14_$name"/checkpoints/step-*
+        found "fig14_$name" "$runs/fig14_$name" --at every --by step --metric "$balance"
     done
 }
 
