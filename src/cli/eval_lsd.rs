@@ -139,13 +139,7 @@ fn evaluate(
             tracing::info!("{}", file.display());
         }
     }
-    if outcome.score.epoch == config.epochs {
-        let longer = format!("--eval epochs={}", config.epochs.saturating_mul(4));
-        tracing::warn!(
-            "{}: the last epoch's critic is the best, a longer training finds more: {longer}",
-            path.display()
-        );
-    }
+    outcome.score.short(config).iter().for_each(|what| tracing::warn!("{}: {what}", path.display()));
     let (dataset, items) = (data.spec().name.clone(), (data.sha256().to_owned(), stored.experiment.top.seed));
     let lsd::Outcome { score, found, history, .. } = outcome;
     Ok(Line { ckpt: path.into(), step: stored.step, dataset, items, score, found, history })

@@ -112,6 +112,23 @@ fn every_key_of_eval_lsd_is_read_those_of_the_critic_too() {
 }
 
 #[test]
+fn a_critic_that_was_still_getting_better_is_told_of() {
+    let lab = lab_with_run(&bare("ml_grid", 2));
+    let mut outcomes = Vec::new();
+    for seed in 0..8 {
+        let words = format!("eval-lsd --ckpt {LAST} --json --eval items=100 --eval epochs=2 --seed {seed}");
+        let found = lab.run(&words.split(' ').collect::<Vec<_>>());
+        let table: Value = serde_json::from_str(&found.stdout).unwrap();
+        let last = table["results"][0]["score"]["epoch"] == 2;
+        assert_eq!(found.stderr.contains("more than epochs = 2 would find more"), last, "{}", found.stderr);
+        outcomes.push(last);
+    }
+    assert!(outcomes.contains(&true) && outcomes.contains(&false), "{outcomes:?}");
+    let told = lab.run(&["eval", "--ckpt", LAST, "--probe", "lsd", "--set", "lsd.epochs=1", "--set", "lsd.items=100"]);
+    assert!(!told.stderr.contains("would find more"), "one pass is a choice: {}", told.stderr);
+}
+
+#[test]
 #[ignore = "slow: cargo test --release -- --include-ignored"]
 fn eval_lsd_ranks_a_trained_model_before_an_untrained_one() {
     let config = bare("ml_grid", 150).replace("[8, 8]", "[16, 16]").replace("points = 16", "points = 32");
