@@ -38,10 +38,11 @@ compare() {
     "$ebm" compare "$runs/$name" "$@" --out "$out/$name$suffix.csv" --out "$out/$name$suffix.md"
 }
 
-# judge NAME [CONFIG ARGS]: the checkpoint of a classifier that the probes take, trained once.
+# judge NAME: the checkpoint of a classifier of that data set, which the probes take, trained once.
 judge() {
-    local run=$runs/classifier_$1
-    [[ -e $run/checkpoints/last.safetensors ]] || train "$run" "${2:-configs/classifier_$1.toml}" "${@:3}" >&2
+    local run=$runs/classifier_$1 how=("configs/classifier_$1.toml")
+    [[ $1 != fashion ]] || how=(configs/classifier_mnist.toml --set dataset.name=fashion_mnist)
+    [[ -e $run/checkpoints/last.safetensors ]] || train "$run" "${how[@]}" >&2
     echo "$run/checkpoints/last.safetensors"
 }
 

@@ -95,18 +95,10 @@ fig8_others() {
     compare fig8_others --by arm,dataset.dim,optim.lr --over seed,dataset.matrix_seed --metric ll_gap,amari
 }
 
-# The classifier that reads draws of a data set.
-reader() {
-    case $1 in
-        mnist) judge mnist ;;
-        fashion) judge fashion configs/classifier_mnist.toml --set dataset.name=fashion_mnist ;;
-    esac
-}
-
 # legible SET ARGS -- CHECKPOINTS: 500 draws of each checkpoint as the classifier of SET reads them, by their sampler.
 legible() {
     local classifier
-    classifier=$(reader "$1")
+    classifier=$(judge "$1")
     look eval --probe class_balance --set class_balance.n=500 --set "class_balance.classifier=$classifier" "${@:2}"
 }
 

@@ -70,7 +70,7 @@ ablation() {
 # fashion: a VAE, the VAE as sampler and CoopNets on Fashion-MNIST, with the settings of MNIST; three seeds.
 fashion() {
     local name seed classifier on=(--set dataset.name=fashion_mnist)
-    classifier=$(judge fashion configs/classifier_mnist.toml "${on[@]}")
+    classifier=$(judge fashion)
     on+=(--set "probe.1.features=$classifier")
     for seed in 0 1 2; do
         for name in vae vae_sampler coopnets; do

@@ -139,7 +139,7 @@ fn evaluate(
             tracing::info!("{}", file.display());
         }
     }
-    outcome.score.short(config).iter().for_each(|what| tracing::warn!("{}: {what}", path.display()));
+    outcome.score.too_short(config).iter().for_each(|what| tracing::warn!("{}: {what}", path.display()));
     let (dataset, items) = (data.spec().name.clone(), (data.sha256().to_owned(), stored.experiment.top.seed));
     let lsd::Outcome { score, found, history, .. } = outcome;
     Ok(Line { ckpt: path.into(), step: stored.step, dataset, items, score, found, history })

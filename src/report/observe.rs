@@ -205,26 +205,25 @@ fn best(run: &Run, goal: Option<&Goal>) -> Result<Metrics> {
 
 /// Each metric at its own extreme over the log; NaN if it was never finite.
 fn extremes(run: &Run, names: &[String], pick: fn(f64, f64) -> f64) -> Result<Metrics> {
-    let log = run.log()?;
-    let extreme = |name: &String| {
-        let values: Vec<f64> = log.iter().filter_map(|(_, m)| m.get(name)).collect();
-        let finite = values.iter().copied().filter(|v| v.is_finite()).reduce(pick);
-        (!values.is_empty()).then(|| (name.clone(), finite.unwrap_or(f64::NAN)))
-    };
-    Ok(names.iter().filter_map(extreme).collect())
+    let extreme = |values: &[f64]| values.iter().copied().filter(|v| v.is_finite()).reduce(pick).unwrap_or(f64::NAN);
+    Ok(folded(&run.log()?, names, extreme))
 }
 
 /// Each metric's mean over the lines of the last steps that have it; not finite where one of them was not.
 fn means(run: &Run, names: &[String], steps: u64) -> Result<Metrics> {
-    let log = run.log()?;
+    let mut log = run.log()?;
     let end = log.iter().map(|(step, _)| *step).max().unwrap_or(0);
-    let late: Vec<&Metrics> =
-        log.iter().filter(|(step, _)| step.saturating_add(steps) > end).map(|(_, metrics)| metrics).collect();
-    let mean = |name: &String| {
-        let values: Vec<f64> = late.iter().filter_map(|metrics| metrics.get(name)).collect();
-        (!values.is_empty()).then(|| (name.clone(), stats::mean(&values)))
+    log.retain(|(step, _)| step.saturating_add(steps) > end);
+    Ok(folded(&log, names, stats::mean))
+}
+
+/// Of each metric what `fold` makes of all its values, which are one or more.
+fn folded(log: &[(u64, Metrics)], names: &[String], fold: impl Fn(&[f64]) -> f64) -> Metrics {
+    let one = |name: &String| {
+        let values: Vec<f64> = log.iter().filter_map(|(_, metrics)| metrics.get(name)).collect();
+        (!values.is_empty()).then(|| (name.clone(), fold(&values)))
     };
-    Ok(names.iter().filter_map(mean).collect())
+    names.iter().filter_map(one).collect()
 }
 
 impl Choice {

@@ -103,7 +103,7 @@ impl Probe for LsdProbe {
         let x = items(subject.data, Split::Test, self.0.items)?;
         let outcome = evaluate(&self.0, subject.model, &x, subject.key, |_| Ok(()))?;
         let Score { mean, std_error, .. } = outcome.score;
-        outcome.score.short(&self.0).iter().for_each(|what| tracing::warn!("probe `{}`: {what}", ENTRY.name));
+        outcome.score.too_short(&self.0).iter().for_each(|what| tracing::warn!("probe `{}`: {what}", ENTRY.name));
         Ok(Finding::of(Metrics::new().with("eval_lsd", mean).with("eval_lsd_se", std_error)))
     }
 }
@@ -156,7 +156,7 @@ pub struct Outcome {
 
 impl Score {
     /// What to say where the training was too short for its critic: the last epoch's is the best of several.
-    pub fn short(&self, config: &LsdConfig) -> Option<String> {
+    pub fn too_short(&self, config: &LsdConfig) -> Option<String> {
         let epochs = config.epochs;
         (epochs > 1 && self.epoch == epochs)
             .then(|| format!("the last epoch's critic is the best, more than epochs = {epochs} would find more"))
