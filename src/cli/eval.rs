@@ -8,7 +8,7 @@ use serde_json::json;
 use super::loaded::{Loaded, WeightsArg, keeper, stem};
 use super::outputs::{Outputs, all_tried};
 use super::{GlobalArgs, output, usage};
-use crate::config::{Document, Resolved, Section, SectionKind, decode, find, nearest};
+use crate::config::{Document, Resolved, Schema, Section, SectionKind, decode, find, nearest};
 use crate::metrics::Unit;
 use crate::probes::{Finding, PROBES, ProbeRow, Schedule, Subject, labelled};
 use crate::run::{Evaluation, Experiment, show};
@@ -16,7 +16,7 @@ use crate::store::fs;
 use crate::{Error, Result, draw, rng::Key};
 
 /// Runs one probe on a checkpoint: its keys as the run has them, or their defaults; --set PROBE.KEY=VALUE overrides
-/// them.
+/// them, and PROBE.label chooses among several of that name.
 #[derive(Args)]
 pub struct EvalArgs {
     /// The checkpoint, or the folder of its run
@@ -46,7 +46,7 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
         usage(format!("there is no probe `{}`", args.probe), format!("{near}choose from {}", names.join(", ")))
     })?;
     args.pictures.iter().try_for_each(|folder| Outputs::new().folder("--pictures", folder))?;
-    let own = |set: &String| set.trim_start().split(['.', '=']).next().is_some_and(|word| word.trim() == row.name);
+    let own = |set: &String| key_of(set).split('.').next().is_some_and(|word| word.trim() == row.name);
     let sets = global.overrides_with(&[("--seed", "seed", args.seed)])?;
     let (keys, sets): (Vec<String>, Vec<String>) = sets.into_iter().partition(own);
     let stored = Loaded::load(&args.ckpt, &sets, args.weights.weights)?;
@@ -97,15 +97,30 @@ fn check_finite(probe: &str, finding: &Finding) -> Result<()> {
     Err(Error::undefined(format!("probe `{probe}`: {}", bad.join(", ")), remedy))
 }
 
-/// The probe's section: as the run's first `[[probe]]` of that name has it, or its defaults, with `keys` on top.
+/// The probe's section: as the run's `[[probe]]` of that name has it, or its defaults, with `keys` on top. Of several
+/// it is the one with the label that `keys` ask for, or else the first.
 fn section(row: &ProbeRow, experiment: &Experiment, keys: &[String]) -> Result<toml::Table> {
-    let of_run = experiment.resolved.list("probe").into_iter().find(|spec| spec.name() == row.name);
-    let mut table = of_run.unwrap_or_default().table;
+    let with = |keys: &[String], table: toml::Table, schema: Schema| {
+        let text = toml::Table::from_iter([(row.name.to_owned(), table.into())]).to_string();
+        let document = Document::from_str("the probe of the stored configuration", &text, keys)?;
+        let resolved = document.resolve(&[Section { key: row.name, kind: SectionKind::Plain(schema) }])?;
+        Ok::<_, Error>(resolved.section(row.name))
+    };
+    let label = |table: &toml::Table| table.get("label").cloned();
+    let labels: Vec<String> = keys.iter().filter(|set| key_of(set) == format!("{}.label", row.name)).cloned().collect();
+    let asked = label(&with(&labels, toml::Table::new(), Schema::of::<Schedule>())?);
+    let list = experiment.resolved.list("probe");
+    let mut of_run = list.into_iter().filter(|spec| spec.name() == row.name).map(|spec| spec.table);
+    let first = of_run.next().unwrap_or_default();
+    let mut table =
+        if label(&first) == asked { first } else { of_run.find(|one| label(one) == asked).unwrap_or(first) };
     table.remove("name");
-    let text = toml::Table::from_iter([(row.name.to_owned(), table.into())]).to_string();
-    let document = Document::from_str("the probe of the stored configuration", &text, keys)?;
-    let resolved = document.resolve(&[Section { key: row.name, kind: SectionKind::Plain(row.schema) }])?;
-    Ok(resolved.section(row.name))
+    with(keys, table, row.schema)
+}
+
+/// The path that `--set KEY=VALUE` sets.
+fn key_of(set: &str) -> &str {
+    set.split('=').next().unwrap_or_default().trim()
 }
 
 fn write(args: &EvalArgs, probe: &str, finding: &Finding) -> Result<Vec<PathBuf>> {

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::loaded::{Loaded, WeightsArg};
+use super::loaded::{Loaded, WeightsArg, run_folder};
 use super::outputs::Outputs;
 use super::{GlobalArgs, output, usage};
 use crate::exchange::{Export, ExportFormat, OF_ONE_FORMAT, foreign_in};
-use crate::run::around;
 use crate::store::fs;
 use crate::{Error, Result};
 
@@ -62,7 +61,7 @@ pub fn run(args: &ExportArgs, global: &GlobalArgs) -> Result<()> {
         step: loaded.step,
         experiment: &loaded.experiment,
         data: &loaded.data,
-        run: around(&args.ckpt, 3),
+        run: run_folder(&args.ckpt),
     };
     let formats: Vec<ExportFormat> = args.format.iter().copied().map(ExportFormat::from).collect();
     let files = export.files(&formats)?;

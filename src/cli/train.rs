@@ -67,7 +67,7 @@ fn train(args: &TrainArgs, global: &GlobalArgs, crew: &mut Crew) -> Result<()> {
     }
     let stem = args.config.file_stem().and_then(|s| s.to_str()).unwrap_or("run");
     let dir = args.run_dir.clone().unwrap_or_else(|| default_dir(&runs_root(), stem, experiment.top.seed));
-    if let Some(run) = std::path::absolute(&dir).ok().and_then(|dir| around(dir.parent()?, usize::MAX)) {
+    if let Some(run) = std::path::absolute(&dir).ok().and_then(|dir| around(dir.parent()?)) {
         tracing::warn!("{} lies in the run {}, where no list finds it", dir.display(), run.display());
     }
     Outputs::new().folder("--run-dir", &dir)?;

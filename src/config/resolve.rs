@@ -5,7 +5,8 @@ use super::document::Document;
 use super::node::{Fields, Node, Value, follow};
 use super::source::Span;
 use super::suggest::short;
-use super::{Resolved, Schema, Section, SectionKind, SubSection, set, suggest, wording};
+use super::{Resolved, Rows, Schema, Section, SectionKind, Spec, SubSection, set, suggest, wording};
+use crate::Error;
 
 impl Document {
     /// Checks everything against the declared sections and fills in every default.
@@ -24,6 +25,21 @@ impl Document {
         let mut resolver = Resolver { document: self, problems: Problems::new(&self.name) };
         let table = resolver.root(sections);
         if resolver.problems.is_empty() { Ok(Resolved(table)) } else { Err(resolver.problems) }
+    }
+}
+
+impl Spec {
+    /// The row `name` of a registry with the keys of a text, resolved as in a configuration: with its defaults for all
+    /// others, and with its parts. It stands in no file.
+    ///
+    /// # Errors
+    /// A name that is no row, a text that is no TOML, keys that the row does not have.
+    pub fn of_text(rows: Rows, name: &str, keys: &str) -> crate::Result<Self> {
+        let mut table: toml::Table = keys.parse().map_err(|error| Error::config(format!("{name}: {error}")))?;
+        table.insert("name".into(), name.into());
+        let text = toml::Table::from_iter([("section".to_owned(), table.into())]).to_string();
+        let section = Section { key: "section", kind: SectionKind::Named { rows, default: None } };
+        Ok(Spec::new(Document::from_str(name, &text, &[])?.resolve(&[section])?.section(section.key)))
     }
 }
 

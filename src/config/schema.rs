@@ -137,6 +137,10 @@ impl<C: Config> Keys for C {
 
     fn read(table: &toml::Table) -> Result<Self> {
         let own = Share::of::<C>().of_table(table);
+        // A part that is not there would be taken for its default, whatever was written.
+        if let Some(part) = C::parts().iter().find(|part| !own.contains_key(part.key)) {
+            return Err(Error::config(format!("`{}` is missing: a resolved section has it", part.key)).at(part.key));
+        }
         let mut config: C = own.try_into().map_err(|e| Error::config(e.to_string().trim_end()))?;
         config.place_parts();
         match config.check().first() {
@@ -166,8 +170,8 @@ keys_of_tuple!(A B C D E);
 /// others.
 ///
 /// # Errors
-/// A value of the wrong type or out of range. Tables that the resolver made have none; those out of a
-/// hand-edited checkpoint may.
+/// A value of the wrong type or out of range, a part that is missing. Tables that the resolver made have none of
+/// these; those out of a hand-edited checkpoint may.
 pub fn decode<K: Keys>(table: &toml::Table) -> Result<K> {
     K::read(table)
 }
@@ -266,5 +270,43 @@ fn complete<C: Config>(mut table: toml::Table) -> Decoded {
                 removed.push(key);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    crate::config! {
+        /// With a part.
+        struct Whole {
+            /// A number.
+            n: usize = 1;
+        }
+        parts {
+            /// Of a registry of one row.
+            part: "row" of rows;
+        }
+    }
+
+    crate::config! {
+        /// The keys of the row.
+        struct Keys {
+            /// Another number.
+            m: usize = 2;
+        }
+    }
+
+    fn rows() -> Vec<(&'static str, Schema)> {
+        vec![("row", Schema::of::<Keys>())]
+    }
+
+    #[test]
+    fn a_part_that_is_missing_is_no_default() {
+        let mut table = Schema::of::<Whole>().defaults();
+        assert_eq!(decode::<Whole>(&table).unwrap(), Whole::default());
+        table.remove("part");
+        let refused = decode::<Whole>(&table).unwrap_err();
+        assert!(refused.to_string().contains("`part` is missing"), "{refused}");
     }
 }

@@ -33,15 +33,6 @@ impl Spec {
         Spec::new(table)
     }
 
-    /// The row called `name` with the keys of a text, and its defaults for all others; it stands in no file.
-    #[cfg(test)]
-    pub fn with_keys(rows: &[impl super::Row], name: &str, keys: &str) -> Self {
-        let row = super::find(rows, name).expect("a row of this name");
-        let mut table = row.head().schema.decode(&keys.parse().expect("TOML")).expect("keys of the row");
-        table.insert("name".into(), name.into());
-        Spec::new(table)
-    }
-
     /// The section at `path`, such as `method` or `probe.2`.
     pub(super) fn outermost(table: toml::Table, path: String) -> Self {
         Spec { table, key: path, outermost: true }

@@ -236,21 +236,21 @@ impl NoiseSpace for GeneratorSpace<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::density::{Context, Energy as _, MODELS, Model, Potential};
-    use crate::nets::NETS;
+    use crate::density::{Context, Energy as _, Model, Potential};
+    use crate::nets;
 
     const CPU: candle_core::Device = candle_core::Device::Cpu;
 
     /// V(ε) = E(T(ε)) + ½|ε|² + a constant, or E(T(ε)) alone; its gradient is that by differences.
     #[test]
     fn the_potential_over_its_noise_is_the_energy_of_the_draws() {
-        let net = Spec::with_keys(NETS, "mlp", "hidden = [7]\nactivation = \"tanh\"");
+        let net = Spec::of_text(nets::schemas, "mlp", "hidden = [7]\nactivation = \"tanh\"").unwrap();
         let config = GeneratorConfig { latent: 2, sigma: 0.2, squash: Squash::Tanh, ..GeneratorConfig::default() };
         let builder = Builder::new(Key::new(1), DType::F64, &CPU);
         let generator = Generator::new(&config, &net, &[3], &builder).unwrap();
         let keys = "base = \"none\"\nnet = { name = \"mlp\", hidden = [6], activation = \"tanh\" }";
         let context = Context { shape: vec![3], classes: None, moments: None };
-        let energy = Spec::with_keys(MODELS, "neural", keys);
+        let energy = Spec::of_text(crate::density::schemas, "neural", keys).unwrap();
         let energy = Model::new(&energy, &context, Key::new(2), DType::F64, &CPU).unwrap().frozen().unwrap();
         let space = || generator.noise_space().unwrap();
         let at = space().start(Key::new(3), 20).unwrap();

@@ -153,13 +153,13 @@ mod tests {
 
     use super::*;
     use crate::config::Spec;
-    use crate::nets::{Builder, NETS};
+    use crate::nets::{self, Builder};
     use crate::rng::Key;
 
     /// f(x) = Ax with a symmetric A is the gradient of ½⟨Ax, x⟩ and linear; with another A it is no gradient.
     #[test]
     fn the_field_is_the_gradient_of_a_linear_gradient() {
-        let linear = Spec::with_keys(NETS, "mlp", "hidden = []");
+        let linear = Spec::of_text(nets::schemas, "mlp", "hidden = []").unwrap();
         let key = Key::new(1);
         let potential = |form: PotentialForm, symmetric: bool| {
             let builder = Builder::new(key, DType::F64, &Device::Cpu);

@@ -113,10 +113,9 @@ mod tests {
     fn slopes_and_curvatures_are_those_of_the_energy() {
         for form in ["scalar", "dot", "square"] {
             let keys = format!("form = \"{form}\"\nscale = 2.0\nnet = {{ name = \"mlp\", hidden = [5] }}");
-            let mut table = ENTRY.schema.decode(&keys.parse().unwrap()).unwrap();
-            table.insert("name".into(), "potential".into());
+            let spec = Spec::of_text(crate::density::schemas, "potential", &keys).unwrap();
             let context = Context { shape: vec![3], classes: None, moments: None };
-            let model = Model::new(&Spec::new(table), &context, Key::new(1), DType::F64, &Device::Cpu).unwrap();
+            let model = Model::new(&spec, &context, Key::new(1), DType::F64, &Device::Cpu).unwrap();
             let [x, v] =
                 ["x", "v"].map(|name| Key::new(2).with(name).normal((4, 3), DType::F64, &Device::Cpu).unwrap());
             let at = |h: f64| model.energy(&(&x + (&v * h).unwrap()).unwrap()).unwrap().to_vec1::<f64>().unwrap();

@@ -198,13 +198,8 @@ mod tests {
     #[test]
     fn a_critic_sees_one_discrepancy_by_both_traces() {
         const N: usize = 8000;
-        let spec = |schemas: Vec<(&'static str, Schema)>, name: &str, keys: &str| {
-            let schema = schemas.into_iter().find(|(other, _)| *other == name).unwrap().1;
-            let mut table = schema.decode(&keys.parse().unwrap()).unwrap();
-            table.insert("name".into(), name.into());
-            Spec::new(table)
-        };
-        let (net, adam) = (spec(schemas(), "mlp", "hidden = [24]"), spec(optim::schemas(), "adam", "lr = 0.01"));
+        let net = Spec::of_text(schemas, "mlp", "hidden = [24]").unwrap();
+        let adam = Spec::of_text(optim::schemas, "adam", "lr = 0.01").unwrap();
         let io = Io { input: vec![2 + LEVEL_FEATURES], output: vec![2] };
         let mut critic = Critic::on(&net, &adam, 1.0, Noise::Rademacher, &io, Key::new(1), &Device::Cpu).unwrap();
         let seen = |i: u64| {

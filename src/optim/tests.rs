@@ -26,10 +26,7 @@ fn grads(weights: &Weights, without: &str) -> GradStore {
 }
 
 fn spec(name: &str, keys: &str) -> Spec {
-    let row = find(OPTIMISERS, name).unwrap();
-    let mut table = row.schema.decode(&keys.parse().unwrap()).unwrap();
-    table.insert("name".into(), name.into());
-    Spec::new(table)
+    Spec::of_text(schemas, name, keys).unwrap()
 }
 
 fn numbers(t: &Tensor) -> Vec<f64> {

@@ -13,13 +13,15 @@ const NAMED: usize = 4;
 struct Gap {
     mean: f64,
     half: f64,
+    /// The larger of the two magnitudes.
+    size: f64,
 }
 
 impl Gap {
-    /// Whether the difference is inside its interval. Counts that are the same in every run differ by 0 ± 0, and that
-    /// is no estimate.
+    /// Whether the difference is inside its interval. Numbers that are the same in every run differ by 0 ± 0, or by
+    /// what their means were rounded by, and that is no estimate.
     fn hides(&self) -> bool {
-        self.half > 0.0 && self.mean.abs() <= self.half
+        self.half > 1e-14 * self.size && self.mean.abs() <= self.half
     }
 }
 
@@ -42,7 +44,7 @@ pub(super) fn alike<'g, 'a, 'b>(
             Some(of) => all.iter().filter_map(|group| Some([group, of(group)?])).collect(),
         };
         let words = |[a, b]: [&Group<'_, '_>; 2]| {
-            let Gap { mean, half } = gap([a, b], over, metric).filter(Gap::hides)?;
+            let Gap { mean, half, .. } = gap([a, b], over, metric).filter(Gap::hides)?;
             Some(format!(
                 "{} and {} ({})",
                 name(a, by),
@@ -70,14 +72,15 @@ fn neighbours<'g, 'a, 'b>(all: &'g [Group<'a, 'b>], metric: &str) -> Vec<[&'g Gr
 /// a - b by pairs of the same repeat, or by Welch's interval (1947) where fewer than two repeats are shared.
 fn gap([a, b]: [&Group<'_, '_>; 2], over: &[String], metric: &str) -> Option<Gap> {
     let pairs = paired(a, b, over, metric);
-    if pairs.n >= 2 {
-        return Some(Gap { mean: pairs.mean, half: pairs.interval.1 - pairs.mean });
-    }
     let [a, b] = [a, b].map(|group| Summary::of(&group.values_of(metric), false));
+    let size = a.mean.abs().max(b.mean.abs());
+    if pairs.n >= 2 {
+        return Some(Gap { mean: pairs.mean, half: pairs.interval.1 - pairs.mean, size });
+    }
     let [u, v] = [a.std_error.powi(2), b.std_error.powi(2)];
     let freedom = (u + v).powi(2) / (u * u / (a.n as f64 - 1.0) + v * v / (b.n as f64 - 1.0));
     let half = student_95(freedom.floor().max(1.0) as u32) * (u + v).sqrt();
-    (a.n >= 2 && b.n >= 2).then_some(Gap { mean: a.mean - b.mean, half })
+    (a.n >= 2 && b.n >= 2).then_some(Gap { mean: a.mean - b.mean, half, size })
 }
 
 fn name(group: &Group<'_, '_>, by: &[String]) -> String {

@@ -155,10 +155,10 @@ pub fn list(root: &Path) -> Result<Vec<(PathBuf, Result<Manifest>)>> {
     Ok(folders(root, &is_run)?.into_par_iter().map(load).collect())
 }
 
-/// The nearest run folder among `path` and what it lies in, `levels` in all: 3 for that of a checkpoint.
-pub fn around(path: &Path, levels: usize) -> Option<PathBuf> {
+/// The nearest run folder among `path` and what it lies in.
+pub fn around(path: &Path) -> Option<PathBuf> {
     let path = std::path::absolute(path).ok()?;
-    path.ancestors().take(levels).find(|folder| Paths::of(folder).manifest().is_file()).map(Path::to_owned)
+    path.ancestors().find(|folder| Paths::of(folder).manifest().is_file()).map(Path::to_owned)
 }
 
 /// The [`folders`] of several roots, each once, also where a root is named twice or lies in another.

@@ -144,13 +144,13 @@ mod tests {
     use super::*;
     use crate::config::Spec;
     use crate::data::Moments;
-    use crate::density::{Context, MODELS};
+    use crate::density::{self, Context};
     use crate::math::stats;
 
     /// A ladder whose network is zero: the exact energies of N(0.5, 2²) at every level.
     fn normal() -> Model {
         let keys = "levels = 12\nsigma_min = 0.1\nnet = { name = \"mlp\", hidden = [4] }";
-        let spec = Spec::with_keys(MODELS, "ladder", keys);
+        let spec = Spec::of_text(density::schemas, "ladder", keys).unwrap();
         let of = |value: f32| Tensor::full(value, 3, &Device::Cpu).unwrap();
         let moments = Moments { mean: of(0.5), std: of(2.0), overall_mean: 0.5, overall_std: 2.0 };
         let context = Context { shape: vec![3], classes: None, moments: Some(&|| Ok(moments.clone())) };

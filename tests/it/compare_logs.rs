@@ -48,6 +48,20 @@ fn hashes_have_no_mean_and_what_cannot_be_better_is_not_judged_unasked() {
     assert!(notes.contains("`features_sha` has 2 values") && !notes.contains("a_features_sha"), "{notes}");
 }
 
+#[test]
+fn what_is_the_same_in_every_run_is_no_difference_below_its_error() {
+    let lab = Lab::new();
+    std::fs::create_dir(lab.path("sweep")).unwrap();
+    // The mean of three times .1 is not .1, and their spread is not 0.
+    for (method, seeds) in [("ml", 0..3), ("lsd", 3..5)] {
+        for seed in seeds {
+            Written::of(method, 10, seed, json!({"real": 0.1, "drawn": seed})).write(&lab);
+        }
+    }
+    let alike = &lab.json(&["compare", "sweep", "--by", "method", "--metric", "real,drawn"])["alike"];
+    assert!(!alike.to_string().contains("real"), "{alike}");
+}
+
 /// One run with a course: `bits` falls, `lsd` follows it, `sm` does not.
 fn course() -> Lab {
     let lab = Lab::new();

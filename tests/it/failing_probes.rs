@@ -62,6 +62,17 @@ fn two_probes_of_one_name_keep_their_numbers_apart() {
     let told = lab.json(&["-q", "train", "c.toml", "--run-dir", "run"]);
     let number = |name: &str| told["metrics"][name].as_f64().unwrap_or_else(|| panic!("no {name}: {told}"));
     assert_ne!(number("samples/energy"), number("samples/energy_2"));
+    // Looked at again, the label says which of them.
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "both", "--set", "probe.1.label=more"]);
+    let again = |sets: &[&str]| {
+        let words = ["eval", "--ckpt", "both", "--probe", "samples"];
+        let found = lab.json(&[&words[..], &sets.iter().flat_map(|set| ["--set", set]).collect::<Vec<_>>()].concat());
+        found["metrics"].clone()
+    };
+    let (first, second) = (again(&[]), again(&["samples.label=more"]));
+    assert_eq!(second, again(&["samples.n=9"]));
+    assert_ne!(second, first);
+    assert_eq!(first, again(&["samples.label=new"]), "a label of none is a new one");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Networks printed as lists of layers: the list, read back, is the same network.
 
 use candle_core::{DType, Device, Tensor};
-use ebm::config::{Spec, find};
-use ebm::nets::{Builder, Io, NETS, Network, Pass, outline};
+use ebm::config::Spec;
+use ebm::nets::{Builder, Io, NETS, Network, Pass, outline, schemas};
 use ebm::rng::Key;
 
 use crate::harness::{Lab, experiment};
@@ -48,10 +48,7 @@ fn cases() -> Vec<(&'static str, &'static str, Io)> {
 }
 
 fn spec(name: &str, keys: &str) -> Spec {
-    let row = find(NETS, name).unwrap();
-    let mut table = row.schema.decode(&keys.parse().unwrap()).unwrap();
-    table.insert("name".into(), name.into());
-    Spec::new(table)
+    Spec::of_text(schemas, name, keys).unwrap()
 }
 
 fn entries(t: &Tensor) -> Vec<f64> {

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use ebm::Error;
 use ebm::config::{Spec, find};
-use ebm::nets::{Builder, Io, Jet, NETS, Network, Pass};
+use ebm::nets::{Builder, Io, Jet, NETS, Network, Pass, schemas};
 use ebm::rng::Key;
 
 /// One network of each row, with whatever that row can normalise switched on.
@@ -31,10 +31,7 @@ fn small_io(name: &str) -> Io {
 }
 
 fn spec(name: &str, text: &str) -> Spec {
-    let row = find(NETS, name).unwrap();
-    let mut table = row.schema.decode(&text.parse().unwrap()).unwrap();
-    table.insert("name".into(), name.into());
-    Spec::new(table)
+    Spec::of_text(schemas, name, text).unwrap()
 }
 
 fn builder() -> Builder {

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use ebm::config::{Spec, find};
+use ebm::config::Spec;
 use ebm::data::{Moments, Split};
-use ebm::density::{Context, Density, Energy, MODELS, Model, ProbabilityFlow};
+use ebm::density::{Context, Density, Energy, Model, ProbabilityFlow, schemas};
 use ebm::metrics::Metrics;
 use ebm::probes::Subject;
 use ebm::rng::Key;
@@ -42,14 +42,11 @@ const NETS: [&str; 5] = [CHANNELS, LAYERS, FORMS[0], FORMS[1], FORMS[2]];
 
 /// A ladder of five levels on items of this shape, whose coordinates have mean .3 and standard deviation 1.5.
 fn ladder(item: &[usize], net: &str) -> Model {
-    let row = find(MODELS, "ladder").unwrap();
-    let keys = format!("levels = 5\nsigma_min = 0.1\n{net}");
-    let mut table = row.schema.decode(&keys.parse().unwrap()).unwrap();
-    table.insert("name".into(), "ladder".into());
+    let spec = Spec::of_text(schemas, "ladder", &format!("levels = 5\nsigma_min = 0.1\n{net}")).unwrap();
     let of = |value: f32| Tensor::full(value, item, &CPU).unwrap();
     let moments = Moments { mean: of(0.3), std: of(1.5), overall_mean: 0.3, overall_std: 1.5 };
     let context = Context { shape: item.to_vec(), classes: None, moments: Some(&|| Ok(moments.clone())) };
-    Model::new(&Spec::new(table), &context, Key::new(4), DType::F64, &CPU).unwrap()
+    Model::new(&spec, &context, Key::new(4), DType::F64, &CPU).unwrap()
 }
 
 fn list(x: &Tensor) -> Vec<f64> {

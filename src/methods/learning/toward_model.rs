@@ -26,7 +26,7 @@ mod tests {
 
     use super::*;
     use crate::config::Spec;
-    use crate::density::{Context, MODELS};
+    use crate::density::{self, Context};
     use crate::ops;
 
     const ITEMS: usize = 40;
@@ -38,8 +38,9 @@ mod tests {
                       latent = 2
                       encoder = { name = "mlp", hidden = [5] }
                       decoder = { name = "mlp", hidden = [5], activation = "tanh" }"#;
+        let spec = Spec::of_text(density::schemas, "tilted", keys).unwrap();
         let context = Context { shape: vec![3], classes: None, moments: None };
-        Model::new(&Spec::with_keys(MODELS, "tilted", keys), &context, Key::new(1), DType::F64, &Device::Cpu).unwrap()
+        Model::new(&spec, &context, Key::new(1), DType::F64, &Device::Cpu).unwrap()
     }
 
     /// The mean of f over the same draws, with the weights as they are.

@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
     use crate::config::Spec;
-    use crate::density::{Context, MODELS};
+    use crate::density::{self, Context};
 
     const D: usize = 5;
 
@@ -96,8 +96,8 @@ mod tests {
     fn linear() -> Model {
         let keys = "net = { name = \"mlp\", hidden = [] }";
         let context = Context { shape: vec![D], classes: Some(2), moments: None };
-        Model::new(&Spec::with_keys(MODELS, "classifier", keys), &context, Key::new(1), DType::F64, &Device::Cpu)
-            .unwrap()
+        let spec = Spec::of_text(density::schemas, "classifier", keys).unwrap();
+        Model::new(&spec, &context, Key::new(1), DType::F64, &Device::Cpu).unwrap()
     }
 
     fn items(n: usize) -> Tensor {

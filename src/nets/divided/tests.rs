@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor, Var};
 
 use crate::Result;
 use crate::config::Spec;
-use crate::nets::{Builder, Io, Jet, NETS, Network, Pass};
+use crate::nets::{Builder, Io, Jet, Network, Pass, schemas};
 use crate::ranks::{Group, enter, in_threads};
 use crate::rng::Key;
 
@@ -27,11 +27,13 @@ fn numbers(t: &Tensor) -> Vec<f64> {
 }
 
 fn network(keys: &str, io: &Io) -> Network {
-    let spec = Spec::new(keys.parse().unwrap());
-    let row = NETS.iter().find(|row| row.name == spec.name()).unwrap();
-    let mut table = row.schema.decode(&spec.table).unwrap();
-    table.insert("name".into(), spec.name().into());
-    Network::new(&Spec::new(table), io, &Builder::new(Key::new(1), DType::F64, &Device::Cpu)).unwrap()
+    let name = Spec::new(keys.parse().unwrap()).name().to_owned();
+    Network::new(
+        &Spec::of_text(schemas, &name, keys).unwrap(),
+        io,
+        &Builder::new(Key::new(1), DType::F64, &Device::Cpu),
+    )
+    .unwrap()
 }
 
 /// Values and gradients of all passes of a network, for weights and for the input where it is tracked.
@@ -66,7 +68,7 @@ fn passes(net: &Network, x: &Tensor, v: &Tensor, pass: Pass) -> Result<Vec<Vec<f
 }
 
 const MLP: &str = "name = \"mlp\"\nhidden = [7, 6]\ndropout = 0.3";
-const CONV: &str = "name = \"wide_resnet\"\ndepth = 10\nwiden = 1\nnorm = \"group\"";
+const CONV: &str = "name = \"wide_resnet\"\ndepth = 10\nwidth = 1\nnorm = \"group\"";
 
 fn close(a: &[Vec<f64>], b: &[Vec<f64>]) {
     assert_eq!(a.len(), b.len());

@@ -24,9 +24,7 @@ fn spec(name: &str, schema: &Schema) -> Spec {
 
 /// The section of a model with the keys of its example.
 fn small_model(row: &ModelRow) -> Spec {
-    let mut table = row.schema.decode(&row.example.parse().unwrap()).unwrap();
-    table.insert("name".into(), row.name.into());
-    Spec::new(table)
+    Spec::of_text(ebm::density::schemas, row.name, row.example).unwrap()
 }
 
 /// Batches that the example of a model takes: some points, or two pictures.

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use ebm::config::Spec;
 use ebm::nets::{
     Attention, AvgPool, Builder, Conv2d, Dropout, GlobalPool, GroupNorm, Io, Layer, Linear, NETS, Network, Nonlinear,
-    NonlinearName, Pass, Reshape, Residual, Scaling, Sequence, Upsample,
+    NonlinearName, Pass, Reshape, Residual, Scaling, Sequence, Upsample, schemas,
 };
 use ebm::ops::{Activation, Conv};
 use ebm::rng::Key;
@@ -126,11 +126,7 @@ fn bent(builder: &Builder, output: usize) -> Sequence {
 
 /// The section `text` of the network `name`, completed with its defaults.
 pub fn spec(name: &str, text: &str) -> Spec {
-    let row = ebm::config::find(NETS, name).unwrap();
-    let written: toml::Table = text.parse().unwrap();
-    let mut table = row.schema.decode(&written).unwrap();
-    table.insert("name".into(), name.into());
-    Spec::new(table)
+    Spec::of_text(schemas, name, text).unwrap()
 }
 
 /// Small versions of a network of the registry: (section, shapes of one item).

@@ -4,17 +4,17 @@ mod tilted;
 
 use candle_core::{DType, Device, Tensor};
 use ebm::Result;
-use ebm::config::{Spec, find};
+use ebm::config::Spec;
 use ebm::data::Data;
 use ebm::density::{
-    Capabilities as _, Context, Density as _, Energy, Likelihood, MODELS, Model, Potential, Space, Vae,
-    laplacian_along_axes, slope_of_grad,
+    Capabilities as _, Context, Density as _, Energy, Likelihood, Model, Potential, Space, Vae, laplacian_along_axes,
+    slope_of_grad,
 };
 use ebm::math::Grid;
 use ebm::nets::Builder;
 use ebm::probes::ais::{AnnealConfig, Annealing, Bracket};
 use ebm::rng::Key;
-use ebm::samplers::{Chain, Kernel as _, Mala, SAMPLERS, Sampler, Target};
+use ebm::samplers::{Chain, Kernel as _, Mala, Sampler, Target};
 
 const CPU: Device = Device::Cpu;
 
@@ -51,10 +51,7 @@ impl<E: Energy> Energy for Eightfold<E> {
 }
 
 fn section(name: &str, text: &str) -> Spec {
-    let row = find(MODELS, name).unwrap();
-    let mut table = row.schema.decode(&text.parse().unwrap()).unwrap();
-    table.insert("name".into(), name.into());
-    Spec::new(table)
+    Spec::of_text(ebm::density::schemas, name, text).unwrap()
 }
 
 fn vae(text: &str, item: &[usize]) -> Vae {

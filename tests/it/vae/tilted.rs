@@ -78,10 +78,7 @@ fn draws_at_a_temperature_and_means_have_the_variances_they_should() {
         &CPU,
     )
     .unwrap();
-    let moons = ebm::data::schemas().into_iter().find(|row| row.0 == "moons").unwrap().1;
-    let mut keys = moons.defaults();
-    keys.insert("name".into(), "moons".into());
-    let data = Data::open(&Spec::new(keys), 1, &CPU).unwrap();
+    let data = Data::open(&Spec::of_text(ebm::data::schemas, "moons", "").unwrap(), 1, &CPU).unwrap();
     let origin = Tensor::zeros((1, 2), DType::F64, &CPU).unwrap();
     let decoder = model.vae().unwrap().decoder();
     let b = list(&decoder.mean(&origin).unwrap());
@@ -89,10 +86,9 @@ fn draws_at_a_temperature_and_means_have_the_variances_they_should() {
     for (keys, t, sigma) in
         [("", 1.0, 0.5), ("temperature = 0.6", 0.6, 0.5), ("temperature = 0.6\nmeans = true", 0.6, 0.0)]
     {
-        let row = find(SAMPLERS, "langevin").unwrap();
-        let mut table = row.schema.decode(&format!("space = \"noise\"\nsteps = 0\n{keys}").parse().unwrap()).unwrap();
-        table.insert("name".into(), "langevin".into());
-        let sampler = Sampler::new(&Spec::new(table)).unwrap();
+        let keys_of_noise = format!("space = \"noise\"\nsteps = 0\n{keys}");
+        let spec = Spec::of_text(ebm::samplers::schemas, "langevin", &keys_of_noise).unwrap();
+        let sampler = Sampler::new(&spec).unwrap();
         let start = sampler.start(Key::new(8), &model, None, &data, N).unwrap();
         let items = sampler.items(&Target::of(&model), &start).unwrap().t().unwrap().to_vec2::<f64>().unwrap();
         for (i, column) in items.iter().enumerate() {
