@@ -148,31 +148,21 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
-    use crate::config::SubSection;
     use crate::data::{Data, Split, of_text};
     use crate::density::{self, Context};
     use crate::metrics::Spent;
     use crate::{optim, rng::Key};
 
-    /// The section of a row at its defaults.
-    fn section(default: &'static str, rows: fn() -> Vec<(&'static str, Schema)>) -> Spec {
-        Spec::of_default(&SubSection { key: "", doc: "", default, rows })
-    }
-
     /// The section of the method.
     fn spec() -> Spec {
-        let mut table = ENTRY.schema.defaults();
-        table.insert("latent".into(), 3.into());
-        table
-            .extend(ENTRY.schema.parts().iter().map(|part| (part.key.to_owned(), Spec::of_default(part).table.into())));
-        Spec::new(table)
+        Spec::of_text(|| vec![(ENTRY.name, ENTRY.schema)], ENTRY.name, "latent = 3").unwrap()
     }
 
     fn fresh(data: &Arc<Data>) -> Box<dyn Method> {
         let context = Context { shape: vec![2], classes: None, moments: None };
-        let normal = section("gaussian", density::schemas);
+        let normal = Spec::of_text(density::schemas, "gaussian", "").unwrap();
         let model = Model::new(&normal, &context, Key::new(1), DType::F32, &Device::Cpu).unwrap();
-        let optim = section("adam", optim::schemas);
+        let optim = Spec::of_text(optim::schemas, "adam", "").unwrap();
         (ENTRY.build)(&spec().table, Setup { model, optim: &optim, data, key: Key::new(2) }).unwrap()
     }
 

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use super::loaded::{Loaded, Weights};
 use super::usage;
 use crate::config::find;
-use crate::data::{DATASETS, Data, Split};
+use crate::data::{DATASETS, Data, Split, beginning};
 use crate::{Result, shell};
 
 /// What the numbers of a file are.
@@ -98,10 +98,13 @@ impl Items {
             (0..n).step_by(most).try_for_each(|from| each(&x.narrow(0, from, most.min(n - from))?))
         };
         match &self.kind {
-            Kind::File(path, space) => loaded.data.rows_of(path, *space == Space::Data, most, &mut |rows| {
-                let x = rows.items(loaded.model.shape(), path, loaded.data.device())?;
-                some(if *space == Space::Pixels { loaded.data.of_unit(&(x / 255.0)?, None)? } else { x })
-            })?,
+            Kind::File(path, space) => {
+                let begin = beginning(&loaded.experiment.resolved.spec("dataset"), path);
+                loaded.data.rows_of(path, (*space == Space::Data, begin), most, &mut |rows| {
+                    let x = rows.items(loaded.model.shape(), path, loaded.data.device())?;
+                    some(if *space == Space::Pixels { loaded.data.of_unit(&(x / 255.0)?, None)? } else { x })
+                })?;
+            }
             Kind::Set(data, split) => data.pieces(*split, &mut some)?,
         }
         match count {

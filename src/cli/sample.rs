@@ -13,7 +13,7 @@ use super::items::Space;
 use super::loaded::{Loaded, WeightsArg, run_folder, stem};
 use super::outputs::{self, Outputs, all_tried};
 use super::{GlobalArgs, output, usage};
-use crate::data::Data;
+use crate::data::{Data, beginning};
 use crate::density::{self, Proposal};
 use crate::math::stats;
 use crate::metrics::{Metrics, Spent};
@@ -145,7 +145,8 @@ fn starts(
         if sampler.config.space != density::Space::Data {
             return Err(usage("--init gives items, and these chains move in noise", "--set sampler.space=data"));
         }
-        let rows = data.of_file(path, args.space == Space::Data)?;
+        let begin = beginning(&stored.experiment.resolved.spec("dataset"), path);
+        let rows = data.of_file(path, (args.space == Space::Data, begin))?;
         let x = rows.items(model.shape(), path, data.device())?;
         let (have, n) = (x.dim(0)?, args.n.unwrap_or(x.dim(0)?));
         return match n <= have {

@@ -30,6 +30,7 @@ pub use sets::{
     ica::Sources,
     phi4::{Phi4, Phi4Config},
     rbm::RbmTruth,
+    table::beginning,
 };
 pub use source::{Bounds, Category, Images, Modes, PointGenerator, Records, Source, TestItems};
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+pub use super::frame::Begin;
 pub use super::grown::{NpyRows, npz};
 pub use super::npy::{Array, array, npy_bytes};
 pub use super::npz::npz_bytes;

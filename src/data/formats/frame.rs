@@ -15,13 +15,20 @@ pub enum Header {
     No,
 }
 
-/// What is known of a text before it is read.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Layout<'a> {
+/// Where the rows of a text begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Begin {
     /// Lines above the table that are left out.
     pub skip: usize,
     /// Whether the first line names the columns.
     pub header: Header,
+}
+
+/// What is known of a text before it is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Layout<'a> {
+    /// Where its rows begin.
+    pub begin: Begin,
     /// The column of labels, by its name or number; empty without.
     pub label: &'a str,
     /// What errors advise.
@@ -61,7 +68,7 @@ impl Frame {
     /// More or fewer names than columns, in words.
     pub(crate) fn of(layout: &Layout, first: &Lead, second: Option<&Lead>) -> Result<Frame, String> {
         let mut frame = Frame { header: is_header(layout, first, second), ..Frame::default() };
-        if layout.header == Header::Auto && counts(&first.fields) {
+        if layout.begin.header == Header::Auto && counts(&first.fields) {
             frame.notes.push(format!("line 1 counts the columns and is taken for their names{}", layout.unless));
         }
         let row = match (frame.header, second) {
@@ -144,7 +151,7 @@ fn is_header(layout: &Layout, first: &Lead, second: Option<&Lead>) -> bool {
     let words = fields.iter().all(is_word) && fields.iter().any(|f| !f.is_empty());
     let names_the_label = layout.label.parse::<i64>().is_err() && !layout.label.is_empty();
     let quoted = first.quoted && second.is_some_and(|second| !second.quoted);
-    match layout.header {
+    match layout.begin.header {
         Header::Yes => true,
         Header::No => false,
         Header::Auto => words || counts(fields) || quoted || (names_the_label && fields.contains(&layout.label)),
@@ -215,8 +222,12 @@ mod tests {
             assert_eq!(frame(&auto, [line, row]).unwrap().header, header, "{line}");
         }
         let lines = ["2019,2020", "1.5,2.5"];
-        assert!(frame(&Layout { header: Header::Yes, ..auto }, lines).unwrap().header);
-        assert!(!frame(&Layout { header: Header::No, ..auto }, ["0,1,2", "3,4,5"]).unwrap().header);
+        assert!(frame(&Layout { begin: Begin { skip: 0, header: Header::Yes }, ..auto }, lines).unwrap().header);
+        assert!(
+            !frame(&Layout { begin: Begin { skip: 0, header: Header::No }, ..auto }, ["0,1,2", "3,4,5"])
+                .unwrap()
+                .header
+        );
         assert!(frame(&Layout { label: "kind", ..auto }, ["2019,kind", "1.5,a"]).unwrap().header);
     }
 

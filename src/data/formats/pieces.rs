@@ -7,19 +7,25 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use npyz::{NpyHeader, Order};
 
+use super::frame::Begin;
 use super::text::Field;
 use super::vectors::Vectors;
 use super::{file, grown, npy, text};
 use crate::data::files::locate::GZIP;
 use crate::{Error, Result};
 
-/// Hands the rows of a file to `each`, at most `most` at a time, as exact as the file has them; of a text, these
-/// `fields`, or all where there are none. No more than these are in memory, of text and arrays, gzipped or not; but an
-/// array that is gzipped and in Fortran's order is read as a whole.
+/// Hands the rows of a file to `each`, at most `most` at a time, as exact as the file has them. Of a text, which begins
+/// so, these `fields`, or all where there are none. No more than these are in memory, of text and arrays, gzipped or
+/// not; but an array that is gzipped and in Fortran's order is read as a whole.
 ///
 /// # Errors
 /// What [`file::read`] refuses, and what `each` does.
-pub fn rows(path: &Path, (most, fields): (usize, &[Field]), each: &mut dyn FnMut(Vectors) -> Result<()>) -> Result<()> {
+pub fn rows(
+    path: &Path,
+    begin: Begin,
+    (most, fields): (usize, &[Field]),
+    each: &mut dyn FnMut(Vectors) -> Result<()>,
+) -> Result<()> {
     let most = most.max(1);
     if let Some(array) = Stored::open(path)? {
         return array.rows(path, most, each);
@@ -36,22 +42,25 @@ pub fn rows(path: &Path, (most, fields): (usize, &[Field]), each: &mut dyn FnMut
     match lead.as_slice() {
         [b'P', b'K', ..] => in_pieces(file::read(path)?, most, &mut counted)?,
         MAGIC => packed(path, &mut from, most, &mut counted)?,
-        _ => text::pieces(path, &mut from, (most, fields), &mut counted)?,
+        _ => text::pieces(path, &mut from, begin, (most, fields), &mut counted)?,
     }
     if count == 0 { Err(empty(path)) } else { Ok(()) }
 }
 
-/// The names of a text's columns; none of a file that does not name them, or of another kind.
+/// The names of a text's columns, which begins so; none of a file that does not name them, or of another kind.
 ///
 /// # Errors
 /// What cannot be read.
-pub fn names(path: &Path) -> Result<Vec<String>> {
+pub fn names(path: &Path, begin: Begin) -> Result<Vec<String>> {
     if Stored::open(path)?.is_some() {
         return Ok(Vec::new());
     }
     let mut from = opened(path)?;
     let lead = from.fill_buf().map_err(broken(path))?;
-    if lead.starts_with(b"PK") || lead.starts_with(MAGIC) { Ok(Vec::new()) } else { text::names(path, &mut from) }
+    match lead.starts_with(b"PK") || lead.starts_with(MAGIC) {
+        true => Ok(Vec::new()),
+        false => text::names(path, &mut from, begin),
+    }
 }
 
 /// The first bytes of a `.npy` file.
@@ -216,7 +225,7 @@ mod tests {
 
     fn pieces(path: &Path, most: usize) -> Result<Vec<Vec<f64>>> {
         let mut found = Vec::new();
-        rows(path, (most, &[]), &mut |some| {
+        rows(path, Begin::default(), (most, &[]), &mut |some| {
             assert_eq!(some.dim, 3);
             found.push(some.values);
             Ok(())

@@ -3,7 +3,7 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use super::frame::{Frame, Layout, has_decimal_comma, truth};
+use super::frame::{Begin, Frame, Layout, has_decimal_comma, truth};
 use super::records::{Problem, Record, Records};
 use super::vectors::Vectors;
 use crate::math::Numeral;
@@ -24,7 +24,7 @@ pub enum Field {
 /// What [`file::read`](super::file::read) refuses.
 pub(crate) fn vectors(path: &Path, bytes: &[u8]) -> Result<Vectors> {
     let mut all = Vectors { dim: 0, values: Vec::new() };
-    pieces(path, &mut &*bytes, (usize::MAX, &[]), &mut |piece| {
+    pieces(path, &mut &*bytes, Begin::default(), (usize::MAX, &[]), &mut |piece| {
         all = piece;
         Ok(())
     })?;
@@ -39,12 +39,13 @@ pub(crate) fn vectors(path: &Path, bytes: &[u8]) -> Result<Vectors> {
 pub(crate) fn pieces(
     path: &Path,
     from: &mut dyn BufRead,
+    begin: Begin,
     (most, fields): (usize, &[Field]),
     each: &mut dyn FnMut(Vectors) -> Result<()>,
 ) -> Result<()> {
     const REMEDY: &str = "one sample a line: numbers between commas, semicolons, tabs or blanks";
     let (mut width, mut dim, mut values) = (0, 0, Vec::new());
-    rows(path, from, &Layout { remedy: REMEDY, ..Layout::default() }, &mut |row| {
+    rows(path, from, &Layout { begin, remedy: REMEDY, ..Layout::default() }, &mut |row| {
         width = if width == 0 { row.fields.len() } else { width };
         row.has(width)?;
         let before = values.len();
@@ -158,9 +159,10 @@ fn head(records: &mut Records, layout: &Layout) -> std::result::Result<Option<He
 ///
 /// # Errors
 /// What is no text.
-pub(crate) fn names(path: &Path, from: &mut dyn BufRead) -> Result<Vec<String>> {
+pub(crate) fn names(path: &Path, from: &mut dyn BufRead, begin: Begin) -> Result<Vec<String>> {
     let bad = |(line, what): Problem| Error::data(path, format!("line {line}: {what}"), "a table as text");
-    let found = Records::new(from, 0).and_then(|mut records| head(&mut records, &Layout::default())).map_err(bad)?;
+    let layout = Layout { begin, ..Layout::default() };
+    let found = Records::new(from, begin.skip).and_then(|mut records| head(&mut records, &layout)).map_err(bad)?;
     Ok(found
         .map(|Head { frame, .. }| frame.names.get(frame.left_out..).unwrap_or_default().to_vec())
         .unwrap_or_default())
@@ -177,7 +179,7 @@ pub(crate) fn rows(
     each: &mut dyn FnMut(&Row) -> Result<()>,
 ) -> Result<()> {
     let bad = |(line, what): Problem| Error::data(path, format!("line {line}: {what}"), layout.remedy);
-    let mut records = Records::new(from, layout.skip).map_err(bad)?;
+    let mut records = Records::new(from, layout.begin.skip).map_err(bad)?;
     let Some(Head { frame, first, second }) = head(&mut records, layout).map_err(bad)? else { return Ok(()) };
     frame.notes.iter().for_each(|note| tracing::warn!("{}: {note}", path.display()));
     let mut ahead = [Some(first).filter(|_| !frame.header), second].into_iter().flatten();

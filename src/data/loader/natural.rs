@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::{DType, Tensor};
 
 use super::Data;
-use crate::data::formats::file::{self, Field, Vectors};
+use crate::data::formats::file::{self, Begin, Field, Vectors};
 use crate::data::items::Stamp;
 use crate::math::largest;
 use crate::{Error, Result};
@@ -68,30 +68,32 @@ impl Data {
     }
 
     /// The rows of a file as the model sees them, at most `most` at a time: in the units of the table's columns if they
-    /// are `natural`. A text that names the columns may have others among them, and them in any order; the rows of
-    /// another file count by position, where a category may stand as its code or the place of its word.
+    /// are `natural`. A text begins as `begin` says. One that names the columns may have others among them, and them in
+    /// any order; the rows of another file count by position, where a category may stand as its code or the place of
+    /// its word.
     ///
     /// # Errors
     /// A file that cannot be read, a column that is missing, rows of another length; what `each` refuses.
     pub fn rows_of(
         &self,
         path: &Path,
-        natural: bool,
+        (natural, begin): (bool, Begin),
         most: usize,
         each: &mut dyn FnMut(Vectors) -> Result<()>,
     ) -> Result<()> {
         let natural = natural && self.is_table();
-        let fields = self.fields(&file::names(path)?, path, natural)?;
-        file::rows(path, (most, &fields), &mut |rows| each(if natural { self.of_rows(rows, path)? } else { rows }))
+        let fields = self.fields(&file::names(path, begin)?, path, natural)?;
+        let mut told = |rows| each(if natural { self.of_rows(rows, path)? } else { rows });
+        file::rows(path, begin, (most, &fields), &mut told)
     }
 
     /// All rows of a file, as [`Data::rows_of`] hands them out.
     ///
     /// # Errors
     /// As there.
-    pub fn of_file(&self, path: &Path, natural: bool) -> Result<Vectors> {
+    pub fn of_file(&self, path: &Path, (natural, begin): (bool, Begin)) -> Result<Vectors> {
         let mut all = Vectors { dim: 0, values: Vec::new() };
-        self.rows_of(path, natural, usize::MAX, &mut |rows| {
+        self.rows_of(path, (natural, begin), usize::MAX, &mut |rows| {
             all = rows;
             Ok(())
         })?;

@@ -196,6 +196,30 @@ fn files_of_draws_are_read_as_they_are_written() {
     lab.refused(4, &["energy", "--ckpt", "run", "--data", "far.npy"], &["3 stands for no word of `colour`", "0, 1, 2"]);
 }
 
+/// The file of a run begins where its keys say, wherever it is read; another where its first lines tell.
+#[test]
+fn the_file_of_a_run_is_read_as_in_training() {
+    let lab = Lab::new();
+    let rows: String = (0..30).map(|i| format!("{},{}\n", i % 7, i % 5)).collect();
+    lab.write("t.csv", &format!("written by a scale\nin kilogrammes, metres\n2019,2020\n{rows}"));
+    lab.write("bare.csv", &rows);
+    let table = "[dataset]\nname = \"table\"\npath = \"t.csv\"\nskip = 2\nheader = \"yes\"\nstandardise = true\n";
+    let rest =
+        "[model]\nname = \"gaussian\"\n[method]\nname = \"none\"\n[sampler]\nname = \"exact\"\n[train]\nsteps = 1\n";
+    lab.write("c.toml", &format!("{table}{rest}"));
+    lab.ok(&["-q", "train", "c.toml", "--run-dir", "run"]);
+    lab.ok(&["-q", "sample", "--ckpt", "run", "--n", "30", "--out", "d.csv"]);
+    let energies = |file: &str| lab.ok(&["-q", "energy", "--ckpt", "run", "--data", file]);
+    assert_eq!(energies("t.csv").lines().count(), 31);
+    assert_eq!(energies("t.csv"), energies("bare.csv"));
+    assert_eq!(energies(lab.path("t.csv").to_str().unwrap()), energies("bare.csv"), "by another path");
+    assert_eq!(energies("d.csv").lines().count(), 31, "draws have no lines above them");
+    lab.ok(&["-q", "sample", "--ckpt", "run", "--init", "t.csv", "--set", "sampler.name=mala", "--out", "e.csv"]);
+    // What is not the run's is refused at its first line.
+    lab.write("other.csv", &format!("written by a scale\nin kilogrammes\n{rows}"));
+    lab.refused(4, &["energy", "--ckpt", "run", "--data", "other.csv"], &["line 1"]);
+}
+
 /// A run that was saved has a checkpoint; without one, to begin anew would cut its numbers away.
 #[test]
 fn a_run_whose_checkpoints_are_gone_is_left_as_it_is() {

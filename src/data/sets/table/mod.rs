@@ -14,9 +14,9 @@ use labels::numbered;
 use one_hot::OneHot;
 use sheet::Sheet;
 
-use crate::config::{Schema, decode};
+use crate::config::{Schema, Spec, decode};
 use crate::data::files::locate;
-use crate::data::formats::frame::Layout;
+use crate::data::formats::frame::{Begin, Layout};
 use crate::data::keys::Columns;
 use crate::data::row::{DatasetRow, Origin};
 use crate::data::source::{Records, Source, TestItems};
@@ -87,10 +87,22 @@ fn read(path: &Path, keys: &TableConfig) -> Result<Sheet> {
     Ok(Sheet { sha256: sha256(&bytes), ..sheet })
 }
 
+/// Where the rows of a file begin: as its keys say if it is one that the data set `section` is read from, else as its
+/// first lines tell.
+pub fn beginning(section: &Spec, path: &Path) -> Begin {
+    let keys = decode::<TableConfig>(&section.table).ok().filter(|_| section.name() == TABLE.name);
+    let file = |path: &Path| path.canonicalize().ok();
+    let own = keys.filter(|keys| {
+        [&keys.path, &keys.test_path]
+            .into_iter()
+            .any(|own| file(Path::new(own)).is_some_and(|own| file(path) == Some(own)))
+    });
+    own.map_or_else(Begin::default, |keys| layout(&keys).begin)
+}
+
 fn layout(keys: &TableConfig) -> Layout<'_> {
     Layout {
-        skip: keys.skip,
-        header: keys.header,
+        begin: Begin { skip: keys.skip, header: keys.header },
         label: &keys.label.0,
         remedy: "one item a line: numbers, and its label if there are labels, between commas, semicolons, tabs or \
                  blanks; `dataset.label` names the column of labels, `dataset.categorical` those of words, \
