@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::schema::{Config, SubSection, to_table};
+use super::schema::{Config, Schema, SubSection, to_table};
 use crate::Result;
 
 /// The resolved content of a section that names a row, such as `[method]` or the [`SubSection`] `[method.critic]`: a
@@ -49,6 +49,20 @@ impl Spec {
         Spec { table, key: part.key.into(), outermost: false }
     }
 
+    /// The section with the parts that it lacks at their defaults: one that an older version resolved, which did not
+    /// have them.
+    pub fn completed(mut self, rows: fn() -> Vec<(&'static str, Schema)>) -> Self {
+        let parts = rows().into_iter().find(|(name, _)| *name == self.name()).map(|(_, schema)| schema.parts());
+        for part in parts.into_iter().flatten() {
+            let own = match self.table.remove(part.key) {
+                Some(toml::Value::Table(table)) => Spec::new(table).completed(part.rows),
+                _ => Spec::of_default(&part),
+            };
+            self.table.insert(part.key.into(), own.table.into());
+        }
+        self
+    }
+
     /// Notes the key that the section stands under.
     #[doc(hidden)]
     pub fn place(&mut self, key: &str) {
@@ -74,5 +88,48 @@ impl Spec {
 impl PartialEq for Spec {
     fn eq(&self, other: &Self) -> bool {
         self.table == other.table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::decode;
+    use super::*;
+
+    crate::config! {
+        /// With a part.
+        struct Whole {
+            /// A number.
+            n: usize = 1;
+        }
+        parts {
+            /// Of a registry of one row.
+            part: "row" of rows;
+        }
+    }
+
+    crate::config! {
+        /// The keys of the row.
+        struct Keys {
+            /// Another number.
+            m: usize = 2;
+        }
+    }
+
+    fn rows() -> Vec<(&'static str, Schema)> {
+        vec![("row", Schema::of::<Keys>())]
+    }
+
+    #[test]
+    fn a_part_that_is_missing_is_no_default() {
+        let mut table = Schema::of::<Whole>().defaults();
+        assert_eq!(decode::<Whole>(&table).unwrap(), Whole::default());
+        table.remove("part");
+        let refused = decode::<Whole>(&table).unwrap_err();
+        assert!(refused.to_string().contains("`part` is missing"), "{refused}");
+        // A checkpoint of a version without the part has its default.
+        table.insert("name".into(), "whole".into());
+        let completed = Spec::new(table).completed(|| vec![("whole", Schema::of::<Whole>())]);
+        assert_eq!(decode::<Whole>(&completed.table).unwrap(), Whole::default());
     }
 }

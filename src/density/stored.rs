@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Context, Model};
+use super::{Context, Model, schemas};
 use crate::config::Spec;
-use crate::data::{Data, Stamp};
+use crate::data::{self, Data, Stamp};
 use crate::nets::Params;
 use crate::store::{Checkpoint, State, checkpoint, take};
 use crate::{Error, Result};
@@ -67,13 +67,16 @@ impl Stored {
     pub fn of(
         path: &Path,
         checkpoint: Checkpoint,
-        config: toml::Table,
+        mut config: toml::Table,
         weights: WeightsOf,
         device: &Device,
     ) -> Result<Self> {
         let stamp: Stamp = checkpoint.meta("data", path)?;
+        let model = section(&config, "model").completed(schemas);
+        config.insert("model".into(), model.table.clone().into());
         let seed = config.get("seed").and_then(toml::Value::as_integer).unwrap_or(0);
-        let data = Data::without_items(&section(&config, "dataset"), stamp, seed as u64, device)?;
+        let data =
+            Data::without_items(&section(&config, "dataset").completed(data::schemas), stamp, seed as u64, device)?;
         let here = |(name, tensor): (String, Tensor)| Ok((name, tensor.to_device(device)?));
         let state: State = take(&checkpoint.tensors, "method").into_iter().map(here).collect::<Result<_>>()?;
         let mut chosen = take(&state, "model");
@@ -83,7 +86,7 @@ impl Stored {
         }
         let crate::data::ItemSpec { shape, classes, .. } = data.spec().clone();
         let context = Context { shape, classes, moments: None };
-        let model = Model::bound(&section(&config, "model"), &context, chosen.clone(), DType::F32, device);
+        let model = Model::bound(&model, &context, chosen.clone(), DType::F32, device);
         let model = model.map_err(|e| unfit(path, &e))?;
         Ok(Stored { step: checkpoint.step, model, weights: chosen, data: Arc::new(data), config, state })
     }

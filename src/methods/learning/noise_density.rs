@@ -125,7 +125,7 @@ impl Learned {
 
 /// What the method of a checkpoint keeps beside its energy.
 fn beside(stored: Stored, device: &Device) -> Result<Option<Box<dyn Proposal>>> {
-    let [model, method] = ["model", "method"].map(|section| stored.section(section));
+    let (model, method) = (stored.section("model"), stored.section("method").completed(methods::schemas));
     let mut state = stored.state;
     put(&mut state, "model", stored.weights);
     let spec = stored.data.spec();
