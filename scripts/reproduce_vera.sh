@@ -26,9 +26,12 @@ toys() {
     compare toys --by dataset.name,arm --over seed --metric test_ll
 }
 
+# Each arm at its best rate and step, those that diverged too, and the way there.
 nice() {
     sweep nice
-    compare nice --by arm,optim.lr --over seed --metric test_ll,bits_per_dim --choose optim.lr --max test_ll
+    compare nice --at best --unfinished --by arm --over seed --metric test_ll --choose optim.lr --max test_ll
+    "$ebm" compare "$runs/nice" --at every --by arm,optim.lr,step --over seed --metric test_ll,energy_gradients \
+        --out "$out/nice_steps$suffix.csv" --out "$out/nice_steps$suffix.md"
 }
 
 digits() {
