@@ -275,8 +275,8 @@ fn a_critic_that_is_told_the_level_teaches_the_scores_of_every_level() {
 #[test]
 #[ignore = "slow: cargo test --release -- --include-ignored"]
 fn classified_levels_learn_the_exact_marginals_of_a_mixture() {
-    let text = include_str!("../../configs/diffclf_two_modes.toml").replace("base/", "configs/base/");
-    let experiment = Experiment::parse("two.toml", &text, &[]).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/diffclf_two_modes.toml");
+    let experiment = Experiment::load(&path, &[]).unwrap();
     let data = experiment.data().unwrap();
     let mut trainer = Trainer::on(experiment, data.clone()).unwrap();
     let mut guard = trainer.guard();
