@@ -2,10 +2,10 @@
 # Reruns a figure of Grathwohl et al. 2020 and leaves table (CSV, Markdown) and plot (PNG, SVG) in docs/results/lsd/:
 #   scripts/reproduce_lsd.sh FIG [--quick] [--jobs N]
 # FIG: optimum null toys fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig8_k
-# fig8_others heldout fig9 fig10 fig11 fig12 fig13 fig14 all. --quick takes minutes. The same command again goes on. $EBM names another
-# binary, $OUT another folder for results, $RUNS another for runs.
+# fig8_others heldout fig9 fig9_levels fig10 fig11 fig12 fig13 fig14 all. --quick takes minutes. The same command again
+# goes on. $EBM names another binary, $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=lsd known=(optimum null toys fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig8_k fig8_others heldout fig9 fig10 fig11 fig12 fig13 fig14)
+paper=lsd known=(optimum null toys fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig8_k fig8_others heldout fig9 fig9_levels fig10 fig11 fig12 fig13 fig14)
 source "$(dirname "$0")/reproduce_common.sh"
 
 # figure NAME ARGS: table and plot as $out/NAME.*
@@ -104,7 +104,8 @@ legible() {
 
 balance=eval/class_sure,eval/class_sure_real,eval/class_tv,eval/class_tv_real,eval/class_spread
 
-# With the sampler's settings of Figures 12 and 13, after 20 and 100 epochs.
+# The paper's sampler, with its settings of Figures 12 and 13 after 20 and 100 epochs; beside its ends draws of the model, by Metropolis
+# chains at temperature 1 from the base density and from the data. Where those do not meet, neither are draws of the model.
 fig9() {
     train "$runs/mnist" configs/lsd_mnist.toml
     legible mnist -- "$runs"/mnist/checkpoints/step-*
@@ -112,7 +113,25 @@ fig9() {
     for setting in "30 0.01" "300 0.01" "300 0.1"; do
         legible mnist --set "sampler.steps=${setting% *}" --set "sampler.noise=${setting#* }" -- "$runs"/mnist/checkpoints/step-0000{0700,3500}.safetensors
     done
-    found mnist_end "$runs/mnist" --at every --by step,sampler.steps,sampler.noise --metric "$balance"
+    local init chains at=("$runs"/mnist/checkpoints/step-0000{0350,0700,1050,1750,3500}.safetensors)
+    for init in normal data; do
+        chains=(--set sampler.name=mala --set sampler.init=$init --set sampler.warm_up=500 --set sampler.steps=2000)
+        legible mnist "${chains[@]}" -- "${at[@]}"
+        look diagnose "${chains[@]}" --chains 50 --burn-in 1000 --steps 2000 --thin 10 -- "${at[@]}"
+    done
+    found mnist_end "$runs/mnist" --at every --by step,sampler.name,sampler.init,sampler.steps,sampler.noise \
+        --metric "$balance,eval/diagnose/rhat"
+}
+
+# What holds to epoch 100: one energy of all noise levels. Three seeds, every tenth epoch.
+fig9_levels() {
+    local classifier seed
+    classifier=$(judge mnist)
+    for seed in 0 1 2; do
+        train "$runs/levels/$seed" configs/lsd_ladder_mnist.toml --set seed="$seed" --set "probe.1.features=$classifier"
+        legible mnist -- "$runs/levels/$seed"/checkpoints/step-*
+    done
+    found mnist_levels "$runs/levels" --at every --by step --over seed --metric "$balance,frechet"
 }
 
 fig11() {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::loaded::{Loaded, WeightsArg, keeper, stem};
 use super::outputs::{Outputs, all_tried};
 use super::{GlobalArgs, output, usage};
-use crate::config::{Document, Resolved, Schema, Section, SectionKind, decode, find, nearest};
+use crate::config::{Document, Resolved, Schema, Section, SectionKind, Setting, decode, find, nearest};
 use crate::metrics::Unit;
 use crate::probes::{Finding, PROBES, ProbeRow, Schedule, Subject, labelled};
 use crate::run::{Evaluation, Experiment, show};
@@ -46,7 +46,7 @@ pub fn run(args: &EvalArgs, global: &GlobalArgs) -> Result<()> {
         usage(format!("there is no probe `{}`", args.probe), format!("{near}choose from {}", names.join(", ")))
     })?;
     args.pictures.iter().try_for_each(|folder| Outputs::new().folder("--pictures", folder))?;
-    let own = |set: &String| key_of(set).split('.').next().is_some_and(|word| word.trim() == row.name);
+    let own = |set: &String| Setting::path_of(set).is_some_and(|path| path.split('.').next() == Some(row.name));
     let sets = global.overrides_with(&[("--seed", "seed", args.seed)])?;
     let (keys, sets): (Vec<String>, Vec<String>) = sets.into_iter().partition(own);
     let stored = Loaded::load(&args.ckpt, &sets, args.weights.weights)?;
@@ -107,7 +107,8 @@ fn section(row: &ProbeRow, experiment: &Experiment, keys: &[String]) -> Result<t
         Ok::<_, Error>(resolved.section(row.name))
     };
     let label = |table: &toml::Table| table.get("label").cloned();
-    let labels: Vec<String> = keys.iter().filter(|set| key_of(set) == format!("{}.label", row.name)).cloned().collect();
+    let of_label = Some(format!("{}.label", row.name));
+    let labels: Vec<String> = keys.iter().filter(|set| Setting::path_of(set) == of_label).cloned().collect();
     let asked = label(&with(&labels, toml::Table::new(), Schema::of::<Schedule>())?);
     let list = experiment.resolved.list("probe");
     let mut of_run = list.into_iter().filter(|spec| spec.name() == row.name).map(|spec| spec.table);
@@ -116,11 +117,6 @@ fn section(row: &ProbeRow, experiment: &Experiment, keys: &[String]) -> Result<t
         if label(&first) == asked { first } else { of_run.find(|one| label(one) == asked).unwrap_or(first) };
     table.remove("name");
     with(keys, table, row.schema)
-}
-
-/// The path that `--set KEY=VALUE` sets.
-fn key_of(set: &str) -> &str {
-    set.split('=').next().unwrap_or_default().trim()
 }
 
 fn write(args: &EvalArgs, probe: &str, finding: &Finding) -> Result<Vec<PathBuf>> {

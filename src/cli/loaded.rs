@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::usage;
-use crate::config::{Difference, Document, Resolved};
+use crate::config::{Difference, Document, Resolved, Setting};
 use crate::data::Data;
 use crate::density::{Model, Proposal, Stored, WeightsOf, unfit};
 use crate::run::{Experiment, Paths};
@@ -202,9 +202,10 @@ const OF_DEVICE: [&str; 2] = ["train.precision", "train.layout"];
 
 /// Refuses an override of what nothing but a training reads.
 fn refuse_training(set: &str) -> Result<()> {
-    let key = set.split(['=', '[']).next().unwrap_or_default().trim();
-    let section = key.split('.').next().unwrap_or_default().trim();
-    if !["optim", "train", "guard"].contains(&section) || OF_DEVICE.contains(&key) {
+    // What is no path is refused where it is read.
+    let key = Setting::path_of(set).unwrap_or_default();
+    let section = key.split('.').next().unwrap_or_default();
+    if !["optim", "train", "guard"].contains(&section) || OF_DEVICE.contains(&key.as_str()) {
         return Ok(());
     }
     let what = format!("--set {}: `{key}` is read by training alone, and this model is trained", shell::word(set));

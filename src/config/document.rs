@@ -74,7 +74,8 @@ impl Document {
     pub fn placed(&self, error: Error, arguments_only: bool) -> Error {
         let Error::Config(found) = &error else { return error };
         let Some(path) = found.path() else { return error };
-        let at = follow(&self.root, &steps(path)).last().map(|node| node.at.source).and_then(|i| self.sources.get(i));
+        let at =
+            follow(&self.root, &set::names(path)).last().map(|node| node.at.source).and_then(|i| self.sources.get(i));
         match at {
             Some(source) if !arguments_only || source.name == ARGUMENT => {
                 self.problems_at(path, found.message(), found.remedy().map(str::to_owned)).into()
@@ -92,7 +93,7 @@ impl Document {
 
     /// Where the value at `path` comes from: `configs/x.toml:7`, `--set` or `default`.
     pub fn origin(&self, path: &str) -> String {
-        let names = steps(path);
+        let names = set::names(path);
         let found = follow(&self.root, &names);
         match found
             .last()
@@ -120,11 +121,6 @@ impl Document {
 
     /// The position of the value at `path`, or of the table closest to it.
     fn nearest(&self, path: &str) -> Span {
-        follow(&self.root, &steps(path)).last().map_or(Span::start_of(self.main), |node| node.at)
+        follow(&self.root, &set::names(path)).last().map_or(Span::start_of(self.main), |node| node.at)
     }
-}
-
-/// The names in a dotted path; one that cannot be read leads nowhere.
-fn steps(path: &str) -> Vec<String> {
-    set::path(path).map(|(steps, _)| steps.into_iter().map(|s| s.name).collect()).unwrap_or_default()
 }

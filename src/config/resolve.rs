@@ -275,8 +275,7 @@ impl<'a> Resolver<'a> {
 
     /// Places what decoding refused at the value, or at the header if it is a default.
     fn wrong(&mut self, fields: &[(&'a String, &'a Node)], scope: &Scope<'a>, path: &str, what: &str) {
-        let names: Vec<String> =
-            set::path(path).map(|(s, _)| s.into_iter().map(|s| s.name).collect()).unwrap_or_default();
+        let names = set::names(path);
         let first = names.first().and_then(|name| fields.iter().find(|(key, _)| *key == name)).map(|(_, node)| *node);
         let below = first.map(|node| follow(node, names.get(1..).unwrap_or_default())).unwrap_or_default();
         let node = below.last().copied().or(first);

@@ -35,6 +35,11 @@ pub(super) fn path(text: &str) -> Result<(Vec<Step>, usize), (&'static str, usiz
     }
 }
 
+/// The names in a dotted path; one that cannot be read leads nowhere.
+pub(super) fn names(text: &str) -> Vec<String> {
+    path(text).map(|(steps, _)| steps.into_iter().map(|step| step.name).collect()).unwrap_or_default()
+}
+
 fn skip_space(text: &str, at: usize) -> usize {
     let rest = text.get(at..).unwrap_or_default();
     at + rest.len() - rest.trim_start().len()

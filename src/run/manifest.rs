@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::folder::Paths;
 use super::warm_start::Inherited;
 use crate::metrics::Metrics;
-use crate::store::fs::write_atomic;
+use crate::store::fs::{place_of, write_atomic};
 use crate::{Error, Result, shell};
 
 /// How a run stands.
@@ -168,7 +168,7 @@ pub fn around(path: &Path) -> Option<PathBuf> {
 pub fn folders_of_all(roots: &[PathBuf], wanted: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let all = roots.iter().map(|root| folders(root, wanted)).collect::<Result<Vec<_>>>()?;
     let mut seen = BTreeSet::new();
-    let is_new = |dir: &PathBuf| seen.insert(dir.canonicalize().unwrap_or_else(|_| dir.clone()));
+    let is_new = |dir: &PathBuf| seen.insert(place_of(dir));
     Ok(all.into_iter().flatten().filter(is_new).collect())
 }
 

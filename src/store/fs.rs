@@ -93,7 +93,8 @@ pub fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
-/// Where [`write_atomic`] puts the file `path`: the same place for every way to write its name.
+/// The file or folder that `path` leads to, by one name for every way to write it; where there is none yet, the place
+/// where [`write_atomic`] puts it.
 pub fn place_of(path: &Path) -> PathBuf {
     let in_folder = || Some(fs::canonicalize(folder_of(path)).ok()?.join(path.file_name()?));
     fs::canonicalize(path).ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())

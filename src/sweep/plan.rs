@@ -9,6 +9,7 @@ use super::rungs::Halving;
 use crate::Result;
 use crate::config::{Document, Problem, Problems, Setting, View};
 use crate::run::show;
+use crate::store::fs;
 
 /// More seeds, draws or trials than this are a mistake.
 pub(super) const MOST: usize = 100_000;
@@ -344,6 +345,5 @@ fn tidy(path: &Path) -> PathBuf {
         }
     }
     // A link on the way makes `..` lead elsewhere.
-    let same = short.canonicalize().ok().zip(path.canonicalize().ok()).is_some_and(|(a, b)| a == b);
-    if same { short } else { path.into() }
+    if fs::place_of(&short) == fs::place_of(path) { short } else { path.into() }
 }

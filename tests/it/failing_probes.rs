@@ -70,6 +70,7 @@ fn two_probes_of_one_name_keep_their_numbers_apart() {
         found["metrics"].clone()
     };
     let (first, second) = (again(&[]), again(&["samples.label=more"]));
+    assert_eq!(second, again(&["'samples' . label = more"]), "a path however it is written");
     assert_eq!(second, again(&["samples.n=9"]));
     assert_ne!(second, first);
     assert_eq!(first, again(&["samples.label=new"]), "a label of none is a new one");

@@ -34,6 +34,7 @@ fn keys_of_training_are_refused_for_a_trained_model() {
         (&["eval", "--ckpt", LAST, "--probe", "likelihood", "--keep"], "train.batch_size=7"),
         (&["export", LAST, "--to", "x"], "train.ema=0.9"),
         (&["diagnose", "--ckpt", LAST], "guard.enabled=false"),
+        (&["sample", "--ckpt", LAST], "'optim' . lr = 0.5"),
     ] {
         let words = [words, &["--set", set]].concat();
         lab.refused(2, &words, &["is read by training alone", "train CONFIG --from CKPT"]);

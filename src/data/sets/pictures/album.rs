@@ -14,6 +14,7 @@ use crate::data::keys::Pixels;
 use crate::data::pipeline::split::Split;
 use crate::data::source::{self, Images, TestItems};
 use crate::store::checkpoint::sha256;
+use crate::store::fs;
 use crate::{Error, Result};
 
 /// Pictures decoded at a time: what is in memory beside the pixels of the set.
@@ -91,7 +92,7 @@ pub fn load(set: &Gathered, keys: &ImagesConfig, pixels: &Pixels) -> Result<Imag
 }
 
 fn name_of(folder: &Path) -> String {
-    folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf()).display().to_string()
+    fs::place_of(folder).display().to_string()
 }
 
 /// All that the images depend on, as text.

@@ -21,6 +21,7 @@ use crate::data::keys::Columns;
 use crate::data::row::{DatasetRow, Origin};
 use crate::data::source::{Records, Source, TestItems};
 use crate::store::checkpoint::sha256;
+use crate::store::fs;
 use crate::{Error, Result};
 
 /// `table`.
@@ -91,12 +92,8 @@ fn read(path: &Path, keys: &TableConfig) -> Result<Sheet> {
 /// first lines tell.
 pub fn beginning(section: &Spec, path: &Path) -> Begin {
     let keys = decode::<TableConfig>(&section.table).ok().filter(|_| section.name() == TABLE.name);
-    let file = |path: &Path| path.canonicalize().ok();
-    let own = keys.filter(|keys| {
-        [&keys.path, &keys.test_path]
-            .into_iter()
-            .any(|own| file(Path::new(own)).is_some_and(|own| file(path) == Some(own)))
-    });
+    let is = |own: &String| !own.is_empty() && fs::place_of(Path::new(own)) == fs::place_of(path);
+    let own = keys.filter(|keys| is(&keys.path) || is(&keys.test_path));
     own.map_or_else(Begin::default, |keys| layout(&keys).begin)
 }
 
