@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Reruns a figure of Grathwohl et al. 2020 and leaves table (CSV, Markdown) and plot (PNG, SVG) in docs/results/lsd/:
 #   scripts/reproduce_lsd.sh FIG [--quick] [--jobs N]
-# FIG: optimum null toys fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig8_k
-# fig8_others heldout fig9 fig9_levels fig10 fig11 fig12 fig13 fig14 all. --quick takes minutes. The same command again
-# goes on. $EBM names another binary, $OUT another folder for results, $RUNS another for runs.
+# FIG: optimum null toys fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig8_k fig8_others heldout fig9
+# fig9_code fig9_levels fig10 fig11 fig12 fig13 fig14 all. --quick takes minutes. The same command again goes on.
+# $EBM names another binary, $OUT another folder for results, $RUNS another for runs.
 set -euo pipefail
-paper=lsd known=(optimum null toys fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig8_k fig8_others heldout fig9 fig9_levels fig10 fig11 fig12 fig13 fig14)
+paper=lsd known=(optimum null toys fig3 fig5 fig5_30 fig5_200 fig6 fig6_mean fig7 fig7_noise fig8 fig8_k fig8_others heldout fig9 fig9_code fig9_levels fig10 fig11 fig12 fig13 fig14)
 source "$(dirname "$0")/reproduce_common.sh"
 
 # figure NAME ARGS: table and plot as $out/NAME.*
@@ -123,6 +123,13 @@ fig9() {
         --metric "$balance,eval/diagnose/rhat"
 }
 
+# As the released code trains it.
+fig9_code() {
+    train "$runs/mnist_code" configs/paper/lsd_fig9_code.toml
+    legible mnist -- "$runs"/mnist_code/checkpoints/step-*
+    found mnist_code "$runs/mnist_code" --at every --by step --metric "$balance"
+}
+
 # What holds to epoch 100: one energy of all noise levels. Three seeds, every tenth epoch.
 fig9_levels() {
     local classifier seed
@@ -132,6 +139,7 @@ fig9_levels() {
         legible mnist -- "$runs/levels/$seed"/checkpoints/step-*
     done
     found mnist_levels "$runs/levels" --at every --by step --over seed --metric "$balance,frechet"
+    found mnist_levels_steps "$runs/levels" --at every --by step --over seed --metric lsd,grad_norm
 }
 
 fig11() {
